@@ -1,0 +1,115 @@
+/**
+ * Every error that this package throws on purpose. `code` is public and stable within a major version;
+ * messages may change. A programmer's mistake in the types is a plain `TypeError` and not listed here.
+ */
+export type BackupErrorCode =
+  | "IO"
+  | "LANCE"
+  | "VALIDATION"
+  | "BACKUP_NOT_FOUND"
+  | "CONFLICT"
+  | "LOCKED"
+  | "RESTORE"
+  | "CORRUPT"
+  | "UNSUPPORTED";
+
+/** Base class: catch this to catch everything that the package itself raises. */
+export abstract class BackupError extends Error {
+  abstract readonly code: BackupErrorCode;
+
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = new.target.name;
+  }
+}
+
+/** The file system refused something. `path` is the file or directory, `errno` the system's name (`ENOSPC`, `EACCES`, …). */
+export class IoError extends BackupError {
+  readonly code = "IO";
+  readonly path: string | undefined;
+  readonly errno: string | undefined;
+
+  constructor(message: string, options?: ErrorOptions & { path?: string | undefined; errno?: string | undefined }) {
+    super(message, options);
+    this.path = options?.path;
+    this.errno = options?.errno;
+  }
+}
+
+/** LanceDB raised an error inside one of our helpers; it is the `cause`. */
+export class LanceError extends BackupError {
+  readonly code = "LANCE";
+}
+
+/** Bad input. Nothing was written. */
+export class ValidationError extends BackupError {
+  readonly code = "VALIDATION";
+}
+
+/** No backup has this id (or what it needs is gone). */
+export class BackupNotFoundError extends BackupError {
+  readonly code = "BACKUP_NOT_FOUND";
+  readonly id: string;
+
+  constructor(id: string, message = `There is no backup "${id}".`, options?: ErrorOptions) {
+    super(message, options);
+    this.id = id;
+  }
+}
+
+/** Versions of one table that a rollback would have hidden. */
+export interface ConflictingVersions {
+  readonly table: string;
+  /** Lance versions committed by somebody else. They fit a double in practice; Lance counts from 1. */
+  readonly versions: readonly number[];
+}
+
+/** Going back would remove commits that somebody else was told had succeeded. The backup is kept. */
+export class ConflictError extends BackupError {
+  readonly code = "CONFLICT";
+  readonly conflicts: readonly ConflictingVersions[];
+
+  constructor(message: string, conflicts: readonly ConflictingVersions[], options?: ErrorOptions) {
+    super(message, options);
+    this.conflicts = conflicts;
+  }
+}
+
+/** Somebody else holds the table's lock, or it cannot be known whether its holder is alive. */
+export class LockedError extends BackupError {
+  readonly code = "LOCKED";
+}
+
+/**
+ * A rollback or restore failed. `restoreError` says why; `workError` is the error that made it necessary
+ * (absent for an explicit restore). The backup is still at `backupPath`.
+ */
+export class RestoreError extends BackupError {
+  readonly code = "RESTORE";
+  readonly restoreError: unknown;
+  readonly workError: unknown;
+  readonly backupPath: string;
+
+  constructor(message: string, details: { restoreError: unknown; workError?: unknown; backupPath: string }) {
+    super(message, { cause: details.restoreError });
+    this.restoreError = details.restoreError;
+    this.workError = details.workError;
+    this.backupPath = details.backupPath;
+  }
+}
+
+/** A file is damaged: cut short, edited, of the wrong size, or with a wrong checksum. */
+export class CorruptError extends BackupError {
+  readonly code = "CORRUPT";
+  readonly path: string | undefined;
+
+  constructor(message: string, options?: ErrorOptions & { path?: string | undefined }) {
+    super(message, options);
+    this.path = options?.path;
+  }
+}
+
+/** The table or the place uses a feature that we cannot capture in full. Nothing was half copied. */
+export class UnsupportedError extends BackupError {
+  readonly code = "UNSUPPORTED";
+}
