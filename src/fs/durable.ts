@@ -1,0 +1,93 @@
+import { randomUUID } from "node:crypto";
+import { link, open, rename, unlink } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { io, isMissing } from "./io.ts";
+
+/** Puts a file's content on the disk. */
+export async function syncFile(path: string): Promise<void> {
+  await io("sync", path, async () => {
+    const file = await open(path, "r");
+    try {
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+  });
+}
+
+/** Puts a directory's entries on the disk. Windows has no such call; its file system journals them by itself. */
+export async function syncDirectory(path: string): Promise<void> {
+  if (process.platform !== "win32") await syncFile(path);
+}
+
+/** Syncs several directories at once, so that the file system can write its journal once for all. */
+export async function syncDirectories(paths: Iterable<string>): Promise<void> {
+  await Promise.all(Array.from(new Set(paths), syncDirectory));
+}
+
+async function writeTemporary(target: string, content: string | Uint8Array): Promise<string> {
+  const temporary = join(dirname(target), `.${randomUUID()}.tmp`);
+  await io("write", target, async () => {
+    const file = await open(temporary, "wx");
+    try {
+      await file.writeFile(content);
+      await file.sync();
+    } catch (error) {
+      await file.close();
+      await removeQuietly(temporary);
+      throw error;
+    }
+    await file.close();
+  });
+  return temporary;
+}
+
+async function removeQuietly(path: string): Promise<void> {
+  try {
+    await unlink(path);
+  } catch (error) {
+    if (!isMissing(error)) return; // the temporary file is swept later; the first error is what matters
+  }
+}
+
+/**
+ * Writes a whole file, or nothing: a reader sees the old content or the new, also after a power cut.
+ * Replaces what has the name. Returns when the content and the name are on the disk.
+ */
+export async function writeFileDurably(path: string, content: string | Uint8Array): Promise<void> {
+  const temporary = await writeTemporary(path, content);
+  await io("write", path, async () => {
+    try {
+      await rename(temporary, path);
+    } catch (error) {
+      await removeQuietly(temporary);
+      throw error;
+    }
+  });
+  await syncDirectory(dirname(path));
+}
+
+/**
+ * Creates a file that appears complete, or tells that the name is taken: `false`, and nothing changed.
+ * Not synced: for locks, whose loss in a power cut frees them.
+ */
+export async function createFileExclusively(path: string, content: string): Promise<boolean> {
+  const temporary = join(dirname(path), `.${randomUUID()}.tmp`);
+  return io("create", path, async () => {
+    const file = await open(temporary, "wx");
+    try {
+      await file.writeFile(content);
+    } finally {
+      await file.close();
+    }
+    try {
+      await link(temporary, path);
+      return true;
+    } catch (error) {
+      if (error instanceof Error && "code" in error && error.code === "EEXIST") return false;
+      throw error;
+    } finally {
+      await removeQuietly(temporary);
+    }
+  });
+}

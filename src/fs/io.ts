@@ -1,0 +1,43 @@
+import { BackupError, IoError } from "../errors.ts";
+
+/** The system's name of an error (`ENOENT`, `ENOSPC`, …), where it has one. */
+export function errnoOf(error: unknown): string | undefined {
+  return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
+}
+
+export function isMissing(error: unknown): boolean {
+  const errno = errnoOf(error);
+  return errno === "ENOENT" || errno === "ENOTDIR";
+}
+
+const ADVICE: Record<string, string> = {
+  ENOSPC: "the disk is full; free some space and try again",
+  EDQUOT: "the disk quota is used up",
+  EACCES: "permission denied",
+  EPERM: "operation not permitted",
+  EROFS: "the file system is read-only",
+  EMFILE: "too many files are open in this process; raise its limit (ulimit -n)",
+  ENFILE: "too many files are open on this machine",
+  EIO: "the device reported an input/output error; check the disk",
+};
+
+/** An `IoError` that names action, path and cause; errors of this package pass unchanged. */
+export function toIoError(error: unknown, action: string, path: string): BackupError {
+  if (error instanceof BackupError) return error;
+  const errno = errnoOf(error);
+  const reason = (errno && ADVICE[errno]) ?? (error instanceof Error ? error.message : String(error));
+  return new IoError(`Could not ${action} ${path}: ${reason}${errno ? ` (${errno})` : ""}.`, {
+    cause: error,
+    path,
+    errno,
+  });
+}
+
+/** Runs `task`; what the file system refuses comes out as an `IoError` naming action and path. */
+export async function io<T>(action: string, path: string, task: () => Promise<T> | T): Promise<T> {
+  try {
+    return await task();
+  } catch (error) {
+    throw toIoError(error, action, path);
+  }
+}

@@ -1,0 +1,30 @@
+import { CorruptError, ValidationError } from "../errors.ts";
+
+const TABLE_NAME = /^[A-Za-z0-9_.-]+$/;
+
+/**
+ * LanceDB's own rule for table and namespace names: letters, digits, `_`, `-`, `.`, and no two dots in a
+ * row. It also keeps a name inside the database directory.
+ */
+export function assertTableName(name: unknown, what = "table name"): asserts name is string {
+  if (typeof name !== "string") throw new TypeError(`The ${what} must be a string, not ${typeof name}.`);
+  if (!TABLE_NAME.test(name) || name.includes("..")) {
+    throw new ValidationError(
+      `${JSON.stringify(name)} is not a ${what}: letters, digits, "_", "-" and "." only, not empty, and no "..".`,
+    );
+  }
+}
+
+/**
+ * Holds a relative path that was read from a file to its root: forward slashes, no empty part, no `.` or
+ * `..`, not absolute, no drive, no NUL.
+ */
+export function assertInnerPath(path: string, source: string): void {
+  const parts = path.split("/");
+  const bad = parts.some((part) => part === "" || part === "." || part === "..");
+  if (bad || path.includes("\\") || path.includes("\0") || /^[A-Za-z]:/.test(path)) {
+    throw new CorruptError(`${source} names a path that leaves its directory: ${JSON.stringify(path)}.`, {
+      path: source,
+    });
+  }
+}

@@ -1,0 +1,120 @@
+import { linkSync, mkdirSync } from "node:fs";
+import { constants, copyFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { UnsupportedError } from "../errors.ts";
+import { syncDirectories, syncFile } from "./durable.ts";
+import { errnoOf, toIoError } from "./io.ts";
+
+/**
+ * How a file gets a second name or a second body.
+ * `reflink`: shares blocks until one is written (btrfs, XFS, APFS). `hardlink`: the same file under two
+ * names, sound because Lance never changes a file in place. `copy`: every byte again.
+ * `auto`: the first that works, in this order.
+ */
+export type LinkMode = "auto" | "reflink" | "hardlink" | "copy";
+
+type Method = Exclude<LinkMode, "auto">;
+
+const ORDER: Record<LinkMode, readonly Method[]> = {
+  auto: ["reflink", "hardlink", "copy"],
+  reflink: ["reflink"],
+  hardlink: ["hardlink"],
+  copy: ["copy"],
+};
+
+/** For pins, which live on the table's own file system and are wanted without a byte. */
+export const PIN_ORDER: readonly Method[] = ["hardlink", "reflink", "copy"];
+
+/** Errors by which a file system says that it cannot do this at all, or not between these two places. */
+const CANNOT = new Set(["ENOTSUP", "EOPNOTSUPP", "EXDEV", "ENOSYS", "EINVAL", "ENOTTY", "EPERM"]);
+
+/** Links are made in stretches of this many, so that a long list does not hold the event loop. */
+const STRETCH = 256;
+
+/**
+ * Places files under a directory, one method for all that it can do, and remembers what must be synced.
+ * Several `place` calls, then one `sync`.
+ */
+export class Placer {
+  readonly #methods: Method[];
+  readonly #directories = new Set<string>();
+  readonly #bodies: string[] = [];
+  #sinceYield = 0;
+
+  constructor(mode: LinkMode | readonly Method[] = "auto") {
+    this.#methods = [...(typeof mode === "string" ? ORDER[mode] : mode)];
+  }
+
+  /** The method in use; it changes at most from a cheaper one to a dearer one. */
+  get method(): Method {
+    return this.#methods[0] ?? "copy";
+  }
+
+  /**
+   * Gives the content of `<from>/<path>` the name `<to>/<path>`, making directories as needed. `path` has
+   * forward slashes. Throws the system's own error where the source is missing (`ENOENT`) or the target
+   * exists (`EEXIST`), since callers act on those; everything else is an `IoError`.
+   */
+  async place(from: string, to: string, path: string): Promise<void> {
+    const source = join(from, path);
+    const target = join(to, path);
+    this.ensureDirectory(to, dirname(target));
+    if (++this.#sinceYield >= STRETCH) {
+      this.#sinceYield = 0;
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    for (;;) {
+      const method = this.method;
+      try {
+        if (method === "hardlink") linkSync(source, target);
+        else await this.#duplicate(source, target, method);
+        return;
+      } catch (error) {
+        const errno = errnoOf(error);
+        if (errno === "ENOENT" || errno === "EEXIST") throw error;
+        if (errno === "EMLINK") {
+          await this.#duplicate(source, target, "copy");
+          return;
+        }
+        if (!errno || !CANNOT.has(errno)) throw toIoError(error, `${method} to`, target);
+        if (this.#methods.length === 1) {
+          throw new UnsupportedError(
+            `The file system cannot ${method} ${source} to ${target} (${errno}). Use link: "auto" or "copy".`,
+            { cause: error },
+          );
+        }
+        this.#methods.shift();
+      }
+    }
+  }
+
+  /** Makes a directory below `root`, to be synced with the rest, its parents up to `root` included. */
+  ensureDirectory(root: string, directory: string): void {
+    if (this.#directories.has(directory)) return;
+    try {
+      mkdirSync(directory, { recursive: true });
+    } catch (error) {
+      throw toIoError(error, "make directory", directory);
+    }
+    for (let current = directory; ; current = dirname(current)) {
+      this.#directories.add(current);
+      if (current === root || current === dirname(current)) return;
+    }
+  }
+
+  /** Puts on the disk what was placed: bodies that were written, and every directory with a new name in it. */
+  async sync(): Promise<void> {
+    for (let i = 0; i < this.#bodies.length; i += STRETCH) {
+      await Promise.all(this.#bodies.slice(i, i + STRETCH).map(syncFile));
+    }
+    await syncDirectories(this.#directories);
+    this.#bodies.length = 0;
+    this.#directories.clear();
+  }
+
+  async #duplicate(source: string, target: string, method: "reflink" | "copy"): Promise<void> {
+    const flag = method === "reflink" ? constants.COPYFILE_FICLONE_FORCE : 0;
+    await copyFile(source, target, constants.COPYFILE_EXCL | flag);
+    this.#bodies.push(target);
+  }
+}

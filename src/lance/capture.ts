@@ -1,0 +1,197 @@
+import { readdirSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { CorruptError } from "../errors.ts";
+import { errnoOf, isMissing } from "../fs/io.ts";
+import type { Placer } from "../fs/place.ts";
+import { type ImageFile, ImageReader, listManifests, manifestPath, type VersionImage, VERSIONS } from "./image.ts";
+import type { ManifestName } from "./manifest-name.ts";
+
+export interface CaptureOptions {
+  /** Where the files are placed, as a dataset of its own. Made if missing. */
+  readonly target: string;
+  readonly placer: Placer;
+  /** `latest`: the newest version alone. `all`: every version, transactions too. */
+  readonly history: "latest" | "all";
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What a capture found and keeps alive. */
+export interface Capture {
+  /** The newest version. */
+  readonly version: number;
+  /** SHA-256 of its manifest. */
+  readonly digest: string;
+  readonly versions: readonly number[];
+  readonly files: number;
+  readonly bytes: number;
+  readonly tags: readonly string[];
+  /** What was not taken, in words for a warning: branches, older versions that are damaged. */
+  readonly leftOut: readonly string[];
+}
+
+/** A cleanup may take old versions while we read; it never takes the newest. So a miss means: look again. */
+const ATTEMPTS = 20;
+const PAUSE_MS = 10;
+
+export const TAGS = "_refs/tags";
+
+/**
+ * Keeps a table's files alive under `target`, from its manifests and never from a walk of the directory, so
+ * that the result is whole while others write, optimize and clean up. The newest version comes first; a
+ * manifest is placed after the last of its files. Undefined where there is no table.
+ *
+ * @throws CorruptError where the newest manifest or one of its files is damaged or gone.
+ * @throws UnsupportedError where the table cannot be captured in full.
+ */
+export async function captureTable(dataset: string, options: CaptureOptions): Promise<Capture | undefined> {
+  const session = new CaptureSession(dataset, options);
+  for (let attempt = 0; ; attempt++) {
+    options.signal?.throwIfAborted();
+    const manifests = await listManifests(dataset);
+    const newest = manifests[0];
+    if (!newest) return undefined;
+    const missing = await session.takeHead(newest);
+    if (!missing) return session.finish(manifests.slice(1));
+    if (attempt === ATTEMPTS) {
+      const path = join(dataset, missing);
+      throw new CorruptError(`${path} is missing, and version ${newest.version} needs it.`, { path });
+    }
+    if (attempt > 0) await sleep(PAUSE_MS);
+  }
+}
+
+class CaptureSession {
+  readonly #dataset: string;
+  readonly #options: CaptureOptions;
+  readonly #reader: ImageReader;
+  readonly #placed = new Map<string, number>();
+  readonly #versions: number[] = [];
+  readonly #leftOut: string[] = [];
+  #head: VersionImage | undefined;
+
+  constructor(dataset: string, options: CaptureOptions) {
+    this.#dataset = dataset;
+    this.#options = options;
+    this.#reader = new ImageReader(dataset);
+  }
+
+  /** Places the newest version; answers with the first path that was missing, undefined when all is there. */
+  async takeHead(manifest: ManifestName): Promise<string | undefined> {
+    this.#reader.forgetDirectories();
+    let image: VersionImage;
+    try {
+      image = await this.#reader.read(manifest);
+    } catch (error) {
+      if (isMissing(error)) return manifestPath(manifest.name);
+      throw error;
+    }
+    const missing = await this.#take(image);
+    if (!missing) this.#head = image;
+    return missing;
+  }
+
+  async finish(older: readonly ManifestName[]): Promise<Capture> {
+    const head = this.#head as VersionImage;
+    if (this.#options.history === "all") {
+      for (const manifest of older) await this.#takeOlder(manifest);
+      await this.#placeOptional(".lance-reserved");
+    }
+    const tags = await this.#takeTags();
+    this.#noteBranches();
+    let bytes = 0;
+    for (const size of this.#placed.values()) bytes += size;
+    return {
+      version: head.version,
+      digest: head.digest,
+      versions: this.#versions.sort((a, b) => a - b),
+      files: this.#placed.size,
+      bytes,
+      tags,
+      leftOut: this.#leftOut,
+    };
+  }
+
+  async #takeOlder(manifest: ManifestName): Promise<void> {
+    this.#options.signal?.throwIfAborted();
+    try {
+      const image = await this.#reader.read(manifest);
+      const missing = await this.#take(image);
+      if (!missing) return;
+      if (this.#exists(manifestPath(manifest.name))) {
+        this.#leftOut.push(`version ${manifest.version}: ${missing} is missing`);
+      }
+    } catch (error) {
+      if (isMissing(error)) return; // cleaned up by somebody while we read: it is no version any more
+      if (!(error instanceof CorruptError)) throw error;
+      this.#leftOut.push(`version ${manifest.version}: ${error.message}`);
+    }
+  }
+
+  async #take(image: VersionImage): Promise<string | undefined> {
+    for (const file of image.files) {
+      if (!(await this.#place(file))) return file.path;
+    }
+    if (this.#options.history === "all" && image.parsed.message.transactionFile) {
+      await this.#placeOptional(`_transactions/${image.parsed.message.transactionFile}`);
+    }
+    const path = manifestPath(image.manifest.name);
+    if (!(await this.#place({ path, size: image.manifestBytes }))) return path;
+    this.#versions.push(image.version);
+    return undefined;
+  }
+
+  /** False where the file is not there. */
+  async #place(file: ImageFile): Promise<boolean> {
+    if (this.#placed.has(file.path)) return true;
+    const { placer, target } = this.#options;
+    try {
+      await placer.place(this.#dataset, target, file.path);
+    } catch (error) {
+      const errno = errnoOf(error);
+      if (errno === "ENOENT") return false;
+      if (errno !== "EEXIST") throw error;
+    }
+    const path = join(target, file.path);
+    const size = statSync(path).size;
+    if (file.size !== undefined && size !== file.size) {
+      const source = join(this.#dataset, file.path);
+      throw new CorruptError(`${source} has ${size} bytes where its manifest says ${file.size}.`, { path: source });
+    }
+    this.#placed.set(file.path, size);
+    return true;
+  }
+
+  async #placeOptional(path: string): Promise<void> {
+    await this.#place({ path, size: undefined });
+  }
+
+  async #takeTags(): Promise<string[]> {
+    const names = this.#list(TAGS).filter((name) => name.endsWith(".json"));
+    for (const name of names) await this.#placeOptional(`${TAGS}/${name}`);
+    return names.map((name) => name.slice(0, -".json".length));
+  }
+
+  #noteBranches(): void {
+    const branches = this.#list("_refs/branches").map((name) => name.replace(/\.json$/, ""));
+    if (branches.length > 0) this.#leftOut.push(`branches: ${branches.join(", ")}`);
+  }
+
+  #list(directory: string): string[] {
+    try {
+      return readdirSync(join(this.#dataset, directory));
+    } catch (error) {
+      if (isMissing(error)) return [];
+      throw error;
+    }
+  }
+
+  #exists(path: string): boolean {
+    return statSync(join(this.#dataset, path), { throwIfNoEntry: false }) !== undefined;
+  }
+}
+
+/** Whether a directory is a Lance dataset. */
+export function isDataset(directory: string): boolean {
+  return statSync(join(directory, VERSIONS), { throwIfNoEntry: false })?.isDirectory() === true;
+}
