@@ -1,0 +1,17 @@
+import { defineConfig } from "vitest/config";
+
+// The nightly run repeats the random tests long enough to find what a quick run does not.
+const nightly = process.env["NIGHTLY"] === "1";
+
+export default defineConfig({
+  test: {
+    include: ["test/**/*.test.ts"],
+    // Each file in a process of its own: LanceDB is a native module with threads, and some tests kill processes.
+    pool: "forks",
+    maxWorkers: 2,
+    // Tests make real databases on a real disk.
+    testTimeout: nightly ? 600_000 : 30_000,
+    hookTimeout: nightly ? 600_000 : 30_000,
+    reporters: ["default", "./scripts/count-reporter.ts"],
+  },
+});
