@@ -29,7 +29,10 @@ export class IoError extends BackupError {
   readonly path: string | undefined;
   readonly errno: string | undefined;
 
-  constructor(message: string, options?: ErrorOptions & { path?: string | undefined; errno?: string | undefined }) {
+  constructor(
+    message: string,
+    options?: ErrorOptions & { path?: string | undefined; errno?: string | undefined },
+  ) {
     super(message, options);
     this.path = options?.path;
     this.errno = options?.errno;

@@ -55,8 +55,12 @@ export class Placer {
    * forward slashes. Throws the system's own error where the source is missing (`ENOENT`) or the target
    * exists (`EEXIST`), since callers act on those; everything else is an `IoError`.
    */
-  async place(from: string, to: string, path: string): Promise<void> {
-    const source = join(from, path);
+  place(from: string, to: string, path: string): Promise<void> {
+    return this.placeAs(join(from, path), to, path);
+  }
+
+  /** The same for a file that gets another name: `source` is a whole path, `path` is below `to`. */
+  async placeAs(source: string, to: string, path: string): Promise<void> {
     const target = join(to, path);
     this.ensureDirectory(to, dirname(target));
     if (++this.#sinceYield >= STRETCH) {

@@ -4,7 +4,14 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { CorruptError } from "../errors.ts";
 import { errnoOf, isMissing } from "../fs/io.ts";
 import type { Placer } from "../fs/place.ts";
-import { type ImageFile, ImageReader, listManifests, manifestPath, type VersionImage, VERSIONS } from "./image.ts";
+import {
+  type ImageFile,
+  ImageReader,
+  listManifests,
+  manifestPath,
+  VERSIONS,
+  type VersionImage,
+} from "./image.ts";
 import type { ManifestName } from "./manifest-name.ts";
 
 export interface CaptureOptions {
@@ -156,7 +163,9 @@ class CaptureSession {
     const size = statSync(path).size;
     if (file.size !== undefined && size !== file.size) {
       const source = join(this.#dataset, file.path);
-      throw new CorruptError(`${source} has ${size} bytes where its manifest says ${file.size}.`, { path: source });
+      throw new CorruptError(`${source} has ${size} bytes where its manifest says ${file.size}.`, {
+        path: source,
+      });
     }
     this.#placed.set(file.path, size);
     return true;

@@ -36,7 +36,8 @@ export class FragmentFiles {
     if (deletion) {
       if (deletion.baseId !== undefined) throw unsupported(dataset, "deletions under another base path");
       const suffix = DELETION_SUFFIX[deletion.fileType];
-      if (!suffix) throw new CorruptError(`${source} names an unknown kind of deletion file.`, { path: source });
+      if (!suffix)
+        throw new CorruptError(`${source} names an unknown kind of deletion file.`, { path: source });
       files.push({
         path: `_deletions/${fragment.id}-${deletion.readVersion}-${deletion.id}.${suffix}`,
         size: undefined,

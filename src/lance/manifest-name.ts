@@ -23,6 +23,7 @@ export function parseManifestName(name: string): ManifestName | undefined {
 }
 
 export function manifestName(version: number, scheme: NamingScheme): string {
-  const digits = scheme === "v2" ? String(U64_MAX - BigInt(version)).padStart(V2_DIGITS, "0") : String(version);
+  const digits =
+    scheme === "v2" ? String(U64_MAX - BigInt(version)).padStart(V2_DIGITS, "0") : String(version);
   return `${digits}.manifest`;
 }

@@ -14,7 +14,13 @@ const FRAGMENT_TREE = 512n;
 
 /** Features that keep every byte of a version in files that the manifest names. */
 const KNOWN =
-  DELETIONS | STABLE_ROW_IDS | V2_FORMAT | TABLE_CONFIG | NO_TRANSACTION_FILES | COVERING_INDEXES | MIXED_FILE_VERSIONS;
+  DELETIONS |
+  STABLE_ROW_IDS |
+  V2_FORMAT |
+  TABLE_CONFIG |
+  NO_TRANSACTION_FILES |
+  COVERING_INDEXES |
+  MIXED_FILE_VERSIONS;
 
 const NAMES: readonly [bigint, string][] = [
   [MULTI_BASE, "several base paths (a shallow clone?)"],
@@ -38,7 +44,8 @@ export function assertCapturable(dataset: string, manifest: Manifest): void {
   };
   const flags = manifest.message.readerFeatureFlags | manifest.message.writerFeatureFlags;
   for (const [flag, name] of NAMES) if ((flags & flag) !== 0n) refuse(name);
-  if ((flags & ~KNOWN) !== 0n) refuse(`a feature of Lance that this version does not know (flags ${flags & ~KNOWN})`);
+  if ((flags & ~KNOWN) !== 0n)
+    refuse(`a feature of Lance that this version does not know (flags ${flags & ~KNOWN})`);
   if (manifest.message.basePaths.length > 0) refuse("several base paths (a shallow clone?)");
   for (const index of manifest.indices) {
     if (index.name === LSM_INDEX) refuse("the LSM write path, which keeps rows outside every manifest");

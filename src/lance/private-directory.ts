@@ -1,0 +1,33 @@
+import { mkdirSync, rmdirSync } from "node:fs";
+import { join } from "node:path";
+import { toIoError } from "../fs/io.ts";
+
+/** Our directory inside a database. LanceDB's listing and `dropAllTables` leave it alone. */
+export const PRIVATE_DIRECTORY = ".lancedb-backup";
+
+type Room = "journal" | "locks" | "aside" | "staging";
+
+export function privateDirectory(database: string, room: Room): string {
+  return join(database, PRIVATE_DIRECTORY, room);
+}
+
+/** Makes a room of our directory where it is missing. */
+export function ensurePrivateDirectory(database: string, room: Room): string {
+  const directory = privateDirectory(database, room);
+  try {
+    mkdirSync(directory, { recursive: true });
+  } catch (error) {
+    throw toIoError(error, "make directory", directory);
+  }
+  return directory;
+}
+
+/** Removes a directory if it is empty; tells whether it did. */
+export function removeIfEmpty(directory: string): boolean {
+  try {
+    rmdirSync(directory);
+    return true;
+  } catch {
+    return false; // not empty, or not there: both are fine for a caller that only tidies up
+  }
+}

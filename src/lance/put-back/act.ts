@@ -1,0 +1,280 @@
+import { randomUUID } from "node:crypto";
+import { existsSync, mkdirSync } from "node:fs";
+import { rename } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { BackupError, CorruptError, LanceError } from "../../errors.ts";
+import { syncDirectories, syncDirectory, syncFile } from "../../fs/durable.ts";
+import { io } from "../../fs/io.ts";
+import { PIN_ORDER, Placer } from "../../fs/place.ts";
+import { Door } from "../door.ts";
+import { ImageReader, VERSIONS } from "../image.ts";
+import { sameContent } from "../manifest.ts";
+import { type ManifestName, manifestName, type NamingScheme } from "../manifest-name.ts";
+import { ensurePrivateDirectory, removeIfEmpty } from "../private-directory.ts";
+import { linkBackFiles, linkBackHistory } from "./link-back.ts";
+import type { PutBackPlan, PutBackTarget } from "./plan.ts";
+import { findManifest, inspectTable, readManifest } from "./state.ts";
+
+export interface PutBackOutcome {
+  /** The table's newest version now. */
+  readonly version: number;
+  /** Versions that others committed while we restored, blindly, over them. Empty as a rule. */
+  readonly overtaken: readonly number[];
+}
+
+export interface PutBackHooks {
+  /** Called before anything is committed, with the number that the restore is expected to get. */
+  readonly beforeRestore?: ((expected: number) => Promise<void>) | undefined;
+}
+
+/** Where damaged and replaced manifests go; never deleted by us. */
+function damagedDirectory(database: string, dataset: string): string {
+  return join(ensurePrivateDirectory(database, "aside"), "manifests", basename(dataset));
+}
+
+/**
+ * Carries out a plan: the table equals its image again, under a version number above all that were seen,
+ * on the disk when it returns. Can be done twice.
+ *
+ * @throws CorruptError where the image's files are gone from the table and from every source.
+ */
+export async function putBack(
+  database: string,
+  plan: PutBackPlan,
+  hooks: PutBackHooks = {},
+): Promise<PutBackOutcome> {
+  const { target } = plan;
+  const work = new PutBack(database, plan, hooks);
+  switch (plan.action) {
+    case "keep":
+      return work.keep();
+    case "restore":
+      return work.restore();
+    case "relink":
+      return work.relink();
+    case "rebuild":
+      return target.asideDataset && existsSync(join(target.asideDataset, VERSIONS))
+        ? work.moveBack(target.asideDataset)
+        : work.rebuild();
+    case "conflict":
+      throw new TypeError(`The plan for table ${target.table} is a conflict; there is nothing to carry out.`);
+  }
+}
+
+class PutBack {
+  readonly #database: string;
+  readonly #plan: PutBackPlan;
+  readonly #target: PutBackTarget;
+  readonly #hooks: PutBackHooks;
+  readonly #placer = new Placer(PIN_ORDER);
+
+  constructor(database: string, plan: PutBackPlan, hooks: PutBackHooks) {
+    this.#database = database;
+    this.#plan = plan;
+    this.#target = plan.target;
+    this.#hooks = hooks;
+  }
+
+  async keep(): Promise<PutBackOutcome> {
+    const { dataset } = this.#target;
+    await this.#moveDamagedAside();
+    if ((await newestVersion(dataset)) === this.#target.version) {
+      await this.#mendVersion(dataset);
+      await this.#placer.sync();
+    }
+    if (this.#plan.damaged.length > 0) {
+      using door = await this.#open(dataset);
+      await this.#raise(door, this.#plan.floor);
+      await this.#syncHead(dataset);
+    }
+    return { version: await newestVersion(dataset), overtaken: [] };
+  }
+
+  async restore(): Promise<PutBackOutcome> {
+    await this.#moveDamagedAside();
+    await this.#mendVersion(this.#target.dataset);
+    await this.#placer.sync();
+    return this.#commit(this.#target.dataset);
+  }
+
+  async relink(): Promise<PutBackOutcome> {
+    await this.#moveDamagedAside();
+    await this.#linkHistory(this.#target.dataset);
+    await this.#placer.sync();
+    return this.#commit(this.#target.dataset);
+  }
+
+  /** The dropped table lies aside as it was: put it right there, then give it its name back. */
+  async moveBack(aside: string): Promise<PutBackOutcome> {
+    const state = await inspectTable(aside);
+    const newest = state.head?.version ?? 0;
+    await this.#mendVersion(aside);
+    await this.#placer.sync();
+    let outcome: PutBackOutcome = { version: newest, overtaken: [] };
+    if (newest !== this.#target.version || this.#plan.floor > newest) outcome = await this.#commit(aside);
+    await this.#takePlace(aside);
+    return outcome;
+  }
+
+  async rebuild(): Promise<PutBackOutcome> {
+    const staging = join(ensurePrivateDirectory(this.#database, "staging"), `table-${randomUUID()}`);
+    mkdirSync(staging);
+    await this.#linkHistory(staging);
+    await this.#placer.sync();
+    const outcome =
+      this.#plan.floor > this.#target.version
+        ? await this.#commit(staging)
+        : { version: this.#target.version, overtaken: [] };
+    await this.#takePlace(staging);
+    return outcome;
+  }
+
+  /** Version V again as the newest: no-op commits up to the floor, then Lance's own restore. */
+  async #commit(dataset: string): Promise<PutBackOutcome> {
+    const { version, table } = this.#target;
+    using door = await this.#open(dataset);
+    try {
+      const head = await this.#raise(door, this.#plan.floor);
+      await this.#hooks.beforeRestore?.(head + 1);
+      await door.table.checkout(version);
+      await door.table.restore();
+      const restored = await door.table.version();
+      await this.#syncHead(dataset);
+      await this.#assertEqual(dataset, restored);
+      const overtaken = Array.from({ length: restored - head - 1 }, (_, index) => head + 1 + index);
+      return { version: restored, overtaken };
+    } catch (error) {
+      if (error instanceof BackupError) throw error;
+      throw new LanceError(
+        `LanceDB could not restore version ${version} of table ${table}: ${messageOf(error)}`,
+        {
+          cause: error,
+        },
+      );
+    }
+  }
+
+  /** Commits that change nothing, until the newest version is at least `floor`. 1 to 3 ms each. */
+  async #raise(door: Door, floor: number): Promise<number> {
+    let head = await door.table.version();
+    while (head < floor) {
+      await door.table.delete("false");
+      head = await door.table.version();
+    }
+    return head;
+  }
+
+  /** What was restored must be what was captured, fragment by fragment: LanceDB's word is checked. */
+  async #assertEqual(dataset: string, restored: number): Promise<void> {
+    const state = await inspectTable(dataset);
+    const now = state.manifests.find((name) => name.version === restored);
+    const then = state.manifests.find((name) => name.version === this.#target.version);
+    const [a, b] = [now && readManifest(dataset, now), then && readManifest(dataset, then)];
+    const equal = a && b && sameContent(a.manifest, b.manifest);
+    if (!equal) {
+      throw new CorruptError(
+        `Version ${restored} of table ${this.#target.table} is not what version ${this.#target.version} was.`,
+        { path: dataset },
+      );
+    }
+  }
+
+  /** The files of V are there, or come back from a source. */
+  async #mendVersion(dataset: string): Promise<void> {
+    const { version, digest } = this.#target;
+    const live = await findManifest(dataset, version, digest);
+    if (!live) return this.#linkHistory(dataset);
+    const source = (await this.#findSource())?.dataset ?? dataset;
+    await linkBackFiles(await new ImageReader(dataset).read(live), source, dataset, this.#placer);
+  }
+
+  async #linkHistory(dataset: string): Promise<void> {
+    const { version, table } = this.#target;
+    const source = await this.#findSource();
+    if (!source) {
+      throw new CorruptError(
+        `Version ${version} of table ${table} cannot come back: its manifest is neither in ${this.#target.dataset} nor in ${this.#target.sources.join(" nor in ")}.`,
+        { path: this.#target.dataset },
+      );
+    }
+    await linkBackHistory({
+      source: source.dataset,
+      dataset,
+      version,
+      scheme: await this.#scheme(dataset, source.manifest.scheme),
+      placer: this.#placer,
+      keep: (manifest) => this.#keepManifest(manifest, "copy"),
+    });
+  }
+
+  async #findSource(): Promise<{ dataset: string; manifest: ManifestName } | undefined> {
+    const { version, digest, sources, asideDataset } = this.#target;
+    for (const dataset of asideDataset ? [asideDataset, ...sources] : sources) {
+      const manifest = await findManifest(dataset, version, digest);
+      if (manifest) return { dataset, manifest };
+    }
+    return undefined;
+  }
+
+  /** Manifests that come back take the naming scheme of those that are there. */
+  async #scheme(dataset: string, fallback: NamingScheme): Promise<NamingScheme> {
+    const state = await inspectTable(dataset);
+    return (state.manifests[0] ?? state.damaged[0])?.scheme ?? fallback;
+  }
+
+  async #moveDamagedAside(): Promise<void> {
+    for (const name of this.#plan.damaged) {
+      await this.#keepManifest(join(this.#target.dataset, VERSIONS, name.name), "move");
+    }
+  }
+
+  /** `move` for what must go, `copy` for what is about to be renamed over. */
+  async #keepManifest(path: string, how: "move" | "copy"): Promise<void> {
+    const directory = damagedDirectory(this.#database, this.#target.dataset);
+    const name = `${basename(path)}.${randomUUID()}`;
+    this.#placer.ensureDirectory(directory, directory);
+    if (how === "copy") return this.#placer.placeAs(path, directory, name);
+    await io("move aside", path, () => rename(path, join(directory, name)));
+    await syncDirectories([directory, dirname(path)]);
+  }
+
+  /** Gives a finished dataset the table's name, where nothing or an empty directory stands. */
+  async #takePlace(dataset: string): Promise<void> {
+    const { dataset: place } = this.#target;
+    if (existsSync(place) && !removeIfEmpty(place)) {
+      const rest = join(ensurePrivateDirectory(this.#database, "aside"), `rest-${randomUUID()}`);
+      await io("move aside", place, () => rename(place, rest));
+    }
+    await io("put back", place, () => rename(dataset, place));
+    await syncDirectories([dirname(place), dirname(dataset)]);
+  }
+
+  async #syncHead(dataset: string): Promise<void> {
+    const state = await inspectTable(dataset);
+    const scheme = state.manifests[0]?.scheme ?? "v2";
+    const fresh = state.manifests.filter((name) => name.version >= this.#plan.floor);
+    await Promise.all(
+      fresh.map((name) => syncFile(join(dataset, VERSIONS, manifestName(name.version, scheme)))),
+    );
+    await syncDirectory(join(dataset, VERSIONS));
+  }
+
+  async #open(dataset: string): Promise<Door> {
+    try {
+      return await Door.open(this.#database, dataset);
+    } catch (error) {
+      if (error instanceof BackupError) throw error;
+      throw new LanceError(`LanceDB could not open table ${this.#target.table}: ${messageOf(error)}`, {
+        cause: error,
+      });
+    }
+  }
+}
+
+async function newestVersion(dataset: string): Promise<number> {
+  return (await inspectTable(dataset)).head?.version ?? 0;
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

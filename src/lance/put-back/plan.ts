@@ -1,0 +1,122 @@
+import { CorruptError } from "../../errors.ts";
+import { type Manifest, sameContent } from "../manifest.ts";
+import type { ManifestName } from "../manifest-name.ts";
+import { findManifest, inspectTable, readManifest, type TableState } from "./state.ts";
+
+/** The image that a table is to equal again. */
+export interface PutBackTarget {
+  /** The table's id, for messages. */
+  readonly table: string;
+  /** Its dataset directory, absolute. */
+  readonly dataset: string;
+  readonly version: number;
+  /** SHA-256 of the manifest of `version`. */
+  readonly digest: string;
+  /** Datasets that hold the version's files, and perhaps older versions; the first that has it serves. */
+  readonly sources: readonly string[];
+  /** Where the table was moved to when it was dropped, if it was: it comes back whole, branches and all. */
+  readonly asideDataset?: string | undefined;
+  /** The highest version number that anybody can have seen under this table's name. */
+  readonly highestKnown: number;
+}
+
+export interface PutBackPolicy {
+  /** Versions, of what lies there now, that are the caller's own and may be hidden. */
+  readonly ours: ReadonlySet<number>;
+  /** The same for the table that lies aside, if one does. */
+  readonly oursAside?: ReadonlySet<number> | undefined;
+  /** `overwrite`: hide foreign versions too; they stay reachable by number. */
+  readonly onConflict: "fail" | "overwrite";
+}
+
+/**
+ * `keep`: nothing to undo. `restore`: commit the old version again. `relink`: another table has taken the
+ * place, or cleanup took the version: link the files back first. `rebuild`: there is no table.
+ * `conflict`: foreign versions would be hidden, and the policy says no.
+ */
+export type PutBackAction = "keep" | "restore" | "relink" | "rebuild" | "conflict";
+
+/** What will be done to one table: a plain value, made without touching anything. */
+export interface PutBackPlan {
+  readonly action: PutBackAction;
+  readonly target: PutBackTarget;
+  /** Foreign versions that would be (`conflict`) or will be (otherwise) behind the new head. Ascending. */
+  readonly foreign: readonly number[];
+  /** Damaged manifests to be moved aside first. */
+  readonly damaged: readonly ManifestName[];
+  /** The new head must have a number above this. */
+  readonly floor: number;
+}
+
+/** Decides how a table gets back to an image. Reads, never writes. */
+export async function planPutBack(target: PutBackTarget, policy: PutBackPolicy): Promise<PutBackPlan> {
+  const state = await inspectTable(target.dataset);
+  const seen = [...state.manifests, ...state.damaged].map((name) => name.version);
+  const floor = Math.max(target.highestKnown, target.version, ...seen);
+  const plan = (action: PutBackAction, foreign: number[] = []): PutBackPlan => ({
+    action: foreign.length > 0 && policy.onConflict === "fail" ? "conflict" : action,
+    target,
+    foreign: foreign.sort((a, b) => a - b),
+    damaged: state.damaged,
+    floor,
+  });
+  if (seen.length === 0) return plan("rebuild", await foreignAside(target, policy));
+  const notOurs = (versions: number[]) => {
+    const suspects = versions.filter((version) => !policy.ours.has(version));
+    if (policy.onConflict === "overwrite" || suspects.length === 0) return suspects;
+    const harmless = withoutChange(target, state, suspects);
+    return suspects.filter((version) => !harmless.has(version));
+  };
+  const readable = state.manifests.map((name) => name.version);
+  const above = readable.filter((version) => version > target.version);
+  const image = await findManifest(target.dataset, target.version, target.digest, state.manifests);
+  if (image) {
+    const foreign = notOurs(above);
+    const wanted = readManifest(target.dataset, image)?.manifest;
+    const alreadyBack = state.head && wanted && sameContent(state.head, wanted);
+    if (alreadyBack && (policy.onConflict === "overwrite" || foreign.length === 0)) return plan("keep");
+    const mine = above.some((version) => policy.ours.has(version));
+    const nothingToUndo = policy.onConflict === "fail" ? !mine : above.length === 0;
+    return nothingToUndo ? plan("keep") : plan("restore", foreign);
+  }
+  // The version is not there. Where only newer ones are, a cleanup took it. Otherwise this is another
+  // table under the same name, and all of it counts.
+  const cleaned = above.length > 0 && !readable.includes(target.version);
+  return plan("relink", notOurs(cleaned ? above : readable));
+}
+
+/**
+ * Foreign versions whose hiding hides nothing: they hold what the version before them holds, or what the
+ * target holds. So are the no-ops and the restore of a rollback that was itself cut off.
+ */
+function withoutChange(target: PutBackTarget, state: TableState, suspects: readonly number[]): Set<number> {
+  const read = (version: number) => {
+    const name = state.manifests.find((entry) => entry.version === version);
+    return name && tryRead(target.dataset, name);
+  };
+  const wanted = read(target.version);
+  const isHarmless = (version: number) => {
+    const now = read(version);
+    const before = read(version - 1);
+    return now && ((before && sameContent(now, before)) || (wanted && sameContent(now, wanted)));
+  };
+  return new Set(suspects.filter(isHarmless));
+}
+
+function tryRead(dataset: string, name: ManifestName): Manifest | undefined {
+  try {
+    return readManifest(dataset, name)?.manifest;
+  } catch (error) {
+    if (error instanceof CorruptError) return undefined;
+    throw error;
+  }
+}
+
+/** Commits of others in the table that was dropped: putting the old version back would hide them too. */
+async function foreignAside(target: PutBackTarget, policy: PutBackPolicy): Promise<number[]> {
+  if (!target.asideDataset) return [];
+  const { manifests } = await inspectTable(target.asideDataset);
+  return manifests
+    .map((name) => name.version)
+    .filter((version) => version > target.version && !policy.oursAside?.has(version));
+}
