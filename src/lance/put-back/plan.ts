@@ -27,6 +27,8 @@ export interface PutBackPolicy {
   readonly oursAside?: ReadonlySet<number> | undefined;
   /** `overwrite`: hide foreign versions too; they stay reachable by number. */
   readonly onConflict: "fail" | "overwrite";
+  /** The caller asked for just this image: go back also where nothing of what came later is known as ours. */
+  readonly always: boolean;
 }
 
 /**
@@ -76,7 +78,7 @@ export async function planPutBack(target: PutBackTarget, policy: PutBackPolicy):
     const alreadyBack = state.head && wanted && sameContent(state.head, wanted);
     if (alreadyBack && (policy.onConflict === "overwrite" || foreign.length === 0)) return plan("keep");
     const mine = above.some((version) => policy.ours.has(version));
-    const nothingToUndo = policy.onConflict === "fail" ? !mine : above.length === 0;
+    const nothingToUndo = policy.always ? above.length === 0 : !mine;
     return nothingToUndo ? plan("keep") : plan("restore", foreign);
   }
   // The version is not there. Where only newer ones are, a cleanup took it. Otherwise this is another

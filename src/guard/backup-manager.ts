@@ -1,0 +1,249 @@
+import { join } from "node:path";
+import { type Connection, connect } from "@lancedb/lancedb";
+import { BackupError, LockedError } from "../errors.ts";
+import { databasePath, listTables } from "../lance/database.ts";
+import { type HealedHead, healDamagedHead } from "../lance/heal-head.ts";
+import { inspectTable } from "../lance/put-back/state.ts";
+import type { Logger } from "../logger.ts";
+import {
+  type BackupInfo,
+  cleanupBackup,
+  createBackup,
+  listBackups,
+  type RestoreResult,
+  restoreBackup,
+} from "./explicit-backup.ts";
+import { type GuardedWorkOptions, runGuarded } from "./guarded-work.ts";
+import { LockSet } from "./lock/lock-set.ts";
+import {
+  assertBackupId,
+  assertOnConflict,
+  assertTables,
+  type BackupManagerOptions,
+  type Settings,
+  settingsOf,
+} from "./options.ts";
+import { type RecoveredEntry, recoverAll } from "./recovery.ts";
+import { strategyOf } from "./strategies/index.ts";
+import type { BackupStrategy } from "./strategy.ts";
+
+export interface RecoverOptions {
+  /**
+   * For entries whose tables others have committed to since: `overwrite` goes back all the same, `keep`
+   * leaves the tables and keeps the backup. Default: they are reported and left alone.
+   */
+  onConflict?: "overwrite" | "keep" | undefined;
+  /** Treats owners of whom nothing can be known (another host) as dead. Default false. */
+  force?: boolean | undefined;
+}
+
+export interface RecoveryReport {
+  /** What was done about each entry of the journal. */
+  readonly entries: readonly RecoveredEntry[];
+  /** Tables whose newest manifest was damaged, and the version at which they open now. */
+  readonly healed: readonly (HealedHead & { readonly table: string })[];
+}
+
+/**
+ * Backups of one LanceDB database for the time of a write: taken before, restored on failure, removed on
+ * success. Every method may be called at the same time from any number of processes.
+ *
+ * @example
+ * ```ts
+ * await using manager = new BackupManager({ uri: "data/lancedb-table" });
+ * await manager.withBackup("lance-version", async (db) => {
+ *   const table = await db.openTable("documents");
+ *   await table.add(chunks);
+ *   await table.delete("stale = true"); // if this throws, the chunks are gone again
+ * });
+ * ```
+ */
+export class BackupManager implements AsyncDisposable {
+  readonly #settings: Settings;
+  #connection: Promise<Connection> | undefined;
+  #recovered: Promise<unknown> | undefined;
+
+  constructor(options: BackupManagerOptions = {}) {
+    this.#settings = settingsOf(options);
+  }
+
+  get uri(): string {
+    return this.#settings.uri;
+  }
+
+  get backupDir(): string {
+    return this.#settings.backupDir;
+  }
+
+  get logger(): Logger {
+    return this.#settings.logger;
+  }
+
+  /** A plain connection to the database, not guarded. Shared: closed with the manager. */
+  async connection(): Promise<Connection> {
+    const open = await this.#connection;
+    if (!open?.isOpen()) this.#connection = this.#connect();
+    return this.#connection as Promise<Connection>;
+  }
+
+  /**
+   * Takes a backup and answers with its id, `backup_<unix seconds>`. Each table is taken at one version,
+   * also while others write. It stays until `cleanupBackup`.
+   *
+   * @param options.tables ids of the tables (`ns$table` in a namespace). Default: every table there is.
+   * A named table that does not exist is remembered as absent, and a restore removes it.
+   * @throws ValidationError, UnsupportedError (a table that cannot be captured in full), CorruptError,
+   * LockedError, IoError. On any error nothing is left behind.
+   */
+  async createBackup(
+    strategy: BackupStrategy,
+    options: { tables?: readonly string[] | undefined; signal?: AbortSignal | undefined } = {},
+  ): Promise<string> {
+    strategyOf(strategy);
+    assertTables(options.tables);
+    await this.#ready();
+    return createBackup(this.#settings, strategy, options);
+  }
+
+  /**
+   * Makes the backup's tables equal to it again, each as a new version: history stays, and what was
+   * committed since is passed over but reachable by its number. The backup stays.
+   *
+   * @param options.onConflict `fail` refuses where anything was committed since the backup. Default
+   * `overwrite`: this call asked for just this state.
+   * @throws BackupNotFoundError, ConflictError, LockedError, RestoreError, IoError.
+   */
+  async restoreBackup(
+    id: string,
+    options: { onConflict?: "fail" | "overwrite" | undefined } = {},
+  ): Promise<RestoreResult> {
+    assertBackupId(id);
+    assertOnConflict(options.onConflict, ["fail", "overwrite"]);
+    await databasePath(this.#settings.uri);
+    return restoreBackup(this.#settings, id, options);
+  }
+
+  /** Removes a backup and what it kept. @throws BackupNotFoundError, LockedError, IoError. */
+  async cleanupBackup(id: string): Promise<void> {
+    assertBackupId(id);
+    await cleanupBackup(this.#settings, id);
+  }
+
+  /** The backups of this database, oldest first: made by hand, kept after a conflict, in use, interrupted. */
+  async listBackups(): Promise<BackupInfo[]> {
+    return listBackups(this.#settings);
+  }
+
+  /**
+   * Runs `work` under a backup. When it resolves, everything it wrote stays and the backup is removed. When
+   * it rejects, or the signal fires, every table that it wrote to through `db` is as before, tables that it
+   * created are gone and tables that it dropped are back, and the caller gets the work's own error. When
+   * the process dies, the next guarded operation on the database rolls back.
+   *
+   * `db` behaves like any LanceDB connection. Writes that go another way are somebody else's to the guard.
+   * What the work does on branches is not rolled back.
+   *
+   * @throws whatever `work` throws; ConflictError where others have committed to a table that would have to
+   * go back; RestoreError where the rollback itself failed; LockedError where a table is in use for longer
+   * than `lockTimeoutMs`; the signal's reason.
+   */
+  async withBackup<T>(
+    strategy: BackupStrategy,
+    work: (db: Connection) => Promise<T>,
+    options: GuardedWorkOptions = {},
+  ): Promise<T> {
+    strategyOf(strategy);
+    if (typeof work !== "function") throw new TypeError("work must be a function.");
+    assertTables(options.tables);
+    assertOnConflict(options.onConflict, ["fail", "overwrite"]);
+    options.signal?.throwIfAborted();
+    await this.#ready();
+    return runGuarded(this.#settings, strategy, work, options);
+  }
+
+  /**
+   * Rolls back what dead processes left, sweeps what they never finished, and moves damaged newest manifests
+   * aside. Runs by itself before the first guarded operation; calling it is never needed but after a
+   * `ConflictError` or a `LockedError` of a recovery.
+   *
+   * @throws LockedError where an owner cannot be known to be dead, when everything else is done.
+   */
+  async recover(options: RecoverOptions = {}): Promise<RecoveryReport> {
+    assertOnConflict(options.onConflict, ["overwrite", "keep"]);
+    await databasePath(this.#settings.uri);
+    const entries = await this.#recoverEntries(options);
+    const healed = await this.#healHeads(options.force ?? false);
+    const locked = entries.find((entry) => entry.action === "locked");
+    if (locked?.error) throw locked.error;
+    return { entries, healed };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const connection = await this.#connection;
+    this.#connection = undefined;
+    connection?.close();
+  }
+
+  async #connect(): Promise<Connection> {
+    await databasePath(this.#settings.uri);
+    return connect(this.#settings.uri);
+  }
+
+  async #ready(): Promise<void> {
+    await databasePath(this.#settings.uri);
+    this.#recovered ??= this.#recoverEntries({}).then(
+      (entries) => {
+        for (const { id, error } of entries) {
+          if (error)
+            this.logger.warn("an entry of the journal needs a look", { backup: id, error: error.message });
+        }
+      },
+      (error: unknown) => {
+        this.#recovered = undefined;
+        throw error;
+      },
+    );
+    await this.#recovered;
+  }
+
+  async #recoverEntries(options: RecoverOptions): Promise<RecoveredEntry[]> {
+    const { database, logger } = this.#settings;
+    const { onConflict = "fail", force = false } = options;
+    const locks = this.#locks(force);
+    try {
+      return await recoverAll({ database, locks, logger, onConflict, force });
+    } finally {
+      locks.releaseAll();
+    }
+  }
+
+  #locks(force: boolean): LockSet {
+    const { database, lockTimeoutMs } = this.#settings;
+    return new LockSet({ database, timeoutMs: lockTimeoutMs, force });
+  }
+
+  /** Looks at every table's newest manifest: for `recover()`, since it costs a read a table. */
+  async #healHeads(force: boolean): Promise<(HealedHead & { table: string })[]> {
+    const { database, logger } = this.#settings;
+    const locks = this.#locks(force);
+    const healed: (HealedHead & { table: string })[] = [];
+    for (const { id, directory } of await listTables(database)) {
+      const dataset = join(database, directory);
+      if ((await inspectTable(dataset)).damaged.length === 0) continue;
+      try {
+        await locks.acquire(id);
+        const result = await healDamagedHead(database, dataset);
+        if (result) {
+          healed.push({ table: id, ...result });
+          logger.warn("a damaged newest manifest was moved aside", { table: id, ...result });
+        }
+      } catch (error) {
+        if (!(error instanceof BackupError) || error instanceof LockedError) throw error;
+        logger.error("a table has no whole version left", { table: id, error: error.message });
+      } finally {
+        locks.releaseAll();
+      }
+    }
+    return healed;
+  }
+}

@@ -1,0 +1,76 @@
+import { join } from "node:path";
+import type { Table } from "@lancedb/lancedb";
+import { listManifests } from "../../lance/image.ts";
+import { readManifest } from "../../lance/put-back/state.ts";
+import type { CommitKind } from "../journal/log.ts";
+import type { Operation } from "../operation.ts";
+
+/** A write to a table whose result names the version that it committed. */
+export function commitWithVersion<R extends { version: number }>(
+  operation: Operation,
+  table: string,
+  kinds: readonly CommitKind[],
+  run: () => Promise<R>,
+): Promise<R> {
+  return operation.write({
+    table,
+    intent: async () => ({
+      step: "commit",
+      table,
+      kinds,
+      above: await operation.headOf(table),
+      several: false,
+    }),
+    run,
+    outcome: (result) => ({ versions: [result.version] }),
+  });
+}
+
+/**
+ * A write whose result names no version: the handle's own, where it moved, is the commit. Where several
+ * commits are possible, those below it that are of the announced kinds are ours too.
+ */
+export function commitOnHandle<R>(
+  operation: Operation,
+  table: string,
+  handle: Table,
+  kinds: readonly CommitKind[],
+  run: () => Promise<R>,
+  several = false,
+): Promise<R> {
+  let above = 0;
+  return operation.write({
+    table,
+    intent: async () => {
+      above = await operation.headOf(table);
+      return { step: "commit", table, kinds, above, several };
+    },
+    run,
+    failsWhole: !several,
+    outcome: async () => ({
+      versions: await madeSince(operation, table, above, await handle.version(), kinds, several),
+    }),
+  });
+}
+
+async function madeSince(
+  operation: Operation,
+  table: string,
+  above: number,
+  newest: number,
+  kinds: readonly CommitKind[],
+  several: boolean,
+): Promise<number[]> {
+  if (newest <= above) return [];
+  const directory = await operation.directoryOf(table);
+  if (!several || !directory) return [newest];
+  const dataset = join(operation.database, directory);
+  const between = (await listManifests(dataset)).filter(
+    (name) => name.version > above && name.version < newest,
+  );
+  const ours = between.filter((name) => {
+    const kind = readManifest(dataset, name)?.manifest.transaction?.operation.case;
+    return kind !== undefined && (kinds as readonly string[]).includes(kind);
+  });
+  return [newest, ...ours.map((name) => name.version)];
+}

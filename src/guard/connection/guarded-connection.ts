@@ -1,0 +1,227 @@
+import { mkdirSync } from "node:fs";
+import { rename } from "node:fs/promises";
+import { join } from "node:path";
+import type { Connection, Table } from "@lancedb/lancedb";
+import { syncDirectory } from "../../fs/durable.ts";
+import { io } from "../../fs/io.ts";
+import {
+  listTables,
+  NAMESPACE_TABLE,
+  namespacedDirectories,
+  parseTableId,
+  rootDirectory,
+  tableId,
+} from "../../lance/database.ts";
+import { listManifests } from "../../lance/image.ts";
+import { ensurePrivateDirectory } from "../../lance/private-directory.ts";
+import type { CommitKind } from "../journal/log.ts";
+import type { Operation } from "../operation.ts";
+import { guardTable, guardView } from "./guarded-table.ts";
+import { withMembers } from "./proxy.ts";
+
+const NAMESPACE_COMMITS: readonly CommitKind[] = [
+  "append",
+  "delete",
+  "update",
+  "overwrite",
+  "merge",
+  "createIndex",
+  "rewrite",
+  "reserveFragments",
+];
+
+/** The connection that guarded work gets: LanceDB's own, with every write going through the operation. */
+export function guardConnection(operation: Operation, connection: Connection): Connection {
+  const guard = new ConnectionGuard(operation, connection);
+  return withMembers(connection, {
+    openTable: (...args: Parameters<Connection["openTable"]>) => guard.openTable(...args),
+    createTable: (...args: unknown[]) => guard.createTable(args),
+    createEmptyTable: (...args: unknown[]) => guard.createEmptyTable(args),
+    createMaterializedView: (...args: Parameters<Connection["createMaterializedView"]>) =>
+      guard.createMaterializedView(...args),
+    openMaterializedView: async (name: string) =>
+      guardView(operation, tableId(name), await connection.openMaterializedView(name)),
+    cloneTable: (...args: Parameters<Connection["cloneTable"]>) => guard.cloneTable(...args),
+    dropTable: (name: string, path?: string[]) =>
+      guard.drop(name, path, () => connection.dropTable(name, path)),
+    dropTableAsync: (name: string, path?: string[]) =>
+      guard.drop(name, path, async () => {
+        const job = await connection.dropTableAsync(name, path);
+        await job.wait();
+        return job;
+      }),
+    dropAllTables: (path?: string[]) => guard.dropAllTables(path),
+    createNamespace: (...args: Parameters<Connection["createNamespace"]>) =>
+      guard.inNamespaces(() => connection.createNamespace(...args)),
+    dropNamespace: (...args: Parameters<Connection["dropNamespace"]>) => guard.dropNamespace(...args),
+  });
+}
+
+class ConnectionGuard {
+  readonly #operation: Operation;
+  readonly #connection: Connection;
+  #asides = 0;
+
+  constructor(operation: Operation, connection: Connection) {
+    this.#operation = operation;
+    this.#connection = connection;
+  }
+
+  async openTable(...args: Parameters<Connection["openTable"]>): Promise<Table> {
+    const id = idOf(args[0], args[1]);
+    if (id) await this.#operation.healIfDamaged(id);
+    const table = await this.#connection.openTable(...args);
+    return id ? guardTable(this.#operation, id, table) : table;
+  }
+
+  createTable(args: unknown[]): Promise<Table> {
+    const [first, second, third] = args;
+    const byOptions = typeof first === "object" && first !== null && "name" in first;
+    const name = byOptions ? first.name : first;
+    const path = byOptions ? second : third;
+    return this.#create(String(name), namespaceOf(path), () =>
+      Reflect.apply(this.#connection.createTable, this.#connection, args),
+    );
+  }
+
+  createEmptyTable(args: unknown[]): Promise<Table> {
+    const run = () => Reflect.apply(this.#connection.createEmptyTable, this.#connection, args);
+    return this.#create(String(args[0]), namespaceOf(args[2]), run);
+  }
+
+  cloneTable(...args: Parameters<Connection["cloneTable"]>): Promise<Table> {
+    const path = args[2]?.targetNamespacePath ?? [];
+    return this.#create(args[0], path, () => this.#connection.cloneTable(...args));
+  }
+
+  async createMaterializedView(...args: Parameters<Connection["createMaterializedView"]>) {
+    const id = idOf(args[0], []);
+    if (!id) return this.#connection.createMaterializedView(...args);
+    let view: Awaited<ReturnType<Connection["createMaterializedView"]>> | undefined;
+    await this.#create(args[0], [], async () => {
+      view = await this.#connection.createMaterializedView(...args);
+      return view.table();
+    });
+    return guardView(this.#operation, id, view as NonNullable<typeof view>);
+  }
+
+  /**
+   * Drops a table in a way that loses nothing: its directory is renamed aside, then LanceDB drops the empty
+   * one that stands in its place.
+   */
+  async drop<R>(name: string, path: string[] | undefined, run: () => Promise<R>): Promise<R> {
+    const id = idOf(name, path);
+    if (!id) return run();
+    const drop = () => this.#dropOne(id, run);
+    return path && path.length > 0 ? this.inNamespaces(drop) : drop();
+  }
+
+  async dropAllTables(path?: string[]): Promise<void> {
+    for (const name of await this.#connection.tableNames(path ?? [])) {
+      await this.drop(name, path, () => this.#connection.dropTable(name, path));
+    }
+  }
+
+  async dropNamespace(...args: Parameters<Connection["dropNamespace"]>) {
+    const [path, options] = args;
+    return this.inNamespaces(async () => {
+      if (options?.behavior === "cascade") {
+        const prefix = [...path, ""].join("$");
+        for (const { id } of await listTables(this.#operation.database)) {
+          if (!id.startsWith(prefix)) continue;
+          const table = parseTableId(id);
+          await this.#dropOne(id, () => this.#connection.dropTable(table.name, table.namespacePath));
+        }
+      }
+      return this.#connection.dropNamespace(...args);
+    });
+  }
+
+  /** A write to the namespaces' own table, whose commits nobody reports: all of their kinds are ours. */
+  inNamespaces<R>(run: () => Promise<R>): Promise<R> {
+    const operation = this.#operation;
+    let above = 0;
+    return operation.write({
+      table: NAMESPACE_TABLE,
+      intent: async () => {
+        above = await operation.headOf(NAMESPACE_TABLE);
+        const table = NAMESPACE_TABLE;
+        if (above === 0) return { step: "create", table, existing: [] };
+        return { step: "commit", table, kinds: NAMESPACE_COMMITS, above, several: true };
+      },
+      run,
+      failsWhole: false,
+      outcome: async () => {
+        const all = await listManifests(join(operation.database, NAMESPACE_TABLE));
+        const versions = all.map((manifest) => manifest.version).filter((version) => version > above);
+        return { versions, directory: NAMESPACE_TABLE };
+      },
+    });
+  }
+
+  async #create(name: string, path: string[], run: () => Promise<Table>): Promise<Table> {
+    const id = idOf(name, path);
+    if (!id) return run();
+    const create = () => this.#createOne(id, run);
+    return guardTable(this.#operation, id, await (path.length > 0 ? this.inNamespaces(create) : create()));
+  }
+
+  #createOne(id: string, run: () => Promise<Table>): Promise<Table> {
+    const operation = this.#operation;
+    let above = 0;
+    return operation.write({
+      table: id,
+      intent: async () => {
+        above = await operation.headOf(id);
+        if (above > 0) return { step: "commit", table: id, kinds: ["overwrite"], above, several: false };
+        const root = rootDirectory(id);
+        const existing = root ? [] : await namespacedDirectories(operation.database, id);
+        return { step: "create", table: id, existing };
+      },
+      run,
+      outcome: async (table) => {
+        const version = await table.version();
+        if (above > 0) return { versions: version > above ? [version] : [] };
+        const versions = Array.from({ length: version }, (_, index) => index + 1);
+        return { versions, directory: await operation.directoryOf(id) };
+      },
+    });
+  }
+
+  async #dropOne<R>(id: string, run: () => Promise<R>): Promise<R> {
+    const operation = this.#operation;
+    await operation.capture(id);
+    const directory = await operation.directoryOf(id);
+    if (!directory || (await operation.headOf(id)) === 0) return run();
+    const name = `dropped-${++this.#asides}`;
+    const aside = `${operation.entry.id}/${name}`;
+    return operation.write({
+      table: id,
+      intent: () => ({ step: "drop", table: id, directory, aside }),
+      run: async () => {
+        const path = join(operation.database, directory);
+        const parent = join(ensurePrivateDirectory(operation.database, "aside"), operation.entry.id);
+        mkdirSync(parent, { recursive: true });
+        await io("move aside", path, () => rename(path, join(parent, name)));
+        mkdirSync(path);
+        await syncDirectory(parent);
+        return run();
+      },
+      failsWhole: false,
+      outcome: () => ({ versions: [] }),
+    });
+  }
+}
+
+/** Undefined for a name that LanceDB refuses: the call goes on to it, and brings its own error. */
+function idOf(name: unknown, path: readonly string[] | undefined): string | undefined {
+  try {
+    return tableId(name as string, path);
+  } catch {
+    return undefined;
+  }
+}
+
+function namespaceOf(value: unknown): string[] {
+  return Array.isArray(value) ? value.map(String) : [];
+}

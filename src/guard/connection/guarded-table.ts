@@ -1,0 +1,126 @@
+import type { Job, MaterializedView, MergeInsertBuilder, Table, Tags } from "@lancedb/lancedb";
+import { UnsupportedError } from "../../errors.ts";
+import type { CommitKind } from "../journal/log.ts";
+import type { Operation } from "../operation.ts";
+import { commitOnHandle, commitWithVersion } from "./commits.ts";
+import { withMembers } from "./proxy.ts";
+
+const APPEND: readonly CommitKind[] = ["append", "overwrite"];
+const ROWS: readonly CommitKind[] = ["update", "append", "delete"];
+const COLUMNS: readonly CommitKind[] = ["merge", "project", "updateConfig"];
+const INDEX: readonly CommitKind[] = ["createIndex"];
+const OPTIMIZE: readonly CommitKind[] = ["reserveFragments", "rewrite", "createIndex", "delete"];
+const VIEW: readonly CommitKind[] = [...ROWS, "overwrite", "project", "merge", "updateConfig", "rewrite"];
+
+/**
+ * A LanceDB table whose every write is captured, announced and counted as the operation's own. Writes on a
+ * branch are not the guard's: they leave the main line alone.
+ */
+export function guardTable(operation: Operation, id: string, table: Table): Table {
+  if (table.currentBranch() !== null) return table;
+  const versioned = <R extends { version: number }>(kinds: readonly CommitKind[], run: () => Promise<R>) =>
+    commitWithVersion(operation, id, kinds, run);
+  const onHandle = <R>(kinds: readonly CommitKind[], run: () => Promise<R>, several = false) =>
+    commitOnHandle(operation, id, table, kinds, run, several);
+  const update = (...args: Parameters<Table["update"]>) => versioned(["update"], () => table.update(...args));
+  const members: Partial<Table> = {
+    add: (data, options) => versioned(APPEND, () => table.add(data, options)),
+    update: update as Table["update"],
+    delete: (predicate) => versioned(["delete"], () => table.delete(predicate)),
+    mergeInsert: (on) => guardMerge(operation, id, table.mergeInsert(on)),
+    addColumns: (columns) => versioned(COLUMNS, () => table.addColumns(columns)),
+    alterColumns: (changes) => versioned(COLUMNS, () => table.alterColumns(changes)),
+    dropColumns: (names) => versioned(COLUMNS, () => table.dropColumns(names)),
+    updateFieldMetadata: (updates) => versioned(COLUMNS, () => table.updateFieldMetadata(updates)),
+    setUnenforcedPrimaryKey: (columns) => onHandle(COLUMNS, () => table.setUnenforcedPrimaryKey(columns)),
+    refreshColumn: (column) => onHandle(VIEW, () => table.refreshColumn(column), true),
+    refreshColumnAsync: (column) =>
+      backgroundJob(operation, id, table, VIEW, () => table.refreshColumnAsync(column)),
+    refreshMaterializedView: (full, source) =>
+      onHandle(VIEW, () => table.refreshMaterializedView(full, source), true),
+    createIndex: (column, options) => onHandle(INDEX, () => table.createIndex(column, options)),
+    createIndexAsync: (column, options) =>
+      backgroundJob(operation, id, table, INDEX, () => table.createIndexAsync(column, options)),
+    dropIndex: (name) => onHandle(INDEX, () => table.dropIndex(name)),
+    optimize: (options) => onHandle(OPTIMIZE, () => table.optimize(options), true),
+    restore: () => onHandle(["restore"], () => table.restore()),
+    tags: async () => guardTags(operation, id, await table.tags()),
+    setLsmWriteSpec: () => {
+      throw new UnsupportedError(
+        `Table ${id} cannot change to the LSM write path inside guarded work: its rows would lie outside every version.`,
+      );
+    },
+  };
+  // `LocalTable` alone has this one: it gives every manifest its new name.
+  const migrate = Reflect.get(table, "migrateManifestPathsV2") as (() => Promise<void>) | undefined;
+  if (migrate) {
+    Object.assign(members, { migrateManifestPathsV2: () => onHandle([], () => migrate.call(table)) });
+  }
+  return withMembers(table, members);
+}
+
+export function guardView(operation: Operation, id: string, view: MaterializedView): MaterializedView {
+  const table = view.table();
+  const guarded = guardTable(operation, id, table);
+  return withMembers(view, {
+    table: () => guarded,
+    refresh: (options: Parameters<MaterializedView["refresh"]>[0]) =>
+      commitOnHandle(operation, id, table, VIEW, () => view.refresh(options), true),
+  });
+}
+
+function guardMerge(operation: Operation, id: string, builder: MergeInsertBuilder): MergeInsertBuilder {
+  const again = (next: MergeInsertBuilder) => guardMerge(operation, id, next);
+  return withMembers(builder, {
+    whenMatchedUpdateAll: (options?: { where: string }) => again(builder.whenMatchedUpdateAll(options)),
+    whenNotMatchedInsertAll: () => again(builder.whenNotMatchedInsertAll()),
+    whenNotMatchedBySourceDelete: (options?: { where: string }) =>
+      again(builder.whenNotMatchedBySourceDelete(options)),
+    useIndex: (use: boolean) => again(builder.useIndex(use)),
+    useLsm: (use: boolean) => again(builder.useLsm(use)),
+    validateSingleShard: (validate: boolean) => again(builder.validateSingleShard(validate)),
+    execute: (...args: Parameters<MergeInsertBuilder["execute"]>) =>
+      commitWithVersion(operation, id, ROWS, () => builder.execute(...args)),
+  });
+}
+
+function guardTags(operation: Operation, id: string, tags: Tags): Tags {
+  const write = <R>(tag: string, run: () => Promise<R>) =>
+    operation.write({
+      table: id,
+      intent: () => ({ step: "tag", table: id, tag }),
+      run,
+      outcome: () => ({ versions: [] }),
+    });
+  return withMembers(tags, {
+    create: (tag: string, version: number) => write(tag, () => tags.create(tag, version)),
+    update: (tag: string, version: number) => write(tag, () => tags.update(tag, version)),
+    delete: (tag: string) => write(tag, () => tags.delete(tag)),
+  });
+}
+
+/** A job commits when it is done: the end of the work waits for it, whether or not the caller does. */
+async function backgroundJob(
+  operation: Operation,
+  id: string,
+  table: Table,
+  kinds: readonly CommitKind[],
+  start: () => Promise<Job>,
+): Promise<Job> {
+  const started = Promise.withResolvers<Job>();
+  const finished = commitOnHandle(
+    operation,
+    id,
+    table,
+    kinds,
+    async () => {
+      const job = await start();
+      started.resolve(job);
+      await job.wait();
+      await table.checkoutLatest();
+    },
+    true,
+  );
+  finished.catch((error: unknown) => started.reject(error));
+  return started.promise;
+}

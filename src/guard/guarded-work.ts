@@ -1,0 +1,152 @@
+import { type Connection, connect } from "@lancedb/lancedb";
+import { ConflictError, RestoreError } from "../errors.ts";
+import type { Logger } from "../logger.ts";
+import { guardConnection } from "./connection/guarded-connection.ts";
+import { LockSet } from "./lock/lock-set.ts";
+import { Operation } from "./operation.ts";
+import type { Settings } from "./options.ts";
+import { keepEntry, keptDirectory, sweepEntry } from "./recovery.ts";
+import { carryOut } from "./rollback/act.ts";
+import { type OnConflict, planRollback } from "./rollback/plan.ts";
+import { strategyOf } from "./strategies/index.ts";
+import type { BackupStrategy } from "./strategy.ts";
+import { syncCommitted } from "./sync-committed.ts";
+
+export interface GuardedWorkOptions {
+  /**
+   * Tables to capture before the work starts. Without it each is captured at its first write, so that a
+   * database of a thousand tables costs what one does.
+   */
+  tables?: readonly string[] | undefined;
+  /** Aborts: the work's next call through the connection throws the reason, everything is rolled back. */
+  signal?: AbortSignal | undefined;
+  /** What a rollback does about commits of others. Default `fail`: `ConflictError`, and the table is left alone. */
+  onConflict?: OnConflict | undefined;
+  /** Sync what LanceDB wrote before success is reported. Default false: LanceDB itself never syncs. */
+  durable?: boolean | undefined;
+}
+
+/** Runs work under a backup: all of it stays, or none. */
+export async function runGuarded<T>(
+  settings: Settings,
+  strategy: BackupStrategy,
+  work: (db: Connection) => Promise<T>,
+  options: GuardedWorkOptions,
+): Promise<T> {
+  const { database, logger, lockTimeoutMs } = settings;
+  const { signal, onConflict = "fail" } = options;
+  const started = performance.now();
+  const locks = new LockSet({ database, timeoutMs: lockTimeoutMs, signal });
+  const operation = await Operation.begin({
+    context: settings,
+    strategy: strategyOf(strategy),
+    kind: "guarded",
+    locks,
+    logger,
+    signal,
+  });
+  const meta = () => ({
+    backup: operation.entry.id,
+    strategy,
+    tables: operation.record.tables.map((table) => table.id),
+    ms: Math.round(performance.now() - started),
+  });
+  try {
+    let result: T;
+    try {
+      if (options.tables) await operation.captureAll(options.tables, "all");
+      result = await locks.run(() => runWork(settings.uri, operation, work));
+      await operation.close(Operation.ended());
+      signal?.throwIfAborted();
+      if (options.durable) await syncCommitted(operation);
+      if (operation.entry.state === "armed") await operation.entry.become("armed", "done");
+    } catch (error) {
+      await operation.close(Operation.ended());
+      logger.info("guarded work failed; rolling back", { ...meta(), error: messageOf(error) });
+      await rollBack(operation, error, onConflict);
+      throw error;
+    }
+    logger.info("guarded work succeeded", meta());
+    return result;
+  } finally {
+    await clean(operation, logger);
+    locks.releaseAll();
+  }
+}
+
+async function runWork<T>(
+  uri: string,
+  operation: Operation,
+  work: (db: Connection) => Promise<T>,
+): Promise<T> {
+  operation.signal?.throwIfAborted();
+  const connection = await connect(uri);
+  const running = (async () => work(guardConnection(operation, connection)))();
+  if (!operation.signal) return running;
+  running.catch(() => undefined); // where the signal wins, the work's own end is nobody's business
+  return Promise.race([running, abortOf(operation.signal)]);
+}
+
+function abortOf(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    if (signal.aborted) reject(signal.reason);
+    else signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+  });
+}
+
+async function rollBack(operation: Operation, workError: unknown, onConflict: OnConflict): Promise<void> {
+  const { entry, record, database, logger } = operation;
+  if (entry.state !== "armed") return;
+  try {
+    const plan = await planRollback(database, {
+      record,
+      kept: keptDirectory(entry, record),
+      log: entry.log.entries,
+      onConflict,
+      explicit: false,
+    });
+    const tables = await carryOut(plan, { database, asideName: entry.id, onConflict, logger });
+    await entry.become("armed", "done");
+    const passedOver = tables.filter((table) => table.passedOver.length > 0);
+    if (passedOver.length > 0) {
+      logger.warn("the rollback passed over commits of others; checkout reaches them by number", {
+        tables: passedOver,
+      });
+    }
+    logger.info("rolled back", {
+      backup: entry.id,
+      tables: tables.map(({ table, version }) => ({ table, version })),
+    });
+  } catch (error) {
+    if (error instanceof ConflictError) {
+      await keepEntry(entry, record);
+      throw new ConflictError(`${error.message} The backup is ${record.id}.`, error.conflicts, {
+        cause: workError,
+      });
+    }
+    entry.abandon();
+    throw new RestoreError(
+      `The guarded work failed (${messageOf(workError)}), and so did the rollback (${messageOf(error)}). The backup is kept at ${record.backupPath}; recover() tries again.`,
+      { restoreError: error, workError, backupPath: record.backupPath },
+    );
+  }
+}
+
+/** What fails here fails no operation: it is swept later. */
+async function clean(operation: Operation, logger: Logger): Promise<void> {
+  const { entry, database } = operation;
+  try {
+    entry.log.close();
+    if (entry.exists() && (entry.state === "done" || entry.state === "making"))
+      await sweepEntry(database, entry);
+  } catch (error) {
+    logger.warn("a backup could not be cleaned up; the next operation sweeps it", {
+      backup: entry.id,
+      error: messageOf(error),
+    });
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,198 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { rename } from "node:fs/promises";
+import { join } from "node:path";
+import { CorruptError } from "../../errors.ts";
+import { syncDirectories, syncDirectory, writeFileDurably } from "../../fs/durable.ts";
+import { errnoOf, io, isMissing, toIoError } from "../../fs/io.ts";
+import { PRIVATE_DIRECTORY, privateDirectory } from "../../lance/private-directory.ts";
+import { isOwner, type Liveness, livenessOf, type Owner } from "../owner.ts";
+import type { BackupStrategy } from "../strategy.ts";
+import { IntentLog, type LoggedIntent, readIntentLog } from "./log.ts";
+import { encodeRecord, readRecord } from "./record.ts";
+import { assertEntryRecord } from "./validate.ts";
+
+/** A table as it was when it was captured. */
+export type CapturedTable =
+  | {
+      readonly id: string;
+      readonly state: "present";
+      /** Its directory's name inside the database, and inside the backup. */
+      readonly directory: string;
+      readonly version: number;
+      /** SHA-256 of the version's manifest. */
+      readonly digest: string;
+      readonly versions: readonly number[];
+      readonly files: number;
+      readonly bytes: number;
+      readonly tags: readonly string[];
+      readonly leftOut: readonly string[];
+    }
+  | { readonly id: string; readonly state: "absent" };
+
+/** What a journal entry says: everything that is needed to put the tables back. */
+export interface EntryRecord {
+  readonly id: string;
+  readonly uuid: string;
+  /** `guarded`: rolled back when its process dies. `explicit`: made with `createBackup`, only listed. */
+  readonly kind: "guarded" | "explicit";
+  readonly strategy: BackupStrategy;
+  /** The database directory, absolute. */
+  readonly database: string;
+  /** Where the files are kept: `<backupDir>/<id>`, or the entry's own directory. */
+  readonly backupPath: string;
+  /** ISO 8601. */
+  readonly createdAt: string;
+  readonly tables: readonly CapturedTable[];
+}
+
+/**
+ * `making`: not complete, nothing is restored from it. `armed`: a death means rollback. `held`: a backup
+ * that waits for `restoreBackup` or `cleanupBackup`. `done`: finished, to be swept.
+ */
+export type EntryState = "making" | "armed" | "held" | "done";
+
+const NAMED_STATES = ["done", "held", "armed"] as const;
+
+/** One entry of the journal: a directory whose state is the name of the record in it. */
+export class JournalEntry {
+  readonly directory: string;
+  readonly id: string;
+  readonly log: IntentLog;
+
+  constructor(database: string, id: string) {
+    this.id = id;
+    this.directory = join(privateDirectory(database, "journal"), id);
+    this.log = new IntentLog(join(this.directory, "log"));
+  }
+
+  /** Where lance-version keeps its links. */
+  get pins(): string {
+    return join(this.directory, "pins");
+  }
+
+  get state(): EntryState {
+    return NAMED_STATES.find((state) => existsSync(this.#record(state))) ?? "making";
+  }
+
+  exists(): boolean {
+    return existsSync(this.directory);
+  }
+
+  /** The record of a named state. @throws CorruptError where it is damaged. */
+  read(state: Exclude<EntryState, "making">): EntryRecord | undefined {
+    const path = this.#record(state);
+    const body = readRecord(path);
+    return body === undefined ? undefined : assertEntryRecord(body, path);
+  }
+
+  readLog(): readonly LoggedIntent[] {
+    return readIntentLog(join(this.directory, "log"));
+  }
+
+  /**
+   * Writes the record under the state's name. When it returns, record and name are on the disk. The tables'
+   * ids also stand as file names, so that a damaged record still tells which tables it holds back.
+   */
+  async write(state: "armed" | "held", record: EntryRecord): Promise<void> {
+    const fresh = this.#markTables(record.tables);
+    if (fresh) await syncDirectories([this.#markers, join(this.directory, "..")]);
+    await writeFileDurably(this.#record(state), encodeRecord(record));
+  }
+
+  /** The ids of the tables that this entry has captured, also where its record is damaged. */
+  tableIds(): string[] {
+    try {
+      return readdirSync(this.#markers);
+    } catch (error) {
+      if (isMissing(error)) return [];
+      throw toIoError(error, "list", this.#markers);
+    }
+  }
+
+  get #markers(): string {
+    return join(this.directory, "tables");
+  }
+
+  #markTables(tables: readonly CapturedTable[]): boolean {
+    const known = new Set(this.tableIds());
+    const fresh = tables.filter((table) => !known.has(table.id));
+    try {
+      mkdirSync(this.#markers, { recursive: true });
+      for (const table of fresh) writeFileSync(join(this.#markers, table.id), "");
+    } catch (error) {
+      throw toIoError(error, "write", this.#markers);
+    }
+    return fresh.length > 0;
+  }
+
+  /** The commit point: one rename, on the disk when it returns. */
+  async become(from: "armed" | "held", to: "done" | "held"): Promise<void> {
+    const path = this.#record(from);
+    await io("rename", path, () => rename(path, this.#record(to)));
+    await syncDirectory(this.directory);
+  }
+
+  readOwner(): { owner: Owner; backupPath: string | null; uuid: string } | undefined {
+    const path = this.ownerFile;
+    let text: string;
+    try {
+      text = readFileSync(path, "utf8");
+    } catch (error) {
+      if (isMissing(error)) return undefined;
+      throw toIoError(error, "read", path);
+    }
+    try {
+      const value = JSON.parse(text) as { owner: unknown; backupPath: unknown; uuid: unknown };
+      if (isOwner(value.owner) && typeof value.uuid === "string") {
+        const backupPath = typeof value.backupPath === "string" ? value.backupPath : null;
+        return { owner: value.owner, backupPath, uuid: value.uuid };
+      }
+    } catch (error) {
+      throw new CorruptError(`${path} is damaged.`, { path, cause: error });
+    }
+    throw new CorruptError(`${path} names no owner.`, { path });
+  }
+
+  /** `dead` where nobody owns the entry any more. */
+  liveness(): Liveness {
+    const found = this.readOwner();
+    return found ? livenessOf(found.owner) : "dead";
+  }
+
+  /** Gives the entry up: whoever comes next may recover it. */
+  abandon(): void {
+    this.log.close();
+    rmSync(this.ownerFile, { force: true });
+  }
+
+  remove(): void {
+    this.log.close();
+    try {
+      rmSync(this.directory, { recursive: true, force: true });
+    } catch (error) {
+      if (errnoOf(error) !== "ENOTEMPTY") throw toIoError(error, "remove", this.directory);
+    }
+  }
+
+  get ownerFile(): string {
+    return join(this.directory, "owner.json");
+  }
+
+  #record(state: Exclude<EntryState, "making">): string {
+    return join(this.directory, `${state}.json`);
+  }
+}
+
+/** Makes the directories of a journal, synced where they are new. */
+export async function ensureJournal(database: string): Promise<string> {
+  const journal = privateDirectory(database, "journal");
+  if (existsSync(journal)) return journal;
+  try {
+    mkdirSync(journal, { recursive: true });
+  } catch (error) {
+    throw toIoError(error, "make directory", journal);
+  }
+  await syncDirectory(join(database, PRIVATE_DIRECTORY));
+  await syncDirectory(database);
+  return journal;
+}

@@ -1,0 +1,71 @@
+import { randomUUID } from "node:crypto";
+import { mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { errnoOf, isMissing, toIoError } from "../../fs/io.ts";
+import { ensurePrivateDirectory, privateDirectory } from "../../lance/private-directory.ts";
+import type { Owner } from "../owner.ts";
+import { ensureJournal, JournalEntry } from "./entry.ts";
+
+/** Every entry of a database's journal, oldest id first. One directory listing. */
+export function listEntries(database: string): JournalEntry[] {
+  const directory = privateDirectory(database, "journal");
+  try {
+    return readdirSync(directory)
+      .filter((name) => !name.startsWith("."))
+      .sort((a, b) => a.localeCompare(b, "en", { numeric: true }))
+      .map((id) => new JournalEntry(database, id));
+  } catch (error) {
+    if (isMissing(error)) return [];
+    throw toIoError(error, "list", directory);
+  }
+}
+
+export interface Reservation {
+  readonly entry: JournalEntry;
+  readonly uuid: string;
+  readonly backupPath: string;
+}
+
+/**
+ * Reserves the next free id, `backup_<unix seconds>`, with a suffix where several fall into one second. The
+ * entry appears with its owner in it, in one rename.
+ *
+ * @param claim for a directory-copy: makes `<backupDir>/<id>`, or tells that the name is taken there.
+ */
+export async function reserveEntry(
+  database: string,
+  owner: Owner,
+  claim?: { path: (id: string) => string; take: (path: string, uuid: string) => boolean },
+): Promise<Reservation> {
+  await ensureJournal(database);
+  const seconds = Math.floor(Date.now() / 1000);
+  for (let attempt = 1; ; attempt++) {
+    const id = attempt === 1 ? `backup_${seconds}` : `backup_${seconds}_${attempt}`;
+    const entry = new JournalEntry(database, id);
+    const uuid = randomUUID();
+    const backupPath = claim?.path(id) ?? entry.directory;
+    if (!publish(database, entry, { owner, uuid, backupPath: claim ? backupPath : null })) continue;
+    try {
+      if (!claim || claim.take(backupPath, uuid)) return { entry, uuid, backupPath };
+    } catch (error) {
+      entry.remove();
+      throw error;
+    }
+    entry.remove();
+  }
+}
+
+function publish(database: string, entry: JournalEntry, content: unknown): boolean {
+  const temporary = join(ensurePrivateDirectory(database, "staging"), `entry-${randomUUID()}`);
+  try {
+    mkdirSync(temporary);
+    writeFileSync(join(temporary, "owner.json"), JSON.stringify(content));
+    renameSync(temporary, entry.directory);
+    return true;
+  } catch (error) {
+    rmSync(temporary, { recursive: true, force: true });
+    const errno = errnoOf(error);
+    if (errno === "ENOTEMPTY" || errno === "EEXIST") return false;
+    throw toIoError(error, "write", entry.directory);
+  }
+}

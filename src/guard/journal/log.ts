@@ -1,0 +1,162 @@
+import { createHash } from "node:crypto";
+import { closeSync, fdatasyncSync, openSync, readFileSync, writeSync } from "node:fs";
+import { CorruptError } from "../../errors.ts";
+import { isMissing, toIoError } from "../../fs/io.ts";
+
+/** Operations of Lance's transactions, as the manifest names them. */
+export type CommitKind =
+  | "append"
+  | "delete"
+  | "overwrite"
+  | "createIndex"
+  | "rewrite"
+  | "merge"
+  | "restore"
+  | "reserveFragments"
+  | "update"
+  | "project"
+  | "updateConfig";
+
+/** What the guarded work is about to do, written before LanceDB hears of it. */
+export type Intent =
+  | {
+      readonly step: "commit";
+      readonly table: string;
+      /** What the commits on disk will say they are. */
+      readonly kinds: readonly CommitKind[];
+      /** The newest version on disk before; commits of this intent are above it. */
+      readonly above: number;
+      /** Whether it makes one commit or possibly several. */
+      readonly several: boolean;
+    }
+  | {
+      readonly step: "create";
+      readonly table: string;
+      /** Directories that this table's id could mean and that were there before. */
+      readonly existing: readonly string[];
+    }
+  | {
+      readonly step: "drop";
+      readonly table: string;
+      readonly directory: string;
+      /** Where the table is moved to, below `aside/`. */
+      readonly aside: string;
+    }
+  | { readonly step: "tag"; readonly table: string; readonly tag: string };
+
+/** What came of an intent. */
+export interface Outcome {
+  /** The versions that it committed; none where it failed. */
+  readonly versions: readonly number[];
+  /** For `create`: where the table lies. */
+  readonly directory?: string | undefined;
+  readonly failed?: boolean | undefined;
+}
+
+export interface LoggedIntent {
+  readonly intent: Intent;
+  /** Undefined where the process died in between. */
+  outcome?: Outcome | undefined;
+}
+
+type Line = { n: number; intent: Intent } | { n: number; outcome: Outcome };
+
+/**
+ * The log of one guarded operation, a line a step: `<16 hex of SHA-256> <json>`. An intent is on the disk
+ * before the write that it announces; outcomes need not be, since an intent left open explains its commits.
+ */
+export class IntentLog {
+  readonly #path: string;
+  readonly #entries = new Map<number, LoggedIntent>();
+  #next = 1;
+  #file: number | undefined;
+
+  constructor(path: string) {
+    this.#path = path;
+  }
+
+  get entries(): readonly LoggedIntent[] {
+    return [...this.#entries.values()];
+  }
+
+  /** Announces a step. When it returns, the line is on the disk. */
+  announce(intent: Intent): (outcome: Outcome) => void {
+    const n = this.#next++;
+    const entry: LoggedIntent = { intent };
+    this.#write({ n, intent }, true);
+    this.#entries.set(n, entry);
+    return (outcome) => {
+      entry.outcome = outcome;
+      this.#write({ n, outcome }, false);
+    };
+  }
+
+  close(): void {
+    if (this.#file === undefined) return;
+    closeSync(this.#file);
+    this.#file = undefined;
+  }
+
+  /** Makes the file, so that its name is synced with the directory's other names. */
+  create(): void {
+    this.#handle();
+  }
+
+  #handle(): number {
+    try {
+      this.#file ??= openSync(this.#path, "a");
+      return this.#file;
+    } catch (error) {
+      throw toIoError(error, "open", this.#path);
+    }
+  }
+
+  #write(line: Line, sync: boolean): void {
+    const file = this.#handle();
+    try {
+      const json = JSON.stringify(line);
+      writeSync(file, `${check(json)} ${json}\n`);
+      if (sync) fdatasyncSync(file);
+    } catch (error) {
+      throw toIoError(error, "write", this.#path);
+    }
+  }
+}
+
+/**
+ * Reads a log that a dead process left. A last line that is cut short is a step that never began.
+ *
+ * @throws CorruptError where any other line is damaged.
+ */
+export function readIntentLog(path: string): readonly LoggedIntent[] {
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (error) {
+    if (isMissing(error)) return [];
+    throw toIoError(error, "read", path);
+  }
+  const lines = text.split("\n");
+  const torn = lines.pop() ?? "";
+  const entries = new Map<number, LoggedIntent>();
+  for (const [index, text] of lines.entries()) {
+    const line = parseLine(text);
+    const open = line && "outcome" in line ? entries.get(line.n) : undefined;
+    if (line && "intent" in line) entries.set(line.n, { intent: line.intent });
+    else if (line && open) open.outcome = line.outcome;
+    else if (index < lines.length - 1 || torn !== "") {
+      throw new CorruptError(`Line ${index + 1} of ${path} was changed by hand or is damaged.`, { path });
+    }
+  }
+  return [...entries.values()];
+}
+
+function parseLine(text: string): Line | undefined {
+  const [sum, json] = [text.slice(0, 16), text.slice(17)];
+  if (text[16] !== " " || check(json) !== sum) return undefined;
+  return JSON.parse(json) as Line;
+}
+
+function check(json: string): string {
+  return createHash("sha256").update(json).digest("hex").slice(0, 16);
+}

@@ -1,0 +1,118 @@
+import { AsyncLocalStorage } from "node:async_hooks";
+import { setTimeout as sleep } from "node:timers/promises";
+import { LockedError } from "../../errors.ts";
+import { describeOwner, newOwner, type Owner } from "../owner.ts";
+import { TableLock } from "./table-lock.ts";
+
+const FIRST_PAUSE_MS = 2;
+const LONGEST_PAUSE_MS = 50;
+
+/** How long a guarded operation waits for its turn on a table, unless told otherwise. */
+export const DEFAULT_LOCK_TIMEOUT_MS = 30_000;
+
+const enclosing = new AsyncLocalStorage<LockSet>();
+
+/** The table locks of one guarded operation. */
+export class LockSet {
+  readonly owner: Owner = newOwner();
+  readonly #database: string;
+  readonly #timeoutMs: number;
+  readonly #signal: AbortSignal | undefined;
+  readonly #force: boolean;
+  readonly #parent = enclosing.getStore();
+  readonly #held = new Map<string, { lock: TableLock; epoch: number }>();
+
+  constructor(options: {
+    database: string;
+    timeoutMs: number;
+    signal?: AbortSignal | undefined;
+    force?: boolean;
+  }) {
+    this.#database = options.database;
+    this.#timeoutMs = options.timeoutMs;
+    this.#signal = options.signal;
+    this.#force = options.force ?? false;
+  }
+
+  /** Work started by `task` knows that it runs inside of this operation, and does not wait for it. */
+  run<T>(task: () => Promise<T>): Promise<T> {
+    return enclosing.run(this, task);
+  }
+
+  holds(table: string): boolean {
+    return this.#held.has(table);
+  }
+
+  /** Whether an operation that this one was called from holds the table. */
+  isHeldByParent(table: string): boolean {
+    for (let set = this.#parent; set; set = set.#parent) {
+      if (set.#database === this.#database && set.holds(table)) return true;
+    }
+    return false;
+  }
+
+  /**
+   * Waits for the table. Answers `true` where it was taken from a dead process, whose journal entry must
+   * be rolled back first.
+   *
+   * @throws LockedError after the time limit, or at once where the holder is an operation that this call
+   * runs inside of. @throws the signal's reason.
+   */
+  async acquire(table: string): Promise<boolean> {
+    if (this.#held.has(table)) return false;
+    if (this.isHeldByParent(table)) {
+      throw new LockedError(
+        `Table ${table} is held by the guarded operation that this call runs inside of. Use the connection that it handed over.`,
+      );
+    }
+    const lock = new TableLock(this.#database, table);
+    const deadline = performance.now() + this.#timeoutMs;
+    for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(pause * 2, LONGEST_PAUSE_MS)) {
+      this.#signal?.throwIfAborted();
+      const attempt = await lock.attempt(this.owner, this.#force);
+      if (attempt?.taken) {
+        this.#held.set(table, { lock, epoch: attempt.epoch });
+        return attempt.fromDead;
+      }
+      if (attempt && performance.now() >= deadline)
+        throw this.#lockedError(table, attempt.holder, attempt.known);
+      await this.#pause(pause);
+    }
+  }
+
+  /** Takes several tables in one order, so that two operations cannot wait for each other. */
+  async acquireAll(tables: Iterable<string>): Promise<string[]> {
+    const fromDead: string[] = [];
+    for (const table of [...new Set(tables)].sort()) if (await this.acquire(table)) fromDead.push(table);
+    return fromDead;
+  }
+
+  release(table: string): void {
+    const held = this.#held.get(table);
+    if (!held) return;
+    this.#held.delete(table);
+    held.lock.release(held.epoch);
+  }
+
+  releaseAll(): void {
+    for (const table of [...this.#held.keys()]) this.release(table);
+  }
+
+  async #pause(ms: number): Promise<void> {
+    try {
+      await sleep(ms * (0.5 + Math.random()), undefined, this.#signal ? { signal: this.#signal } : {});
+    } catch (error) {
+      this.#signal?.throwIfAborted();
+      throw error;
+    }
+  }
+
+  #lockedError(table: string, holder: Owner, known: boolean): LockedError {
+    const who = describeOwner(holder);
+    return new LockedError(
+      known
+        ? `Table ${table} is in use by a guarded operation of ${who}; waited ${this.#timeoutMs} ms for it.`
+        : `Table ${table} is held by ${who}. Whether it is alive cannot be known from here; if it is not, call recover({ force: true }).`,
+    );
+  }
+}

@@ -1,0 +1,116 @@
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { CorruptError } from "../../errors.ts";
+import { createFileExclusively } from "../../fs/durable.ts";
+import { errnoOf, isMissing, toIoError } from "../../fs/io.ts";
+import { ensurePrivateDirectory } from "../../lance/private-directory.ts";
+import { isOwner, livenessOf, type Owner } from "../owner.ts";
+
+/**
+ * The lock of one table: a directory in which the holder is the highest epoch. An epoch's file appears
+ * complete (written aside, then linked), so a reader never sees half an owner. `<epoch>.released` frees it.
+ */
+const DIGITS = 15;
+const HOLDER = /^(\d{15})\.json$/;
+
+export type Attempt =
+  | { readonly taken: true; readonly epoch: number; readonly fromDead: boolean }
+  | { readonly taken: false; readonly holder: Owner; readonly known: boolean };
+
+export class TableLock {
+  readonly #directory: string;
+
+  constructor(database: string, table: string) {
+    this.#directory = join(ensurePrivateDirectory(database, "locks"), table);
+    try {
+      mkdirSync(this.#directory, { recursive: true });
+    } catch (error) {
+      throw toIoError(error, "make directory", this.#directory);
+    }
+  }
+
+  /**
+   * Takes the lock, or tells who has it. `force` takes it from an owner whose life cannot be known.
+   * Having made its epoch, a contender looks again and withdraws before a higher one: a slow one may have
+   * made an epoch that was used and swept meanwhile.
+   */
+  async attempt(owner: Owner, force: boolean): Promise<Attempt | undefined> {
+    const highest = this.#highest();
+    let fromDead = false;
+    if (highest > 0 && !this.#isReleased(highest)) {
+      const holder = this.#read(highest);
+      if (!holder) return undefined;
+      const life = livenessOf(holder);
+      if (life === "alive" || (life === "unknown" && !force)) {
+        return { taken: false, holder, known: life === "alive" };
+      }
+      fromDead = true;
+    }
+    const epoch = highest + 1;
+    if (!(await createFileExclusively(this.#file(epoch), JSON.stringify(owner)))) return undefined;
+    if (this.#highest() > epoch) {
+      rmSync(this.#file(epoch), { force: true });
+      return undefined;
+    }
+    this.#sweepBelow(epoch);
+    return { taken: true, epoch, fromDead };
+  }
+
+  release(epoch: number): void {
+    try {
+      writeFileSync(this.#released(epoch), "", { flag: "w" });
+    } catch (error) {
+      if (!isMissing(error)) throw toIoError(error, "release the lock", this.#directory);
+    }
+  }
+
+  #file(epoch: number): string {
+    return join(this.#directory, `${String(epoch).padStart(DIGITS, "0")}.json`);
+  }
+
+  #released(epoch: number): string {
+    return join(this.#directory, `${String(epoch).padStart(DIGITS, "0")}.released`);
+  }
+
+  #list(): string[] {
+    try {
+      return readdirSync(this.#directory);
+    } catch (error) {
+      throw toIoError(error, "list", this.#directory);
+    }
+  }
+
+  #highest(): number {
+    const epochs = this.#list().map((name) => Number(HOLDER.exec(name)?.[1] ?? 0));
+    return Math.max(0, ...epochs);
+  }
+
+  #isReleased(epoch: number): boolean {
+    return this.#list().some((name) => name === `${String(epoch).padStart(DIGITS, "0")}.released`);
+  }
+
+  /** Undefined where it was swept while we looked. */
+  #read(epoch: number): Owner | undefined {
+    const path = this.#file(epoch);
+    try {
+      const owner: unknown = JSON.parse(readFileSync(path, "utf8"));
+      if (isOwner(owner)) return owner;
+    } catch (error) {
+      if (isMissing(error)) return undefined;
+      if (errnoOf(error) !== undefined) throw toIoError(error, "read", path);
+    }
+    throw new CorruptError(
+      `The lock ${path} was changed by hand or is damaged. Remove it if nothing holds the table.`,
+      {
+        path,
+      },
+    );
+  }
+
+  #sweepBelow(epoch: number): void {
+    for (const name of this.#list()) {
+      const other = Number(/^(\d{15})\.(json|released)$/.exec(name)?.[1] ?? epoch);
+      if (other < epoch) rmSync(join(this.#directory, name), { force: true });
+    }
+  }
+}

@@ -1,0 +1,46 @@
+import { randomUUID } from "node:crypto";
+import { existsSync, readFileSync, rmSync } from "node:fs";
+import { rename } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { syncDirectory } from "../../fs/durable.ts";
+import { io } from "../../fs/io.ts";
+import { PIN_ORDER, Placer } from "../../fs/place.ts";
+import { TAGS } from "../../lance/capture.ts";
+import { listManifests } from "../../lance/image.ts";
+import type { TagPlan } from "./plan.ts";
+
+/**
+ * Puts tags back: those that were captured return to what they were, those that the work made go. A tag
+ * whose version did not come back is left out: LanceDB could not open it.
+ */
+export async function putTagsBack(plan: TagPlan): Promise<string[]> {
+  const leftOut: string[] = [];
+  if (plan.tags.length === 0) return leftOut;
+  const versions = new Set((await listManifests(plan.dataset)).map((name) => name.version));
+  const placer = new Placer(PIN_ORDER);
+  for (const tag of plan.tags) {
+    const path = `${TAGS}/${tag}.json`;
+    const live = join(plan.dataset, path);
+    const kept = join(plan.source, path);
+    if (!plan.captured.includes(tag)) {
+      rmSync(live, { force: true });
+    } else if (!versions.has(versionOf(kept))) {
+      leftOut.push(tag);
+    } else if (!existsSync(live) || !readFileSync(live).equals(readFileSync(kept))) {
+      const temporary = `${TAGS}/.${randomUUID()}.tmp`;
+      await placer.placeAs(kept, plan.dataset, temporary);
+      await io("put back", live, () => rename(join(plan.dataset, temporary), live));
+    }
+  }
+  await placer.sync();
+  if (existsSync(join(plan.dataset, TAGS))) await syncDirectory(dirname(join(plan.dataset, TAGS, "x")));
+  return leftOut;
+}
+
+function versionOf(tagFile: string): number {
+  if (!existsSync(tagFile)) return Number.NaN;
+  const content: unknown = JSON.parse(readFileSync(tagFile, "utf8"));
+  return typeof content === "object" && content !== null && "version" in content
+    ? Number(content.version)
+    : Number.NaN;
+}

@@ -1,0 +1,76 @@
+import { mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { rename, rm } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { syncDirectories, writeFileDurably } from "../../fs/durable.ts";
+import { errnoOf, io, isMissing, toIoError } from "../../fs/io.ts";
+import { Placer } from "../../fs/place.ts";
+import { captureTable } from "../../lance/capture.ts";
+import { encodeRecord, readRecord } from "../journal/record.ts";
+import { BackupStrategy } from "../strategy.ts";
+import type { Strategy } from "./strategy.ts";
+
+/** Our document in a backup's directory; the tables lie beside it, so that LanceDB opens the whole. */
+export const BACKUP_FILE = "backup.json";
+
+/** Every version's files under `<backupDir>/<id>/`. */
+export const directoryCopy: Strategy = {
+  name: BackupStrategy.DirectoryCopy,
+  pathOf: (context, id) => join(context.backupDir, id),
+  claim: claimDirectory,
+  tablesDirectory: (_entry, backupPath) => backupPath,
+  async capture({ context, dataset, target, signal }) {
+    const placer = new Placer(context.link);
+    const capture = await captureTable(dataset, { target, placer, history: "all", signal });
+    await placer.sync();
+    await syncDirectories([dirname(target), dirname(dirname(target))]);
+    return capture;
+  },
+  async seal(record) {
+    await writeFileDurably(
+      join(record.backupPath, BACKUP_FILE),
+      encodeRecord({ ...record, state: "complete" }),
+    );
+    await syncDirectories([dirname(record.backupPath)]);
+  },
+  async discard(backupPath, uuid) {
+    const partial = partialPath(backupPath, uuid);
+    // Renamed first: half a backup must never be found under a backup's name.
+    if (isOurs(backupPath, uuid)) await io("remove", backupPath, () => rename(backupPath, partial));
+    await io("remove", partial, () => rm(partial, { recursive: true, force: true }));
+  },
+};
+
+function partialPath(backupPath: string, uuid: string): string {
+  return join(dirname(backupPath), `.partial-${uuid}`);
+}
+
+/** The directory gets its name with our document already in it, so that it can always be told whose it is. */
+function claimDirectory(path: string, uuid: string): boolean {
+  const partial = partialPath(path, uuid);
+  try {
+    mkdirSync(partial, { recursive: true });
+    writeFileSync(join(partial, BACKUP_FILE), encodeRecord({ uuid, state: "making" }));
+    renameSync(partial, path);
+    return true;
+  } catch (error) {
+    rmSync(partial, { recursive: true, force: true });
+    const errno = errnoOf(error);
+    if (errno === "ENOTEMPTY" || errno === "EEXIST" || errno === "ENOTDIR") return false;
+    throw toIoError(error, "make directory", path);
+  }
+}
+
+function isOurs(path: string, uuid: string): boolean {
+  const body = readRecord(join(path, BACKUP_FILE));
+  if (typeof body === "object" && body !== null && "uuid" in body) return body.uuid === uuid;
+  return body === undefined && isEmpty(path);
+}
+
+function isEmpty(path: string): boolean {
+  try {
+    return readdirSync(path).length === 0;
+  } catch (error) {
+    if (isMissing(error)) return false;
+    throw toIoError(error, "list", path);
+  }
+}

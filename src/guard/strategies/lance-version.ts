@@ -1,0 +1,20 @@
+import { PIN_ORDER, Placer } from "../../fs/place.ts";
+import { captureTable } from "../../lance/capture.ts";
+import { BackupStrategy } from "../strategy.ts";
+import type { Strategy } from "./strategy.ts";
+
+/** Links to the newest version's files, in the journal entry itself; they go with it. */
+export const lanceVersion: Strategy = {
+  name: BackupStrategy.LanceVersion,
+  pathOf: () => undefined,
+  claim: () => true,
+  tablesDirectory: (entry) => entry.pins,
+  async capture({ dataset, target, signal }) {
+    const placer = new Placer(PIN_ORDER);
+    const capture = await captureTable(dataset, { target, placer, history: "latest", signal });
+    await placer.sync();
+    return capture;
+  },
+  seal: async () => undefined,
+  discard: async () => undefined,
+};

@@ -1,0 +1,58 @@
+import { existsSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { syncDirectories, syncFile } from "../fs/durable.ts";
+import { isMissing } from "../fs/io.ts";
+import { ImageReader, listManifests, manifestPath } from "../lance/image.ts";
+import type { Operation } from "./operation.ts";
+
+/** How many files are synced at once. */
+const AT_ONCE = 16;
+
+/**
+ * Puts on the disk what LanceDB wrote in this operation, which it never does itself: files that the captured
+ * version did not have, then the manifests that name them, then the directories.
+ */
+export async function syncCommitted(operation: Operation): Promise<void> {
+  for (const table of operation.record.tables) {
+    const directory = await operation.directoryOf(table.id);
+    const dataset = directory && join(operation.database, directory);
+    if (!dataset || !existsSync(dataset)) continue;
+    await syncNewVersions(dataset, table.state === "present" ? table.version : 0);
+  }
+  await syncDirectories([operation.database]);
+}
+
+async function syncNewVersions(dataset: string, after: number): Promise<void> {
+  const reader = new ImageReader(dataset);
+  const manifests = await listManifests(dataset);
+  const before = manifests.find((name) => name.version === after);
+  const old = new Set(before ? (await reader.read(before)).files.map((file) => file.path) : []);
+  const fresh = new Set<string>();
+  const heads: string[] = [];
+  for (const manifest of manifests.filter((name) => name.version > after)) {
+    try {
+      for (const file of (await reader.read(manifest)).files) if (!old.has(file.path)) fresh.add(file.path);
+      heads.push(manifestPath(manifest.name));
+    } catch (error) {
+      if (!isMissing(error)) throw error; // cleaned up meanwhile: no version any more
+    }
+  }
+  await syncAll(dataset, [...fresh]);
+  await syncAll(dataset, heads);
+  const directories = [...fresh, ...heads].map((path) => join(dataset, dirname(path)));
+  await syncDirectories([...directories, dataset]);
+}
+
+async function syncAll(dataset: string, paths: readonly string[]): Promise<void> {
+  for (let i = 0; i < paths.length; i += AT_ONCE) {
+    await Promise.all(
+      paths.slice(i, i + AT_ONCE).map(async (path) => {
+        try {
+          await syncFile(join(dataset, path));
+        } catch (error) {
+          if (!isMissing(error instanceof Error ? error.cause : error)) throw error;
+        }
+      }),
+    );
+  }
+}

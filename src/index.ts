@@ -1,0 +1,10 @@
+export * from "./errors.ts";
+export type { LinkMode } from "./fs/place.ts";
+export { BackupManager, type RecoverOptions, type RecoveryReport } from "./guard/backup-manager.ts";
+export type { BackupInfo, BackupState, RestoreResult } from "./guard/explicit-backup.ts";
+export type { GuardedWorkOptions } from "./guard/guarded-work.ts";
+export type { BackupManagerOptions } from "./guard/options.ts";
+export type { RecoveredEntry, RecoveryAction } from "./guard/recovery.ts";
+export type { TableRestore } from "./guard/rollback/act.ts";
+export { BackupStrategy } from "./guard/strategy.ts";
+export type { Logger } from "./logger.ts";
