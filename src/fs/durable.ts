@@ -71,7 +71,7 @@ export async function writeFileDurably(path: string, content: string | Uint8Arra
  * Creates a file that appears complete, or tells that the name is taken: `false`, and nothing changed.
  * Not synced: for locks, whose loss in a power cut frees them.
  */
-export async function createFileExclusively(path: string, content: string): Promise<boolean> {
+export async function createFileExclusively(path: string, content: string | Uint8Array): Promise<boolean> {
   const temporary = join(dirname(path), `.${randomUUID()}.tmp`);
   return io("create", path, async () => {
     const file = await open(temporary, "wx");

@@ -35,9 +35,11 @@ export async function healDamagedHead(database: string, dataset: string): Promis
       digest: found.digest,
       sources: [],
       highestKnown: newest.version,
+      capturedAt: Date.now(),
     },
     foreign: [],
     damaged,
+    mend: false,
     floor: Math.max(newest.version, ...versions),
   });
   return { damaged: versions, openedAt: newest.version };

@@ -1,4 +1,4 @@
-import { fromBinary } from "@bufbuild/protobuf";
+import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { CorruptError } from "../errors.ts";
 import {
   type IndexMetadata,
@@ -60,6 +60,20 @@ export function parseManifest(bytes: Uint8Array, version: number, path: string):
     if (error instanceof CorruptError) throw error;
     throw corrupt("its message cannot be decoded", error);
   }
+}
+
+/**
+ * The same version under another number: what the message does not know is kept as it was, and the sections
+ * before it, to which it points by offset, stay where they are.
+ */
+export function renumberManifest(bytes: Uint8Array, manifest: Manifest, version: number): Uint8Array {
+  const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const footer = view.subarray(view.length - FOOTER_BYTES);
+  const start = Number(footer.readBigUInt64LE(0));
+  const message = toBinary(ManifestSchema, { ...manifest.message, version: BigInt(version) });
+  const length = Buffer.alloc(4);
+  length.writeUInt32LE(message.length);
+  return Buffer.concat([view.subarray(0, start), length, message, footer]);
 }
 
 /** Whether two versions hold the same rows, columns, indices and settings; times and numbers aside. */

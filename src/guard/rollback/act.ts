@@ -46,7 +46,7 @@ export async function carryOut(plan: RollbackPlan, options: CarryOutOptions): Pr
     const started = performance.now();
     const outcome = await putBack(options.database, put);
     if (outcome.overtaken.length > 0 && options.onConflict === "fail") {
-      await commitAgain(options.database, put, outcome.version, outcome.version - 1);
+      await commitAgain(options.database, put, outcome.version, Math.max(...outcome.overtaken));
       for (const step of undo.reverse()) await step();
       throw conflictError([{ table: put.target.table, versions: outcome.overtaken }]);
     }

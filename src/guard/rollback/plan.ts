@@ -102,6 +102,7 @@ async function planPresent(
       sources: [join(request.kept, table.directory)],
       asideDataset: dropped,
       highestKnown: Math.max(table.version, ...seen, ...current.ours),
+      capturedAt: Date.parse(request.record.createdAt),
     },
     {
       ours: await ownVersions(dataset, current),

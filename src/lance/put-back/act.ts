@@ -1,14 +1,14 @@
 import { randomUUID } from "node:crypto";
 import { existsSync, mkdirSync } from "node:fs";
-import { rename } from "node:fs/promises";
+import { readFile, rename } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { BackupError, CorruptError, LanceError } from "../../errors.ts";
-import { syncDirectories, syncDirectory, syncFile } from "../../fs/durable.ts";
+import { createFileExclusively, syncDirectories, syncDirectory, syncFile } from "../../fs/durable.ts";
 import { io } from "../../fs/io.ts";
 import { PIN_ORDER, Placer } from "../../fs/place.ts";
 import { Door } from "../door.ts";
-import { ImageReader, VERSIONS } from "../image.ts";
-import { sameContent } from "../manifest.ts";
+import { ImageReader, listManifests, VERSIONS } from "../image.ts";
+import { parseManifest, renumberManifest, sameContent } from "../manifest.ts";
 import { type ManifestName, manifestName, type NamingScheme } from "../manifest-name.ts";
 import { ensurePrivateDirectory, removeIfEmpty } from "../private-directory.ts";
 import { linkBackFiles, linkBackHistory } from "./link-back.ts";
@@ -22,10 +22,8 @@ export interface PutBackOutcome {
   readonly overtaken: readonly number[];
 }
 
-export interface PutBackHooks {
-  /** Called before anything is committed, with the number that the restore is expected to get. */
-  readonly beforeRestore?: ((expected: number) => Promise<void>) | undefined;
-}
+/** How many of the newest manifests a put back can have made: the restore, and the same under a higher number. */
+const FRESH_MANIFESTS = 2;
 
 /** Where damaged and replaced manifests go; never deleted by us. */
 function damagedDirectory(database: string, dataset: string): string {
@@ -38,13 +36,9 @@ function damagedDirectory(database: string, dataset: string): string {
  *
  * @throws CorruptError where the image's files are gone from the table and from every source.
  */
-export async function putBack(
-  database: string,
-  plan: PutBackPlan,
-  hooks: PutBackHooks = {},
-): Promise<PutBackOutcome> {
+export async function putBack(database: string, plan: PutBackPlan): Promise<PutBackOutcome> {
   const { target } = plan;
-  const work = new PutBack(database, plan, hooks);
+  const work = new PutBack(database, plan);
   switch (plan.action) {
     case "keep":
       return work.keep();
@@ -65,29 +59,24 @@ class PutBack {
   readonly #database: string;
   readonly #plan: PutBackPlan;
   readonly #target: PutBackTarget;
-  readonly #hooks: PutBackHooks;
   readonly #placer = new Placer(PIN_ORDER);
 
-  constructor(database: string, plan: PutBackPlan, hooks: PutBackHooks) {
+  constructor(database: string, plan: PutBackPlan) {
     this.#database = database;
     this.#plan = plan;
     this.#target = plan.target;
-    this.#hooks = hooks;
   }
 
   async keep(): Promise<PutBackOutcome> {
     const { dataset } = this.#target;
     await this.#moveDamagedAside();
-    if ((await newestVersion(dataset)) === this.#target.version) {
+    if (this.#plan.mend) {
       await this.#mendVersion(dataset);
       await this.#placer.sync();
     }
-    if (this.#plan.damaged.length > 0) {
-      using door = await this.#open(dataset);
-      await this.#raise(door, this.#plan.floor);
-      await this.#syncHead(dataset);
-    }
-    return { version: await newestVersion(dataset), overtaken: [] };
+    const newest = await newestVersion(dataset);
+    if (this.#plan.damaged.length > 0) return this.#commit(dataset, newest);
+    return { version: newest, overtaken: [] };
   }
 
   async restore(): Promise<PutBackOutcome> {
@@ -121,32 +110,30 @@ class PutBack {
     mkdirSync(staging);
     await this.#linkHistory(staging);
     await this.#placer.sync();
-    const outcome =
-      this.#plan.floor > this.#target.version
-        ? await this.#commit(staging)
-        : { version: this.#target.version, overtaken: [] };
+    const outcome = await this.#commit(staging);
     await this.#takePlace(staging);
     return outcome;
   }
 
-  /** Version V again as the newest: no-op commits up to the floor, then Lance's own restore. */
-  async #commit(dataset: string): Promise<PutBackOutcome> {
-    const { version, table } = this.#target;
+  /** The version that is wanted again as the newest, by Lance's own restore, under a number above the floor. */
+  async #commit(dataset: string, wanted = this.#target.version): Promise<PutBackOutcome> {
+    const { table } = this.#target;
     using door = await this.#open(dataset);
     try {
-      const head = await this.#raise(door, this.#plan.floor);
-      await this.#hooks.beforeRestore?.(head + 1);
-      await door.table.checkout(version);
+      const head = await door.table.version();
+      await door.table.checkout(wanted);
       await door.table.restore();
       const restored = await door.table.version();
+      const overtaken = numbersBetween(head, restored);
+      const version = Math.max(restored, this.#plan.floor + 1);
+      if (version > restored) overtaken.push(...(await this.#jump(dataset, restored, version)));
       await this.#syncHead(dataset);
-      await this.#assertEqual(dataset, restored);
-      const overtaken = Array.from({ length: restored - head - 1 }, (_, index) => head + 1 + index);
-      return { version: restored, overtaken };
+      await this.#assertEqual(dataset, version, wanted);
+      return { version, overtaken };
     } catch (error) {
       if (error instanceof BackupError) throw error;
       throw new LanceError(
-        `LanceDB could not restore version ${version} of table ${table}: ${messageOf(error)}`,
+        `LanceDB could not restore version ${wanted} of table ${table}: ${messageOf(error)}`,
         {
           cause: error,
         },
@@ -154,26 +141,39 @@ class PutBack {
     }
   }
 
-  /** Commits that change nothing, until the newest version is at least `floor`. 1 to 3 ms each. */
-  async #raise(door: Door, floor: number): Promise<number> {
-    let head = await door.table.version();
-    while (head < floor) {
-      await door.table.delete("false");
-      head = await door.table.version();
+  /**
+   * Commits the restored version once more under a higher number, so that every handle that has seen a
+   * number up to the floor finds a restore above it, and stops. Lance allows gaps (docs/lance-facts.md);
+   * the manifest appears by link, as Lance's own do, and never replaces one. Answers with what others
+   * committed in between.
+   */
+  async #jump(dataset: string, restored: number, to: number): Promise<number[]> {
+    const name = (await listManifests(dataset)).find((entry) => entry.version === restored);
+    const path = name && join(dataset, VERSIONS, name.name);
+    const bytes = path && (await io("read", path, () => readFile(path)));
+    if (!name || !bytes)
+      throw new CorruptError(`Version ${restored} of ${dataset} vanished.`, { path: dataset });
+    const manifest = parseManifest(bytes, restored, path);
+    const target = join(dataset, VERSIONS, manifestName(to, name.scheme));
+    if (!(await createFileExclusively(target, renumberManifest(bytes, manifest, to)))) {
+      throw new CorruptError(`${target} exists already.`, { path: target });
     }
-    return head;
+    const seen = (await listManifests(dataset)).map((entry) => entry.version);
+    return seen.filter((version) => version > restored && version < to).sort((a, b) => a - b);
   }
 
   /** What was restored must be what was captured, fragment by fragment: LanceDB's word is checked. */
-  async #assertEqual(dataset: string, restored: number): Promise<void> {
-    const state = await inspectTable(dataset);
-    const now = state.manifests.find((name) => name.version === restored);
-    const then = state.manifests.find((name) => name.version === this.#target.version);
-    const [a, b] = [now && readManifest(dataset, now), then && readManifest(dataset, then)];
+  async #assertEqual(dataset: string, restored: number, wanted: number): Promise<void> {
+    const names = await listManifests(dataset);
+    const read = (version: number) => {
+      const name = names.find((entry) => entry.version === version);
+      return name && readManifest(dataset, name);
+    };
+    const [a, b] = [read(restored), read(wanted)];
     const equal = a && b && sameContent(a.manifest, b.manifest);
     if (!equal) {
       throw new CorruptError(
-        `Version ${restored} of table ${this.#target.table} is not what version ${this.#target.version} was.`,
+        `Version ${restored} of table ${this.#target.table} is not what version ${wanted} was.`,
         { path: dataset },
       );
     }
@@ -250,12 +250,8 @@ class PutBack {
   }
 
   async #syncHead(dataset: string): Promise<void> {
-    const state = await inspectTable(dataset);
-    const scheme = state.manifests[0]?.scheme ?? "v2";
-    const fresh = state.manifests.filter((name) => name.version >= this.#plan.floor);
-    await Promise.all(
-      fresh.map((name) => syncFile(join(dataset, VERSIONS, manifestName(name.version, scheme)))),
-    );
+    const fresh = (await listManifests(dataset)).slice(0, FRESH_MANIFESTS);
+    await Promise.all(fresh.map((name) => syncFile(join(dataset, VERSIONS, name.name))));
     await syncDirectory(join(dataset, VERSIONS));
   }
 
@@ -269,6 +265,10 @@ class PutBack {
       });
     }
   }
+}
+
+function numbersBetween(low: number, high: number): number[] {
+  return Array.from({ length: Math.max(0, high - low - 1) }, (_, index) => low + 1 + index);
 }
 
 async function newestVersion(dataset: string): Promise<number> {

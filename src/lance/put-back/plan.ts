@@ -16,8 +16,10 @@ export interface PutBackTarget {
   readonly sources: readonly string[];
   /** Where the table was moved to when it was dropped, if it was: it comes back whole, branches and all. */
   readonly asideDataset?: string | undefined;
-  /** The highest version number that anybody can have seen under this table's name. */
+  /** The highest version number that is known to have been seen under this table's name. */
   readonly highestKnown: number;
+  /** When the image was captured, milliseconds since 1970: bounds the numbers that cannot be known. */
+  readonly capturedAt: number;
 }
 
 export interface PutBackPolicy {
@@ -48,6 +50,8 @@ export interface PutBackPlan {
   readonly damaged: readonly ManifestName[];
   /** The new head must have a number above this. */
   readonly floor: number;
+  /** For `keep`: the table shows the image already; files of it that are missing come back. */
+  readonly mend: boolean;
 }
 
 /** Decides how a table gets back to an image. Reads, never writes. */
@@ -55,12 +59,14 @@ export async function planPutBack(target: PutBackTarget, policy: PutBackPolicy):
   const state = await inspectTable(target.dataset);
   const seen = [...state.manifests, ...state.damaged].map((name) => name.version);
   const floor = Math.max(target.highestKnown, target.version, ...seen);
+  const unseen = target.asideDataset ? 0 : highestUnseen(target);
   const plan = (action: PutBackAction, foreign: number[] = []): PutBackPlan => ({
     action: foreign.length > 0 && policy.onConflict === "fail" ? "conflict" : action,
     target,
     foreign: foreign.sort((a, b) => a - b),
     damaged: state.damaged,
-    floor,
+    floor: action === "rebuild" || action === "relink" ? Math.max(floor, unseen) : floor,
+    mend: false,
   });
   if (seen.length === 0) return plan("rebuild", await foreignAside(target, policy));
   const notOurs = (versions: number[]) => {
@@ -71,20 +77,35 @@ export async function planPutBack(target: PutBackTarget, policy: PutBackPolicy):
   };
   const readable = state.manifests.map((name) => name.version);
   const above = readable.filter((version) => version > target.version);
+  const mine = above.some((version) => policy.ours.has(version));
   const image = await findManifest(target.dataset, target.version, target.digest, state.manifests);
   if (image) {
     const foreign = notOurs(above);
     const wanted = readManifest(target.dataset, image)?.manifest;
     const alreadyBack = state.head && wanted && sameContent(state.head, wanted);
-    if (alreadyBack && (policy.onConflict === "overwrite" || foreign.length === 0)) return plan("keep");
-    const mine = above.some((version) => policy.ours.has(version));
-    const nothingToUndo = policy.always ? above.length === 0 : !mine;
-    return nothingToUndo ? plan("keep") : plan("restore", foreign);
+    const mayHide = policy.onConflict === "overwrite" || foreign.length === 0;
+    if (alreadyBack && mayHide) return { ...plan("keep"), mend: true };
+    return policy.always || mine ? plan("restore", foreign) : plan("keep");
   }
   // The version is not there. Where only newer ones are, a cleanup took it. Otherwise this is another
   // table under the same name, and all of it counts.
   const cleaned = above.length > 0 && !readable.includes(target.version);
-  return plan("relink", notOurs(cleaned ? above : readable));
+  if (cleaned && !mine && !policy.always) return plan("keep");
+  if (cleaned) return { ...plan("relink", notOurs(above)), floor };
+  return plan("relink", notOurs(readable));
+}
+
+/** Commits of one table that can happen in a millisecond, rounded up: one takes 0.7 ms at least. */
+const COMMITS_PER_MS = 2;
+const LEAST_JUMP = 1000;
+
+/**
+ * A table that was removed behind our back has taken its highest version number with it, and a handle that
+ * has seen it would write over ours as if nothing had happened. Time bounds how high it can have been.
+ */
+function highestUnseen(target: PutBackTarget): number {
+  const elapsed = Math.max(0, Date.now() - target.capturedAt);
+  return target.version + Math.max(LEAST_JUMP, Math.ceil(elapsed * COMMITS_PER_MS));
 }
 
 /**
