@@ -16,7 +16,11 @@ export async function installIfOwed() {
     if (hasStamp(stampFile, wanted())) return;
     say(existsSync(inProject("node_modules")) ? "dependencies changed: npm install" : "npm install");
     // With the machine's own Node: the one in node_modules may be replaced by this very install.
-    const { status, error } = runToEnd("npm", ["install", "--no-audit", "--no-fund", "--loglevel=error"], systemPath());
+    const { status, error } = runToEnd(
+      "npm",
+      ["install", "--no-audit", "--no-fund", "--loglevel=error"],
+      systemPath(),
+    );
     if (status !== 0) {
       throw new PreparationError(
         `npm install failed (${error?.message ?? `exit code ${status}`}): its own message is above. Nothing else was run.`,
