@@ -1,4 +1,4 @@
-import { linkSync, mkdirSync } from "node:fs";
+import { linkSync, mkdirSync, statSync } from "node:fs";
 import { constants, copyFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { UnsupportedError } from "../errors.ts";
@@ -39,10 +39,16 @@ export class Placer {
   readonly #methods: Method[];
   readonly #directories = new Set<string>();
   readonly #bodies: string[] = [];
+  readonly #syncLinked: boolean;
   #sinceYield = 0;
 
-  constructor(mode: LinkMode | readonly Method[] = "auto") {
+  /** @param options.syncLinked also put the content of linked files on the disk, which another wrote. */
+  constructor(
+    mode: LinkMode | readonly Method[] = "auto",
+    options: { syncLinked?: boolean | undefined } = {},
+  ) {
     this.#methods = [...(typeof mode === "string" ? ORDER[mode] : mode)];
+    this.#syncLinked = options.syncLinked ?? false;
   }
 
   /** The method in use; it changes at most from a cheaper one to a dearer one. */
@@ -59,10 +65,20 @@ export class Placer {
     return this.placeAs(join(from, path), to, path);
   }
 
+  /** Gives the file a body of its own, whatever the method. */
+  async copy(from: string, to: string, path: string): Promise<void> {
+    const target = this.#prepare(to, path);
+    try {
+      await this.#duplicate(join(from, path), target, "copy");
+    } catch (error) {
+      const errno = errnoOf(error);
+      throw errno === "ENOENT" || errno === "EEXIST" ? error : toIoError(error, "copy to", target);
+    }
+  }
+
   /** The same for a file that gets another name: `source` is a whole path, `path` is below `to`. */
   async placeAs(source: string, to: string, path: string): Promise<void> {
-    const target = join(to, path);
-    this.ensureDirectory(to, dirname(target));
+    const target = this.#prepare(to, path);
     if (++this.#sinceYield >= STRETCH) {
       this.#sinceYield = 0;
       await new Promise((resolve) => setImmediate(resolve));
@@ -70,8 +86,10 @@ export class Placer {
     for (;;) {
       const method = this.method;
       try {
-        if (method === "hardlink") linkSync(source, target);
-        else await this.#duplicate(source, target, method);
+        if (method === "hardlink") {
+          linkSync(source, target);
+          if (this.#syncLinked) this.#bodies.push(target);
+        } else await this.#duplicate(source, target, method);
         return;
       } catch (error) {
         const errno = errnoOf(error);
@@ -109,11 +127,17 @@ export class Placer {
   /** Puts on the disk what was placed: bodies that were written, and every directory with a new name in it. */
   async sync(): Promise<void> {
     for (let i = 0; i < this.#bodies.length; i += STRETCH) {
-      await Promise.all(this.#bodies.slice(i, i + STRETCH).map(syncFile));
+      await Promise.all(this.#bodies.slice(i, i + STRETCH).map(syncOnce));
     }
     await syncDirectories(this.#directories);
     this.#bodies.length = 0;
     this.#directories.clear();
+  }
+
+  #prepare(to: string, path: string): string {
+    const target = join(to, path);
+    this.ensureDirectory(to, dirname(target));
+    return target;
   }
 
   async #duplicate(source: string, target: string, method: "reflink" | "copy"): Promise<void> {
@@ -121,4 +145,17 @@ export class Placer {
     await copyFile(source, target, constants.COPYFILE_EXCL | flag);
     this.#bodies.push(target);
   }
+}
+
+const synced = new Set<string>();
+const MOST_REMEMBERED = 100_000;
+
+/** A Lance file never changes: what this process has synced once is on the disk under each of its names. */
+async function syncOnce(path: string): Promise<void> {
+  const { dev, ino, mtimeMs, size } = statSync(path);
+  const key = `${dev}:${ino}:${mtimeMs}:${size}`;
+  if (synced.has(key)) return;
+  await syncFile(path);
+  if (synced.size >= MOST_REMEMBERED) synced.clear();
+  synced.add(key);
 }

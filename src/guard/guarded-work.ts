@@ -44,6 +44,7 @@ export async function runGuarded<T>(
     locks,
     logger,
     signal,
+    durable: options.durable,
   });
   const meta = () => ({
     backup: operation.entry.id,

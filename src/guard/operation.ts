@@ -21,6 +21,7 @@ export interface OperationSettings {
   readonly locks: LockSet;
   readonly logger: Logger;
   readonly signal?: AbortSignal | undefined;
+  readonly durable?: boolean | undefined;
 }
 
 /** What runs a write: announces it, lets it happen, and reports what it made. */
@@ -214,7 +215,7 @@ export class Operation {
       const dataset = join(this.database, directory);
       await this.#heal(table, dataset);
       const target = join(strategy.tablesDirectory(this.entry, this.#backupPath), directory);
-      capture = await strategy.capture({ context, dataset, target, signal });
+      capture = await strategy.capture({ context, dataset, target, signal, durable: this.#settings.durable });
     }
     signal?.throwIfAborted();
     if (directory && capture) {

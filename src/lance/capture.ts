@@ -75,6 +75,7 @@ class CaptureSession {
   readonly #placed = new Map<string, number>();
   readonly #versions: number[] = [];
   readonly #leftOut: string[] = [];
+  #newest = 0;
   #head: VersionImage | undefined;
 
   constructor(dataset: string, options: CaptureOptions) {
@@ -85,6 +86,7 @@ class CaptureSession {
 
   /** Places the newest version; answers with the first path that was missing, undefined when all is there. */
   async takeHead(manifest: ManifestName): Promise<string | undefined> {
+    this.#newest = manifest.version;
     this.#reader.forgetDirectories();
     let image: VersionImage;
     try {
@@ -143,17 +145,19 @@ class CaptureSession {
       await this.#placeOptional(`_transactions/${image.parsed.message.transactionFile}`);
     }
     const path = manifestPath(image.manifest.name);
-    if (!(await this.#place({ path, size: image.manifestBytes }))) return path;
+    // The newest manifest gets a body of its own: LanceDB never synced it, and all else hangs on it.
+    const how = image.version === this.#newest ? "copy" : "place";
+    if (!(await this.#place({ path, size: image.manifestBytes }, how))) return path;
     this.#versions.push(image.version);
     return undefined;
   }
 
   /** False where the file is not there. */
-  async #place(file: ImageFile): Promise<boolean> {
+  async #place(file: ImageFile, how: "place" | "copy" = "place"): Promise<boolean> {
     if (this.#placed.has(file.path)) return true;
     const { placer, target } = this.#options;
     try {
-      await placer.place(this.#dataset, target, file.path);
+      await placer[how](this.#dataset, target, file.path);
     } catch (error) {
       const errno = errnoOf(error);
       if (errno === "ENOENT") return false;

@@ -18,8 +18,8 @@ export const directoryCopy: Strategy = {
   pathOf: (context, id) => join(context.backupDir, id),
   claim: claimDirectory,
   tablesDirectory: (_entry, backupPath) => backupPath,
-  async capture({ context, dataset, target, signal }) {
-    const placer = new Placer(context.link);
+  async capture({ context, dataset, target, signal, durable }) {
+    const placer = new Placer(context.link, { syncLinked: durable });
     const capture = await captureTable(dataset, { target, placer, history: "all", signal });
     await placer.sync();
     await syncDirectories([dirname(target), dirname(dirname(target))]);

@@ -9,8 +9,8 @@ export const lanceVersion: Strategy = {
   pathOf: () => undefined,
   claim: () => true,
   tablesDirectory: (entry) => entry.pins,
-  async capture({ dataset, target, signal }) {
-    const placer = new Placer(PIN_ORDER);
+  async capture({ dataset, target, signal, durable }) {
+    const placer = new Placer(PIN_ORDER, { syncLinked: durable });
     const capture = await captureTable(dataset, { target, placer, history: "latest", signal });
     await placer.sync();
     return capture;

@@ -27,6 +27,8 @@ export interface Strategy {
     dataset: string;
     target: string;
     signal?: AbortSignal | undefined;
+    /** Put the content of linked files on the disk too, which LanceDB did not. */
+    durable?: boolean | undefined;
   }): Promise<Capture | undefined>;
   /** Records beside the files what they are, where the files outlive the journal. */
   seal(record: EntryRecord): Promise<void>;

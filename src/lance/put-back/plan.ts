@@ -87,8 +87,9 @@ export async function planPutBack(target: PutBackTarget, policy: PutBackPolicy):
     if (alreadyBack && mayHide) return { ...plan("keep"), mend: true };
     return policy.always || mine ? plan("restore", foreign) : plan("keep");
   }
-  // The version is not there. Where only newer ones are, a cleanup took it. Otherwise this is another
-  // table under the same name, and all of it counts.
+  // The version is not there. It may be damaged itself. Where only newer ones are, a cleanup took it.
+  // Otherwise this is another table under the same name, and all of it counts.
+  if (state.damaged.some((name) => name.version === target.version)) return { ...plan("relink"), floor };
   const cleaned = above.length > 0 && !readable.includes(target.version);
   if (cleaned && !mine && !policy.always) return plan("keep");
   if (cleaned) return { ...plan("relink", notOurs(above)), floor };
