@@ -1,8 +1,19 @@
 export * from "./errors.ts";
 export type { LinkMode } from "./fs/place.ts";
 export { BackupManager, type RecoverOptions, type RecoveryReport } from "./guard/backup-manager.ts";
+export {
+  type CreateIndexesResult,
+  createIndexesWithBackup,
+  type IndexSpec,
+} from "./guard/create-indexes.ts";
+export { type DeleteRowsOptions, type DeleteRowsResult, deleteRowsWithBackup } from "./guard/delete-rows.ts";
 export type { BackupInfo, BackupState, RestoreResult } from "./guard/explicit-backup.ts";
 export type { GuardedWorkOptions } from "./guard/guarded-work.ts";
+export {
+  type InsertRecordsOptions,
+  type InsertRecordsResult,
+  insertRecordsWithBackup,
+} from "./guard/insert-records.ts";
 export type { BackupManagerOptions } from "./guard/options.ts";
 export type { RecoveredEntry, RecoveryAction } from "./guard/recovery.ts";
 export type { TableRestore } from "./guard/rollback/act.ts";
