@@ -1,5 +1,5 @@
-import { rmSync } from "node:fs";
 import { join } from "node:path";
+import { remove } from "fs-extra/esm";
 import {
   type BackupError,
   ConflictError,
@@ -163,8 +163,8 @@ export async function sweepEntry(database: string, entry: JournalEntry): Promise
   const backupPath = record?.backupPath ?? owner?.backupPath;
   const uuid = record?.uuid ?? owner?.uuid;
   if (backupPath && uuid && backupPath !== entry.directory) await directoryCopy.discard(backupPath, uuid);
-  rmSync(join(privateDirectory(database, "aside"), entry.id), { recursive: true, force: true });
-  entry.remove();
+  await remove(join(privateDirectory(database, "aside"), entry.id));
+  await entry.remove();
 }
 
 function lockedError(entry: JournalEntry): LockedError {

@@ -1,9 +1,10 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { rename } from "node:fs/promises";
 import { join } from "node:path";
+import { remove } from "fs-extra/esm";
 import { CorruptError } from "../../errors.ts";
 import { syncDirectories, syncDirectory, writeFileDurably } from "../../fs/durable.ts";
-import { errnoOf, io, isMissing, toIoError } from "../../fs/io.ts";
+import { io, isMissing, toIoError } from "../../fs/io.ts";
 import { PRIVATE_DIRECTORY, privateDirectory } from "../../lance/private-directory.ts";
 import { isOwner, type Liveness, livenessOf, type Owner } from "../owner.ts";
 import type { BackupStrategy } from "../strategy.ts";
@@ -165,13 +166,9 @@ export class JournalEntry {
     rmSync(this.ownerFile, { force: true });
   }
 
-  remove(): void {
+  async remove(): Promise<void> {
     this.log.close();
-    try {
-      rmSync(this.directory, { recursive: true, force: true });
-    } catch (error) {
-      if (errnoOf(error) !== "ENOTEMPTY") throw toIoError(error, "remove", this.directory);
-    }
+    await io("remove", this.directory, () => remove(this.directory));
   }
 
   get ownerFile(): string {

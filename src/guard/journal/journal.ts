@@ -48,10 +48,10 @@ export async function reserveEntry(
     try {
       if (!claim || claim.take(backupPath, uuid)) return { entry, uuid, backupPath };
     } catch (error) {
-      entry.remove();
+      await entry.remove();
       throw error;
     }
-    entry.remove();
+    await entry.remove();
   }
 }
 

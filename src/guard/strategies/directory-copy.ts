@@ -1,6 +1,7 @@
 import { mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { rename, rm } from "node:fs/promises";
+import { rename } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { remove } from "fs-extra/esm";
 import { syncDirectories, writeFileDurably } from "../../fs/durable.ts";
 import { errnoOf, io, isMissing, toIoError } from "../../fs/io.ts";
 import { Placer } from "../../fs/place.ts";
@@ -36,7 +37,7 @@ export const directoryCopy: Strategy = {
     const partial = partialPath(backupPath, uuid);
     // Renamed first: half a backup must never be found under a backup's name.
     if (isOurs(backupPath, uuid)) await io("remove", backupPath, () => rename(backupPath, partial));
-    await io("remove", partial, () => rm(partial, { recursive: true, force: true }));
+    await io("remove", partial, () => remove(partial));
   },
 };
 
