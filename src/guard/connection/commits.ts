@@ -27,8 +27,8 @@ export function commitWithVersion<R extends { version: number }>(
 }
 
 /**
- * A write whose result names no version: the handle's own, where it moved, is the commit. Where several
- * commits are possible, those below it that are of the announced kinds are ours too.
+ * A write whose result names no version: the newest commit of its kind up to the handle's own version is
+ * ours; all of them where it can make several.
  */
 export function commitOnHandle<R>(
   operation: Operation,
@@ -53,6 +53,10 @@ export function commitOnHandle<R>(
   });
 }
 
+/**
+ * The commits of the announced kinds up to the handle's own version. The handle may have moved on to
+ * somebody else's commit, which is then not of these kinds.
+ */
 async function madeSince(
   operation: Operation,
   table: string,
@@ -61,16 +65,15 @@ async function madeSince(
   kinds: readonly CommitKind[],
   several: boolean,
 ): Promise<number[]> {
-  if (newest <= above) return [];
   const directory = await operation.directoryOf(table);
-  if (!several || !directory) return [newest];
+  if (newest <= above || !directory) return [];
   const dataset = join(operation.database, directory);
-  const between = (await listManifests(dataset)).filter(
-    (name) => name.version > above && name.version < newest,
+  const fresh = (await listManifests(dataset)).filter(
+    (name) => name.version > above && name.version <= newest,
   );
-  const ours = between.filter((name) => {
+  const ours = fresh.filter((name) => {
     const kind = readManifest(dataset, name)?.manifest.transaction?.operation.case;
     return kind !== undefined && (kinds as readonly string[]).includes(kind);
   });
-  return [newest, ...ours.map((name) => name.version)];
+  return (several ? ours : ours.slice(0, 1)).map((name) => name.version);
 }

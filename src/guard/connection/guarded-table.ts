@@ -117,7 +117,6 @@ async function backgroundJob(
       const job = await start();
       started.resolve(job);
       await job.wait();
-      await table.checkoutLatest();
     },
     true,
   );
