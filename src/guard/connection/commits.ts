@@ -1,8 +1,8 @@
 import { join } from "node:path";
 import type { Table } from "@lancedb/lancedb";
+import { type CommitKind, commitKindOf } from "../../lance/commit-kind.ts";
 import { listManifests } from "../../lance/image.ts";
-import { readManifest } from "../../lance/put-back/state.ts";
-import type { CommitKind } from "../journal/log.ts";
+
 import type { Operation } from "../operation.ts";
 
 /** A write to a table whose result names the version that it committed. */
@@ -72,8 +72,8 @@ async function madeSince(
     (name) => name.version > above && name.version <= newest,
   );
   const ours = fresh.filter((name) => {
-    const kind = readManifest(dataset, name)?.manifest.transaction?.operation.case;
-    return kind !== undefined && (kinds as readonly string[]).includes(kind);
+    const kind = commitKindOf(dataset, name);
+    return kind !== undefined && kinds.includes(kind);
   });
   return (several ? ours : ours.slice(0, 1)).map((name) => name.version);
 }

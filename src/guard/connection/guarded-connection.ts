@@ -4,6 +4,7 @@ import { join } from "node:path";
 import type { Connection, Table } from "@lancedb/lancedb";
 import { syncDirectory } from "../../fs/durable.ts";
 import { io } from "../../fs/io.ts";
+import type { CommitKind } from "../../lance/commit-kind.ts";
 import {
   listTables,
   NAMESPACE_TABLE,
@@ -14,7 +15,6 @@ import {
 } from "../../lance/database.ts";
 import { listManifests } from "../../lance/image.ts";
 import { ensurePrivateDirectory } from "../../lance/private-directory.ts";
-import type { CommitKind } from "../journal/log.ts";
 import type { Operation } from "../operation.ts";
 import { guardTable, guardView } from "./guarded-table.ts";
 import { withMembers } from "./proxy.ts";

@@ -1,6 +1,6 @@
 import type { Job, MaterializedView, MergeInsertBuilder, Table, Tags } from "@lancedb/lancedb";
 import { UnsupportedError } from "../../errors.ts";
-import type { CommitKind } from "../journal/log.ts";
+import type { CommitKind } from "../../lance/commit-kind.ts";
 import type { Operation } from "../operation.ts";
 import { commitOnHandle, commitWithVersion } from "./commits.ts";
 import { withMembers } from "./proxy.ts";

@@ -2,20 +2,7 @@ import { createHash } from "node:crypto";
 import { closeSync, fdatasyncSync, openSync, readFileSync, writeSync } from "node:fs";
 import { CorruptError } from "../../errors.ts";
 import { isMissing, toIoError } from "../../fs/io.ts";
-
-/** Operations of Lance's transactions, as the manifest names them. */
-export type CommitKind =
-  | "append"
-  | "delete"
-  | "overwrite"
-  | "createIndex"
-  | "rewrite"
-  | "merge"
-  | "restore"
-  | "reserveFragments"
-  | "update"
-  | "project"
-  | "updateConfig";
+import type { CommitKind } from "../../lance/commit-kind.ts";
 
 /** What the guarded work is about to do, written before LanceDB hears of it. */
 export type Intent =

@@ -1,7 +1,8 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import type { CommitKind } from "../../lance/commit-kind.ts";
 import { privateDirectory } from "../../lance/private-directory.ts";
-import type { CommitKind, LoggedIntent } from "../journal/log.ts";
+import type { LoggedIntent } from "../journal/log.ts";
 
 /** A commit that was announced, and of which nobody knows what came: its process died. */
 export interface OpenCommit {

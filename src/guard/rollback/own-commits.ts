@@ -1,5 +1,5 @@
+import { commitKindOf } from "../../lance/commit-kind.ts";
 import { listManifests } from "../../lance/image.ts";
-import { readManifest } from "../../lance/put-back/state.ts";
 import type { Incarnation } from "./history.ts";
 
 /**
@@ -15,8 +15,8 @@ export async function ownVersions(dataset: string, incarnation: Incarnation): Pr
     const fitting = manifests
       .filter((name) => name.version > intent.above && !ours.has(name.version))
       .filter((name) => {
-        const kind = readManifest(dataset, name)?.manifest.transaction?.operation.case;
-        return kind !== undefined && (intent.kinds as readonly string[]).includes(kind);
+        const kind = commitKindOf(dataset, name);
+        return kind !== undefined && intent.kinds.includes(kind);
       });
     if (intent.several || fitting.length === 1) for (const name of fitting) ours.add(name.version);
   }
