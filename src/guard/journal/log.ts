@@ -1,5 +1,13 @@
 import { createHash } from "node:crypto";
-import { closeSync, fdatasyncSync, openSync, readFileSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  fdatasyncSync,
+  fstatSync,
+  ftruncateSync,
+  openSync,
+  readFileSync,
+  writeFileSync,
+} from "node:fs";
 import { CorruptError } from "../../errors.ts";
 import { isMissing, toIoError } from "../../fs/io.ts";
 import type { CommitKind } from "../../lance/commit-kind.ts";
@@ -57,6 +65,7 @@ export class IntentLog {
   readonly #entries = new Map<number, LoggedIntent>();
   #next = 1;
   #file: number | undefined;
+  #torn: Error | undefined;
 
   constructor(path: string) {
     this.#path = path;
@@ -100,12 +109,25 @@ export class IntentLog {
 
   #write(line: Line, sync: boolean): void {
     const file = this.#handle();
+    if (this.#torn) throw this.#torn;
+    const { size } = fstatSync(file);
     try {
       const json = JSON.stringify(line);
-      writeSync(file, `${check(json)} ${json}\n`);
+      writeFileSync(file, `${check(json)} ${json}\n`);
       if (sync) fdatasyncSync(file);
     } catch (error) {
-      throw toIoError(error, "write", this.#path);
+      const failure = toIoError(error, "write", this.#path);
+      this.#cutBack(file, size, failure);
+      throw failure;
+    }
+  }
+
+  /** Half a line with more after it would make the log unreadable. */
+  #cutBack(file: number, size: number, failure: Error): void {
+    try {
+      ftruncateSync(file, size);
+    } catch {
+      this.#torn = failure; // no further line then: half a line at the end does no harm
     }
   }
 }

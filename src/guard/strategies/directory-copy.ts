@@ -2,6 +2,7 @@ import { mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:
 import { rename } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { remove } from "fs-extra/esm";
+import { CorruptError } from "../../errors.ts";
 import { syncDirectories, writeFileDurably } from "../../fs/durable.ts";
 import { errnoOf, io, isMissing, toIoError } from "../../fs/io.ts";
 import { Placer } from "../../fs/place.ts";
@@ -61,8 +62,15 @@ function claimDirectory(path: string, uuid: string): boolean {
   }
 }
 
+/** False, too, where the document cannot be read: what cannot be proved ours is not removed. */
 function isOurs(path: string, uuid: string): boolean {
-  const body = readRecord(join(path, BACKUP_FILE));
+  let body: unknown;
+  try {
+    body = readRecord(join(path, BACKUP_FILE));
+  } catch (error) {
+    if (error instanceof CorruptError) return false;
+    throw error;
+  }
   if (typeof body === "object" && body !== null && "uuid" in body) return body.uuid === uuid;
   return body === undefined && isEmpty(path);
 }
