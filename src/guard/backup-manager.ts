@@ -62,6 +62,7 @@ export class BackupManager implements AsyncDisposable {
   readonly #settings: Settings;
   #connection: Promise<Connection> | undefined;
   #recovered: Promise<unknown> | undefined;
+  readonly #listeners = new Set<() => void>();
 
   constructor(options: BackupManagerOptions = {}) {
     this.#settings = settingsOf(options);
@@ -158,7 +159,20 @@ export class BackupManager implements AsyncDisposable {
     assertOnConflict(options.onConflict, ["fail", "overwrite"]);
     options.signal?.throwIfAborted();
     await this.#ready();
-    return runGuarded(this.#settings, strategy, work, options);
+    const result = await runGuarded(this.#settings, strategy, work, options);
+    for (const listener of this.#listeners) listener();
+    return result;
+  }
+
+  /**
+   * Calls `listener` after each guarded success, when the work's commits are final. Answers with the
+   * function that ends it. A listener must not throw.
+   */
+  onCommitted(listener: () => void): () => void {
+    if (typeof listener !== "function") throw new TypeError("listener must be a function.");
+    const own = () => listener();
+    this.#listeners.add(own);
+    return () => this.#listeners.delete(own);
   }
 
   /**
