@@ -9,8 +9,6 @@ import {
   TransactionSchema,
 } from "./proto/lance_pb.ts";
 
-export type { IndexMetadata, ManifestMessage, Transaction };
-
 /** One version of a table, as its manifest file states it. */
 export interface Manifest {
   readonly version: number;

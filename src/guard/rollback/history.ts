@@ -5,7 +5,7 @@ import { privateDirectory } from "../../lance/private-directory.ts";
 import type { LoggedIntent } from "../journal/log.ts";
 
 /** A commit that was announced, and of which nobody knows what came: its process died. */
-export interface OpenCommit {
+interface OpenCommit {
   readonly kinds: readonly CommitKind[];
   readonly above: number;
   readonly several: boolean;

@@ -83,7 +83,7 @@ async function putManifest(
 }
 
 /** Gives a kept file its place, over what may lie there. */
-export async function replace(
+async function replace(
   source: string,
   from: string,
   dataset: string,
