@@ -1,0 +1,153 @@
+import type { Connection } from "@lancedb/lancedb";
+import { ValidationError } from "../errors.ts";
+import type { BackupManager } from "./backup-manager.ts";
+import { checkAhead, chunksOf } from "./records/chunk-stream.ts";
+import type { Embedding } from "./records/embed.ts";
+import { Feed } from "./records/feed.ts";
+import {
+  checkChoice,
+  checkGuarded,
+  type GuardedOptions,
+  guardOptions,
+  managerFor,
+} from "./records/options.ts";
+import { openSource } from "./records/source.ts";
+import { findTable, refName, requireNamespace, type TableRef, type Target } from "./records/target.ts";
+import { type Written, writeChunks } from "./records/write-chunks.ts";
+import { planWrite, samePlan, type WriteIntent } from "./records/write-plan.ts";
+
+/** How `insertRecordsWithBackup` writes. */
+export interface InsertRecordsOptions extends GuardedOptions {
+  readonly table: string;
+  /**
+   * Upsert on these columns, which must tell the rows apart: rows whose key the table has are updated, or
+   * kept (`whenMatched`), the others inserted. Without it the rows are appended, or make the table.
+   */
+  readonly mergeOn?: string | readonly string[] | undefined;
+  /**
+   * What an upsert does to a row that the table has. `"update"` (default) writes the columns that the new
+   * row names, and leaves those that it does not name. `"keep"` leaves the row as it is.
+   */
+  readonly whenMatched?: "update" | "keep" | undefined;
+  /**
+   * Without `mergeOn`. `"append"` (default), or `"overwrite"`: the rows replace all there were. The table's
+   * columns then stay, unless an Arrow table with other columns is given, whose columns it takes. As in
+   * LanceDB, its indices are gone afterwards; make them anew.
+   */
+  readonly mode?: "append" | "overwrite" | undefined;
+  /** Makes the vectors of rows that lack one. In a new table it is registered, so that `search("text")` works. */
+  readonly embedding?: Embedding | undefined;
+}
+
+export interface InsertRecordsResult {
+  /** A plain, unguarded connection to the database. */
+  readonly connection: Connection;
+  readonly table: string;
+  /** The table's version after the last write; 0 where nothing was given and there is no table. */
+  readonly version: number;
+  readonly insertedRows: number;
+  readonly updatedRows: number;
+}
+
+/**
+ * Inserts, upserts or overwrites rows, all or none: whatever goes wrong, the table is put back as it was.
+ *
+ * `data` is an array of objects, an Arrow table, record batches, or a sync or async iterable of objects,
+ * arrays of objects, tables or batches. An iterable is read as it is written, some 16 MB at a time, and
+ * never held whole; arrays and tables are checked whole before a backup is even taken.
+ *
+ * Every value is stored as it is or refused with row and column: vectors of a wrong length or not finite,
+ * keys that are null, missing, NaN or repeated, columns that the table lacks, values of a wrong type, or
+ * out of range. `Date`s and numbers of milliseconds fill timestamps; a `bigint` counts in the column's own
+ * unit. A row that leaves a column out has null there. -0 as a key counts, and is stored, as 0.
+ *
+ * No rows at all (an empty array, Arrow table or iterable) is a success with zero counts that writes
+ * nothing: an `"overwrite"` with no rows leaves the table as it is, and no table is made.
+ *
+ * Errors: `ValidationError` for bad input; `LanceError` with LanceDB's error as `cause`; those of
+ * `BackupManager.withBackup` (`ConflictError`, `LockedError`, `RestoreError`, `IoError`, …); the signal's
+ * reason; errors of the caller's iterable and embedding function, unchanged. Rows count from 0.
+ */
+export async function insertRecordsWithBackup(
+  data: unknown,
+  options: InsertRecordsOptions,
+): Promise<InsertRecordsResult> {
+  const start = performance.now();
+  const ref = checkGuarded(options?.table, options);
+  const intent = checkIntent(options);
+  const manager = managerFor(options);
+  const { signal } = options;
+  signal?.throwIfAborted();
+  const feed = await Feed.open(openSource(data), signal);
+  try {
+    const connection = await manager.connection();
+    const before = await findTable(connection, ref, signal);
+    const written = feed.isEmpty
+      ? { version: before?.version ?? 0, insertedRows: 0, updatedRows: 0 }
+      : await insertGuarded({ manager, connection, ref, before, feed, intent, options });
+    manager.logger.info("rows inserted", {
+      table: refName(ref),
+      ...written,
+      ms: Math.round(performance.now() - start),
+    });
+    return { connection, table: ref.name, ...written };
+  } finally {
+    await feed.close();
+  }
+}
+
+interface InsertJob {
+  readonly manager: BackupManager;
+  readonly connection: Connection;
+  readonly ref: TableRef;
+  readonly before: Target | undefined;
+  readonly feed: Feed;
+  readonly intent: WriteIntent;
+  readonly options: InsertRecordsOptions;
+}
+
+async function insertGuarded(job: InsertJob): Promise<Written> {
+  const { manager, connection, ref, before, feed, intent, options } = job;
+  const { signal } = options;
+  if (before === undefined) await requireNamespace(connection, ref, signal);
+  const plan = await planWrite(before, feed, intent);
+  const ready = await checkAhead(feed, plan, signal);
+  return await manager.withBackup(
+    options.strategy,
+    async (db) => {
+      // The table may have changed, or been recovered, between the check and the lock.
+      const target = await findTable(db, ref, signal);
+      const same = samePlan(before, target);
+      const actual = same ? plan : await planWrite(target, feed, intent);
+      const chunks = same && ready !== undefined ? ready : chunksOf(feed.pieces(), actual, signal);
+      return await writeChunks({ db, ref, target, plan: actual, signal, logger: manager.logger }, chunks);
+    },
+    guardOptions(options),
+  );
+}
+
+function checkIntent(options: InsertRecordsOptions): WriteIntent {
+  const { whenMatched = "update", mode = "append", embedding } = options;
+  const mergeOn = typeof options.mergeOn === "string" ? [options.mergeOn] : (options.mergeOn ?? []);
+  if (!Array.isArray(mergeOn) || !mergeOn.every((name) => typeof name === "string" && name !== "")) {
+    throw new ValidationError("The option mergeOn must be a column's name, or an array of names.");
+  }
+  if (options.mergeOn !== undefined && mergeOn.length === 0)
+    throw new ValidationError("The option mergeOn names no column.");
+  if (new Set(mergeOn).size < mergeOn.length)
+    throw new ValidationError("The option mergeOn names a column twice.");
+  checkChoice("whenMatched", whenMatched, ["update", "keep"]);
+  checkChoice("mode", mode, ["append", "overwrite"]);
+  if (mergeOn.length > 0 && mode === "overwrite") {
+    throw new ValidationError('The options mergeOn and mode: "overwrite" exclude each other.');
+  }
+  if (embedding !== undefined && typeof embedding?.function?.computeSourceEmbeddings !== "function") {
+    throw new ValidationError(
+      "The option embedding.function must be an EmbeddingFunction of LanceDB's kind.",
+    );
+  }
+  if (embedding !== undefined && typeof embedding.source !== "string") {
+    throw new ValidationError("The option embedding.source must name the column to embed.");
+  }
+  return { mergeOn, whenMatched, mode, embedding };
+}

@@ -1,0 +1,23 @@
+/** The items of a list value: an array, a typed array, or anything else that iterates (an Arrow vector, a Set). */
+export function elementsOf(value: unknown): ArrayLike<unknown> | undefined {
+  if (Array.isArray(value)) return value;
+  if (typeof value !== "object" || value === null || value instanceof Map) return undefined;
+  if (ArrayBuffer.isView(value)) return value instanceof DataView ? undefined : (value as Uint8Array);
+  return isIterable(value) ? Array.from(value) : undefined;
+}
+
+function isIterable(value: object): value is Iterable<unknown> {
+  return Symbol.iterator in value && typeof value[Symbol.iterator] === "function";
+}
+
+/** An object of named values: what a struct, or a row, can be read from. */
+export function isRecord(value: unknown): value is Record<string, unknown> {
+  return (
+    typeof value === "object" &&
+    value !== null &&
+    !Array.isArray(value) &&
+    !ArrayBuffer.isView(value) &&
+    !(value instanceof Date || value instanceof Map || value instanceof Set || value instanceof RegExp) &&
+    !(value instanceof ArrayBuffer)
+  );
+}

@@ -1,0 +1,90 @@
+import { abortable } from "./abortable.ts";
+import { type Piece, roughBytes, type Source } from "./source.ts";
+
+/** What is looked at before the types of a new table's columns are settled, where not all rows can be. */
+const ROWS_AHEAD = 1000;
+const BYTES_AHEAD = 4 * 1024 * 1024;
+
+/**
+ * A source that is being read. Its first piece is there from the start, so that an empty source is known
+ * before anything else happens. Errors of the caller's iterable come out unchanged.
+ */
+export class Feed {
+  readonly held: boolean;
+  readonly #signal: AbortSignal | undefined;
+  readonly #rest: AsyncGenerator<Piece, void, undefined>;
+  #head: Piece[] = [];
+
+  private constructor(source: Source, signal: AbortSignal | undefined) {
+    this.held = source.held;
+    this.#signal = signal;
+    this.#rest = source.pieces();
+  }
+
+  static async open(source: Source, signal: AbortSignal | undefined): Promise<Feed> {
+    const feed = new Feed(source, signal);
+    try {
+      await feed.#readAhead(source.held ? Number.POSITIVE_INFINITY : 1, Number.POSITIVE_INFINITY);
+    } catch (error) {
+      await feed.close();
+      throw error;
+    }
+    return feed;
+  }
+
+  /** The first pieces; all of them where the source is held in memory. */
+  get head(): readonly Piece[] {
+    return this.#head;
+  }
+
+  get isEmpty(): boolean {
+    return this.#head.length === 0;
+  }
+
+  /** Reads on until the first pieces show what the columns of a new table hold. */
+  async lookAhead(): Promise<void> {
+    if (this.#head[0]?.kind !== "batch") await this.#readAhead(ROWS_AHEAD, BYTES_AHEAD);
+  }
+
+  /** Every piece. A held source can be read again; another only once. */
+  async *pieces(): AsyncGenerator<Piece, void, undefined> {
+    yield* this.#head;
+    if (!this.held) this.#head = [];
+    for (let piece = await this.#next(); piece !== undefined; piece = await this.#next()) yield piece;
+  }
+
+  /** Tells the caller's iterable that no more is wanted. One that is stuck is not waited for after an abort. */
+  async close(): Promise<void> {
+    const closing = this.#rest.return();
+    if (this.#signal?.aborted) closing.catch(() => undefined);
+    else await closing;
+  }
+
+  async #readAhead(rows: number, bytes: number): Promise<void> {
+    const enough = () =>
+      sum(this.#head, sizeOf) >= rows || sum(this.#head, (piece) => sizeOf(piece) * weightOf(piece)) >= bytes;
+    while (!enough()) {
+      const piece = await this.#next();
+      if (piece === undefined) return;
+      this.#head.push(piece);
+    }
+  }
+
+  async #next(): Promise<Piece | undefined> {
+    const next = await abortable(() => this.#rest.next(), this.#signal);
+    return next.done ? undefined : next.value;
+  }
+}
+
+function sizeOf(piece: Piece): number {
+  return piece.kind === "rows" ? piece.rows.length : piece.batch.numRows;
+}
+
+/** Bytes of one of its rows, roughly. */
+function weightOf(piece: Piece): number {
+  return piece.kind === "rows" ? roughBytes(piece.rows[0]) : 0;
+}
+
+function sum(pieces: readonly Piece[], measure: (piece: Piece) => number): number {
+  return pieces.reduce((total, piece) => total + measure(piece), 0);
+}

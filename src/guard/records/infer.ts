@@ -1,0 +1,115 @@
+import { makeArrowTable } from "@lancedb/lancedb";
+import type { DataType, Field, Float, Schema } from "apache-arrow";
+import { ValidationError } from "../../errors.ts";
+import { arrow } from "../../lance/predicates/arrow.ts";
+import { elementsOf, isRecord } from "./encode/elements.ts";
+import { toRecord } from "./row-groups.ts";
+
+/**
+ * The schema that LanceDB gives a new table of these rows: numbers are Float64, bigints Int64, `Buffer`s
+ * Binary, arrays lists, and arrays in a column named like a vector (or in `vectors`) vectors of Float32.
+ * LanceDB refuses `Date`s; here they become timestamps in milliseconds, UTC. Only the first row that tells
+ * each column's type is shown to LanceDB; whether the others fit is found when they are written.
+ * Throws `ValidationError` where a column's type cannot be told.
+ */
+export function inferSchema(
+  rows: readonly unknown[],
+  vectors: ReadonlyMap<string, Float> = new Map(),
+): Schema {
+  const witnesses = new Witnesses();
+  for (const [number, row] of rows.entries()) witnesses.see(row, number);
+  const vectorColumns = Object.fromEntries(
+    [["vector", new arrow.Float32()] as const, ...vectors].map(([name, type]) => [name, { type }]),
+  );
+  try {
+    const schema = makeArrowTable(witnesses.rows(), { vectorColumns }).schema;
+    return new arrow.Schema(schema.fields.map((field: Field) => withDates(field, witnesses.dates)));
+  } catch (error) {
+    throw new ValidationError(
+      `The columns' types cannot be told from the rows: ${error instanceof Error ? error.message : String(error)}`,
+      { cause: error },
+    );
+  }
+}
+
+/** The few rows, cut down to the columns they are needed for, that show every column's type. */
+class Witnesses {
+  /** Paths of dates, which stand in for LanceDB as bigints. */
+  readonly dates = new Set<string>();
+  readonly #known = new Set<string>();
+  /** Columns that were null so far, and the row that named them first. */
+  readonly #open = new Map<string, number>();
+  readonly #rows: Record<string, unknown>[] = [];
+
+  see(row: unknown, number: number): void {
+    const telling = this.#telling(toRecord(row, number), [], number);
+    if (telling !== undefined) this.#rows.push(telling);
+  }
+
+  rows(): Record<string, unknown>[] {
+    const [open] = this.#open;
+    if (open !== undefined) {
+      throw new Error(
+        `column ${JSON.stringify(open[0])}, named first by row ${open[1]}, holds nothing but nulls or empty lists; leave it out, or give an Arrow table`,
+      );
+    }
+    return this.#rows;
+  }
+
+  /** The part of a row that tells the type of a column not known so far. */
+  #telling(
+    row: Record<string, unknown>,
+    path: readonly string[],
+    number: number,
+  ): Record<string, unknown> | undefined {
+    const telling: Record<string, unknown> = {};
+    for (const [name, value] of Object.entries(row)) {
+      const here = [...path, name];
+      const key = here.join(".");
+      if (value === undefined || this.#known.has(key)) continue;
+      if (isRecord(value)) {
+        this.#open.delete(key);
+        const inner = this.#telling(value, here, number);
+        if (inner !== undefined) telling[name] = inner;
+      } else if (tellsType(value)) {
+        this.#known.add(key);
+        this.#open.delete(key);
+        telling[name] = this.#stand(value, key);
+      } else if (!this.#open.has(key)) this.#open.set(key, number);
+    }
+    return Object.keys(telling).length > 0 ? telling : undefined;
+  }
+
+  #stand(value: unknown, key: string): unknown {
+    if (value instanceof Date) {
+      this.dates.add(key);
+      return 0n;
+    }
+    return Array.isArray(value) ? value.map((item) => this.#stand(item, key)) : value;
+  }
+}
+
+function tellsType(value: unknown): boolean {
+  if (value === null) return false;
+  const items = typeof value === "object" && !ArrayBuffer.isView(value) ? elementsOf(value) : undefined;
+  return items === undefined || Array.from(items).some(tellsType);
+}
+
+function withDates(field: Field, dates: ReadonlySet<string>, path = field.name): Field {
+  if (dates.size === 0) return field;
+  const type = dated(field.type, dates, path);
+  return type === field.type ? field : new arrow.Field(field.name, type, field.nullable, field.metadata);
+}
+
+function dated(type: DataType, dates: ReadonlySet<string>, path: string): DataType {
+  const { DataType: Is } = arrow;
+  if (Is.isStruct(type)) {
+    return new arrow.Struct(type.children.map((child) => withDates(child, dates, `${path}.${child.name}`)));
+  }
+  if (!dates.has(path)) return type;
+  if (Is.isList(type)) {
+    const item = type.valueField;
+    return new arrow.List(new arrow.Field(item.name, dated(item.type, dates, path), item.nullable));
+  }
+  return new arrow.Timestamp(arrow.TimeUnit.MILLISECOND, "UTC");
+}

@@ -1,0 +1,78 @@
+import { resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { ValidationError } from "../../errors.ts";
+import { assertTableName } from "../../fs/names.ts";
+import { BackupManager } from "../backup-manager.ts";
+import type { GuardedWorkOptions } from "../guarded-work.ts";
+import { BackupStrategy } from "../strategy.ts";
+import type { TableRef } from "./target.ts";
+
+/** What every guarded helper takes. */
+export interface GuardedOptions {
+  /** How the undo point is kept; see `BackupStrategy`. */
+  readonly strategy: BackupStrategy;
+  /** The namespace that the table is in, outermost first. Default: the root. */
+  readonly namespacePath?: readonly string[] | undefined;
+  /** The manager to work through. Default: a new one for `uri` and `backupDir`. */
+  readonly manager?: BackupManager | undefined;
+  /** The database, where no manager is given. Default `data/lancedb-table`. */
+  readonly uri?: string | undefined;
+  /** Where backups go, where no manager is given. Default `data/backups`. */
+  readonly backupDir?: string | undefined;
+  /** Stops between two steps; what was written is rolled back, and the call rejects with the signal's reason. */
+  readonly signal?: AbortSignal | undefined;
+  /** What a rollback does where somebody else has written meanwhile. Default `"fail"`: `ConflictError`. */
+  readonly onConflict?: "fail" | "overwrite" | undefined;
+  /** Sync what LanceDB wrote before success is reported. Default false: LanceDB itself never syncs. */
+  readonly durable?: boolean | undefined;
+}
+
+/** Checks what all helpers share. Throws `ValidationError`; nothing was touched. */
+export function checkGuarded(table: unknown, options: GuardedOptions): TableRef {
+  if (typeof options !== "object" || options === null) throw new TypeError("The options are missing.");
+  assertTableName(table);
+  const namespacePath = options.namespacePath ?? [];
+  if (!Array.isArray(namespacePath)) throw new TypeError("namespacePath must be an array of names.");
+  for (const part of namespacePath) assertTableName(part, "namespace name");
+  checkChoice("strategy", options.strategy, Object.values(BackupStrategy));
+  checkChoice("onConflict", options.onConflict ?? "fail", ["fail", "overwrite"]);
+  return { name: table, namespacePath };
+}
+
+/** Throws `ValidationError` where an option's value is none that it can have. */
+export function checkChoice(option: string, value: unknown, choices: readonly string[]): void {
+  if (choices.includes(value as string)) return;
+  const known = choices.map((choice) => `"${choice}"`).join(" or ");
+  throw new ValidationError(
+    `The option ${option} must be ${known}, not ${JSON.stringify(value) ?? String(value)}.`,
+  );
+}
+
+/**
+ * The caller's manager, or a new one. Throws `ValidationError` where the manager and `uri` (or `backupDir`)
+ * name two places.
+ */
+export function managerFor(options: GuardedOptions): BackupManager {
+  const { manager, uri, backupDir } = options;
+  if (manager === undefined) return new BackupManager({ uri, backupDir });
+  refuseOther("uri", uri, manager.uri);
+  refuseOther("backupDir", backupDir, manager.backupDir);
+  return manager;
+}
+
+function refuseOther(option: string, given: string | undefined, own: string): void {
+  if (given === undefined || plainPath(given) === plainPath(own)) return;
+  throw new ValidationError(
+    `The option ${option} is ${given}, but the manager's is ${own}; give one of them.`,
+  );
+}
+
+function plainPath(place: string): string {
+  return resolve(place.startsWith("file://") ? fileURLToPath(place) : place);
+}
+
+/** The part of the options that `withBackup` takes. */
+export function guardOptions(options: GuardedOptions): GuardedWorkOptions {
+  const { signal, onConflict, durable } = options;
+  return { signal, onConflict, durable };
+}

@@ -1,0 +1,104 @@
+import type { RecordBatch } from "apache-arrow";
+import { ValidationError } from "../../errors.ts";
+import { adoptBatch, isBatchLike, isTableLike } from "./adopt.ts";
+import { show } from "./place.ts";
+
+/** A run of the caller's rows, or a record batch. `from` counts the rows before it in the whole input. */
+export type Piece =
+  | { readonly kind: "rows"; readonly rows: readonly unknown[]; readonly from: number }
+  | { readonly kind: "batch"; readonly batch: RecordBatch; readonly from: number };
+
+/** What the caller handed over. `held`: it lies in memory whole and can be read twice; otherwise once. */
+export interface Source {
+  readonly held: boolean;
+  pieces(): AsyncGenerator<Piece, void, undefined>;
+}
+
+/** Rows that an iterable gives one by one are taken together, up to this many, or this weight. */
+const ROWS_AT_ONCE = 1024;
+const BYTES_AT_ONCE = 1024 * 1024;
+
+/**
+ * Reads rows as objects, arrays of them, Arrow tables and record batches, in any mix, from an array or from
+ * any sync or async iterable. Errors of the caller's iterable come out as they are, and the iterable is
+ * closed when reading stops early.
+ */
+export function openSource(data: unknown, what = "data"): Source {
+  if (isTableLike(data) || isBatchLike(data)) return { held: true, pieces: () => piecesOf([data]) };
+  if (Array.isArray(data)) return { held: true, pieces: () => piecesOf(data) };
+  if (typeof data === "object" && data !== null) {
+    if (Symbol.asyncIterator in data)
+      return { held: false, pieces: () => piecesOf(data as AsyncIterable<unknown>) };
+    if (Symbol.iterator in data && !ArrayBuffer.isView(data)) {
+      return { held: false, pieces: () => piecesOf(data as Iterable<unknown>) };
+    }
+  }
+  throw new ValidationError(
+    `The ${what} must be an array of rows, an Arrow table, record batches, or an iterable of these, not ${show(data)}.`,
+  );
+}
+
+async function* piecesOf(
+  items: Iterable<unknown> | AsyncIterable<unknown>,
+): AsyncGenerator<Piece, void, undefined> {
+  if (Array.isArray(items) && !items.some(isContainer)) {
+    if (items.length > 0) yield { kind: "rows", rows: items, from: 0 };
+    return;
+  }
+  let from = 0;
+  let loose: unknown[] = [];
+  let weight = 0;
+  for await (const item of items) {
+    const container = isContainer(item);
+    if (!container) {
+      loose.push(item);
+      weight += roughBytes(item);
+      if (loose.length < ROWS_AT_ONCE && weight < BYTES_AT_ONCE) continue;
+    }
+    if (loose.length > 0) yield { kind: "rows", rows: loose, from };
+    from += loose.length;
+    loose = [];
+    weight = 0;
+    if (!container) continue;
+    for (const piece of containerPieces(item, from)) {
+      yield piece;
+      from += piece.kind === "rows" ? piece.rows.length : piece.batch.numRows;
+    }
+  }
+  if (loose.length > 0) yield { kind: "rows", rows: loose, from };
+}
+
+/** About how much memory a row takes; only its order of magnitude matters. */
+export function roughBytes(value: unknown): number {
+  if (typeof value === "string") return value.length;
+  if (typeof value !== "object" || value === null) return 8;
+  if (ArrayBuffer.isView(value)) return value.byteLength;
+  if (Array.isArray(value)) return value.length * 8;
+  let bytes = 8;
+  for (const inner of Object.values(value))
+    bytes += typeof inner === "string" ? inner.length : shallowBytes(inner);
+  return bytes;
+}
+
+function shallowBytes(value: unknown): number {
+  if (ArrayBuffer.isView(value)) return value.byteLength;
+  return Array.isArray(value) ? value.length * 8 : 8;
+}
+
+function isContainer(item: unknown): boolean {
+  return Array.isArray(item) || isTableLike(item) || isBatchLike(item);
+}
+
+function* containerPieces(item: unknown, from: number): Generator<Piece> {
+  if (Array.isArray(item)) {
+    if (item.length > 0) yield { kind: "rows", rows: item, from };
+  } else if (isTableLike(item) || isBatchLike(item)) {
+    let at = from;
+    for (const like of isTableLike(item) ? item.batches : [item]) {
+      const batch = adoptBatch(like);
+      if (batch.numRows === 0) continue;
+      yield { kind: "batch", batch, from: at };
+      at += batch.numRows;
+    }
+  }
+}

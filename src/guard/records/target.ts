@@ -1,0 +1,81 @@
+import type { Connection, Table } from "@lancedb/lancedb";
+import type { Schema } from "apache-arrow";
+import { ValidationError } from "../../errors.ts";
+import { adoptSchema } from "./adopt.ts";
+import { callLance } from "./lance-call.ts";
+
+/** Which table of the database. */
+export interface TableRef {
+  readonly name: string;
+  /** The namespace it is in, outermost first; empty for the root. */
+  readonly namespacePath: readonly string[];
+}
+
+/** A table as it was when it was opened. */
+export interface Target {
+  readonly table: Table;
+  readonly schema: Schema;
+  readonly version: number;
+}
+
+/** How messages call the table: its name, after its namespaces. */
+export function refName(ref: TableRef): string {
+  return [...ref.namespacePath, ref.name].join("$");
+}
+
+/** The table, or undefined where it does not exist. Throws `LanceError` where it exists and does not open. */
+export async function findTable(
+  db: Connection,
+  ref: TableRef,
+  signal: AbortSignal | undefined,
+): Promise<Target | undefined> {
+  return await callLance(`open the table "${refName(ref)}"`, signal, async () => {
+    let table: Table;
+    try {
+      table = await db.openTable(ref.name, [...ref.namespacePath]);
+    } catch (error) {
+      if (isNotFound(error)) return undefined;
+      throw error;
+    }
+    return { table, schema: adoptSchema(await table.schema()), version: await table.version() };
+  });
+}
+
+/** The table. Throws `ValidationError` where it does not exist. */
+export async function requireTable(
+  db: Connection,
+  ref: TableRef,
+  signal: AbortSignal | undefined,
+): Promise<Target> {
+  const target = await findTable(db, ref, signal);
+  if (target === undefined) throw new ValidationError(`There is no table "${refName(ref)}".`);
+  return target;
+}
+
+/**
+ * Throws `ValidationError` where the namespace does not exist: LanceDB would make a table in it that it
+ * then does not list.
+ */
+export async function requireNamespace(
+  db: Connection,
+  ref: TableRef,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  if (ref.namespacePath.length === 0) return;
+  const path = [...ref.namespacePath];
+  await callLance(`look up the namespace "${path.join("$")}"`, signal, async () => {
+    try {
+      await db.describeNamespace(path);
+    } catch (error) {
+      if (!isNotFound(error)) throw error;
+      throw new ValidationError(
+        `There is no namespace "${path.join("$")}"; create it first (createNamespace).`,
+      );
+    }
+  });
+}
+
+/** Errors of LanceDB carry no code: only their text tells them apart. */
+function isNotFound(error: unknown): boolean {
+  return error instanceof Error && /^Table '.*' was not found|Namespace not found/s.test(error.message);
+}
