@@ -1,0 +1,139 @@
+import { type Connection, Index, type Table } from "@lancedb/lancedb";
+import type { Field } from "apache-arrow";
+import { ValidationError } from "../errors.ts";
+import type { Logger } from "../logger.ts";
+import { callLance } from "./records/lance-call.ts";
+import { checkGuarded, type GuardedOptions, guardOptions, managerFor } from "./records/options.ts";
+import { refName, requireTable, type TableRef, type Target } from "./records/target.ts";
+
+/** One index to make. */
+export interface IndexSpec {
+  /** The column; a field of a struct as `struct.field`. */
+  readonly column: string;
+  /** LanceDB's `Index.btree()`, `Index.fts()`, …, made anew for each call. Default: what LanceDB picks for the type. */
+  readonly config?: Index | undefined;
+  /** Default: LanceDB's, the column's name and `_idx`, and a number where another kind of index has that. */
+  readonly name?: string | undefined;
+  /** Whether an index that is there already is made anew. Default true; false makes the call fail. */
+  readonly replace?: boolean | undefined;
+}
+
+export interface CreateIndexesResult {
+  /** A plain, unguarded connection to the database. */
+  readonly connection: Connection;
+  readonly table: string;
+  /** The table's version after the last index. */
+  readonly version: number;
+  /** The names of the indices, in the order of the specs. */
+  readonly indexes: string[];
+}
+
+/**
+ * Makes scalar, full-text and vector indices, all or none: where one fails, those made before it are gone
+ * again, and those replaced are back. Returns when all are built.
+ *
+ * Without any specs it does nothing, and takes no backup.
+ *
+ * Errors: `ValidationError` (nothing was written) for a table or column that does not exist and for specs
+ * that ask for one name twice; `LanceError` with LanceDB's error as `cause`; those of
+ * `BackupManager.withBackup`; the signal's reason.
+ */
+export async function createIndexesWithBackup(
+  table: string,
+  indexes: readonly IndexSpec[],
+  options: GuardedOptions,
+): Promise<CreateIndexesResult> {
+  const start = performance.now();
+  const ref = checkGuarded(table, options);
+  const { signal } = options;
+  const manager = managerFor(options);
+  signal?.throwIfAborted();
+  const connection = await manager.connection();
+  const before = await requireTable(connection, ref, signal);
+  checkSpecs(indexes, before.schema.fields);
+  const made =
+    indexes.length === 0
+      ? { version: before.version, indexes: [] }
+      : await manager.withBackup(
+          options.strategy,
+          async (db) => {
+            const target = await requireTable(db, ref, signal);
+            return await createAll(target, indexes, { ref, signal, logger: manager.logger });
+          },
+          guardOptions(options),
+        );
+  const ms = Math.round(performance.now() - start);
+  manager.logger.info("indices made", { table: refName(ref), ...made, ms });
+  return { connection, table: ref.name, ...made };
+}
+
+/** Throws `ValidationError` for specs that cannot be carried out on a table with these columns. */
+function checkSpecs(specs: readonly IndexSpec[], fields: readonly Field[]): void {
+  if (!Array.isArray(specs)) throw new ValidationError("The indexes must be an array of { column, config }.");
+  const names = new Set<string>();
+  for (const [place, spec] of specs.entries()) {
+    if (typeof spec?.column !== "string") throw new ValidationError(`Index ${place} names no column.`);
+    if (!hasColumn(spec.column, fields)) {
+      throw new ValidationError(`Index ${place}: the table has no column ${JSON.stringify(spec.column)}.`);
+    }
+    if (spec.config !== undefined && !(spec.config instanceof Index)) {
+      throw new ValidationError(`Index ${place}: config must be made by LanceDB's Index (Index.btree(), …).`);
+    }
+    if (spec.config !== undefined && specs.findIndex(({ config }) => config === spec.config) < place) {
+      throw new ValidationError(`Index ${place}: LanceDB takes a config once; make one for each index.`);
+    }
+    if (spec.name !== undefined && (typeof spec.name !== "string" || spec.name === "")) {
+      throw new ValidationError(`Index ${place}: the name must be a string, and not empty.`);
+    }
+    const name = spec.name ?? `${spec.column}_idx`;
+    if (names.has(name))
+      throw new ValidationError(`Two of the indexes have the name ${JSON.stringify(name)}.`);
+    names.add(name);
+  }
+}
+
+function hasColumn(path: string, fields: readonly Field[]): boolean {
+  if (fields.some((field) => field.name === path)) return true;
+  const [first, ...rest] = path.split(".");
+  const field = fields.find((candidate) => candidate.name === first);
+  return field !== undefined && rest.length > 0 && hasColumn(rest.join("."), field.type.children ?? []);
+}
+
+interface IndexJob {
+  readonly ref: TableRef;
+  readonly signal: AbortSignal | undefined;
+  readonly logger: Logger;
+}
+
+async function createAll(
+  target: Target,
+  specs: readonly IndexSpec[],
+  job: IndexJob,
+): Promise<{ version: number; indexes: string[] }> {
+  const { ref, signal, logger } = job;
+  // The table may have changed, or been recovered, between the check and the lock.
+  checkSpecs(specs, target.schema.fields);
+  const indexes: string[] = [];
+  for (const spec of specs) {
+    signal?.throwIfAborted();
+    const start = performance.now();
+    const action = `index the column "${spec.column}" of "${refName(ref)}"`;
+    const name = await callLance(action, signal, () => createOne(target.table, spec));
+    indexes.push(name);
+    const ms = Math.round(performance.now() - start);
+    logger.debug("index made", { table: refName(ref), index: name, ms });
+  }
+  return { version: await callLance("read the version", signal, () => target.table.version()), indexes };
+}
+
+/** Answers with the index's name. */
+async function createOne(table: Table, { column, config, name, replace }: IndexSpec): Promise<string> {
+  const known = new Set((await table.listIndices()).map((index) => index.indexUuid));
+  await table.createIndex(column, {
+    ...(config !== undefined && { config }),
+    ...(name !== undefined && { name }),
+    ...(replace !== undefined && { replace }),
+  });
+  const made = (await table.listIndices()).find((index) => !known.has(index.indexUuid));
+  return made?.name ?? name ?? `${column}_idx`;
+}
