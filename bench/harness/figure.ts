@@ -1,0 +1,33 @@
+import type { Sample } from "./measure.ts";
+
+/** A number that the bench measured, with its target where it has one. */
+export interface Figure {
+  readonly what: string;
+  readonly value: number;
+  readonly unit: "ms" | "×" | "MB";
+  /** `most`: the value must not be above the limit. `least`: not below. */
+  readonly target?: { readonly kind: "most" | "least"; readonly limit: number };
+  /** What stands behind the value. */
+  readonly samples: readonly Sample[];
+}
+
+export function isMet({ value, target }: Figure): boolean | undefined {
+  if (!target) return undefined;
+  return target.kind === "most" ? value <= target.limit : value >= target.limit;
+}
+
+export function time(what: string, sample: Sample, limit?: number): Figure {
+  const target = limit === undefined ? {} : { target: { kind: "most" as const, limit } };
+  return { what, value: sample.median, unit: "ms", samples: [sample], ...target };
+}
+
+/** How much longer, or shorter, one contender takes than another. */
+export function ratio(
+  what: string,
+  over: Sample,
+  under: Sample,
+  target?: { kind: "most" | "least"; limit: number },
+): Figure {
+  const value = over.median / under.median;
+  return { what, value, unit: "×", samples: [over, under], ...(target && { target }) };
+}

@@ -1,0 +1,67 @@
+/** One of several ways to do the same work. */
+export interface Contender {
+  readonly name: string;
+  /** Before each run, not measured. */
+  readonly before?: () => Promise<void> | void;
+  /** Measured as a whole, unless it answers with the milliseconds of the part that counts. */
+  readonly run: () => Promise<unknown>;
+  /** After each run, not measured. */
+  readonly after?: () => Promise<void> | void;
+}
+
+/** The times of one contender, milliseconds. */
+export interface Sample {
+  readonly name: string;
+  readonly median: number;
+  readonly min: number;
+  readonly max: number;
+  readonly times: readonly number[];
+}
+
+/** Tells `takeTurns` that only a part of a run counts. */
+export class Part {
+  readonly ms: number;
+
+  constructor(ms: number) {
+    this.ms = ms;
+  }
+}
+
+/** Has each contender do its work `runs` times after a warm-up; they take turns, another one first each time. */
+export async function takeTurns(
+  contenders: readonly Contender[],
+  runs: number,
+  warmUps = 1,
+): Promise<Sample[]> {
+  const times = contenders.map((): number[] => []);
+  for (let run = -warmUps; run < runs; run++) {
+    for (let turn = 0; turn < contenders.length; turn++) {
+      const index = (turn + run + warmUps) % contenders.length;
+      const contender = contenders[index];
+      if (!contender) continue;
+      const ms = await timeOf(contender);
+      if (run >= 0) times[index]?.push(ms);
+    }
+  }
+  return contenders.map(({ name }, index) => sampleOf(name, times[index] ?? []));
+}
+
+async function timeOf({ before, run, after }: Contender): Promise<number> {
+  await before?.();
+  const started = performance.now();
+  const result = await run();
+  const ms = result instanceof Part ? result.ms : performance.now() - started;
+  await after?.();
+  return ms;
+}
+
+function sampleOf(name: string, times: readonly number[]): Sample {
+  return { name, median: medianOf(times), min: Math.min(...times), max: Math.max(...times), times };
+}
+
+export function medianOf(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  const middle = sorted.length / 2;
+  const [low, high] = [sorted[Math.ceil(middle) - 1], sorted[Math.floor(middle)]];
+  return ((low ?? Number.NaN) + (high ?? Number.NaN)) / 2;
+}

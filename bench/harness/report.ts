@@ -1,0 +1,94 @@
+import { execFileSync } from "node:child_process";
+import { readFileSync, writeFileSync } from "node:fs";
+import { cpus, release, totalmem, type } from "node:os";
+import { dirname, join } from "node:path";
+import { resultsFile } from "../data/paths.ts";
+import type { Sizes } from "../data/sizes.ts";
+import { type Figure, isMet } from "./figure.ts";
+
+/** Prints the figures, and writes them with their samples for whoever makes pages of them. */
+export function report(figures: readonly Figure[], sizes: Sizes): void {
+  const isQuick = sizes.name === "quick";
+  const rows = figures.map((figure) => [
+    figure.what,
+    show(figure.value, figure.unit),
+    spreadOf(figure),
+    targetOf(figure),
+    isQuick ? "" : verdictOf(figure),
+  ]);
+  console.log(`\n${align([["", "median", "spread", "target", ""], ...rows])}\n`);
+  const judged = figures.filter((figure) => figure.target);
+  const met = judged.filter((figure) => isMet(figure));
+  console.log(isQuick ? QUICK_NOTE : `${met.length} of ${judged.length} targets met`);
+  const results = { sizes, machine: machine(), date: new Date().toISOString(), figures: figures.map(judge) };
+  writeFileSync(resultsFile, `${JSON.stringify(results, undefined, 2)}\n`);
+  console.log(resultsFile);
+}
+
+const QUICK_NOTE = "small data: this run shows that the bench works, and says nothing about the targets";
+
+function judge(figure: Figure) {
+  return { ...figure, met: isMet(figure) ?? null };
+}
+
+function show(value: number, unit: Figure["unit"]): string {
+  const digits = unit === "×" && value < 10 ? 2 : value < 100 ? 1 : 0;
+  return `${value.toFixed(digits)} ${unit}`;
+}
+
+/** The shortest and the longest run of each contender. */
+function spreadOf({ samples, unit }: Figure): string {
+  const each = samples.map(({ min, median, max }) =>
+    unit === "×"
+      ? `${median.toFixed(1)} (${min.toFixed(1)} to ${max.toFixed(1)})`
+      : `${min.toFixed(1)} to ${max.toFixed(1)}`,
+  );
+  return each.join(" / ");
+}
+
+function targetOf({ target, unit }: Figure): string {
+  if (!target) return "";
+  return `${target.kind === "most" ? "≤" : "≥"} ${target.limit} ${unit}`;
+}
+
+function verdictOf(figure: Figure): string {
+  const met = isMet(figure);
+  return met === undefined ? "" : met ? "met" : "NOT MET";
+}
+
+function align(rows: readonly (readonly string[])[]): string {
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+  const line = (row: readonly string[]) =>
+    row
+      .map((cell, column) =>
+        column === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[column] ?? 0),
+      )
+      .join("  ")
+      .trimEnd();
+  return rows.map(line).join("\n");
+}
+
+function machine() {
+  const root = dirname(dirname(import.meta.dirname));
+  const versionOf = (name: string): unknown =>
+    JSON.parse(readFileSync(join(root, "node_modules", name, "package.json"), "utf8")).version;
+  return {
+    os: `${type()} ${release()}`,
+    cpu: cpus()[0]?.model,
+    cores: cpus().length,
+    memoryGiB: Math.round(totalmem() / 2 ** 30),
+    node: process.version,
+    lancedb: versionOf("@lancedb/lancedb"),
+    arrow: versionOf("apache-arrow"),
+    fsExtra: versionOf("fs-extra"),
+    commit: commitHash(root),
+  };
+}
+
+function commitHash(cwd: string): string | null {
+  try {
+    return execFileSync("git", ["rev-parse", "HEAD"], { cwd, encoding: "utf8" }).trim();
+  } catch {
+    return null; // not a clone
+  }
+}
