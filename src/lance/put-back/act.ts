@@ -203,7 +203,9 @@ class PutBack {
       version,
       scheme: await this.#scheme(dataset, source.manifest.scheme),
       placer: this.#placer,
-      keep: (manifest) => this.#keepManifest(manifest, "copy"),
+      keep: async (manifest, number) => {
+        if (this.#plan.foreign.includes(number)) await this.#keepManifest(manifest, "copy");
+      },
     });
   }
 

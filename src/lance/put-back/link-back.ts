@@ -38,7 +38,7 @@ export async function linkBackFiles(
 /**
  * Puts the manifests of `source` up to `version` into a dataset, each after its files: `version` itself
  * first, since it is whole, then the older ones. A foreign manifest of the same number is renamed over;
- * it is kept by `keep` first.
+ * `keep` is told of it first.
  */
 export async function linkBackHistory(options: {
   source: string;
@@ -46,7 +46,7 @@ export async function linkBackHistory(options: {
   version: number;
   scheme: NamingScheme;
   placer: Placer;
-  keep: (manifest: string) => Promise<void>;
+  keep: (manifest: string, version: number) => Promise<void>;
 }): Promise<void> {
   const { source, dataset, version, scheme, placer } = options;
   const reader = new ImageReader(source);
@@ -72,12 +72,12 @@ export async function linkBackHistory(options: {
 async function putManifest(
   manifest: ManifestName,
   live: readonly ManifestName[],
-  options: { source: string; dataset: string; keep: (manifest: string) => Promise<void> },
+  options: { source: string; dataset: string; keep: (manifest: string, version: number) => Promise<void> },
   placer: Placer,
   scheme: NamingScheme,
 ): Promise<void> {
   const foreign = live.find((name) => name.version === manifest.version);
-  if (foreign) await options.keep(join(options.dataset, VERSIONS, foreign.name));
+  if (foreign) await options.keep(join(options.dataset, VERSIONS, foreign.name), foreign.version);
   const name = foreign?.name ?? manifestName(manifest.version, scheme);
   await replace(options.source, manifestPath(manifest.name), options.dataset, manifestPath(name), placer);
 }
