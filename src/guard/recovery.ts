@@ -8,6 +8,7 @@ import {
   LockedError,
 } from "../errors.ts";
 import { privateDirectory } from "../lance/private-directory.ts";
+import { sweepStaging } from "../lance/staging.ts";
 import type { Logger } from "../logger.ts";
 import type { EntryRecord, JournalEntry } from "./journal/entry.ts";
 import { listEntries } from "./journal/journal.ts";
@@ -56,6 +57,7 @@ export interface RecoverySettings {
 export async function recoverAll(settings: RecoverySettings): Promise<RecoveredEntry[]> {
   const report: RecoveredEntry[] = [];
   for (const entry of listEntries(settings.database)) report.push(await recoverEntry(entry, settings));
+  await sweepStaging(settings.database);
   return report;
 }
 

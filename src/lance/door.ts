@@ -1,9 +1,8 @@
-import { randomUUID } from "node:crypto";
-import { mkdirSync, rmSync, symlinkSync } from "node:fs";
+import { rmSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { connect, type Table } from "@lancedb/lancedb";
 import { toIoError } from "../fs/io.ts";
-import { ensurePrivateDirectory } from "./private-directory.ts";
+import { makeStagingDirectory } from "./staging.ts";
 
 const NAME = "table";
 
@@ -22,24 +21,31 @@ export class Door implements Disposable {
   }
 
   static async open(database: string, dataset: string): Promise<Door> {
-    const directory = join(ensurePrivateDirectory(database, "staging"), `door-${randomUUID()}`);
+    const directory = makeStagingDirectory(database, "door");
     try {
-      mkdirSync(directory);
       symlinkSync(dataset, join(directory, `${NAME}.lance`), "junction");
     } catch (error) {
-      throw toIoError(error, "make directory", directory);
+      throw toIoError(error, "link", directory);
     }
     try {
       const connection = await connect(directory);
       return new Door(directory, await connection.openTable(NAME));
     } catch (error) {
-      rmSync(directory, { recursive: true, force: true });
+      removeQuietly(directory);
       throw error;
     }
   }
 
   [Symbol.dispose](): void {
     this.table.close();
-    rmSync(this.#directory, { recursive: true, force: true });
+    removeQuietly(this.#directory);
+  }
+}
+
+function removeQuietly(directory: string): void {
+  try {
+    rmSync(directory, { recursive: true, force: true });
+  } catch {
+    return; // what was done through the door counts; the next recovery after our end sweeps it
   }
 }

@@ -1,8 +1,9 @@
 import { randomUUID } from "node:crypto";
-import { mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { errnoOf, isMissing, toIoError } from "../../fs/io.ts";
-import { ensurePrivateDirectory, privateDirectory } from "../../lance/private-directory.ts";
+import { privateDirectory } from "../../lance/private-directory.ts";
+import { makeStagingDirectory } from "../../lance/staging.ts";
 import type { Owner } from "../owner.ts";
 import { ensureJournal, JournalEntry } from "./entry.ts";
 
@@ -56,9 +57,8 @@ export async function reserveEntry(
 }
 
 function publish(database: string, entry: JournalEntry, content: unknown): boolean {
-  const temporary = join(ensurePrivateDirectory(database, "staging"), `entry-${randomUUID()}`);
+  const temporary = makeStagingDirectory(database, "entry");
   try {
-    mkdirSync(temporary);
     writeFileSync(join(temporary, "owner.json"), JSON.stringify(content));
     renameSync(temporary, entry.directory);
     return true;

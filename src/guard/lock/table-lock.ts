@@ -3,8 +3,9 @@ import { join } from "node:path";
 import { CorruptError } from "../../errors.ts";
 import { createFileExclusively } from "../../fs/durable.ts";
 import { errnoOf, isMissing, toIoError } from "../../fs/io.ts";
+import { livenessOf } from "../../fs/this-process.ts";
 import { ensurePrivateDirectory } from "../../lance/private-directory.ts";
-import { isOwner, livenessOf, type Owner } from "../owner.ts";
+import { isOwner, type Owner } from "../owner.ts";
 
 /**
  * The lock of one table: a directory in which the holder is the highest epoch. An epoch's file appears

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { existsSync, mkdirSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { readFile, rename } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { BackupError, CorruptError, LanceError } from "../../errors.ts";
@@ -11,6 +11,7 @@ import { ImageReader, listManifests, VERSIONS } from "../image.ts";
 import { parseManifest, renumberManifest, sameContent } from "../manifest.ts";
 import { type ManifestName, manifestName, type NamingScheme } from "../manifest-name.ts";
 import { ensurePrivateDirectory, removeIfEmpty } from "../private-directory.ts";
+import { makeStagingDirectory } from "../staging.ts";
 import { linkBackFiles, linkBackHistory } from "./link-back.ts";
 import type { PutBackPlan, PutBackTarget } from "./plan.ts";
 import { findManifest, inspectTable, readManifest } from "./state.ts";
@@ -106,8 +107,7 @@ class PutBack {
   }
 
   async rebuild(): Promise<PutBackOutcome> {
-    const staging = join(ensurePrivateDirectory(this.#database, "staging"), `table-${randomUUID()}`);
-    mkdirSync(staging);
+    const staging = makeStagingDirectory(this.#database, "table");
     await this.#linkHistory(staging);
     await this.#placer.sync();
     const outcome = await this.#commit(staging);
