@@ -3,8 +3,9 @@ import { CorruptError, ValidationError } from "../errors.ts";
 const TABLE_NAME = /^[A-Za-z0-9_.-]+$/;
 
 /**
- * LanceDB's own rule for table and namespace names: letters, digits, `_`, `-`, `.`, and no two dots in a
- * row. It also keeps a name inside the database directory.
+ * Our rule for table and namespace names: letters, digits, `_`, `-`, `.`, and no two dots in a row. It keeps
+ * a name inside the database directory. LanceDB's own is wider: it takes two dots inside a name, and any name
+ * at all in a namespace.
  */
 export function assertTableName(name: unknown, what = "table name"): asserts name is string {
   if (typeof name !== "string") throw new TypeError(`The ${what} must be a string, not ${typeof name}.`);

@@ -2,7 +2,7 @@ import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { BackupNotFoundError, CorruptError, LockedError, RestoreError, ValidationError } from "../errors.ts";
 import { isMissing, toIoError } from "../fs/io.ts";
-import { listTables } from "../lance/database.ts";
+import { assertNamesAreFree, listTables } from "../lance/database.ts";
 import { type EntryRecord, JournalEntry } from "./journal/entry.ts";
 import { listEntries } from "./journal/journal.ts";
 import { readRecord } from "./journal/record.ts";
@@ -64,7 +64,7 @@ export async function createBackup(
   });
   const { entry } = operation;
   try {
-    const tables = options.tables ?? (await listTables(database)).map((table) => table.id);
+    const tables = options.tables ?? (await everyTable(database));
     await operation.captureAll(tables, options.tables ? "all" : "present");
     const { record } = operation;
     await chosen.seal(record);
@@ -86,6 +86,12 @@ export async function createBackup(
   } finally {
     locks.releaseAll();
   }
+}
+
+async function everyTable(database: string): Promise<string[]> {
+  const tables = await listTables(database);
+  assertNamesAreFree(tables);
+  return tables.map((table) => table.id);
 }
 
 export async function restoreBackup(

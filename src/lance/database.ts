@@ -42,11 +42,27 @@ export async function databasePath(uri: string): Promise<string> {
   return path;
 }
 
-/** The id of a table: `["ns"]` and `t` make `ns$t`. */
+/**
+ * The id of a table: `["ns"]` and `t` make `ns$t`.
+ *
+ * @throws UnsupportedError for a root table that is named like the namespaces' own.
+ */
 export function tableId(name: string, namespacePath: readonly string[] = []): string {
   for (const part of namespacePath) assertTableName(part, "namespace");
   assertTableName(name);
+  if (name === NAMESPACE_TABLE && namespacePath.length === 0) throw takenName();
   return [...namespacePath, name].join(SEPARATOR);
+}
+
+/** @throws UnsupportedError where a root table is named like the namespaces' own. */
+export function assertNamesAreFree(tables: readonly TableLocation[]): void {
+  if (tables.some(({ directory }) => directory === `${NAMESPACE_TABLE}.lance`)) throw takenName();
+}
+
+function takenName(): UnsupportedError {
+  return new UnsupportedError(
+    `A table named ${NAMESPACE_TABLE} cannot be told from LanceDB's own of that name, in which it keeps namespaces.`,
+  );
 }
 
 /** Checks an id that a caller or a file gave. */

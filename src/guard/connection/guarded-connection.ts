@@ -2,6 +2,7 @@ import { mkdirSync } from "node:fs";
 import { rename } from "node:fs/promises";
 import { join } from "node:path";
 import type { Connection, Table } from "@lancedb/lancedb";
+import { UnsupportedError } from "../../errors.ts";
 import { syncDirectory } from "../../fs/durable.ts";
 import { io } from "../../fs/io.ts";
 import type { CommitKind } from "../../lance/commit-kind.ts";
@@ -213,14 +214,28 @@ class ConnectionGuard {
   }
 }
 
-/** Undefined for a name that LanceDB refuses: the call goes on to it, and brings its own error. */
+/**
+ * Undefined for a name that LanceDB refuses: the call goes on to it, and brings its own error.
+ *
+ * @throws UnsupportedError for a name that LanceDB takes and we cannot guard: never a write past the guard.
+ */
 function idOf(name: unknown, path: readonly string[] | undefined): string | undefined {
   try {
     return tableId(name as string, path);
-  } catch {
-    return undefined;
+  } catch (error) {
+    if (error instanceof UnsupportedError) throw error;
+    const isRoot = path === undefined || path.length === 0;
+    if (typeof name !== "string" || (isRoot && !LANCEDB_TAKES.test(name))) return undefined;
+    const whole = [...(path ?? []), name].join("$");
+    throw new UnsupportedError(
+      `Table ${JSON.stringify(whole)} has a name that guarded work cannot use: letters, digits, "_", "-" and "." only.`,
+      { cause: error },
+    );
   }
 }
+
+/** LanceDB's rule for root tables. In namespaces it takes any name. */
+const LANCEDB_TAKES = /^(?!\.\.$)[A-Za-z0-9_.-]+$/;
 
 function namespaceOf(value: unknown): string[] {
   return Array.isArray(value) ? value.map(String) : [];
