@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import type { Connection, Table } from "@lancedb/lancedb";
 import { DataType, type Field } from "apache-arrow";
 
@@ -10,6 +11,8 @@ export interface TableSnapshot {
   readonly nearest: Readonly<Record<string, unknown>>;
   /** Row ids that a fixed text finds, for each column with a full-text index. */
   readonly found: Readonly<Record<string, unknown>>;
+  /** SHA-256 of each blob, for each blob column; rows hold only descriptors of them. */
+  readonly blobs: Readonly<Record<string, unknown>>;
 }
 
 /** Every table of a database by its id (`ns$table` in a namespace): rows, schema, indices, search results. */
@@ -57,6 +60,7 @@ export async function snapshotOfTable(table: Table): Promise<TableSnapshot> {
     indices: stats.toSorted((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1)),
     nearest,
     found,
+    blobs: await blobsOf(table),
   };
 }
 
@@ -66,6 +70,17 @@ export const PROBE_TEXT = "alpha";
 /** All rows in the order of writing, as plain values. Reads every byte of every column. */
 export async function rowsOf(table: Table): Promise<unknown[]> {
   return (await table.query().withRowId().toArray()).map((row) => plain(row.toJSON()));
+}
+
+async function blobsOf(table: Table): Promise<Record<string, unknown>> {
+  const columns = await table.blobColumns();
+  if (columns.length === 0) return {};
+  const ids = (await table.query().select([]).withRowId().toArray()).map((row) => row._rowid as bigint);
+  const digest = (blob: Buffer | null) => blob && createHash("sha256").update(blob).digest("hex");
+  const entries = columns.map(
+    async (name) => [name, (await table.fetchBlobs(name, ids)).map(digest)] as const,
+  );
+  return Object.fromEntries(await Promise.all(entries));
 }
 
 async function namespacePaths(db: Connection, path: string[] = []): Promise<string[][]> {
