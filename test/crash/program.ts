@@ -1,0 +1,63 @@
+// The program that is killed: one guarded operation, or one recovery. What came of it is printed as JSON.
+//
+//   node program.ts '{"task":"work","scenario":"insert","strategy":"lance-version","uri":…,"backupDir":…}'
+import { BackupError } from "../../src/errors.ts";
+import { BackupManager } from "../../src/guard/backup-manager.ts";
+import type { BackupStrategy } from "../../src/guard/strategy.ts";
+import { type ScenarioName, scenarioOf } from "./scenarios.ts";
+import { silent } from "./silent.ts";
+
+export interface Task {
+  readonly task: "work" | "recover" | "backup" | "restore";
+  readonly uri: string;
+  readonly backupDir: string;
+  readonly scenario: ScenarioName;
+  readonly strategy: BackupStrategy;
+  /** For `restore`. */
+  readonly backup?: string;
+}
+
+export interface Outcome {
+  readonly ok: boolean;
+  readonly backup?: string;
+  readonly error?: {
+    readonly name: string;
+    readonly ours: boolean;
+    readonly message: string;
+    readonly code?: string | undefined;
+    readonly path?: string | undefined;
+    readonly cause?: string | undefined;
+  };
+  readonly recovered?: readonly string[];
+}
+
+const task = JSON.parse(process.argv[2] ?? "{}") as Task;
+
+async function perform(): Promise<Outcome> {
+  await using manager = new BackupManager({ uri: task.uri, backupDir: task.backupDir, logger: silent });
+  const scenario = scenarioOf(task.scenario);
+  switch (task.task) {
+    case "work":
+      await manager.withBackup(task.strategy, scenario.work, scenario.options ?? {});
+      return { ok: true };
+    case "recover":
+      return { ok: true, recovered: (await manager.recover()).entries.map((entry) => entry.action) };
+    case "backup":
+      return { ok: true, backup: await manager.createBackup(task.strategy) };
+    case "restore":
+      await manager.restoreBackup(task.backup ?? "");
+      return { ok: true };
+  }
+}
+
+function describe(error: unknown): NonNullable<Outcome["error"]> {
+  if (!(error instanceof Error)) return { name: "", ours: false, message: String(error) };
+  const { name, message } = error;
+  const code = "code" in error ? String(error.code) : undefined;
+  const path = "path" in error && typeof error.path === "string" ? error.path : undefined;
+  const cause = error.cause instanceof Error ? error.cause.message : undefined;
+  return { name, ours: error instanceof BackupError, message, code, path, cause };
+}
+
+const outcome = await perform().catch((error: unknown): Outcome => ({ ok: false, error: describe(error) }));
+process.stdout.write(`${JSON.stringify(outcome)}\n`);

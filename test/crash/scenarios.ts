@@ -1,0 +1,124 @@
+import type { Connection } from "@lancedb/lancedb";
+import type { GuardedWorkOptions } from "../../src/guard/guarded-work.ts";
+import { rows } from "./fixture.ts";
+
+export interface Scenario {
+  readonly work: (db: Connection) => Promise<void>;
+  /** The work throws at its end, so that everything has to go back. */
+  readonly fails?: boolean;
+  readonly namespace?: boolean;
+  readonly options?: Pick<GuardedWorkOptions, "tables" | "durable">;
+}
+
+const failure = () => new Error("the work failed on purpose");
+
+async function several(db: Connection): Promise<void> {
+  const a = await db.openTable("a");
+  const b = await db.openTable("b");
+  await a.add(rows(100, 3));
+  await b.delete("id >= 10");
+  await a.update({ where: "id < 5", values: { text: "changed" } });
+  await b.add(rows(200, 2));
+}
+
+async function everything(db: Connection): Promise<void> {
+  await several(db);
+  await db.createTable("new", rows(0, 4));
+  await db.dropTable("c");
+}
+
+/** What a guarded operation does while it is killed, by name. */
+export const scenarios = {
+  insert: {
+    work: async (db) => {
+      await (await db.openTable("a")).add(rows(100, 5));
+    },
+  },
+  "insert, durable": {
+    work: async (db) => {
+      await (await db.openTable("a")).add(rows(100, 5));
+    },
+    options: { durable: true },
+  },
+  upsert: {
+    work: async (db) => {
+      const a = await db.openTable("a");
+      await a
+        .mergeInsert("id")
+        .whenMatchedUpdateAll()
+        .whenNotMatchedInsertAll()
+        .execute(rows(35, 20, "up"));
+    },
+  },
+  delete: {
+    work: async (db) => {
+      await (await db.openTable("a")).delete("id % 2 = 0");
+    },
+  },
+  "several tables": { work: several },
+  "several tables, named": { work: several, options: { tables: ["a", "b"] } },
+  create: {
+    work: async (db) => {
+      const table = await db.createTable("new", rows(0, 6));
+      await table.add(rows(6, 2));
+    },
+  },
+  drop: {
+    work: async (db) => {
+      await db.dropTable("c");
+    },
+  },
+  "drop and create": {
+    work: async (db) => {
+      await db.dropTable("c");
+      await (await db.createTable("c", [{ id: 1, other: true }])).add([{ id: 2, other: false }]);
+    },
+  },
+  namespace: {
+    work: async (db) => {
+      await db.createTable("m", rows(0, 3), ["ns"]);
+      await (await db.openTable("n", ["ns"])).add(rows(50, 2));
+    },
+    namespace: true,
+  },
+  "failing work": {
+    work: async (db) => {
+      await everything(db);
+      throw failure();
+    },
+    fails: true,
+  },
+  "failing work, drop and create": {
+    work: async (db) => {
+      await db.dropTable("c");
+      await (await db.createTable("c", [{ id: 1, other: true }])).add([{ id: 2, other: false }]);
+      throw failure();
+    },
+    fails: true,
+  },
+  "failing work, cleaned up": {
+    work: async (db) => {
+      await (await (await db.openTable("a")).tags()).delete("first");
+      const b = await db.openTable("b");
+      await b.delete("id % 3 = 0");
+      await b.optimize({ cleanupOlderThan: new Date(Date.now() + 60_000), deleteUnverified: true });
+      throw failure();
+    },
+    fails: true,
+  },
+  "failing work in a namespace": {
+    work: async (db) => {
+      await db.createTable("m", rows(0, 3), ["ns"]);
+      await db.dropTable("n", ["ns"]);
+      throw failure();
+    },
+    fails: true,
+    namespace: true,
+  },
+} satisfies Record<string, Scenario>;
+
+export type ScenarioName = keyof typeof scenarios;
+
+export function scenarioOf(name: ScenarioName): Scenario {
+  return scenarios[name];
+}
