@@ -232,8 +232,8 @@ export class BackupManager implements AsyncDisposable {
   }
 
   #locks(force: boolean): LockSet {
-    const { database, lockTimeoutMs } = this.#settings;
-    return new LockSet({ database, timeoutMs: lockTimeoutMs, force });
+    const { database, lockTimeoutMs, logger } = this.#settings;
+    return new LockSet({ database, timeoutMs: lockTimeoutMs, force, logger });
   }
 
   /** Looks at every table's newest manifest: for `recover()`, since it costs a read a table. */

@@ -52,7 +52,7 @@ export async function createBackup(
   if (!existsSync(database)) throw new ValidationError(`There is no database at ${database}.`);
   const { signal } = options;
   signal?.throwIfAborted();
-  const locks = new LockSet({ database, timeoutMs: settings.lockTimeoutMs, signal });
+  const locks = new LockSet({ database, timeoutMs: settings.lockTimeoutMs, signal, logger });
   const chosen = strategyOf(strategy);
   const operation = await Operation.begin({
     context: settings,
@@ -103,7 +103,7 @@ export async function restoreBackup(
   const { onConflict = "overwrite" } = options;
   const started = performance.now();
   const { entry, record } = findBackup(settings, id);
-  const locks = new LockSet({ database, timeoutMs: settings.lockTimeoutMs });
+  const locks = new LockSet({ database, timeoutMs: settings.lockTimeoutMs, logger });
   const ids = record.tables.map((table) => table.id).filter((table) => !locks.isHeldByParent(table));
   try {
     await locks.acquireAll(ids);

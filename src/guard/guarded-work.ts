@@ -36,7 +36,7 @@ export async function runGuarded<T>(
   const { database, logger, lockTimeoutMs } = settings;
   const { signal, onConflict = "fail" } = options;
   const started = performance.now();
-  const locks = new LockSet({ database, timeoutMs: lockTimeoutMs, signal });
+  const locks = new LockSet({ database, timeoutMs: lockTimeoutMs, signal, logger });
   const operation = await Operation.begin({
     context: settings,
     strategy: strategyOf(strategy),
@@ -97,6 +97,12 @@ function abortOf(signal: AbortSignal): Promise<never> {
 
 async function rollBack(operation: Operation, workError: unknown, onConflict: OnConflict): Promise<void> {
   const { entry, record, database, logger } = operation;
+  if (entry.state === "done") {
+    throw new RestoreError(
+      `The guarded work was done, but its record could not be put on the disk (${messageOf(workError)}), nor taken back. Its changes are there; a power cut may undo them.`,
+      { restoreError: workError, backupPath: record.backupPath },
+    );
+  }
   if (entry.state !== "armed") return;
   try {
     const plan = await planRollback(database, {

@@ -127,11 +127,19 @@ export class JournalEntry {
     return fresh.length > 0;
   }
 
-  /** The commit point: one rename, on the disk when it returns. */
+  /**
+   * The commit point: one rename, on the disk when it returns. Where it cannot be put there, it is taken
+   * back: nobody may be told that what a power cut can undo has succeeded.
+   */
   async become(from: "armed" | "held", to: "done" | "held"): Promise<void> {
     const path = this.#record(from);
     await io("rename", path, () => rename(path, this.#record(to)));
-    await syncDirectory(this.directory);
+    try {
+      await syncDirectory(this.directory);
+    } catch (error) {
+      await rename(this.#record(to), path).catch(() => undefined); // its state says whether this worked
+      throw error;
+    }
   }
 
   readOwner(): { owner: Owner; backupPath: string | null; uuid: string } | undefined {

@@ -1,6 +1,7 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { setTimeout as sleep } from "node:timers/promises";
 import { LockedError } from "../../errors.ts";
+import type { Logger } from "../../logger.ts";
 import { describeOwner, newOwner, type Owner } from "../owner.ts";
 import { TableLock } from "./table-lock.ts";
 
@@ -19,6 +20,7 @@ export class LockSet {
   readonly #timeoutMs: number;
   readonly #signal: AbortSignal | undefined;
   readonly #force: boolean;
+  readonly #logger: Logger | undefined;
   readonly #parent = enclosing.getStore();
   readonly #held = new Map<string, { lock: TableLock; epoch: number }>();
 
@@ -27,11 +29,13 @@ export class LockSet {
     timeoutMs: number;
     signal?: AbortSignal | undefined;
     force?: boolean;
+    logger?: Logger | undefined;
   }) {
     this.#database = options.database;
     this.#timeoutMs = options.timeoutMs;
     this.#signal = options.signal;
     this.#force = options.force ?? false;
+    this.#logger = options.logger;
   }
 
   /** Work started by `task` knows that it runs inside of this operation, and does not wait for it. */
@@ -91,7 +95,13 @@ export class LockSet {
     const held = this.#held.get(table);
     if (!held) return;
     this.#held.delete(table);
-    held.lock.release(held.epoch);
+    const error = held.lock.release(held.epoch, this.owner);
+    if (error) {
+      this.#logger?.warn("a lock could not be released; others find the table held until this process ends", {
+        table,
+        error: error instanceof Error ? error.message : String(error),
+      });
+    }
   }
 
   releaseAll(): void {

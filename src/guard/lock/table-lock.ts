@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { CorruptError } from "../../errors.ts";
 import { createFileExclusively } from "../../fs/durable.ts";
@@ -9,7 +9,8 @@ import { isOwner, type Owner } from "../owner.ts";
 
 /**
  * The lock of one table: a directory in which the holder is the highest epoch. An epoch's file appears
- * complete (written aside, then linked), so a reader never sees half an owner. `<epoch>.released` frees it.
+ * complete (written aside, then linked), so a reader never sees half an owner. `<epoch>.released` frees it;
+ * so does emptying it, which a full disk allows. A power cut leaves an empty file too, and no holder.
  */
 const DIGITS = 15;
 const HOLDER = /^(\d{15})\.json$/;
@@ -17,6 +18,9 @@ const HOLDER = /^(\d{15})\.json$/;
 export type Attempt =
   | { readonly taken: true; readonly epoch: number; readonly fromDead: boolean }
   | { readonly taken: false; readonly holder: Owner; readonly known: boolean };
+
+/** Operations of this process that have ended, and whose locks could not be marked as released. */
+const givenUp = new Set<string>();
 
 export class TableLock {
   readonly #directory: string;
@@ -41,11 +45,13 @@ export class TableLock {
     if (highest > 0 && !this.#isReleased(highest)) {
       const holder = this.#read(highest);
       if (!holder) return undefined;
-      const life = livenessOf(holder);
-      if (life === "alive" || (life === "unknown" && !force)) {
-        return { taken: false, holder, known: life === "alive" };
+      if (holder !== "released") {
+        const life = livenessOf(holder);
+        if (life === "alive" || (life === "unknown" && !force)) {
+          return { taken: false, holder, known: life === "alive" };
+        }
+        fromDead = true;
       }
-      fromDead = true;
     }
     const epoch = highest + 1;
     if (!(await createFileExclusively(this.#file(epoch), JSON.stringify(owner)))) return undefined;
@@ -57,12 +63,20 @@ export class TableLock {
     return { taken: true, epoch, fromDead };
   }
 
-  release(epoch: number): void {
+  /** Frees the table. Never throws; the error, where others will find it held until this process ends. */
+  release(epoch: number, owner: Owner): unknown {
     try {
       writeFileSync(this.#released(epoch), "", { flag: "w" });
     } catch (error) {
-      if (!isMissing(error)) throw toIoError(error, "release the lock", this.#directory);
+      if (isMissing(error)) return undefined;
+      try {
+        truncateSync(this.#file(epoch));
+      } catch {
+        givenUp.add(owner.operation);
+        return toIoError(error, "release the lock", this.#directory);
+      }
     }
+    return undefined;
   }
 
   #file(epoch: number): string {
@@ -91,11 +105,13 @@ export class TableLock {
   }
 
   /** Undefined where it was swept while we looked. */
-  #read(epoch: number): Owner | undefined {
+  #read(epoch: number): Owner | "released" | undefined {
     const path = this.#file(epoch);
     try {
-      const owner: unknown = JSON.parse(readFileSync(path, "utf8"));
-      if (isOwner(owner)) return owner;
+      const text = readFileSync(path, "utf8");
+      if (/^\0*$/.test(text)) return "released";
+      const owner: unknown = JSON.parse(text);
+      if (isOwner(owner)) return givenUp.has(owner.operation) ? "released" : owner;
     } catch (error) {
       if (isMissing(error)) return undefined;
       if (errnoOf(error) !== undefined) throw toIoError(error, "read", path);
