@@ -1,0 +1,18 @@
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+/** One line of a table in docs/reliability.md. */
+export type Figures = Readonly<Record<string, string | number>>;
+
+/**
+ * Hands the figures of a test to `npm run reliability`, which names a directory for them; nothing otherwise.
+ *
+ * @param table the heading under which the lines stand
+ */
+export function recordFigures(table: string, lines: readonly Figures[]): void {
+  const directory = process.env["RELIABILITY_FIGURES"];
+  if (!directory) return;
+  mkdirSync(directory, { recursive: true });
+  const name = `${table.replaceAll(/\W+/g, "-")}.json`;
+  writeFileSync(join(directory, name), JSON.stringify({ table, lines }, null, 2));
+}
