@@ -139,7 +139,7 @@ class CaptureSession {
 
   async #take(image: VersionImage): Promise<string | undefined> {
     for (const file of image.files) {
-      if (!(await this.#place(file))) return file.path;
+      if (!this.#placed.has(file.path) && !(await this.#place(file))) return file.path;
     }
     if (this.#options.history === "all" && image.parsed.message.transactionFile) {
       await this.#placeOptional(`_transactions/${image.parsed.message.transactionFile}`);

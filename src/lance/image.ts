@@ -85,11 +85,15 @@ export class ImageReader {
     }
     const parsed = parseManifest(bytes, manifest.version, path);
     assertCapturable(this.dataset, parsed);
+    // Directories beside data files hold large blobs; no manifest names them (docs/lance-facts.md).
+    this.#sidecars ??= new Set(await listDirectories(join(this.dataset, "data")));
+    const sidecars = this.#sidecars;
     const files: ImageFile[] = [];
     for (const fragment of parsed.message.fragments) {
       for (const file of this.#fragments.of(fragment, this.dataset, path)) {
         files.push(file);
-        if (file.path.startsWith("data/")) await this.#addSidecar(file.path, files);
+        const stem = sidecars.size > 0 ? stemOf(file.path) : undefined;
+        if (stem && sidecars.has(stem)) files.push(...(await listFiles(this.dataset, `data/${stem}`)));
       }
     }
     await this.#addIndices(parsed, files, path);
@@ -101,13 +105,6 @@ export class ImageReader {
       parsed,
       files,
     };
-  }
-
-  /** Directories beside data files hold large blobs; no manifest names them (docs/lance-facts.md). */
-  async #addSidecar(dataFile: string, files: ImageFile[]): Promise<void> {
-    this.#sidecars ??= new Set(await listDirectories(join(this.dataset, "data")));
-    const stem = dataFile.slice("data/".length).replace(/\.lance$/, "");
-    if (this.#sidecars.has(stem)) files.push(...(await listFiles(this.dataset, `data/${stem}`)));
   }
 
   /** Blob directories appear with their data file: look again when a newer version is read. */
@@ -127,6 +124,11 @@ export class ImageReader {
       }
     }
   }
+}
+
+/** What a data file is called without its ending: the name of its blob directory, if it has one. */
+function stemOf(path: string): string | undefined {
+  return path.startsWith("data/") ? path.slice("data/".length).replace(/\.lance$/, "") : undefined;
 }
 
 function formatUuid(bytes: Uint8Array): string {
