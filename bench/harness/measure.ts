@@ -1,3 +1,6 @@
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+
 /** One of several ways to do the same work. */
 export interface Contender {
   readonly name: string;
@@ -48,12 +51,17 @@ export async function takeTurns(
 
 async function timeOf({ before, run, after }: Contender): Promise<number> {
   await before?.();
+  collectGarbage();
   const started = performance.now();
   const result = await run();
   const ms = result instanceof Part ? result.ms : performance.now() - started;
   await after?.();
   return ms;
 }
+
+setFlagsFromString("--expose-gc");
+/** What one contender left to be collected is not charged to the next. */
+const collectGarbage: () => void = runInNewContext("gc");
 
 function sampleOf(name: string, times: readonly number[]): Sample {
   return { name, median: medianOf(times), min: Math.min(...times), max: Math.max(...times), times };
