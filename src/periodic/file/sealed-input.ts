@@ -1,0 +1,71 @@
+import { Buffer } from "node:buffer";
+import { createHash } from "node:crypto";
+import { type FileHandle, open } from "node:fs/promises";
+import { CorruptError } from "../../errors.ts";
+import { io } from "../../fs/io.ts";
+
+const CHUNK = 1024 * 1024;
+
+/** A backup file being read. Every read is held to the file's size before memory is taken for it. */
+export class SealedInput {
+  readonly path: string;
+  readonly bytes: number;
+  readonly #file: FileHandle;
+
+  private constructor(path: string, bytes: number, file: FileHandle) {
+    this.path = path;
+    this.bytes = bytes;
+    this.#file = file;
+  }
+
+  static async open(path: string): Promise<SealedInput> {
+    const file = await io("open", path, () => open(path, "r"));
+    try {
+      const stats = await io("read", path, () => file.stat());
+      if (!stats.isFile()) throw new CorruptError(`${path} is not a file.`, { path });
+      return new SealedInput(path, stats.size, file);
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
+  }
+
+  /** Exactly these bytes, in memory of their own that is aligned to 8. */
+  async read(position: number, length: number): Promise<Uint8Array> {
+    if (position < 0 || length < 0 || position + length > this.bytes) {
+      throw this.corrupt(`${length} bytes at ${position} lie beyond its end at ${this.bytes}`);
+    }
+    const bytes = new Uint8Array(Buffer.allocUnsafeSlow(length).buffer);
+    let done = 0;
+    while (done < length) {
+      const { bytesRead } = await io("read", this.path, () =>
+        this.#file.read(bytes, done, length - done, position + done),
+      );
+      if (bytesRead === 0) throw this.corrupt(`it became shorter while it was read, at ${position + done}`);
+      done += bytesRead;
+    }
+    return bytes;
+  }
+
+  /** The SHA-256 of the first `length` bytes; the next chunk is read while one is hashed. */
+  async hash(length: number): Promise<Buffer> {
+    const hash = createHash("sha256");
+    let ahead = this.read(0, Math.min(CHUNK, length));
+    for (let position = 0; position < length; position += CHUNK) {
+      const chunk = await ahead;
+      const next = position + CHUNK;
+      ahead = this.read(Math.min(next, length), Math.max(0, Math.min(CHUNK, length - next)));
+      hash.update(chunk);
+    }
+    await ahead;
+    return hash.digest();
+  }
+
+  corrupt(reason: string): CorruptError {
+    return new CorruptError(`${this.path} is damaged: ${reason}.`, { path: this.path });
+  }
+
+  async close(): Promise<void> {
+    await io("close", this.path, () => this.#file.close());
+  }
+}

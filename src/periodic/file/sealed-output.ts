@@ -1,0 +1,148 @@
+import { createHash, randomUUID } from "node:crypto";
+import { type FileHandle, link, open, rename, stat, unlink } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { IoError, ValidationError } from "../../errors.ts";
+import { syncDirectory } from "../../fs/durable.ts";
+import { errnoOf, io, isMissing } from "../../fs/io.ts";
+
+/** Buffers of one system call; Linux takes 1,024. */
+const MAX_BUFFERS = 512;
+
+/**
+ * A file that is written from front to back and hashed on the way, and that gets its name only when it is
+ * whole and on the disk. Until then it is `.<name>.<uuid>.tmp` beside it.
+ */
+export class SealedOutput {
+  readonly path: string;
+  readonly #temporary: string;
+  readonly #file: FileHandle;
+  readonly #hash = createHash("sha256");
+  #pending: Uint8Array[] = [];
+  #position = 0;
+
+  private constructor(path: string, temporary: string, file: FileHandle) {
+    this.path = path;
+    this.#temporary = temporary;
+    this.#file = file;
+  }
+
+  /** @throws ValidationError where the name is taken. */
+  static async create(path: string): Promise<SealedOutput> {
+    if (await exists(path)) throw taken(path);
+    const temporary = join(dirname(path), `.${basename(path)}.${randomUUID()}.tmp`);
+    const file = await io("create", path, () => open(temporary, "wx"));
+    return new SealedOutput(path, temporary, file);
+  }
+
+  /** Bytes so far, those not yet written too. */
+  get position(): number {
+    return this.#position;
+  }
+
+  /** Takes bytes, which must not change until the next `flush` is over. */
+  push(bytes: Uint8Array): void {
+    if (bytes.byteLength === 0) return;
+    this.#pending.push(bytes);
+    this.#position += bytes.byteLength;
+  }
+
+  /** Writes what was pushed. Hashing and the system's write run side by side. */
+  async flush(): Promise<void> {
+    const chunks = this.#pending;
+    this.#pending = [];
+    const written = this.#write(chunks);
+    try {
+      for (const chunk of chunks) this.#hash.update(chunk);
+    } finally {
+      await written;
+    }
+  }
+
+  async #write(chunks: readonly Uint8Array[]): Promise<void> {
+    await io("write", this.path, async () => {
+      for (let from = 0; from < chunks.length; from += MAX_BUFFERS) {
+        let rest = chunks.slice(from, from + MAX_BUFFERS);
+        while (rest.length > 0) rest = without(rest, (await this.#file.writev(rest)).bytesWritten);
+      }
+    });
+  }
+
+  /**
+   * Ends the file with what `trailer` makes of the SHA-256 of everything before it, syncs it, and gives it
+   * its name, unless that was taken meanwhile.
+   */
+  async publish(trailer: (digest: Buffer) => Uint8Array): Promise<{ sha256: string; bytes: number }> {
+    await this.flush();
+    const digest = this.#hash.digest();
+    const end = trailer(digest);
+    await this.#write([end]);
+    await io("sync", this.path, () => this.#file.sync());
+    await io("close", this.path, () => this.#file.close());
+    await nameExclusively(this.#temporary, this.path);
+    await syncDirectory(dirname(this.path));
+    return { sha256: digest.toString("hex"), bytes: this.#position + end.byteLength };
+  }
+
+  /** Leaves nothing. Can be called at any time, also after a failure. */
+  async discard(): Promise<void> {
+    this.#pending = [];
+    await io("close", this.path, async () => {
+      try {
+        await this.#file.close();
+      } finally {
+        await unlinkIfThere(this.#temporary);
+      }
+    });
+  }
+}
+
+function without(chunks: Uint8Array[], written: number): Uint8Array[] {
+  let left = written;
+  let index = 0;
+  for (; index < chunks.length; index++) {
+    const size = chunks[index]?.byteLength ?? 0;
+    if (left < size) break;
+    left -= size;
+  }
+  const [first, ...others] = chunks.slice(index);
+  return first === undefined ? [] : [first.subarray(left), ...others];
+}
+
+/** Errors by which a file system says that it has no hard links. */
+const NO_LINKS = new Set(["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EMLINK"]);
+
+/** A link never replaces a file; a rename does, and is used only where there are no links. */
+async function nameExclusively(temporary: string, path: string): Promise<void> {
+  try {
+    await link(temporary, path);
+  } catch (error) {
+    const errno = errnoOf(error);
+    if (errno === "EEXIST" || (await exists(path))) throw taken(path);
+    if (errno === undefined || !NO_LINKS.has(errno)) await io("name", path, () => Promise.reject(error));
+    await io("name", path, () => rename(temporary, path));
+    return;
+  }
+  await io("name", path, () => unlinkIfThere(temporary));
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await stat(path);
+    return true;
+  } catch (error) {
+    if (isMissing(error)) return false;
+    throw new IoError(`Could not look at ${path}.`, { cause: error, path, errno: errnoOf(error) });
+  }
+}
+
+async function unlinkIfThere(path: string): Promise<void> {
+  try {
+    await unlink(path);
+  } catch (error) {
+    if (!isMissing(error)) throw error;
+  }
+}
+
+function taken(path: string): ValidationError {
+  return new ValidationError(`${path} exists already; a backup file never replaces another.`);
+}
