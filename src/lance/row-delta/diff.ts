@@ -1,0 +1,124 @@
+import type { Table } from "@lancedb/lancedb";
+import type { RecordBatch } from "apache-arrow";
+import { ADDRESS, AddressSet, addressesOf, whereInFragments } from "./addresses.ts";
+import { DigestTable } from "./digest-table.ts";
+import type { FragmentDiff, FragmentRows } from "./fragments.ts";
+import { rowDigests } from "./row-bytes.ts";
+import { rowsAt } from "./rows-at.ts";
+import { scan } from "./scan.ts";
+
+/** Two versions of a table with the same columns. */
+export interface TwoVersions {
+  readonly older: Table;
+  readonly newer: Table;
+  readonly columns: readonly string[];
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Rows by their addresses: what the newer version has and the older has not, and the other way round. */
+export interface RowDiff {
+  readonly made: AddressSet;
+  readonly gone: AddressSet;
+  /** Whether `gone` stands for more rows than it names: some of them are equal in all columns. */
+  readonly goneTwice: boolean;
+}
+
+/**
+ * Finds the rows that differ, as multisets: a row that only moved is in neither answer. Reads what the
+ * fragments' difference leaves open, and nothing else. Memory: 44 bytes a row of the fragments that only the
+ * older version has.
+ */
+export async function diffRows(versions: TwoVersions, fragments: FragmentDiff): Promise<RowDiff> {
+  const touched = await compareDeletions(versions, fragments.deletions);
+  const before = new Candidates(versions.older, versions, fragments.gone, touched.gone);
+  const after = new Candidates(versions.newer, versions, fragments.made, touched.made);
+  if (before.rows === 0) return { made: await after.addresses(), gone: new AddressSet(), goneTwice: false };
+  if (after.rows === 0 && fragments.gone.length === 0) {
+    return { made: new AddressSet(), gone: touched.gone, goneTwice: false };
+  }
+  const digests = new DigestTable(before.rows);
+  for await (const batch of before.read()) {
+    eachRow(batch, versions.columns, (digest, fragment, offset) => digests.add(digest, fragment, offset));
+  }
+  const made = new AddressSet();
+  for await (const batch of after.read()) {
+    eachRow(batch, versions.columns, (digest, fragment, offset) => {
+      if (!digests.take(digest)) made.add(fragment, offset);
+    });
+  }
+  const gone = new AddressSet();
+  let goneTwice = false;
+  for (const { fragment, offset, count } of digests.leftovers()) {
+    gone.add(fragment, offset);
+    goneTwice ||= count > 1;
+  }
+  return { made, gone, goneTwice };
+}
+
+function eachRow(
+  batch: RecordBatch,
+  columns: readonly string[],
+  use: (digest: Uint8Array, fragment: number, offset: number) => void,
+): void {
+  const digest = rowDigests(batch, columns);
+  const places = addressesOf(batch);
+  for (let row = 0; row < batch.numRows; row++) {
+    use(digest(row), places[row * 2 + 1] ?? 0, places[row * 2] ?? 0);
+  }
+}
+
+/** Rows of one version that may differ: whole fragments, and single rows of others. */
+class Candidates {
+  readonly #table: Table;
+  readonly #versions: TwoVersions;
+  readonly #fragments: readonly number[];
+  readonly #single: AddressSet;
+  readonly rows: number;
+
+  constructor(table: Table, versions: TwoVersions, fragments: readonly FragmentRows[], single: AddressSet) {
+    this.#table = table;
+    this.#versions = versions;
+    this.#fragments = fragments.map((fragment) => fragment.id);
+    this.#single = single;
+    this.rows = fragments.reduce((sum, { rows }) => sum + rows, single.size);
+  }
+
+  read(): AsyncGenerator<RecordBatch> {
+    return this.#read([...this.#versions.columns, ADDRESS]);
+  }
+
+  async addresses(): Promise<AddressSet> {
+    const all = new AddressSet();
+    for await (const batch of this.#read([ADDRESS])) addAll(all, batch);
+    return all;
+  }
+
+  async *#read(columns: readonly string[]): AsyncGenerator<RecordBatch> {
+    const { signal } = this.#versions;
+    if (this.#fragments.length > 0) {
+      yield* scan(this.#table, { columns, where: whereInFragments(this.#fragments), signal });
+    }
+    yield* rowsAt(this.#table, this.#single, columns, signal);
+  }
+}
+
+/** In fragments with the same data files, which rows were deleted since, and which came back. */
+async function compareDeletions(
+  { older, newer, signal }: TwoVersions,
+  fragments: readonly number[],
+): Promise<{ gone: AddressSet; made: AddressSet }> {
+  const [gone, made] = [new AddressSet(), new AddressSet()];
+  if (fragments.length === 0) return { gone, made };
+  const options = { columns: [ADDRESS], where: whereInFragments(fragments), signal };
+  const [before, after] = [new AddressSet(), new AddressSet()];
+  for await (const batch of scan(older, options)) addAll(before, batch);
+  for await (const batch of scan(newer, options)) addAll(after, batch);
+  for (const [fragment, offset] of before) if (!after.has(fragment, offset)) gone.add(fragment, offset);
+  for (const [fragment, offset] of after) if (!before.has(fragment, offset)) made.add(fragment, offset);
+  return { gone, made };
+}
+
+function addAll(set: AddressSet, batch: RecordBatch): void {
+  const places = addressesOf(batch);
+  for (let row = 0; row < batch.numRows; row++) set.add(places[row * 2 + 1] ?? 0, places[row * 2] ?? 0);
+}

@@ -1,0 +1,81 @@
+import { fromBinary, toBinary } from "@bufbuild/protobuf";
+import type { Manifest } from "../manifest.ts";
+import { type DataFragment, DataFragmentSchema } from "../proto/lance_pb.ts";
+
+/** How the fragments of two versions of a table differ. Those that are in neither list are equal. */
+export interface FragmentDiff {
+  /** The same data files under another set of deletions: only the rows' addresses need comparing. */
+  readonly deletions: readonly number[];
+  /** Fragments that only the older version has. */
+  readonly gone: readonly FragmentRows[];
+  /** Fragments that only the newer version has. */
+  readonly made: readonly FragmentRows[];
+}
+
+export interface FragmentRows {
+  readonly id: number;
+  /** Rows that are not deleted. */
+  readonly rows: number;
+}
+
+/** Compares two versions by what their manifests say; no file is read. */
+export function diffFragments(older: Manifest, newer: Manifest): FragmentDiff {
+  const [before, after] = [new Map(byBytes(older)), new Map(byBytes(newer))];
+  const gone = decodeMissing(before, after);
+  const deletions: number[] = [];
+  const made: FragmentRows[] = [];
+  for (const fragment of decodeMissing(after, before).values()) {
+    const id = Number(fragment.id);
+    const old = gone.get(id);
+    if (old === undefined || dataFiles(old) !== dataFiles(fragment)) {
+      made.push(rowsOf(fragment));
+      continue;
+    }
+    gone.delete(id);
+    if (deletionFile(old) !== deletionFile(fragment)) deletions.push(id);
+  }
+  return { deletions, gone: [...gone.values()].map(rowsOf), made };
+}
+
+/** Rows of a version, by its manifest. */
+export function rowCount(manifest: Manifest): number {
+  return manifest.message.fragments
+    .map((bytes) => rowsOf(fromBinary(DataFragmentSchema, bytes)).rows)
+    .reduce((sum, rows) => sum + rows, 0);
+}
+
+function byBytes(manifest: Manifest): [string, Uint8Array][] {
+  return manifest.message.fragments.map((bytes) => [
+    Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("latin1"),
+    bytes,
+  ]);
+}
+
+/** Those of `all` that `others` does not have byte for byte, by id. */
+function decodeMissing(
+  all: Map<string, Uint8Array>,
+  others: Map<string, unknown>,
+): Map<number, DataFragment> {
+  const missing = new Map<number, DataFragment>();
+  for (const [key, bytes] of all) {
+    if (others.has(key)) continue;
+    const fragment = fromBinary(DataFragmentSchema, bytes);
+    missing.set(Number(fragment.id), fragment);
+  }
+  return missing;
+}
+
+function dataFiles(fragment: DataFragment): string {
+  const { files, physicalRows } = fragment;
+  const only = { $typeName: fragment.$typeName, id: 0n, files, physicalRows, overlays: fragment.overlays };
+  return Buffer.from(toBinary(DataFragmentSchema, only)).toString("latin1");
+}
+
+function deletionFile({ deletionFile: file }: DataFragment): string {
+  return file ? `${file.fileType}-${file.readVersion}-${file.id}` : "";
+}
+
+function rowsOf(fragment: DataFragment): FragmentRows {
+  const deleted = fragment.deletionFile?.numDeletedRows ?? 0n;
+  return { id: Number(fragment.id), rows: Number(fragment.physicalRows - deleted) };
+}

@@ -1,0 +1,76 @@
+import type { Table } from "@lancedb/lancedb";
+import type { Schema } from "apache-arrow";
+import type { Manifest } from "../manifest.ts";
+import { AddressSet } from "./addresses.ts";
+import { diffRows } from "./diff.ts";
+import { diffFragments } from "./fragments.ts";
+import { proveKeys } from "./prove-keys.ts";
+
+/**
+ * What leads from one version of a table to another.
+ * `changes`: rows of the newer version to put in by key, and rows of the older one whose keys are gone;
+ * both may be none. `replaced`: only all rows of the newer version say it, and why.
+ */
+export type TableDelta =
+  | { readonly form: "changes"; readonly upserts: AddressSet; readonly deletes: AddressSet }
+  | { readonly form: "replaced"; readonly why: string; readonly cause: "schema" | "recreated" | "keys" };
+
+export interface DeltaInput {
+  readonly before: Manifest;
+  readonly after: Manifest;
+  readonly newer: Table;
+  /** Opened only where rows of the older version must be read. */
+  readonly older: () => Promise<Table>;
+  readonly key: readonly string[];
+  /** Tells whether only rewrites, indices and settings lie between; asked only where fragments differ. */
+  readonly onlyMoves: () => Promise<boolean>;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Compares two versions of a table, reading as little as their manifests allow. Writes nothing. */
+export async function planDelta(input: DeltaInput): Promise<TableDelta> {
+  const { before, after, newer, key, signal } = input;
+  const schema = await newer.schema();
+  const columns = schema.fields.map((field) => field.name);
+  const sameFields = sameBytes(before.message.fields, after.message.fields);
+  if (!sameFields || !sameBytes(before.message.schemaMetadata, after.message.schemaMetadata)) {
+    const older = await input.older();
+    if (!sameSchema(await older.schema(), schema)) {
+      return { form: "replaced", why: "its columns changed", cause: "schema" };
+    }
+  }
+  const fragments = diffFragments(before, after);
+  const none = { form: "changes", upserts: new AddressSet(), deletes: new AddressSet() } as const;
+  if (fragments.deletions.length + fragments.gone.length + fragments.made.length === 0) return none;
+  if (after.version < before.version) {
+    return { form: "replaced", why: "it was dropped and made again", cause: "recreated" };
+  }
+  if (await input.onlyMoves()) return none;
+  const versions = { older: await input.older(), newer, columns, signal };
+  const keyed = await proveKeys(versions, await diffRows(versions, fragments), key);
+  if (!keyed.usable) return { form: "replaced", why: keyed.why, cause: "keys" };
+  return { form: "changes", upserts: keyed.upserts, deletes: keyed.deletes };
+}
+
+/** Whether two tables have the same columns, in the same order, with the same metadata. */
+export function sameSchema(a: Schema, b: Schema): boolean {
+  return describe(a) === describe(b);
+}
+
+function describe(schema: Schema): string {
+  const inOrder = (metadata: Map<string, string>) => [...metadata].sort();
+  const field = (one: Schema["fields"][number]): unknown => [
+    one.name,
+    String(one.type),
+    one.nullable,
+    inOrder(one.metadata),
+    (one.type.children ?? []).map(field),
+  ];
+  return JSON.stringify([inOrder(schema.metadata), schema.fields.map(field)]);
+}
+
+function sameBytes(a: readonly Uint8Array[], b: readonly Uint8Array[]): boolean {
+  return (
+    a.length === b.length && a.every((bytes, at) => Buffer.compare(bytes, b[at] ?? new Uint8Array()) === 0)
+  );
+}

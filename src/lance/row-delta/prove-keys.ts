@@ -1,0 +1,108 @@
+import type { RecordBatch } from "apache-arrow";
+import { whereIn } from "../predicates/where-in.ts";
+import { ADDRESS, AddressSet, addressesOf } from "./addresses.ts";
+import type { RowDiff, TwoVersions } from "./diff.ts";
+import { DigestTable } from "./digest-table.ts";
+import { describeKey, firstUnusableKey } from "./key.ts";
+import { columnOf, rowDigests } from "./row-bytes.ts";
+import { rowsAt } from "./rows-at.ts";
+import { scan } from "./scan.ts";
+
+/** Up to so many keys are looked up by a filter; more by a scan of the key columns. */
+const MOST_BY_FILTER = 2000;
+
+/** A row difference told by keys, or why keys cannot tell it. */
+export type KeyedDiff =
+  | { readonly usable: true; readonly upserts: AddressSet; readonly deletes: AddressSet }
+  | { readonly usable: false; readonly why: string };
+
+/**
+ * Turns a row difference into upserts and deletes by key, where they say the same: each touched key must
+ * name one row at most in either version.
+ */
+export async function proveKeys(
+  versions: TwoVersions,
+  diff: RowDiff,
+  key: readonly string[],
+): Promise<KeyedDiff> {
+  if (diff.goneTwice) return { usable: false, why: "rows that are equal in all columns were deleted" };
+  const { made, gone } = diff;
+  const touched = new DigestTable(made.size + gone.size);
+  const columns = [...key, ADDRESS];
+  const parts: RecordBatch[] = [];
+  for await (const batch of rowsAt(versions.newer, made, columns, versions.signal)) {
+    const problem = addKeys(batch, key, touched);
+    if (problem !== undefined) return { usable: false, why: problem };
+    if (made.size + gone.size <= MOST_BY_FILTER) parts.push(batch);
+  }
+  const seen = new DigestTable(gone.size);
+  const deletes = new AddressSet();
+  for await (const batch of rowsAt(versions.older, gone, columns, versions.signal)) {
+    const problem = addKeys(batch, key, seen);
+    if (problem !== undefined) return { usable: false, why: problem };
+    const digest = rowDigests(batch, key);
+    const places = addressesOf(batch);
+    for (let row = 0; row < batch.numRows; row++) {
+      if (touched.has(digest(row))) continue;
+      deletes.add(places[row * 2 + 1] ?? 0, places[row * 2] ?? 0);
+      touched.add(digest(row));
+    }
+    if (made.size + gone.size <= MOST_BY_FILTER) parts.push(batch);
+  }
+  const others = await findOthers(versions, { key, touched, parts, upserts: made });
+  if (others !== undefined) return { usable: false, why: others };
+  return { usable: true, upserts: made, deletes };
+}
+
+/** Adds a batch's keys; tells the first that is null or there already. */
+function addKeys(batch: RecordBatch, key: readonly string[], keys: DigestTable): string | undefined {
+  const unusable = firstUnusableKey(batch, key);
+  if (unusable !== undefined) return `the key ${describeKey(batch, key, unusable)} can name no row`;
+  const digest = rowDigests(batch, key);
+  for (let row = 0; row < batch.numRows; row++) {
+    if (!keys.add(digest(row))) return `the key ${describeKey(batch, key, row)} is that of several rows`;
+  }
+  return undefined;
+}
+
+interface Touched {
+  readonly key: readonly string[];
+  readonly touched: DigestTable;
+  /** The key columns of all touched rows, where they are few. */
+  readonly parts: readonly RecordBatch[];
+  readonly upserts: AddressSet;
+}
+
+/** Looks for rows of the newer version that have a touched key and are no upsert. */
+async function findOthers(
+  { newer, signal }: TwoVersions,
+  { key, touched, parts, upserts }: Touched,
+): Promise<string | undefined> {
+  if (upserts.size === 0 && parts.length === 0 && !hasAny(touched)) return undefined;
+  const where = parts.length > 0 ? whereMayHave(parts, key) : undefined;
+  if (where !== undefined && key.length === 1 && (await newer.countRows(where)) === upserts.size)
+    return undefined;
+  for await (const batch of scan(newer, { columns: [...key, ADDRESS], where, signal })) {
+    const digest = rowDigests(batch, key);
+    const places = addressesOf(batch);
+    for (let row = 0; row < batch.numRows; row++) {
+      if (upserts.has(places[row * 2 + 1] ?? 0, places[row * 2] ?? 0)) continue;
+      if (touched.has(digest(row))) return `the key ${describeKey(batch, key, row)} is that of several rows`;
+    }
+  }
+  return undefined;
+}
+
+function hasAny(keys: DigestTable): boolean {
+  for (const _ of keys.leftovers()) return true;
+  return false;
+}
+
+/** Selects every row with one of the keys, and with several columns others too. */
+function whereMayHave(parts: readonly RecordBatch[], key: readonly string[]): string {
+  const columns = key.map((name) => {
+    const lists = parts.map((part) => whereIn(name, columnOf(part, name)));
+    return `(${lists.join(" OR ")})`;
+  });
+  return columns.join(" AND ");
+}

@@ -1,0 +1,38 @@
+import type { Table } from "@lancedb/lancedb";
+import type { RecordBatch } from "apache-arrow";
+import { ADDRESS, type AddressSet, addressesOf, addressLiteral, whereInFragments } from "./addresses.ts";
+import { scan } from "./scan.ts";
+import { takeRows } from "./take-rows.ts";
+
+/** Up to so many rows are asked for by their addresses (10,000 take 40 ms); more are picked out of a scan. */
+const MOST_BY_ADDRESS = 20_000;
+
+/**
+ * Reads the rows at these addresses, with these columns and, where `columns` names it, `_rowaddr`. Few rows
+ * cost what they are; many cost a scan of the fragments that they lie in.
+ */
+export async function* rowsAt(
+  table: Table,
+  addresses: AddressSet,
+  columns: readonly string[],
+  signal?: AbortSignal,
+): AsyncGenerator<RecordBatch> {
+  if (addresses.size === 0) return;
+  if (addresses.size <= MOST_BY_ADDRESS) {
+    const literals = Array.from(addresses, ([fragment, offset]) => addressLiteral(fragment, offset));
+    yield* scan(table, { columns, where: `${ADDRESS} IN (${literals.join(",")})`, signal });
+    return;
+  }
+  const wanted = columns.includes(ADDRESS) ? columns : [...columns, ADDRESS];
+  const where = whereInFragments(addresses.fragments());
+  for await (const batch of scan(table, { columns: wanted, where, signal })) {
+    const places = addressesOf(batch);
+    const indices: number[] = [];
+    for (let row = 0; row < batch.numRows; row++) {
+      if (addresses.has(places[row * 2 + 1] ?? 0, places[row * 2] ?? 0)) indices.push(row);
+    }
+    if (indices.length === batch.numRows && wanted === columns) yield batch;
+    else if (indices.length === batch.numRows) yield batch.select([...columns]);
+    else if (indices.length > 0) yield takeRows(batch, columns, indices);
+  }
+}
