@@ -19,3 +19,13 @@ export type { RecoveredEntry, RecoveryAction } from "./guard/recovery.ts";
 export type { TableRestore } from "./guard/rollback/act.ts";
 export { BackupStrategy } from "./guard/strategy.ts";
 export type { Logger } from "./logger.ts";
+export { type CommitSource, PeriodicBackupManager } from "./periodic/manager.ts";
+export type { PeriodicBackupOptions } from "./periodic/options.ts";
+export { applyDelta } from "./periodic/replay/apply-delta.ts";
+export { loadBackup } from "./periodic/replay/load-backup.ts";
+export type { ReplayOptions } from "./periodic/replay/options.ts";
+export {
+  type RestoreLatestOptions,
+  type RestoreSummary,
+  restoreLatest,
+} from "./periodic/replay/restore-latest.ts";

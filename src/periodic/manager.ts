@@ -1,0 +1,232 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { BackupError, IoError, ValidationError } from "../errors.ts";
+import { resumeChain } from "./chain/chain-end.ts";
+import { deltasSinceFull, listBackupFiles } from "./chain/directory.ts";
+import { carryOutRetention, planRetention } from "./chain/retention.ts";
+import { type PeriodicBackupOptions, type PeriodicSettings, periodicSettings } from "./options.ts";
+import { PinStore } from "./pins/pin-store.ts";
+import { Schedule } from "./schedule/schedule.ts";
+import { sweepTemporary } from "./sweep-temporary.ts";
+import type { ChainEnd } from "./write/context.ts";
+import { PinLostError, writeDelta } from "./write/delta.ts";
+import { writeFull } from "./write/full.ts";
+
+/** Whoever tells of commits: a `BackupManager`. */
+export interface CommitSource {
+  /** Calls `listener` after each success; answers with what ends that. */
+  onCommitted(listener: () => void): () => void;
+}
+
+type Wanted = "full" | "delta" | "due";
+
+/**
+ * Row-level backups of a database as files: on a timer, after changes, and by hand. One at a time, whoever
+ * asks; each table at one version, while others write. Where `incremental`, deltas follow a full, and cost
+ * what changed: the version at the last file is kept alive by links in `<uri>/.lancedb-backup/pins/`.
+ *
+ * Use one manager a backup directory. Deltas are found by `follows`, so that two do no harm but to the
+ * number of files.
+ *
+ * @example
+ * ```ts
+ * await using manager = new PeriodicBackupManager({ backupInterval: 60, incremental: true, keep: 5 });
+ * manager.start();
+ * ```
+ */
+export class PeriodicBackupManager implements AsyncDisposable {
+  readonly #settings: PeriodicSettings;
+  readonly #pins: PinStore;
+  readonly #schedule: Schedule;
+  /** The last backup that was asked for; the next one waits for it. */
+  #last: Promise<unknown> = Promise.resolve();
+  #failures = 0;
+  #swept = false;
+  /** The last delta failed for a reason that may lie in its pins: a full goes round them. */
+  #avoidDelta = false;
+
+  /** @throws ValidationError, UnsupportedError, TypeError for bad options. Touches nothing. */
+  constructor(options: PeriodicBackupOptions = {}) {
+    this.#settings = periodicSettings(options);
+    const { database, backupDir, clock, intervalMs, minIntervalMs } = this.#settings;
+    this.#pins = new PinStore(database, backupDir);
+    const run = () => {
+      this.#backup("due").catch(() => undefined); // it has been reported
+    };
+    this.#schedule = new Schedule({ clock, intervalMs, minIntervalMs, run });
+  }
+
+  /** Backups that failed since the last that did not. */
+  get consecutiveFailures(): number {
+    return this.#failures;
+  }
+
+  /** Deltas in the backup directory since its newest full. */
+  get deltasSinceFull(): number {
+    const files = listBackupFiles(this.#settings.backupDir);
+    return files.length === 0 ? 0 : deltasSinceFull(files);
+  }
+
+  /**
+   * Begins to back up every `backupInterval` seconds, counted from the newest file in the backup directory:
+   * a process that restarts often backs up all the same. Without any file the first backup begins at once.
+   * Where nothing changed, an incremental manager writes nothing. The timer does not keep the process alive.
+   */
+  start(): void {
+    const { clock, backupDir } = this.#settings;
+    const newest = listBackupFiles(backupDir).at(-1);
+    this.#schedule.start(newest && clock.now() - newest.micros / 1000);
+  }
+
+  /** Ends the timer, and resolves when the backups that were asked for are over. `start` begins again. */
+  async stop(): Promise<void> {
+    this.#schedule.stop();
+    await this.#last;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+
+  /**
+   * Backs up now: a delta where `incremental` and fewer than `maxDeltasBeforeFull` follow the newest full,
+   * else a full. Answers with the file's path; where nothing changed since an incremental manager's newest
+   * file, with that one's.
+   *
+   * @throws ValidationError (no database, a missing key column), UnsupportedError, CorruptError, IoError. No
+   * file is left behind then.
+   */
+  async backupNow(): Promise<string> {
+    const { backupDir } = this.#settings;
+    const written = await this.#backup("due");
+    return written ?? join(backupDir, listBackupFiles(backupDir).at(-1)?.name ?? "");
+  }
+
+  /** Writes all rows of all tables; answers with the file's path. @throws as `backupNow`. */
+  async backupFull(): Promise<string> {
+    return (await this.#backup("full")) as string;
+  }
+
+  /**
+   * Writes what changed since the newest file; answers with the new file's path, or with null where no table
+   * has another version. Where there is no file to follow, or its pin was lost, a full is written instead.
+   *
+   * @throws ValidationError where `incremental` is off; else as `backupNow`.
+   */
+  async backupDelta(): Promise<string | null> {
+    if (!this.#settings.incremental) {
+      throw new ValidationError("Deltas are off: make the manager with incremental: true.");
+    }
+    return this.#backup("delta");
+  }
+
+  /**
+   * Tells that something was written: a backup begins at once, or when `minBackupInterval` has passed since
+   * the last one ended. Many calls make one backup. Before `start` it is only remembered.
+   */
+  notifyChange(): void {
+    this.#schedule.change();
+  }
+
+  /** Takes each guarded success of a `BackupManager` for a change. Answers with what ends that. */
+  attach(source: CommitSource): () => void {
+    return source.onCommitted(() => this.notifyChange());
+  }
+
+  /** One after the other, and each is told of, whatever comes of it. */
+  #backup(wanted: Wanted): Promise<string | null> {
+    const mine = this.#last.then(() => this.#reported(wanted));
+    this.#last = mine.catch(() => undefined);
+    return mine;
+  }
+
+  async #reported(wanted: Wanted): Promise<string | null> {
+    this.#schedule.began();
+    try {
+      const name = await this.#write(wanted);
+      this.#failures = 0;
+      return name === null ? null : join(this.#settings.backupDir, name);
+    } catch (error) {
+      this.#fail(error instanceof Error ? error : new Error(String(error)));
+      throw error;
+    } finally {
+      this.#schedule.ended();
+    }
+  }
+
+  #fail(error: Error): void {
+    const { logger, onBackupFailure } = this.#settings;
+    this.#failures++;
+    logger.error("a periodic backup failed", { error: error.message, consecutiveFailures: this.#failures });
+    try {
+      onBackupFailure?.(error, this.#failures);
+    } catch (thrown) {
+      const reason = thrown instanceof Error ? thrown.message : String(thrown);
+      logger.error("onBackupFailure threw", { error: reason });
+    }
+  }
+
+  async #write(wanted: Wanted): Promise<string | null> {
+    const { incremental, backupDir, logger } = this.#settings;
+    if (!this.#swept) sweepTemporary(backupDir, logger);
+    this.#swept = true;
+    const name = incremental ? await this.#writeNext(wanted) : await this.#writeFull(undefined);
+    if (name !== null) await this.#tidy(name);
+    return name;
+  }
+
+  async #writeNext(wanted: Wanted): Promise<string | null> {
+    const { settings, pins } = { settings: this.#settings, pins: this.#pins };
+    const resumed = await resumeChain(settings, pins);
+    const { end } = resumed;
+    if (end === undefined) {
+      if (resumed.why === "lost") this.#warnLost();
+      return this.#writeFull(resumed.database);
+    }
+    const due =
+      wanted === "due" && (this.#avoidDelta || this.deltasSinceFull >= settings.maxDeltasBeforeFull);
+    if (wanted === "full" || due) return this.#writeFull(end);
+    try {
+      const name = await writeDelta({ settings, pins }, end);
+      this.#avoidDelta = false;
+      return name;
+    } catch (error) {
+      if (!(error instanceof PinLostError)) {
+        this.#avoidDelta = !(error instanceof IoError || error instanceof ValidationError);
+        throw error;
+      }
+      this.#warnLost();
+      return this.#writeFull(end);
+    }
+  }
+
+  #warnLost(): void {
+    const { database, backupDir, logger } = this.#settings;
+    logger.warn("the version at the last backup is not pinned any more: a full is taken", {
+      database,
+      backupDir,
+    });
+  }
+
+  async #writeFull(before: ChainEnd | string | undefined): Promise<string> {
+    const identity = typeof before === "object" ? before.document.database : before;
+    const name = await writeFull({ settings: this.#settings, pins: this.#pins }, identity);
+    this.#avoidDelta = false;
+    return name;
+  }
+
+  /** Pins and old files. The backup is there already: what fails here is a warning. */
+  async #tidy(name: string): Promise<void> {
+    const { backupDir, keep, logger, incremental, database } = this.#settings;
+    try {
+      if (existsSync(database)) this.#pins.sweep(incremental ? [name] : []);
+      if (keep === undefined) return;
+      const plan = await planRetention(backupDir, keep);
+      await carryOutRetention(backupDir, plan);
+      if (plan.remove.length > 0) logger.info("old periodic backups removed", { files: plan.remove });
+    } catch (error) {
+      if (!(error instanceof BackupError)) throw error;
+      logger.warn("tidying up after a periodic backup failed", { error: error.message });
+    }
+  }
+}

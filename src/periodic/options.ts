@@ -1,0 +1,158 @@
+import { isAbsolute, relative, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { UnsupportedError, ValidationError } from "../errors.ts";
+import { assertTableId } from "../lance/database.ts";
+import { defaultLogger, type Logger } from "../logger.ts";
+import type { FileFormat } from "./file/types.ts";
+import { type Clock, systemClock } from "./schedule/clock.ts";
+
+export interface PeriodicBackupOptions {
+  /** The database's directory; a path or a `file://` address. Default `data/lancedb-table`. */
+  readonly uri?: string | undefined;
+  /** Where the files go. Default `data/backups`. One manager a directory. */
+  readonly backupDir?: string | undefined;
+  /** Seconds between backups while started; fractions too. Default 300. */
+  readonly backupInterval?: number | undefined;
+  /** Seconds that pass at least between a backup and one that `notifyChange` starts. Default 5. */
+  readonly minBackupInterval?: number | undefined;
+  /** `json`: people can read it. `arrow`: faster and smaller. Default `json`. */
+  readonly fileFormat?: FileFormat | undefined;
+  /** Whether deltas are written between fulls. Default false: every backup is a full. */
+  readonly incremental?: boolean | undefined;
+  /** After so many deltas comes a full. Default 10. */
+  readonly maxDeltasBeforeFull?: number | undefined;
+  /**
+   * The column, or by table the columns, that tell rows apart in deltas; `ns$table` names a table in a
+   * namespace, and a table that is not named has `id`. Default `id`.
+   */
+  readonly primaryKey?: string | Readonly<Record<string, string | readonly string[]>> | undefined;
+  /** Ids of the tables. Default: every table there is at the time of the backup. */
+  readonly tables?: readonly string[] | undefined;
+  /** How many fulls are kept, with the deltas that follow them. Default: all, and nothing is ever removed. */
+  readonly keep?: number | undefined;
+  /** Called after each backup that failed, with how many have failed since the last that did not. */
+  readonly onBackupFailure?: ((error: Error, consecutiveFailures: number) => void) | undefined;
+  /** Default: winston on stderr, level `warn` or what `LANCEDB_BACKUP_LOG` says. */
+  readonly logger?: Logger | undefined;
+  /** @internal For tests: where times come from. */
+  readonly clock?: Clock | undefined;
+}
+
+export interface PeriodicSettings {
+  readonly database: string;
+  readonly backupDir: string;
+  readonly intervalMs: number;
+  readonly minIntervalMs: number;
+  readonly fileFormat: FileFormat;
+  readonly incremental: boolean;
+  readonly maxDeltasBeforeFull: number;
+  readonly keyOf: (table: string) => readonly string[];
+  readonly tables: readonly string[] | undefined;
+  readonly keep: number | undefined;
+  readonly onBackupFailure: ((error: Error, consecutiveFailures: number) => void) | undefined;
+  readonly logger: Logger;
+  readonly clock: Clock;
+}
+
+const DEFAULT_KEY = "id";
+
+/** Checks the options and fills in the defaults. Touches nothing. */
+export function periodicSettings(options: PeriodicBackupOptions): PeriodicSettings {
+  if (typeof options !== "object" || options === null) throw new TypeError("The options must be an object.");
+  const { fileFormat = "json", incremental = false, tables, logger = defaultLogger() } = options;
+  if (fileFormat !== "json" && fileFormat !== "arrow") {
+    throw new ValidationError(`fileFormat must be "json" or "arrow", not ${JSON.stringify(fileFormat)}.`);
+  }
+  if (typeof incremental !== "boolean") throw new TypeError("incremental must be a boolean.");
+  if (options.onBackupFailure !== undefined && typeof options.onBackupFailure !== "function") {
+    throw new TypeError("onBackupFailure must be a function.");
+  }
+  for (const method of ["debug", "info", "warn", "error"] as const) {
+    if (typeof logger[method] !== "function") throw new TypeError(`The logger has no method ${method}.`);
+  }
+  if (tables !== undefined && !Array.isArray(tables))
+    throw new TypeError("tables must be an array of names.");
+  for (const table of tables ?? []) assertTableId(table);
+  const database = localDirectory(options.uri ?? "data/lancedb-table", "uri");
+  const backupDir = localDirectory(options.backupDir ?? "data/backups", "backupDir");
+  assertOutside(database, backupDir);
+  return {
+    database,
+    backupDir,
+    intervalMs: seconds(options.backupInterval ?? 300, "backupInterval", 0.001),
+    minIntervalMs: seconds(options.minBackupInterval ?? 5, "minBackupInterval", 0),
+    fileFormat,
+    incremental,
+    maxDeltasBeforeFull: whole(options.maxDeltasBeforeFull ?? 10, "maxDeltasBeforeFull", 0),
+    keyOf: keysOf(options.primaryKey ?? DEFAULT_KEY),
+    tables,
+    keep: options.keep === undefined ? undefined : whole(options.keep, "keep", 1),
+    onBackupFailure: options.onBackupFailure,
+    logger,
+    clock: options.clock ?? systemClock,
+  };
+}
+
+/** The absolute path of a local directory that an option names. */
+export function localDirectory(value: unknown, what: string): string {
+  if (typeof value !== "string") throw new TypeError(`${what} must be a string, not ${typeof value}.`);
+  if (value.trim() === "" || value.includes("\0"))
+    throw new ValidationError(`${what} must name a directory.`);
+  if (value.startsWith("file://")) return fileURLToPath(value);
+  if (/^[a-z][a-z0-9+.-]+:\/\//i.test(value)) {
+    throw new UnsupportedError(`${what} is ${value}; periodic backups need a local directory.`);
+  }
+  return resolve(value);
+}
+
+function assertOutside(database: string, backups: string): void {
+  const inner = relative(database, backups);
+  if (inner === "") throw new ValidationError("backupDir must not be the database's own directory.");
+  if (inner.startsWith("..") || isAbsolute(inner)) return;
+  throw new ValidationError(`backupDir ${backups} lies inside the database; it would be lost with it.`);
+}
+
+function seconds(value: unknown, what: string, least: number): number {
+  if (typeof value !== "number") throw new TypeError(`${what} must be a number of seconds.`);
+  if (!Number.isFinite(value) || value < least) {
+    throw new ValidationError(`${what} must be ${least} seconds or more, not ${value}.`);
+  }
+  return value * 1000;
+}
+
+function whole(value: unknown, what: string, least: number): number {
+  if (typeof value !== "number") throw new TypeError(`${what} must be a number.`);
+  if (!Number.isSafeInteger(value) || value < least) {
+    throw new ValidationError(`${what} must be a whole number from ${least} on, not ${value}.`);
+  }
+  return value;
+}
+
+function keysOf(option: unknown): (table: string) => readonly string[] {
+  if (typeof option === "string") {
+    const key = columns(option, "primaryKey");
+    return () => key;
+  }
+  if (typeof option !== "object" || option === null || Array.isArray(option)) {
+    throw new TypeError("primaryKey must be a column's name, or an object of columns by table.");
+  }
+  const keys = new Map(
+    Object.entries(option).map(([table, names]) => {
+      assertTableId(table);
+      return [table, columns(names, `primaryKey of ${table}`)] as const;
+    }),
+  );
+  return (table) => keys.get(table) ?? [DEFAULT_KEY];
+}
+
+function columns(value: unknown, what: string): readonly string[] {
+  const names: unknown[] = Array.isArray(value) ? value : [value];
+  for (const name of names) {
+    if (typeof name !== "string") throw new TypeError(`${what} must be a column's name, or several.`);
+    if (name === "") throw new ValidationError(`${what} must not be empty.`);
+  }
+  if (names.length === 0 || new Set(names).size < names.length) {
+    throw new ValidationError(`${what} must name at least one column, and each once.`);
+  }
+  return names as string[];
+}

@@ -1,0 +1,133 @@
+import { createHash, randomUUID } from "node:crypto";
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { isMissing, toIoError } from "../../fs/io.ts";
+import { PIN_ORDER, Placer } from "../../fs/place.ts";
+import { type Capture, captureTable } from "../../lance/capture.ts";
+import { ImageReader, listManifests, type VersionImage } from "../../lance/image.ts";
+import { privateDirectory } from "../../lance/private-directory.ts";
+import type { TablePosition } from "../file/types.ts";
+import { formatPinDocument, type PinDocument, type PinnedTable, parsePinDocument } from "./document.ts";
+
+const DOCUMENT = ".pin.json";
+const PARTIAL = ".partial";
+
+/**
+ * The tables' versions at the last file of one backup directory, kept alive by links inside the database:
+ * no bytes of their own, and nothing that happens to the table can take them. Nothing here is synced: a pin
+ * that a power cut takes or breaks is found out, and costs a full.
+ */
+export class PinStore {
+  readonly #root: string;
+
+  constructor(database: string, backupDir: string) {
+    const name = createHash("sha256").update(backupDir).digest("hex").slice(0, 16);
+    this.#root = join(privateDirectory(database, "pins"), name);
+  }
+
+  /** What was remembered with a file; undefined where nothing readable was. */
+  read(file: string): PinDocument | undefined {
+    try {
+      return parsePinDocument(readFileSync(join(this.#root, `${file}${DOCUMENT}`), "utf8"));
+    } catch (error) {
+      if (isMissing(error)) return undefined;
+      throw toIoError(error, "read", join(this.#root, `${file}${DOCUMENT}`));
+    }
+  }
+
+  write(file: string, document: PinDocument): void {
+    const path = join(this.#root, `${file}${DOCUMENT}`);
+    try {
+      writeFileSync(path, formatPinDocument(document));
+    } catch (error) {
+      throw toIoError(error, "write", path);
+    }
+  }
+
+  /** Where a pinned table lies, as a dataset of its own. */
+  path(table: PinnedTable): string {
+    return join(this.#root, table.pin);
+  }
+
+  /** Takes a table's newest version; undefined where there is no table any more. */
+  async take(dataset: string, directory: string, signal?: AbortSignal): Promise<Taken | undefined> {
+    const partial = join(this.#root, `${process.pid}-${randomUUID()}${PARTIAL}`);
+    try {
+      await mkdir(partial, { recursive: true });
+      const placer = new Placer(PIN_ORDER);
+      const capture = await captureTable(dataset, { target: partial, placer, history: "latest", signal });
+      if (capture === undefined) {
+        rmSync(partial, { recursive: true, force: true });
+        return undefined;
+      }
+      const pin = `${directory}-${capture.version}-${capture.digest.slice(0, 16)}`;
+      const target = join(this.#root, pin);
+      if (existsSync(target)) rmSync(partial, { recursive: true });
+      else renameSync(partial, target);
+      return { pin, capture };
+    } catch (error) {
+      rmSync(partial, { recursive: true, force: true });
+      throw toIoError(error, "link the files of", dataset);
+    }
+  }
+
+  /** A pinned table's version as its manifest states it; undefined where the pin is damaged or gone. */
+  async image(table: PinnedTable): Promise<VersionImage | undefined> {
+    const path = this.path(table);
+    try {
+      const manifests = await listManifests(path);
+      const name = manifests.find((manifest) => manifest.version === table.position.version);
+      if (name === undefined || manifests.length !== 1) return undefined;
+      const image = await new ImageReader(path).read(name);
+      const whole =
+        image.digest === table.position.digest &&
+        image.files.every((file) => existsSync(join(path, file.path)));
+      return whole ? image : undefined;
+    } catch {
+      return undefined; // whatever is wrong with it, the answer is a full
+    }
+  }
+
+  /** Removes what no file named here needs, and what dead processes left half made. */
+  sweep(files: readonly string[]): void {
+    const needed = new Set(
+      files.flatMap((file) => (this.read(file)?.tables ?? []).map((table) => table.pin)),
+    );
+    for (const name of this.#names()) {
+      if (name.endsWith(DOCUMENT)) {
+        if (files.includes(name.slice(0, -DOCUMENT.length))) continue;
+      } else if (name.endsWith(PARTIAL)) {
+        if (isAlive(Number.parseInt(name, 10))) continue;
+      } else if (needed.has(name)) continue;
+      rmSync(join(this.#root, name), { recursive: true, force: true });
+    }
+  }
+
+  #names(): string[] {
+    try {
+      return readdirSync(this.#root);
+    } catch (error) {
+      if (isMissing(error)) return [];
+      throw toIoError(error, "list", this.#root);
+    }
+  }
+}
+
+export interface Taken {
+  readonly pin: string;
+  readonly capture: Capture;
+}
+
+export function positionOf(capture: Capture): TablePosition {
+  return { version: capture.version, digest: capture.digest };
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return error instanceof Error && "code" in error && error.code === "EPERM";
+  }
+}

@@ -1,0 +1,118 @@
+import { existsSync } from "node:fs";
+import { basename, join } from "node:path";
+import { BackupNotFoundError, CorruptError, ValidationError } from "../../errors.ts";
+import { listBackupFiles } from "../chain/directory.ts";
+import { type BackupFileName, isoTime, parseFileName } from "../chain/file-name.ts";
+import { openBackupFile, peekBackupFile } from "../file/open.ts";
+import type { BackupFileReader, TablePosition, TableReader } from "../file/types.ts";
+import { checkTable } from "./check-table.ts";
+
+/**
+ * The files that lead to the state at a time: a full and its deltas, oldest first. They are found by what
+ * each delta says that it follows, so that a missing one is missed.
+ *
+ * @throws BackupNotFoundError where nothing is that old.
+ * @throws CorruptError where a file is missing or unreadable.
+ */
+export async function findChain(directory: string, at: Date | undefined): Promise<string[]> {
+  const latest = at === undefined ? Number.POSITIVE_INFINITY : at.getTime() * 1000 + 999;
+  const files = listBackupFiles(directory);
+  const newest = files.findLast((file) => file.micros <= latest);
+  if (newest === undefined) {
+    const [oldest] = files;
+    const what = oldest ? `the oldest is of ${isoTime(oldest.micros)}` : "there is none at all";
+    const when = at === undefined ? "" : ` of ${at.toISOString()} or before`;
+    throw new BackupNotFoundError(directory, `There is no periodic backup${when} in ${directory}: ${what}.`);
+  }
+  const chain: string[] = [];
+  for (let file: BackupFileName | undefined = newest; file !== undefined; ) {
+    const path: string = join(directory, file.name);
+    chain.unshift(path);
+    const { head } = await peekBackupFile(path);
+    if (head.follows === undefined) break;
+    const before: BackupFileName | undefined = parseFileName(head.follows.file);
+    if (!before || before.micros >= file.micros || !existsSync(join(directory, before.name))) {
+      throw new CorruptError(
+        `${path} follows ${head.follows.file}, which is not there before it: the chain has a gap. What was backed up before it can be restored with an earlier time.`,
+        { path },
+      );
+    }
+    file = before;
+  }
+  return chain;
+}
+
+/** A chain whose files were all read and checked; open until disposed of. */
+export class OpenChain implements AsyncDisposable {
+  readonly files: readonly BackupFileReader[];
+
+  private constructor(files: readonly BackupFileReader[]) {
+    this.files = files;
+  }
+
+  /**
+   * Opens the files and holds them to one another: each whole, each after the one that it follows, of one
+   * database, and each table's changes leading on from where the table was left.
+   *
+   * @throws CorruptError, ValidationError naming the file and what is wrong with it.
+   */
+  static async open(paths: readonly string[]): Promise<OpenChain> {
+    const files: BackupFileReader[] = [];
+    try {
+      const tables = new Map<string, TablePosition | undefined>();
+      for (const path of paths) {
+        const file = await openBackupFile(path);
+        const before = files.at(-1);
+        files.push(file);
+        checkHead(file, before);
+        for await (const table of file.tables()) checkStep(file, table, tables);
+      }
+      return new OpenChain(files);
+    } catch (error) {
+      for (const file of files) await file[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const file of this.files) await file[Symbol.asyncDispose]();
+  }
+}
+
+function checkHead(file: BackupFileReader, before: BackupFileReader | undefined): void {
+  const { path, head } = file;
+  const wrong = (what: string) => new CorruptError(`${path} ${what}.`, { path });
+  const name = parseFileName(basename(path));
+  if (name && (name.type !== head.type || isoTime(name.micros) !== head.timestamp)) {
+    throw wrong(`says that it is a ${head.type} of ${head.timestamp}; it was renamed, or is another file`);
+  }
+  if (before === undefined) {
+    if (head.type !== "full") throw new ValidationError(`${path} is a delta, and no full stands before it.`);
+    return;
+  }
+  if (head.type !== "delta" || head.follows === undefined) throw wrong("is a full in the middle of a chain");
+  if (head.database !== before.head.database) throw wrong(`is of another database than ${before.path}`);
+  if (head.follows.file !== basename(before.path) || head.follows.sha256 !== before.sha256) {
+    throw wrong(`does not follow ${before.path} as it is there: its checksum is another`);
+  }
+}
+
+function checkStep(
+  file: BackupFileReader,
+  reader: TableReader,
+  tables: Map<string, TablePosition | undefined>,
+): void {
+  checkTable(file, reader);
+  const { table, form, from, to } = reader.head;
+  const known = tables.get(table);
+  const leads = from === undefined || (known?.version === from.version && known.digest === from.digest);
+  const continues = form === "changes" || form === "dropped";
+  if ((continues && !tables.has(table)) || (tables.has(table) && !leads)) {
+    throw new CorruptError(
+      `${file.path} leads on from version ${from?.version ?? "none"} of the table ${table}, and the file before it ends at ${known?.version ?? "none"}.`,
+      { path: file.path },
+    );
+  }
+  if (form === "dropped") tables.delete(table);
+  else tables.set(table, to);
+}

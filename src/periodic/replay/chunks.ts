@@ -1,0 +1,24 @@
+import type { RecordBatch, Schema, Table } from "apache-arrow";
+import { arrow } from "../../lance/predicates/arrow.ts";
+
+/** Bytes that are written with one commit; some four times that is held in memory meanwhile. */
+const CHUNK_BYTES = 32 * 1024 * 1024;
+
+/** Gathers batches into tables of a size that one commit can take. */
+export async function* chunksOf(
+  schema: Schema,
+  batches: AsyncIterable<RecordBatch>,
+  bytes = CHUNK_BYTES,
+): AsyncGenerator<Table> {
+  let held: RecordBatch[] = [];
+  let size = 0;
+  for await (const batch of batches) {
+    held.push(batch);
+    size += batch.data.byteLength;
+    if (size < bytes) continue;
+    yield new arrow.Table(schema, held);
+    held = [];
+    size = 0;
+  }
+  if (held.length > 0) yield new arrow.Table(schema, held);
+}

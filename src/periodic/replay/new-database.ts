@@ -1,0 +1,69 @@
+import { randomUUID } from "node:crypto";
+import { mkdir, readdir, rename, rm, rmdir } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { connect } from "@lancedb/lancedb";
+import { ValidationError } from "../../errors.ts";
+import { syncDirectory, syncFile } from "../../fs/durable.ts";
+import { io, isMissing, toIoError } from "../../fs/io.ts";
+import type { Target } from "./target.ts";
+
+const AT_ONCE = 16;
+
+/**
+ * Makes a database whole or not at all: `fill` writes into a directory beside it, which is synced and gets
+ * its name when `fill` is done. A failure leaves nothing.
+ *
+ * @throws ValidationError where the target exists and is not an empty directory.
+ */
+export async function makeDatabase<T>(path: string, fill: (target: Target) => Promise<T>): Promise<T> {
+  await assertFree(path);
+  const partial = `${path}.partial-${randomUUID()}`;
+  await io("make directory", partial, () => mkdir(partial, { recursive: true }));
+  try {
+    const db = await connect(partial);
+    let result: T;
+    try {
+      result = await fill({ db, path: partial });
+    } finally {
+      db.close();
+    }
+    await syncTree(partial);
+    await io("put in place", path, async () => {
+      await assertFree(path);
+      await rmdir(path).catch((error: unknown) => {
+        if (!isMissing(error)) throw error;
+      });
+      await rename(partial, path);
+    });
+    await syncDirectory(dirname(path));
+    return result;
+  } catch (error) {
+    await rm(partial, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+/** @throws ValidationError where something is there. */
+export async function assertFree(path: string): Promise<void> {
+  let names: string[];
+  try {
+    names = await readdir(path);
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return;
+    if (isMissing(error)) throw new ValidationError(`${path} is not a directory.`, { cause: error });
+    throw toIoError(error, "list", path);
+  }
+  if (names.length === 0) return;
+  throw new ValidationError(`${path} is not empty; give a directory that does not exist, or an empty one.`);
+}
+
+async function syncTree(root: string): Promise<void> {
+  const entries = await readdir(root, { recursive: true, withFileTypes: true });
+  const paths = entries.filter((entry) => entry.isFile() || entry.isDirectory());
+  const all = paths.map((entry) => ({ path: join(entry.parentPath, entry.name), isFile: entry.isFile() }));
+  for (let at = 0; at < all.length; at += AT_ONCE) {
+    const some = all.slice(at, at + AT_ONCE);
+    await Promise.all(some.map(({ path, isFile }) => (isFile ? syncFile(path) : syncDirectory(path))));
+  }
+  await syncDirectory(root);
+}

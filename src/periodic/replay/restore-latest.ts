@@ -1,0 +1,81 @@
+import { basename } from "node:path";
+import type { Connection } from "@lancedb/lancedb";
+import { ValidationError } from "../../errors.ts";
+import { parseTableId } from "../../lance/database.ts";
+import type { IndexRecord } from "../file/types.ts";
+import { localDirectory } from "../options.ts";
+import { applyTable, loadTable } from "./apply-table.ts";
+import { findChain, OpenChain } from "./chain.ts";
+import { assertFree, makeDatabase } from "./new-database.ts";
+import { loggerOf, type ReplayOptions } from "./options.ts";
+import { remakeIndices } from "./remake-indices.ts";
+
+export interface RestoreLatestOptions extends ReplayOptions {
+  /** The newest state that is not later than this. Default: the newest there is. */
+  readonly at?: Date | undefined;
+}
+
+/** What `restoreLatest` made. */
+export interface RestoreSummary {
+  /** The time of the state, as the last file says it. */
+  readonly at: Date;
+  /** Name of the full. */
+  readonly full: string;
+  /** Names of the deltas, in the order in which they were applied. */
+  readonly deltas: readonly string[];
+  /** Ids of the tables, with the rows that each has now. */
+  readonly tables: Readonly<Record<string, number>>;
+}
+
+/**
+ * Makes a new database of the newest full and its deltas, or of those that lead to a time. All files are read
+ * and checked, each for itself and one after the other, before anything is written; then the database is made
+ * beside its place and renamed into it.
+ *
+ * @param uri a directory that does not exist, or is empty.
+ * @throws BackupNotFoundError where no file is that old.
+ * @throws CorruptError where a file is missing, damaged, or not the one that the next one follows: it names
+ * it. @throws ValidationError, IoError. On any error nothing is left behind.
+ */
+export async function restoreLatest(
+  backupDir: string,
+  uri: string,
+  options: RestoreLatestOptions = {},
+): Promise<RestoreSummary> {
+  const { at } = options;
+  const path = localDirectory(uri, "uri");
+  const logger = loggerOf(options);
+  if (at !== undefined && !(at instanceof Date)) throw new TypeError("at must be a Date.");
+  if (at !== undefined && Number.isNaN(at.getTime())) throw new ValidationError("at is no valid date.");
+  const paths = await findChain(localDirectory(backupDir, "backupDir"), at);
+  await assertFree(path);
+  await using chain = await OpenChain.open(paths);
+  const tables = await makeDatabase(path, async (target) => {
+    const indices = new Map<string, readonly IndexRecord[]>();
+    for (const file of chain.files) {
+      for await (const table of file.tables()) {
+        if (file.head.type === "full") await loadTable(target, table);
+        else await applyTable(target, table);
+        if (table.head.form === "dropped") indices.delete(table.head.table);
+        else indices.set(table.head.table, table.head.indices);
+      }
+    }
+    await remakeIndices(target.db, indices, logger);
+    return countRows(target.db, indices.keys());
+  });
+  const [full = "", ...deltas] = paths.map((file) => basename(file));
+  const last = chain.files.at(-1)?.head.timestamp ?? "";
+  logger.info("database restored from periodic backups", { database: path, full, deltas: deltas.length });
+  return { at: new Date(last), full, deltas, tables };
+}
+
+async function countRows(db: Connection, ids: Iterable<string>): Promise<Record<string, number>> {
+  const rows: [string, number][] = [];
+  for (const id of ids) {
+    const { name, namespacePath } = parseTableId(id);
+    const table = await db.openTable(name, namespacePath);
+    rows.push([id, await table.countRows()]);
+    table.close();
+  }
+  return Object.fromEntries(rows);
+}

@@ -1,0 +1,25 @@
+import { readdirSync, rmSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { isMissing } from "../fs/io.ts";
+import type { Logger } from "../logger.ts";
+
+/** What a file is called until it is whole. */
+const TEMPORARY = /^\.lancedb_(?:backup|delta)_\d+_\d{6}\.(?:json|arrow)\.[0-9a-f-]{36}\.tmp$/;
+
+/** Nobody writes for so long without a byte. */
+const DEAD_MS = 10 * 60 * 1000;
+
+/** Removes what processes that died left half written. */
+export function sweepTemporary(directory: string, logger: Logger): void {
+  try {
+    for (const name of readdirSync(directory)) {
+      if (!TEMPORARY.test(name)) continue;
+      const path = join(directory, name);
+      if (Date.now() - statSync(path).mtimeMs > DEAD_MS) rmSync(path, { force: true });
+    }
+  } catch (error) {
+    if (isMissing(error)) return;
+    const reason = error instanceof Error ? error.message : String(error);
+    logger.warn("half-written periodic files could not be removed", { directory, reason });
+  }
+}

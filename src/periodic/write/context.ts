@@ -1,0 +1,42 @@
+import { existsSync } from "node:fs";
+import { ValidationError } from "../../errors.ts";
+import type { TableLocation } from "../../lance/database.ts";
+import type { BackupFileName } from "../chain/file-name.ts";
+import type { PeriodicSettings } from "../options.ts";
+import type { PinDocument, PinnedTable } from "../pins/document.ts";
+import { type PinStore, positionOf } from "../pins/pin-store.ts";
+import { datasetOf, findTables } from "./live-tables.ts";
+
+export interface WriteContext {
+  readonly settings: PeriodicSettings;
+  readonly pins: PinStore;
+}
+
+/** The file that a delta follows, and what is pinned of it. */
+export interface ChainEnd {
+  readonly file: BackupFileName;
+  readonly sha256: string;
+  readonly document: PinDocument;
+}
+
+/** The tables to back up, of a database that must be there. */
+export async function tablesOf({ settings }: WriteContext): Promise<TableLocation[]> {
+  const { database, tables, logger } = settings;
+  if (!existsSync(database)) throw new ValidationError(`There is no database at ${database}.`);
+  const found = await findTables(database, tables);
+  const missing = tables?.filter((id) => !found.some((table) => table.id === id)) ?? [];
+  if (missing.length > 0) logger.warn("tables to back up do not exist", { tables: missing });
+  return found;
+}
+
+/** Pins a table at its newest version; undefined where it is gone. Tells what could not be taken with it. */
+export async function pinTable(
+  { settings, pins }: WriteContext,
+  table: TableLocation,
+): Promise<PinnedTable | undefined> {
+  const taken = await pins.take(datasetOf(settings.database, table), table.directory);
+  if (taken === undefined) return undefined;
+  const { leftOut } = taken.capture;
+  if (leftOut.length > 0) settings.logger.warn("a backup leaves something out", { table: table.id, leftOut });
+  return { id: table.id, pin: taken.pin, position: positionOf(taken.capture) };
+}

@@ -1,0 +1,149 @@
+import type { Table } from "@lancedb/lancedb";
+import { CorruptError } from "../../errors.ts";
+import type { TableLocation } from "../../lance/database.ts";
+import { Door } from "../../lance/door.ts";
+import { onlyMovesRows } from "../../lance/row-delta/only-moves.ts";
+import { planDelta, type TableDelta } from "../../lance/row-delta/plan.ts";
+import { rowsAt } from "../../lance/row-delta/rows-at.ts";
+import type { BackupFileWriter, TablePosition } from "../file/types.ts";
+import type { PinnedTable } from "../pins/document.ts";
+import { type ChainEnd, pinTable, tablesOf, type WriteContext } from "./context.ts";
+import { writeAllRows } from "./full.ts";
+import { currentPosition, datasetOf } from "./live-tables.ts";
+import { publish } from "./publish.ts";
+import { openSource, type Source } from "./sources.ts";
+
+/** The pin of the version before is gone: only a full can go on. */
+export class PinLostError extends Error {
+  override readonly name = "PinLostError";
+}
+
+/** A table that changed since the file before. */
+interface Change {
+  readonly location: TableLocation;
+  readonly now: PinnedTable;
+  readonly before: PinnedTable | undefined;
+}
+
+/**
+ * Writes what changed since `end`; answers with the file's name, or null where no manifest is another.
+ *
+ * @throws PinLostError where the version of then is gone.
+ */
+export async function writeDelta(context: WriteContext, end: ChainEnd): Promise<string | null> {
+  const before = new Map(end.document.tables.map((table) => [table.id, table]));
+  const after: PinnedTable[] = [];
+  const changes: Change[] = [];
+  for (const location of await tablesOf(context)) {
+    const old = before.get(location.id);
+    const position = await currentPosition(datasetOf(context.settings.database, location));
+    const same = old !== undefined && position !== undefined && samePosition(old.position, position);
+    const now = same ? old : await pinTable(context, location);
+    if (now === undefined) continue;
+    after.push(now);
+    if (!same) changes.push({ location, now, before: old });
+  }
+  const present = new Set(after.map((table) => table.id));
+  const dropped = end.document.tables.filter((table) => !present.has(table.id));
+  if (changes.length === 0 && dropped.length === 0) return null;
+
+  using open = new OpenThings();
+  const planned: PlannedChange[] = [];
+  for (const change of changes) planned.push(await plan(context, change, open));
+  const follows = { file: end.file.name, sha256: end.sha256 };
+  const file = { type: "delta", database: end.document.database, follows, tables: after } as const;
+  return await publish(context, file, async (writer) => {
+    for (const { id, position } of dropped) {
+      await writer.beginTable({ table: id, form: "dropped", key: [], from: position, indices: [] });
+      await writer.endTable();
+    }
+    for (const change of planned) await writeChange(writer, change);
+  });
+}
+
+interface PlannedChange extends Change {
+  readonly source: Source;
+  readonly delta: TableDelta;
+  readonly older: () => Promise<Table>;
+}
+
+async function plan(context: WriteContext, change: Change, open: OpenThings): Promise<PlannedChange> {
+  const { settings, pins } = context;
+  const { now, before, location } = change;
+  const source = open.use(await openSource(settings, pins, now));
+  const older = async () => {
+    throw new PinLostError(`The table ${now.id} is new.`);
+  };
+  if (before === undefined) {
+    return { ...change, source, older, delta: { form: "replaced", why: "it is new", cause: "recreated" } };
+  }
+  const [was, is] = [await pins.image(before), await pins.image(now)];
+  if (was === undefined) throw new PinLostError(`The pin of the table ${now.id} is gone or damaged.`);
+  if (is === undefined) throw new CorruptError(`The links to the table ${now.id} are damaged.`);
+  const opened = once(async () => open.use(await Door.open(settings.database, pins.path(before))).table);
+  const dataset = datasetOf(settings.database, location);
+  const delta = await planDelta({
+    before: was.parsed,
+    after: is.parsed,
+    newer: source.door.table,
+    older: opened,
+    key: source.key,
+    onlyMoves: () => onlyMovesRows(dataset, before.position, now.position),
+  });
+  if (delta.form === "replaced") report(context, now.id, source.key, delta);
+  return { ...change, source, delta, older: opened };
+}
+
+function report(
+  { settings }: WriteContext,
+  table: string,
+  key: readonly string[],
+  { why, cause }: Extract<TableDelta, { form: "replaced" }>,
+): void {
+  const meta = { table, key, reason: why };
+  if (cause === "keys")
+    settings.logger.warn("a table is written whole, since its keys tell no rows apart", meta);
+  else settings.logger.info("a table is written whole", meta);
+}
+
+async function writeChange(writer: BackupFileWriter, change: PlannedChange): Promise<void> {
+  const { source, now, before, delta } = change;
+  const from = before?.position;
+  if (delta.form === "replaced") return writeAllRows(writer, { table: now, source, form: "replaced", from });
+  const { schema, key, indices, door } = source;
+  const columns = schema.fields.map((field) => field.name);
+  const head = { table: now.id, form: "changes", schema, key, from, to: now.position, indices } as const;
+  await writer.beginTable(head);
+  for await (const batch of rowsAt(door.table, delta.upserts, columns)) await writer.write("upserts", batch);
+  if (delta.deletes.size > 0) {
+    const older = await change.older();
+    for await (const batch of rowsAt(older, delta.deletes, key)) await writer.write("deletes", batch);
+  }
+  await writer.endTable();
+}
+
+/** Closes what it was given. (`DisposableStack` needs Node 24.) */
+class OpenThings implements Disposable {
+  readonly #things: Disposable[] = [];
+
+  use<T extends Disposable>(thing: T): T {
+    this.#things.push(thing);
+    return thing;
+  }
+
+  [Symbol.dispose](): void {
+    for (const thing of this.#things.reverse()) thing[Symbol.dispose]();
+  }
+}
+
+function samePosition(a: TablePosition, b: TablePosition): boolean {
+  return a.version === b.version && a.digest === b.digest;
+}
+
+function once<T>(make: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | undefined;
+  return () => {
+    made ??= make();
+    return made;
+  };
+}

@@ -1,0 +1,47 @@
+import { randomUUID } from "node:crypto";
+import { scan } from "../../lance/row-delta/scan.ts";
+import type { BackupFileWriter, TableForm } from "../file/types.ts";
+import type { PinnedTable } from "../pins/document.ts";
+import { pinTable, tablesOf, type WriteContext } from "./context.ts";
+import { publish } from "./publish.ts";
+import { openSource, type Source } from "./sources.ts";
+
+/**
+ * Writes all rows of all tables, each at one version.
+ *
+ * @param database identity of the database, where a chain before this full has given it one.
+ */
+export async function writeFull(context: WriteContext, database: string | undefined): Promise<string> {
+  const { settings, pins } = context;
+  const tables: PinnedTable[] = [];
+  for (const table of await tablesOf(context)) {
+    const pinned = await pinTable(context, table);
+    if (pinned) tables.push(pinned);
+  }
+  // Everything that can be wrong with a table is found before the first byte is written.
+  for (const table of tables) (await openSource(settings, pins, table))[Symbol.dispose]();
+  const file = { type: "full", database: database ?? randomUUID(), tables } as const;
+  return publish(context, file, async (writer) => {
+    for (const table of tables) {
+      using source = await openSource(settings, pins, table);
+      await writeAllRows(writer, { table, source, form: "rows" });
+    }
+  });
+}
+
+export interface WholeTable {
+  readonly table: PinnedTable;
+  readonly source: Source;
+  readonly form: Extract<TableForm, "rows" | "replaced">;
+  readonly from?: PinnedTable["position"] | undefined;
+}
+
+/** Writes every row of a table. */
+export async function writeAllRows(writer: BackupFileWriter, whole: WholeTable): Promise<void> {
+  const { schema, key, indices, door } = whole.source;
+  const { id, position } = whole.table;
+  const { form, from } = whole;
+  await writer.beginTable({ table: id, form, schema, key, from, to: position, indices });
+  for await (const batch of scan(door.table)) await writer.write("upserts", batch);
+  await writer.endTable();
+}

@@ -1,0 +1,56 @@
+import type { Schema } from "apache-arrow";
+import { UnsupportedError } from "../../errors.ts";
+import { Door } from "../../lance/door.ts";
+import { assertKey, isKeyType } from "../../lance/row-delta/key.ts";
+import type { IndexRecord } from "../file/types.ts";
+import { recordIndices } from "../indices.ts";
+import type { PeriodicSettings } from "../options.ts";
+import type { PinnedTable } from "../pins/document.ts";
+import type { PinStore } from "../pins/pin-store.ts";
+
+/** A pinned table that is open for reading, and what a file says before its rows. */
+export interface Source extends Disposable {
+  readonly door: Door;
+  readonly schema: Schema;
+  readonly key: readonly string[];
+  readonly indices: readonly IndexRecord[];
+}
+
+/**
+ * Opens a pinned table.
+ *
+ * @throws ValidationError where deltas are wanted and its key is none.
+ * @throws UnsupportedError for columns whose bytes a scan does not give.
+ */
+export async function openSource(
+  settings: PeriodicSettings,
+  pins: PinStore,
+  table: PinnedTable,
+): Promise<Source> {
+  const door = await Door.open(settings.database, pins.path(table));
+  try {
+    const schema = await door.table.schema();
+    const [blob] = await door.table.blobColumns();
+    if (blob !== undefined) {
+      throw new UnsupportedError(
+        `The table ${table.id} keeps blobs in its column ${JSON.stringify(blob)}, which periodic files cannot hold. Leave it out with the option tables.`,
+      );
+    }
+    const key = keyOf(settings, table.id, schema);
+    const indices = await recordIndices(door.table);
+    return { door, schema, key, indices, [Symbol.dispose]: () => door[Symbol.dispose]() };
+  } catch (error) {
+    door[Symbol.dispose]();
+    throw error;
+  }
+}
+
+/** Fulls alone need no key; they name it where there is one. */
+function keyOf(settings: PeriodicSettings, table: string, schema: Schema): readonly string[] {
+  const key = settings.keyOf(table);
+  if (settings.incremental) assertKey(table, schema, key);
+  const usable = key.every((name) =>
+    schema.fields.some((field) => field.name === name && isKeyType(field.type)),
+  );
+  return usable ? key : [];
+}
