@@ -81,7 +81,13 @@ export async function createBackup(
     });
     return entry.id;
   } catch (error) {
-    await sweepEntry(database, entry);
+    await sweepEntry(database, entry).catch((reason: unknown) => {
+      entry.abandon();
+      logger.warn("an unfinished backup could not be removed; the next operation sweeps it", {
+        backup: entry.id,
+        error: reason instanceof Error ? reason.message : String(reason),
+      });
+    });
     throw error;
   } finally {
     locks.releaseAll();

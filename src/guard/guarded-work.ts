@@ -147,6 +147,7 @@ async function clean(operation: Operation, logger: Logger): Promise<void> {
     if (entry.exists() && (entry.state === "done" || entry.state === "making"))
       await sweepEntry(database, entry);
   } catch (error) {
+    entry.abandon();
     logger.warn("a backup could not be cleaned up; the next operation sweeps it", {
       backup: entry.id,
       error: messageOf(error),

@@ -1,5 +1,11 @@
 import { randomUUID } from "node:crypto";
-import { isProcessIdentity, type ProcessIdentity, thisProcess } from "../fs/this-process.ts";
+import {
+  isProcessIdentity,
+  type Liveness,
+  livenessOf,
+  type ProcessIdentity,
+  thisProcess,
+} from "../fs/this-process.ts";
 
 /** Who holds a lock or a journal entry: enough to tell whether that process is still alive. */
 export interface Owner extends ProcessIdentity {
@@ -11,6 +17,18 @@ export interface Owner extends ProcessIdentity {
 
 export function newOwner(): Owner {
   return { ...thisProcess, operation: randomUUID(), since: new Date().toISOString() };
+}
+
+/** Operations of this process that have ended and could not take their mark off the disk. */
+const ended = new Set<string>();
+
+/** Has this process treat what the operation still holds as a dead one's; others do so when it ends. */
+export function endOperation(owner: Pick<Owner, "operation">): void {
+  ended.add(owner.operation);
+}
+
+export function livenessOfOwner(owner: Owner): Liveness {
+  return ended.has(owner.operation) ? "dead" : livenessOf(owner);
 }
 
 export function describeOwner(owner: Owner): string {

@@ -1,8 +1,8 @@
-import { rmSync, symlinkSync } from "node:fs";
+import { symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { connect, type Table } from "@lancedb/lancedb";
 import { toIoError } from "../fs/io.ts";
-import { makeStagingDirectory } from "./staging.ts";
+import { makeStagingDirectory, removeStagingDirectory } from "./staging.ts";
 
 const NAME = "table";
 
@@ -31,21 +31,13 @@ export class Door implements Disposable {
       const connection = await connect(directory);
       return new Door(directory, await connection.openTable(NAME));
     } catch (error) {
-      removeQuietly(directory);
+      removeStagingDirectory(directory);
       throw error;
     }
   }
 
   [Symbol.dispose](): void {
     this.table.close();
-    removeQuietly(this.#directory);
-  }
-}
-
-function removeQuietly(directory: string): void {
-  try {
-    rmSync(directory, { recursive: true, force: true });
-  } catch {
-    return; // what was done through the door counts; the next recovery after our end sweeps it
+    removeStagingDirectory(this.#directory);
   }
 }

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { mkdirSync, readdirSync } from "node:fs";
+import { mkdirSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { remove } from "fs-extra/esm";
 import { io, isMissing, toIoError } from "../fs/io.ts";
@@ -23,6 +23,15 @@ export function makeStagingDirectory(database: string, kind: Kind): string {
     throw toIoError(error, "make directory", directory);
   }
   return directory;
+}
+
+/** Takes a staging directory away; one that resists is swept when this process has ended. */
+export function removeStagingDirectory(directory: string): void {
+  try {
+    rmSync(directory, { recursive: true, force: true });
+  } catch {
+    return; // what was done by its means counts, or the error that brought us here
+  }
 }
 
 /** Removes what dead processes left in `staging/`. Nothing there is ever needed by another process. */

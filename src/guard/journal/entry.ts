@@ -5,9 +5,9 @@ import { remove } from "fs-extra/esm";
 import { CorruptError } from "../../errors.ts";
 import { syncDirectories, syncDirectory, writeFileDurably } from "../../fs/durable.ts";
 import { io, isMissing, toIoError } from "../../fs/io.ts";
-import { type Liveness, livenessOf } from "../../fs/this-process.ts";
+import type { Liveness } from "../../fs/this-process.ts";
 import { PRIVATE_DIRECTORY, privateDirectory } from "../../lance/private-directory.ts";
-import { isOwner, type Owner } from "../owner.ts";
+import { endOperation, isOwner, livenessOfOwner, type Owner } from "../owner.ts";
 import type { BackupStrategy } from "../strategy.ts";
 import { IntentLog, type LoggedIntent, readIntentLog } from "./log.ts";
 import { encodeRecord, readRecord } from "./record.ts";
@@ -166,13 +166,19 @@ export class JournalEntry {
   /** `dead` where nobody owns the entry any more. */
   liveness(): Liveness {
     const found = this.readOwner();
-    return found ? livenessOf(found.owner) : "dead";
+    return found ? livenessOfOwner(found.owner) : "dead";
   }
 
-  /** Gives the entry up: whoever comes next may recover it. */
+  /** Gives the entry up: whoever comes next may recover it. Never throws. */
   abandon(): void {
     this.log.close();
-    rmSync(this.ownerFile, { force: true });
+    let owner: Owner | undefined;
+    try {
+      owner = this.readOwner()?.owner;
+      rmSync(this.ownerFile, { force: true });
+    } catch {
+      if (owner) endOperation(owner); // this process may recover it; others wait until it ends
+    }
   }
 
   async remove(): Promise<void> {

@@ -1,9 +1,9 @@
 import { randomUUID } from "node:crypto";
-import { readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { readdirSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { errnoOf, isMissing, toIoError } from "../../fs/io.ts";
 import { privateDirectory } from "../../lance/private-directory.ts";
-import { makeStagingDirectory } from "../../lance/staging.ts";
+import { makeStagingDirectory, removeStagingDirectory } from "../../lance/staging.ts";
 import type { Owner } from "../owner.ts";
 import { ensureJournal, JournalEntry } from "./entry.ts";
 
@@ -49,7 +49,7 @@ export async function reserveEntry(
     try {
       if (!claim || claim.take(backupPath, uuid)) return { entry, uuid, backupPath };
     } catch (error) {
-      await entry.remove();
+      await entry.remove().catch(() => entry.abandon());
       throw error;
     }
     await entry.remove();
@@ -63,7 +63,7 @@ function publish(database: string, entry: JournalEntry, content: unknown): boole
     renameSync(temporary, entry.directory);
     return true;
   } catch (error) {
-    rmSync(temporary, { recursive: true, force: true });
+    removeStagingDirectory(temporary);
     const errno = errnoOf(error);
     if (errno === "ENOTEMPTY" || errno === "EEXIST") return false;
     throw toIoError(error, "write", entry.directory);

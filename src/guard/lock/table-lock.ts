@@ -3,9 +3,8 @@ import { join } from "node:path";
 import { CorruptError } from "../../errors.ts";
 import { createFileExclusively } from "../../fs/durable.ts";
 import { errnoOf, isMissing, toIoError } from "../../fs/io.ts";
-import { livenessOf } from "../../fs/this-process.ts";
 import { ensurePrivateDirectory } from "../../lance/private-directory.ts";
-import { isOwner, type Owner } from "../owner.ts";
+import { endOperation, isOwner, livenessOfOwner, type Owner } from "../owner.ts";
 
 /**
  * The lock of one table: a directory in which the holder is the highest epoch. An epoch's file appears
@@ -18,9 +17,6 @@ const HOLDER = /^(\d{15})\.json$/;
 export type Attempt =
   | { readonly taken: true; readonly epoch: number; readonly fromDead: boolean }
   | { readonly taken: false; readonly holder: Owner; readonly known: boolean };
-
-/** Operations of this process that have ended, and whose locks could not be marked as released. */
-const givenUp = new Set<string>();
 
 export class TableLock {
   readonly #directory: string;
@@ -46,7 +42,7 @@ export class TableLock {
       const holder = this.#read(highest);
       if (!holder) return undefined;
       if (holder !== "released") {
-        const life = livenessOf(holder);
+        const life = livenessOfOwner(holder);
         if (life === "alive" || (life === "unknown" && !force)) {
           return { taken: false, holder, known: life === "alive" };
         }
@@ -72,7 +68,7 @@ export class TableLock {
       try {
         truncateSync(this.#file(epoch));
       } catch {
-        givenUp.add(owner.operation);
+        endOperation(owner);
         return toIoError(error, "release the lock", this.#directory);
       }
     }
@@ -111,7 +107,7 @@ export class TableLock {
       const text = readFileSync(path, "utf8");
       if (/^\0*$/.test(text)) return "released";
       const owner: unknown = JSON.parse(text);
-      if (isOwner(owner)) return givenUp.has(owner.operation) ? "released" : owner;
+      if (isOwner(owner)) return owner;
     } catch (error) {
       if (isMissing(error)) return undefined;
       if (errnoOf(error) !== undefined) throw toIoError(error, "read", path);

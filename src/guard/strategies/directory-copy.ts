@@ -55,10 +55,18 @@ function claimDirectory(path: string, uuid: string): boolean {
     renameSync(partial, path);
     return true;
   } catch (error) {
-    rmSync(partial, { recursive: true, force: true });
+    removeQuietly(partial);
     const errno = errnoOf(error);
     if (errno === "ENOTEMPTY" || errno === "EEXIST" || errno === "ENOTDIR") return false;
     throw toIoError(error, "make directory", path);
+  }
+}
+
+function removeQuietly(directory: string): void {
+  try {
+    rmSync(directory, { recursive: true, force: true });
+  } catch {
+    return; // the entry that names it has it swept; the first error is what matters
   }
 }
 
