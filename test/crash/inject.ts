@@ -3,7 +3,7 @@
 // out, but not LanceDB's; strace does that.
 //
 //   INJECT='{"at":7,"error":"ENOSPC","on":true}' node --import ./inject.ts program.ts
-import fs, { constants, promises, writeSync } from "node:fs";
+import fs, { constants, promises } from "node:fs";
 import { syncBuiltinESMExports } from "node:module";
 import { getSystemErrorMap } from "node:util";
 
@@ -17,6 +17,9 @@ export interface Injection {
   /** Only calls on paths that hold this text count; calls on open files always do. */
   readonly root: string;
 }
+
+/** As it was before it was patched. */
+const say = fs.writeSync;
 
 type Call = (...args: unknown[]) => unknown;
 
@@ -32,7 +35,7 @@ function step(call: string, paths: readonly string[]): void {
   const hit = injection.on ? count >= injection.at : count === injection.at;
   if (!hit || injection.at === 0) return;
   const [path] = paths;
-  if (count === injection.at) writeSync(2, `injected at ${count}: ${call} ${path ?? ""}\n`);
+  if (count === injection.at) say(2, `injected at ${count}: ${call} ${path ?? ""}\n`);
   if (injection.error === undefined) process.kill(process.pid, "SIGKILL");
   const [errno, entry] = [...getSystemErrorMap()].find(([, [name]]) => name === injection.error) ?? [];
   const message = `${injection.error}: ${entry?.[1]}, ${call}${path ? ` '${path}'` : ""}`;
@@ -105,6 +108,5 @@ if (injection) {
   patch(Object.getPrototypeOf(handle), ["sync", "datasync", "writeFile", "write", "truncate"], "handle");
   await handle.close();
   syncBuiltinESMExports();
-  const quiet = writeSync;
-  process.on("exit", () => void quiet(2, `calls: ${count}\n`));
+  process.on("exit", () => void say(2, `calls: ${count}\n`));
 }
