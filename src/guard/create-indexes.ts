@@ -3,6 +3,7 @@ import type { Field } from "apache-arrow";
 import { ValidationError } from "../errors.ts";
 import type { Logger } from "../logger.ts";
 import { callLance } from "./records/lance-call.ts";
+import { lookAtExisting } from "./records/look.ts";
 import { checkGuarded, type GuardedOptions, guardOptions, managerFor } from "./records/options.ts";
 import { refName, requireTable, type TableRef, type Target } from "./records/target.ts";
 
@@ -48,8 +49,7 @@ export async function createIndexesWithBackup(
   const { signal } = options;
   const manager = managerFor(options);
   signal?.throwIfAborted();
-  const connection = await manager.connection();
-  const before = await requireTable(connection, ref, signal);
+  const { connection, target: before } = await lookAtExisting(manager, ref, options);
   checkSpecs(indexes, before.schema.fields);
   const made =
     indexes.length === 0
@@ -60,7 +60,7 @@ export async function createIndexesWithBackup(
             const target = await requireTable(db, ref, signal);
             return await createAll(target, indexes, { ref, signal, logger: manager.logger });
           },
-          guardOptions(options),
+          guardOptions(ref, options),
         );
   const ms = Math.round(performance.now() - start);
   manager.logger.info("indices made", { table: refName(ref), ...made, ms });

@@ -4,6 +4,7 @@ import type { Logger } from "../logger.ts";
 import { filtersFor, keyColumn } from "./records/delete-keys.ts";
 import { Feed } from "./records/feed.ts";
 import { callLance } from "./records/lance-call.ts";
+import { lookAtExisting } from "./records/look.ts";
 import { checkGuarded, type GuardedOptions, guardOptions, managerFor } from "./records/options.ts";
 import { openSource } from "./records/source.ts";
 import { refName, requireTable, type TableRef } from "./records/target.ts";
@@ -53,8 +54,7 @@ export async function deleteRowsWithBackup(
   signal?.throwIfAborted();
   const feed = await Feed.open(openSource(rows, "rows"), signal);
   try {
-    const connection = await manager.connection();
-    const before = await requireTable(connection, ref, signal);
+    const { connection, target: before } = await lookAtExisting(manager, ref, options);
     const field = keyColumn(key, before.schema.fields);
     const filters = await filtersFor(feed, field, signal);
     const job = { ref, filters, signal, logger: manager.logger };
@@ -71,7 +71,7 @@ export async function deleteRowsWithBackup(
               }
               return await deleteBy(db, job);
             },
-            guardOptions(options),
+            guardOptions(ref, options),
           );
     const ms = Math.round(performance.now() - start);
     manager.logger.info("rows deleted", { table: refName(ref), ...deleted, ms });

@@ -4,6 +4,7 @@ import type { BackupManager } from "./backup-manager.ts";
 import { checkAhead, chunksOf } from "./records/chunk-stream.ts";
 import type { Embedding } from "./records/embed.ts";
 import { Feed } from "./records/feed.ts";
+import { lookAt } from "./records/look.ts";
 import {
   checkChoice,
   checkGuarded,
@@ -80,8 +81,7 @@ export async function insertRecordsWithBackup(
   signal?.throwIfAborted();
   const feed = await Feed.open(openSource(data), signal);
   try {
-    const connection = await manager.connection();
-    const before = await findTable(connection, ref, signal);
+    const { connection, target: before } = await lookAt(manager, ref, options);
     const written = feed.isEmpty
       ? { version: before?.version ?? 0, insertedRows: 0, updatedRows: 0 }
       : await insertGuarded({ manager, connection, ref, before, feed, intent, options });
@@ -122,7 +122,7 @@ async function insertGuarded(job: InsertJob): Promise<Written> {
       const chunks = same && ready !== undefined ? ready : chunksOf(feed.pieces(), actual, signal);
       return await writeChunks({ db, ref, target, plan: actual, signal, logger: manager.logger }, chunks);
     },
-    guardOptions(options),
+    guardOptions(ref, options),
   );
 }
 

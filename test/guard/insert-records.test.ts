@@ -143,6 +143,23 @@ describe.each(Object.values(BackupStrategy))("insertRecordsWithBackup, %s", (str
     expect(await rows(place)).toEqual(['{"key":1}', '{"key":2}']);
   });
 
+  test("an overwrite of many chunks keeps them all", async () => {
+    const place = await newPlace();
+    await insert(place, people);
+    const result = await insert(place, batchesOf(3000), { mode: "overwrite" });
+    expect(result).toMatchObject({ version: 3, insertedRows: 3000 });
+    expect(await (await place.db.openTable("people")).countRows()).toBe(3000);
+  });
+
+  test("a row that names no column is a row of nulls", async () => {
+    const place = await newPlace();
+    await insert(place, people);
+    expect(await insert(place, [{}, { id: undefined }])).toMatchObject({ insertedRows: 2 });
+    expect(await rows(place)).toEqual(
+      [...people, {}, {}].map((row) => print({ id: null, name: null, vector: null, ...row })).sort(),
+    );
+  });
+
   test("works in a namespace", async () => {
     const place = await newPlace();
     await place.db.createNamespace(["team"]);
@@ -236,6 +253,32 @@ describe.each(Object.values(BackupStrategy))("insertRecordsWithBackup, %s", (str
     expect(await stateOf(place.db, "people")).toEqual(before);
   });
 
+  test("an abort stops the check of rows in memory, before a backup is taken", async () => {
+    const place = await newPlace();
+    await insert(place, people);
+    place.logged.length = 0;
+    const data = Array.from({ length: 200_000 }, (_, id) => ({ id: BigInt(id), vector: [1, 2, 3] }));
+    const abort = new AbortController();
+    setTimeout(() => abort.abort(new Error("enough")), 5);
+    await expect(insert(place, data, { signal: abort.signal })).rejects.toThrow("enough");
+    expect(place.logged).toEqual([]);
+  });
+
+  test("an iterable that an abort finds at work is closed when it goes on", async () => {
+    const place = await newPlace();
+    const { promise: closed, resolve: close } = Promise.withResolvers<string>();
+    async function* data() {
+      try {
+        await new Promise((wake) => setTimeout(wake, 50));
+        yield people;
+      } finally {
+        close("closed");
+      }
+    }
+    await expect(insert(place, data(), { signal: AbortSignal.timeout(10) })).rejects.toThrow("timeout");
+    expect(await closed).toBe("closed");
+  });
+
   test("a signal that has fired already stops before anything is read", async () => {
     const place = await newPlace();
     const reason = new Error("no");
@@ -284,6 +327,19 @@ describe.each(Object.values(BackupStrategy))("insertRecordsWithBackup, %s", (str
     await insert(place, people, { mergeOn: "id" });
     expect(leftovers(place)).toEqual([]);
   });
+});
+
+test("a stream into a new table has the columns of its first thousand rows", async () => {
+  const place = await newPlace();
+  const options = { table: "t", strategy: "lance-version", manager: place.manager } as const;
+  const late = (row: number, count: number) =>
+    Array.from({ length: count }, (_, id) => [{ id, ...(id === row && { late: "x" }) }]).values();
+  await insertRecordsWithBackup(late(900, 1500), options);
+  expect(await (await place.db.openTable("t")).countRows("late = 'x'")).toBe(1);
+  await expect(insertRecordsWithBackup(late(1400, 1500), { ...options, table: "u" })).rejects.toThrow(
+    'Row 1400, column "late": the table has no such column',
+  );
+  expect(await tableNames(place.db)).toEqual(["t"]);
 });
 
 describe("what data may be", () => {
@@ -371,16 +427,20 @@ describe("what the caller gets", () => {
   });
 });
 
-/** Rows in arrays of a thousand, then an error. */
+/** Rows in arrays of a thousand, seven megabytes each, then an error. */
 async function* failingAfter(count: number, error: Error) {
-  for (let id = 0; id < count; id += 1000) {
+  yield* batchesOf(count);
+  throw error;
+}
+
+function* batchesOf(count: number) {
+  for (let from = 0; from < count; from += 1000) {
     yield Array.from({ length: 1000 }, (_, at) => ({
-      id: BigInt(id + at),
+      id: BigInt(from + at),
       name: "x".repeat(7000),
       vector: [1, 2, 3],
     }));
   }
-  throw error;
 }
 
 /** One row of about a megabyte: a few dozen make several chunks. */

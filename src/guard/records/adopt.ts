@@ -1,4 +1,4 @@
-import type { Data, DataType, Field, RecordBatch, Schema, Vector } from "apache-arrow";
+import type { Data, DataType, Field, Schema } from "apache-arrow";
 import { ValidationError } from "../../errors.ts";
 import { arrow } from "../../lance/predicates/arrow.ts";
 
@@ -30,16 +30,10 @@ function hasSchema(value: unknown): value is { schema: object } {
   return typeof schema === "object" && schema !== null && "fields" in schema && Array.isArray(schema.fields);
 }
 
-/** The same batch in LanceDB's copy of apache-arrow. No values are copied. */
-export function adoptBatch(batch: BatchLike): RecordBatch {
-  if (batch instanceof arrow.RecordBatch) return batch;
-  const schema = adoptSchema(batch.schema);
-  const children = batch.data.children.map(adoptData);
-  const type = new arrow.Struct(schema.fields);
-  const data = new arrow.Data(type, 0, batch.data.length, 0, [] as never, children);
-  return new arrow.RecordBatch(schema, data);
-}
-
+/**
+ * The same schema in LanceDB's copy of apache-arrow, which new columns must be made with. Columns that are
+ * only read may be of any copy.
+ */
 export function adoptSchema(schema: Schema): Schema {
   if (isOurs(schema, arrow.Schema)) return schema;
   return new arrow.Schema(schema.fields.map(adoptField), new Map(schema.metadata));
@@ -52,20 +46,6 @@ function isOurs(value: object, ours: abstract new (...args: never[]) => object):
 
 function adoptField(field: Field): Field {
   return new arrow.Field(field.name, adoptType(field.type), field.nullable, new Map(field.metadata));
-}
-
-function adoptData(data: Data): Data {
-  const buffers = [data.valueOffsets, data.values, data.nullBitmap, data.typeIds];
-  const dictionary: Vector | undefined = data.dictionary;
-  return new arrow.Data(
-    adoptType(data.type),
-    data.offset,
-    data.length,
-    data.nullCount,
-    buffers as never,
-    data.children.map(adoptData),
-    dictionary === undefined ? undefined : new arrow.Vector(dictionary.data.map(adoptData)),
-  );
 }
 
 function adoptType(type: DataType): DataType {

@@ -44,9 +44,10 @@ export class ChunkBuilder {
   }
 
   #chunk(parts: readonly Part[]): Chunk {
-    const fields = this.#schema.fields.filter(
-      (field) => this.#allColumns || parts.some((part) => part.columns.has(field.name)),
-    );
+    const all = this.#schema.fields;
+    const named = all.filter((field) => parts.some((part) => part.columns.has(field.name)));
+    // Rows that name no column at all are rows of nulls.
+    const fields = this.#allColumns || named.length === 0 ? all : named;
     const columns = fields.map((field) => packColumn(field, parts));
     return toBatch(new arrow.Schema(fields, this.#schema.metadata), columns);
   }

@@ -1,8 +1,9 @@
-import type { Data, DataType, Field, RecordBatch } from "apache-arrow";
+import type { Data, DataType, Field } from "apache-arrow";
 import { ValidationError } from "../../errors.ts";
 import { arrow } from "../../lance/predicates/arrow.ts";
 import { firstNull } from "../../lance/predicates/column-read.ts";
 import { whereIn } from "../../lance/predicates/where-in.ts";
+import type { BatchLike } from "./adopt.ts";
 import { conform } from "./conform.ts";
 import { valuesOf } from "./decode.ts";
 import { encodeColumn } from "./encode/column.ts";
@@ -10,7 +11,7 @@ import { isRecord } from "./encode/elements.ts";
 import type { Feed } from "./feed.ts";
 import { pack } from "./pack.ts";
 import { badValue, type Place } from "./place.ts";
-import type { Piece } from "./source.ts";
+import { lengthOf, type Piece } from "./source.ts";
 import { isScalar } from "./types.ts";
 
 /** Keys that one delete gets, and with it one commit. Measured: lists of 100,000 are as fast as smaller ones. */
@@ -66,7 +67,7 @@ function split(column: string, keys: Data, from: number, to: number): string[] {
 }
 
 function* keysOf(piece: Piece, field: Field): Generator<Data> {
-  const total = piece.kind === "rows" ? piece.rows.length : piece.batch.numRows;
+  const total = lengthOf(piece);
   for (let at = 0; at < total; at += KEYS_A_PART) {
     const end = Math.min(at + KEYS_A_PART, total);
     const place = { column: field.name, rowOf: (index: number) => piece.from + at + index };
@@ -84,7 +85,7 @@ function rowKeys(rows: readonly unknown[], field: Field, place: Place): Data {
   return encodeColumn(field, values, place);
 }
 
-function batchKeys(piece: { batch: RecordBatch }, at: number, end: number, field: Field, place: Place): Data {
+function batchKeys(piece: { batch: BatchLike }, at: number, end: number, field: Field, place: Place): Data {
   const index = piece.batch.schema.fields.findIndex((candidate) => candidate.name === field.name);
   const column = piece.batch.data.children[index];
   if (column === undefined) throw new ValidationError(`The data has no column "${field.name}" to delete by.`);

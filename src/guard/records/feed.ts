@@ -1,5 +1,5 @@
 import { abortable } from "./abortable.ts";
-import { type Piece, roughBytes, type Source } from "./source.ts";
+import { lengthOf, type Piece, roughBytes, type Source } from "./source.ts";
 
 /** What is looked at before the types of a new table's columns are settled, where not all rows can be. */
 const ROWS_AHEAD = 1000;
@@ -62,7 +62,8 @@ export class Feed {
 
   async #readAhead(rows: number, bytes: number): Promise<void> {
     const enough = () =>
-      sum(this.#head, sizeOf) >= rows || sum(this.#head, (piece) => sizeOf(piece) * weightOf(piece)) >= bytes;
+      sum(this.#head, lengthOf) >= rows ||
+      sum(this.#head, (piece) => lengthOf(piece) * weightOf(piece)) >= bytes;
     while (!enough()) {
       const piece = await this.#next();
       if (piece === undefined) return;
@@ -74,10 +75,6 @@ export class Feed {
     const next = await abortable(() => this.#rest.next(), this.#signal);
     return next.done ? undefined : next.value;
   }
-}
-
-function sizeOf(piece: Piece): number {
-  return piece.kind === "rows" ? piece.rows.length : piece.batch.numRows;
 }
 
 /** Bytes of one of its rows, roughly. */

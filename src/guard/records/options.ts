@@ -5,7 +5,7 @@ import { assertTableName } from "../../fs/names.ts";
 import { BackupManager } from "../backup-manager.ts";
 import type { GuardedWorkOptions } from "../guarded-work.ts";
 import { BackupStrategy } from "../strategy.ts";
-import type { TableRef } from "./target.ts";
+import { refName, type TableRef } from "./target.ts";
 
 /** What every guarded helper takes. */
 export interface GuardedOptions {
@@ -71,8 +71,11 @@ function plainPath(place: string): string {
   return resolve(place.startsWith("file://") ? fileURLToPath(place) : place);
 }
 
-/** The part of the options that `withBackup` takes. */
-export function guardOptions(options: GuardedOptions): GuardedWorkOptions {
+/**
+ * The options for `withBackup`. The table is named, so that it is locked before the work looks at it:
+ * locked at its first write only, two upserts of one new key would both insert it.
+ */
+export function guardOptions(ref: TableRef, options: GuardedOptions): GuardedWorkOptions {
   const { signal, onConflict, durable } = options;
-  return { signal, onConflict, durable };
+  return { tables: [refName(ref)], signal, onConflict, durable };
 }

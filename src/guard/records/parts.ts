@@ -1,11 +1,12 @@
-import type { Data, Field, RecordBatch } from "apache-arrow";
+import type { Data, Field } from "apache-arrow";
 import { ValidationError } from "../../errors.ts";
+import type { BatchLike } from "./adopt.ts";
 import { checkColumn } from "./check.ts";
 import { conform } from "./conform.ts";
 import { encodeColumn } from "./encode/column.ts";
 import type { Place } from "./place.ts";
 import { groupRows, unknownColumn } from "./row-groups.ts";
-import type { Piece } from "./source.ts";
+import { lengthOf, type Piece } from "./source.ts";
 
 /** A few rows as checked Arrow columns; columns that none of them names are absent. */
 export interface Part {
@@ -43,7 +44,7 @@ export class PartReader {
   }
 
   *read(piece: Piece): Generator<Part> {
-    const total = piece.kind === "rows" ? piece.rows.length : piece.batch.numRows;
+    const total = lengthOf(piece);
     for (let at = 0; at < total; ) {
       const end = Math.min(at + this.#rowsAtOnce, total);
       let bytes = 0;
@@ -74,7 +75,7 @@ export class PartReader {
     }
   }
 
-  #fromBatch(batch: RecordBatch, from: number, at: number, end: number): Part {
+  #fromBatch(batch: BatchLike, from: number, at: number, end: number): Part {
     const columns = new Map(
       batch.schema.fields.map((field, index) => [field.name, batch.data.children[index]]),
     );

@@ -1,12 +1,11 @@
-import type { RecordBatch } from "apache-arrow";
 import { ValidationError } from "../../errors.ts";
-import { adoptBatch, isBatchLike, isTableLike } from "./adopt.ts";
+import { type BatchLike, isBatchLike, isTableLike } from "./adopt.ts";
 import { show } from "./place.ts";
 
 /** A run of the caller's rows, or a record batch. `from` counts the rows before it in the whole input. */
 export type Piece =
   | { readonly kind: "rows"; readonly rows: readonly unknown[]; readonly from: number }
-  | { readonly kind: "batch"; readonly batch: RecordBatch; readonly from: number };
+  | { readonly kind: "batch"; readonly batch: BatchLike; readonly from: number };
 
 /** What the caller handed over. `held`: it lies in memory whole and can be read twice; otherwise once. */
 export interface Source {
@@ -62,10 +61,15 @@ async function* piecesOf(
     if (!container) continue;
     for (const piece of containerPieces(item, from)) {
       yield piece;
-      from += piece.kind === "rows" ? piece.rows.length : piece.batch.numRows;
+      from += lengthOf(piece);
     }
   }
   if (loose.length > 0) yield { kind: "rows", rows: loose, from };
+}
+
+/** How many rows a piece has. */
+export function lengthOf(piece: Piece): number {
+  return piece.kind === "rows" ? piece.rows.length : piece.batch.data.length;
 }
 
 /** About how much memory a row takes; only its order of magnitude matters. */
@@ -94,11 +98,10 @@ function* containerPieces(item: unknown, from: number): Generator<Piece> {
     if (item.length > 0) yield { kind: "rows", rows: item, from };
   } else if (isTableLike(item) || isBatchLike(item)) {
     let at = from;
-    for (const like of isTableLike(item) ? item.batches : [item]) {
-      const batch = adoptBatch(like);
-      if (batch.numRows === 0) continue;
+    for (const batch of isTableLike(item) ? item.batches : [item]) {
+      if (batch.data.length === 0) continue;
       yield { kind: "batch", batch, from: at };
-      at += batch.numRows;
+      at += batch.data.length;
     }
   }
 }

@@ -18,7 +18,7 @@ export interface Target {
   readonly version: number;
 }
 
-/** How messages call the table: its name, after its namespaces. */
+/** The table's id: its name, after its namespaces. */
 export function refName(ref: TableRef): string {
   return [...ref.namespacePath, ref.name].join("$");
 }
@@ -47,7 +47,11 @@ export async function requireTable(
   ref: TableRef,
   signal: AbortSignal | undefined,
 ): Promise<Target> {
-  const target = await findTable(db, ref, signal);
+  return existing(await findTable(db, ref, signal), ref);
+}
+
+/** Throws `ValidationError` where there is no table. */
+export function existing(target: Target | undefined, ref: TableRef): Target {
   if (target === undefined) throw new ValidationError(`There is no table "${refName(ref)}".`);
   return target;
 }

@@ -120,8 +120,9 @@ function sampleOf(feed: Feed, column: string): unknown[] {
     if (piece.kind === "rows") {
       for (const row of piece.rows) values.push(isRecord(row) ? row[column] : undefined);
     } else {
-      const data = piece.batch.getChild(column)?.data ?? [];
-      values.push(...data.flatMap(valuesOf));
+      const index = piece.batch.schema.fields.findIndex((field) => field.name === column);
+      const data = piece.batch.data.children[index];
+      if (data !== undefined) values.push(...valuesOf(data));
     }
     if (values.some((value) => value !== null && value !== undefined)) break;
   }

@@ -140,6 +140,31 @@ describe("vectors are made from the source column", () => {
     expect((await vectorsOf(at))[4999]).toEqual([1, 1, 1].map((n) => n * (499 % 3)));
   });
 
+  test("of a long array, at most a thousand values a call", async () => {
+    const at = await newPlace();
+    const made = new Letters();
+    const rows = Array.from({ length: 6000 }, (_, id) => ({ id, text: "a".repeat(id % 5) }));
+    await insert(at, rows, using(made));
+    expect(Math.max(...made.calls.map((call) => call.length))).toBe(1000);
+    expect((await vectorsOf(at)).map((vector) => (vector as number[])[0])).toEqual(
+      rows.map(({ id }) => id % 5),
+    );
+  });
+
+  test("of rows that leave columns out of a table that declares a function", async () => {
+    const at = await newPlace();
+    const full = { id: 1, text: "a", flag: true, other: Float32Array.of(1, 2), inner: { a: 1, b: [true] } };
+    await insert(at, [full], using(new Registered()));
+    await insert(at, [{ id: 2, text: "b" }]);
+    await insert(at, [{ id: 3, text: "c" }], { mergeOn: "id", whenMatched: "keep" });
+    expect((await rowsOf(await at.db.openTable("t"))).slice(1).map(print)).toEqual(
+      [
+        { id: 2, text: "b", flag: null, other: null, inner: null, vector: [0, 1, 0] },
+        { id: 3, text: "c", flag: null, other: null, inner: null, vector: [0, 0, 1] },
+      ].map(print),
+    );
+  });
+
   test("once for each row of an array that makes one chunk", async () => {
     const at = await newPlace();
     const made = new Registered();

@@ -1,0 +1,48 @@
+import type { Connection } from "@lancedb/lancedb";
+import { LanceError } from "../../errors.ts";
+import type { BackupManager } from "../backup-manager.ts";
+import { type GuardedOptions, guardOptions } from "./options.ts";
+import { existing, findTable, type TableRef, type Target } from "./target.ts";
+
+/** A first look at the table, before it is locked. */
+export interface Look {
+  readonly connection: Connection;
+  /** Undefined where the table does not exist. */
+  readonly target: Target | undefined;
+}
+
+/** Managers that have rolled back what dead processes left. */
+const settled = new WeakSet<BackupManager>();
+
+/**
+ * Looks at the table as it is when what a dead process left half-done is undone, and its newest manifest,
+ * where a power cut damaged it, is set aside: what the rows are checked against must be what they are
+ * written to. Throws `LanceError` where the table does not open even so.
+ */
+export async function lookAt(manager: BackupManager, ref: TableRef, options: GuardedOptions): Promise<Look> {
+  const { strategy, signal } = options;
+  const nothing = async () => undefined;
+  if (!settled.has(manager)) {
+    await manager.withBackup(strategy, nothing, { signal });
+    settled.add(manager);
+  }
+  const connection = await manager.connection();
+  try {
+    return { connection, target: await findTable(connection, ref, signal) };
+  } catch (error) {
+    if (!(error instanceof LanceError)) throw error;
+    // Capturing a table mends it where it can be mended.
+    await manager.withBackup(strategy, nothing, guardOptions(ref, options));
+    return { connection, target: await findTable(connection, ref, signal) };
+  }
+}
+
+/** The same, for a table that must exist: throws `ValidationError` where it does not. */
+export async function lookAtExisting(
+  manager: BackupManager,
+  ref: TableRef,
+  options: GuardedOptions,
+): Promise<Look & { target: Target }> {
+  const { connection, target } = await lookAt(manager, ref, options);
+  return { connection, target: existing(target, ref) };
+}
