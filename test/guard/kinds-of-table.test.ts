@@ -153,6 +153,19 @@ describe.each(STRATEGIES)("%s", (strategy) => {
     });
   });
 
+  test("large values whose files were deleted come back, also where the version itself is there", async () => {
+    const place = await newDatabase();
+    await place.db.createTable("main", [blobRow(1, 5_000_000), blobRow(2, 200_000)], { schema: blobSchema });
+    const before = await snapshotOf(place.db);
+    const id = await place.manager.createBackup(strategy);
+    for (const commits of [0, 1]) {
+      if (commits > 0) await (await place.db.openTable("main")).delete("id = 2");
+      rmSync(join(place.uri, "main.lance", "data"), { recursive: true });
+      await place.manager.restoreBackup(id);
+      expect(await snapshotOf(place.db)).toEqual(before);
+    }
+  });
+
   test("a view that came back is refreshed from its source as before", async () => {
     const place = await newDatabase();
     await makeSampleTable(place.db, "main", { storageOptions: { new_table_enable_stable_row_ids: "true" } });

@@ -2,13 +2,14 @@ import { randomUUID } from "node:crypto";
 import { existsSync } from "node:fs";
 import { readFile, rename } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { BackupError, CorruptError, LanceError } from "../../errors.ts";
 import { createFileExclusively, syncDirectories, syncDirectory, syncFile } from "../../fs/durable.ts";
 import { io } from "../../fs/io.ts";
 import { PIN_ORDER, Placer } from "../../fs/place.ts";
 import { Door } from "../door.ts";
 import { ImageReader, listManifests, VERSIONS } from "../image.ts";
-import { parseManifest, renumberManifest, sameContent } from "../manifest.ts";
+import { type Manifest, parseManifest, renumberManifest, sameContent } from "../manifest.ts";
 import { type ManifestName, manifestName, type NamingScheme } from "../manifest-name.ts";
 import { ensurePrivateDirectory, removeIfEmpty } from "../private-directory.ts";
 import { makeStagingDirectory } from "../staging.ts";
@@ -25,6 +26,14 @@ export interface PutBackOutcome {
 
 /** How many of the newest manifests a put back can have made: the restore, and the same under a higher number. */
 const FRESH_MANIFESTS = 2;
+
+/** How often a version that somebody's cleanup takes away is linked back. */
+const RESTORE_ATTEMPTS = 20;
+const OPEN_ATTEMPTS = 5;
+
+/** A cleanup that was seen counts as ended when nothing was missing so many times. */
+const QUIET_LOOKS = 5;
+const PAUSE_MS = 20;
 
 /** Where damaged and replaced manifests go; never deleted by us. */
 function damagedDirectory(database: string, dataset: string): string {
@@ -61,6 +70,8 @@ class PutBack {
   readonly #plan: PutBackPlan;
   readonly #target: PutBackTarget;
   readonly #placer = new Placer(PIN_ORDER);
+  /** Whether somebody's cleanup was seen to run beside us. */
+  #cleanupSeen = false;
 
   constructor(database: string, plan: PutBackPlan) {
     this.#database = database;
@@ -84,14 +95,14 @@ class PutBack {
     await this.#moveDamagedAside();
     await this.#mendVersion(this.#target.dataset);
     await this.#placer.sync();
-    return this.#commit(this.#target.dataset);
+    return this.#commitAndWatch(this.#target.dataset);
   }
 
   async relink(): Promise<PutBackOutcome> {
     await this.#moveDamagedAside();
     await this.#linkHistory(this.#target.dataset);
     await this.#placer.sync();
-    return this.#commit(this.#target.dataset);
+    return this.#commitAndWatch(this.#target.dataset);
   }
 
   /** The dropped table lies aside as it was: put it right there, then give it its name back. */
@@ -115,20 +126,34 @@ class PutBack {
     return outcome;
   }
 
+  /**
+   * A cleanup that was under way when we committed takes files that only old versions had, ours among them. What
+   * it took comes back; where it took anything, we look again until it has ended.
+   */
+  async #commitAndWatch(dataset: string): Promise<PutBackOutcome> {
+    const outcome = await this.#commit(dataset);
+    const othersAtWork = this.#cleanupSeen || outcome.overtaken.length > 0;
+    for (let quiet = othersAtWork ? 0 : QUIET_LOOKS - 1; quiet < QUIET_LOOKS; quiet++) {
+      if ((await this.#mendFiles(dataset)) > 0) quiet = -1;
+      if (quiet < QUIET_LOOKS - 1) await sleep(PAUSE_MS);
+    }
+    await this.#placer.sync();
+    return outcome;
+  }
+
   /** The version that is wanted again as the newest, by Lance's own restore, under a number above the floor. */
   async #commit(dataset: string, wanted = this.#target.version): Promise<PutBackOutcome> {
     const { table } = this.#target;
     using door = await this.#open(dataset);
     try {
       const head = await door.table.version();
-      await door.table.checkout(wanted);
-      await door.table.restore();
+      const image = await this.#restore(door, dataset, wanted);
       const restored = await door.table.version();
       const overtaken = numbersBetween(head, restored);
       const version = Math.max(restored, this.#plan.floor + 1);
       if (version > restored) overtaken.push(...(await this.#jump(dataset, restored, version)));
       await this.#syncHead(dataset);
-      await this.#assertEqual(dataset, version, wanted);
+      await this.#assertEqual(dataset, version, image);
       return { version, overtaken };
     } catch (error) {
       if (error instanceof BackupError) throw error;
@@ -138,6 +163,27 @@ class PutBack {
           cause: error,
         },
       );
+    }
+  }
+
+  /**
+   * Lance's own restore; answers with what was restored. A cleanup that runs beside us takes an old version
+   * again as soon as it is linked back: then once more.
+   */
+  async #restore(door: Door, dataset: string, wanted: number): Promise<Manifest> {
+    for (let attempt = 1; ; attempt++) {
+      const manifest = await readVersion(dataset, wanted);
+      try {
+        await door.table.checkout(wanted);
+        await door.table.restore();
+        if (manifest) return manifest;
+      } catch (error) {
+        const taken = wanted === this.#target.version && !(await readVersion(dataset, wanted));
+        if (!taken || attempt === RESTORE_ATTEMPTS) throw error;
+      }
+      this.#cleanupSeen = true;
+      await this.#mendVersion(dataset);
+      await this.#placer.sync();
     }
   }
 
@@ -163,17 +209,13 @@ class PutBack {
   }
 
   /** What was restored must be what was captured, fragment by fragment: LanceDB's word is checked. */
-  async #assertEqual(dataset: string, restored: number, wanted: number): Promise<void> {
-    const names = await listManifests(dataset);
-    const read = (version: number) => {
-      const name = names.find((entry) => entry.version === version);
-      return name && readManifest(dataset, name);
-    };
-    const [a, b] = [read(restored), read(wanted)];
-    const equal = a && b && sameContent(a.manifest, b.manifest);
-    if (!equal) {
+  async #assertEqual(dataset: string, restored: number, image: Manifest): Promise<void> {
+    const now = await readVersion(dataset, restored);
+    const [newest] = await listManifests(dataset);
+    if (!now && newest && newest.version > restored) return; // others went on from it, and cleaned it up
+    if (!now || !sameContent(now, image)) {
       throw new CorruptError(
-        `Version ${restored} of table ${this.#target.table} is not what version ${wanted} was.`,
+        `Version ${restored} of table ${this.#target.table} is not what version ${image.version} was.`,
         { path: dataset },
       );
     }
@@ -182,10 +224,18 @@ class PutBack {
   /** The files of V are there, or come back from a source. */
   async #mendVersion(dataset: string): Promise<void> {
     const { version, digest } = this.#target;
-    const live = await findManifest(dataset, version, digest);
-    if (!live) return this.#linkHistory(dataset);
-    const source = (await this.#findSource())?.dataset ?? dataset;
-    await linkBackFiles(await new ImageReader(dataset).read(live), source, dataset, this.#placer);
+    if (await findManifest(dataset, version, digest)) await this.#mendFiles(dataset);
+    else await this.#linkHistory(dataset);
+  }
+
+  /** Answers with how many files had to come back. The list is the source's: it alone has every sidecar. */
+  async #mendFiles(dataset: string): Promise<number> {
+    const { version, digest } = this.#target;
+    const source = await this.#findSource();
+    const from = source?.dataset ?? dataset;
+    const manifest = source?.manifest ?? (await findManifest(dataset, version, digest));
+    if (!manifest) return 0;
+    return linkBackFiles(await new ImageReader(from).read(manifest), from, dataset, this.#placer);
   }
 
   async #linkHistory(dataset: string): Promise<void> {
@@ -257,20 +307,32 @@ class PutBack {
     await syncDirectory(join(dataset, VERSIONS));
   }
 
+  /** Once more where a cleanup took the version that was the newest when LanceDB looked. */
   async #open(dataset: string): Promise<Door> {
-    try {
-      return await Door.open(this.#database, dataset);
-    } catch (error) {
-      if (error instanceof BackupError) throw error;
-      throw new LanceError(`LanceDB could not open table ${this.#target.table}: ${messageOf(error)}`, {
-        cause: error,
-      });
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await Door.open(this.#database, dataset);
+      } catch (error) {
+        if (error instanceof BackupError) throw error;
+        if (attempt < OPEN_ATTEMPTS) {
+          await sleep(PAUSE_MS);
+          continue;
+        }
+        throw new LanceError(`LanceDB could not open table ${this.#target.table}: ${messageOf(error)}`, {
+          cause: error,
+        });
+      }
     }
   }
 }
 
 function numbersBetween(low: number, high: number): number[] {
   return Array.from({ length: Math.max(0, high - low - 1) }, (_, index) => low + 1 + index);
+}
+
+async function readVersion(dataset: string, version: number): Promise<Manifest | undefined> {
+  const name = (await listManifests(dataset)).find((entry) => entry.version === version);
+  return name && readManifest(dataset, name)?.manifest;
 }
 
 async function newestVersion(dataset: string): Promise<number> {

@@ -11,7 +11,7 @@ import { findManifest } from "./state.ts";
 
 /**
  * Links the files of a version back from where they were kept, those that are missing or have another
- * size.
+ * size. Answers with how many.
  *
  * @throws CorruptError where a file is neither there nor kept.
  */
@@ -20,7 +20,8 @@ export async function linkBackFiles(
   source: string,
   dataset: string,
   placer: Placer,
-): Promise<void> {
+): Promise<number> {
+  let replaced = 0;
   for (const file of image.files) {
     const size = statSync(join(dataset, file.path), { throwIfNoEntry: false })?.size;
     const kept =
@@ -32,7 +33,9 @@ export async function linkBackFiles(
       throw new CorruptError(`${path} is missing or cut short, and no copy of it was kept.`, { path });
     }
     await replace(source, file.path, dataset, file.path, placer);
+    replaced++;
   }
+  return replaced;
 }
 
 /**
