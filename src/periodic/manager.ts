@@ -81,6 +81,11 @@ export class PeriodicBackupManager implements AsyncDisposable {
   /** Ends the timer, and resolves when the backups that were asked for are over. `start` begins again. */
   async stop(): Promise<void> {
     this.#schedule.stop();
+    await this.idle();
+  }
+
+  /** @internal Resolves when the backups that were asked for are over. */
+  async idle(): Promise<void> {
     await this.#last;
   }
 
