@@ -43,6 +43,10 @@ export function parseParts(form: TableForm, json: Json, start: number, end: numb
     }
     parts[name] = { offset, bytes, rows };
   }
+  for (const name of ["rows", "upserts", "deletes"] as const) {
+    if (json[name] !== undefined && parts[name] === undefined)
+      throw new Problem(`it has ${name}, with the form ${form}`);
+  }
   return parts;
 }
 

@@ -6,10 +6,10 @@ import { locating, Problem } from "../problem.ts";
 import type { SealedInput } from "../sealed-input.ts";
 import { buildBatches, RowProblem } from "./build-batch.ts";
 
-const CHUNK_BYTES = 2 * 1024 * 1024;
+const CHUNK_BYTES = 1024 * 1024;
 const NEWLINE = 0x0a;
 
-/** The rows of a part, as batches of some 2 MB of text. */
+/** The rows of a part, as batches of some 1 MB of text. */
 export async function* readRows(
   input: SealedInput,
   part: Part,
