@@ -1,4 +1,3 @@
-import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { BackupError, IoError, ValidationError } from "../errors.ts";
 import { resumeChain } from "./chain/chain-end.ts";
@@ -175,8 +174,14 @@ export class PeriodicBackupManager implements AsyncDisposable {
     const { incremental, backupDir, logger } = this.#settings;
     if (!this.#swept) sweepTemporary(backupDir, logger);
     this.#swept = true;
-    const name = incremental ? await this.#writeNext(wanted) : await this.#writeFull(undefined);
-    if (name !== null) await this.#tidy(name);
+    let name: string | null;
+    try {
+      name = incremental ? await this.#writeNext(wanted) : await this.#writeFull(undefined);
+    } catch (error) {
+      this.#sweepPins();
+      throw error;
+    }
+    if (name !== null) await this.#tidy();
     return name;
   }
 
@@ -221,17 +226,29 @@ export class PeriodicBackupManager implements AsyncDisposable {
   }
 
   /** Pins and old files. The backup is there already: what fails here is a warning. */
-  async #tidy(name: string): Promise<void> {
-    const { backupDir, keep, logger, incremental, database } = this.#settings;
+  async #tidy(): Promise<void> {
+    const { backupDir, keep, logger } = this.#settings;
+    this.#sweepPins();
+    if (keep === undefined) return;
     try {
-      if (existsSync(database)) this.#pins.sweep(incremental ? [name] : []);
-      if (keep === undefined) return;
       const plan = await planRetention(backupDir, keep);
       await carryOutRetention(backupDir, plan);
       if (plan.remove.length > 0) logger.info("old periodic backups removed", { files: plan.remove });
     } catch (error) {
       if (!(error instanceof BackupError)) throw error;
-      logger.warn("tidying up after a periodic backup failed", { error: error.message });
+      logger.warn("old periodic backups could not be removed", { error: error.message });
+    }
+  }
+
+  /** Only what the newest file needs stays pinned, and nothing where no delta will follow it. */
+  #sweepPins(): void {
+    const { backupDir, incremental, logger } = this.#settings;
+    try {
+      const newest = incremental ? listBackupFiles(backupDir).at(-1) : undefined;
+      this.#pins.sweep(newest ? [newest.name] : []);
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      logger.warn("pins that nothing needs could not be removed", { error: reason });
     }
   }
 }

@@ -129,7 +129,10 @@ test.each(KEY_TYPES)("keys of the type %s", async (_name, type, values) => {
   const rows = (marks: readonly number[]) => {
     const key = new arrow.Data(type, 0, 4, 0, [undefined, values] as never);
     const mark = arrow.vectorFromArray(marks, new arrow.Int32()).data[0]!;
-    const schema = new arrow.Schema([new arrow.Field("k", type, true), new arrow.Field("mark", mark.type, true)]);
+    const schema = new arrow.Schema([
+      new arrow.Field("k", type, true),
+      new arrow.Field("mark", mark.type, true),
+    ]);
     const struct = new arrow.Data(new arrow.Struct(schema.fields), 0, 4, 0, [] as never, [key, mark]);
     return new arrow.Table(schema, [new arrow.RecordBatch(schema, struct as never)]);
   };
@@ -157,7 +160,10 @@ test("a key column that is missing, or is a vector, is refused before a file is 
   const db = await place.db();
   await db.createTable("a", tableOf({ id: [vector, [[1, 2]]], name: [new arrow.Utf8(), ["n"]] }));
   const bad = place.manager({ incremental: true });
-  await expect(bad.backupNow()).rejects.toMatchObject({ code: "VALIDATION", message: /column "id" of the table a/ });
+  await expect(bad.backupNow()).rejects.toMatchObject({
+    code: "VALIDATION",
+    message: /column "id" of the table a/,
+  });
   const missing = place.manager({ incremental: true, primaryKey: "key" });
   await expect(missing.backupNow()).rejects.toMatchObject({ code: "VALIDATION", message: /no column "key"/ });
   expect(() => place.files()).toThrow("ENOENT");

@@ -72,10 +72,7 @@ export class RandomWork {
           await table.restore();
         },
       ],
-      [
-        "overwrite",
-        () => this.#db.createTable(name, this.#rows(this.#int(20) + 1), { mode: "overwrite" }),
-      ],
+      ["overwrite", () => this.#db.createTable(name, this.#rows(this.#int(20) + 1), { mode: "overwrite" })],
       [
         "change columns",
         async () => {

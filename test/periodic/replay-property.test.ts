@@ -6,7 +6,7 @@ import { contentOf, Place } from "./harness.ts";
 import { RandomWork, randomNumbers } from "./random-work.ts";
 
 const nightly = process.env["NIGHTLY"] === "1";
-const RUNS = nightly ? 40 : 4;
+const RUNS = nightly ? 40 : 2;
 const MOMENTS = 8;
 const seed = Number(process.env["SEED"] ?? Math.floor(Math.random() * 2 ** 31));
 

@@ -194,7 +194,13 @@ test("an incremental timer writes nothing where nothing changed, and a full afte
     await place.pass(60, manager);
     expect(manager.deltasSinceFull).toBe(expected);
   }
-  expect(place.files().map((name) => name.split("_")[1])).toEqual(["backup", "delta", "delta", "backup", "delta"]);
+  expect(place.files().map((name) => name.split("_")[1])).toEqual([
+    "backup",
+    "delta",
+    "delta",
+    "backup",
+    "delta",
+  ]);
   await manager.stop();
 });
 

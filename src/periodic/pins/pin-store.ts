@@ -1,5 +1,5 @@
 import { createHash, randomUUID } from "node:crypto";
-import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { isMissing, toIoError } from "../../fs/io.ts";
@@ -39,6 +39,7 @@ export class PinStore {
   write(file: string, document: PinDocument): void {
     const path = join(this.#root, `${file}${DOCUMENT}`);
     try {
+      mkdirSync(this.#root, { recursive: true });
       writeFileSync(path, formatPinDocument(document));
     } catch (error) {
       throw toIoError(error, "write", path);

@@ -1,0 +1,223 @@
+import {
+  copyFileSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { applyDelta } from "../../src/periodic/replay/apply-delta.ts";
+import { loadBackup } from "../../src/periodic/replay/load-backup.ts";
+import { restoreLatest } from "../../src/periodic/replay/restore-latest.ts";
+import { contentOf, Place, rowsOf } from "./harness.ts";
+
+/** A full and three deltas, of a row each. */
+async function chain(place: Place): Promise<string[]> {
+  const table = await (await place.db()).createTable("a", rowsOf([0]));
+  const manager = place.manager({ incremental: true });
+  await manager.backupFull();
+  for (const id of [1, 2, 3]) {
+    await table.add(rowsOf([id]));
+    await manager.backupDelta();
+  }
+  return place.files().map((name) => join(place.backupDir, name));
+}
+
+/** Restoring must fail with this code, name the file, and leave nothing at the target or beside it. */
+async function assertRefused(place: Place, code: string, named: string | undefined): Promise<void> {
+  const target = place.fresh();
+  const before = readdirSync(place.root);
+  const message = expect.stringContaining(named ?? "");
+  await expect(restoreLatest(place.backupDir, target)).rejects.toMatchObject({ code, message });
+  expect(readdirSync(place.root)).toEqual(before);
+}
+
+test("a missing delta is missed", async () => {
+  await using place = new Place();
+  const [, , second] = await chain(place);
+  rmSync(second!);
+  await assertRefused(place, "CORRUPT", second!.split("/").at(-1));
+});
+
+test("a missing full is missed", async () => {
+  await using place = new Place();
+  const [full] = await chain(place);
+  rmSync(full!);
+  await assertRefused(place, "CORRUPT", full!.split("/").at(-1));
+});
+
+test("deltas that changed places are refused", async () => {
+  await using place = new Place();
+  const [, first, second] = await chain(place);
+  renameSync(first!, `${place.root}/x`);
+  renameSync(second!, first!);
+  renameSync(`${place.root}/x`, second!);
+  await assertRefused(place, "CORRUPT", place.backupDir);
+});
+
+test("a delta of another database is refused", async () => {
+  await using place = new Place();
+  await using other = new Place();
+  const files = await chain(place);
+  const others = await chain(other);
+  const name = files[3]!.replace(/_\d{6}\./, "_999999.");
+  copyFileSync(others[3]!, name);
+  await assertRefused(place, "CORRUPT", undefined);
+});
+
+test("a full put in another's place is refused", async () => {
+  await using place = new Place();
+  await using other = new Place();
+  const files = await chain(place);
+  const others = await chain(other);
+  copyFileSync(others[0]!, files[0]!);
+  await assertRefused(place, "CORRUPT", files[0]);
+});
+
+for (const at of [0, 1, 2, 3]) {
+  test(`a flipped byte in file ${at} is refused`, async () => {
+    await using place = new Place();
+    const files = await chain(place);
+    const bytes = readFileSync(files[at]!);
+    const middle = bytes.length >> 1;
+    bytes[middle] = (bytes[middle] ?? 0) ^ 1;
+    writeFileSync(files[at]!, bytes);
+    await assertRefused(place, "CORRUPT", files[at]);
+  });
+}
+
+test("every moment of a chain can be restored, and none before it", async () => {
+  await using place = new Place();
+  const files = await chain(place);
+  for (const [index, file] of files.entries()) {
+    const { timestamp } = JSON.parse(readFileSync(file, "utf8")) as { timestamp: string };
+    const target = place.fresh();
+    const at = new Date(timestamp);
+    const summary = await restoreLatest(place.backupDir, target, { at });
+    expect(summary).toMatchObject({ deltas: { length: index }, tables: { a: index + 1 } });
+    expect(summary.at.getTime()).toBe(at.getTime());
+  }
+  await expect(restoreLatest(place.backupDir, place.fresh(), { at: new Date(0) })).rejects.toMatchObject({
+    code: "BACKUP_NOT_FOUND",
+  });
+});
+
+test("nothing is restored over what is there", async () => {
+  await using place = new Place();
+  const [full, first] = await chain(place);
+  const before = await contentOf(place.uri);
+  await expect(restoreLatest(place.backupDir, place.uri)).rejects.toMatchObject({ code: "VALIDATION" });
+  await expect(loadBackup(full!, place.uri)).rejects.toMatchObject({ code: "VALIDATION" });
+  expect(await contentOf(place.uri)).toEqual(before);
+  await expect(loadBackup(first!, place.fresh())).rejects.toMatchObject({ code: "VALIDATION" });
+  await expect(applyDelta(place.uri, full!)).rejects.toMatchObject({ code: "VALIDATION" });
+  await expect(applyDelta(place.fresh(), first!)).rejects.toMatchObject({ code: "VALIDATION" });
+});
+
+test("a delta that does not fit the database changes nothing", async () => {
+  await using place = new Place();
+  await using other = new Place();
+  const [, first] = await chain(place);
+  const db = await other.db();
+  const table = await db.createTable("a", rowsOf([9]));
+  await table.addColumns([{ name: "extra", valueSql: "id" }]);
+  const before = await contentOf(other.uri);
+  await expect(applyDelta(other.uri, first!)).rejects.toMatchObject({
+    code: "VALIDATION",
+    message: /other columns/,
+  });
+  await db.dropTable("a");
+  await expect(applyDelta(other.uri, first!)).rejects.toMatchObject({
+    code: "VALIDATION",
+    message: /not in the database/,
+  });
+  expect(Object.keys(before)).toEqual(["a"]);
+});
+
+test("a pin that was lost makes the next backup a full, with a warning", async () => {
+  await using place = new Place();
+  await chain(place);
+  rmSync(join(place.uri, ".lancedb-backup", "pins"), { recursive: true });
+  const manager = place.manager({ incremental: true });
+  expect(await manager.backupDelta()).toMatch(/lancedb_backup_/);
+  expect(place.warnings).toHaveLength(1);
+  expect(await manager.backupDelta()).toBeNull();
+});
+
+test("a pin that was damaged makes the next backup a full, with a warning", async () => {
+  await using place = new Place();
+  await chain(place);
+  const pins = join(place.uri, ".lancedb-backup", "pins");
+  const data = readdirSync(pins, { recursive: true, encoding: "utf8" }).filter((name) =>
+    name.endsWith(".lance"),
+  );
+  const file = data.filter((name) => name.includes("/data/"))[0]!;
+  rmSync(join(pins, file));
+  const table = await (await place.db()).openTable("a");
+  await table.add(rowsOf([4]));
+  expect(await place.manager({ incremental: true }).backupNow()).toMatch(/lancedb_backup_/);
+  expect(place.warnings).toHaveLength(1);
+});
+
+test("pins outlive a cleanup of everything, and only the newest file's are kept", async () => {
+  await using place = new Place();
+  await chain(place);
+  const table = await (await place.db()).openTable("a");
+  await table.update({ where: "id = 1", values: { name: "x" } });
+  await table.optimize({ cleanupOlderThan: new Date() });
+  const manager = place.manager({ incremental: true });
+  const file = (await manager.backupDelta()) as string;
+  expect(JSON.parse(readFileSync(file, "utf8")).tables.a.upserts).toEqual([{ id: 1, name: "x" }]);
+  const pins = join(place.uri, ".lancedb-backup", "pins");
+  const [own] = readdirSync(pins);
+  expect(readdirSync(join(pins, own!))).toHaveLength(2);
+});
+
+test("after another choice of tables comes a full", async () => {
+  await using place = new Place();
+  await chain(place);
+  expect(await place.manager({ incremental: true, tables: ["a"] }).backupNow()).toMatch(/lancedb_backup_/);
+});
+
+test("deltas are refused where they are off", async () => {
+  await using place = new Place();
+  await chain(place);
+  await expect(place.manager().backupDelta()).rejects.toMatchObject({
+    code: "VALIDATION",
+    message: /incremental/,
+  });
+});
+
+test("keep leaves the newest fulls with their deltas, and nothing that they need is removed", async () => {
+  await using place = new Place();
+  const table = await (await place.db()).createTable("a", rowsOf([0]));
+  const manager = place.manager({ incremental: true, maxDeltasBeforeFull: 2, keep: 2 });
+  for (let id = 1; id <= 8; id++) {
+    await manager.backupNow();
+    await table.add(rowsOf([id]));
+  }
+  expect(place.files().map((name) => name.split("_")[1])).toEqual([
+    "backup",
+    "delta",
+    "delta",
+    "backup",
+    "delta",
+  ]);
+  const summary = await restoreLatest(place.backupDir, place.fresh());
+  expect(summary.tables).toEqual({ a: 8 });
+});
+
+test("what a dead process left half written is swept when it is old", async () => {
+  await using place = new Place();
+  await chain(place);
+  const id = "0b0f36a4-95d4-4f0d-8d4e-0a9fd6a1a111";
+  const left = join(place.backupDir, `.lancedb_delta_1_000000.json.${id}.tmp`);
+  writeFileSync(left, "half");
+  utimesSync(left, 0, 0);
+  await place.manager().backupNow();
+  expect(existsSync(left)).toBe(false);
+});
