@@ -6,7 +6,7 @@ import { Feed } from "./records/feed.ts";
 import { callLance } from "./records/lance-call.ts";
 import { lookAtExisting } from "./records/look.ts";
 import { checkGuarded, type GuardedOptions, guardOptions, managerFor } from "./records/options.ts";
-import { openSource } from "./records/source.ts";
+import { type KeysInput, openSource } from "./records/source.ts";
 import { refName, requireTable, type TableRef } from "./records/target.ts";
 import { sameLayout } from "./records/types.ts";
 
@@ -43,7 +43,7 @@ export interface DeleteRowsResult {
  * caller's iterable, unchanged.
  */
 export async function deleteRowsWithBackup(
-  rows: unknown,
+  rows: KeysInput,
   options: DeleteRowsOptions,
 ): Promise<DeleteRowsResult> {
   const start = performance.now();

@@ -12,7 +12,7 @@ import {
   guardOptions,
   managerFor,
 } from "./records/options.ts";
-import { openSource } from "./records/source.ts";
+import { openSource, type RecordsInput } from "./records/source.ts";
 import { findTable, refName, requireNamespace, type TableRef, type Target } from "./records/target.ts";
 import { type Written, writeChunks } from "./records/write-chunks.ts";
 import { planWrite, samePlan, type WriteIntent } from "./records/write-plan.ts";
@@ -70,7 +70,7 @@ export interface InsertRecordsResult {
  * reason; errors of the caller's iterable and embedding function, unchanged. Rows count from 0.
  */
 export async function insertRecordsWithBackup(
-  data: unknown,
+  data: RecordsInput,
   options: InsertRecordsOptions,
 ): Promise<InsertRecordsResult> {
   const start = performance.now();

@@ -9,7 +9,7 @@ const { Field } = arrow;
 
 type Given = Partial<DeleteRowsOptions>;
 const remove = (at: Place, rows: unknown, given: Given = {}) =>
-  deleteRowsWithBackup(rows, {
+  deleteRowsWithBackup(rows as Iterable<unknown>, {
     table: "t",
     key: "id",
     strategy: "lance-version",

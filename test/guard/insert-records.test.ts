@@ -25,7 +25,12 @@ type Given = Partial<InsertRecordsOptions>;
 
 describe.each(Object.values(BackupStrategy))("insertRecordsWithBackup, %s", (strategy) => {
   const insert = (place: Place, data: unknown, given: Given = {}) =>
-    insertRecordsWithBackup(data, { table: "people", strategy, manager: place.manager, ...given });
+    insertRecordsWithBackup(data as Iterable<object>, {
+      table: "people",
+      strategy,
+      manager: place.manager,
+      ...given,
+    });
   const rows = async ({ db }: Place) => (await rowsOf(await db.openTable("people"))).map(print).sort();
 
   test("makes the table where there is none", async () => {
@@ -344,7 +349,7 @@ test("a stream into a new table has the columns of its first thousand rows", asy
 
 describe("what data may be", () => {
   const insert = (place: Place, data: unknown) =>
-    insertRecordsWithBackup(data, {
+    insertRecordsWithBackup(data as Iterable<object>, {
       table: "t",
       strategy: "lance-version",
       manager: place.manager,

@@ -1,6 +1,15 @@
 import { ValidationError } from "../../errors.ts";
-import { type BatchLike, isBatchLike, isTableLike } from "./adopt.ts";
+import { type BatchLike, isBatchLike, isTableLike, type TableLike } from "./adopt.ts";
 import { show } from "./place.ts";
+
+/**
+ * Rows as objects, arrays of them, Arrow tables and record batches (of any copy of apache-arrow), in any
+ * mix, in an array or any other iterable.
+ */
+export type RecordsInput = Iterable<object> | AsyncIterable<object> | TableLike | BatchLike;
+
+/** The same, where a row may also be a bare key. */
+export type KeysInput = Iterable<unknown> | AsyncIterable<unknown> | TableLike | BatchLike;
 
 /** A run of the caller's rows, or a record batch. `from` counts the rows before it in the whole input. */
 export type Piece =

@@ -19,7 +19,7 @@ import type { Target } from "./target.ts";
 import { sameLayout } from "./types.ts";
 
 /** What the rows do to the table. */
-export type WriteAction =
+type WriteAction =
   /** Make the table of them. */
   | "create"
   | "append"

@@ -40,7 +40,7 @@ export function formFor(type: DataType, count: number): Form {
 }
 
 /** A string as a literal. Only quotes need care: backslashes, newlines and NUL stand for themselves. */
-export function quoteText(text: string): string {
+function quoteText(text: string): string {
   return `'${text.replaceAll("'", "''")}'`;
 }
 

@@ -9,7 +9,12 @@ import { insertRecordsWithBackup } from "../../../src/guard/insert-records.ts";
 import { leftovers, newPlace, type Place, print, rowsOf, stateOf } from "./harness.ts";
 
 const insert = (at: Place, data: unknown, given = {}) =>
-  insertRecordsWithBackup(data, { table: "t", strategy: "lance-version", manager: at.manager, ...given });
+  insertRecordsWithBackup(data as Iterable<object>, {
+    table: "t",
+    strategy: "lance-version",
+    manager: at.manager,
+    ...given,
+  });
 const rows = async (at: Place) => (await rowsOf(await at.db.openTable("t"))).map(print).sort();
 
 describe("calls at the same time wait for each other", () => {

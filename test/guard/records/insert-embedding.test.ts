@@ -32,7 +32,12 @@ const texts = [
 ];
 
 const insert = (at: Place, data: unknown, given: Partial<InsertRecordsOptions> = {}) =>
-  insertRecordsWithBackup(data, { table: "t", strategy: "lance-version", manager: at.manager, ...given });
+  insertRecordsWithBackup(data as Iterable<object>, {
+    table: "t",
+    strategy: "lance-version",
+    manager: at.manager,
+    ...given,
+  });
 const using = (made: Letters, vector?: string) => ({
   embedding: { function: made, source: "text", ...(vector && { vector }) },
 });

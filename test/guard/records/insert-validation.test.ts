@@ -116,7 +116,12 @@ async function place() {
 }
 
 const insert = (at: Place, data: unknown, given: Partial<InsertRecordsOptions> = {}) =>
-  insertRecordsWithBackup(data, { table: "t", strategy: "lance-version", manager: at.manager, ...given });
+  insertRecordsWithBackup(data as Iterable<object>, {
+    table: "t",
+    strategy: "lance-version",
+    manager: at.manager,
+    ...given,
+  });
 
 describe("a bad row is refused before anything is written", () => {
   test.each(badRows)("%s", async (_, bad, column, message) => {
@@ -154,13 +159,7 @@ describe("rows that are none", () => {
       const error = (await errorOf(() => insert(at, [good, row]))) as Error;
       expect(error).toBeInstanceOf(ValidationError);
       expect(error.message).toMatch(/^Row 1 is not an object/);
-      await expect(
-        insertRecordsWithBackup([good, row], {
-          table: "new",
-          strategy: "lance-version",
-          manager: at.manager,
-        }),
-      ).rejects.toThrow(/^Row 1 is not an object/);
+      await expect(insert(at, [good, row], { table: "new" })).rejects.toThrow(/^Row 1 is not an object/);
       expect(await at.version()).toBe(1);
     },
   );

@@ -2,7 +2,7 @@ import type { Data, DataType, Field, FixedSizeList, Float, Struct } from "apache
 import { ValidationError } from "../../../errors.ts";
 import { arrow } from "../../../lance/predicates/arrow.ts";
 import { badValue, type Place, show } from "../place.ts";
-import { isBlob, isFloatVector, isText } from "../types.ts";
+import { isBlob, isBytes, isFloatVector, isText } from "../types.ts";
 import { columnData } from "./data.ts";
 import { encodeDecimals } from "./decimal.ts";
 import { encodeFixedLists, encodeLists, encodeVectors } from "./lists.ts";
@@ -40,8 +40,7 @@ function encodeScalars(type: DataType, values: readonly unknown[], place: Place)
   if (Is.isInt(type)) return encodeInts(type, values, place);
   if (Is.isFloat(type)) return encodeFloats(type, values, place);
   if (isText(type)) return encodeText(type, values, place);
-  if (Is.isBinary(type) || Is.isLargeBinary(type) || Is.isFixedSizeBinary(type))
-    return encodeBytes(type, values, place);
+  if (isBytes(type)) return encodeBytes(type, values, place);
   if (Is.isTimestamp(type)) return encodeTimestamps(type, values, place);
   if (Is.isDate(type)) return encodeDates(type, values, place);
   if (Is.isTime(type) || Is.isDuration(type)) return encodeTimes(type, values, place);
