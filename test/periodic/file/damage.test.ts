@@ -82,7 +82,9 @@ describe.each(["json", "arrow"] as const)("a %s file", (format) => {
   test("is refused with any byte changed", async () => {
     const bytes = await sample(format);
     for (let at = 0; at < bytes.length; at++) {
-      for (const flip of nightly ? [1, 2, 4, 8, 16, 32, 64, 128] : [1 << (at % 8), 0x20]) {
+      // In the checksum a flip of 32 makes a capital of a digit.
+      const flips = at > bytes.length - 70 ? [1, 32] : [1 << (at % 8)];
+      for (const flip of nightly ? [1, 2, 4, 8, 16, 32, 64, 128] : flips) {
         const changed = Buffer.from(bytes);
         changed[at]! ^= flip;
         expect(await openingOf(changed), `byte ${at} by ${flip}`).toBeInstanceOf(CorruptError);
@@ -209,6 +211,21 @@ describe.each(["json", "arrow"] as const)("a %s file", (format) => {
     const other = new arrow.Schema([field("id", new arrow.Int32())]);
     await expect(writer.write("deletes", batchOf(other, [{ id: 1n }]))).rejects.toThrow(/int32/);
   });
+});
+
+test.runIf(nightly)("a row that no JSON reader could hold is refused by name", async () => {
+  const blobs = new arrow.Schema([field("blob", new arrow.Binary())]);
+  const values = new Uint8Array(210_000_000);
+  const blob = new arrow.Data(blobs.fields[0]!.type, 0, 1, 0, [
+    Int32Array.of(0, values.length),
+    values,
+  ] as never);
+  const row = new arrow.Data(new arrow.Struct(blobs.fields), 0, 1, 0, undefined, [blob]);
+  await using writer = disposable(await createBackupFile(directory.file(), "json", full));
+  await writer.beginTable({ table: "t", form: "rows", schema: blobs, key: [], indices: [] });
+  await expect(writer.write("upserts", new arrow.RecordBatch(blobs, row as never))).rejects.toThrow(
+    /more than 256 MB/,
+  );
 });
 
 test("what is no backup file, and what is no file, is refused", async () => {

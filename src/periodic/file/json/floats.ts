@@ -47,7 +47,7 @@ export function writeFloat64(out: JsonOutput, value: number): void {
 
 /**
  * A finite float32, in so many digits that reading it as a double and rounding that to a float32 gives it
- * back: 7 to 9, and zeros at the end left out. Most floats take the fast way, where value and power of ten
+ * back: 6 to 9, and zeros at the end left out. Most floats take the fast way, where value and power of ten
  * are exact and the division is what a reader's parser computes.
  */
 export function writeFloat32(out: JsonOutput, value: number, bits: number): void {
@@ -67,7 +67,7 @@ function writeFraction(out: JsonOutput, size: number, bits: number): void {
   const guess = ((((bits >>> 23) & 0xff) - 127) * 1233) >> 12;
   const exponent =
     size >= (guess >= -1 ? powerOf10(guess + 1) : 1 / powerOf10(-guess - 1)) ? guess + 1 : guess;
-  for (let decimals = 6 - exponent; decimals < 10 - exponent; decimals++) {
+  for (let decimals = Math.max(0, 5 - exponent); decimals < 10 - exponent; decimals++) {
     const power = powerOf10(decimals);
     const digits = Math.round(size * power);
     if (Math.fround(digits / power) === size) {
