@@ -1,16 +1,19 @@
 import { randomUUID } from "node:crypto";
-import { link, open, rename, unlink } from "node:fs/promises";
+import { closeSync, fsync, linkSync, openSync, renameSync, unlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { promisify } from "node:util";
 import { io, isMissing } from "./io.ts";
+
+const fsyncFile = promisify(fsync);
 
 /** Puts a file's content on the disk. */
 export async function syncFile(path: string): Promise<void> {
   await io("sync", path, async () => {
-    const file = await open(path, "r");
+    const file = openSync(path, "r");
     try {
-      await file.sync();
+      await fsyncFile(file);
     } finally {
-      await file.close();
+      closeSync(file);
     }
   });
 }
@@ -25,26 +28,31 @@ export async function syncDirectories(paths: Iterable<string>): Promise<void> {
   await Promise.all(Array.from(new Set(paths), syncDirectory));
 }
 
-async function writeTemporary(target: string, content: string | Uint8Array): Promise<string> {
+async function writeTemporary(
+  target: string,
+  content: string | Uint8Array,
+  before?: () => Promise<void>,
+): Promise<string> {
   const temporary = join(dirname(target), `.${randomUUID()}.tmp`);
   await io("write", target, async () => {
-    const file = await open(temporary, "wx");
+    const file = openSync(temporary, "wx");
     try {
-      await file.writeFile(content);
-      await file.sync();
+      writeFileSync(file, content);
+      const settled = await Promise.allSettled([fsyncFile(file), before?.()]);
+      for (const result of settled) if (result.status === "rejected") throw result.reason;
     } catch (error) {
-      await file.close();
+      closeSync(file);
       await removeQuietly(temporary);
       throw error;
     }
-    await file.close();
+    closeSync(file);
   });
   return temporary;
 }
 
 async function removeQuietly(path: string): Promise<void> {
   try {
-    await unlink(path);
+    unlinkSync(path);
   } catch (error) {
     if (!isMissing(error)) return; // the temporary file is swept later; the first error is what matters
   }
@@ -53,12 +61,18 @@ async function removeQuietly(path: string): Promise<void> {
 /**
  * Writes a whole file, or nothing: a reader sees the old content or the new, also after a power cut.
  * Replaces what has the name. Returns when the content and the name are on the disk.
+ *
+ * @param before done while the content is synced, and finished before the file gets its name.
  */
-export async function writeFileDurably(path: string, content: string | Uint8Array): Promise<void> {
-  const temporary = await writeTemporary(path, content);
+export async function writeFileDurably(
+  path: string,
+  content: string | Uint8Array,
+  before?: () => Promise<void>,
+): Promise<void> {
+  const temporary = await writeTemporary(path, content, before);
   await io("write", path, async () => {
     try {
-      await rename(temporary, path);
+      renameSync(temporary, path);
     } catch (error) {
       await removeQuietly(temporary);
       throw error;
@@ -74,14 +88,14 @@ export async function writeFileDurably(path: string, content: string | Uint8Arra
 export async function createFileExclusively(path: string, content: string | Uint8Array): Promise<boolean> {
   const temporary = join(dirname(path), `.${randomUUID()}.tmp`);
   return io("create", path, async () => {
-    const file = await open(temporary, "wx");
+    const file = openSync(temporary, "wx");
     try {
-      await file.writeFile(content);
+      writeFileSync(file, content);
     } finally {
-      await file.close();
+      closeSync(file);
     }
     try {
-      await link(temporary, path);
+      linkSync(temporary, path);
       return true;
     } catch (error) {
       if (error instanceof Error && "code" in error && error.code === "EEXIST") return false;

@@ -124,14 +124,22 @@ export class Placer {
     }
   }
 
-  /** Puts on the disk what was placed: bodies that were written, and every directory with a new name in it. */
-  async sync(): Promise<void> {
+  /**
+   * Puts on the disk what was placed: bodies that were written, every directory with a new name in it, and
+   * the directories given. In no order: nothing names these files yet.
+   */
+  async sync(directories: readonly string[] = []): Promise<void> {
+    const names = syncDirectories([...this.#directories, ...directories]);
+    const settled = await Promise.allSettled([names, this.#syncBodies()]);
+    for (const result of settled) if (result.status === "rejected") throw result.reason;
+    this.#bodies.length = 0;
+    this.#directories.clear();
+  }
+
+  async #syncBodies(): Promise<void> {
     for (let i = 0; i < this.#bodies.length; i += STRETCH) {
       await Promise.all(this.#bodies.slice(i, i + STRETCH).map(syncOnce));
     }
-    await syncDirectories(this.#directories);
-    this.#bodies.length = 0;
-    this.#directories.clear();
   }
 
   #prepare(to: string, path: string): string {

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { ValidationError } from "../errors.ts";
+import { CorruptError, ValidationError } from "../errors.ts";
 import type { Capture } from "../lance/capture.ts";
 import { rootDirectory } from "../lance/database.ts";
 import { healDamagedHead } from "../lance/heal-head.ts";
@@ -193,9 +193,11 @@ export class Operation {
     });
   }
 
-  async #heal(table: string, dataset: string): Promise<void> {
+  /** Whether a damaged newest manifest was found, and moved aside. */
+  async #heal(table: string, dataset: string): Promise<boolean> {
     const healed = await healDamagedHead(this.database, dataset);
     if (healed) this.logger.warn("a damaged newest manifest was moved aside", { table, ...healed });
+    return healed !== undefined;
   }
 
   async directoryOf(table: string): Promise<string | undefined> {
@@ -213,9 +215,14 @@ export class Operation {
     let capture: Capture | undefined;
     if (directory) {
       const dataset = join(this.database, directory);
-      await this.#heal(table, dataset);
       const target = join(strategy.tablesDirectory(this.entry, this.#backupPath), directory);
-      capture = await strategy.capture({ context, dataset, target, signal, durable: this.#settings.durable });
+      const request = { context, dataset, target, signal, durable: this.#settings.durable };
+      try {
+        capture = await strategy.capture(request);
+      } catch (error) {
+        if (!(error instanceof CorruptError) || !(await this.#heal(table, dataset))) throw error;
+        capture = await strategy.capture(request);
+      }
     }
     signal?.throwIfAborted();
     if (directory && capture) {

@@ -1,10 +1,10 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { rename } from "node:fs/promises";
 import { join } from "node:path";
-import { remove } from "fs-extra/esm";
 import { CorruptError } from "../../errors.ts";
 import { syncDirectories, syncDirectory, writeFileDurably } from "../../fs/durable.ts";
 import { io, isMissing, toIoError } from "../../fs/io.ts";
+import { removeTree } from "../../fs/remove-tree.ts";
 import type { Liveness } from "../../fs/this-process.ts";
 import { PRIVATE_DIRECTORY, privateDirectory } from "../../lance/private-directory.ts";
 import { endOperation, isOwner, livenessOfOwner, type Owner } from "../owner.ts";
@@ -97,8 +97,9 @@ export class JournalEntry {
    */
   async write(state: "armed" | "held", record: EntryRecord): Promise<void> {
     const fresh = this.#markTables(record.tables);
-    if (fresh) await syncDirectories([this.#markers, join(this.directory, "..")]);
-    await writeFileDurably(this.#record(state), encodeRecord(record));
+    await writeFileDurably(this.#record(state), encodeRecord(record), async () => {
+      if (fresh) await syncDirectories([this.#markers, join(this.directory, "..")]);
+    });
   }
 
   /** The ids of the tables that this entry has captured, also where its record is damaged. */
@@ -183,7 +184,7 @@ export class JournalEntry {
 
   async remove(): Promise<void> {
     this.log.close();
-    await io("remove", this.directory, () => remove(this.directory));
+    await removeTree(this.directory);
   }
 
   get ownerFile(): string {

@@ -1,11 +1,11 @@
 import { mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { rename } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { remove } from "fs-extra/esm";
 import { CorruptError } from "../../errors.ts";
 import { syncDirectories, writeFileDurably } from "../../fs/durable.ts";
 import { errnoOf, io, isMissing, toIoError } from "../../fs/io.ts";
 import { Placer } from "../../fs/place.ts";
+import { removeTree } from "../../fs/remove-tree.ts";
 import { captureTable } from "../../lance/capture.ts";
 import { encodeRecord, readRecord } from "../journal/record.ts";
 import { BackupStrategy } from "../strategy.ts";
@@ -23,8 +23,7 @@ export const directoryCopy: Strategy = {
   async capture({ context, dataset, target, signal, durable }) {
     const placer = new Placer(context.link, { syncLinked: durable });
     const capture = await captureTable(dataset, { target, placer, history: "all", signal });
-    await placer.sync();
-    await syncDirectories([dirname(target), dirname(dirname(target))]);
+    await placer.sync([dirname(target), dirname(dirname(target))]);
     return capture;
   },
   async seal(record) {
@@ -38,7 +37,7 @@ export const directoryCopy: Strategy = {
     const partial = partialPath(backupPath, uuid);
     // Renamed first: half a backup must never be found under a backup's name.
     if (isOurs(backupPath, uuid)) await io("remove", backupPath, () => rename(backupPath, partial));
-    await io("remove", partial, () => remove(partial));
+    await removeTree(partial);
   },
 };
 
