@@ -41,8 +41,8 @@ export interface TracedRun {
 export interface TraceOptions {
   /** Only changes below this directory count. */
   readonly root: string;
-  /** Kill with SIGKILL after this many changes; 0 before the first. Undefined: never. */
-  readonly killAfter?: number | undefined;
+  /** Kill with SIGKILL after this many changes, or when this holds of them. Undefined: never. */
+  readonly killAfter?: number | ((steps: readonly Step[]) => boolean) | undefined;
   /** strace's own words, in place of the kill: `renameat:error=EIO:when=2`. */
   readonly inject?: string | undefined;
   /** False: only the first thread is traced. */
@@ -91,7 +91,8 @@ export async function runTraced(argv: readonly string[], options: TraceOptions):
       if (text.includes(root) && changesFile(call, text)) steps.push(step);
     }
     if (killAfter === undefined || main === undefined) return;
-    if (steps.length >= killAfter && steps.length > 0) kill(main, "SIGKILL");
+    const enough = typeof killAfter === "number" ? steps.length >= killAfter : killAfter(steps);
+    if (enough && steps.length > 0) kill(main, "SIGKILL");
     else kill(main, "SIGCONT");
   });
   const [code, signal] = await new Promise<[number | null, NodeJS.Signals | null]>((resolve, reject) => {

@@ -1,4 +1,4 @@
-import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
@@ -47,21 +47,23 @@ export class Workshop implements Disposable {
     await makeFixture(this.#fixture(true), { namespace: true });
   }
 
-  /** A copy of the prepared database. */
-  place(scenario: Scenario = { work: async () => undefined }): Place {
-    return this.copy({ root: "", uri: this.#fixture(scenario.namespace ?? false), backupDir: "" });
-  }
-
-  /** A copy of a database in whatever state it is, ours included. */
-  copy(from: Place): Place {
-    const root = join(this.root, `place-${++this.#count}`);
+  /** A copy of the prepared database, in a directory of its own. */
+  place(scenario: Pick<Scenario, "namespace"> = {}, parent = this.root): Place {
+    const root = join(parent, `place-${++this.#count}`);
     const place = { root, uri: join(root, "db"), backupDir: join(root, "backups") };
     mkdirSync(root);
-    cpSync(from.uri, place.uri, { recursive: true, verbatimSymlinks: true });
-    if (from.backupDir && existsSync(from.backupDir)) {
-      cpSync(from.backupDir, place.backupDir, { recursive: true });
-    }
+    cpSync(this.#fixture(scenario.namespace ?? false), place.uri, { recursive: true });
     return place;
+  }
+
+  /** Keeps a copy of a place as it is now, to be put back under the same path: entries hold absolute paths. */
+  keep(place: Place): () => void {
+    const kept = `${place.root}.kept`;
+    cpSync(place.root, kept, { recursive: true, verbatimSymlinks: true });
+    return () => {
+      rmSync(place.root, { recursive: true, force: true });
+      cpSync(kept, place.root, { recursive: true, verbatimSymlinks: true });
+    };
   }
 
   remove(place: Place): void {

@@ -1,0 +1,82 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { recordFigures } from "./figures.ts";
+import { type ScenarioName, scenarioOf } from "./scenarios.ts";
+import { hasStrace, runTraced, type Step, type TracedRun } from "./trace.ts";
+import { assertWhole, nightly, type Place, STRATEGIES, spread, Workshop } from "./workshop.ts";
+
+/** First kills of a recovery; every step of it in the nightly run. */
+const SAMPLE = nightly ? Number.POSITIVE_INFINITY : 4;
+
+/** Where the work is killed, so that recovery has the most to do: all written, nothing final. */
+const SCENARIOS: readonly ScenarioName[] = [
+  "several tables",
+  "drop and create",
+  "namespace",
+  "failing work",
+  "failing work, cleaned up",
+];
+
+const workshop = new Workshop();
+beforeAll(() => workshop.prepare());
+afterAll(() => workshop[Symbol.dispose]());
+
+const combinations = SCENARIOS.flatMap((scenario) => STRATEGIES.map((strategy) => ({ scenario, strategy })));
+const lines: Record<string, string | number>[] = [];
+
+describe.skipIf(!hasStrace)("recovery killed, killed again, then left to finish", () => {
+  test.for(combinations)("$scenario, $strategy", { timeout: 3_600_000 }, async ({ scenario, strategy }) => {
+    const ends = await workshop.ends(scenario);
+    const place = workshop.place(scenarioOf(scenario));
+    const work = workshop.argv(place, { task: "work", scenario, strategy });
+    await killBeforeItIsFinal(work, place);
+    const again = workshop.keep(place);
+    const recover = workshop.argv(place, { task: "recover", scenario, strategy });
+
+    const whole = await runTraced(recover, { root: place.root, killAfter: Number.MAX_SAFE_INTEGER });
+    expect(JSON.parse(whole.stdout)).toMatchObject({ ok: true, recovered: ["rolled-back"] });
+    expect(await assertWhole(place, ends, "before")).toBe("before");
+
+    const total = whole.steps.length;
+    const problems: string[] = [];
+    let kills = 0;
+    const kill = async (at: number): Promise<TracedRun> => {
+      const run = await runTraced(recover, { root: place.root, killAfter: at });
+      if (run.signal === "SIGKILL") kills++;
+      return run;
+    };
+    for (const [index, first] of spread(total - 1, SAMPLE).entries()) {
+      again();
+      const one = await kill(first);
+      // The second kill falls somewhere else each time; 7 has no factor in common with most lengths.
+      const two = await kill((index * 7) % total);
+      try {
+        await assertWhole(place, ends, "before");
+      } catch (error) {
+        const last = [one, two].map((run) => run.steps.at(-1)?.text.replaceAll(place.root, ""));
+        problems.push(`killed at ${first}, ${last[0]}, then at ${last[1]}: ${String(error)}`);
+      }
+    }
+    lines.push({ "guarded work": scenario, strategy, steps: total, kills, lost: problems.length });
+    expect(problems).toEqual([]);
+    expect(kills).toBeGreaterThan(1);
+  });
+
+  afterAll(() => recordFigures("Recovery killed at every step, twice in a row", lines));
+});
+
+/** Kills the work when all of it is written, before it is final: at its rollback, or its last report. */
+async function killBeforeItIsFinal(argv: readonly string[], place: Place): Promise<void> {
+  const trial = workshop.keep(place);
+  const { steps } = await runTraced(argv, { root: place.root, killAfter: () => false });
+  const reports = steps.filter(isReport).length;
+  expect(reports).toBeGreaterThan(0);
+  trial();
+  const { signal } = await runTraced(argv, {
+    root: place.root,
+    killAfter: (steps) => steps.some(isRollback) || steps.filter(isReport).length === reports,
+  });
+  expect(signal).toBe("SIGKILL");
+}
+
+const isReport = ({ call, text }: Step) => call === "write" && /\/log>, ".*outcome/.test(text);
+const isRollback = ({ call, text }: Step) => call === "mkdir" && /staging\/door\./.test(text);
