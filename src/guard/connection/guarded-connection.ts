@@ -10,7 +10,6 @@ import {
   listTables,
   NAMESPACE_TABLE,
   namespacedDirectories,
-  parseTableId,
   rootDirectory,
   tableId,
 } from "../../lance/database.ts";
@@ -123,19 +122,16 @@ class ConnectionGuard {
     }
   }
 
+  /** LanceDB refuses where anything is in the namespace; should it ever cascade, the way back is there. */
   async dropNamespace(...args: Parameters<Connection["dropNamespace"]>) {
     const [path, options] = args;
-    return this.inNamespaces(async () => {
-      if (options?.behavior === "cascade") {
-        const prefix = [...path, ""].join("$");
-        for (const { id } of await listTables(this.#operation.database)) {
-          if (!id.startsWith(prefix)) continue;
-          const table = parseTableId(id);
-          await this.#dropOne(id, () => this.#connection.dropTable(table.name, table.namespacePath));
-        }
+    if (options?.behavior === "cascade") {
+      const prefix = [...path, ""].join("$");
+      for (const { id } of await listTables(this.#operation.database)) {
+        if (id.startsWith(prefix)) await this.#operation.capture(id);
       }
-      return this.#connection.dropNamespace(...args);
-    });
+    }
+    return this.inNamespaces(() => this.#connection.dropNamespace(...args));
   }
 
   /** A write to the namespaces' own table, whose commits nobody reports: all of their kinds are ours. */
