@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from "node:async_hooks";
 import { join } from "node:path";
 import { CorruptError, ValidationError } from "../errors.ts";
 import type { Capture } from "../lance/capture.ts";
@@ -47,6 +48,8 @@ export class Operation {
   readonly #createdAt = new Date().toISOString();
   readonly #captured = new Map<string, CapturedTable>();
   readonly #inFlight = new Set<Promise<unknown>>();
+  /** Set for what runs inside of a call that was let through. */
+  readonly #inside = new AsyncLocalStorage<true>();
   #queue: Promise<unknown> = Promise.resolve();
   #closed: unknown;
 
@@ -112,6 +115,7 @@ export class Operation {
 
   /** Locks, captures and arms a table unless that was done. When it returns, the way back is on the disk. */
   async capture(table: string): Promise<void> {
+    this.assertOpen();
     if (this.#captured.has(table)) return;
     await this.#inTurn(async () => {
       if (this.#captured.has(table)) return;
@@ -126,12 +130,16 @@ export class Operation {
 
   /** Runs one write of the guarded work. @throws ValidationError once the work has ended. */
   write<R>(write: Write<R>): Promise<R> {
-    return this.track(() => this.#write(write));
+    return this.call(() => this.#write(write));
   }
 
-  /** Has the end of the work wait for a task that was begun in it. */
-  track<R>(task: () => Promise<R>): Promise<R> {
-    const promise = task();
+  /**
+   * Runs a call that was made in the work, and all that it leads to: the end of the work waits for it, whether
+   * or not the caller did. @throws ValidationError once the work has ended.
+   */
+  async call<R>(task: () => Promise<R>): Promise<R> {
+    this.assertOpen();
+    const promise = this.#inside.run(true, async () => task());
     const settled = promise.then(
       () => undefined,
       () => undefined,
@@ -141,7 +149,7 @@ export class Operation {
     return promise;
   }
 
-  /** No further write is let through; answers when those under way have settled. */
+  /** No further call is let through; answers when those under way have settled. */
   async close(reason: unknown): Promise<void> {
     this.#closed ??= reason;
     while (this.#inFlight.size > 0) await Promise.all(this.#inFlight);
@@ -149,7 +157,7 @@ export class Operation {
 
   assertOpen(): void {
     this.signal?.throwIfAborted();
-    if (this.#closed !== undefined) throw this.#closed;
+    if (this.#closed !== undefined && !this.#inside.getStore()) throw this.#closed;
   }
 
   static ended(): ValidationError {
@@ -184,7 +192,7 @@ export class Operation {
   /** A newest manifest that is damaged is found when the table is opened, and moved aside. */
   async healIfDamaged(table: string): Promise<void> {
     const directory = await this.directoryOf(table);
-    if (!directory) return;
+    if (!directory || this.#closed !== undefined) return;
     const dataset = join(this.database, directory);
     if ((await inspectTable(dataset)).damaged.length === 0) return;
     await this.#inTurn(async () => {

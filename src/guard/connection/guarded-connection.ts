@@ -33,27 +33,31 @@ const NAMESPACE_COMMITS: readonly CommitKind[] = [
 /** The connection that guarded work gets: LanceDB's own, with every write going through the operation. */
 export function guardConnection(operation: Operation, connection: Connection): Connection {
   const guard = new ConnectionGuard(operation, connection);
+  const call = <R>(task: () => Promise<R>) => operation.call(task);
   return withMembers(connection, {
     openTable: (...args: Parameters<Connection["openTable"]>) => guard.openTable(...args),
-    createTable: (...args: unknown[]) => guard.createTable(args),
-    createEmptyTable: (...args: unknown[]) => guard.createEmptyTable(args),
+    createTable: (...args: unknown[]) => call(() => guard.createTable(args)),
+    createEmptyTable: (...args: unknown[]) => call(() => guard.createEmptyTable(args)),
     createMaterializedView: (...args: Parameters<Connection["createMaterializedView"]>) =>
-      guard.createMaterializedView(...args),
+      call(() => guard.createMaterializedView(...args)),
     openMaterializedView: async (name: string) =>
       guardView(operation, tableId(name), await connection.openMaterializedView(name)),
-    cloneTable: (...args: Parameters<Connection["cloneTable"]>) => guard.cloneTable(...args),
+    cloneTable: (...args: Parameters<Connection["cloneTable"]>) => call(() => guard.cloneTable(...args)),
     dropTable: (name: string, path?: string[]) =>
-      guard.drop(name, path, () => connection.dropTable(name, path)),
+      call(() => guard.drop(name, path, () => connection.dropTable(name, path))),
     dropTableAsync: (name: string, path?: string[]) =>
-      guard.drop(name, path, async () => {
-        const job = await connection.dropTableAsync(name, path);
-        await job.wait();
-        return job;
-      }),
-    dropAllTables: (path?: string[]) => guard.dropAllTables(path),
+      call(() =>
+        guard.drop(name, path, async () => {
+          const job = await connection.dropTableAsync(name, path);
+          await job.wait();
+          return job;
+        }),
+      ),
+    dropAllTables: (path?: string[]) => call(() => guard.dropAllTables(path)),
     createNamespace: (...args: Parameters<Connection["createNamespace"]>) =>
       guard.inNamespaces(() => connection.createNamespace(...args)),
-    dropNamespace: (...args: Parameters<Connection["dropNamespace"]>) => guard.dropNamespace(...args),
+    dropNamespace: (...args: Parameters<Connection["dropNamespace"]>) =>
+      call(() => guard.dropNamespace(...args)),
   });
 }
 
