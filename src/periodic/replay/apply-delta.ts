@@ -8,7 +8,7 @@ import { checkTable } from "./check-table.ts";
 
 /**
  * Applies a delta to a database that is as the file before it left it. Each table is changed in one commit
- * where the changes are of a usual size (up to 64 MB of upserts and 20,000 deletes). Doing it again changes
+ * where the changes are of a usual size (up to 32 MB of upserts and 20,000 deletes). Doing it again changes
  * nothing, so that one that was interrupted is simply applied again.
  *
  * @returns rows inserted, updated and deleted; for a table that is replaced, all its rows.

@@ -9,11 +9,11 @@ const MOST_DELETES_IN_MERGE = 20_000;
 /** Terms of one filter: a longer one takes LanceDB's parser too long, or too deep. */
 const MOST_TERMS = 3;
 
-const CHUNK_BYTES = 64 * 1024 * 1024;
+const CHUNK_BYTES = 32 * 1024 * 1024;
 
 /**
  * Applies a table's changes: one commit where they are of a usual size. Many deletes are commits of their own
- * before it, and upserts beyond 64 MB several. Doing it again changes nothing.
+ * before it, and upserts beyond 32 MB several. Doing it again changes nothing.
  *
  * @returns rows deleted, updated and inserted.
  */

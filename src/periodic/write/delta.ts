@@ -1,5 +1,4 @@
 import type { Table } from "@lancedb/lancedb";
-import { CorruptError } from "../../errors.ts";
 import type { TableLocation } from "../../lance/database.ts";
 import { Door } from "../../lance/door.ts";
 import { onlyMovesRows } from "../../lance/row-delta/only-moves.ts";
@@ -77,14 +76,13 @@ async function plan(context: WriteContext, change: Change, open: OpenThings): Pr
   if (before === undefined) {
     return { ...change, source, older, delta: { form: "replaced", why: "it is new", cause: "recreated" } };
   }
-  const [was, is] = [await pins.image(before), await pins.image(now)];
+  const was = await pins.image(before);
   if (was === undefined) throw new PinLostError(`The pin of the table ${now.id} is gone or damaged.`);
-  if (is === undefined) throw new CorruptError(`The links to the table ${now.id} are damaged.`);
   const opened = once(async () => open.use(await Door.open(settings.database, pins.path(before))).table);
   const dataset = datasetOf(settings.database, location);
   const delta = await planDelta({
     before: was.parsed,
-    after: is.parsed,
+    after: source.version,
     newer: source.door.table,
     older: opened,
     key: source.key,

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { scan } from "../../lance/row-delta/scan.ts";
+import { scanAll } from "../../lance/row-delta/scan.ts";
 import type { BackupFileWriter, TableForm } from "../file/types.ts";
 import type { PinnedTable } from "../pins/document.ts";
 import { pinTable, tablesOf, type WriteContext } from "./context.ts";
@@ -38,10 +38,10 @@ export interface WholeTable {
 
 /** Writes every row of a table. */
 export async function writeAllRows(writer: BackupFileWriter, whole: WholeTable): Promise<void> {
-  const { schema, key, indices, door } = whole.source;
+  const { schema, key, indices, door, version } = whole.source;
   const { id, position } = whole.table;
   const { form, from } = whole;
   await writer.beginTable({ table: id, form, schema, key, from, to: position, indices });
-  for await (const batch of scan(door.table)) await writer.write("upserts", batch);
+  for await (const batch of scanAll(door.table, version)) await writer.write("upserts", batch);
   await writer.endTable();
 }

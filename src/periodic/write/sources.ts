@@ -1,6 +1,7 @@
 import type { Schema } from "apache-arrow";
-import { UnsupportedError } from "../../errors.ts";
+import { CorruptError, UnsupportedError } from "../../errors.ts";
 import { Door } from "../../lance/door.ts";
+import type { Manifest } from "../../lance/manifest.ts";
 import { assertKey, isKeyType } from "../../lance/row-delta/key.ts";
 import type { IndexRecord } from "../file/types.ts";
 import { recordIndices } from "../indices.ts";
@@ -14,6 +15,7 @@ export interface Source extends Disposable {
   readonly schema: Schema;
   readonly key: readonly string[];
   readonly indices: readonly IndexRecord[];
+  readonly version: Manifest;
 }
 
 /**
@@ -38,7 +40,9 @@ export async function openSource(
     }
     const key = keyOf(settings, table.id, schema);
     const indices = await recordIndices(door.table);
-    return { door, schema, key, indices, [Symbol.dispose]: () => door[Symbol.dispose]() };
+    const version = (await pins.image(table))?.parsed;
+    if (version === undefined) throw new CorruptError(`The links to the table ${table.id} are damaged.`);
+    return { door, schema, key, indices, version, [Symbol.dispose]: () => door[Symbol.dispose]() };
   } catch (error) {
     door[Symbol.dispose]();
     throw error;
