@@ -180,15 +180,16 @@ export class BackupManager implements AsyncDisposable {
    * aside. Runs by itself before the first guarded operation; calling it is never needed but after a
    * `ConflictError` or a `LockedError` of a recovery.
    *
-   * @throws LockedError where an owner cannot be known to be dead, when everything else is done.
+   * @throws LockedError where an owner cannot be known to be dead, IoError or LanceError where going back was
+   * refused; both when everything else is done.
    */
   async recover(options: RecoverOptions = {}): Promise<RecoveryReport> {
     assertOnConflict(options.onConflict, ["overwrite", "keep"]);
     await databasePath(this.#settings.uri);
     const entries = await this.#recoverEntries(options);
     const healed = await this.#healHeads(options.force ?? false);
-    const locked = entries.find((entry) => entry.action === "locked");
-    if (locked?.error) throw locked.error;
+    const stuck = entries.find((entry) => entry.action === "failed" || entry.action === "locked");
+    if (stuck?.error) throw stuck.error;
     return { entries, healed };
   }
 

@@ -1,12 +1,13 @@
 import { join } from "node:path";
 import { remove } from "fs-extra/esm";
 import {
-  type BackupError,
+  BackupError,
   ConflictError,
   type ConflictingVersions,
   CorruptError,
   LockedError,
 } from "../errors.ts";
+import { io } from "../fs/io.ts";
 import { privateDirectory } from "../lance/private-directory.ts";
 import { sweepStaging } from "../lance/staging.ts";
 import type { Logger } from "../logger.ts";
@@ -24,7 +25,7 @@ import { strategyOf } from "./strategies/index.ts";
  * never complete, or it had finished). `kept`: closed with its backup kept, by `onConflict: "keep"`.
  * `held`: a backup that waits for its owner's word. `active`: its process is alive. `conflict`: others have
  * committed since; nothing was touched. `locked`: whether its owner lives cannot be known. `damaged`: its
- * record cannot be read; nothing was touched.
+ * record cannot be read; nothing was touched. `failed`: the file system or LanceDB refused; to be tried again.
  */
 export type RecoveryAction =
   | "rolled-back"
@@ -34,7 +35,8 @@ export type RecoveryAction =
   | "active"
   | "conflict"
   | "locked"
-  | "damaged";
+  | "damaged"
+  | "failed";
 
 export interface RecoveredEntry {
   readonly id: string;
@@ -57,7 +59,10 @@ export interface RecoverySettings {
 export async function recoverAll(settings: RecoverySettings): Promise<RecoveredEntry[]> {
   const report: RecoveredEntry[] = [];
   for (const entry of listEntries(settings.database)) report.push(await recoverEntry(entry, settings));
-  await sweepStaging(settings.database);
+  await sweepStaging(settings.database).catch((error: unknown) => {
+    const reason = error instanceof Error ? error.message : String(error);
+    settings.logger.warn("not everything that dead processes left could be removed", { error: reason });
+  });
   return report;
 }
 
@@ -70,7 +75,8 @@ export async function recoverTable(table: string, settings: RecoverySettings, ex
   for (const entry of listEntries(settings.database)) {
     if (entry.id === except || !entry.tableIds().includes(table)) continue;
     const { error } = await recoverEntry(entry, settings);
-    if (error) throw error;
+    if (error && (entry.state === "armed" || error instanceof LockedError)) throw error;
+    if (error) settings.logger.warn("a finished backup could not be removed", { backup: entry.id });
   }
 }
 
@@ -97,6 +103,7 @@ async function recoverEntry(entry: JournalEntry, settings: RecoverySettings): Pr
     if (error instanceof ConflictError) return result("conflict", { conflicts: error.conflicts, error });
     if (error instanceof CorruptError) return result("damaged", { error });
     if (error instanceof LockedError) return result("locked", { error });
+    if (error instanceof BackupError) return result("failed", { error });
     throw error;
   }
 }
@@ -165,7 +172,8 @@ export async function sweepEntry(database: string, entry: JournalEntry): Promise
   const backupPath = record?.backupPath ?? owner?.backupPath;
   const uuid = record?.uuid ?? owner?.uuid;
   if (backupPath && uuid && backupPath !== entry.directory) await directoryCopy.discard(backupPath, uuid);
-  await remove(join(privateDirectory(database, "aside"), entry.id));
+  const aside = join(privateDirectory(database, "aside"), entry.id);
+  await io("remove", aside, () => remove(aside));
   await entry.remove();
 }
 

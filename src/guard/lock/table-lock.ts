@@ -51,10 +51,7 @@ export class TableLock {
     }
     const epoch = highest + 1;
     if (!(await createFileExclusively(this.#file(epoch), JSON.stringify(owner)))) return undefined;
-    if (this.#highest() > epoch) {
-      rmSync(this.#file(epoch), { force: true });
-      return undefined;
-    }
+    if (!this.#isHighest(epoch, owner)) return undefined;
     this.#sweepBelow(epoch);
     return { taken: true, epoch, fromDead };
   }
@@ -120,10 +117,31 @@ export class TableLock {
     );
   }
 
+  /** The second look; whatever it finds, an epoch that is not to be used does not stay held. */
+  #isHighest(epoch: number, owner: Owner): boolean {
+    let highest: number;
+    try {
+      highest = this.#highest();
+    } catch (error) {
+      this.release(epoch, owner);
+      throw error;
+    }
+    if (highest > epoch) removeQuietly(this.#file(epoch));
+    return highest === epoch;
+  }
+
   #sweepBelow(epoch: number): void {
     for (const name of this.#list()) {
       const other = Number(/^(\d{15})\.(json|released)$/.exec(name)?.[1] ?? epoch);
-      if (other < epoch) rmSync(join(this.#directory, name), { force: true });
+      if (other < epoch) removeQuietly(join(this.#directory, name));
     }
+  }
+}
+
+function removeQuietly(path: string): void {
+  try {
+    rmSync(path, { force: true });
+  } catch {
+    return; // below the highest epoch it means nothing; the next holder sweeps it
   }
 }
