@@ -4,7 +4,7 @@
 import { BackupError } from "../../src/errors.ts";
 import { BackupManager } from "../../src/guard/backup-manager.ts";
 import type { BackupStrategy } from "../../src/guard/strategy.ts";
-import { type ScenarioName, scenarioOf } from "./scenarios.ts";
+import { perform as carryOut, type ScenarioName, scenarioOf } from "./scenarios.ts";
 import { silent } from "./silent.ts";
 
 export interface Task {
@@ -38,7 +38,7 @@ async function perform(): Promise<Outcome> {
   const scenario = scenarioOf(task.scenario);
   switch (task.task) {
     case "work":
-      await manager.withBackup(task.strategy, scenario.work, scenario.options ?? {});
+      await carryOut(scenario, manager, task.strategy);
       return { ok: true };
     case "recover":
       return { ok: true, recovered: (await manager.recover()).entries.map((entry) => entry.action) };

@@ -1,9 +1,13 @@
 import type { Connection } from "@lancedb/lancedb";
 import type { GuardedWorkOptions } from "../../src/guard/guarded-work.ts";
+import type { BackupStrategy } from "../../src/guard/strategy.ts";
+import { type BackupManager, deleteRowsWithBackup, insertRecordsWithBackup } from "../../src/index.ts";
 import { rows } from "./fixture.ts";
 
 export interface Scenario {
-  readonly work: (db: Connection) => Promise<void>;
+  readonly work?: (db: Connection) => Promise<void>;
+  /** In place of `work`: a whole operation, by one of the helpers. */
+  readonly helper?: (options: { manager: BackupManager; strategy: BackupStrategy }) => Promise<unknown>;
   /** The work throws at its end, so that everything has to go back. */
   readonly fails?: boolean;
   readonly namespace?: boolean;
@@ -25,6 +29,17 @@ async function everything(db: Connection): Promise<void> {
   await several(db);
   await db.createTable("new", rows(0, 4));
   await db.dropTable("c");
+}
+
+/** Carries a scenario out as one guarded operation. */
+export async function perform(
+  scenario: Scenario,
+  manager: BackupManager,
+  strategy: BackupStrategy,
+): Promise<void> {
+  const { helper, work = async () => undefined, options = {} } = scenario;
+  if (helper) await helper({ manager, strategy });
+  else await manager.withBackup(strategy, work, options);
 }
 
 /** What a guarded operation does while it is killed, by name. */
@@ -54,6 +69,13 @@ export const scenarios = {
     work: async (db) => {
       await (await db.openTable("a")).delete("id % 2 = 0");
     },
+  },
+  insertRecordsWithBackup: {
+    helper: (options) =>
+      insertRecordsWithBackup(rows(35, 20, "up"), { table: "a", mergeOn: "id", ...options }),
+  },
+  deleteRowsWithBackup: {
+    helper: (options) => deleteRowsWithBackup([1, 2, 30], { table: "a", key: "id", ...options }),
   },
   "several tables": { work: several },
   "several tables, named": { work: several, options: { tables: ["a", "b"] } },

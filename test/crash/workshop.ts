@@ -8,7 +8,7 @@ import { BackupStrategy } from "../../src/guard/strategy.ts";
 import { makeFixture, rows } from "./fixture.ts";
 import { type DatabaseView, leftovers, observe, versionsOnDisk } from "./observe.ts";
 import type { Outcome, Task } from "./program.ts";
-import { type Scenario, type ScenarioName, scenarioOf, scenarios } from "./scenarios.ts";
+import { perform, type Scenario, type ScenarioName, scenarioOf, scenarios } from "./scenarios.ts";
 import { silent } from "./silent.ts";
 
 export const PROGRAM = join(import.meta.dirname, "program.ts");
@@ -78,7 +78,7 @@ export class Workshop implements Disposable {
     const place = this.place(scenario);
     const before = await observe(place.uri);
     const manager = new BackupManager({ ...place, logger: silent });
-    const work = manager.withBackup(BackupStrategy.LanceVersion, scenario.work, scenario.options ?? {});
+    const work = perform(scenario, manager, BackupStrategy.LanceVersion);
     if (scenario.fails) await work.catch(() => undefined);
     else await work;
     const ends = { before, after: await observe(place.uri) };
