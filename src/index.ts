@@ -15,6 +15,9 @@ export {
   insertRecordsWithBackup,
 } from "./guard/insert-records.ts";
 export type { BackupManagerOptions } from "./guard/options.ts";
+export type { Embedding } from "./guard/records/embed.ts";
+export type { GuardedOptions } from "./guard/records/options.ts";
+export type { KeysInput, RecordsInput } from "./guard/records/source.ts";
 export type { RecoveredEntry, RecoveryAction } from "./guard/recovery.ts";
 export type { TableRestore } from "./guard/rollback/act.ts";
 export { BackupStrategy } from "./guard/strategy.ts";

@@ -80,10 +80,14 @@ export class BackupManager implements AsyncDisposable {
     return this.#settings.logger;
   }
 
-  /** A plain connection to the database, not guarded. Shared: closed with the manager. */
+  /**
+   * A plain connection to the database, not guarded, opened when what dead processes left is rolled back.
+   * Shared: closed with the manager.
+   */
   async connection(): Promise<Connection> {
+    await this.#ready();
     const open = await this.#connection;
-    if (!open?.isOpen()) this.#connection = this.#connect();
+    if (!open?.isOpen()) this.#connection = connect(this.#settings.uri);
     return this.#connection as Promise<Connection>;
   }
 
@@ -102,6 +106,7 @@ export class BackupManager implements AsyncDisposable {
   ): Promise<string> {
     strategyOf(strategy);
     assertTables(options.tables);
+    options.signal?.throwIfAborted();
     await this.#ready();
     return createBackup(this.#settings, strategy, options);
   }
@@ -197,11 +202,6 @@ export class BackupManager implements AsyncDisposable {
     const connection = await this.#connection;
     this.#connection = undefined;
     connection?.close();
-  }
-
-  async #connect(): Promise<Connection> {
-    await databasePath(this.#settings.uri);
-    return connect(this.#settings.uri);
   }
 
   async #ready(): Promise<void> {

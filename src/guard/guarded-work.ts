@@ -83,16 +83,18 @@ async function runWork<T>(
   operation.signal?.throwIfAborted();
   const connection = await connect(uri);
   const running = (async () => work(guardConnection(operation, connection)))();
-  if (!operation.signal) return running;
+  const { signal } = operation;
+  if (!signal) return running;
   running.catch(() => undefined); // where the signal wins, the work's own end is nobody's business
-  return Promise.race([running, abortOf(operation.signal)]);
-}
-
-function abortOf(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => {
-    if (signal.aborted) reject(signal.reason);
-    else signal.addEventListener("abort", () => reject(signal.reason), { once: true });
-  });
+  const aborted = Promise.withResolvers<never>();
+  const onAbort = () => aborted.reject(signal.reason);
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    if (signal.aborted) onAbort();
+    return await Promise.race([running, aborted.promise]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
 }
 
 async function rollBack(operation: Operation, workError: unknown, onConflict: OnConflict): Promise<void> {

@@ -11,28 +11,20 @@ export interface Look {
   readonly target: Target | undefined;
 }
 
-/** Managers that have rolled back what dead processes left. */
-const settled = new WeakSet<BackupManager>();
-
 /**
  * Looks at the table as it is when what a dead process left half-done is undone, and its newest manifest,
  * where a power cut damaged it, is set aside: what the rows are checked against must be what they are
  * written to. Throws `LanceError` where the table does not open even so.
  */
 export async function lookAt(manager: BackupManager, ref: TableRef, options: GuardedOptions): Promise<Look> {
-  const { strategy, signal } = options;
-  const nothing = async () => undefined;
-  if (!settled.has(manager)) {
-    await manager.withBackup(strategy, nothing, { signal });
-    settled.add(manager);
-  }
+  const { signal } = options;
   const connection = await manager.connection();
   try {
     return { connection, target: await findTable(connection, ref, signal) };
   } catch (error) {
     if (!(error instanceof LanceError)) throw error;
     // Capturing a table mends it where it can be mended.
-    await manager.withBackup(strategy, nothing, guardOptions(ref, options));
+    await manager.withBackup(options.strategy, async () => undefined, guardOptions(ref, options));
     return { connection, target: await findTable(connection, ref, signal) };
   }
 }
