@@ -1,5 +1,5 @@
 import type { RecordBatch, Schema, Table } from "apache-arrow";
-import { arrow } from "../../lance/predicates/arrow.ts";
+import { loadableTable } from "../file/loadable.ts";
 
 /** Bytes that are written with one commit. A load of 1.4 GB holds 370 MB with 8, 620 with 32, and takes as long. */
 const CHUNK_BYTES = 8 * 1024 * 1024;
@@ -16,9 +16,9 @@ export async function* chunksOf(
     held.push(batch);
     size += batch.data.byteLength;
     if (size < bytes) continue;
-    yield new arrow.Table(schema, held);
+    yield loadableTable(schema, held);
     held = [];
     size = 0;
   }
-  if (held.length > 0) yield new arrow.Table(schema, held);
+  if (held.length > 0) yield loadableTable(schema, held);
 }
