@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Connection, connect } from "@lancedb/lancedb";
@@ -40,6 +40,7 @@ export class Place implements AsyncDisposable {
   }
 
   files(): string[] {
+    if (!existsSync(this.backupDir)) return [];
     return readdirSync(this.backupDir).sort((a, b) =>
       a.replace(/^\D*/, "") < b.replace(/^\D*/, "") ? -1 : 1,
     );

@@ -166,7 +166,7 @@ test("a key column that is missing, or is a vector, is refused before a file is 
   });
   const missing = place.manager({ incremental: true, primaryKey: "key" });
   await expect(missing.backupNow()).rejects.toMatchObject({ code: "VALIDATION", message: /no column "key"/ });
-  expect(() => place.files()).toThrow("ENOENT");
+  expect(place.files()).toEqual([]);
 });
 
 test("fulls alone need no key", async () => {

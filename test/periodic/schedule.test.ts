@@ -14,11 +14,7 @@ class TimedPlace extends Place {
   }
 
   count(): number {
-    try {
-      return this.files().length;
-    } catch {
-      return 0;
-    }
+    return this.files().length;
   }
 
   /** Lets time pass, and what it starts come to its end. */

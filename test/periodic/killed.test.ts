@@ -1,0 +1,35 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { expect, test } from "vitest";
+import { restoreLatest } from "../../src/periodic/replay/restore-latest.ts";
+import { contentOf, Place, rowsOf } from "./harness.ts";
+
+const nightly = process.env["NIGHTLY"] === "1";
+const KILLS = nightly ? 60 : 8;
+
+test("killed at any moment, a manager leaves whole files, and the next one goes on", async () => {
+  await using place = new Place();
+  const db = await place.db();
+  await db.createTable("a", rowsOf(Array.from({ length: 5000 }, (_, id) => id)));
+  for (let kill = 0; kill < KILLS; kill++) {
+    const program = join(import.meta.dirname, "backups-for-ever.ts");
+    const child = spawn(process.execPath, [program, place.uri, place.backupDir], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    await once(child.stdout, "data");
+    await sleep(kill * 23);
+    child.kill("SIGKILL");
+    await once(child, "exit");
+    const named = place.files().filter((name) => !name.startsWith("."));
+    if (named.length === 0) continue;
+    await restoreLatest(place.backupDir, place.fresh());
+  }
+  const manager = place.manager({ incremental: true, maxDeltasBeforeFull: 1000 });
+  const file = await manager.backupDelta();
+  if (file !== null) expect(file).toMatch(/delta/);
+  const target = place.fresh();
+  await restoreLatest(place.backupDir, target);
+  expect(await contentOf(target)).toEqual(await contentOf(place.uri));
+}, 300_000);
