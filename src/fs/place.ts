@@ -1,9 +1,10 @@
-import { linkSync, mkdirSync, statSync } from "node:fs";
+import { linkSync, statSync } from "node:fs";
 import { constants, copyFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { UnsupportedError } from "../errors.ts";
 import { syncDirectories, syncFile } from "./durable.ts";
 import { errnoOf, toIoError } from "./io.ts";
+import { makeDirectory } from "./make-directory.ts";
 
 /**
  * How a file gets a second name or a second body.
@@ -113,11 +114,7 @@ export class Placer {
   /** Makes a directory below `root`, to be synced with the rest, its parents up to `root` included. */
   ensureDirectory(root: string, directory: string): void {
     if (this.#directories.has(directory)) return;
-    try {
-      mkdirSync(directory, { recursive: true });
-    } catch (error) {
-      throw toIoError(error, "make directory", directory);
-    }
+    makeDirectory(directory);
     for (let current = directory; ; current = dirname(current)) {
       this.#directories.add(current);
       if (current === root || current === dirname(current)) return;

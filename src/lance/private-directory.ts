@@ -1,6 +1,6 @@
-import { mkdirSync, rmdirSync } from "node:fs";
+import { rmdirSync } from "node:fs";
 import { join } from "node:path";
-import { toIoError } from "../fs/io.ts";
+import { makeDirectory } from "../fs/make-directory.ts";
 
 /** Our directory inside a database. LanceDB's listing and `dropAllTables` leave it alone. */
 export const PRIVATE_DIRECTORY = ".lancedb-backup";
@@ -14,11 +14,7 @@ export function privateDirectory(database: string, room: Room): string {
 /** Makes a room of our directory where it is missing. */
 export function ensurePrivateDirectory(database: string, room: Room): string {
   const directory = privateDirectory(database, room);
-  try {
-    mkdirSync(directory, { recursive: true });
-  } catch (error) {
-    throw toIoError(error, "make directory", directory);
-  }
+  makeDirectory(directory);
   return directory;
 }
 

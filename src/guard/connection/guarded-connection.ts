@@ -1,10 +1,10 @@
-import { mkdirSync } from "node:fs";
 import { rename } from "node:fs/promises";
 import { join } from "node:path";
 import type { Connection, Table } from "@lancedb/lancedb";
 import { UnsupportedError } from "../../errors.ts";
 import { syncDirectory } from "../../fs/durable.ts";
 import { io } from "../../fs/io.ts";
+import { makeDirectory } from "../../fs/make-directory.ts";
 import type { CommitKind } from "../../lance/commit-kind.ts";
 import {
   listTables,
@@ -202,9 +202,9 @@ class ConnectionGuard {
       run: async () => {
         const path = join(operation.database, directory);
         const parent = join(ensurePrivateDirectory(operation.database, "aside"), operation.entry.id);
-        mkdirSync(parent, { recursive: true });
+        makeDirectory(parent);
         await io("move aside", path, () => rename(path, join(parent, name)));
-        mkdirSync(path);
+        makeDirectory(path);
         await syncDirectory(parent);
         return run();
       },

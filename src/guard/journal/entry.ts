@@ -1,9 +1,10 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { rename } from "node:fs/promises";
 import { join } from "node:path";
 import { CorruptError } from "../../errors.ts";
 import { syncDirectories, syncDirectory, writeFileDurably } from "../../fs/durable.ts";
 import { io, isMissing, toIoError } from "../../fs/io.ts";
+import { makeDirectory } from "../../fs/make-directory.ts";
 import { removeTree } from "../../fs/remove-tree.ts";
 import type { Liveness } from "../../fs/this-process.ts";
 import { PRIVATE_DIRECTORY, privateDirectory } from "../../lance/private-directory.ts";
@@ -119,8 +120,8 @@ export class JournalEntry {
   #markTables(tables: readonly CapturedTable[]): boolean {
     const known = new Set(this.tableIds());
     const fresh = tables.filter((table) => !known.has(table.id));
+    makeDirectory(this.#markers);
     try {
-      mkdirSync(this.#markers, { recursive: true });
       for (const table of fresh) writeFileSync(join(this.#markers, table.id), "");
     } catch (error) {
       throw toIoError(error, "write", this.#markers);
@@ -200,11 +201,7 @@ export class JournalEntry {
 export async function ensureJournal(database: string): Promise<string> {
   const journal = privateDirectory(database, "journal");
   if (existsSync(journal)) return journal;
-  try {
-    mkdirSync(journal, { recursive: true });
-  } catch (error) {
-    throw toIoError(error, "make directory", journal);
-  }
+  makeDirectory(journal);
   await syncDirectory(join(database, PRIVATE_DIRECTORY));
   await syncDirectory(database);
   return journal;

@@ -1,8 +1,9 @@
-import { mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { CorruptError } from "../../errors.ts";
 import { createFileExclusively } from "../../fs/durable.ts";
 import { errnoOf, isMissing, toIoError } from "../../fs/io.ts";
+import { makeDirectory } from "../../fs/make-directory.ts";
 import { ensurePrivateDirectory } from "../../lance/private-directory.ts";
 import { endOperation, isOwner, livenessOfOwner, type Owner } from "../owner.ts";
 
@@ -23,11 +24,7 @@ export class TableLock {
 
   constructor(database: string, table: string) {
     this.#directory = join(ensurePrivateDirectory(database, "locks"), table);
-    try {
-      mkdirSync(this.#directory, { recursive: true });
-    } catch (error) {
-      throw toIoError(error, "make directory", this.#directory);
-    }
+    makeDirectory(this.#directory);
   }
 
   /**

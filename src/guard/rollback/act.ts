@@ -1,10 +1,11 @@
 import { randomUUID } from "node:crypto";
-import { existsSync, mkdirSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { rename } from "node:fs/promises";
 import { join } from "node:path";
 import { ConflictError, type ConflictingVersions } from "../../errors.ts";
 import { syncDirectories } from "../../fs/durable.ts";
 import { io } from "../../fs/io.ts";
+import { makeDirectory } from "../../fs/make-directory.ts";
 import { Door } from "../../lance/door.ts";
 import { ensurePrivateDirectory } from "../../lance/private-directory.ts";
 import { putBack } from "../../lance/put-back/act.ts";
@@ -94,7 +95,7 @@ async function takeAway(drop: DropPlan, options: CarryOutOptions): Promise<Table
   const path = join(options.database, drop.directory);
   const aside = join(ensurePrivateDirectory(options.database, "aside"), options.asideName);
   if (existsSync(path)) {
-    mkdirSync(aside, { recursive: true });
+    makeDirectory(aside);
     await io("take away", path, () => rename(path, join(aside, `created-${randomUUID()}`)));
     await syncDirectories([options.database, aside]);
   }

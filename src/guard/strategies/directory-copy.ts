@@ -1,9 +1,10 @@
-import { mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { rename } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { CorruptError } from "../../errors.ts";
 import { syncDirectories, writeFileDurably } from "../../fs/durable.ts";
 import { errnoOf, io, isMissing, toIoError } from "../../fs/io.ts";
+import { makeDirectory } from "../../fs/make-directory.ts";
 import { Placer } from "../../fs/place.ts";
 import { removeTree } from "../../fs/remove-tree.ts";
 import { captureTable } from "../../lance/capture.ts";
@@ -49,7 +50,7 @@ function partialPath(backupPath: string, uuid: string): string {
 function claimDirectory(path: string, uuid: string): boolean {
   const partial = partialPath(path, uuid);
   try {
-    mkdirSync(partial, { recursive: true });
+    makeDirectory(partial);
     writeFileSync(join(partial, BACKUP_FILE), encodeRecord({ uuid, state: "making" }));
     renameSync(partial, path);
     return true;
