@@ -292,9 +292,12 @@ class PutBack {
 
   /** Gives a finished dataset the table's name, where nothing or an empty directory stands. */
   async #takePlace(dataset: string): Promise<void> {
-    const { dataset: place } = this.#target;
+    const { dataset: place, asideDataset } = this.#target;
     if (existsSync(place) && !removeIfEmpty(place)) {
-      const rest = join(ensurePrivateDirectory(this.#database, "aside"), `rest-${randomUUID()}`);
+      // Without a manifest it is no table. Where the table had been dropped, it is a creation of our own that
+      // was cut short, and goes with what was dropped.
+      const aside = asideDataset ? dirname(asideDataset) : ensurePrivateDirectory(this.#database, "aside");
+      const rest = join(aside, `rest-${randomUUID()}`);
       await io("move aside", place, () => rename(place, rest));
     }
     await io("put back", place, () => rename(dataset, place));
