@@ -87,10 +87,8 @@ class Candidates {
     return this.#read([...this.#versions.columns, ADDRESS]);
   }
 
-  async addresses(): Promise<AddressSet> {
-    const all = new AddressSet();
-    for await (const batch of this.#read([ADDRESS])) addAll(all, batch);
-    return all;
+  addresses(): Promise<AddressSet> {
+    return collect(this.#read([ADDRESS]));
   }
 
   async *#read(columns: readonly string[]): AsyncGenerator<RecordBatch> {
@@ -110,15 +108,17 @@ async function compareDeletions(
   const [gone, made] = [new AddressSet(), new AddressSet()];
   if (fragments.length === 0) return { gone, made };
   const options = { columns: [ADDRESS], where: whereInFragments(fragments), signal };
-  const [before, after] = [new AddressSet(), new AddressSet()];
-  for await (const batch of scan(older, options)) addAll(before, batch);
-  for await (const batch of scan(newer, options)) addAll(after, batch);
+  const [before, after] = await Promise.all([collect(scan(older, options)), collect(scan(newer, options))]);
   for (const [fragment, offset] of before) if (!after.has(fragment, offset)) gone.add(fragment, offset);
   for (const [fragment, offset] of after) if (!before.has(fragment, offset)) made.add(fragment, offset);
   return { gone, made };
 }
 
-function addAll(set: AddressSet, batch: RecordBatch): void {
-  const places = addressesOf(batch);
-  for (let row = 0; row < batch.numRows; row++) set.add(places[row * 2 + 1] ?? 0, places[row * 2] ?? 0);
+async function collect(batches: AsyncIterable<RecordBatch>): Promise<AddressSet> {
+  const all = new AddressSet();
+  for await (const batch of batches) {
+    const places = addressesOf(batch);
+    for (let row = 0; row < batch.numRows; row++) all.add(places[row * 2 + 1] ?? 0, places[row * 2] ?? 0);
+  }
+  return all;
 }

@@ -7,6 +7,7 @@ import { describeKey, firstUnusableKey } from "./key.ts";
 import { columnOf, rowDigests } from "./row-bytes.ts";
 import { rowsAt } from "./rows-at.ts";
 import { scan } from "./scan.ts";
+import { takeRows } from "./take-rows.ts";
 
 /** Up to so many keys are looked up by a filter; more by a scan of the key columns. */
 const MOST_BY_FILTER = 2000;
@@ -30,10 +31,11 @@ export async function proveKeys(
   const touched = new DigestTable(made.size + gone.size);
   const columns = [...key, ADDRESS];
   const parts: RecordBatch[] = [];
+  const few = made.size + gone.size <= MOST_BY_FILTER;
   for await (const batch of rowsAt(versions.newer, made, columns, versions.signal)) {
     const problem = addKeys(batch, key, touched);
     if (problem !== undefined) return { usable: false, why: problem };
-    if (made.size + gone.size <= MOST_BY_FILTER) parts.push(batch);
+    if (few) parts.push(batch);
   }
   const seen = new DigestTable(gone.size);
   const deletes = new AddressSet();
@@ -42,12 +44,13 @@ export async function proveKeys(
     if (problem !== undefined) return { usable: false, why: problem };
     const digest = rowDigests(batch, key);
     const places = addressesOf(batch);
+    const deleted: number[] = [];
     for (let row = 0; row < batch.numRows; row++) {
-      if (touched.has(digest(row))) continue;
+      if (!touched.add(digest(row))) continue;
       deletes.add(places[row * 2 + 1] ?? 0, places[row * 2] ?? 0);
-      touched.add(digest(row));
+      deleted.push(row);
     }
-    if (made.size + gone.size <= MOST_BY_FILTER) parts.push(batch);
+    if (few && deleted.length > 0) parts.push(takeRows(batch, key, deleted));
   }
   const others = await findOthers(versions, { key, touched, parts, upserts: made });
   if (others !== undefined) return { usable: false, why: others };

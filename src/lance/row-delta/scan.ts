@@ -28,9 +28,26 @@ export async function* scan(table: Table, options: ScanOptions = {}): AsyncGener
   if (where !== undefined) query.where(where);
   // `execute` is what the query's own iterator calls; only through it can the length of batches be told.
   const batches = (query as unknown as Executable).execute({ maxBatchLength: BATCH_ROWS });
-  for await (const batch of batches) {
+  for await (const batch of oneAhead(batches)) {
     signal?.throwIfAborted();
     if (batch.numRows > 0) yield batch;
+  }
+}
+
+/** Asks for the next item while the caller is busy with this one, so that LanceDB's threads work meanwhile. */
+async function* oneAhead<T>(items: AsyncIterable<T>): AsyncGenerator<T> {
+  const iterator = items[Symbol.asyncIterator]();
+  let next = iterator.next();
+  try {
+    for (;;) {
+      const { done, value } = await next;
+      if (done) return;
+      next = iterator.next();
+      yield value;
+    }
+  } finally {
+    next.catch(() => undefined); // the caller has stopped, or has had the error
+    await iterator.return?.();
   }
 }
 
