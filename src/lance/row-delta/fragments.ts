@@ -16,6 +16,8 @@ export interface FragmentRows {
   readonly id: number;
   /** Rows that are not deleted. */
   readonly rows: number;
+  /** Offsets that its rows can have: those of deleted rows too. */
+  readonly offsets: number;
 }
 
 /** Compares two versions by what their manifests say; no file is read. */
@@ -92,5 +94,6 @@ function deletionFile({ deletionFile: file }: DataFragment): string {
 
 function rowsOf(fragment: DataFragment): FragmentRows {
   const deleted = fragment.deletionFile?.numDeletedRows ?? 0n;
-  return { id: Number(fragment.id), rows: Number(fragment.physicalRows - deleted) };
+  const { id, physicalRows } = fragment;
+  return { id: Number(id), rows: Number(physicalRows - deleted), offsets: Number(physicalRows) };
 }
