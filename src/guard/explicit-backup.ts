@@ -117,6 +117,7 @@ export async function restoreBackup(
       record,
       kept: keptDirectory(entry, record),
       log: entry.readLog(),
+      lastSign: entry.lastSign(),
       onConflict,
       explicit: true,
     });

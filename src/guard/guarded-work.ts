@@ -111,6 +111,7 @@ async function rollBack(operation: Operation, workError: unknown, onConflict: On
       record,
       kept: keptDirectory(entry, record),
       log: entry.log.entries,
+      lastSign: Date.now(),
       onConflict,
       explicit: false,
     });

@@ -130,6 +130,7 @@ async function rollBackDead(
       record: { ...record, database },
       kept: keptDirectory(entry, record),
       log: entry.readLog(),
+      lastSign: entry.lastSign(),
       onConflict,
       explicit: false,
     });

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { rename } from "node:fs/promises";
 import { join } from "node:path";
 import { CorruptError } from "../../errors.ts";
@@ -8,6 +8,7 @@ import { makeDirectory } from "../../fs/make-directory.ts";
 import { removeTree } from "../../fs/remove-tree.ts";
 import type { Liveness } from "../../fs/this-process.ts";
 import { PRIVATE_DIRECTORY, privateDirectory } from "../../lance/private-directory.ts";
+import { makeStagingDirectory, removeStagingDirectory } from "../../lance/staging.ts";
 import { endOperation, isOwner, livenessOfOwner, type Owner } from "../owner.ts";
 import type { BackupStrategy } from "../strategy.ts";
 import { IntentLog, type LoggedIntent, readIntentLog } from "./log.ts";
@@ -61,8 +62,10 @@ export class JournalEntry {
   readonly directory: string;
   readonly id: string;
   readonly log: IntentLog;
+  readonly #database: string;
 
   constructor(database: string, id: string) {
+    this.#database = database;
     this.id = id;
     this.directory = join(privateDirectory(database, "journal"), id);
     this.log = new IntentLog(join(this.directory, "log"));
@@ -86,6 +89,11 @@ export class JournalEntry {
     const path = this.#record(state);
     const body = readRecord(path);
     return body === undefined ? undefined : assertEntryRecord(body, path);
+  }
+
+  /** When the guarded work last gave a sign of life, milliseconds since 1970. */
+  lastSign(): number {
+    return statSync(join(this.directory, "log"), { throwIfNoEntry: false })?.mtimeMs ?? 0;
   }
 
   readLog(): readonly LoggedIntent[] {
@@ -183,9 +191,18 @@ export class JournalEntry {
     }
   }
 
+  /** Takes the entry away in one step: nobody may read half of it as an entry that was never finished. */
   async remove(): Promise<void> {
     this.log.close();
-    await removeTree(this.directory);
+    const removed = makeStagingDirectory(this.#database, "removed");
+    try {
+      renameSync(this.directory, removed);
+    } catch (error) {
+      removeStagingDirectory(removed);
+      if (isMissing(error)) return;
+      throw toIoError(error, "remove", this.directory);
+    }
+    await removeTree(removed);
   }
 
   get ownerFile(): string {

@@ -6,6 +6,7 @@ import { privateDirectory } from "../../lance/private-directory.ts";
 import { makeStagingDirectory, removeStagingDirectory } from "../../lance/staging.ts";
 import type { Owner } from "../owner.ts";
 import { ensureJournal, JournalEntry } from "./entry.ts";
+import { takeId } from "./ids.ts";
 
 /** Every entry of a database's journal, oldest id first. One directory listing. */
 export function listEntries(database: string): JournalEntry[] {
@@ -28,8 +29,7 @@ export interface Reservation {
 }
 
 /**
- * Reserves the next free id, `backup_<unix seconds>`, with a suffix where several fall into one second. The
- * entry appears with its owner in it, in one rename.
+ * Reserves an id that was never used. The entry appears with its owner in it, in one rename.
  *
  * @param claim for a directory-copy: makes `<backupDir>/<id>`, or tells that the name is taken there.
  */
@@ -39,9 +39,8 @@ export async function reserveEntry(
   claim?: { path: (id: string) => string; take: (path: string, uuid: string) => boolean },
 ): Promise<Reservation> {
   await ensureJournal(database);
-  const seconds = Math.floor(Date.now() / 1000);
-  for (let attempt = 1; ; attempt++) {
-    const id = attempt === 1 ? `backup_${seconds}` : `backup_${seconds}_${attempt}`;
+  for (;;) {
+    const id = takeId(database);
     const entry = new JournalEntry(database, id);
     const uuid = randomUUID();
     const backupPath = claim?.path(id) ?? entry.directory;

@@ -4,6 +4,7 @@ import {
   fdatasyncSync,
   fstatSync,
   ftruncateSync,
+  futimesSync,
   openSync,
   readFileSync,
   writeFileSync,
@@ -56,6 +57,9 @@ export interface LoggedIntent {
 
 type Line = { n: number; intent: Intent } | { n: number; outcome: Outcome };
 
+/** How often a process with an open intent gives a sign of life. */
+const SIGN_MS = 500;
+
 /**
  * The log of one guarded operation, a line a step: `<16 hex of SHA-256> <json>`. An intent is on the disk
  * before the write that it announces; outcomes need not be, since an intent left open explains its commits.
@@ -66,6 +70,9 @@ export class IntentLog {
   #next = 1;
   #file: number | undefined;
   #torn: Error | undefined;
+  /** Intents whose outcome was not reported yet. */
+  #open = 0;
+  #pulse: NodeJS.Timeout | undefined;
 
   constructor(path: string) {
     this.#path = path;
@@ -81,13 +88,17 @@ export class IntentLog {
     const entry: LoggedIntent = { intent };
     this.#write({ n, intent }, true);
     this.#entries.set(n, entry);
+    this.#open++;
+    this.#pulse ??= setInterval(() => this.#giveSign(), SIGN_MS).unref();
     return (outcome) => {
       entry.outcome = outcome;
+      if (--this.#open === 0) this.#stopPulse();
       this.#write({ n, outcome }, false);
     };
   }
 
   close(): void {
+    this.#stopPulse();
     if (this.#file === undefined) return;
     closeSync(this.#file);
     this.#file = undefined;
@@ -96,6 +107,22 @@ export class IntentLog {
   /** Makes the file, so that its name is synced with the directory's other names. */
   create(): void {
     this.#handle();
+  }
+
+  /** The file's time tells how long an intent's process was alive, and so which commits can be its own. */
+  #giveSign(): void {
+    if (this.#file === undefined) return;
+    const now = new Date();
+    try {
+      futimesSync(this.#file, now, now);
+    } catch {
+      return; // without it, a commit of ours that comes late is taken for somebody else's, and reported
+    }
+  }
+
+  #stopPulse(): void {
+    clearInterval(this.#pulse);
+    this.#pulse = undefined;
   }
 
   #handle(): number {

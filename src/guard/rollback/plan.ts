@@ -44,6 +44,8 @@ export interface RollbackRequest {
   /** The directory that holds the tables' kept directories. */
   readonly kept: string;
   readonly log: readonly LoggedIntent[];
+  /** When the guarded work last gave a sign of life, milliseconds since 1970. */
+  readonly lastSign: number;
   readonly onConflict: OnConflict;
   /** The restore was asked for, whatever came later. */
   readonly explicit: boolean;
@@ -62,7 +64,7 @@ export async function planRollback(database: string, request: RollbackRequest): 
       puts.push(plan);
       tags.push(planTags(table, history, plan, request));
     }
-    drops.push(...(await planDrops(database, table, history, request.explicit)));
+    drops.push(...(await planDrops(database, table, history, request)));
   }
   const conflicts = [
     ...puts
@@ -93,6 +95,7 @@ async function planPresent(
   const asides = history?.incarnations.flatMap((incarnation) => incarnation.aside ?? []) ?? [];
   const seen = await Promise.all(asides.map(async (aside) => (await listManifests(aside))[0]?.version ?? 0));
   const first = history?.incarnations[0];
+  const own = await ownVersions(dataset, current, request.lastSign);
   return planPutBack(
     {
       table: table.id,
@@ -105,10 +108,10 @@ async function planPresent(
       capturedAt: Date.parse(request.record.createdAt),
     },
     {
-      ours: await ownVersions(dataset, current),
-      oursAside: dropped && first ? await ownVersions(dropped, first) : undefined,
+      ours: own.ours,
+      oursAside: dropped && first ? (await ownVersions(dropped, first, request.lastSign)).ours : undefined,
       onConflict: request.onConflict,
-      always: request.explicit,
+      always: request.explicit || own.doubtful.length > 0,
     },
   );
 }
@@ -118,7 +121,7 @@ async function planDrops(
   database: string,
   table: CapturedTable,
   history: TableHistory | undefined,
-  explicit: boolean,
+  { explicit, lastSign }: RollbackRequest,
 ): Promise<DropPlan[]> {
   const current = currentOf(history);
   const root = rootDirectory(table.id);
@@ -136,14 +139,14 @@ async function planDrops(
   for (const directory of found) {
     const dataset = join(database, directory);
     if (!existsSync(dataset)) continue;
-    plans.push({ table: table.id, directory, foreign: await foreignIn(dataset, current) });
+    plans.push({ table: table.id, directory, foreign: await foreignIn(dataset, current, lastSign) });
   }
   return plans;
 }
 
-async function foreignIn(dataset: string, incarnation: Incarnation): Promise<number[]> {
+async function foreignIn(dataset: string, incarnation: Incarnation, lastSign: number): Promise<number[]> {
   if (!isDataset(dataset)) return [];
-  const ours = await ownVersions(dataset, incarnation);
+  const { ours } = await ownVersions(dataset, incarnation, lastSign);
   const versions = (await listManifests(dataset)).map((name) => name.version);
   return versions.filter((version) => !ours.has(version)).sort((a, b) => a - b);
 }
