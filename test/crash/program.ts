@@ -8,7 +8,8 @@ import { perform as carryOut, type ScenarioName, scenarioOf } from "./scenarios.
 import { silent } from "./silent.ts";
 
 export interface Task {
-  readonly task: "work" | "recover" | "backup" | "restore";
+  /** `die`: the work, killed at its end, before it is final. */
+  readonly task: "work" | "die" | "recover" | "backup" | "restore";
   readonly uri: string;
   readonly backupDir: string;
   readonly scenario: ScenarioName;
@@ -39,6 +40,13 @@ async function perform(): Promise<Outcome> {
   switch (task.task) {
     case "work":
       await carryOut(scenario, manager, task.strategy);
+      return { ok: true };
+    case "die":
+      await manager.withBackup(task.strategy, async (db) => {
+        await scenario.work?.(db);
+        process.kill(process.pid, "SIGKILL");
+        await new Promise(() => undefined);
+      });
       return { ok: true };
     case "recover":
       return { ok: true, recovered: (await manager.recover()).entries.map((entry) => entry.action) };

@@ -7,6 +7,7 @@ import type { RecoveryAction } from "../../src/guard/recovery.ts";
 import { BackupStrategy } from "../../src/guard/strategy.ts";
 import { makeFixture, rows } from "./fixture.ts";
 import { type DatabaseView, leftovers, observe, versionsOnDisk } from "./observe.ts";
+import { runPlain } from "./plain.ts";
 import type { Outcome, Task } from "./program.ts";
 import { perform, type Scenario, type ScenarioName, scenarioOf, scenarios } from "./scenarios.ts";
 import { silent } from "./silent.ts";
@@ -64,6 +65,12 @@ export class Workshop implements Disposable {
       rmSync(place.root, { recursive: true, force: true });
       cpSync(kept, place.root, { recursive: true, verbatimSymlinks: true });
     };
+  }
+
+  /** Has a process do the work there and die before it is final. */
+  async die(place: Place, scenario: ScenarioName, strategy: BackupStrategy): Promise<void> {
+    const { signal, stderr } = await runPlain(this.argv(place, { task: "die", scenario, strategy }));
+    if (signal !== "SIGKILL") throw new Error(`The program did not die: ${stderr}`);
   }
 
   remove(place: Place): void {
