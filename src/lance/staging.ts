@@ -10,7 +10,7 @@ import { ensurePrivateDirectory, privateDirectory } from "./private-directory.ts
  * Half-made things, each in a directory of its own that names its process, so that anybody can tell what a
  * dead one left: `<kind>.<process>.<uuid>`.
  */
-type Kind = "door" | "table" | "entry";
+type Kind = "door" | "table" | "entry" | "removed";
 
 const TOKEN = encode(thisProcess);
 
