@@ -1,23 +1,15 @@
 import { join } from "node:path";
-import { BackupError, IoError, ValidationError } from "../errors.ts";
-import { resumeChain } from "./chain/chain-end.ts";
+import { ValidationError } from "../errors.ts";
 import { deltasSinceFull, listBackupFiles } from "./chain/directory.ts";
-import { carryOutRetention, planRetention } from "./chain/retention.ts";
 import { type PeriodicBackupOptions, type PeriodicSettings, periodicSettings } from "./options.ts";
-import { PinStore } from "./pins/pin-store.ts";
 import { Schedule } from "./schedule/schedule.ts";
-import { sweepTemporary } from "./sweep-temporary.ts";
-import type { ChainEnd } from "./write/context.ts";
-import { PinLostError, writeDelta } from "./write/delta.ts";
-import { writeFull } from "./write/full.ts";
+import { BackupWriter, type Wanted } from "./write/backup-writer.ts";
 
 /** Whoever tells of commits: a `BackupManager`. */
 export interface CommitSource {
   /** Calls `listener` after each success; answers with what ends that. */
   onCommitted(listener: () => void): () => void;
 }
-
-type Wanted = "full" | "delta" | "due";
 
 /**
  * Row-level backups of a database as files: on a timer, after changes, and by hand. One at a time, whoever
@@ -35,20 +27,17 @@ type Wanted = "full" | "delta" | "due";
  */
 export class PeriodicBackupManager implements AsyncDisposable {
   readonly #settings: PeriodicSettings;
-  readonly #pins: PinStore;
+  readonly #writer: BackupWriter;
   readonly #schedule: Schedule;
   /** The last backup that was asked for; the next one waits for it. */
   #last: Promise<unknown> = Promise.resolve();
   #failures = 0;
-  #swept = false;
-  /** The last delta failed for a reason that may lie in its pins: a full goes round them. */
-  #avoidDelta = false;
 
   /** @throws ValidationError, UnsupportedError, TypeError for bad options. Touches nothing. */
   constructor(options: PeriodicBackupOptions = {}) {
     this.#settings = periodicSettings(options);
-    const { database, backupDir, clock, intervalMs, minIntervalMs } = this.#settings;
-    this.#pins = new PinStore(database, backupDir);
+    const { clock, intervalMs, minIntervalMs } = this.#settings;
+    this.#writer = new BackupWriter(this.#settings);
     const run = () => {
       this.#backup("due").catch(() => undefined); // it has been reported
     };
@@ -147,7 +136,7 @@ export class PeriodicBackupManager implements AsyncDisposable {
   async #reported(wanted: Wanted): Promise<string | null> {
     this.#schedule.began();
     try {
-      const name = await this.#write(wanted);
+      const name = await this.#writer.write(wanted);
       this.#failures = 0;
       return name === null ? null : join(this.#settings.backupDir, name);
     } catch (error) {
@@ -167,88 +156,6 @@ export class PeriodicBackupManager implements AsyncDisposable {
     } catch (thrown) {
       const reason = thrown instanceof Error ? thrown.message : String(thrown);
       logger.error("onBackupFailure threw", { error: reason });
-    }
-  }
-
-  async #write(wanted: Wanted): Promise<string | null> {
-    const { incremental, backupDir, logger } = this.#settings;
-    if (!this.#swept) sweepTemporary(backupDir, logger);
-    this.#swept = true;
-    let name: string | null;
-    try {
-      name = incremental ? await this.#writeNext(wanted) : await this.#writeFull(undefined);
-    } catch (error) {
-      this.#sweepPins();
-      throw error;
-    }
-    if (name !== null) await this.#tidy();
-    return name;
-  }
-
-  async #writeNext(wanted: Wanted): Promise<string | null> {
-    const { settings, pins } = { settings: this.#settings, pins: this.#pins };
-    const resumed = await resumeChain(settings, pins);
-    const { end } = resumed;
-    if (end === undefined) {
-      if (resumed.why === "lost") this.#warnLost();
-      return this.#writeFull(resumed.database);
-    }
-    const due =
-      wanted === "due" && (this.#avoidDelta || this.deltasSinceFull >= settings.maxDeltasBeforeFull);
-    if (wanted === "full" || due) return this.#writeFull(end);
-    try {
-      const name = await writeDelta({ settings, pins }, end);
-      this.#avoidDelta = false;
-      return name;
-    } catch (error) {
-      if (!(error instanceof PinLostError)) {
-        this.#avoidDelta = !(error instanceof IoError || error instanceof ValidationError);
-        throw error;
-      }
-      this.#warnLost();
-      return this.#writeFull(end);
-    }
-  }
-
-  #warnLost(): void {
-    const { database, backupDir, logger } = this.#settings;
-    logger.warn("the version at the last backup is not pinned any more: a full is taken", {
-      database,
-      backupDir,
-    });
-  }
-
-  async #writeFull(before: ChainEnd | string | undefined): Promise<string> {
-    const identity = typeof before === "object" ? before.document.database : before;
-    const name = await writeFull({ settings: this.#settings, pins: this.#pins }, identity);
-    this.#avoidDelta = false;
-    return name;
-  }
-
-  /** Pins and old files. The backup is there already: what fails here is a warning. */
-  async #tidy(): Promise<void> {
-    const { backupDir, keep, logger } = this.#settings;
-    this.#sweepPins();
-    if (keep === undefined) return;
-    try {
-      const plan = await planRetention(backupDir, keep);
-      await carryOutRetention(backupDir, plan);
-      if (plan.remove.length > 0) logger.info("old periodic backups removed", { files: plan.remove });
-    } catch (error) {
-      if (!(error instanceof BackupError)) throw error;
-      logger.warn("old periodic backups could not be removed", { error: error.message });
-    }
-  }
-
-  /** Only what the newest file needs stays pinned, and nothing where no delta will follow it. */
-  #sweepPins(): void {
-    const { backupDir, incremental, logger } = this.#settings;
-    try {
-      const newest = incremental ? listBackupFiles(backupDir).at(-1) : undefined;
-      this.#pins.sweep(newest ? [newest.name] : []);
-    } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      logger.warn("pins that nothing needs could not be removed", { error: reason });
     }
   }
 }
