@@ -52,13 +52,22 @@ function claimDirectory(path: string, uuid: string): boolean {
   try {
     makeDirectory(partial);
     writeFileSync(join(partial, BACKUP_FILE), encodeRecord({ uuid, state: "making" }));
+    return renameUnlessTaken(partial, path);
+  } catch (error) {
+    removeQuietly(partial);
+    throw toIoError(error, "make directory", path);
+  }
+}
+
+function renameUnlessTaken(partial: string, path: string): boolean {
+  try {
     renameSync(partial, path);
     return true;
   } catch (error) {
-    removeQuietly(partial);
     const errno = errnoOf(error);
-    if (errno === "ENOTEMPTY" || errno === "EEXIST" || errno === "ENOTDIR") return false;
-    throw toIoError(error, "make directory", path);
+    if (errno !== "ENOTEMPTY" && errno !== "EEXIST" && errno !== "ENOTDIR") throw error;
+    removeQuietly(partial);
+    return false;
   }
 }
 
