@@ -88,7 +88,20 @@ export class JournalEntry {
   read(state: Exclude<EntryState, "making">): EntryRecord | undefined {
     const path = this.#record(state);
     const body = readRecord(path);
-    return body === undefined ? undefined : assertEntryRecord(body, path);
+    if (body === undefined) return undefined;
+    const record = assertEntryRecord(body, path);
+    if (state === "done") return record; // it may be swept in part already
+    const marked = new Set(this.tableIds());
+    const stranger = record.tables.find((table) => !marked.has(table.id));
+    if (stranger) {
+      throw new CorruptError(
+        `${path} was changed by hand: table ${stranger.id} is not in ${this.#markers}.`,
+        {
+          path,
+        },
+      );
+    }
+    return record;
   }
 
   /** When the guarded work last gave a sign of life, milliseconds since 1970. */

@@ -1,5 +1,6 @@
 import { CorruptError } from "../../errors.ts";
 import { assertInnerPath } from "../../fs/names.ts";
+import { assertTableId } from "../../lance/database.ts";
 import { BackupStrategy } from "../strategy.ts";
 import type { EntryRecord } from "./entry.ts";
 
@@ -22,7 +23,7 @@ export function assertEntryRecord(body: unknown, path: string): EntryRecord {
 }
 
 function assertTable(table: unknown, path: string, corrupt: (why: string) => CorruptError): void {
-  if (!isObject(table) || typeof table["id"] !== "string") throw corrupt("a table has no id");
+  if (!isObject(table) || !isTableId(table["id"])) throw corrupt("a table has no id");
   if (table["state"] === "absent") return;
   if (table["state"] !== "present") throw corrupt(`the state of table ${table["id"]} is unknown`);
   const { directory, version, digest, tags, leftOut } = table;
@@ -31,6 +32,15 @@ function assertTable(table: unknown, path: string, corrupt: (why: string) => Cor
   if (!Number.isSafeInteger(version) || (version as number) < 0) throw corrupt("a version is no number");
   if (typeof digest !== "string" || !/^[0-9a-f]{64}$/.test(digest)) throw corrupt("a digest is no SHA-256");
   for (const list of [tags, leftOut]) if (!Array.isArray(list)) throw corrupt("a table's lists are missing");
+}
+
+function isTableId(value: unknown): boolean {
+  try {
+    assertTableId(value);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {
