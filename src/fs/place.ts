@@ -1,9 +1,10 @@
+import { randomUUID } from "node:crypto";
 import { linkSync, statSync } from "node:fs";
-import { constants, copyFile } from "node:fs/promises";
+import { constants, copyFile, rename } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { UnsupportedError } from "../errors.ts";
 import { syncDirectories, syncFile } from "./durable.ts";
-import { errnoOf, toIoError } from "./io.ts";
+import { errnoOf, io, toIoError } from "./io.ts";
 import { makeDirectory } from "./make-directory.ts";
 
 /**
@@ -109,6 +110,16 @@ export class Placer {
         this.#methods.shift();
       }
     }
+  }
+
+  /** The same over what may have the name: a reader sees the old file or the new, whole. */
+  async placeOver(source: string, to: string, path: string): Promise<void> {
+    const temporary = join(dirname(path), `.${randomUUID()}.tmp`);
+    const target = join(to, path);
+    await this.placeAs(source, to, temporary);
+    await io("put back", target, () => rename(join(to, temporary), target));
+    const body = this.#bodies.lastIndexOf(join(to, temporary));
+    if (body >= 0) this.#bodies[body] = target;
   }
 
   /** Makes a directory below `root`, to be synced with the rest, its parents up to `root` included. */

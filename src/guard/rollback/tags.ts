@@ -1,9 +1,6 @@
-import { randomUUID } from "node:crypto";
 import { existsSync, readFileSync, rmSync } from "node:fs";
-import { rename } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { syncDirectory } from "../../fs/durable.ts";
-import { io } from "../../fs/io.ts";
 import { PIN_ORDER, Placer } from "../../fs/place.ts";
 import { TAGS } from "../../lance/capture.ts";
 import { listManifests } from "../../lance/image.ts";
@@ -27,9 +24,7 @@ export async function putTagsBack(plan: TagPlan): Promise<string[]> {
     } else if (!versions.has(versionOf(kept))) {
       leftOut.push(tag);
     } else if (!existsSync(live) || !readFileSync(live).equals(readFileSync(kept))) {
-      const temporary = `${TAGS}/.${randomUUID()}.tmp`;
-      await placer.placeAs(kept, plan.dataset, temporary);
-      await io("put back", live, () => rename(join(plan.dataset, temporary), live));
+      await placer.placeOver(kept, plan.dataset, path);
     }
   }
   await placer.sync();

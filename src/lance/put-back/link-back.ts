@@ -1,9 +1,6 @@
-import { randomUUID } from "node:crypto";
 import { statSync } from "node:fs";
-import { rename } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { CorruptError } from "../../errors.ts";
-import { toIoError } from "../../fs/io.ts";
 import type { Placer } from "../../fs/place.ts";
 import { ImageReader, listManifests, manifestPath, VERSIONS, type VersionImage } from "../image.ts";
 import { type ManifestName, manifestName, type NamingScheme } from "../manifest-name.ts";
@@ -32,7 +29,7 @@ export async function linkBackFiles(
       const path = join(dataset, file.path);
       throw new CorruptError(`${path} is missing or cut short, and no copy of it was kept.`, { path });
     }
-    await replace(source, file.path, dataset, file.path, placer);
+    await placer.placeOver(join(source, file.path), dataset, file.path);
     replaced++;
   }
   return replaced;
@@ -82,23 +79,6 @@ async function putManifest(
   const foreign = live.find((name) => name.version === manifest.version);
   if (foreign) await options.keep(join(options.dataset, VERSIONS, foreign.name), foreign.version);
   const name = foreign?.name ?? manifestName(manifest.version, scheme);
-  await replace(options.source, manifestPath(manifest.name), options.dataset, manifestPath(name), placer);
-}
-
-/** Gives a kept file its place, over what may lie there. */
-async function replace(
-  source: string,
-  from: string,
-  dataset: string,
-  to: string,
-  placer: Placer,
-): Promise<void> {
-  const target = join(dataset, to);
-  const temporary = `${dirname(to)}/.${randomUUID()}.tmp`;
-  await placer.placeAs(join(source, from), dataset, temporary);
-  try {
-    await rename(join(dataset, temporary), target);
-  } catch (error) {
-    throw toIoError(error, "put back", target);
-  }
+  const kept = join(options.source, manifestPath(manifest.name));
+  await placer.placeOver(kept, options.dataset, manifestPath(name));
 }
