@@ -1,0 +1,286 @@
+import { mkdirSync, readdirSync, rmSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { Placer } from "../../src/fs/place.ts";
+import { CorruptError } from "../../src/index.ts";
+import { captureTable } from "../../src/lance/capture.ts";
+import {
+  assertTableId,
+  databasePath,
+  listTables,
+  parseTableId,
+  rootDirectory,
+  tableId,
+} from "../../src/lance/database.ts";
+import { healDamagedHead } from "../../src/lance/heal-head.ts";
+import { locateTable } from "../../src/lance/locate.ts";
+import { putBack } from "../../src/lance/put-back/act.ts";
+import { type PutBackAction, type PutBackTarget, planPutBack } from "../../src/lance/put-back/plan.ts";
+import { newDatabase, newDirectory, type TestDatabase } from "../support/database.ts";
+import { newestManifest, stampOf } from "../support/files.ts";
+import { makeSampleTable, sampleRows } from "../support/sample.ts";
+import { snapshotOf } from "../support/snapshot.ts";
+
+interface Captured {
+  readonly place: TestDatabase;
+  readonly dataset: string;
+  readonly target: PutBackTarget;
+}
+
+/** The sample table at version 4, kept by links. */
+async function captured(): Promise<Captured> {
+  const place = await newDatabase();
+  await makeSampleTable(place.db, "main");
+  const dataset = join(place.uri, "main.lance");
+  const kept = join(place.directory, "kept");
+  const placer = new Placer("hardlink");
+  const capture = await captureTable(dataset, { target: kept, placer, history: "latest" });
+  if (!capture) throw new Error("nothing was captured");
+  const { version, digest } = capture;
+  const target = {
+    table: "main",
+    dataset,
+    version,
+    digest,
+    sources: [kept],
+    highestKnown: version,
+    capturedAt: Date.now(),
+  };
+  return { place, dataset, target };
+}
+
+describe("the plan reads and never writes", () => {
+  const add = async ({ place }: Captured, count = 1) => {
+    const table = await place.db.openTable("main");
+    for (let n = 0; n < count; n++) await table.add(sampleRows(100 + n, 1));
+  };
+  const cases: readonly {
+    readonly name: string;
+    readonly arrange: (c: Captured) => unknown;
+    readonly ours: number[];
+    readonly onConflict?: "fail" | "overwrite";
+    readonly always?: boolean;
+    readonly action: PutBackAction;
+    readonly foreign: number[];
+  }[] = [
+    { name: "nothing happened", arrange: () => 0, ours: [], action: "keep", foreign: [] },
+    { name: "ours above", arrange: (c) => add(c, 2), ours: [5, 6], action: "restore", foreign: [] },
+    { name: "foreign above", arrange: (c) => add(c, 2), ours: [], action: "keep", foreign: [] },
+    { name: "ours, then foreign", arrange: (c) => add(c, 2), ours: [5], action: "conflict", foreign: [6] },
+    { name: "foreign, then ours", arrange: (c) => add(c, 2), ours: [6], action: "conflict", foreign: [5] },
+    {
+      name: "the same, overwriting",
+      arrange: (c) => add(c, 2),
+      ours: [5],
+      onConflict: "overwrite",
+      action: "restore",
+      foreign: [6],
+    },
+    {
+      name: "foreign above, asked for",
+      arrange: (c) => add(c, 2),
+      ours: [],
+      onConflict: "overwrite",
+      always: true,
+      action: "restore",
+      foreign: [5, 6],
+    },
+    {
+      name: "foreign above, asked for, but not over others",
+      arrange: (c) => add(c),
+      ours: [],
+      always: true,
+      action: "conflict",
+      foreign: [5],
+    },
+    {
+      name: "ours, and a foreign one that changes nothing",
+      arrange: async (c) => {
+        await add(c);
+        await (await c.place.db.openTable("main")).delete("false");
+      },
+      ours: [5],
+      action: "restore",
+      foreign: [],
+    },
+    {
+      name: "the directory gone",
+      arrange: (c) => rmSync(c.dataset, { recursive: true }),
+      ours: [],
+      action: "rebuild",
+      foreign: [],
+    },
+    {
+      name: "dropped and made again by somebody",
+      arrange: async (c) => {
+        await c.place.db.dropTable("main");
+        await c.place.db.createTable("main", [{ x: 1 }]);
+      },
+      ours: [],
+      action: "conflict",
+      foreign: [1],
+    },
+    {
+      name: "dropped and made again by us",
+      arrange: async (c) => {
+        await c.place.db.dropTable("main");
+        await c.place.db.createTable("main", [{ x: 1 }]);
+      },
+      ours: [1],
+      action: "relink",
+      foreign: [],
+    },
+    {
+      name: "our commit, and a cleanup that took the version",
+      arrange: async (c) => {
+        await add(c);
+        await (await c.place.db.openTable("main")).optimize({
+          cleanupOlderThan: new Date(Date.now() + 60_000),
+        });
+      },
+      ours: [5, 6, 7],
+      action: "relink",
+      foreign: [],
+    },
+    {
+      name: "the version's own manifest emptied",
+      arrange: (c) => truncateSync(newestManifest(c.dataset), 0),
+      ours: [],
+      action: "relink",
+      foreign: [],
+    },
+  ];
+
+  test.each(cases)(
+    "$name: $action",
+    async ({ arrange, ours, onConflict = "fail", always = false, action, foreign }) => {
+      const c = await captured();
+      await arrange(c);
+      const stamp = stampOf(c.place.directory);
+      const plan = await planPutBack(c.target, { ours: new Set(ours), onConflict, always });
+      expect([plan.action, plan.foreign]).toEqual([action, foreign]);
+      expect(stampOf(c.place.directory)).toEqual(stamp);
+    },
+  );
+});
+
+test("a plan that is carried out twice does no harm the second time", async () => {
+  const c = await captured();
+  const before = await snapshotOf(c.place.db);
+  await (await c.place.db.openTable("main")).add(sampleRows(100, 1));
+  const policy = { ours: new Set([5]), onConflict: "fail", always: false } as const;
+  const plan = await planPutBack(c.target, policy);
+  for (let time = 0; time < 2; time++) {
+    await putBack(c.place.uri, plan);
+    expect(await snapshotOf(c.place.db)).toEqual(before);
+  }
+  expect((await planPutBack(c.target, policy)).action).toBe("keep");
+});
+
+test("a plan that is a conflict touches nothing", async () => {
+  const c = await captured();
+  await (await c.place.db.openTable("main")).add(sampleRows(100, 1));
+  const now = await snapshotOf(c.place.db);
+  const plan = await planPutBack(c.target, { ours: new Set(), onConflict: "fail", always: true });
+  await putBack(c.place.uri, plan).catch(() => undefined);
+  expect(await snapshotOf(c.place.db)).toEqual(now);
+});
+
+test("a version that is nowhere any more is a CorruptError that names the places looked at", async () => {
+  const c = await captured();
+  rmSync(c.dataset, { recursive: true });
+  rmSync(c.target.sources[0] ?? "", { recursive: true });
+  const plan = await planPutBack(c.target, { ours: new Set(), onConflict: "overwrite", always: true });
+  const error = await putBack(c.place.uri, plan).catch((e: unknown) => e);
+  expect(error).toBeInstanceOf(CorruptError);
+  expect((error as Error).message).toContain(c.target.sources[0]);
+});
+
+describe("a damaged newest manifest", () => {
+  test.each([0, 1, 100])(
+    "of %i bytes: the table opens at the version before, under a higher number",
+    async (bytes) => {
+      const { place, dataset } = await captured();
+      const table = await place.db.openTable("main");
+      await table.add(sampleRows(100, 1));
+      const whole = await snapshotOf(place.db);
+      await table.add(sampleRows(200, 1));
+      truncateSync(newestManifest(dataset), bytes);
+      await expect(place.db.openTable("main")).rejects.toThrow();
+      expect(await healDamagedHead(place.uri, dataset)).toEqual({ damaged: [6], openedAt: 5 });
+      expect(await snapshotOf(place.db)).toEqual(whole);
+      expect(await (await place.db.openTable("main")).version()).toBeGreaterThan(6);
+      expect(await healDamagedHead(place.uri, dataset)).toBeUndefined();
+      expect(readdirSync(join(place.uri, ".lancedb-backup/aside/manifests/main.lance"))).toHaveLength(1);
+    },
+  );
+
+  test("several, and all", async () => {
+    const { place, dataset } = await captured();
+    const versions = join(dataset, "_versions");
+    const names = readdirSync(versions)
+      .filter((name) => name.endsWith(".manifest"))
+      .sort();
+    for (const name of names.slice(0, 2)) truncateSync(join(versions, name), 7);
+    expect(await healDamagedHead(place.uri, dataset)).toEqual({ damaged: [4, 3], openedAt: 2 });
+    expect(await (await place.db.openTable("main")).countRows()).toBe(40);
+    for (const name of readdirSync(versions)) truncateSync(join(versions, name), 7);
+    await expect(healDamagedHead(place.uri, dataset)).rejects.toThrow(CorruptError);
+    expect(await healDamagedHead(place.uri, join(place.uri, "nope.lance"))).toBeUndefined();
+  });
+});
+
+describe("tables of a database", () => {
+  test("every dataset, and nothing else", async () => {
+    const place = await newDatabase();
+    await makeSampleTable(place.db, "b");
+    await makeSampleTable(place.db, "a");
+    await place.db.createNamespace(["ns"]);
+    await makeSampleTable(place.db, "a", { namespacePath: ["ns"] });
+    mkdirSync(join(place.uri, "empty.lance"));
+    mkdirSync(join(place.uri, "pictures"));
+    writeFileSync(join(place.uri, "file.lance"), "");
+    symlinkSync(join(place.uri, "a.lance"), join(place.uri, "linked.lance"));
+    const tables = await listTables(place.uri);
+    expect(tables.map(({ id }) => id)).toEqual(["__manifest", "a", "b", "linked", "ns$a"]);
+    for (const { id, directory } of tables) expect(await locateTable(place.uri, id)).toBe(directory);
+    expect(await locateTable(place.uri, "nope")).toBeUndefined();
+    expect(await locateTable(place.uri, "ns$nope")).toBeUndefined();
+    expect(await listTables(join(place.uri, "nope"))).toEqual([]);
+  });
+
+  test("of directories left by a killed creation, LanceDB says which is the table", async () => {
+    const place = await newDatabase();
+    await place.db.createNamespace(["ns"]);
+    await makeSampleTable(place.db, "a", { namespacePath: ["ns"] });
+    const directory = await locateTable(place.uri, "ns$a");
+    for (const other of ["00000000_ns$a", "ffffffff_ns$a"]) {
+      mkdirSync(join(place.uri, other, "_versions"), { recursive: true });
+    }
+    expect(await locateTable(place.uri, "ns$a")).toBe(directory);
+  });
+
+  test("ids", () => {
+    expect(tableId("t")).toBe("t");
+    expect(tableId("t", ["a", "b"])).toBe("a$b$t");
+    expect(parseTableId("a$b$t")).toEqual({ name: "t", namespacePath: ["a", "b"] });
+    expect([rootDirectory("t"), rootDirectory("a$t"), rootDirectory("__manifest")]).toEqual([
+      "t.lance",
+      undefined,
+      "__manifest",
+    ]);
+    for (const id of ["", "$t", "a$", "a/b", "..", "a$..", "a b"])
+      expect(() => assertTableId(id), id).toThrow();
+    expect(() => tableId("__manifest")).toThrow(/__manifest/);
+  });
+
+  test("paths", async () => {
+    const directory = await newDirectory();
+    expect(await databasePath(directory)).toBe(directory);
+    expect(await databasePath(`file://${directory}/x`)).toBe(join(directory, "x"));
+    for (const uri of ["s3://x", "db://x", "gs://x/y"])
+      await expect(databasePath(uri)).rejects.toMatchObject({ code: "UNSUPPORTED" });
+    writeFileSync(join(directory, "file"), "");
+    await expect(databasePath(join(directory, "file"))).rejects.toMatchObject({ code: "VALIDATION" });
+  });
+});
