@@ -40,6 +40,8 @@ export async function healDamagedHead(database: string, dataset: string): Promis
     foreign: [],
     damaged,
     mend: false,
+    newest: newest.version,
+    policy: { ours: new Set(), onConflict: "fail", always: false },
     floor: Math.max(newest.version, ...versions),
   });
   return { damaged: versions, openedAt: newest.version };

@@ -6,9 +6,10 @@ import { ConflictError, type ConflictingVersions } from "../../errors.ts";
 import { syncDirectories } from "../../fs/durable.ts";
 import { io } from "../../fs/io.ts";
 import { makeDirectory } from "../../fs/make-directory.ts";
-import { Door } from "../../lance/door.ts";
+import { listManifests } from "../../lance/image.ts";
 import { ensurePrivateDirectory } from "../../lance/private-directory.ts";
-import { putBack } from "../../lance/put-back/act.ts";
+import { type PutBackOutcome, putBack } from "../../lance/put-back/act.ts";
+import { commitRestore } from "../../lance/put-back/commit-restore.ts";
 import type { PutBackAction, PutBackPlan } from "../../lance/put-back/plan.ts";
 import type { Logger } from "../../logger.ts";
 import type { DropPlan, OnConflict, RollbackPlan } from "./plan.ts";
@@ -46,20 +47,16 @@ export async function carryOut(plan: RollbackPlan, options: CarryOutOptions): Pr
   for (const put of plan.puts) {
     const started = performance.now();
     const outcome = await putBack(options.database, put);
-    if (outcome.overtaken.length > 0 && options.onConflict === "fail") {
-      await commitAgain(options.database, put, outcome.version, Math.max(...outcome.overtaken));
+    if (!("passedOver" in outcome)) {
       for (const step of undo.reverse()) await step();
-      throw conflictError([{ table: put.target.table, versions: outcome.overtaken }]);
+      throw conflictError([{ table: put.target.table, versions: outcome.foreign }]);
     }
-    if (put.action === "restore") {
-      const before = put.floor;
-      undo.push(() => commitAgain(options.database, put, outcome.version, before));
-    }
+    if (outcome.action === "restore") undo.push(() => commitAgain(options.database, put, outcome));
     results.push({
       table: put.target.table,
-      action: put.action as Exclude<PutBackAction, "conflict">,
+      action: outcome.action,
       version: outcome.version,
-      passedOver: [...put.foreign, ...outcome.overtaken],
+      passedOver: outcome.passedOver,
     });
     options.logger.debug("table put back", {
       table: put.target.table,
@@ -77,17 +74,13 @@ export async function carryOut(plan: RollbackPlan, options: CarryOutOptions): Pr
   return results;
 }
 
-/** Makes an earlier version the newest again, unless somebody has committed after `expectedHead`. */
-async function commitAgain(
-  database: string,
-  put: PutBackPlan,
-  expectedHead: number,
-  version: number,
-): Promise<void> {
-  using door = await Door.open(database, put.target.dataset);
-  if ((await door.table.version()) !== expectedHead) return;
-  await door.table.checkout(version);
-  await door.table.restore();
+/** Makes the version from before a put back the newest again, unless somebody has committed since. */
+async function commitAgain(database: string, put: PutBackPlan, outcome: PutBackOutcome): Promise<void> {
+  const { dataset } = put.target;
+  const manifest = (await listManifests(dataset)).find((name) => name.version === outcome.before);
+  if (!manifest) return;
+  const wanted = { dataset, manifest };
+  await commitRestore(database, { dataset, wanted, head: outcome.version, floor: outcome.version });
 }
 
 /** A table that was not there before goes: renamed away, so that nothing is deleted until the end. */

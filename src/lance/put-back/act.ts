@@ -1,35 +1,34 @@
 import { randomUUID } from "node:crypto";
 import { existsSync } from "node:fs";
-import { readFile, rename } from "node:fs/promises";
+import { rename } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { BackupError, CorruptError, LanceError } from "../../errors.ts";
-import { createFileExclusively, syncDirectories, syncDirectory, syncFile } from "../../fs/durable.ts";
+import { CorruptError, LanceError } from "../../errors.ts";
+import { syncDirectories } from "../../fs/durable.ts";
 import { io } from "../../fs/io.ts";
 import { PIN_ORDER, Placer } from "../../fs/place.ts";
-import { Door } from "../door.ts";
 import { ImageReader, listManifests, VERSIONS } from "../image.ts";
-import { type Manifest, parseManifest, renumberManifest, sameContent } from "../manifest.ts";
-import { type ManifestName, manifestName, type NamingScheme } from "../manifest-name.ts";
+import type { ManifestName, NamingScheme } from "../manifest-name.ts";
 import { ensurePrivateDirectory, removeIfEmpty } from "../private-directory.ts";
 import { makeStagingDirectory } from "../staging.ts";
+import { commitRestore, type RestoreCommit } from "./commit-restore.ts";
 import { linkBackFiles, linkBackHistory } from "./link-back.ts";
-import type { PutBackPlan, PutBackTarget } from "./plan.ts";
-import { findManifest, inspectTable, readManifest } from "./state.ts";
+import { type PutBackAction, type PutBackPlan, type PutBackTarget, planPutBack } from "./plan.ts";
+import { findManifest, inspectTable } from "./state.ts";
 
+/** A table that is as it should be. */
 export interface PutBackOutcome {
+  readonly action: Exclude<PutBackAction, "conflict">;
   /** The table's newest version now. */
   readonly version: number;
-  /** Versions that others committed while we restored, blindly, over them. Empty as a rule. */
-  readonly overtaken: readonly number[];
+  /** The newest version before. */
+  readonly before: number;
+  /** Foreign versions that are behind the newest now. */
+  readonly passedOver: readonly number[];
 }
 
-/** How many of the newest manifests a put back can have made: the restore, and the same under a higher number. */
-const FRESH_MANIFESTS = 2;
-
-/** How often a version that somebody's cleanup takes away is linked back. */
-const RESTORE_ATTEMPTS = 20;
-const OPEN_ATTEMPTS = 5;
+/** How often others may be quicker before we give up: each time they have made a commit. */
+const MOST_ATTEMPTS = 1000;
 
 /** A cleanup that was seen counts as ended when nothing was missing so many times. */
 const QUIET_LOOKS = 5;
@@ -42,27 +41,24 @@ function damagedDirectory(database: string, dataset: string): string {
 
 /**
  * Carries out a plan: the table equals its image again, under a version number above all that were seen,
- * on the disk when it returns. Can be done twice.
+ * on the disk when it returns. Can be done twice. Where somebody commits first, a new plan is made; a plan
+ * that has become a conflict is handed back, and the table left alone.
  *
  * @throws CorruptError where the image's files are gone from the table and from every source.
  */
-export async function putBack(database: string, plan: PutBackPlan): Promise<PutBackOutcome> {
-  const { target } = plan;
-  const work = new PutBack(database, plan);
-  switch (plan.action) {
-    case "keep":
-      return work.keep();
-    case "restore":
-      return work.restore();
-    case "relink":
-      return work.relink();
-    case "rebuild":
-      return target.asideDataset && existsSync(join(target.asideDataset, VERSIONS))
-        ? work.moveBack(target.asideDataset)
-        : work.rebuild();
-    case "conflict":
-      throw new TypeError(`The plan for table ${target.table} is a conflict; there is nothing to carry out.`);
+export async function putBack(database: string, plan: PutBackPlan): Promise<PutBackOutcome | PutBackPlan> {
+  let current = plan;
+  for (let attempt = 1; attempt <= MOST_ATTEMPTS; attempt++) {
+    const { action, foreign, newest } = current;
+    if (action === "conflict") return current;
+    const commit = await new PutBack(database, current).run(action);
+    if (commit) {
+      const passedOver = [...foreign, ...commit.overtaken];
+      return { action, version: commit.version, before: newest, passedOver };
+    }
+    current = await planPutBack(plan.target, plan.policy);
   }
+  throw new LanceError(`Table ${plan.target.table} is committed to without pause; it could not be put back.`);
 }
 
 class PutBack {
@@ -70,8 +66,6 @@ class PutBack {
   readonly #plan: PutBackPlan;
   readonly #target: PutBackTarget;
   readonly #placer = new Placer(PIN_ORDER);
-  /** Whether somebody's cleanup was seen to run beside us. */
-  #cleanupSeen = false;
 
   constructor(database: string, plan: PutBackPlan) {
     this.#database = database;
@@ -79,146 +73,100 @@ class PutBack {
     this.#target = plan.target;
   }
 
-  async keep(): Promise<PutBackOutcome> {
+  run(action: Exclude<PutBackAction, "conflict">): Promise<RestoreCommit | undefined> {
+    const { asideDataset } = this.#target;
+    switch (action) {
+      case "keep":
+        return this.#keep();
+      case "restore":
+        return this.#restore();
+      case "relink":
+        return this.#relink();
+      case "rebuild":
+        return asideDataset && existsSync(join(asideDataset, VERSIONS))
+          ? this.#moveBack(asideDataset)
+          : this.#rebuild();
+    }
+  }
+
+  async #keep(): Promise<RestoreCommit | undefined> {
     const { dataset } = this.#target;
     await this.#moveDamagedAside();
     if (this.#plan.mend) {
       await this.#mendVersion(dataset);
       await this.#placer.sync();
     }
-    const newest = await newestVersion(dataset);
-    if (this.#plan.damaged.length > 0) return this.#commit(dataset, newest);
-    return { version: newest, overtaken: [] };
+    const { newest } = this.#plan;
+    if (this.#plan.damaged.length === 0) return { version: newest, overtaken: [] };
+    const manifest = (await listManifests(dataset)).find((name) => name.version === newest);
+    if (!manifest) return undefined;
+    return commitRestore(this.#database, {
+      dataset,
+      wanted: { dataset, manifest },
+      head: newest,
+      floor: this.#plan.floor,
+    });
   }
 
-  async restore(): Promise<PutBackOutcome> {
+  async #restore(): Promise<RestoreCommit | undefined> {
     await this.#moveDamagedAside();
     await this.#mendVersion(this.#target.dataset);
     await this.#placer.sync();
-    return this.#commitAndWatch(this.#target.dataset);
+    return this.#commitAndWatch(this.#target.dataset, this.#plan.newest);
   }
 
-  async relink(): Promise<PutBackOutcome> {
+  async #relink(): Promise<RestoreCommit | undefined> {
     await this.#moveDamagedAside();
     await this.#linkHistory(this.#target.dataset);
     await this.#placer.sync();
-    return this.#commitAndWatch(this.#target.dataset);
+    return this.#commitAndWatch(this.#target.dataset, Math.max(this.#plan.newest, this.#target.version));
   }
 
   /** The dropped table lies aside as it was: put it right there, then give it its name back. */
-  async moveBack(aside: string): Promise<PutBackOutcome> {
-    const state = await inspectTable(aside);
-    const newest = state.head?.version ?? 0;
+  async #moveBack(aside: string): Promise<RestoreCommit | undefined> {
+    const newest = (await inspectTable(aside)).head?.version ?? 0;
     await this.#mendVersion(aside);
     await this.#placer.sync();
-    let outcome: PutBackOutcome = { version: newest, overtaken: [] };
-    if (newest !== this.#target.version || this.#plan.floor > newest) outcome = await this.#commit(aside);
-    await this.#takePlace(aside);
-    return outcome;
+    let commit: RestoreCommit | undefined = { version: newest, overtaken: [] };
+    if (newest !== this.#target.version || this.#plan.floor > newest) {
+      commit = await this.#commit(aside, Math.max(newest, this.#target.version));
+    }
+    if (commit) await this.#takePlace(aside);
+    return commit;
   }
 
-  async rebuild(): Promise<PutBackOutcome> {
+  async #rebuild(): Promise<RestoreCommit | undefined> {
     const staging = makeStagingDirectory(this.#database, "table");
     await this.#linkHistory(staging);
     await this.#placer.sync();
-    const outcome = await this.#commit(staging);
-    await this.#takePlace(staging);
-    return outcome;
+    const commit = await this.#commit(staging, this.#target.version);
+    if (commit) await this.#takePlace(staging);
+    return commit;
   }
 
   /**
    * A cleanup that was under way when we committed takes files that only old versions had, ours among them. What
    * it took comes back; where it took anything, we look again until it has ended.
    */
-  async #commitAndWatch(dataset: string): Promise<PutBackOutcome> {
-    const outcome = await this.#commit(dataset);
-    const othersAtWork = this.#cleanupSeen || outcome.overtaken.length > 0;
-    for (let quiet = othersAtWork ? 0 : QUIET_LOOKS - 1; quiet < QUIET_LOOKS; quiet++) {
+  async #commitAndWatch(dataset: string, head: number): Promise<RestoreCommit | undefined> {
+    const commit = await this.#commit(dataset, head);
+    if (!commit) return undefined;
+    let quiet = (await this.#mendFiles(dataset)) > 0 ? 0 : QUIET_LOOKS;
+    for (; quiet < QUIET_LOOKS; quiet++) {
+      await sleep(PAUSE_MS);
       if ((await this.#mendFiles(dataset)) > 0) quiet = -1;
-      if (quiet < QUIET_LOOKS - 1) await sleep(PAUSE_MS);
     }
     await this.#placer.sync();
-    return outcome;
+    return commit;
   }
 
-  /** The version that is wanted again as the newest, by Lance's own restore, under a number above the floor. */
-  async #commit(dataset: string, wanted = this.#target.version): Promise<PutBackOutcome> {
-    const { table } = this.#target;
-    using door = await this.#open(dataset);
-    try {
-      const head = await door.table.version();
-      const image = await this.#restore(door, dataset, wanted);
-      const restored = await door.table.version();
-      const overtaken = numbersBetween(head, restored);
-      const version = Math.max(restored, this.#plan.floor + 1);
-      if (version > restored) overtaken.push(...(await this.#jump(dataset, restored, version)));
-      await this.#syncHead(dataset);
-      await this.#assertEqual(dataset, version, image);
-      return { version, overtaken };
-    } catch (error) {
-      if (error instanceof BackupError) throw error;
-      throw new LanceError(
-        `LanceDB could not restore version ${wanted} of table ${table}: ${messageOf(error)}`,
-        {
-          cause: error,
-        },
-      );
-    }
-  }
-
-  /**
-   * Lance's own restore; answers with what was restored. A cleanup that runs beside us takes an old version
-   * again as soon as it is linked back: then once more.
-   */
-  async #restore(door: Door, dataset: string, wanted: number): Promise<Manifest> {
-    for (let attempt = 1; ; attempt++) {
-      const manifest = await readVersion(dataset, wanted);
-      try {
-        await door.table.checkout(wanted);
-        await door.table.restore();
-        if (manifest) return manifest;
-      } catch (error) {
-        const taken = wanted === this.#target.version && !(await readVersion(dataset, wanted));
-        if (!taken || attempt === RESTORE_ATTEMPTS) throw error;
-      }
-      this.#cleanupSeen = true;
-      await this.#mendVersion(dataset);
-      await this.#placer.sync();
-    }
-  }
-
-  /**
-   * Commits the restored version once more under a higher number, so that every handle that has seen a
-   * number up to the floor finds a restore above it, and stops. Lance allows gaps (docs/lance-facts.md);
-   * the manifest appears by link, as Lance's own do, and never replaces one. Answers with what others
-   * committed in between.
-   */
-  async #jump(dataset: string, restored: number, to: number): Promise<number[]> {
-    const name = (await listManifests(dataset)).find((entry) => entry.version === restored);
-    const path = name && join(dataset, VERSIONS, name.name);
-    const bytes = path && (await io("read", path, () => readFile(path)));
-    if (!name || !bytes)
-      throw new CorruptError(`Version ${restored} of ${dataset} vanished.`, { path: dataset });
-    const manifest = parseManifest(bytes, restored, path);
-    const target = join(dataset, VERSIONS, manifestName(to, name.scheme));
-    if (!(await createFileExclusively(target, renumberManifest(bytes, manifest, to)))) {
-      throw new CorruptError(`${target} exists already.`, { path: target });
-    }
-    const seen = (await listManifests(dataset)).map((entry) => entry.version);
-    return seen.filter((version) => version > restored && version < to).sort((a, b) => a - b);
-  }
-
-  /** What was restored must be what was captured, fragment by fragment: LanceDB's word is checked. */
-  async #assertEqual(dataset: string, restored: number, image: Manifest): Promise<void> {
-    const now = await readVersion(dataset, restored);
-    const [newest] = await listManifests(dataset);
-    if (!now && newest && newest.version > restored) return; // others went on from it, and cleaned it up
-    if (!now || !sameContent(now, image)) {
-      throw new CorruptError(
-        `Version ${restored} of table ${this.#target.table} is not what version ${image.version} was.`,
-        { path: dataset },
-      );
-    }
+  /** The version that is wanted again as the newest, unless somebody has committed after `head`. */
+  async #commit(dataset: string, head: number): Promise<RestoreCommit | undefined> {
+    const { version, digest, table } = this.#target;
+    const live = await findManifest(dataset, version, digest);
+    const wanted = live ? { dataset, manifest: live } : await this.#findSource();
+    if (!wanted) throw new CorruptError(`Version ${version} of table ${table} vanished.`, { path: dataset });
+    return commitRestore(this.#database, { dataset, wanted, head, floor: this.#plan.floor });
   }
 
   /** The files of V are there, or come back from a source. */
@@ -303,45 +251,4 @@ class PutBack {
     await io("put back", place, () => rename(dataset, place));
     await syncDirectories([dirname(place), dirname(dataset)]);
   }
-
-  async #syncHead(dataset: string): Promise<void> {
-    const fresh = (await listManifests(dataset)).slice(0, FRESH_MANIFESTS);
-    await Promise.all(fresh.map((name) => syncFile(join(dataset, VERSIONS, name.name))));
-    await syncDirectory(join(dataset, VERSIONS));
-  }
-
-  /** Once more where a cleanup took the version that was the newest when LanceDB looked. */
-  async #open(dataset: string): Promise<Door> {
-    for (let attempt = 1; ; attempt++) {
-      try {
-        return await Door.open(this.#database, dataset);
-      } catch (error) {
-        if (error instanceof BackupError) throw error;
-        if (attempt < OPEN_ATTEMPTS) {
-          await sleep(PAUSE_MS);
-          continue;
-        }
-        throw new LanceError(`LanceDB could not open table ${this.#target.table}: ${messageOf(error)}`, {
-          cause: error,
-        });
-      }
-    }
-  }
-}
-
-function numbersBetween(low: number, high: number): number[] {
-  return Array.from({ length: Math.max(0, high - low - 1) }, (_, index) => low + 1 + index);
-}
-
-async function readVersion(dataset: string, version: number): Promise<Manifest | undefined> {
-  const name = (await listManifests(dataset)).find((entry) => entry.version === version);
-  return name && readManifest(dataset, name)?.manifest;
-}
-
-async function newestVersion(dataset: string): Promise<number> {
-  return (await inspectTable(dataset)).head?.version ?? 0;
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -48,6 +48,10 @@ export interface PutBackPlan {
   readonly foreign: readonly number[];
   /** Damaged manifests to be moved aside first. */
   readonly damaged: readonly ManifestName[];
+  /** The newest readable version when the plan was made; 0 where there is none. */
+  readonly newest: number;
+  /** What the plan was made by, for another one where somebody commits first. */
+  readonly policy: PutBackPolicy;
   /** The new head must have a number above this. */
   readonly floor: number;
   /** For `keep`: the table shows the image already; files of it that are missing come back. */
@@ -66,6 +70,8 @@ export async function planPutBack(target: PutBackTarget, policy: PutBackPolicy):
     foreign: foreign.sort((a, b) => a - b),
     damaged: state.damaged,
     floor: action === "rebuild" || action === "relink" ? Math.max(floor, unseen) : floor,
+    newest: state.manifests[0]?.version ?? 0,
+    policy,
     mend: false,
   });
   if (seen.length === 0) return plan("rebuild", await foreignAside(target, policy));

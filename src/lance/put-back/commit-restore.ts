@@ -1,0 +1,168 @@
+import { existsSync, rmSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { BackupError, CorruptError, LanceError } from "../../errors.ts";
+import { createFileExclusively, syncDirectory, syncFile } from "../../fs/durable.ts";
+import { errnoOf, io, isMissing } from "../../fs/io.ts";
+import { PIN_ORDER, Placer } from "../../fs/place.ts";
+import { Door } from "../door.ts";
+import { listManifests, manifestPath, VERSIONS } from "../image.ts";
+import { parseManifest, renumberManifest, sameContent } from "../manifest.ts";
+import { type ManifestName, manifestName } from "../manifest-name.ts";
+import { makeStagingDirectory, removeStagingDirectory } from "../staging.ts";
+
+export interface RestoreRequest {
+  /** The dataset that gets the commit. */
+  readonly dataset: string;
+  /** The version that is to be the newest again, and a dataset that has its manifest. */
+  readonly wanted: { readonly dataset: string; readonly manifest: ManifestName };
+  /** The newest version, as it was when this was decided. */
+  readonly head: number;
+  /** The new version's number is above this. */
+  readonly floor: number;
+}
+
+export interface RestoreCommit {
+  readonly version: number;
+  /** Versions that others committed between the restore and the jump to a higher number. */
+  readonly overtaken: readonly number[];
+}
+
+/**
+ * Restores a version as LanceDB's own `restore()` does, but only if the newest version is still the one that
+ * the caller saw: LanceDB's is blind, and commits over whatever has come in between. It writes the commit in
+ * a dataset of our own that holds just the two manifests; the manifest is then linked into the table under
+ * the next number, which fails if anybody has that number, as with any commit of Lance.
+ *
+ * Undefined where somebody was quicker: nothing has changed then.
+ */
+export async function commitRestore(
+  database: string,
+  request: RestoreRequest,
+): Promise<RestoreCommit | undefined> {
+  const { dataset, wanted, head, floor } = request;
+  const newest = (await listManifests(dataset))[0];
+  if (!newest || newest.version !== head) return undefined;
+  const staging = makeStagingDirectory(database, "table");
+  try {
+    if (!(await placeManifests(staging, request, newest))) return undefined;
+    const made = await restoreIn(database, staging, wanted.manifest.version, head);
+    await placeTransaction(staging, dataset, made.transactionFile);
+    const next = join(dataset, VERSIONS, manifestName(head + 1, newest.scheme));
+    if (!(await createFileExclusively(next, made.bytes))) return undefined;
+    const now = (await listManifests(dataset))[0];
+    if (now && now.version > head + 1) {
+      // The number was free because a cleanup had taken it: this is no newest version, and nobody's.
+      rmSync(next, { force: true });
+      return undefined;
+    }
+    const version = Math.max(head, floor) + 1;
+    const overtaken = version > head + 1 ? await jump(dataset, next, head + 1, version, newest) : [];
+    await syncVersions(dataset, [head + 1, version], newest);
+    return { version, overtaken };
+  } finally {
+    removeStagingDirectory(staging);
+  }
+}
+
+/** False where a cleanup has taken the newest manifest away: it is not the newest any more. */
+async function placeManifests(
+  staging: string,
+  request: RestoreRequest,
+  newest: ManifestName,
+): Promise<boolean> {
+  const { dataset, wanted } = request;
+  const placer = new Placer(PIN_ORDER);
+  try {
+    const name = manifestName(wanted.manifest.version, newest.scheme);
+    await placer.placeAs(join(wanted.dataset, VERSIONS, wanted.manifest.name), staging, manifestPath(name));
+    if (newest.version !== wanted.manifest.version) {
+      await placer.place(dataset, staging, manifestPath(newest.name));
+    }
+    return true;
+  } catch (error) {
+    if (errnoOf(error) !== "ENOENT") throw error;
+    return false;
+  }
+}
+
+interface MadeRestore {
+  readonly bytes: Uint8Array;
+  readonly transactionFile: string;
+}
+
+async function restoreIn(
+  database: string,
+  staging: string,
+  wanted: number,
+  head: number,
+): Promise<MadeRestore> {
+  try {
+    using door = await Door.open(database, staging);
+    await door.table.checkout(wanted);
+    await door.table.restore();
+  } catch (error) {
+    if (error instanceof BackupError) throw error;
+    const message = error instanceof Error ? error.message : String(error);
+    throw new LanceError(`LanceDB could not restore version ${wanted}: ${message}`, { cause: error });
+  }
+  const made = await readVersion(staging, head + 1);
+  const then = await readVersion(staging, wanted);
+  if (!made || !then || !sameContent(made.manifest, then.manifest)) {
+    throw new CorruptError(`What LanceDB restored is not what version ${wanted} was.`, { path: staging });
+  }
+  return { bytes: made.bytes, transactionFile: made.manifest.message.transactionFile };
+}
+
+/** The manifest holds its transaction itself; the file beside it is for readers of older kinds. */
+async function placeTransaction(staging: string, dataset: string, file: string): Promise<void> {
+  const path = `_transactions/${file}`;
+  if (!file || !existsSync(join(staging, path))) return;
+  await new Placer(PIN_ORDER).place(staging, dataset, path);
+}
+
+/**
+ * Commits the restored version once more under a higher number, so that every handle that has seen a number
+ * up to the floor finds a restore above it, and stops. Lance allows gaps (docs/lance-facts.md).
+ */
+async function jump(
+  dataset: string,
+  path: string,
+  restored: number,
+  to: number,
+  newest: ManifestName,
+): Promise<number[]> {
+  const bytes = await io("read", path, () => readFile(path));
+  const target = join(dataset, VERSIONS, manifestName(to, newest.scheme));
+  const manifest = parseManifest(bytes, restored, path);
+  if (!(await createFileExclusively(target, renumberManifest(bytes, manifest, to)))) {
+    throw new CorruptError(`${target} exists already.`, { path: target });
+  }
+  const seen = (await listManifests(dataset)).map((name) => name.version);
+  return seen.filter((version) => version > restored && version < to).sort((a, b) => a - b);
+}
+
+async function syncVersions(
+  dataset: string,
+  versions: readonly number[],
+  newest: ManifestName,
+): Promise<void> {
+  for (const version of new Set(versions)) {
+    const path = join(dataset, VERSIONS, manifestName(version, newest.scheme));
+    try {
+      await syncFile(path);
+    } catch (error) {
+      // Others went on from it, and cleaned it up: theirs is the newest then.
+      if (!isMissing(error instanceof Error ? error.cause : error)) throw error;
+    }
+  }
+  await syncDirectory(join(dataset, VERSIONS));
+}
+
+async function readVersion(dataset: string, version: number) {
+  const name = (await listManifests(dataset)).find((entry) => entry.version === version);
+  if (!name) return undefined;
+  const path = join(dataset, VERSIONS, name.name);
+  const bytes = await io("read", path, () => readFile(path));
+  return { bytes, manifest: parseManifest(bytes, version, path) };
+}
