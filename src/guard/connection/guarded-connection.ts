@@ -1,8 +1,8 @@
 import { rename } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { Connection, Table } from "@lancedb/lancedb";
 import { UnsupportedError } from "../../errors.ts";
-import { syncDirectory } from "../../fs/durable.ts";
+import { syncDirectories } from "../../fs/durable.ts";
 import { io } from "../../fs/io.ts";
 import { makeDirectory } from "../../fs/make-directory.ts";
 import type { CommitKind } from "../../lance/commit-kind.ts";
@@ -205,7 +205,7 @@ class ConnectionGuard {
         makeDirectory(parent);
         await io("move aside", path, () => rename(path, join(parent, name)));
         makeDirectory(path);
-        await syncDirectory(parent);
+        await syncDirectories([parent, dirname(parent), dirname(dirname(parent))]);
         return run();
       },
       failsWhole: false,

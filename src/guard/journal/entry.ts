@@ -174,6 +174,8 @@ export class JournalEntry {
       if (isMissing(error)) return undefined;
       throw toIoError(error, "read", path);
     }
+    // It appears complete, and is not synced: only a power cut empties it, and then nobody lives.
+    if (/^\0*$/.test(text)) return undefined;
     try {
       const value = JSON.parse(text) as { owner: unknown; backupPath: unknown; uuid: unknown };
       if (isOwner(value.owner) && typeof value.uuid === "string") {

@@ -24,7 +24,8 @@ export const directoryCopy: Strategy = {
   async capture({ context, dataset, target, signal, durable }) {
     const placer = new Placer(context.link, { syncLinked: durable });
     const capture = await captureTable(dataset, { target, placer, history: "all", signal });
-    await placer.sync([dirname(target), dirname(dirname(target))]);
+    const backup = dirname(target);
+    await placer.sync([backup, dirname(backup), dirname(dirname(backup))]); // backupDir itself may be new
     return capture;
   },
   async seal(record) {

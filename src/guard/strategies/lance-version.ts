@@ -1,3 +1,4 @@
+import { dirname } from "node:path";
 import { PIN_ORDER, Placer } from "../../fs/place.ts";
 import { captureTable } from "../../lance/capture.ts";
 import { BackupStrategy } from "../strategy.ts";
@@ -12,7 +13,7 @@ export const lanceVersion: Strategy = {
   async capture({ dataset, target, signal, durable }) {
     const placer = new Placer(PIN_ORDER, { syncLinked: durable });
     const capture = await captureTable(dataset, { target, placer, history: "latest", signal });
-    await placer.sync();
+    await placer.sync([dirname(target)]);
     return capture;
   },
   seal: async () => undefined,
