@@ -121,6 +121,16 @@ describe.for(STRATEGIES)("an entry of the journal, %s", (strategy) => {
     await assertOthersUsable(place);
   });
 
+  test.for([
+    ["empty", ""],
+    ["zeros", "\0\0\0\0"],
+  ])("whose owner a power cut has made %s: it is dead, and goes back", async ([, content]) => {
+    const ends = await workshop.ends("several tables");
+    const { place, entry } = await deadPlace(strategy);
+    writeFileSync(join(entry, "owner.json"), content ?? "");
+    await assertWhole(place, ends, "before");
+  });
+
   test("whose kept files are gone: nothing is touched where the table can still go back, and it does", async () => {
     const ends = await workshop.ends("several tables");
     const { place, entry } = await deadPlace(strategy);

@@ -79,6 +79,7 @@ export const scenarios = {
   },
   "several tables": { work: several },
   "several tables, named": { work: several, options: { tables: ["a", "b"] } },
+  "everything, durable": { work: everything, options: { durable: true } },
   create: {
     work: async (db) => {
       const table = await db.createTable("new", rows(0, 6));
