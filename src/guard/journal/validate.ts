@@ -1,6 +1,5 @@
 import { CorruptError } from "../../errors.ts";
 import { assertInnerPath } from "../../fs/names.ts";
-import { assertTableId } from "../../lance/database.ts";
 import { BackupStrategy } from "../strategy.ts";
 import type { EntryRecord } from "./entry.ts";
 
@@ -34,13 +33,12 @@ function assertTable(table: unknown, path: string, corrupt: (why: string) => Cor
   for (const list of [tags, leftOut]) if (!Array.isArray(list)) throw corrupt("a table's lists are missing");
 }
 
-function isTableId(value: unknown): boolean {
-  try {
-    assertTableId(value);
-    return true;
-  } catch {
-    return false;
-  }
+/**
+ * An id is also the name of a file and of a lock's directory. Wider than what a caller may name: a backup of
+ * every table takes those in namespaces too, where LanceDB allows any name.
+ */
+function isTableId(value: unknown): value is string {
+  return typeof value === "string" && !/^\.{0,2}$|[/\\\0]/.test(value);
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {
