@@ -1,4 +1,12 @@
-import { Connection, connect, type Job, MaterializedView, permutationBuilder, Table } from "@lancedb/lancedb";
+import {
+  Connection,
+  connect,
+  type Job,
+  MaterializedView,
+  makeArrowTable,
+  permutationBuilder,
+  Table,
+} from "@lancedb/lancedb";
 import { describe, expect, test } from "vitest";
 import { BackupStrategy, UnsupportedError, ValidationError } from "../../src/index.ts";
 import { leftovers, newDatabase } from "../support/database.ts";
@@ -8,6 +16,9 @@ import { snapshotOf } from "../support/snapshot.ts";
 // The connection that the work gets is LanceDB's in every way that a program can see, until the work ends.
 
 const { LanceVersion } = BackupStrategy;
+
+/** What the tables of an embedded database can do besides. */
+type LocalTable = Table & { usesV2ManifestPaths(): Promise<boolean> };
 
 /** Every name that an object answers to, up to Object's own. */
 function membersOf(value: object): string[] {
@@ -360,6 +371,67 @@ describe("the end of the work", () => {
     };
     expect(await place.manager.withBackup(LanceVersion, work)).toEqual(await work(plain.db));
     expect(await connect(place.uri).then((db) => db.tableNames())).toEqual(["main"]);
+  });
+
+  test("calls in every form that LanceDB takes", async () => {
+    const [place, plain] = [await newDatabase(), await newDatabase()];
+    const work = async (db: Connection) => {
+      const seen: unknown[] = [];
+      const count = async (table: Promise<Table>) => seen.push(await (await table).countRows());
+      await count(db.createTable("t", sampleRows(0, 3)));
+      await count(db.createTable({ name: "t", data: sampleRows(0, 2), mode: "overwrite" }));
+      await count(db.createTable("t", sampleRows(0, 9), { existOk: true, mode: "create" }));
+      await count(db.createTable("u", makeArrowTable(sampleRows(0, 4)), { storageOptions: {} }));
+      await count(db.createTable({ name: "v", data: sampleRows(0, 5), schema: sampleSchema }));
+      await count(db.createEmptyTable("w", sampleSchema, { mode: "create" }));
+      await count(db.createEmptyTable("w", sampleSchema, [], { mode: "overwrite" }));
+      await db.createNamespace(["ns"], { mode: "create", properties: { a: "b" } });
+      await count(db.createTable("t", sampleRows(0, 6), ["ns"]));
+      await count(db.createTable({ name: "x", data: sampleRows(0, 7) }, ["ns"]));
+      await count(db.createEmptyTable("y", sampleSchema, ["ns"]));
+      await count(db.openTable("t", ["ns"]));
+      await count(db.openTable("t", [], { version: 1 }));
+      seen.push(await db.tableNames(), await db.tableNames({ limit: 2, startAfter: "t" }));
+      seen.push(await db.tableNames(["ns"], { limit: 1 }), await db.listTables(["ns"], { limit: 2 }));
+      seen.push(
+        await db.listNamespaces(),
+        await db.describeNamespace(["ns"]),
+        await db.listMaterializedViews(),
+      );
+      const table = (await db.openTable("t")) as LocalTable;
+      seen.push(await table.usesV2ManifestPaths());
+      await table.add(makeArrowTable(sampleRows(10, 2), { schema: await table.schema() }));
+      seen.push(
+        await table.update({ values: { text: "x" } }),
+        await table.update({ score: "1.5" }, { where: "id = 10" }),
+      );
+      seen.push(await table.update(new Map([["score", "2.5"]])));
+      const merge = table
+        .mergeInsert(["id"])
+        .whenMatchedUpdateAll({ where: "target.id > 5" })
+        .useIndex(false);
+      seen.push(await merge.execute(sampleRows(10, 2), { timeoutMs: 60_000 }));
+      seen.push((await table.query().toArray()).map((row) => JSON.stringify(row)));
+      const tags = await table.tags();
+      await tags.create("a", 1);
+      seen.push(await tags.getVersion("a"), Object.keys(await tags.list()));
+      await table.checkout("a");
+      seen.push(await table.countRows(), await table.version());
+      await table.checkoutLatest();
+      seen.push(await failureOf(() => table.createIndex("nope")).then(comparable));
+      await db.dropTable("x", ["ns"]);
+      await db.dropAllTables(["ns"]);
+      await db.dropNamespace(["ns"]);
+      await db.dropAllTables();
+      seen.push(await db.tableNames());
+      table.close();
+      seen.push(table.isOpen(), await failureOf(() => table.countRows()).then(comparable));
+      db.close();
+      seen.push(db.isOpen(), await failureOf(() => db.tableNames()).then(comparable));
+      return seen;
+    };
+    const theirs = await work(plain.db);
+    expect(await place.manager.withBackup(LanceVersion, work)).toEqual(theirs);
   });
 });
 
