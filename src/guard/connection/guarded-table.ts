@@ -9,7 +9,7 @@ const APPEND: readonly CommitKind[] = ["append", "overwrite"];
 const ROWS: readonly CommitKind[] = ["update", "append", "delete"];
 const COLUMNS: readonly CommitKind[] = ["merge", "project", "updateConfig"];
 const INDEX: readonly CommitKind[] = ["createIndex"];
-const OPTIMIZE: readonly CommitKind[] = ["reserveFragments", "rewrite", "createIndex", "delete"];
+const OPTIMIZE: readonly CommitKind[] = ["reserveFragments", "rewrite", "createIndex"];
 const VIEW: readonly CommitKind[] = [...ROWS, "overwrite", "project", "merge", "updateConfig", "rewrite"];
 
 /**
