@@ -1,114 +1,155 @@
-import { spawn } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { type ChildProcess, spawn } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { connect } from "@lancedb/lancedb";
-import { expect, test } from "vitest";
-import { leftovers, newDatabase } from "../support/database.ts";
-import type { LogEntry, WriterTask } from "./writer.ts";
+import { expect, onTestFinished, test } from "vitest";
+import { BackupManager } from "../../src/guard/backup-manager.ts";
+import { recordFigures } from "../crash/figures.ts";
+import { leftovers } from "../crash/observe.ts";
+import { silent } from "../crash/silent.ts";
+import { nightly } from "../crash/workshop.ts";
+import { Random } from "./random.ts";
+import { type LogLine, type Rows, TABLES, type WriterTask } from "./writer.ts";
 
-const TABLES = ["alpha", "beta", "gamma"];
+const WRITER = join(import.meta.dirname, "writer.ts");
 const WRITERS = 8;
-const nightly = process.env["NIGHTLY"] === "1";
-const MILLISECONDS = nightly ? 60_000 : 8_000;
 const SEED = 20_261_121;
+const MS = nightly ? 60_000 : 10_000;
+const START_MS = 3_000;
 
-/** Rows that a writer deleted, added for good, or may have left behind, by table. */
-interface Account {
-  readonly there: Set<number>;
-  readonly gone: Set<number>;
-  readonly open: Set<number>;
+/** What becomes of a row, over all logs. */
+interface Fate {
+  readonly table: string;
+  readonly row: string;
+  readonly state: "there" | "gone" | "either";
 }
 
-function account(entries: readonly LogEntry[], table: string): Account {
-  const result: Account = { there: new Set(), gone: new Set(), open: new Set() };
-  for (const entry of entries) {
-    if (entry.table !== table) continue;
-    for (const id of entry.rows) {
-      if (entry.step === "added") result.there.add(id);
-      if (entry.step === "rolled-back") result.gone.add(id);
-      if (entry.step === "conflict") result.open.add(id);
-      if (entry.step === "deleted") {
-        result.there.delete(id);
-        result.gone.add(id);
+test.for([
+  { name: "all live", kills: false, seed: SEED },
+  { name: "guarded ones are killed", kills: true, seed: SEED + 1 },
+])(
+  "eight writers, $name: every acknowledged row is there, none that was rolled back",
+  { timeout: 300_000 },
+  async ({ name, kills, seed }) => {
+    const root = await mkdtemp(join(tmpdir(), "lancedb-backup-writers-"));
+    onTestFinished(() => rm(root, { recursive: true, force: true }));
+    const place = { uri: join(root, "db"), backupDir: join(root, "backups") };
+    const db = await connect(place.uri);
+    for (const table of TABLES) await db.createTable(table, [{ id: "first" }]);
+
+    const random = new Random(seed);
+    const until = Date.now() + START_MS + MS;
+    const logs: string[] = [];
+    let started = 0;
+    let killed = 0;
+    const start = (slot: number): ChildProcess => {
+      const writer = `w${started++}`;
+      const log = join(root, `${writer}.log`);
+      logs.push(log);
+      const kind = slot < 5 ? "guarded" : "plain";
+      const task: WriterTask = { name: writer, seed: seed + started, kind, log, until, ...place };
+      return spawn(process.execPath, [WRITER, JSON.stringify(task)], {
+        stdio: "inherit",
+        env: { ...process.env, LANCEDB_LOG: "off" },
+      });
+    };
+    const running = Array.from({ length: WRITERS }, (_, slot) => start(slot));
+    const ends = running.map(ended);
+    while (Date.now() < until) {
+      await sleep(400 + random.below(800));
+      const slot = random.below(5);
+      if (!kills || Date.now() > until - 2000) continue;
+      running[slot]?.kill("SIGKILL");
+      await ends[slot];
+      killed++;
+      running[slot] = start(slot);
+      ends[slot] = ended(running[slot]);
+    }
+    await Promise.all(ends);
+
+    const manager = new BackupManager({ ...place, logger: silent });
+    await manager.recover({ onConflict: "keep" });
+    for (const backup of await manager.listBackups()) await manager.cleanupBackup(backup.id);
+
+    const all = logs.filter((log) => existsSync(log)).flatMap((log) => fatesOf(readLog(log)));
+    const found = new Map<string, Map<string, number>>();
+    for (const table of TABLES) {
+      const handle = await db.openTable(table);
+      const counts = new Map<string, number>();
+      for (const row of (await handle.query().toArray()) as { id: string }[]) {
+        counts.set(row.id, (counts.get(row.id) ?? 0) + 1);
       }
+      found.set(table, counts);
+    }
+    const wrong = all.filter(({ table, row, state }) => {
+      const count = found.get(table)?.get(row) ?? 0;
+      return count > 1 || (state === "there" && count === 0) || (state === "gone" && count > 0);
+    });
+    expect(wrong).toEqual([]);
+    for (const table of TABLES) expect(found.get(table)?.get("first")).toBe(1);
+    expect(leftovers(place.uri, place.backupDir)).toEqual([]);
+
+    const lines = logs.filter((log) => existsSync(log)).flatMap(readLog);
+    const count = (state: LogLine["state"]) => lines.filter((line) => line.state === state).length;
+    const conflicts = count("unclear");
+    recordFigures(`Many writers, ${name}`, [
+      {
+        writers: `${WRITERS}, ${name}`,
+        seconds: MS / 1000,
+        seed,
+        works: count("try"),
+        acknowledged: count("done"),
+        "rolled back": count("undone"),
+        "conflict or LanceDB's error": conflicts,
+        killed,
+        "rows checked": all.filter((fate) => fate.state !== "either").length,
+        wrong: wrong.length,
+      },
+    ]);
+    expect(count("done")).toBeGreaterThan(20);
+    expect(count("undone")).toBeGreaterThan(3);
+  },
+);
+
+async function ended(child: ChildProcess): Promise<void> {
+  await new Promise((resolve) => child.once("exit", resolve));
+}
+
+/** A last line that is cut short is one of a killed writer. */
+function readLog(path: string): LogLine[] {
+  const lines = readFileSync(path, "utf8").split("\n");
+  return lines.slice(0, -1).map((line) => JSON.parse(line) as LogLine);
+}
+
+/** One writer's rows: only it adds and deletes them, so its own log tells all. */
+function fatesOf(lines: readonly LogLine[]): Fate[] {
+  const fates = new Map<string, Fate>();
+  const works = new Map<number, { added: Rows; deleted: Rows; end?: LogLine["state"] }>();
+  for (const line of lines) {
+    if (line.state === "try") {
+      works.set(line.work, { added: line.added ?? {}, deleted: line.deleted ?? {} });
+    } else {
+      const work = works.get(line.work);
+      if (work) work.end = line.state;
     }
   }
-  return result;
-}
-
-function run(task: WriterTask): Promise<string> {
-  const program = join(import.meta.dirname, "writer.ts");
-  const child = spawn(process.execPath, [program, JSON.stringify(task)], {
-    stdio: ["ignore", "ignore", "pipe"],
-    env: { ...process.env, LANCEDB_LOG: "off", RUST_LOG: "off" },
-  });
-  let stderr = "";
-  child.stderr.on("data", (chunk) => {
-    stderr += chunk;
-  });
-  return new Promise((resolve, reject) => {
-    child.once("error", reject);
-    child.once("exit", (code) =>
-      code === 0 ? resolve(stderr) : reject(new Error(`writer ${task.writer}: ${stderr}`)),
-    );
-  });
-}
-
-test(
-  `${WRITERS} processes, guarded and plain, on three tables: what was acknowledged is there, what was rolled back is not`,
-  async () => {
-    console.log(`many writers: seed ${SEED}, ${MILLISECONDS} ms`);
-    const place = await newDatabase();
-    for (const table of TABLES)
-      await place.db.createTable(table, [{ id: -1, writer: -1, text: "the first" }]);
-    const tasks = Array.from(
-      { length: WRITERS },
-      (_, index): WriterTask => ({
-        uri: place.uri,
-        backupDir: place.backupDir,
-        tables: TABLES,
-        writer: index + 1,
-        guarded: index % 4 !== 3,
-        seed: SEED + index,
-        milliseconds: MILLISECONDS,
-        log: join(place.directory, `writer-${index + 1}.log`),
-      }),
-    );
-    for (const end of await Promise.allSettled(tasks.map(run)))
-      if (end.status === "rejected") throw end.reason;
-    const entries = tasks.flatMap((task) =>
-      readFileSync(task.log, "utf8")
-        .split("\n")
-        .filter(Boolean)
-        .map((line) => JSON.parse(line) as LogEntry),
-    );
-    const counts = Object.groupBy(entries, (entry) => entry.step);
-    console.log(
-      Object.entries(counts)
-        .map(([step, list]) => `${step} ${list?.length}`)
-        .join(", "),
-    );
-    expect(counts.added?.length ?? 0).toBeGreaterThan(50);
-    expect(counts["rolled-back"]?.length ?? 0).toBeGreaterThan(10);
-    for (const table of TABLES) {
-      const { there, gone, open } = account(entries, table);
-      const handle = await (await connect(place.uri)).openTable(table);
-      const rows = await handle.query().select(["id"]).toArray();
-      const ids = rows.map((row) => Number(row["id"]));
-      const found = new Set(ids);
-      expect(ids.length, `${table}: no row twice`).toBe(found.size);
-      expect(
-        [...there].filter((id) => !found.has(id) && !open.has(id)),
-        `${table}: acknowledged and lost`,
-      ).toEqual([]);
-      expect(
-        [...gone].filter((id) => found.has(id) && !open.has(id)),
-        `${table}: rolled back and there`,
-      ).toEqual([]);
-      expect(found.has(-1)).toBe(true);
+  const set = (rows: Rows, state: Fate["state"]) => {
+    for (const [table, ids] of Object.entries(rows)) {
+      for (const row of ids) fates.set(`${table}/${row}`, { table, row, state });
     }
-    await place.manager.recover();
-    expect(leftovers(place)).toEqual([]);
-  },
-  MILLISECONDS * 6 + 60_000,
-);
+  };
+  for (const { added, deleted, end } of works.values()) {
+    if (end === "done") {
+      set(added, "there");
+      set(deleted, "gone");
+    } else if (end === "undone") set(added, "gone");
+    else {
+      set(added, "either");
+      set(deleted, "either");
+    }
+  }
+  return [...fates.values()];
+}

@@ -1,132 +1,123 @@
-// One writer of many: for a while it adds, deletes, optimizes and fails at random on three tables, guarded or
-// plain, and logs what it was told had succeeded, each line synced before it goes on.
+// One of the many writers: adds, deletes, optimizes and fails at random, guarded or plain, until its time is
+// up, and logs what it was told. Every line of the log is on the disk before the writer goes on.
 //
-//   node writer.ts <json of WriterTask>
-import { closeSync, fsyncSync, openSync, writeSync } from "node:fs";
-import { type Connection, connect, type Table } from "@lancedb/lancedb";
-import { BackupError, BackupManager, type Logger } from "../../src/index.ts";
-import { randomFrom } from "./random.ts";
+//   node writer.ts '{"name":"w1","seed":1,"kind":"guarded","uri":…,"backupDir":…,"log":…,"until":…}'
+import { fsyncSync, openSync, writeSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import { type Connection, connect } from "@lancedb/lancedb";
+import { BackupError, ConflictError } from "../../src/errors.ts";
+import { BackupManager } from "../../src/guard/backup-manager.ts";
+import { BackupStrategy } from "../../src/guard/strategy.ts";
+import { silent } from "../crash/silent.ts";
+import { Random } from "./random.ts";
 
 export interface WriterTask {
+  readonly name: string;
+  readonly seed: number;
+  readonly kind: "guarded" | "plain";
   readonly uri: string;
   readonly backupDir: string;
-  readonly tables: readonly string[];
-  readonly writer: number;
-  readonly guarded: boolean;
-  readonly seed: number;
-  readonly milliseconds: number;
   readonly log: string;
+  /** Milliseconds since 1970. */
+  readonly until: number;
 }
 
-/** `start` and `end` tell of one step; a step without an end was cut off. `rows` are ids, unique for ever. */
-export interface LogEntry {
-  readonly step: "added" | "deleted" | "rolled-back" | "conflict" | "failed";
-  readonly table: string;
-  readonly rows: readonly number[];
+/** Rows by table. */
+export type Rows = Readonly<Record<string, readonly string[]>>;
+
+/**
+ * `try` comes before the work, one of the others after it. `done`: it succeeded. `undone`: the caller was
+ * told that it was rolled back. `unclear`: it was told that others stand in the way, or LanceDB's own error.
+ */
+export interface LogLine {
+  readonly work: number;
+  readonly state: "try" | "done" | "undone" | "unclear";
+  readonly added?: Rows;
+  readonly deleted?: Rows;
   readonly error?: string;
 }
 
-const task = JSON.parse(process.argv[2] ?? "{}") as WriterTask;
-const random = randomFrom(task.seed);
-const file = openSync(task.log, "a");
-const nothing = () => undefined;
-const silent: Logger = { debug: nothing, info: nothing, warn: nothing, error: nothing };
-const manager = new BackupManager({ uri: task.uri, backupDir: task.backupDir, logger: silent });
-const plain = await connect(task.uri);
-const mine = new Map<string, number[]>(task.tables.map((table) => [table, []]));
-/** Rows that the step under way means to delete. */
-const touched: number[] = [];
-let next = task.writer * 1_000_000;
+export const TABLES = ["t0", "t1", "t2"] as const;
 
-function note(entry: LogEntry): void {
-  writeSync(file, `${JSON.stringify(entry)}\n`);
-  fsyncSync(file);
-}
+const onPurpose = new Error("failed on purpose");
 
-function newRows(): { id: number; writer: number; text: string }[] {
-  return Array.from({ length: 1 + Math.floor(random() * 5) }, () => {
-    const id = next++;
-    return { id, writer: task.writer, text: `row ${id}` };
-  });
-}
+/** Run as a program only; the tests import the types. */
+if (process.argv[1] === import.meta.filename) await main(JSON.parse(process.argv[2] ?? "{}") as WriterTask);
 
-function pick<T>(list: readonly T[]): T {
-  return list[Math.floor(random() * list.length)] as T;
-}
+async function main(task: WriterTask): Promise<void> {
+  const random = new Random(task.seed);
+  const file = openSync(task.log, "a");
+  const log = (line: LogLine) => {
+    writeSync(file, `${JSON.stringify(line)}\n`);
+    fsyncSync(file);
+  };
+  const manager = new BackupManager({ ...task, logger: silent, lockTimeoutMs: 20_000 });
+  const connection = await connect(task.uri);
+  const mine = new Map<string, Set<string>>(TABLES.map((table) => [table, new Set()]));
+  let made = 0;
 
-class OnPurpose extends Error {}
-
-/** LanceDB's errors carry no code of use; plain writers and guarded ones conflict by Lance's own rules. */
-function isLanceConflict(error: unknown): boolean {
-  return error instanceof Error && "code" in error && error.code === "GenericFailure";
-}
-
-/** Conflicts between Lance transactions are part of the game: what failed was not acknowledged. */
-async function step(db: Connection, table: string, mayFail: boolean): Promise<LogEntry> {
-  const handle: Table = await db.openTable(table);
-  const rows = newRows();
-  const ids = rows.map((row) => row.id);
-  const own = mine.get(table) ?? [];
-  if (random() < 0.25 && own.length > 0) {
-    const gone = own.slice(0, 3);
-    touched.push(...gone);
-    await handle.delete(`id IN (${gone.join(", ")})`);
-    if (mayFail && random() < 0.3) throw new OnPurpose();
-    return { step: "deleted", table, rows: gone };
-  }
-  await handle.add(rows);
-  if (random() < 0.15) await handle.optimize({ cleanupOlderThan: new Date(Date.now() - 200) });
-  if (mayFail && random() < 0.3) throw new OnPurpose();
-  return { step: "added", table, rows: ids };
-}
-
-function settle(entry: LogEntry): void {
-  const own = mine.get(entry.table) ?? [];
-  if (entry.step === "added") own.push(...entry.rows);
-  if (entry.step === "deleted") {
-    mine.set(
-      entry.table,
-      own.filter((id) => !entry.rows.includes(id)),
-    );
-  }
-  note(entry);
-}
-
-async function guardedStep(table: string): Promise<void> {
-  const strategy = random() < 0.5 ? "lance-version" : "directory-copy";
-  const from = next;
-  touched.length = 0;
-  try {
-    settle(await manager.withBackup(strategy, (db) => step(db, table, true)));
-  } catch (error) {
-    const rows = Array.from({ length: next - from }, (_, index) => from + index);
-    // After a conflict the rows stay, since they cannot be taken back without hiding others: not counted.
-    const conflict = error instanceof BackupError && error.code === "CONFLICT";
-    const expected = error instanceof OnPurpose || conflict || isLanceConflict(error);
-    if (!expected && !(error instanceof BackupError && error.code === "LOCKED")) throw error;
-    if (conflict) rows.push(...touched);
-    note({ step: conflict ? "conflict" : "rolled-back", table, rows, error: String(error) });
-    if (conflict) await cleanKept();
+  for (let work = 0; Date.now() < task.until; work++) {
+    // Plain writers leave the guarded ones room to roll back without a conflict, now and then.
+    if (task.kind === "plain") await sleep(random.below(300));
+    const tables = random.chance(0.3) ? [random.pick(TABLES), random.pick(TABLES)] : [random.pick(TABLES)];
+    const added: Record<string, string[]> = {};
+    const deleted: Record<string, string[]> = {};
+    for (const table of new Set(tables)) {
+      const own = [...(mine.get(table) ?? [])];
+      if (own.length > 0 && random.chance(0.3)) deleted[table] = [random.pick(own)];
+      if (!deleted[table] || random.chance(0.5)) {
+        added[table] = Array.from({ length: 1 + random.below(3) }, () => `${task.name}-${made++}`);
+      }
+    }
+    const optimize = random.chance(0.1);
+    const fails = task.kind === "guarded" && random.chance(0.35);
+    const change = (db: Connection) => apply(db, { added, deleted, optimize });
+    log({ work, state: "try", added, deleted });
+    try {
+      if (task.kind === "plain") await change(connection);
+      else {
+        await manager.withBackup(random.pick(Object.values(BackupStrategy)), async (db) => {
+          await change(db);
+          if (fails) throw onPurpose;
+        });
+      }
+      log({ work, state: "done" });
+      for (const [table, rows] of Object.entries(added)) for (const row of rows) mine.get(table)?.add(row);
+      for (const [table, rows] of Object.entries(deleted))
+        for (const row of rows) mine.get(table)?.delete(row);
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error);
+      // A guarded caller who gets any error but these was rolled back. A plain one knows nothing for sure.
+      const unclear =
+        task.kind === "plain" ||
+        (error instanceof BackupError && ["CONFLICT", "RESTORE"].includes(error.code));
+      log({
+        work,
+        state: unclear ? "unclear" : "undone",
+        error: error === onPurpose ? "on purpose" : message,
+      });
+      for (const [table, rows] of Object.entries(unclear ? deleted : {})) {
+        for (const row of rows) mine.get(table)?.delete(row);
+      }
+      // A dead process's work, and somebody's commit after it: what is there stays, so that others can go on.
+      if (error instanceof ConflictError)
+        await manager.recover({ onConflict: "keep" }).catch(() => undefined);
+    }
   }
 }
 
-async function cleanKept(): Promise<void> {
-  for (const backup of await manager.listBackups()) {
-    if (backup.state === "kept") await manager.cleanupBackup(backup.id).catch(nothing); // another may be quicker
+async function apply(
+  db: Connection,
+  change: { added: Rows; deleted: Rows; optimize: boolean },
+): Promise<void> {
+  for (const table of TABLES) {
+    const added = change.added[table];
+    const deleted = change.deleted[table];
+    if (!added && !deleted) continue;
+    const handle = await db.openTable(table);
+    if (added) await handle.add(added.map((id) => ({ id })));
+    if (deleted) await handle.delete(`id IN (${deleted.map((id) => `'${id}'`).join(", ")})`);
+    if (change.optimize) await handle.optimize({ cleanupOlderThan: new Date(Date.now() - 2000) });
+    handle.close();
   }
 }
-
-async function plainStep(table: string): Promise<void> {
-  try {
-    settle(await step(plain, table, false));
-  } catch (error) {
-    note({ step: "failed", table, rows: [], error: String(error) });
-  }
-}
-
-const end = performance.now() + task.milliseconds;
-while (performance.now() < end) {
-  const table = pick(task.tables);
-  await (task.guarded ? guardedStep(table) : plainStep(table));
-}
-closeSync(file);
