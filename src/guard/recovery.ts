@@ -13,6 +13,7 @@ import { sweepStaging } from "../lance/staging.ts";
 import type { Logger } from "../logger.ts";
 import type { EntryRecord, JournalEntry } from "./journal/entry.ts";
 import { listEntries } from "./journal/journal.ts";
+import { freeLocks } from "./lock/free-locks.ts";
 import type { LockSet } from "./lock/lock-set.ts";
 import { describeOwner } from "./owner.ts";
 import { carryOut, conflictError, type TableRestore } from "./rollback/act.ts";
@@ -59,6 +60,7 @@ export interface RecoverySettings {
 export async function recoverAll(settings: RecoverySettings): Promise<RecoveredEntry[]> {
   const report: RecoveredEntry[] = [];
   for (const entry of listEntries(settings.database)) report.push(await recoverEntry(entry, settings));
+  if (settings.force) await freeLocks(settings.database);
   await sweepStaging(settings.database).catch((error: unknown) => {
     const reason = error instanceof Error ? error.message : String(error);
     settings.logger.warn("not everything that dead processes left could be removed", { error: reason });
