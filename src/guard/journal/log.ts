@@ -58,7 +58,7 @@ export interface LoggedIntent {
 type Line = { n: number; intent: Intent } | { n: number; outcome: Outcome };
 
 /** How often a process with an open intent gives a sign of life. */
-const SIGN_MS = 500;
+const SIGN_MS = 100;
 
 /**
  * The log of one guarded operation, a line a step: `<16 hex of SHA-256> <json>`. An intent is on the disk

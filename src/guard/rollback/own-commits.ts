@@ -45,8 +45,8 @@ export async function ownVersions(
 /** A creation is one commit, two in a namespace (empty, then the rows). */
 const CREATING_COMMITS = 2;
 
-/** A sign of life comes every half second; a busy process may be late with one. */
-const SLACK_MS = 2000;
+/** A sign of life comes every tenth of a second; a busy process may be late with one. */
+const SLACK_MS = 400;
 
 async function commitsUntil(dataset: string, time: number): Promise<{ version: number; kind: CommitKind }[]> {
   const commits: { version: number; kind: CommitKind }[] = [];
