@@ -50,7 +50,15 @@ test.for([
       const log = join(root, `${writer}.log`);
       logs.push(log);
       const kind = slot < 5 ? "guarded" : "plain";
-      const task: WriterTask = { name: writer, seed: seed + started, kind, log, until, ...place };
+      const task: WriterTask = {
+        name: writer,
+        seed: seed + started,
+        kind,
+        log,
+        until,
+        upsert: kills,
+        ...place,
+      };
       return spawn(process.execPath, [WRITER, JSON.stringify(task)], {
         stdio: "inherit",
         env: { ...process.env, LANCEDB_LOG: "off" },

@@ -20,6 +20,12 @@ export interface WriterTask {
   readonly log: string;
   /** Milliseconds since 1970. */
   readonly until: number;
+  /**
+   * Writes by upserts alone, which are another kind of commit than adds and deletes. Where a process is
+   * killed inside an add and somebody adds within moments, that add is taken for the dead one's: the one
+   * case in which it cannot be told whose a commit is (`ownVersions`).
+   */
+  readonly upsert: boolean;
 }
 
 /** Rows by table. */
@@ -71,10 +77,10 @@ async function main(task: WriterTask): Promise<void> {
     }
     const optimize = random.chance(0.1);
     const fails = task.kind === "guarded" && random.chance(0.35);
-    const change = (db: Connection) => apply(db, { added, deleted, optimize });
+    const change = (db: Connection, upsert = false) => apply(db, { added, deleted, optimize, upsert });
     log({ work, state: "try", added, deleted });
     try {
-      if (task.kind === "plain") await change(connection);
+      if (task.kind === "plain") await change(connection, task.upsert);
       else {
         await manager.withBackup(random.pick(Object.values(BackupStrategy)), async (db) => {
           await change(db);
@@ -108,15 +114,24 @@ async function main(task: WriterTask): Promise<void> {
 
 async function apply(
   db: Connection,
-  change: { added: Rows; deleted: Rows; optimize: boolean },
+  change: { added: Rows; deleted: Rows; optimize: boolean; upsert: boolean },
 ): Promise<void> {
   for (const table of TABLES) {
     const added = change.added[table];
     const deleted = change.deleted[table];
     if (!added && !deleted) continue;
     const handle = await db.openTable(table);
-    if (added) await handle.add(added.map((id) => ({ id })));
-    if (deleted) await handle.delete(`id IN (${deleted.map((id) => `'${id}'`).join(", ")})`);
+    const rows = added?.map((id) => ({ id })) ?? [];
+    const gone = deleted ? `id IN (${deleted.map((id) => `'${id}'`).join(", ")})` : undefined;
+    if (change.upsert) {
+      const merge = handle.mergeInsert("id").whenMatchedUpdateAll().whenNotMatchedInsertAll();
+      const whole = gone ? merge.whenNotMatchedBySourceDelete({ where: gone }) : merge;
+      // The row that all tables have had from the start: without it there may be nothing to merge.
+      await whole.execute([...rows, { id: "first" }]);
+    } else {
+      if (added) await handle.add(rows);
+      if (gone) await handle.delete(gone);
+    }
     if (change.optimize) await handle.optimize({ cleanupOlderThan: new Date(Date.now() - 2000) });
     handle.close();
   }

@@ -138,7 +138,7 @@ describe.skipIf(!hasStrace)("killed inside a write, then a commit of the same ki
   test("before its own commit: the other's row stays", async () => {
     const place = workshop.place();
     const head = await kill(place, INTENT);
-    await sleep(2600);
+    await sleep(1200);
     const { version } = await asAnother(place, async (db) => (await db.openTable("a")).add(rows(700, 1)));
     expect(version).toBe(head + 1);
     expect((await managerOf(place).recover()).entries).toMatchObject([{ action: "rolled-back" }]);
@@ -148,7 +148,7 @@ describe.skipIf(!hasStrace)("killed inside a write, then a commit of the same ki
   test("after its own commit: a later one is told apart by its time, and is a conflict", async () => {
     const place = workshop.place();
     const head = await kill(place, COMMIT);
-    await sleep(2600);
+    await sleep(1200);
     await asAnother(place, async (db) => void (await (await db.openTable("a")).add(rows(700, 1))));
     const { entries } = await managerOf(place).recover();
     expect(entries).toMatchObject([

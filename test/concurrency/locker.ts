@@ -1,0 +1,45 @@
+// Takes and leaves a table's lock again and again, and looks whether anybody else is inside meanwhile.
+// Prints one line a turn; `overlap` is the one that must not come.
+//
+//   node locker.ts '{"database":…,"inside":…,"until":…,"seed":1}'
+import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { LockSet } from "../../src/guard/lock/lock-set.ts";
+import { Random } from "./random.ts";
+
+export interface LockerTask {
+  readonly database: string;
+  /** A directory in which whoever holds the lock leaves a file named by its process. */
+  readonly inside: string;
+  /** Milliseconds since 1970. */
+  readonly until: number;
+  readonly seed: number;
+}
+
+const task = JSON.parse(process.argv[2] ?? "{}") as LockerTask;
+const random = new Random(task.seed);
+
+/** A killed process answers to signals until its parent has taken note; it does nothing any more. */
+function isAlive(pid: number): boolean {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    return !/^\) [ZX]/.test(stat.slice(stat.lastIndexOf(")")));
+  } catch {
+    return false;
+  }
+}
+
+while (Date.now() < task.until) {
+  const locks = new LockSet({ database: task.database, timeoutMs: 60_000 });
+  await locks.acquire("t");
+  const mine = join(task.inside, String(process.pid));
+  writeFileSync(mine, "");
+  const others = readdirSync(task.inside)
+    .map(Number)
+    .filter((pid) => pid !== process.pid && isAlive(pid));
+  if (random.chance(0.7)) await sleep(random.below(4));
+  process.stdout.write(others.length > 0 ? `overlap with ${others.join(", ")}\n` : "turn\n");
+  rmSync(mine);
+  locks.releaseAll();
+}

@@ -1,0 +1,254 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { LockedError } from "../../src/errors.ts";
+import { BackupManager } from "../../src/guard/backup-manager.ts";
+import { LockSet } from "../../src/guard/lock/lock-set.ts";
+import { recordFigures } from "../crash/figures.ts";
+import { rows } from "../crash/fixture.ts";
+import { observe } from "../crash/observe.ts";
+import { silent } from "../crash/silent.ts";
+import { assertWhole, nightly, type Place, Workshop } from "../crash/workshop.ts";
+import { Random } from "./random.ts";
+
+const LOCKER = join(import.meta.dirname, "locker.ts");
+const HOLDER = join(import.meta.dirname, "holder.ts");
+const SEED = 20_261_121;
+
+const workshop = new Workshop();
+const children: ChildProcess[] = [];
+beforeAll(() => workshop.prepare());
+afterAll(() => {
+  for (const child of children) child.kill("SIGKILL");
+  workshop[Symbol.dispose]();
+});
+
+function start(program: string, task: unknown): ChildProcess {
+  const child = spawn(process.execPath, [program, JSON.stringify(task)], {
+    stdio: ["pipe", "pipe", "inherit"],
+  });
+  children.push(child);
+  return child;
+}
+
+test("processes that are killed while they hold a lock never let two in", { timeout: 300_000 }, async () => {
+  const database = join(workshop.root, "locks");
+  const inside = join(workshop.root, "inside");
+  mkdirSync(database);
+  mkdirSync(inside);
+  const random = new Random(SEED);
+  const until = Date.now() + (nightly ? 60_000 : 6_000);
+  let output = "";
+  let seed = SEED;
+  const begin = () => {
+    const child = start(LOCKER, { database, inside, until, seed: seed++ });
+    child.stdout?.on("data", (data: Buffer) => {
+      output += data;
+    });
+    return child;
+  };
+  const running = Array.from({ length: 6 }, begin);
+  let kills = 0;
+  while (Date.now() < until - 1500) {
+    await sleep(50 + random.below(150));
+    const slot = random.below(running.length);
+    const child = running[slot];
+    child?.kill("SIGKILL");
+    if (child && child.exitCode === null && child.signalCode === null) await once(child, "exit");
+    kills++;
+    running[slot] = begin();
+  }
+  await Promise.all(running.map((child) => (child.exitCode === null ? once(child, "exit") : undefined)));
+  const turns = output.match(/^turn$/gm)?.length ?? 0;
+  const overlaps = output.match(/^overlap.*$/gm) ?? [];
+  recordFigures("Lock of one table", [
+    { processes: 6, turns, "holders killed": kills, overlaps: overlaps.length },
+  ]);
+  expect(overlaps).toEqual([]);
+  expect(turns).toBeGreaterThan(100);
+});
+
+const managerOf = (place: Place, lockTimeoutMs = 400) =>
+  new BackupManager({ ...place, logger: silent, lockTimeoutMs });
+
+const addTo = (place: Place, table: string, manager = managerOf(place)) =>
+  manager.withBackup(
+    "lance-version",
+    async (db) => void (await (await db.openTable(table)).add(rows(700, 1))),
+  );
+
+async function hold(place: Place, table: string): Promise<ChildProcess> {
+  const child = start(HOLDER, { ...place, table });
+  await once(child.stdout!, "data");
+  return child;
+}
+
+describe("a table that another process holds", () => {
+  test("is waited for; others go on; and it is had when the holder has left", async () => {
+    const place = workshop.place();
+    const holder = await hold(place, "a");
+    await addTo(place, "b");
+    const refused = addTo(place, "a");
+    await expect(refused).rejects.toThrow(LockedError);
+    await expect(refused).rejects.toThrow(
+      new RegExp(`Table a is in use.*process ${holder.pid} on .*since 20`),
+    );
+    const waiting = addTo(place, "a", managerOf(place, 20_000));
+    holder.stdin?.write("end\n");
+    await waiting;
+    expect((await observe(place.uri))["a"]?.rows.filter((row) => /"id":[67]00/.test(row))).toHaveLength(2);
+  });
+
+  test("stays held while the holder is stopped, also for recover()", async () => {
+    const place = workshop.place();
+    const holder = await hold(place, "a");
+    holder.kill("SIGSTOP");
+    await sleep(1500);
+    await expect(addTo(place, "a")).rejects.toThrow(LockedError);
+    expect((await managerOf(place).recover({ force: true })).entries).toMatchObject([{ action: "active" }]);
+    await expect(addTo(place, "a")).rejects.toThrow(LockedError);
+    holder.kill("SIGCONT");
+    holder.stdin?.write("end\n");
+    await once(holder, "exit");
+    await addTo(place, "a");
+    expect((await observe(place.uri))["a"]?.rows.filter((row) => /"id":[67]00/.test(row))).toHaveLength(2);
+  });
+
+  test("is had at once when the holder is killed, and its work is rolled back first", async () => {
+    const place = workshop.place();
+    const ends = await workshop.ends("insert");
+    const manager = managerOf(place, 10_000);
+    await manager.recover();
+    const holder = await hold(place, "a");
+    // Named, so that the table is opened when its lock is had: a handle from before stops at the restore.
+    const waiting = manager.withBackup(
+      "lance-version",
+      async (db) => void (await (await db.openTable("a")).add(rows(700, 1))),
+      { tables: ["a"] },
+    );
+    await sleep(200);
+    holder.kill("SIGKILL");
+    await waiting;
+    const now = (await observe(place.uri))["a"]?.rows ?? [];
+    expect(now.filter((row) => /"id":600/.test(row))).toEqual([]);
+    expect(now).toHaveLength((ends.before["a"]?.rows.length ?? 0) + 1);
+  });
+
+  test("an abort ends the wait with its reason, and leaves nothing", async () => {
+    const place = workshop.place();
+    const holder = await hold(place, "a");
+    const controller = new AbortController();
+    const waiting = managerOf(place, 60_000).withBackup(
+      "directory-copy",
+      async (db) => void (await (await db.openTable("a")).add(rows(700, 1))),
+      { signal: controller.signal },
+    );
+    setTimeout(() => controller.abort("enough"), 200);
+    await expect(waiting).rejects.toBe("enough");
+    holder.stdin?.write("end\n");
+    await once(holder, "exit");
+  });
+});
+
+/** Changes who holds a table, in its lock and in its journal entry, as another machine would see it. */
+function editOwners(place: Place, edit: (owner: Record<string, unknown>) => void): void {
+  const own = join(place.uri, ".lancedb-backup");
+  const files = readdirSync(own, { recursive: true })
+    .map(String)
+    .filter((path) => /locks\/.*\.json$|owner\.json$/.test(path))
+    .map((path) => join(own, path));
+  for (const path of files) {
+    const content = JSON.parse(readFileSync(path, "utf8")) as Record<string, unknown>;
+    edit((content["owner"] ?? content) as Record<string, unknown>);
+    writeFileSync(path, JSON.stringify(content));
+  }
+}
+
+describe("the owner of a dead process's work", () => {
+  async function deadPlace(): Promise<Place> {
+    const place = workshop.place();
+    await workshop.die(place, "several tables", "directory-copy");
+    return place;
+  }
+
+  test("with a process id that lives again is dead by its start time", async () => {
+    const place = await deadPlace();
+    editOwners(place, (owner) => {
+      owner["pid"] = process.pid;
+    });
+    await assertWhole(place, await workshop.ends("several tables"), "before");
+  });
+
+  test("from before the last start of the machine is dead, whoever has its process id", async () => {
+    const place = await deadPlace();
+    editOwners(place, (owner) => {
+      owner["bootId"] = "another";
+      owner["pid"] = 1;
+    });
+    await assertWhole(place, await workshop.ends("several tables"), "before");
+  });
+
+  const unknown: [string, Record<string, string>][] = [
+    ["on another host", { host: "elsewhere" }],
+    ["in another container", { pidNamespace: "pid:[1]" }],
+  ];
+  test.for(unknown)(
+    "%s cannot be known: LockedError says who, where and since when; force is the way",
+    async ([, change]) => {
+      const place = await deadPlace();
+      const ends = await workshop.ends("several tables");
+      let owner: Record<string, unknown> = {};
+      editOwners(place, (found) => {
+        Object.assign(found, change);
+        owner = found;
+      });
+      const says = new RegExp(
+        `process ${owner["pid"]} on ${owner["host"]}, since ${owner["since"]}.*force: true`,
+      );
+      await expect(managerOf(place).recover()).rejects.toThrow(says);
+      await expect(managerOf(place).recover()).rejects.toThrow(LockedError);
+      await expect(addTo(place, "a")).rejects.toThrow(says);
+      await addTo(place, "c");
+      expect((await managerOf(place).recover({ force: true })).entries).toMatchObject([
+        { action: "rolled-back" },
+      ]);
+      expect({ ...(await observe(place.uri)), c: ends.before["c"] }).toEqual(ends.before);
+      await addTo(place, "a");
+    },
+  );
+
+  test("that died with a lock and no entry frees the table by force too", async () => {
+    const place = workshop.place();
+    await new LockSet({ database: place.uri, timeoutMs: 0 }).acquire("a");
+    editOwners(place, (owner) => {
+      owner["host"] = "elsewhere";
+    });
+    await expect(addTo(place, "a")).rejects.toThrow(/force: true/);
+    await managerOf(place).recover({ force: true });
+    await addTo(place, "a");
+  });
+});
+
+test("two operations that meet each other's tables end in an error and a rollback, not in a wait without end", async () => {
+  const place = workshop.place();
+  const before = await observe(place.uri);
+  const bothIn = [Promise.withResolvers<void>(), Promise.withResolvers<void>()] as const;
+  const cross = async (first: string, second: string, own: 0 | 1) =>
+    managerOf(place, own === 0 ? 500 : 5000).withBackup("directory-copy", async (db) => {
+      await (await db.openTable(first)).add(rows(700 + own, 1));
+      bothIn[own].resolve();
+      await bothIn[1 - own]?.promise;
+      await (await db.openTable(second)).add(rows(700 + own, 1));
+    });
+  // The first gives up and goes back. The second gets its turn then, but its handle on that table is older
+  // than the restore, and LanceDB refuses to add through it: it goes back too, and may be tried again.
+  const [one, two] = await Promise.allSettled([cross("a", "b", 0), cross("b", "a", 1)]);
+  expect(one).toMatchObject({ status: "rejected", reason: expect.any(LockedError) });
+  expect(two).toMatchObject({ status: "rejected", reason: { message: expect.stringMatching(/Restore/) } });
+  expect(await observe(place.uri)).toEqual(before);
+  await addTo(place, "a");
+  await addTo(place, "b");
+});
