@@ -10,7 +10,7 @@ import { PIN_ORDER, Placer } from "../../fs/place.ts";
 import { ImageReader, listManifests, VERSIONS } from "../image.ts";
 import type { ManifestName, NamingScheme } from "../manifest-name.ts";
 import { ensurePrivateDirectory, removeIfEmpty } from "../private-directory.ts";
-import { makeStagingDirectory } from "../staging.ts";
+import { makeStagingDirectory, removeStagingDirectory } from "../staging.ts";
 import { commitRestore, type RestoreCommit } from "./commit-restore.ts";
 import { linkBackFiles, linkBackHistory } from "./link-back.ts";
 import { type PutBackAction, type PutBackPlan, type PutBackTarget, planPutBack } from "./plan.ts";
@@ -51,7 +51,7 @@ export async function putBack(database: string, plan: PutBackPlan): Promise<PutB
   for (let attempt = 1; attempt <= MOST_ATTEMPTS; attempt++) {
     const { action, foreign, newest } = current;
     if (action === "conflict") return current;
-    const commit = await new PutBack(database, current).run(action);
+    const commit = await new PutBack(database, current, attempt > 1).run(action);
     if (commit) {
       const passedOver = [...foreign, ...commit.overtaken];
       return { action, version: commit.version, before: newest, passedOver };
@@ -65,11 +65,14 @@ class PutBack {
   readonly #database: string;
   readonly #plan: PutBackPlan;
   readonly #target: PutBackTarget;
+  /** Whether somebody was seen to commit beside us: they may be cleaning up as well. */
+  readonly #othersAtWork: boolean;
   readonly #placer = new Placer(PIN_ORDER);
 
-  constructor(database: string, plan: PutBackPlan) {
+  constructor(database: string, plan: PutBackPlan, othersAtWork: boolean) {
     this.#database = database;
     this.#plan = plan;
+    this.#othersAtWork = othersAtWork;
     this.#target = plan.target;
   }
 
@@ -131,8 +134,7 @@ class PutBack {
     if (newest !== this.#target.version || this.#plan.floor > newest) {
       commit = await this.#commit(aside, Math.max(newest, this.#target.version));
     }
-    if (commit) await this.#takePlace(aside);
-    return commit;
+    return commit && (await this.#takePlace(aside)) ? commit : undefined;
   }
 
   async #rebuild(): Promise<RestoreCommit | undefined> {
@@ -140,8 +142,9 @@ class PutBack {
     await this.#linkHistory(staging);
     await this.#placer.sync();
     const commit = await this.#commit(staging, this.#target.version);
-    if (commit) await this.#takePlace(staging);
-    return commit;
+    if (commit && (await this.#takePlace(staging))) return commit;
+    removeStagingDirectory(staging);
+    return undefined;
   }
 
   /**
@@ -151,7 +154,8 @@ class PutBack {
   async #commitAndWatch(dataset: string, head: number): Promise<RestoreCommit | undefined> {
     const commit = await this.#commit(dataset, head);
     if (!commit) return undefined;
-    let quiet = (await this.#mendFiles(dataset)) > 0 ? 0 : QUIET_LOOKS;
+    const mended = await this.#mendFiles(dataset);
+    let quiet = mended > 0 || this.#othersAtWork ? 0 : QUIET_LOOKS;
     for (; quiet < QUIET_LOOKS; quiet++) {
       await sleep(PAUSE_MS);
       if ((await this.#mendFiles(dataset)) > 0) quiet = -1;
@@ -238,9 +242,10 @@ class PutBack {
     await syncDirectories([directory, dirname(path)]);
   }
 
-  /** Gives a finished dataset the table's name, where nothing or an empty directory stands. */
-  async #takePlace(dataset: string): Promise<void> {
+  /** Gives a finished dataset the table's name; false where somebody has made a table there meanwhile. */
+  async #takePlace(dataset: string): Promise<boolean> {
     const { dataset: place, asideDataset } = this.#target;
+    if ((await listManifests(place)).length > 0) return false;
     if (existsSync(place) && !removeIfEmpty(place)) {
       // Without a manifest it is no table. Where the table had been dropped, it is a creation of our own that
       // was cut short, and goes with what was dropped.
@@ -250,5 +255,6 @@ class PutBack {
     }
     await io("put back", place, () => rename(dataset, place));
     await syncDirectories([dirname(place), dirname(dataset)]);
+    return true;
   }
 }

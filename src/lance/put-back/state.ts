@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { CorruptError } from "../../errors.ts";
+import { CorruptError, LanceError } from "../../errors.ts";
 import { isMissing, toIoError } from "../../fs/io.ts";
 import { digestOf, listManifests, VERSIONS } from "../image.ts";
 import { type Manifest, parseManifest } from "../manifest.ts";
@@ -15,14 +15,30 @@ export interface TableState {
   readonly head: Manifest | undefined;
 }
 
-/** Looks at a dataset from its manifests. A directory without any is the same as none. */
+/** How often a directory is listed whose manifests vanish while they are read. */
+const LOOKS = 50;
+
+/**
+ * Looks at a dataset from its manifests. A directory without any is the same as none. A cleanup never takes
+ * the newest: where one that was listed is gone, there is a newer one, and we look again.
+ */
 export async function inspectTable(dataset: string): Promise<TableState> {
-  const all = await listManifests(dataset);
+  for (let look = 1; ; look++) {
+    const state = readState(dataset, await listManifests(dataset));
+    if (state) return state;
+    if (look === LOOKS) {
+      throw new LanceError(`The manifests of ${dataset} vanish as fast as they can be read.`);
+    }
+  }
+}
+
+/** Undefined where a manifest vanished meanwhile. */
+function readState(dataset: string, all: readonly ManifestName[]): TableState | undefined {
   const damaged: ManifestName[] = [];
   for (const [index, name] of all.entries()) {
     try {
       const head = readManifest(dataset, name)?.manifest;
-      if (head) return { manifests: all.slice(index), damaged, head };
+      return head && { manifests: all.slice(index), damaged, head };
     } catch (error) {
       if (!(error instanceof CorruptError)) throw error;
       damaged.push(name);
