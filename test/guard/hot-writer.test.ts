@@ -45,7 +45,7 @@ test.each(Object.values(BackupStrategy))(
   "restores beside the writer leave a table that is whole, %s",
   async (strategy) => {
     const place = await newDatabase();
-    const stop = await startWriter(place, "no cleanup");
+    const stop = await startWriter(place);
     for (let n = 0; n < RESTORES; n++) {
       const id = await place.manager.createBackup(strategy);
       await place.manager.restoreBackup(id);
@@ -58,9 +58,9 @@ test.each(Object.values(BackupStrategy))(
 );
 
 /** Starts the writer; answers with what ends it, which tells how often it committed. */
-async function startWriter({ db, uri }: TestDatabase, mode = "cleanup"): Promise<() => Promise<number>> {
+async function startWriter({ db, uri }: TestDatabase): Promise<() => Promise<number>> {
   await db.createTable("main", [{ batch: -1, row: 0, text: "the first" }]);
-  const child = fork(join(import.meta.dirname, "../support/hot-writer.ts"), [uri, mode], {
+  const child = fork(join(import.meta.dirname, "../support/hot-writer.ts"), [uri], {
     env: { ...process.env, LANCEDB_LOG: "error" },
     execArgv: [],
     stdio: ["ignore", "ignore", "pipe", "ipc"],

@@ -1,13 +1,12 @@
 // A program that writes without pause to the table `main` of the database named by its first argument, with
 // plain LanceDB: it adds batches of ten rows that share a number, deletes whole batches, compacts, and cleans
-// up everything old, unless told "no cleanup". So in every version each batch is there in full or not at all. Says "writing" when it has
+// up everything old. So in every version each batch is there in full or not at all. Says "writing" when it has
 // begun, and ends when it is told to, with the number of commits.
 import { connect } from "@lancedb/lancedb";
 
 const BATCH = 10;
 
-const [, , uri = "", mode] = process.argv;
-const db = await connect(uri);
+const db = await connect(process.argv[2] ?? "");
 let table = await db.openTable("main");
 let stop = false;
 process.on("message", () => {
@@ -32,7 +31,7 @@ async function write(batch: number): Promise<void> {
   if (batch % 3 === 0) await table.delete(`batch = ${batch - 2}`);
   if (batch % 7 !== 0) return;
   await table.delete(`batch < ${batch - 20}`);
-  await table.optimize(mode === "no cleanup" ? {} : { cleanupOlderThan: new Date() });
+  await table.optimize({ cleanupOlderThan: new Date() });
 }
 process.send?.(commits);
 process.disconnect?.();
