@@ -6,7 +6,7 @@ import type { Sizes } from "../data/sizes.ts";
 import type { Figure } from "../harness/figure.ts";
 import { medianOf } from "../harness/measure.ts";
 
-export const MEMORY_STEPS = ["create", "restore", "failing-work"] as const;
+const MEMORY_STEPS = ["create", "restore", "failing-work"] as const;
 export type MemoryStep = (typeof MEMORY_STEPS)[number];
 
 const LIMIT_MB = 50;

@@ -6,7 +6,7 @@ import { type Connection, connect } from "@lancedb/lancedb";
 import { onTestFinished } from "vitest";
 import { BackupManager, type BackupManagerOptions, type Logger } from "../../src/index.ts";
 
-export interface LogLine {
+interface LogLine {
   readonly level: keyof Logger;
   readonly message: string;
   readonly meta: Record<string, unknown> | undefined;

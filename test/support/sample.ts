@@ -1,9 +1,9 @@
 import { type Connection, Index, type Table } from "@lancedb/lancedb";
 import { Field, FixedSizeList, Float32, Float64, Int32, Schema, Utf8 } from "apache-arrow";
 
-export const DIMENSION = 8;
+const DIMENSION = 8;
 
-export interface SampleRow extends Record<string, unknown> {
+interface SampleRow extends Record<string, unknown> {
   readonly id: number;
   readonly text: string;
   readonly group: string;

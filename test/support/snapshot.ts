@@ -65,7 +65,7 @@ export async function snapshotOfTable(table: Table): Promise<TableSnapshot> {
 }
 
 /** What `found` searches for. */
-export const PROBE_TEXT = "alpha";
+const PROBE_TEXT = "alpha";
 
 /** All rows in the order of writing, as plain values. Reads every byte of every column. */
 export async function rowsOf(table: Table): Promise<unknown[]> {

@@ -12,7 +12,7 @@ export function asObject(value: unknown, what: string): Json {
   return value as Json;
 }
 
-export function asString(value: unknown, what: string): string {
+function asString(value: unknown, what: string): string {
   if (typeof value !== "string" || value === "") throw new Problem(`${what} is ${shown(value)}, not a text`);
   return value;
 }

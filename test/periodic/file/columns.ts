@@ -209,7 +209,7 @@ function data(
 }
 
 /** A column of values, by Arrow's columnar format and nothing of the package. */
-export function build(type: DataType, values: readonly Value[]): Data {
+function build(type: DataType, values: readonly Value[]): Data {
   const length = values.length;
   if (Is.isNull(type)) return data(type, length, length, []);
   const valid = new Uint8Array((length + 7) >> 3);
@@ -300,7 +300,7 @@ function offsetsOf(lengths: readonly number[], large: boolean) {
 }
 
 /** The value at `index`, read by Arrow's columnar format and nothing of the package. */
-export function valueAt(data: Data, index: number): Value {
+function valueAt(data: Data, index: number): Value {
   const { type } = data;
   const bit = (bits: Uint8Array, at: number) => (bits[at >> 3]! & (1 << (at & 7))) !== 0;
   if (Is.isNull(type)) return null;

@@ -19,7 +19,7 @@ const COMMA = 0x2c;
 const [LIST_START, LIST_END, OBJECT_START, OBJECT_END] = [0x5b, 0x5d, 0x7b, 0x7d];
 
 /** How to write the values of a column, from its buffers. */
-export function encodeColumn(data: Data, out: JsonOutput): EncodeValue {
+function encodeColumn(data: Data, out: JsonOutput): EncodeValue {
   if (arrow.DataType.isNull(data.type)) return () => out.raw(NULL);
   const encode = encodePresent(data, out);
   const bitmap: Uint8Array | undefined = data.nullBitmap;
