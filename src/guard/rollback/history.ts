@@ -20,6 +20,8 @@ export interface Incarnation {
   directory?: string | undefined;
   /** The creation was announced and never reported: these directories were there before. */
   creating?: readonly string[] | undefined;
+  /** The creation failed, and may have left a directory without a version; these were there before. */
+  notCreated?: readonly string[] | undefined;
   /** Where it lies since the guarded work dropped it, absolute. */
   aside?: string | undefined;
 }
@@ -52,6 +54,7 @@ export function foldLog(database: string, log: readonly LoggedIntent[]): Map<str
         break;
       case "create":
         if (!outcome) current.creating = intent.existing;
+        if (outcome?.failed) current.notCreated = intent.existing;
         if (outcome?.directory) current.directory = outcome.directory;
         for (const version of outcome?.versions ?? []) current.ours.add(version);
         break;

@@ -129,10 +129,13 @@ async function planDrops(
   const found = new Set<string>();
   if (explicit && table.state === "absent" && root) found.add(root);
   if (current.directory) found.add(current.directory);
-  if (current.creating) {
-    for (const directory of root ? [root] : await namespacedDirectories(database, table.id)) {
-      if (!current.creating.includes(directory)) found.add(directory);
-    }
+  const possible = root ? [root] : await namespacedDirectories(database, table.id);
+  for (const directory of possible) {
+    if (current.creating && !current.creating.includes(directory)) found.add(directory);
+    // LanceDB lists a directory that a failed creation left, and cannot open it. With a version in it, it is
+    // somebody else's table.
+    if (!current.notCreated || current.notCreated.includes(directory)) continue;
+    if ((await listManifests(join(database, directory))).length === 0) found.add(directory);
   }
   if (before) found.delete(before);
   const plans: DropPlan[] = [];
