@@ -87,7 +87,7 @@ export class BackupManager implements AsyncDisposable {
   async connection(): Promise<Connection> {
     await this.#ready();
     const open = await this.#connection;
-    if (!open?.isOpen()) this.#connection = connect(this.#settings.uri);
+    if (!open?.isOpen()) this.#connection = connect(this.#settings.database);
     return this.#connection as Promise<Connection>;
   }
 
@@ -125,7 +125,7 @@ export class BackupManager implements AsyncDisposable {
   ): Promise<RestoreResult> {
     assertBackupId(id);
     assertOnConflict(options.onConflict, ["fail", "overwrite"]);
-    await databasePath(this.#settings.uri);
+    await databasePath(this.#settings.database);
     return restoreBackup(this.#settings, id, options);
   }
 
@@ -190,7 +190,7 @@ export class BackupManager implements AsyncDisposable {
    */
   async recover(options: RecoverOptions = {}): Promise<RecoveryReport> {
     assertOnConflict(options.onConflict, ["overwrite", "keep"]);
-    await databasePath(this.#settings.uri);
+    await databasePath(this.#settings.database);
     const entries = await this.#recoverEntries(options);
     const healed = await this.#healHeads(options.force ?? false);
     const stuck = entries.find((entry) => entry.action === "failed" || entry.action === "locked");
@@ -205,7 +205,7 @@ export class BackupManager implements AsyncDisposable {
   }
 
   async #ready(): Promise<void> {
-    await databasePath(this.#settings.uri);
+    await databasePath(this.#settings.database);
     this.#recovered ??= this.#recoverEntries({}).then(
       (entries) => {
         for (const { id, error } of entries) {

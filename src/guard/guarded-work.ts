@@ -56,7 +56,7 @@ export async function runGuarded<T>(
     let result: T;
     try {
       if (options.tables) await operation.captureAll(options.tables, "all");
-      result = await locks.run(() => runWork(settings.uri, operation, work));
+      result = await locks.run(() => runWork(settings.database, operation, work));
       await operation.close(Operation.ended());
       signal?.throwIfAborted();
       if (options.durable) await syncCommitted(operation);

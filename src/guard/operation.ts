@@ -119,8 +119,17 @@ export class Operation {
     if (this.#captured.has(table)) return;
     await this.#inTurn(async () => {
       if (this.#captured.has(table)) return;
-      await this.#captureOne(table);
-      await this.#arm();
+      const { locks } = this.#settings;
+      const held = locks.holds(table);
+      try {
+        await this.#captureOne(table);
+        await this.#arm();
+      } catch (error) {
+        // Work that goes on after this error must not write to the table past the journal.
+        this.#captured.delete(table);
+        if (!held) locks.release(table);
+        throw error;
+      }
     });
   }
 

@@ -75,16 +75,17 @@ export async function planPutBack(target: PutBackTarget, policy: PutBackPolicy):
     mend: false,
   });
   if (seen.length === 0) return plan("rebuild", await foreignAside(target, policy));
+  const image = await findManifest(target.dataset, target.version, target.digest, state.manifests);
   const notOurs = (versions: number[]) => {
     const suspects = versions.filter((version) => !policy.ours.has(version));
     if (policy.onConflict === "overwrite" || suspects.length === 0) return suspects;
-    const harmless = withoutChange(target, state, suspects);
+    const harmless = withoutChange(target, state, suspects, image);
     return suspects.filter((version) => !harmless.has(version));
   };
   const readable = state.manifests.map((name) => name.version);
   const above = readable.filter((version) => version > target.version);
-  const mine = above.some((version) => policy.ours.has(version));
-  const image = await findManifest(target.dataset, target.version, target.digest, state.manifests);
+  // By what was done, not by what is left of it: a cleanup may have taken our versions' manifests.
+  const mine = [...policy.ours].some((version) => version > target.version);
   if (image) {
     const foreign = notOurs(above);
     const wanted = readManifest(target.dataset, image)?.manifest;
@@ -96,7 +97,7 @@ export async function planPutBack(target: PutBackTarget, policy: PutBackPolicy):
   // The version is not there. It may be damaged itself. Where only newer ones are, a cleanup took it.
   // Otherwise this is another table under the same name, and all of it counts.
   if (state.damaged.some((name) => name.version === target.version)) return { ...plan("relink"), floor };
-  const cleaned = above.length > 0 && !readable.includes(target.version);
+  const cleaned = !target.asideDataset && above.length > 0 && !readable.includes(target.version);
   if (cleaned && !mine && !policy.always) return plan("keep");
   if (cleaned) return { ...plan("relink", notOurs(above)), floor };
   return plan("relink", notOurs(readable));
@@ -119,12 +120,17 @@ function highestUnseen(target: PutBackTarget): number {
  * Foreign versions whose hiding hides nothing: they hold what the version before them holds, or what the
  * target holds. So are the no-ops and the restore of a rollback that was itself cut off.
  */
-function withoutChange(target: PutBackTarget, state: TableState, suspects: readonly number[]): Set<number> {
+function withoutChange(
+  target: PutBackTarget,
+  state: TableState,
+  suspects: readonly number[],
+  image: ManifestName | undefined,
+): Set<number> {
   const read = (version: number) => {
     const name = state.manifests.find((entry) => entry.version === version);
     return name && tryRead(target.dataset, name);
   };
-  const wanted = read(target.version);
+  const wanted = image && tryRead(target.dataset, image);
   const isHarmless = (version: number) => {
     const now = read(version);
     const before = read(version - 1);
