@@ -38,7 +38,15 @@ export const directoryCopy: Strategy = {
   async discard(backupPath, uuid) {
     const partial = partialPath(backupPath, uuid);
     // Renamed first: half a backup must never be found under a backup's name.
-    if (isOurs(backupPath, uuid)) await io("remove", backupPath, () => rename(backupPath, partial));
+    if (isOurs(backupPath, uuid)) {
+      await io("remove", backupPath, async () => {
+        try {
+          await rename(backupPath, partial);
+        } catch (error) {
+          if (!isMissing(error)) throw error; // another process sweeps it too, and was quicker
+        }
+      });
+    }
     await removeTree(partial);
   },
 };
