@@ -191,6 +191,7 @@ export class Model implements AsyncDisposable {
     const slot = this.#slots.get(command.slot);
     if (!slot) return;
     const { table, kind } = command;
+    const version = versionsOnDisk(this.#place.uri).get(`${table}.lance`);
     const rows = this.#rows(table);
     const row = kind === "delete" ? rows.find((id) => id !== "first") : `own-${this.#made++}`;
     if (row === undefined) return;
@@ -219,7 +220,8 @@ export class Model implements AsyncDisposable {
         table,
         before.filter((id) => id !== row),
       );
-    captured.wrote = true;
+    // An optimize that finds nothing to do makes no commit.
+    captured.wrote ||= versionsOnDisk(this.#place.uri).get(`${table}.lance`) !== version;
   }
 
   async #end(number: number, how: "fail" | "succeed"): Promise<void> {
@@ -238,10 +240,10 @@ export class Model implements AsyncDisposable {
     const conflict = this.#wouldHide(slot.captured);
     if (error instanceof ConflictError) {
       this.counts.conflicts++;
-      if (!conflict) throw new Error(`a conflict that is none: ${error.message}`);
+      if (conflict === "no") throw new Error(`a conflict that is none: ${error.message}`);
     } else if (error === onPurpose) {
       this.counts.rollbacks++;
-      if (conflict) throw new Error("the rollback has hidden a commit of others");
+      if (conflict === "yes") throw new Error("the rollback has hidden a commit of others");
       this.#goBack(slot.captured);
     } else {
       throw new Error(`the work's own error was replaced: ${String(error)}`);
@@ -308,10 +310,9 @@ export class Model implements AsyncDisposable {
         continue;
       }
       const conflict = this.#wouldHide(captured);
-      const wanted = !conflict
-        ? ["rolled-back", "swept"]
-        : [{ overwrite: "rolled-back", keep: "kept" }[onConflict ?? "overwrite"]];
-      if (conflict && !onConflict) wanted.splice(0, 1, "conflict");
+      const settled = ["rolled-back", "swept"];
+      const ofConflict = { overwrite: "rolled-back", keep: "kept", fail: "conflict" }[onConflict ?? "fail"];
+      const wanted = { no: settled, yes: [ofConflict], perhaps: [...settled, ofConflict] }[conflict];
       if (!wanted.includes(action))
         throw new Error(`${id} was ${action}, and should be ${wanted.join(" or ")}`);
       if (action === "conflict") {
@@ -327,15 +328,24 @@ export class Model implements AsyncDisposable {
   #noteRecoveries(): void {
     for (const [id, captured] of [...this.#dead]) {
       if (existsSync(join(this.#place.uri, ".lancedb-backup/journal", id))) continue;
-      if (this.#wouldHide(captured)) throw new Error(`recovering ${id} has hidden a commit of others`);
+      if (this.#wouldHide(captured) === "yes")
+        throw new Error(`recovering ${id} has hidden a commit of others`);
       this.#dead.delete(id);
       this.#goBack(captured);
     }
   }
 
-  /** Whether going back would hide a commit of others: on a table that was written to, by both. */
-  #wouldHide(captured: ReadonlyMap<TableName, Captured>): boolean {
-    return [...captured.values()].some((table) => table.wrote && table.foreign);
+  /**
+   * Whether going back would hide a commit of others: on a table that was written to, by both. `perhaps`:
+   * what they made of it is what was captured, so that nothing is hidden, and it may be told as either.
+   */
+  #wouldHide(captured: ReadonlyMap<TableName, Captured>): "yes" | "perhaps" | "no" {
+    const both = [...captured].filter(([, table]) => table.wrote && table.foreign);
+    if (both.length === 0) return "no";
+    const differs = both.some(
+      ([name, { rows }]) => !isDeepStrictEqual([...rows].sort(), [...this.#rows(name)].sort()),
+    );
+    return differs ? "yes" : "perhaps";
   }
 
   #goBack(captured: ReadonlyMap<TableName, Captured>): void {
@@ -344,7 +354,7 @@ export class Model implements AsyncDisposable {
 
   /** Refused because somebody alive has the table, or because a dead one's work is in conflict. */
   #assertMayRefuse(error: unknown): void {
-    const dead = [...this.#dead.values()].some((captured) => this.#wouldHide(captured));
+    const dead = [...this.#dead.values()].some((captured) => this.#wouldHide(captured) !== "no");
     if (error instanceof LockedError && this.#slots.size > 0) return;
     if (error instanceof ConflictError && dead) return;
     throw error;

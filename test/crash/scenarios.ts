@@ -25,6 +25,15 @@ async function several(db: Connection): Promise<void> {
   await b.add(rows(200, 2));
 }
 
+async function upsert(db: Connection, name: string): Promise<void> {
+  const table = await db.openTable(name);
+  await table
+    .mergeInsert("id")
+    .whenMatchedUpdateAll()
+    .whenNotMatchedInsertAll()
+    .execute(rows(15, 20, "up"));
+}
+
 async function everything(db: Connection): Promise<void> {
   await several(db);
   await db.createTable("new", rows(0, 4));
@@ -107,6 +116,14 @@ export const scenarios = {
   "failing work": {
     work: async (db) => {
       await everything(db);
+      throw failure();
+    },
+    fails: true,
+  },
+  "failing work that goes on after errors": {
+    work: async (db) => {
+      await upsert(db, "a").catch(() => undefined);
+      await upsert(db, "a").catch(() => undefined);
       throw failure();
     },
     fails: true,
