@@ -103,20 +103,24 @@ test.for([
     const lines = logs.filter((log) => existsSync(log)).flatMap(readLog);
     const count = (state: LogLine["state"]) => lines.filter((line) => line.state === state).length;
     const conflicts = count("unclear");
-    recordFigures(`Many writers, ${name}`, [
-      {
-        writers: `${WRITERS}, ${name}`,
-        seconds: MS / 1000,
-        seed,
-        works: count("try"),
-        acknowledged: count("done"),
-        "rolled back": count("undone"),
-        "conflict or LanceDB's error": conflicts,
-        killed,
-        "rows checked": all.filter((fate) => fate.state !== "either").length,
-        wrong: wrong.length,
-      },
-    ]);
+    recordFigures(
+      "Many writers",
+      [
+        {
+          writers: `${WRITERS}, ${name}`,
+          seconds: MS / 1000,
+          seed,
+          works: count("try"),
+          acknowledged: count("done"),
+          "rolled back": count("undone"),
+          "conflict or LanceDB's error": conflicts,
+          killed,
+          "rows checked": all.filter((fate) => fate.state !== "either").length,
+          wrong: wrong.length,
+        },
+      ],
+      name,
+    );
     expect(count("done")).toBeGreaterThan(20);
     expect(count("undone")).toBeGreaterThan(3);
   },

@@ -4,6 +4,7 @@ import { connect } from "@lancedb/lancedb";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { BackupManager } from "../../src/guard/backup-manager.ts";
 import { newestManifest } from "../support/files.ts";
+import { recordFigures } from "./figures.ts";
 import { rows } from "./fixture.ts";
 import { observe, versionsOnDisk } from "./observe.ts";
 import { silent } from "./silent.ts";
@@ -80,12 +81,19 @@ describe.for(Object.keys(ways))("a damaged newest manifest is found by %s", (nam
     ]),
     ["zeros", zero],
   ];
+  let found = 0;
+  afterAll(() => {
+    const line = { "found by": name, damages: damages.length, "moved aside, and named": found };
+    recordFigures("A damaged newest manifest", [line], name);
+  });
+
   test.for(damages)("%s", async ([, damage]) => {
     const { place, whole, version, bytes } = await damagedPlace(damage);
     await ways[name]?.(place);
     expect(await observe(place.uri)).toEqual(whole);
     expect(versionsOnDisk(place.uri).get("a.lance")).toBeGreaterThan(version);
     expect(keptManifests(place)).toEqual([bytes]);
+    found++;
   });
 });
 

@@ -63,7 +63,7 @@ describe.for(STRATEGIES)("an entry of the journal, %s", (strategy) => {
       await assertRefused(place, armed);
     }
     await assertOthersUsable(place);
-    recordFigures(`Journal entry cut short, ${strategy}`, [{ strategy, cuts, refused: cuts, lost: 0 }]);
+    recordFigures("A journal entry cut short", [{ strategy, cuts, refused: cuts, lost: 0 }], strategy);
     writeFileSync(armed, whole);
     const manager = managerOf(place);
     expect((await manager.recover()).entries).toMatchObject([{ action: "rolled-back" }]);

@@ -174,7 +174,8 @@ describe("each file call of a recovery fails; the next recovery makes it whole",
     const recover = workshop.argv(dead, { task: "recover", scenario, strategy });
     const total = (await runInjected(recover, { root: dead.root, at: 0 })).calls ?? 0;
     const problems: string[] = [];
-    for (const index of spread(total - 1, nightly ? Number.POSITIVE_INFINITY : 6)) {
+    const at = spread(total - 1, nightly ? Number.POSITIVE_INFINITY : 6);
+    for (const index of at) {
       again();
       const on = index % 2 === 0;
       const run = await runInjected(recover, { root: dead.root, at: index + 1, error: "EIO", on });
@@ -186,6 +187,7 @@ describe("each file call of a recovery fails; the next recovery makes it whole",
         problems.push(`${run.hit?.replaceAll(dead.root, "")}: ${String(reason)}`);
       }
     }
+    recordFigures("Errors in a recovery", [{ strategy, errors: at.length, lost: problems.length }], strategy);
     expect(problems).toEqual([]);
   });
 });

@@ -8,11 +8,12 @@ export type Figures = Readonly<Record<string, string | number>>;
  * Hands the figures of a test to `npm run reliability`, which names a directory for them; nothing otherwise.
  *
  * @param table the heading under which the lines stand
+ * @param part tells this test's lines from those of others under the same heading
  */
-export function recordFigures(table: string, lines: readonly Figures[]): void {
+export function recordFigures(table: string, lines: readonly Figures[], part = ""): void {
   const directory = process.env["RELIABILITY_FIGURES"];
   if (!directory) return;
   mkdirSync(directory, { recursive: true });
-  const name = `${table.replaceAll(/\W+/g, "-")}.json`;
+  const name = `${`${table} ${part}`.replaceAll(/\W+/g, "-")}.json`;
   writeFileSync(join(directory, name), JSON.stringify({ table, lines }, null, 2));
 }

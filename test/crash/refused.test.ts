@@ -210,7 +210,7 @@ describe("too few open files", () => {
       await assertWhole(place, ends, outcome ? (outcome.ok ? "after" : "before") : "either");
       workshop.remove(place);
     }
-    recordFigures(`Too few open files, ${strategy}`, [{ strategy, ...told, lost: 0 }]);
+    recordFigures("Too few open files", [{ strategy, ...told, lost: 0 }], strategy);
     expect(told.success).toBeGreaterThan(0);
     expect(told.error).toBeGreaterThan(0);
   });

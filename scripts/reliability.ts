@@ -1,0 +1,152 @@
+// Runs the tests of test/crash and test/concurrency, and writes what they counted to docs/reliability.md.
+// No figure there is written by hand.
+//
+//   npm run reliability              a sample, as in the test suite: some minutes
+//   npm run reliability -- --all     every step, as in the nightly run: an hour or two
+import { spawn } from "node:child_process";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpus, release, tmpdir } from "node:os";
+import { join } from "node:path";
+
+type Line = Readonly<Record<string, string | number>>;
+
+interface Section {
+  /** As the tests name it. */
+  readonly table: string;
+  readonly text: string;
+}
+
+const ROOT = join(import.meta.dirname, "..");
+const TARGET = join(ROOT, "docs/reliability.md");
+
+const SECTIONS: readonly Section[] = [
+  {
+    table: "Killed at every step",
+    text: "A process does guarded work and is killed with SIGKILL after one of its system calls that changes a file, whether Node or LanceDB made it. Then `recover()` runs. Every table has to be as before the work or as after it, all of them the same: as after it exactly when the journal entry had been renamed to `done`. No version number may have gone backwards, nothing of ours may be left, and the next operation has to work. `steps` are the calls of a run that survives.",
+  },
+  {
+    table: "Recovery killed at every step, twice in a row",
+    text: "The work is killed when all of it is written and nothing final; so is the recovery, and the recovery after that, at another step. The third one finishes. Every table has to be as before.",
+  },
+  {
+    table: "Errors at every step of ours",
+    text: "One of our own file calls fails, or all of them from one on. The caller has to be told, with path and cause; after success the tables are as after, after an error as before (where the disk refuses the rollback too: after `recover()`).",
+  },
+  {
+    table: "Errors of LanceDB's own calls",
+    text: "LanceDB's own `rename` and `link` calls fail with ENOSPC. Not each of them matters to LanceDB.",
+  },
+  {
+    table: "Errors in a recovery",
+    text: "A file call of a recovery fails, once or from there on; the next recovery makes it whole.",
+  },
+  { table: "A full disk", text: "A small file system is filled up to some bytes before the work begins." },
+  {
+    table: "Too few open files",
+    text: "The work runs under low limits of open files. `died`: Node itself could not start.",
+  },
+  {
+    table: "Backup and intent on the disk before each write",
+    text: "Read from the order of system calls: when LanceDB first touches a table, the backup's files, every directory that names them, the journal entry and the intent have been synced.",
+  },
+  {
+    table: "A journal entry cut short",
+    text: "The entry of a dead process, cut at some byte: refused with its name, nothing touched.",
+  },
+  {
+    table: "A damaged newest manifest",
+    text: "Cut at several lengths or made of zeros, as a power cut leaves it.",
+  },
+  {
+    table: "Model of guarded work, crashes and recoveries",
+    text: "Random sequences of work, crashes between any two steps, recoveries and commits of other programs, each step compared with a model.",
+  },
+  {
+    table: "Many writers",
+    text: "Eight processes, five guarded and three plain, add, delete, optimize and fail at random on three tables; each syncs a log of what it was told. Every acknowledged row has to be there, and none that was rolled back. `wrong` counts the others.",
+  },
+  {
+    table: "Lock of one table",
+    text: "Six processes take turns on a table's lock and are killed at random while they hold it. `overlaps` counts the turns in which another one was inside.",
+  },
+];
+
+const REMAINS = `## What remains
+
+- A process is killed inside a write, before LanceDB's commit of it, and another program commits to that table in the same way, while the write was under way or within half a second of the death: that commit is taken for the dead process's, and rolled back. Nothing that Lance writes tells whose a commit is. Two commits that fit are reported as a conflict, neither is touched. Where only guarded work writes to a table, this cannot happen.
+- A power cut is simulated by what it leaves: manifests, journal records, owners and locks that are empty, cut short or zeros. What is synced when is read from the order of system calls, not from a disk.
+- The tests run on Linux. Elsewhere, and where strace is missing, a process is killed at its own file calls only, and not at LanceDB's.
+`;
+
+const all = process.argv.includes("--all");
+const figures = mkdtempSync(join(tmpdir(), "lancedb-backup-figures-"));
+try {
+  const code = await runTests();
+  if (code !== 0) throw new Error(`The tests failed (${code}); ${TARGET} was left as it is.`);
+  writeFileSync(TARGET, documentOf(readFigures()));
+} finally {
+  rmSync(figures, { recursive: true, force: true });
+}
+
+async function runTests(): Promise<number | null> {
+  const vitest = join(ROOT, "node_modules/vitest/vitest.mjs");
+  const child = spawn(process.execPath, [vitest, "run", "test/crash", "test/concurrency"], {
+    cwd: ROOT,
+    stdio: "inherit",
+    env: { ...process.env, RELIABILITY_FIGURES: figures, ...(all ? { NIGHTLY: "1" } : {}) },
+  });
+  return new Promise((resolve, reject) => {
+    child.once("error", reject);
+    child.once("close", resolve);
+  });
+}
+
+function readFigures(): Map<string, Line[]> {
+  const tables = new Map<string, Line[]>();
+  for (const name of readdirSync(figures).sort()) {
+    const { table, lines } = JSON.parse(readFileSync(join(figures, name), "utf8")) as {
+      table: string;
+      lines: Line[];
+    };
+    tables.set(table, [...(tables.get(table) ?? []), ...lines]);
+  }
+  return tables;
+}
+
+function documentOf(tables: ReadonlyMap<string, readonly Line[]>): string {
+  const unknown = [...tables.keys()].filter((name) => !SECTIONS.some((section) => section.table === name));
+  if (unknown.length > 0)
+    throw new Error(`No section of docs/reliability.md has the tables ${unknown.join(", ")}.`);
+  const sections = SECTIONS.map(({ table, text }) => {
+    const lines = tables.get(table);
+    const body = lines && lines.length > 0 ? tableOf(lines) : "Not run on this machine.";
+    return `## ${table}\n\n${text}\n\n${body}\n`;
+  });
+  const command = `npm run reliability${all ? " -- --all" : ""}`;
+  const { version } = JSON.parse(
+    readFileSync(join(ROOT, "node_modules/@lancedb/lancedb/package.json"), "utf8"),
+  ) as { version: string };
+  const machine = `Node ${process.versions.node}, LanceDB ${version}, ${process.platform} ${release()}, ${cpus().length} processors`;
+  return `# How reliable the guard is
+
+The promise: after a guarded operation ends in any way, every table is as the operation left it on success, or as it was before, and no commit of others is lost. This page is what came of trying to break it. Written by \`${command}\` on ${new Date().toISOString().slice(0, 10)} (${machine}); the tests are in [test/crash](../test/crash) and [test/concurrency](../test/concurrency).
+
+${sections.join("\n")}
+${REMAINS}`;
+}
+
+function tableOf(lines: readonly Line[]): string {
+  const columns = [...new Set(lines.flatMap((line) => Object.keys(line)))];
+  const row = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
+  const numeric = columns.map((column) => lines.every((line) => typeof line[column] === "number"));
+  const sums = columns.map((column, index) =>
+    numeric[index] && column !== "seed" ? lines.reduce((sum, line) => sum + Number(line[column]), 0) : "",
+  );
+  const total = sums.map((sum, index) => (sum === "" ? (index === 0 ? "**all**" : "") : `**${sum}**`));
+  return [
+    row(columns),
+    row(numeric.map((isNumber) => (isNumber ? "---:" : "---"))),
+    ...lines.map((line) => row(columns.map((column) => String(line[column] ?? "")))),
+    ...(lines.length > 1 ? [row(total)] : []),
+  ].join("\n");
+}
