@@ -1,8 +1,9 @@
-// Runs the tests of test/crash and test/concurrency, and writes what they counted to docs/reliability.md.
+// Runs the tests that kill and fail at every step, and those with many writers, and writes what they counted to docs/reliability.md.
 // No figure there is written by hand.
 //
 //   npm run reliability              a sample, as in the test suite: some minutes
-//   npm run reliability -- --all     every step, as in the nightly run: an hour or two
+//   npm run reliability -- --all     every step, as in the nightly run: hours
+//   npm run reliability -- --from figures      what `RELIABILITY_FIGURES=$PWD/figures npm test` has left there
 import { spawn } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { cpus, release, tmpdir } from "node:os";
@@ -27,6 +28,10 @@ const SECTIONS: readonly Section[] = [
   {
     table: "Recovery killed at every step, twice in a row",
     text: "The work is killed when all of it is written and nothing final; so is the recovery, and the recovery after that, at another step. The third one finishes. Every table has to be as before.",
+  },
+  {
+    table: "A restore killed at every step",
+    text: "`restoreBackup` puts four tables back (two written to since, one made anew, one that was not there) and is killed after one of its system calls that changes a file. Then `recover()` runs. All tables have to be as the backup has them exactly when the restore had been armed, and all as they were otherwise.",
   },
   {
     table: "Errors at every step of ours",
@@ -66,8 +71,24 @@ const SECTIONS: readonly Section[] = [
     text: "Eight processes, five guarded and three plain, add, delete, optimize and fail at random on three tables; each syncs a log of what it was told. Every acknowledged row has to be there, and none that was rolled back. `wrong` counts the others.",
   },
   {
+    table: "Repository: killed after a change of a file",
+    text: "Backup, delete, prune and both ways of restoring are killed after one of their system calls that changes a file. Every snapshot that is there has to verify and to restore to what it was; none may be missing but those that were to go; the database is as it was, or, for a restore in place, each table as before or as in the snapshot; and the same work, done again, succeeds.",
+  },
+  {
+    table: "Prune beside backups",
+    text: "Processes back up, delete and prune one repository without any grace period, and are killed at random. Every snapshot that is there has to have all of its blobs.",
+  },
+  {
+    table: "Leases of a repository",
+    text: "Processes take shared and exclusive leases and are killed at random while they hold them. `overlaps` counts the turns in which an exclusive one was not alone.",
+  },
+  {
     table: "Lock of one table",
     text: "Six processes take turns on a table's lock and are killed at random while they hold it. `overlaps` counts the turns in which another one was inside.",
+  },
+  {
+    table: "Lock of one table, taken away now and then",
+    text: "The same, while the lock's directory is removed as that of a table that is gone.",
   },
 ];
 
@@ -79,22 +100,28 @@ const REMAINS = `## What remains
 `;
 
 const all = process.argv.includes("--all");
-const figures = mkdtempSync(join(tmpdir(), "lancedb-backup-figures-"));
+const from = process.argv.indexOf("--from");
+const given = from > 0 ? process.argv[from + 1] : undefined;
+const figures = given ?? mkdtempSync(join(tmpdir(), "lancedb-backup-figures-"));
 try {
-  const code = await runTests();
+  const code = given === undefined ? await runTests() : 0;
   if (code !== 0) throw new Error(`The tests failed (${code}); ${TARGET} was left as it is.`);
   writeFileSync(TARGET, documentOf(readFigures()));
 } finally {
-  rmSync(figures, { recursive: true, force: true });
+  if (given === undefined) rmSync(figures, { recursive: true, force: true });
 }
 
 async function runTests(): Promise<number | null> {
   const vitest = join(ROOT, "node_modules/vitest/vitest.mjs");
-  const child = spawn(process.execPath, [vitest, "run", "test/crash", "test/concurrency"], {
-    cwd: ROOT,
-    stdio: "inherit",
-    env: { ...process.env, RELIABILITY_FIGURES: figures, ...(all ? { NIGHTLY: "1" } : {}) },
-  });
+  const child = spawn(
+    process.execPath,
+    [vitest, "run", "test/crash", "test/concurrency", "test/repository/kill.test.ts"],
+    {
+      cwd: ROOT,
+      stdio: "inherit",
+      env: { ...process.env, RELIABILITY_FIGURES: figures, ...(all ? { NIGHTLY: "1" } : {}) },
+    },
+  );
   return new Promise((resolve, reject) => {
     child.once("error", reject);
     child.once("close", resolve);
@@ -122,14 +149,16 @@ function documentOf(tables: ReadonlyMap<string, readonly Line[]>): string {
     const body = lines && lines.length > 0 ? tableOf(lines) : "Not run on this machine.";
     return `## ${table}\n\n${text}\n\n${body}\n`;
   });
-  const command = `npm run reliability${all ? " -- --all" : ""}`;
+  const sampled =
+    given === undefined ? "npm run reliability" : "npm test` and `npm run reliability -- --from figures";
+  const command = all ? "npm run reliability -- --all" : sampled;
   const { version } = JSON.parse(
     readFileSync(join(ROOT, "node_modules/@lancedb/lancedb/package.json"), "utf8"),
   ) as { version: string };
   const machine = `Node ${process.versions.node}, LanceDB ${version}, ${process.platform} ${release()}, ${cpus().length} processors`;
-  return `# How reliable the guard is
+  return `# How reliable it is
 
-The promise: after a guarded operation ends in any way, every table is as the operation left it on success, or as it was before, and no commit of others is lost. This page is what came of trying to break it. Written by \`${command}\` on ${new Date().toISOString().slice(0, 10)} (${machine}); the tests are in [test/crash](../test/crash) and [test/concurrency](../test/concurrency).
+The promise: after a guarded operation ends in any way, every table is as the operation left it on success, or as it was before, and no commit of others is lost. This page is what came of trying to break it. Written by \`${command}\` on ${new Date().toISOString().slice(0, 10)} (${machine}); the tests are in [test/crash](../test/crash), [test/concurrency](../test/concurrency) and [test/repository](../test/repository).
 
 ${sections.join("\n")}
 ${REMAINS}`;

@@ -7,7 +7,7 @@ export {
   type IndexSpec,
 } from "./guard/create-indexes.ts";
 export { type DeleteRowsOptions, type DeleteRowsResult, deleteRowsWithBackup } from "./guard/delete-rows.ts";
-export type { BackupInfo, BackupState, RestoreResult } from "./guard/explicit-backup.ts";
+export type { BackupInfo, BackupState } from "./guard/explicit-backup.ts";
 export type { GuardedWorkOptions } from "./guard/guarded-work.ts";
 export {
   type InsertRecordsOptions,
@@ -19,6 +19,7 @@ export type { Embedding } from "./guard/records/embed.ts";
 export type { GuardedOptions } from "./guard/records/options.ts";
 export type { KeysInput, RecordsInput } from "./guard/records/source.ts";
 export type { RecoveredEntry, RecoveryAction } from "./guard/recovery.ts";
+export type { RestoreResult } from "./guard/restore/restore-backup.ts";
 export type { TableRestore } from "./guard/rollback/act.ts";
 export { BackupStrategy } from "./guard/strategy.ts";
 export type { Logger } from "./logger.ts";

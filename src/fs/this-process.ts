@@ -28,6 +28,7 @@ export function livenessOf(other: ProcessIdentity): Liveness {
   if (other.host !== thisProcess.host) return "unknown";
   if (other.bootId !== null && other.bootId !== thisProcess.bootId) return "dead";
   if (other.pidNamespace !== thisProcess.pidNamespace) return "unknown";
+  if (other.pid === process.pid && other.startTime === thisProcess.startTime) return "alive";
   if (other.startTime === null) return signalable(other.pid) ? "alive" : "dead";
   const stat = processStat(other.pid);
   if (!stat || stat.startTime !== other.startTime) return "dead";

@@ -3,34 +3,32 @@ import { type Connection, connect } from "@lancedb/lancedb";
 import { BackupError, LockedError } from "../errors.ts";
 import { databasePath, listTables } from "../lance/database.ts";
 import { type HealedHead, healDamagedHead } from "../lance/heal-head.ts";
+import { LockSet } from "../lance/lock/lock-set.ts";
 import { inspectTable } from "../lance/put-back/state.ts";
 import type { Logger } from "../logger.ts";
 import {
-  type BackupInfo,
-  cleanupBackup,
-  createBackup,
-  listBackups,
-  type RestoreResult,
-  restoreBackup,
-} from "./explicit-backup.ts";
-import { type GuardedWorkOptions, runGuarded } from "./guarded-work.ts";
-import { LockSet } from "./lock/lock-set.ts";
-import {
   assertBackupId,
+  assertFlag,
   assertOnConflict,
+  assertOptions,
+  assertSignal,
   assertTables,
-  type BackupManagerOptions,
-  type Settings,
-  settingsOf,
-} from "./options.ts";
-import { type RecoveredEntry, recoverAll } from "./recovery.ts";
+} from "./checks.ts";
+import { Listeners } from "./committed-listeners.ts";
+import { DeadEntries } from "./dead-entries.ts";
+import { type BackupInfo, cleanupBackup, createBackup, listBackups } from "./explicit-backup.ts";
+import { type GuardedWorkOptions, runGuarded } from "./guarded-work.ts";
+import type { JournalEntry } from "./journal/entry.ts";
+import { type BackupManagerOptions, type Settings, settingsOf } from "./options.ts";
+import { type RecoveredEntry, recoverAll, recoverEntries } from "./recovery.ts";
+import { type RestoreResult, restoreBackup } from "./restore/restore-backup.ts";
 import { strategyOf } from "./strategies/index.ts";
 import type { BackupStrategy } from "./strategy.ts";
 
 export interface RecoverOptions {
   /**
    * For entries whose tables others have committed to since: `overwrite` goes back all the same, `keep`
-   * leaves the tables and keeps the backup. Default: they are reported and left alone.
+   * leaves the tables and keeps the backup; it also gives up a restore that cannot be completed. Default: they are reported and left alone.
    */
   onConflict?: "overwrite" | "keep" | undefined;
   /** Treats owners of whom nothing can be known (another host) as dead. Default false. */
@@ -61,11 +59,13 @@ export interface RecoveryReport {
 export class BackupManager implements AsyncDisposable {
   readonly #settings: Settings;
   #connection: Promise<Connection> | undefined;
-  #recovered: Promise<unknown> | undefined;
-  readonly #listeners = new Set<() => void>();
+  readonly #dead: DeadEntries;
+  readonly #committed = new Listeners();
 
   constructor(options: BackupManagerOptions = {}) {
     this.#settings = settingsOf(options);
+    const { database, logger } = this.#settings;
+    this.#dead = new DeadEntries(database, logger, (entries) => this.#recoverEntries({}, entries));
   }
 
   get uri(): string {
@@ -105,7 +105,9 @@ export class BackupManager implements AsyncDisposable {
     options: { tables?: readonly string[] | undefined; signal?: AbortSignal | undefined } = {},
   ): Promise<string> {
     strategyOf(strategy);
+    assertOptions(options, "createBackup");
     assertTables(options.tables);
+    assertSignal(options.signal);
     options.signal?.throwIfAborted();
     await this.#ready();
     return createBackup(this.#settings, strategy, options);
@@ -115,21 +117,35 @@ export class BackupManager implements AsyncDisposable {
    * Makes the backup's tables equal to it again, each as a new version: history stays, and what was
    * committed since is passed over but reachable by its number. The backup stays.
    *
+   * All of its tables go back, or none. When the process dies in between, the next guarded operation on one
+   * of them or `recover()` completes the restore; `recover()` reports it, with what it passed over, and commits
+   * that others have made since to a table that was back already stay.
+   *
+   * It is an operation of its own: inside of guarded work that has written to one of the tables it is refused
+   * with `LockedError`, as nested guarded work is. To undo guarded work, let it fail.
+   *
    * @param options.onConflict `fail` refuses where anything was committed since the backup. Default
    * `overwrite`: this call asked for just this state.
-   * @throws BackupNotFoundError, ConflictError, LockedError, RestoreError, IoError.
+   * @throws BackupNotFoundError, ConflictError, LockedError, RestoreError (its message says whether anything
+   * was changed), IoError.
    */
   async restoreBackup(
     id: string,
     options: { onConflict?: "fail" | "overwrite" | undefined } = {},
   ): Promise<RestoreResult> {
     assertBackupId(id);
+    assertOptions(options, "restoreBackup");
     assertOnConflict(options.onConflict, ["fail", "overwrite"]);
     await databasePath(this.#settings.database);
     return restoreBackup(this.#settings, id, options);
   }
 
-  /** Removes a backup and what it kept. @throws BackupNotFoundError, LockedError, IoError. */
+  /**
+   * Removes a backup and what it kept.
+   *
+   * @throws BackupNotFoundError, LockedError (also while its restore is under way), IoError. ValidationError
+   * where it may be needed by another database, of which this one is a copy: nothing is removed then.
+   */
   async cleanupBackup(id: string): Promise<void> {
     assertBackupId(id);
     await cleanupBackup(this.#settings, id);
@@ -151,7 +167,7 @@ export class BackupManager implements AsyncDisposable {
    *
    * @throws whatever `work` throws; ConflictError where others have committed to a table that would have to
    * go back; RestoreError where the rollback itself failed; LockedError where a table is in use for longer
-   * than `lockTimeoutMs`; the signal's reason.
+   * than `lockTimeoutMs`, at once where operations of this process wait for each other; the signal's reason.
    */
   async withBackup<T>(
     strategy: BackupStrategy,
@@ -160,36 +176,38 @@ export class BackupManager implements AsyncDisposable {
   ): Promise<T> {
     strategyOf(strategy);
     if (typeof work !== "function") throw new TypeError("work must be a function.");
+    assertOptions(options, "withBackup");
     assertTables(options.tables);
     assertOnConflict(options.onConflict, ["fail", "overwrite"]);
+    assertSignal(options.signal);
+    assertFlag(options.durable, "durable");
     options.signal?.throwIfAborted();
     await this.#ready();
     const result = await runGuarded(this.#settings, strategy, work, options);
-    for (const listener of this.#listeners) listener();
+    this.#committed.tell(this.logger);
     return result;
   }
 
   /**
    * Calls `listener` after each guarded success, when the work's commits are final. Answers with the
-   * function that ends it. A listener must not throw.
+   * function that ends it. What a listener throws is logged, and changes nothing: the work is committed.
    */
   onCommitted(listener: () => void): () => void {
-    if (typeof listener !== "function") throw new TypeError("listener must be a function.");
-    const own = () => listener();
-    this.#listeners.add(own);
-    return () => this.#listeners.delete(own);
+    return this.#committed.add(listener);
   }
 
   /**
-   * Rolls back what dead processes left, sweeps what they never finished, and moves damaged newest manifests
-   * aside. Runs by itself before the first guarded operation; calling it is never needed but after a
-   * `ConflictError` or a `LockedError` of a recovery.
+   * Rolls back what dead processes left, completes restores that they began, sweeps what they never finished,
+   * and moves damaged newest manifests aside. What dead processes left is also settled before each guarded
+   * operation; calling this is never needed but after a `ConflictError` or a `LockedError` of a recovery.
    *
    * @throws LockedError where an owner cannot be known to be dead, IoError or LanceError where going back was
    * refused; both when everything else is done.
    */
   async recover(options: RecoverOptions = {}): Promise<RecoveryReport> {
+    assertOptions(options, "recover");
     assertOnConflict(options.onConflict, ["overwrite", "keep"]);
+    assertFlag(options.force, "force");
     await databasePath(this.#settings.database);
     const entries = await this.#recoverEntries(options);
     const healed = await this.#healHeads(options.force ?? false);
@@ -206,27 +224,20 @@ export class BackupManager implements AsyncDisposable {
 
   async #ready(): Promise<void> {
     await databasePath(this.#settings.database);
-    this.#recovered ??= this.#recoverEntries({}).then(
-      (entries) => {
-        for (const { id, error } of entries) {
-          if (error)
-            this.logger.warn("an entry of the journal needs a look", { backup: id, error: error.message });
-        }
-      },
-      (error: unknown) => {
-        this.#recovered = undefined;
-        throw error;
-      },
-    );
-    await this.#recovered;
+    await this.#dead.settle();
   }
 
-  async #recoverEntries(options: RecoverOptions): Promise<RecoveredEntry[]> {
+  /** @param entries these only; otherwise all, and what lies half-made */
+  async #recoverEntries(
+    options: RecoverOptions,
+    entries?: readonly JournalEntry[],
+  ): Promise<RecoveredEntry[]> {
     const { database, logger } = this.#settings;
     const { onConflict = "fail", force = false } = options;
     const locks = this.#locks(force);
     try {
-      return await recoverAll({ database, locks, logger, onConflict, force });
+      const settings = { database, locks, logger, onConflict, force } as const;
+      return await (entries ? recoverEntries(entries, settings) : recoverAll(settings));
     } finally {
       locks.releaseAll();
     }

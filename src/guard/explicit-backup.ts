@@ -1,19 +1,18 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { BackupNotFoundError, CorruptError, LockedError, RestoreError, ValidationError } from "../errors.ts";
+import { BackupError, LockedError, ValidationError } from "../errors.ts";
 import { isMissing, toIoError } from "../fs/io.ts";
-import { assertNamesAreFree, listTables } from "../lance/database.ts";
-import { type EntryRecord, JournalEntry } from "./journal/entry.ts";
+import { assertNamesAreFree, assertNoneIsNested, listTables } from "../lance/database.ts";
+import { listManifests } from "../lance/image.ts";
+import { LockSet } from "../lance/lock/lock-set.ts";
+import type { EntryRecord, JournalEntry } from "./journal/entry.ts";
 import { listEntries } from "./journal/journal.ts";
-import { readRecord } from "./journal/record.ts";
-import { assertEntryRecord } from "./journal/validate.ts";
-import { LockSet } from "./lock/lock-set.ts";
 import { Operation } from "./operation.ts";
 import type { Settings } from "./options.ts";
-import { keptDirectory, sweepEntry } from "./recovery.ts";
-import { carryOut, type TableRestore } from "./rollback/act.ts";
-import { type OnConflict, planRollback } from "./rollback/plan.ts";
-import { BACKUP_FILE, directoryCopy } from "./strategies/directory-copy.ts";
+import { belongsTo, findBackup, readBackupFile } from "./restore/find-backup.ts";
+import { findRestores } from "./restore/restore-entry.ts";
+import { sweepEntry } from "./settle.ts";
+import { directoryCopy } from "./strategies/directory-copy.ts";
 import { strategyOf } from "./strategies/index.ts";
 import type { BackupStrategy } from "./strategy.ts";
 
@@ -35,11 +34,6 @@ export interface BackupInfo {
   /** What the kept files add up to. Links take no space of their own while the table has the files too. */
   readonly sizeBytes: number;
   readonly state: BackupState;
-}
-
-export interface RestoreResult {
-  readonly id: string;
-  readonly tables: readonly TableRestore[];
 }
 
 export async function createBackup(
@@ -67,6 +61,7 @@ export async function createBackup(
     const tables = options.tables ?? (await everyTable(database));
     await operation.captureAll(tables, options.tables ? "all" : "present");
     const { record } = operation;
+    if (!options.tables) await warnOfLeftOut(settings, record);
     await chosen.seal(record);
     await entry.write("held", record);
     entry.abandon();
@@ -94,64 +89,60 @@ export async function createBackup(
   }
 }
 
+/** Of two directories for one table LanceDB knows one; the other is what a killed creation left, or is it? */
+async function warnOfLeftOut({ database, logger }: Settings, { id, tables }: EntryRecord): Promise<void> {
+  const captured = new Set(tables.map((table) => (table.state === "present" ? table.directory : "")));
+  for (const { directory } of await listTables(database)) {
+    if (captured.has(directory) || (await listManifests(join(database, directory))).length === 0) continue;
+    logger.warn(
+      "a directory was not backed up: it is no table's, or its table was made while the backup was",
+      {
+        backup: id,
+        directory,
+      },
+    );
+  }
+}
+
 async function everyTable(database: string): Promise<string[]> {
   const tables = await listTables(database);
   assertNamesAreFree(tables);
+  await assertNoneIsNested(database);
   return tables.map((table) => table.id);
-}
-
-export async function restoreBackup(
-  settings: Settings,
-  id: string,
-  options: { onConflict?: OnConflict | undefined },
-): Promise<RestoreResult> {
-  const { database, logger } = settings;
-  const { onConflict = "overwrite" } = options;
-  const started = performance.now();
-  const { entry, record } = findBackup(settings, id);
-  const locks = new LockSet({ database, timeoutMs: settings.lockTimeoutMs, logger });
-  const ids = record.tables.map((table) => table.id).filter((table) => !locks.isHeldByParent(table));
-  try {
-    await locks.acquireAll(ids);
-    const plan = await planRollback(database, {
-      record,
-      kept: keptDirectory(entry, record),
-      log: entry.readLog(),
-      lastSign: entry.lastSign(),
-      onConflict,
-      explicit: true,
-    });
-    const tables = await carryOut(plan, { database, asideName: id, onConflict, logger });
-    logger.info("backup restored", {
-      backup: id,
-      tables: tables.map(({ table, version, action }) => ({ table, version, action })),
-      ms: Math.round(performance.now() - started),
-    });
-    return { id, tables };
-  } catch (error) {
-    if (!(error instanceof CorruptError)) throw error;
-    throw new RestoreError(
-      `Backup ${id} could not be restored: ${error.message} It is kept at ${record.backupPath}.`,
-      {
-        restoreError: error,
-        backupPath: record.backupPath,
-      },
-    );
-  } finally {
-    locks.releaseAll();
-  }
 }
 
 export async function cleanupBackup(settings: Settings, id: string): Promise<void> {
   const { database, logger } = settings;
-  const { entry, record, journaled } = findBackup(settings, id);
+  const { entry, record, journaled, madeOf } = findBackup(settings, id);
+  assertNotRestored(database, id);
+  if (madeOf !== undefined && existsSync(record.backupPath)) throw perhapsAnothers(record, madeOf);
   if (journaled) {
     await entry.become("held", "done");
-    await sweepEntry(database, entry);
+    try {
+      assertNotRestored(database, id); // one that was armed meanwhile
+    } catch (error) {
+      await entry.become("done", "held");
+      throw error;
+    }
+    await sweepEntry(database, entry, record.backupPath);
   } else {
     await directoryCopy.discard(record.backupPath, record.uuid);
   }
   logger.info("backup removed", { backup: id });
+}
+
+function perhapsAnothers({ id, backupPath, database }: EntryRecord, madeOf: string): ValidationError {
+  return new ValidationError(
+    `Backup ${id} was made of the database that lay at ${madeOf}. The one at ${database} is a copy of it, or was moved without its backups, and the files may be needed elsewhere: nothing was removed. Clean it up through the database that it was made of. If there is none any more, remove ${backupPath} by hand, and then call this again.`,
+  );
+}
+
+/** A restore that is under way, or was cut off and waits for its completion, needs the backup. */
+function assertNotRestored(database: string, id: string): void {
+  const restore = findRestores(database, id)[0];
+  if (!restore) return;
+  const hint = restore.liveness() === "dead" ? "was cut off; call recover() to complete it" : "is under way";
+  throw new LockedError(`Backup ${id} cannot be removed: its restore ${hint}.`);
 }
 
 export function listBackups(settings: Settings): BackupInfo[] {
@@ -160,11 +151,11 @@ export function listBackups(settings: Settings): BackupInfo[] {
   for (const entry of listEntries(database)) {
     try {
       const state = entry.state;
-      if (state !== "armed" && state !== "held") continue;
+      if (entry.isRestore || (state !== "armed" && state !== "held")) continue;
       const record = entry.read(state);
       if (record) found.set(entry.id, infoOf(record, stateOf(entry, state, record)));
     } catch (error) {
-      if (!(error instanceof CorruptError)) throw error;
+      if (!(error instanceof BackupError)) throw error;
       logger.warn("a journal entry cannot be read", { backup: entry.id, error: error.message });
     }
   }
@@ -174,7 +165,7 @@ export function listBackups(settings: Settings): BackupInfo[] {
       const record = readBackupFile(join(settings.backupDir, id));
       if (record && belongsTo(record, database)) found.set(id, infoOf(record, "ready"));
     } catch (error) {
-      if (!(error instanceof CorruptError)) throw error;
+      if (!(error instanceof BackupError)) throw error;
       logger.warn("a backup cannot be read", { backup: id, error: error.message });
     }
   }
@@ -196,59 +187,6 @@ function infoOf(record: EntryRecord, state: BackupState): BackupInfo {
     sizeBytes: record.tables.reduce((sum, table) => sum + (table.state === "present" ? table.bytes : 0), 0),
     state,
   };
-}
-
-interface Found {
-  readonly entry: JournalEntry;
-  readonly record: EntryRecord;
-  readonly journaled: boolean;
-}
-
-/** A backup by its id: from the journal, or from its own directory where the database was lost. */
-function findBackup(settings: Settings, id: string): Found {
-  const { database, backupDir } = settings;
-  const entry = new JournalEntry(database, id);
-  if (entry.state === "armed") {
-    const hint =
-      entry.liveness() === "dead" ? "its process died; call recover()" : "its guarded work is running";
-    throw new LockedError(`Backup ${id} cannot be used: ${hint}.`);
-  }
-  const held = entry.read("held");
-  if (held)
-    return {
-      entry,
-      record: { ...held, backupPath: movedPath(held, entry, backupDir), database },
-      journaled: true,
-    };
-  const path = join(backupDir, id);
-  const record = readBackupFile(path);
-  if (!record) {
-    throw new BackupNotFoundError(
-      id,
-      `There is no backup "${id}", neither in ${backupDir} nor in ${entry.directory}. (A lance-version backup lies inside the database and goes with it.)`,
-    );
-  }
-  if (!belongsTo(record, database) && existsSync(record.database)) {
-    throw new ValidationError(`Backup ${id} was made of ${record.database}, not of ${database}.`);
-  }
-  return { entry, record: { ...record, backupPath: path, database }, journaled: false };
-}
-
-/** The database and its backups may have been moved since: what lies beside us counts, not the old path. */
-function movedPath(record: EntryRecord, entry: JournalEntry, backupDir: string): string {
-  if (strategyOf(record.strategy) !== directoryCopy) return entry.directory;
-  return existsSync(record.backupPath) ? record.backupPath : join(backupDir, record.id);
-}
-
-function belongsTo(record: EntryRecord, database: string): boolean {
-  return record.database === database;
-}
-
-function readBackupFile(directory: string): EntryRecord | undefined {
-  const path = join(directory, BACKUP_FILE);
-  const body = readRecord(path);
-  const complete = typeof body === "object" && body !== null && "state" in body && body.state === "complete";
-  return complete ? assertEntryRecord(body, path) : undefined;
 }
 
 function directoryBackups(backupDir: string): string[] {

@@ -1,13 +1,15 @@
 import { type Connection, connect } from "@lancedb/lancedb";
 import { ConflictError, RestoreError } from "../errors.ts";
+import { LockSet } from "../lance/lock/lock-set.ts";
 import type { Logger } from "../logger.ts";
 import { guardConnection } from "./connection/guarded-connection.ts";
-import { LockSet } from "./lock/lock-set.ts";
 import { Operation } from "./operation.ts";
 import type { Settings } from "./options.ts";
-import { keepEntry, keptDirectory, sweepEntry } from "./recovery.ts";
 import { carryOut } from "./rollback/act.ts";
-import { type OnConflict, planRollback } from "./rollback/plan.ts";
+import { bringFilesBack } from "./rollback/bring-files-back.ts";
+import { workConflict } from "./rollback/conflict-messages.ts";
+import { type OnConflict, planRollback, type RollbackPlan } from "./rollback/plan.ts";
+import { keepEntry, keptDirectory, sweepEntry } from "./settle.ts";
 import { strategyOf } from "./strategies/index.ts";
 import type { BackupStrategy } from "./strategy.ts";
 import { syncCommitted } from "./sync-committed.ts";
@@ -106,8 +108,9 @@ async function rollBack(operation: Operation, workError: unknown, onConflict: On
     );
   }
   if (entry.state !== "armed") return;
+  let plan: RollbackPlan | undefined;
   try {
-    const plan = await planRollback(database, {
+    plan = await planRollback(database, {
       record,
       kept: keptDirectory(entry, record),
       log: entry.log.entries,
@@ -129,10 +132,10 @@ async function rollBack(operation: Operation, workError: unknown, onConflict: On
     });
   } catch (error) {
     if (error instanceof ConflictError) {
+      const returned = plan ? await bringFilesBack(plan, error.conflicts, logger) : [];
       await keepEntry(entry, record);
-      throw new ConflictError(`${error.message} The backup is ${record.id}.`, error.conflicts, {
-        cause: workError,
-      });
+      const tables = record.tables.map((table) => table.id);
+      throw workConflict(error, { id: record.id, tables, returned }, workError);
     }
     entry.abandon();
     throw new RestoreError(

@@ -55,7 +55,8 @@ export interface InsertRecordsResult {
  *
  * `data` is an array of objects, an Arrow table, record batches, or a sync or async iterable of objects,
  * arrays of objects, tables or batches. An iterable is read as it is written, some 16 MB at a time, and
- * never held whole; arrays and tables are checked whole before a backup is even taken.
+ * never held whole, but for the keys of an upsert (27 to 54 bytes a row); arrays and tables are checked whole
+ * before a backup is even taken.
  *
  * Every value is stored as it is or refused with row and column: vectors of a wrong length or not finite,
  * keys that are null, missing, NaN or repeated, columns that the table lacks, values of a wrong type, or
@@ -79,7 +80,7 @@ export async function insertRecordsWithBackup(
   const manager = managerFor(options);
   const { signal } = options;
   signal?.throwIfAborted();
-  const feed = await Feed.open(openSource(data), signal);
+  const feed = await Feed.open(openSource(data), signal, manager.logger);
   try {
     const { connection, target: before } = await lookAt(manager, ref, options);
     const written = feed.isEmpty

@@ -1,5 +1,3 @@
-import { join } from "node:path";
-import { remove } from "fs-extra/esm";
 import {
   BackupError,
   ConflictError,
@@ -7,29 +5,32 @@ import {
   CorruptError,
   LockedError,
 } from "../errors.ts";
-import { io } from "../fs/io.ts";
-import { privateDirectory } from "../lance/private-directory.ts";
+import { freeLocks } from "../lance/lock/free-locks.ts";
+import type { LockSet } from "../lance/lock/lock-set.ts";
+import { describeOwner } from "../lance/lock/owner.ts";
 import { sweepStaging } from "../lance/staging.ts";
 import type { Logger } from "../logger.ts";
-import type { EntryRecord, JournalEntry } from "./journal/entry.ts";
+import type { JournalEntry } from "./journal/entry.ts";
 import { listEntries } from "./journal/journal.ts";
-import { freeLocks } from "./lock/free-locks.ts";
-import type { LockSet } from "./lock/lock-set.ts";
-import { describeOwner } from "./owner.ts";
+import { completeRestore } from "./restore/complete.ts";
+import { backupOfRestore } from "./restore/restore-entry.ts";
 import { carryOut, conflictError, type TableRestore } from "./rollback/act.ts";
+import { bringFilesBack } from "./rollback/bring-files-back.ts";
+import { recoveryConflict } from "./rollback/conflict-messages.ts";
 import { type OnConflict, planRollback } from "./rollback/plan.ts";
-import { directoryCopy } from "./strategies/directory-copy.ts";
-import { strategyOf } from "./strategies/index.ts";
+import { keepEntry, keptDirectory, sweepEntry } from "./settle.ts";
 
 /**
- * `rolled-back`: its process died, the tables are as before. `swept`: nothing had to be restored (it was
- * never complete, or it had finished). `kept`: closed with its backup kept, by `onConflict: "keep"`.
- * `held`: a backup that waits for its owner's word. `active`: its process is alive. `conflict`: others have
+ * `rolled-back`: its process died, the tables are as before. `restored`: its process died inside of
+ * `restoreBackup`, and the restore was completed. `swept`: nothing had to be restored (it was
+ * never complete, or it had finished). `kept`: closed with its backup kept and the
+ * tables as they are, by `onConflict: "keep"`. `held`: a backup that waits for its owner's word. `active`: its process is alive. `conflict`: others have
  * committed since; nothing was touched. `locked`: whether its owner lives cannot be known. `damaged`: its
  * record cannot be read; nothing was touched. `failed`: the file system or LanceDB refused; to be tried again.
  */
 export type RecoveryAction =
   | "rolled-back"
+  | "restored"
   | "swept"
   | "kept"
   | "held"
@@ -42,8 +43,16 @@ export type RecoveryAction =
 export interface RecoveredEntry {
   readonly id: string;
   readonly action: RecoveryAction;
+  /** For an interrupted `restoreBackup`: the backup that was restored. */
+  readonly backup?: string | undefined;
   readonly tables: readonly TableRestore[];
   readonly conflicts: readonly ConflictingVersions[];
+  /**
+   * Versions that were rolled back as the dead process's own although it could not report them: they fit what it was
+   * about to commit, and came when it may have been alive. Should one be somebody else's, `checkout` reaches it by
+   * its number, unless the table itself was new.
+   */
+  readonly assumed?: readonly ConflictingVersions[] | undefined;
   readonly error?: BackupError | undefined;
 }
 
@@ -58,14 +67,42 @@ export interface RecoverySettings {
 
 /** Recovers every entry of the journal; one that cannot be does not hold up the others. */
 export async function recoverAll(settings: RecoverySettings): Promise<RecoveredEntry[]> {
-  const report: RecoveredEntry[] = [];
-  for (const entry of listEntries(settings.database)) report.push(await recoverEntry(entry, settings));
+  const report = await recoverEntries(listEntries(settings.database), settings);
   if (settings.force) await freeLocks(settings.database);
   await sweepStaging(settings.database).catch((error: unknown) => {
     const reason = error instanceof Error ? error.message : String(error);
     settings.logger.warn("not everything that dead processes left could be removed", { error: reason });
   });
   return report;
+}
+
+/** Recovers these entries; one that cannot be does not hold up the others. */
+export async function recoverEntries(
+  entries: readonly JournalEntry[],
+  settings: RecoverySettings,
+): Promise<RecoveredEntry[]> {
+  const report: RecoveredEntry[] = [];
+  for (const entry of entries) report.push(await recoverEntry(entry, settings));
+  return report;
+}
+
+/**
+ * Settles what dead operations left on tables that are about to be restored; their locks must be held. What
+ * cannot be rolled back waits on: the restore may be the way out of it.
+ *
+ * @throws the reason where another restore was cut off and cannot be completed: it would go over this one later.
+ */
+export async function recoverBeforeRestore(
+  tables: readonly string[],
+  settings: RecoverySettings,
+): Promise<void> {
+  for (const entry of listEntries(settings.database)) {
+    if (!claimsOf(entry, settings).some((table) => tables.includes(table))) continue;
+    const { error } = await recoverEntry(entry, settings);
+    if (!error) continue;
+    if (entry.isRestore && entry.state === "armed") throw error;
+    settings.logger.warn("an entry of the journal needs a look", { backup: entry.id, error: error.message });
+  }
 }
 
 /**
@@ -75,34 +112,53 @@ export async function recoverAll(settings: RecoverySettings): Promise<RecoveredE
  */
 export async function recoverTable(table: string, settings: RecoverySettings, except: string): Promise<void> {
   for (const entry of listEntries(settings.database)) {
-    if (entry.id === except || !entry.tableIds().includes(table)) continue;
+    if (entry.id === except || !claimsOf(entry, settings).includes(table)) continue;
     const { error } = await recoverEntry(entry, settings);
     if (error && (entry.state === "armed" || error instanceof LockedError)) throw error;
     if (error) settings.logger.warn("a finished backup could not be removed", { backup: entry.id });
   }
 }
 
+/** The tables that an entry captured. One whose list cannot be read holds up nobody. */
+function claimsOf(entry: JournalEntry, { logger }: RecoverySettings): string[] {
+  try {
+    return entry.tableIds();
+  } catch (error) {
+    if (!(error instanceof CorruptError)) throw error;
+    logger.warn("an entry of the journal needs a look", { backup: entry.id, error: error.message });
+    return [];
+  }
+}
+
 async function recoverEntry(entry: JournalEntry, settings: RecoverySettings): Promise<RecoveredEntry> {
   const { id } = entry;
+  let backup: string | undefined;
   const result = (action: RecoveryAction, more: Partial<RecoveredEntry> = {}): RecoveredEntry => ({
     id,
     action,
+    ...(backup === undefined ? {} : { backup }),
     tables: [],
     conflicts: [],
     ...more,
   });
   try {
+    backup = backupOfRestore(entry);
+    // First whose it is, then its state: an owner names the state before it gives the entry up.
+    const life = entry.liveness();
     const state = entry.state;
     if (state === "held") return result("held");
-    const life = entry.liveness();
     if (life === "alive") return result("active");
+    if (!entry.exists()) return result("swept"); // its owner has just done so
     if (life === "unknown" && !settings.force) return result("locked", { error: lockedError(entry) });
     if (state === "armed") return await rollBackDead(entry, settings, result);
-    await sweepEntry(settings.database, entry);
+    await sweep(entry, settings);
     settings.logger.info("leftovers of a dead operation swept", { backup: id, state });
     return result("swept");
   } catch (error) {
-    if (error instanceof ConflictError) return result("conflict", { conflicts: error.conflicts, error });
+    if (error instanceof ConflictError) {
+      const told = entry.isRestore ? error : recoveryConflict(error, id);
+      return result("conflict", { conflicts: error.conflicts, error: told });
+    }
     if (error instanceof CorruptError) return result("damaged", { error });
     if (error instanceof LockedError) return result("locked", { error });
     if (error instanceof BackupError) return result("failed", { error });
@@ -126,6 +182,10 @@ async function rollBackDead(
     if (entry.state !== "armed") return result("swept");
     const record = entry.read("armed");
     if (!record) return result("swept");
+    if (record.restore) {
+      const { action, ...more } = await completeRestore(entry, { ...record, database }, settings);
+      return result(action, more);
+    }
     const keep = settings.onConflict === "keep";
     const onConflict = settings.onConflict === "overwrite" ? "overwrite" : "fail";
     const plan = await planRollback(database, {
@@ -137,47 +197,38 @@ async function rollBackDead(
       explicit: false,
     });
     if (plan.conflicts.length > 0) {
+      await bringFilesBack(plan, plan.conflicts, logger);
       if (!keep) throw conflictError(plan.conflicts);
       await keepEntry(entry, record);
       return result("kept", { conflicts: plan.conflicts });
     }
     const tables = await carryOut(plan, { database, asideName: entry.id, onConflict, logger });
     await entry.become("armed", "done");
-    await sweepEntry(database, entry);
+    await sweep(entry, settings);
+    if (plan.assumed.length > 0) {
+      logger.warn(
+        "the process died inside of a write, and these versions were taken for what it wrote; should one be somebody else's, checkout reaches it by number",
+        { backup: entry.id, assumed: plan.assumed },
+      );
+    }
     logger.warn("rolled back an operation whose process had died", {
       backup: entry.id,
       tables: tables.map((table) => table.table),
       ms: Math.round(performance.now() - started),
     });
-    return result("rolled-back", { tables });
+    return result("rolled-back", { tables, assumed: plan.assumed });
   } finally {
     for (const table of extra) locks.release(table);
   }
 }
 
-/** Where a backup's tables lie. */
-export function keptDirectory(entry: Pick<JournalEntry, "pins">, record: EntryRecord): string {
-  return strategyOf(record.strategy).tablesDirectory(entry, record.backupPath);
-}
-
-/** Closes an entry without going back; its backup waits for `restoreBackup` or `cleanupBackup`. */
-export async function keepEntry(entry: JournalEntry, record: EntryRecord): Promise<void> {
-  await strategyOf(record.strategy).seal(record);
-  await entry.become("armed", "held");
-  entry.abandon();
-}
-
-/** Removes what a finished or unfinished entry left: its copy, what was moved aside for it, itself. */
-export async function sweepEntry(database: string, entry: JournalEntry): Promise<void> {
-  const state = entry.state;
-  const record = state === "done" ? entry.read("done") : undefined;
-  const owner = entry.readOwner();
-  const backupPath = record?.backupPath ?? owner?.backupPath;
-  const uuid = record?.uuid ?? owner?.uuid;
-  if (backupPath && uuid && backupPath !== entry.directory) await directoryCopy.discard(backupPath, uuid);
-  const aside = join(privateDirectory(database, "aside"), entry.id);
-  await io("remove", aside, () => remove(aside));
-  await entry.remove();
+async function sweep(entry: JournalEntry, { database, logger }: RecoverySettings): Promise<void> {
+  const left = await sweepEntry(database, entry);
+  if (left === undefined) return;
+  logger.warn(
+    "a backup was left where it is: this database is a copy, or was moved without its backups, and another may need it; if none does, remove it by hand",
+    { backup: entry.id, path: left },
+  );
 }
 
 function lockedError(entry: JournalEntry): LockedError {

@@ -2,7 +2,9 @@ import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { syncDirectories, syncFile } from "../fs/durable.ts";
 import { isMissing } from "../fs/io.ts";
+import { isInNamespace, NAMESPACE_TABLE } from "../lance/database.ts";
 import { ImageReader, listManifests, manifestPath } from "../lance/image.ts";
+import { syncNewest } from "../lance/namespaces.ts";
 import type { Operation } from "./operation.ts";
 
 /** How many files are synced at once. */
@@ -19,6 +21,9 @@ export async function syncCommitted(operation: Operation): Promise<void> {
     if (!dataset || !existsSync(dataset)) continue;
     await syncNewVersions(dataset, table.state === "present" ? table.version : 0);
   }
+  const { tables, namespaces = [] } = operation.record;
+  if (namespaces.length > 0 || tables.some(({ id }) => isInNamespace(id)))
+    await syncNewest(join(operation.database, NAMESPACE_TABLE));
   await syncDirectories([operation.database]);
 }
 

@@ -5,21 +5,27 @@ import { CorruptError } from "../errors.ts";
 import { errnoOf, isMissing } from "../fs/io.ts";
 import type { Placer } from "../fs/place.ts";
 import {
+  type HistoryImage,
   type ImageFile,
   ImageReader,
   listManifests,
   manifestPath,
   VERSIONS,
-  type VersionImage,
 } from "./image.ts";
 import type { ManifestName } from "./manifest-name.ts";
 
 export interface CaptureOptions {
   /** Where the files are placed, as a dataset of its own. Made if missing. */
   readonly target: string;
-  readonly placer: Placer;
-  /** `latest`: the newest version alone. `all`: every version, transactions too. */
+  readonly placer: Pick<Placer, "place" | "copy">;
+  /** `latest`: the newest version alone. `all`: every version. */
   readonly history: "latest" | "all";
+  /** With `all`, also the versions' transactions, which no reader needs. Default true. */
+  readonly transactions?: boolean | undefined;
+  /** Told of each version that was taken, with its file list. */
+  readonly onVersion?: ((image: HistoryImage) => void) | undefined;
+  /** Told of each file, with its bytes. */
+  readonly onFile?: ((path: string, size: number) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -76,7 +82,7 @@ class CaptureSession {
   readonly #versions: number[] = [];
   readonly #leftOut: string[] = [];
   #newest = 0;
-  #head: VersionImage | undefined;
+  #head: { readonly version: number; readonly digest: string } | undefined;
 
   constructor(dataset: string, options: CaptureOptions) {
     this.#dataset = dataset;
@@ -88,20 +94,20 @@ class CaptureSession {
   async takeHead(manifest: ManifestName): Promise<string | undefined> {
     this.#newest = manifest.version;
     this.#reader.forgetDirectories();
-    let image: VersionImage;
+    let image: HistoryImage;
     try {
-      image = await this.#reader.read(manifest);
+      image = await this.#reader.readUnseen(manifest);
     } catch (error) {
       if (isMissing(error)) return manifestPath(manifest.name);
       throw error;
     }
     const missing = await this.#take(image);
-    if (!missing) this.#head = image;
+    if (!missing) this.#head = { version: image.version, digest: image.digest() };
     return missing;
   }
 
   async finish(older: readonly ManifestName[]): Promise<Capture> {
-    const head = this.#head as VersionImage;
+    const head = this.#head as { version: number; digest: string };
     if (this.#options.history === "all") {
       for (const manifest of older) await this.#takeOlder(manifest);
       await this.#placeOptional(".lance-reserved");
@@ -124,7 +130,7 @@ class CaptureSession {
   async #takeOlder(manifest: ManifestName): Promise<void> {
     this.#options.signal?.throwIfAborted();
     try {
-      const image = await this.#reader.read(manifest);
+      const image = await this.#reader.readUnseen(manifest);
       const missing = await this.#take(image);
       if (!missing) return;
       if (this.#exists(manifestPath(manifest.name))) {
@@ -137,11 +143,23 @@ class CaptureSession {
     }
   }
 
-  async #take(image: VersionImage): Promise<string | undefined> {
+  /** Answers with the first path that was missing; then the next version is to be listed whole. */
+  async #take(image: HistoryImage): Promise<string | undefined> {
+    let missing: string | undefined = "";
+    try {
+      missing = await this.#placeImage(image);
+      return missing;
+    } finally {
+      if (missing !== undefined) this.#reader.forgetSeen(); // also where it was refused as damaged
+    }
+  }
+
+  async #placeImage(image: HistoryImage): Promise<string | undefined> {
     for (const file of image.files) {
       if (!this.#placed.has(file.path) && !(await this.#place(file))) return file.path;
     }
-    if (this.#options.history === "all" && image.parsed.message.transactionFile) {
+    const { history, transactions = true } = this.#options;
+    if (history === "all" && transactions && image.parsed.message.transactionFile) {
       await this.#placeOptional(`_transactions/${image.parsed.message.transactionFile}`);
     }
     const path = manifestPath(image.manifest.name);
@@ -149,6 +167,7 @@ class CaptureSession {
     const how = image.version === this.#newest ? "copy" : "place";
     if (!(await this.#place({ path, size: image.manifestBytes }, how))) return path;
     this.#versions.push(image.version);
+    this.#options.onVersion?.(image);
     return undefined;
   }
 
@@ -172,6 +191,7 @@ class CaptureSession {
       });
     }
     this.#placed.set(file.path, size);
+    this.#options.onFile?.(file.path, size);
     return true;
   }
 

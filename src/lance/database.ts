@@ -1,8 +1,8 @@
 import { readdir, stat } from "node:fs/promises";
-import { join, resolve } from "node:path";
-import { fileURLToPath } from "node:url";
+import { join } from "node:path";
 import { UnsupportedError, ValidationError } from "../errors.ts";
 import { isMissing, toIoError } from "../fs/io.ts";
+import { localPath } from "../fs/local-path.ts";
 import { assertTableName } from "../fs/names.ts";
 import { isDataset } from "./capture.ts";
 
@@ -10,7 +10,12 @@ import { isDataset } from "./capture.ts";
 export const NAMESPACE_TABLE = "__manifest";
 
 const SEPARATOR = "$";
-const NAMESPACED = /^[0-9a-f]{8}_(.+)$/;
+
+/** LanceDB allows no `$` in a root table's name: what has one lies in a namespace, whatever its name ends in. */
+const NAMESPACED = /^[0-9a-f]{8}_(.*\$.*)$/s;
+
+/** How LanceDB names the directory of any table that it lists in `__manifest`. */
+const LISTED = /^[0-9a-f]{8}_(.+)$/s;
 
 /** A table of a database: what it is called and where it lies. */
 export interface TableLocation {
@@ -27,12 +32,7 @@ export interface TableLocation {
  * @throws ValidationError where the path names something that is no directory.
  */
 export async function databasePath(uri: string): Promise<string> {
-  if (typeof uri !== "string") throw new TypeError("uri must be a string.");
-  if (uri.trim() === "" || uri.includes("\0")) throw new ValidationError("uri must name a directory.");
-  if (/^[a-z][a-z0-9+.-]+:\/\//i.test(uri) && !uri.startsWith("file://")) {
-    throw new UnsupportedError(`${uri} is not a local directory; guarded writes need one.`);
-  }
-  const path = uri.startsWith("file://") ? fileURLToPath(uri) : resolve(uri);
+  const path = localPath(uri, "uri");
   try {
     if (!(await stat(path)).isDirectory())
       throw new ValidationError(`${path} is a file, not a database directory.`);
@@ -76,15 +76,50 @@ export function parseTableId(id: string): { name: string; namespacePath: string[
   return { name: parts.at(-1) ?? id, namespacePath: parts.slice(0, -1) };
 }
 
-function idOfDirectory(directory: string): string {
+/** The id that a directory of the database stands for: `0123abcd_ns$t.lance` is `ns$t.lance`, `t.lance` is `t`. */
+export function idOfDirectory(directory: string): string {
+  const namespaced = NAMESPACED.exec(directory)?.[1];
+  if (namespaced !== undefined) return namespaced;
   if (directory.endsWith(".lance")) return directory.slice(0, -".lance".length);
-  return NAMESPACED.exec(directory)?.[1] ?? directory;
+  return LISTED.exec(directory)?.[1] ?? directory;
+}
+
+/** Whether an id is that of a table in a namespace. */
+export function isInNamespace(id: string): boolean {
+  return id.includes(SEPARATOR);
 }
 
 /** Where a root table lies, whether it exists or not; a namespaced one gets a new name at each creation. */
 export function rootDirectory(id: string): string | undefined {
   if (id === NAMESPACE_TABLE) return NAMESPACE_TABLE;
   return id.includes(SEPARATOR) ? undefined : `${id}.lance`;
+}
+
+/**
+ * In a namespace LanceDB takes names with a `/`, and puts such a table into a directory of a directory, where none of
+ * our lists finds it. It is never left out in silence.
+ *
+ * @throws UnsupportedError naming the table.
+ */
+export async function assertNoneIsNested(database: string): Promise<void> {
+  for (const name of await childDirectories(database)) {
+    if (!LISTED.test(name) || isDataset(join(database, name))) continue;
+    const inner = await datasetBelow(join(database, name));
+    const table = NAMESPACED.exec(`${name}/${inner}`)?.[1];
+    if (inner === undefined || table === undefined) continue;
+    throw new UnsupportedError(
+      `Table ${JSON.stringify(table)} has a "/" in its name, or its namespace has one, and cannot be backed up. Name the other tables in the option "tables" to leave it out.`,
+    );
+  }
+}
+
+async function datasetBelow(directory: string): Promise<string | undefined> {
+  for (const name of await childDirectories(directory)) {
+    if (isDataset(join(directory, name))) return name;
+    const inner = await datasetBelow(join(directory, name));
+    if (inner !== undefined) return `${name}/${inner}`;
+  }
+  return undefined;
 }
 
 /** Every dataset in the database, `__manifest` and the namespaces' tables too, sorted by id. */
@@ -95,10 +130,10 @@ export async function listTables(database: string): Promise<TableLocation[]> {
     .sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0));
 }
 
-/** The directories that a namespaced table's id could mean; leftovers of a killed process among them. */
+/** Directories but the root one that a table's id could mean; leftovers of a killed process among them. */
 export async function namespacedDirectories(database: string, id: string): Promise<string[]> {
   const all = await childDirectories(database);
-  return all.filter((name) => NAMESPACED.exec(name)?.[1] === id);
+  return all.filter((name) => idOfDirectory(name) === id && name !== rootDirectory(id));
 }
 
 async function childDirectories(database: string): Promise<string[]> {

@@ -20,8 +20,9 @@ export class Door implements Disposable {
     this.table = table;
   }
 
-  static async open(database: string, dataset: string): Promise<Door> {
-    const directory = makeStagingDirectory(database, "door");
+  /** @param kind `look`: nothing is written through it. */
+  static async open(database: string, dataset: string, kind: "door" | "look" = "door"): Promise<Door> {
+    const directory = makeStagingDirectory(database, kind);
     try {
       symlinkSync(dataset, join(directory, `${NAME}.lance`), "junction");
     } catch (error) {

@@ -6,18 +6,29 @@ import { type DataFragment, DataFragmentSchema, type ExternalFile } from "./prot
 
 const DELETION_SUFFIX = ["arrow", "bin"];
 
-/** The files of fragments. A fragment met before, byte for byte, is not decoded again. */
-export class FragmentFiles {
-  readonly #known = new Map<string, readonly ImageFile[]>();
+export interface FragmentContents {
+  readonly files: readonly ImageFile[];
+  /** Without the deleted ones. */
+  readonly rows: number;
+}
 
-  of(bytes: Uint8Array, dataset: string, source: string): readonly ImageFile[] {
+/** What fragments hold. A fragment met before, byte for byte, is not decoded again. */
+export class FragmentFiles {
+  readonly #known = new Map<string, FragmentContents>();
+
+  of(bytes: Uint8Array, dataset: string, source: string): FragmentContents {
     const key = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("latin1");
-    let files = this.#known.get(key);
-    if (!files) {
-      files = this.#list(fromBinary(DataFragmentSchema, bytes), dataset, source);
-      this.#known.set(key, files);
+    let contents = this.#known.get(key);
+    if (!contents) {
+      const fragment = fromBinary(DataFragmentSchema, bytes);
+      const deleted = fragment.deletionFile?.numDeletedRows ?? 0n;
+      contents = {
+        files: this.#list(fragment, dataset, source),
+        rows: Number(fragment.physicalRows - deleted),
+      };
+      this.#known.set(key, contents);
     }
-    return files;
+    return contents;
   }
 
   /** A path from a manifest, held to the dataset's directory. */

@@ -41,7 +41,8 @@ export async function healDamagedHead(database: string, dataset: string): Promis
     damaged,
     mend: false,
     newest: newest.version,
-    policy: { ours: new Set(), onConflict: "fail", always: false },
+    newestDigest: found.digest,
+    policy: { ours: new Map(), onConflict: "fail", always: false },
     floor: Math.max(newest.version, ...versions),
   });
   return { damaged: versions, openedAt: newest.version };

@@ -3,9 +3,11 @@ import { readFileSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { isMissing, toIoError } from "../fs/io.ts";
-import { FragmentFiles } from "./fragment-files.ts";
-import { type Manifest, parseManifest } from "./manifest.ts";
+import { type FragmentContents, FragmentFiles } from "./fragment-files.ts";
+import { countOf, type FragmentRun, fragmentAt, isSameAt, isStartOf } from "./fragment-run.ts";
+import { type Manifest, parseManifest, parseManifestApart } from "./manifest.ts";
 import { type ManifestName, parseManifestName } from "./manifest-name.ts";
+import { ReusedBuffer } from "./reused-buffer.ts";
 import { assertCapturable } from "./supported.ts";
 
 /** A file that a version needs. `path` is relative to the dataset's directory, with forward slashes. */
@@ -23,8 +25,17 @@ export interface VersionImage {
   /** SHA-256 of the manifest file, hexadecimal: with the version it is the image's identity. */
   readonly digest: string;
   readonly parsed: Manifest;
+  readonly rows: number;
   /** Everything but the manifest itself: data, deletions, indices, row ids, blob sidecars. */
   readonly files: readonly ImageFile[];
+}
+
+/** One version of a history, as the files that the versions read before it did not have. */
+export interface HistoryImage extends Omit<VersionImage, "digest"> {
+  /** Its message has no fragments, and its bytes are good until the next version is read. */
+  readonly parsed: Manifest;
+  /** SHA-256 of the manifest file, hexadecimal. To be asked for before the next version is read. */
+  readonly digest: () => string;
 }
 
 export const VERSIONS = "_versions";
@@ -62,6 +73,9 @@ export class ImageReader {
   readonly dataset: string;
   readonly #fragments = new FragmentFiles();
   #sidecars: Set<string> | undefined;
+  /** The fragments of the version that `readUnseen` read last, and their rows, added up. */
+  readonly #buffers = [new ReusedBuffer(), new ReusedBuffer()];
+  #last: { readonly run: FragmentRun; readonly rowsBefore: readonly number[] } | undefined;
 
   constructor(dataset: string) {
     this.dataset = dataset;
@@ -75,36 +89,89 @@ export class ImageReader {
    * @throws UnsupportedError where the version uses what cannot be captured in full.
    */
   async read(manifest: ManifestName): Promise<VersionImage> {
+    const { path, bytes } = this.#open(manifest, readFileSync);
+    const parsed = parseManifest(bytes, manifest.version, path);
+    assertCapturable(this.dataset, parsed);
+    const files: ImageFile[] = [];
+    let rows = 0;
+    for (const fragment of parsed.message.fragments) {
+      const contents = this.#fragments.of(fragment, this.dataset, path);
+      rows += contents.rows;
+      await this.#addFragment(contents, files);
+    }
+    await this.#addIndices(parsed, files, path);
+    const { version } = manifest;
+    return { version, manifest, manifestBytes: bytes.length, digest: digestOf(bytes), parsed, rows, files };
+  }
+
+  /**
+   * The same, but `files` leaves out those of the fragments that the version read before by this call has at the
+   * same place. Of a history, newest first, each file is listed with the first version that has it, at least.
+   */
+  async readUnseen(manifest: ManifestName): Promise<HistoryImage> {
+    const [free] = this.#buffers; // the other one holds the fragments that this version is compared with
+    const { path, bytes } = this.#open(manifest, (path) => (free as ReusedBuffer).read(path));
+    const { manifest: parsed, run } = parseManifestApart(bytes, manifest.version, path);
+    assertCapturable(this.dataset, parsed);
+    const files: ImageFile[] = [];
+    const last = this.#last;
+    let rowsBefore: readonly number[];
+    if (last && isStartOf(run, last.run)) rowsBefore = last.rowsBefore;
+    else rowsBefore = await this.#addUnseen(run, last, files, path);
+    await this.#addIndices(parsed, files, path);
+    this.#last = { run, rowsBefore };
+    this.#buffers.reverse(); // not before: a version that cannot be read leaves the last one as it was
+    const rows = rowsBefore[countOf(run)] ?? 0;
+    const { version } = manifest;
+    const digest = () => digestOf(bytes);
+    return { version, manifest, manifestBytes: bytes.length, digest, parsed, rows, files };
+  }
+
+  /** What was listed could not be used: the next version is listed whole. */
+  forgetSeen(): void {
+    this.#last = undefined;
+  }
+
+  async #addUnseen(
+    run: FragmentRun,
+    last: { readonly run: FragmentRun; readonly rowsBefore: readonly number[] } | undefined,
+    files: ImageFile[],
+    path: string,
+  ): Promise<number[]> {
+    const rowsBefore = [0];
+    let rows = 0;
+    for (let index = 0; index < countOf(run); index++) {
+      if (last && isSameAt(index, run, last.run)) {
+        rows += (last.rowsBefore[index + 1] ?? 0) - (last.rowsBefore[index] ?? 0);
+      } else {
+        const contents = this.#fragments.of(fragmentAt(run, index), this.dataset, path);
+        rows += contents.rows;
+        await this.#addFragment(contents, files);
+      }
+      rowsBefore.push(rows);
+    }
+    return rowsBefore;
+  }
+
+  #open(manifest: ManifestName, read: (path: string) => Buffer): { path: string; bytes: Buffer } {
     const path = join(this.dataset, VERSIONS, manifest.name);
-    let bytes: Buffer;
     try {
-      bytes = readFileSync(path);
+      return { path, bytes: read(path) };
     } catch (error) {
       if (isMissing(error)) throw error;
       throw toIoError(error, "read", path);
     }
-    const parsed = parseManifest(bytes, manifest.version, path);
-    assertCapturable(this.dataset, parsed);
-    // Directories beside data files hold large blobs; no manifest names them (docs/lance-facts.md).
+  }
+
+  /** Directories beside data files hold large blobs; no manifest names them (docs/lance-facts.md). */
+  async #addFragment(contents: FragmentContents, files: ImageFile[]): Promise<void> {
     this.#sidecars ??= new Set(await listDirectories(join(this.dataset, "data")));
-    const sidecars = this.#sidecars;
-    const files: ImageFile[] = [];
-    for (const fragment of parsed.message.fragments) {
-      for (const file of this.#fragments.of(fragment, this.dataset, path)) {
-        files.push(file);
-        const stem = sidecars.size > 0 ? stemOf(file.path) : undefined;
-        if (stem && sidecars.has(stem)) files.push(...(await listFiles(this.dataset, `data/${stem}`)));
-      }
+    for (const file of contents.files) {
+      files.push(file);
+      if (this.#sidecars.size === 0) continue;
+      const stem = stemOf(file.path);
+      if (stem && this.#sidecars.has(stem)) files.push(...(await listFiles(this.dataset, `data/${stem}`)));
     }
-    await this.#addIndices(parsed, files, path);
-    return {
-      version: manifest.version,
-      manifest,
-      manifestBytes: bytes.length,
-      digest: digestOf(bytes),
-      parsed,
-      files,
-    };
   }
 
   /** Blob directories appear with their data file: look again when a newer version is read. */
@@ -131,7 +198,7 @@ function stemOf(path: string): string | undefined {
   return path.startsWith("data/") ? path.slice("data/".length).replace(/\.lance$/, "") : undefined;
 }
 
-function formatUuid(bytes: Uint8Array): string {
+export function formatUuid(bytes: Uint8Array): string {
   const hex = Buffer.from(bytes).toString("hex");
   return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
 }

@@ -1,30 +1,23 @@
 import { join } from "node:path";
-import { connect } from "@lancedb/lancedb";
 import { isDataset } from "./capture.ts";
-import { namespacedDirectories, parseTableId, rootDirectory } from "./database.ts";
+import { namespacedDirectories, rootDirectory } from "./database.ts";
+import { listNamespaces } from "./namespaces.ts";
 
-/** The directory of a table, undefined where it does not exist. */
+/**
+ * The directory of a table, undefined where it does not exist. One in a namespace is found too where LanceDB does not
+ * list it.
+ */
 export async function locateTable(database: string, id: string): Promise<string | undefined> {
   const root = rootDirectory(id);
-  if (root !== undefined) {
-    if (isDataset(join(database, root))) return root;
-  }
+  if (root !== undefined && isDataset(join(database, root))) return root;
   const found = (await namespacedDirectories(database, id)).filter((name) => isDataset(join(database, name)));
-  return found.length > 1 ? ((await askLanceDB(database, id)) ?? found[0]) : found[0];
+  if (found.length < 2) return found[0];
+  const listed = await listedDirectory(database, id).catch(() => undefined); // else the caller takes what there is
+  return listed !== undefined && found.includes(listed) ? listed : found[0];
 }
 
-/** LanceDB knows which of several directories is the table: `display()` names it. */
-async function askLanceDB(database: string, id: string): Promise<string | undefined> {
-  const { name, namespacePath } = parseTableId(id);
-  const connection = await connect(database);
-  try {
-    const table = await connection.openTable(name, namespacePath);
-    const uri = /uri=([^,]+),/.exec(table.display())?.[1];
-    table.close();
-    return uri?.split("/").filter(Boolean).at(-1);
-  } catch {
-    return undefined; // it cannot be opened: the caller takes what it found
-  } finally {
-    connection.close();
-  }
+/** Where LanceDB looks for a table in a namespace, or undefined; there may be nothing, or not yet. */
+export async function listedDirectory(database: string, id: string): Promise<string | undefined> {
+  const entries = await listNamespaces(database);
+  return entries.findLast((entry) => entry.object_id === id)?.location ?? undefined;
 }

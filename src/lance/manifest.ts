@@ -1,5 +1,6 @@
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { CorruptError } from "../errors.ts";
+import { type FragmentRun, splitFragments } from "./fragment-run.ts";
 import {
   type IndexMetadata,
   IndexSectionSchema,
@@ -30,6 +31,34 @@ const MAGIC = "LANC";
  * @throws CorruptError where the bytes are not a whole manifest, or not of `version`.
  */
 export function parseManifest(bytes: Uint8Array, version: number, path: string): Manifest {
+  return decodeManifest(bytes, version, path, (message) => message);
+}
+
+/**
+ * The same, but for the fragments, which are handed over as they lie in the file: the message has none.
+ *
+ * @throws CorruptError where the bytes are not a whole manifest, or not of `version`.
+ */
+export function parseManifestApart(
+  bytes: Uint8Array,
+  version: number,
+  path: string,
+): { manifest: Manifest; run: FragmentRun } {
+  let run: FragmentRun | undefined;
+  const manifest = decodeManifest(bytes, version, path, (message) => {
+    const parts = splitFragments(message);
+    run = parts.run;
+    return parts.rest;
+  });
+  return { manifest, run: run as FragmentRun };
+}
+
+function decodeManifest(
+  bytes: Uint8Array,
+  version: number,
+  path: string,
+  partOf: (message: Buffer) => Buffer,
+): Manifest {
   const corrupt = (why: string, cause?: unknown) =>
     new CorruptError(`The manifest ${path} of version ${version} is damaged: ${why}.`, { path, cause });
   const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -41,7 +70,7 @@ export function parseManifest(bytes: Uint8Array, version: number, path: string):
   const start = Number(position);
   if (view.readUInt32LE(start) !== footer - start - 4) throw corrupt("its message does not fill the file");
   try {
-    const message = fromBinary(ManifestSchema, view.subarray(start + 4, footer));
+    const message = fromBinary(ManifestSchema, partOf(view.subarray(start + 4, footer)));
     if (message.version !== BigInt(version)) throw corrupt(`it says that it is version ${message.version}`);
     const indexBytes = section(view, message.indexSection);
     const transactionBytes = section(view, message.transactionSection);

@@ -3,20 +3,21 @@ import { mkdirSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { remove } from "fs-extra/esm";
 import { io, isMissing, toIoError } from "../fs/io.ts";
-import { isProcessIdentity, livenessOf, type ProcessIdentity, thisProcess } from "../fs/this-process.ts";
+import { livenessOfToken, PROCESS_TOKEN } from "../fs/process-token.ts";
 import { ensurePrivateDirectory, privateDirectory } from "./private-directory.ts";
 
 /**
  * Half-made things, each in a directory of its own that names its process, so that anybody can tell what a
  * dead one left: `<kind>.<process>.<uuid>`.
  */
-type Kind = "door" | "table" | "entry" | "removed";
-
-const TOKEN = encode(thisProcess);
+type Kind = "door" | "look" | "table" | "entry" | "removed" | "snapshot" | "probe";
 
 /** Makes an empty directory in `staging/`; who makes it removes it, or moves it to where it belongs. */
 export function makeStagingDirectory(database: string, kind: Kind): string {
-  const directory = join(ensurePrivateDirectory(database, "staging"), `${kind}.${TOKEN}.${randomUUID()}`);
+  const directory = join(
+    ensurePrivateDirectory(database, "staging"),
+    `${kind}.${PROCESS_TOKEN}.${randomUUID()}`,
+  );
   try {
     mkdirSync(directory);
   } catch (error) {
@@ -45,25 +46,8 @@ export async function sweepStaging(database: string): Promise<void> {
     throw toIoError(error, "list", staging);
   }
   for (const name of names) {
-    const process = decode(name.split(".")[1] ?? "");
-    if (!process || livenessOf(process) !== "dead") continue;
+    if (livenessOfToken(name.split(".")[1] ?? "") !== "dead") continue;
     const path = join(staging, name);
     await io("remove", path, () => remove(path));
-  }
-}
-
-function encode({ host, bootId, pidNamespace, pid, startTime }: ProcessIdentity): string {
-  return Buffer.from(JSON.stringify([host, bootId, pidNamespace, pid, startTime])).toString("base64url");
-}
-
-function decode(token: string): ProcessIdentity | undefined {
-  try {
-    const parts: unknown = JSON.parse(Buffer.from(token, "base64url").toString());
-    if (!Array.isArray(parts)) return undefined;
-    const [host, bootId, pidNamespace, pid, startTime] = parts as unknown[];
-    const process = { host, bootId, pidNamespace, pid, startTime };
-    return isProcessIdentity(process) ? process : undefined;
-  } catch {
-    return undefined; // not one of ours: left alone
   }
 }

@@ -1,35 +1,44 @@
-import { Index, type Table } from "@lancedb/lancedb";
+import { Index, type IvfPqOptions, type Table } from "@lancedb/lancedb";
 import type { Logger } from "../logger.ts";
 import type { IndexRecord } from "./file/types.ts";
+import { textSettings, vectorSettings } from "./index-settings.ts";
 
-type Distance = "l2" | "cosine" | "dot";
-
-/** How an index of each of LanceDB's kinds is made anew, with its default settings. */
-const MAKERS: Readonly<Record<string, (distanceType: Distance | undefined) => Index>> = {
+/** How an index of each of LanceDB's kinds is made anew, like the one that was recorded. */
+const MAKERS: Readonly<Record<string, (record: IndexRecord) => Index>> = {
   BTree: () => Index.btree(),
   Bitmap: () => Index.bitmap(),
   LabelList: () => Index.labelList(),
-  FTS: () => Index.fts(),
-  IvfPq: (distance) => Index.ivfPq(options(distance)),
-  IvfRq: (distance) => Index.ivfRq(options(distance)),
-  IvfFlat: (distance) => Index.ivfFlat(options(distance)),
-  IvfHnswPq: (distance) => Index.hnswPq(options(distance)),
-  IvfHnswSq: (distance) => Index.hnswSq(options(distance)),
+  Fm: () => Index.fm(),
+  FTS: ({ details = {} }) => Index.fts(textSettings(details)),
+  IvfPq: (record) => Index.ivfPq(unlessHamming(record)),
+  IvfRq: (record) => Index.ivfRq(unlessHamming(record)),
+  IvfFlat: ({ details = {}, distanceType }) => Index.ivfFlat(vectorSettings(details, distanceType)),
+  IvfHnswPq: (record) => Index.hnswPq(unlessHamming(record)),
+  IvfHnswSq: (record) => Index.hnswSq(unlessHamming(record)),
 };
 
-function options(distanceType: Distance | undefined): { distanceType?: Distance } {
-  return distanceType === undefined ? {} : { distanceType };
+/** The distance of bits has an index of one kind only. */
+function unlessHamming({ details = {}, distanceType }: IndexRecord): Partial<IvfPqOptions> {
+  const settings = vectorSettings(details, distanceType);
+  if (settings.distanceType === "hamming") throw new TypeError("this kind of index has no such distance");
+  return settings as Partial<IvfPqOptions>;
 }
 
 /** The indices of a table, as a file records them. */
 export async function recordIndices(table: Table): Promise<IndexRecord[]> {
   const records: IndexRecord[] = [];
-  for (const { name, columns, indexType } of await table.listIndices()) {
+  for (const { name, columns, indexType, indexDetails } of await table.listIndices()) {
     const vector = indexType.startsWith("Ivf");
     const distanceType = vector ? (await table.indexStats(name))?.distanceType : undefined;
-    records.push({ name, columns, type: indexType, distanceType });
+    // Where LanceDB cannot parse the details, it gives them as a text.
+    const details = isObject(indexDetails) && Object.keys(indexDetails).length > 0 ? indexDetails : undefined;
+    records.push({ name, columns, type: indexType, distanceType, details });
   }
   return records;
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 /**
@@ -42,10 +51,11 @@ export async function makeIndices(
   context: { readonly table: string; readonly logger: Logger },
 ): Promise<string[]> {
   const made: string[] = [];
-  for (const { name, columns, type, distanceType } of records) {
+  for (const record of records) {
+    const { name, columns, type } = record;
     const [column, ...others] = columns;
-    const config = MAKERS[type]?.(isDistance(distanceType) ? distanceType : undefined);
     try {
+      const config = Object.hasOwn(MAKERS, type) ? MAKERS[type]?.(record) : undefined;
       if (config === undefined || column === undefined || others.length > 0) {
         throw new TypeError(`no way is known to make an index of the kind ${type}`);
       }
@@ -57,8 +67,4 @@ export async function makeIndices(
     }
   }
   return made;
-}
-
-function isDistance(value: string | undefined): value is Distance {
-  return value === "l2" || value === "cosine" || value === "dot";
 }

@@ -1,6 +1,6 @@
-import { isAbsolute, relative, resolve } from "node:path";
-import { fileURLToPath } from "node:url";
-import { UnsupportedError, ValidationError } from "../errors.ts";
+import { isAbsolute, relative } from "node:path";
+import { ValidationError } from "../errors.ts";
+import { localPath } from "../fs/local-path.ts";
 import { assertTableId } from "../lance/database.ts";
 import { defaultLogger, type Logger } from "../logger.ts";
 import type { FileFormat } from "./file/types.ts";
@@ -95,14 +95,7 @@ export function periodicSettings(options: PeriodicBackupOptions): PeriodicSettin
 
 /** The absolute path of a local directory that an option names. */
 export function localDirectory(value: unknown, what: string): string {
-  if (typeof value !== "string") throw new TypeError(`${what} must be a string, not ${typeof value}.`);
-  if (value.trim() === "" || value.includes("\0"))
-    throw new ValidationError(`${what} must name a directory.`);
-  if (value.startsWith("file://")) return fileURLToPath(value);
-  if (/^[a-z][a-z0-9+.-]+:\/\//i.test(value)) {
-    throw new UnsupportedError(`${what} is ${value}; periodic backups need a local directory.`);
-  }
-  return resolve(value);
+  return localPath(value, what);
 }
 
 function assertOutside(database: string, backups: string): void {

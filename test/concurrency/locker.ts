@@ -1,11 +1,12 @@
 // Takes and leaves a table's lock again and again, and looks whether anybody else is inside meanwhile.
 // Prints one line a turn; `overlap` is the one that must not come.
 //
-//   node locker.ts '{"database":…,"inside":…,"until":…,"seed":1}'
+//   node locker.ts '{"database":…,"inside":…,"until":…,"seed":1,"forgets":false}'
 import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { LockSet } from "../../src/guard/lock/lock-set.ts";
+import { forgetUnusedLocks } from "../../src/lance/lock/forget-locks.ts";
+import { LockSet } from "../../src/lance/lock/lock-set.ts";
 import { Random } from "./random.ts";
 
 export interface LockerTask {
@@ -15,6 +16,8 @@ export interface LockerTask {
   /** Milliseconds since 1970. */
   readonly until: number;
   readonly seed: number;
+  /** Whether it takes the lock's directory away now and then. */
+  readonly forgets?: boolean;
 }
 
 const task = JSON.parse(process.argv[2] ?? "{}") as LockerTask;
@@ -42,4 +45,5 @@ while (Date.now() < task.until) {
   process.stdout.write(others.length > 0 ? `overlap with ${others.join(", ")}\n` : "turn\n");
   rmSync(mine);
   locks.releaseAll();
+  if (task.forgets && random.chance(0.3)) await forgetUnusedLocks(task.database, -1);
 }

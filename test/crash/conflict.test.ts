@@ -156,14 +156,14 @@ describe.skipIf(!hasStrace)("killed inside a write, then a commit of the same ki
     ]);
   });
 
-  test("after its own commit, at once: which is whose cannot be told, and both are named", async () => {
+  test("after its own commit, at once: the other's is named, and its own too where time cannot tell them apart", async () => {
     const place = workshop.place();
     const head = await kill(place, COMMIT);
     await asAnother(place, async (db) => void (await (await db.openTable("a")).add(rows(700, 1))));
     const { entries } = await managerOf(place).recover();
-    expect(entries).toMatchObject([
-      { action: "conflict", conflicts: [{ table: "a", versions: [head, head + 1] }] },
-    ]);
+    expect(entries).toMatchObject([{ action: "conflict", conflicts: [{ table: "a" }] }]);
+    const named = entries[0]?.conflicts?.[0]?.versions ?? [];
+    expect([[head, head + 1], [head + 1]]).toContainEqual(named);
     expect(await idsIn(place, "a")).toContain(700);
   });
 });

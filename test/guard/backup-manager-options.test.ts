@@ -1,10 +1,14 @@
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import { describe, expect, test } from "vitest";
 import {
   BackupManager,
   type BackupManagerOptions,
   BackupStrategy,
+  createIndexesWithBackup,
+  deleteRowsWithBackup,
+  insertRecordsWithBackup,
   UnsupportedError,
   ValidationError,
 } from "../../src/index.ts";
@@ -26,6 +30,20 @@ describe("new BackupManager", () => {
     ["an empty uri", { uri: "" }, ValidationError],
     ["a blank uri", { uri: "  " }, ValidationError],
     ["a uri with a NUL", { uri: "a\0b" }, ValidationError],
+    ["a uri that is null", { uri: null }, TypeError],
+    ["a backupDir that is null", { backupDir: null }, TypeError],
+    ["a file address of another machine", { uri: "file://host/db" }, ValidationError],
+    ["a file address that is not absolute", { uri: "file:db" }, ValidationError],
+    ["a file address with a query", { uri: "file:///db?x=1" }, ValidationError],
+    ["a file address with a fragment", { uri: "file:///db#x" }, ValidationError],
+    ["a file address with a slash in a name", { uri: "file:///a%2Fb" }, ValidationError],
+    ["a file address with a NUL", { uri: "file:///a%00b" }, ValidationError],
+    ["a file address that is broken", { uri: "file:///a%" }, ValidationError],
+    ["a bucket with one slash", { uri: "s3:/bucket/db" }, UnsupportedError],
+    ["Google's buckets", { uri: "gs://bucket/db" }, UnsupportedError],
+    ["Lance's other file systems", { uri: "file-object-store:///db" }, UnsupportedError],
+    ["memory", { uri: "memory://" }, UnsupportedError],
+    ["the web", { uri: "https://example.com/db" }, UnsupportedError],
     ["LanceDB Cloud", { uri: "db://somewhere" }, UnsupportedError],
     ["a bucket", { uri: "s3://bucket/db" }, UnsupportedError],
     ["backups in a bucket", { uri: "db", backupDir: "s3://bucket/backups" }, UnsupportedError],
@@ -41,7 +59,7 @@ describe("new BackupManager", () => {
     ],
     ["an unknown way to link", { link: "symlink" }, ValidationError],
     ["a way to link that is no text", { link: 1 }, ValidationError],
-    ["a lock time that is no number", { lockTimeoutMs: "1" }, ValidationError],
+    ["a lock time that is no number", { lockTimeoutMs: "1" }, TypeError],
     ["a negative lock time", { lockTimeoutMs: -1 }, ValidationError],
     ["a lock time that is NaN", { lockTimeoutMs: Number.NaN }, ValidationError],
     ["a logger without warn", { logger: { ...logger, warn: undefined } }, TypeError],
@@ -50,6 +68,45 @@ describe("new BackupManager", () => {
 
   test.each(bad)("%s is refused", (_name, options, refusal) => {
     expect(() => new BackupManager(options as BackupManagerOptions)).toThrow(refusal);
+  });
+
+  test.each([
+    (path: string) => `file:${path}`,
+    (path: string) => `file://${path}`,
+    (path: string) => `file://localhost${path}`,
+    (path: string) => `FILE://${path}/x/..`,
+    (path: string) => pathToFileURL(path).href,
+  ])(
+    "a file address is the path that it means, and leaves no directory of its own name: %s",
+    async (addressOf) => {
+      const directory = await newDirectory();
+      const path = join(directory, "my db");
+      const uri = addressOf(path).replaceAll(" ", "%20");
+      const here = readdirSync(process.cwd());
+      const manager = new BackupManager({ uri, backupDir: `file://${directory}/b%20c`, logger });
+      await manager.withBackup(BackupStrategy.DirectoryCopy, (db) => db.createTable("t", [{ id: 1 }]));
+      await manager.createBackup(BackupStrategy.DirectoryCopy);
+      await using plain = new BackupManager({ uri: path, backupDir: join(directory, "b c"), logger });
+      expect(await plain.listBackups()).toHaveLength(1);
+      await insertRecordsWithBackup([{ id: 2 }], {
+        table: "t",
+        strategy: BackupStrategy.LanceVersion,
+        manager: plain,
+        uri,
+      });
+      expect(await (await (await plain.connection()).openTable("t")).countRows()).toBe(2);
+      expect(readdirSync(directory).sort()).toEqual(["b c", "my db"]);
+      expect(readdirSync(process.cwd())).toEqual(here);
+      await manager[Symbol.asyncDispose]();
+    },
+  );
+
+  test("the refusal of an address says what can be used", () => {
+    expect(() => new BackupManager({ uri: "s3://bucket/db" })).toThrow(/local directories/);
+    expect(() => new BackupManager({ uri: "file://host/db" })).toThrow(/host.*file:\/\/\/absolute/);
+    // A colon in a plain path is no scheme.
+    expect(new BackupManager({ uri: "./s3:/x" }).uri).toBe("./s3:/x");
+    expect(new BackupManager({ uri: "data/at:noon" }).uri).toBe("data/at:noon");
   });
 
   test("defaults, file addresses and undefined are taken", async () => {
@@ -144,6 +201,86 @@ describe("calls", () => {
     [
       "withBackup: a signal that is none",
       (m) => m.withBackup(LanceVersion, work, { signal: as({}) }),
+      TypeError,
+    ],
+    ["createBackup: options that are null", (m) => m.createBackup(LanceVersion, as(null)), TypeError],
+    [
+      "createBackup: tables that are null",
+      (m) => m.createBackup(LanceVersion, { tables: as(null) }),
+      TypeError,
+    ],
+    [
+      "createBackup: a signal that is none",
+      (m) => m.createBackup(LanceVersion, { signal: as(true) }),
+      TypeError,
+    ],
+    ["restoreBackup: options that are null", (m) => m.restoreBackup("backup_1", as(null)), TypeError],
+    ["withBackup: options that are null", (m) => m.withBackup(LanceVersion, work, as(null)), TypeError],
+    ["withBackup: options that are a text", (m) => m.withBackup(LanceVersion, work, as("main")), TypeError],
+    [
+      "withBackup: a signal that is a controller",
+      (m) => m.withBackup(LanceVersion, work, { signal: as(new AbortController()) }),
+      TypeError,
+    ],
+    [
+      "withBackup: a signal that is null",
+      (m) => m.withBackup(LanceVersion, work, { signal: as(null) }),
+      TypeError,
+    ],
+    [
+      "withBackup: durable that is a text",
+      (m) => m.withBackup(LanceVersion, work, { durable: as("yes") }),
+      TypeError,
+    ],
+    ["recover: options that are null", (m) => m.recover(as(null)), TypeError],
+    ["recover: force that is a number", (m) => m.recover({ force: as(1) }), TypeError],
+    ["onCommitted: no listener", (m) => m.onCommitted(as(null)), TypeError],
+    ["insert: no options", () => insertRecordsWithBackup([{ id: 1 }], as(undefined)), TypeError],
+    ["insert: options that are null", () => insertRecordsWithBackup([{ id: 1 }], as(null)), TypeError],
+    [
+      "insert: a signal that is none",
+      (m) =>
+        insertRecordsWithBackup([{ id: 1 }], {
+          table: "main",
+          strategy: LanceVersion,
+          manager: m,
+          signal: as({}),
+        }),
+      TypeError,
+    ],
+    [
+      "insert: a manager that is none",
+      () => insertRecordsWithBackup([{ id: 1 }], { table: "main", strategy: LanceVersion, manager: as({}) }),
+      TypeError,
+    ],
+    [
+      "insert: a uri that is no text, beside a manager",
+      (m) =>
+        insertRecordsWithBackup([{ id: 1 }], {
+          table: "main",
+          strategy: LanceVersion,
+          manager: m,
+          uri: as(7),
+        }),
+      TypeError,
+    ],
+    ["delete: options that are null", () => deleteRowsWithBackup(["a"], as(null)), TypeError],
+    [
+      "delete: durable that is a number",
+      (m) =>
+        deleteRowsWithBackup([1], {
+          table: "main",
+          key: "id",
+          strategy: LanceVersion,
+          manager: m,
+          durable: as(1),
+        }),
+      TypeError,
+    ],
+    ["index: options that are null", () => createIndexesWithBackup("main", [], as(null)), TypeError],
+    [
+      "index: a signal that is none",
+      (m) => createIndexesWithBackup("main", [], { strategy: LanceVersion, manager: m, signal: as("abort") }),
       TypeError,
     ],
     ["recover: an unknown onConflict", (m) => m.recover({ onConflict: as("fail") }), ValidationError],

@@ -279,6 +279,30 @@ describe("the end of the work", () => {
     expect(await (await place.db.openTable("main")).countRows()).toBe(39);
   });
 
+  test("what a call has started and not waited for is refused as well, once the work has ended", async () => {
+    const place = await newDatabase();
+    await makeSampleTable(place.db, "main");
+    const started = Promise.withResolvers<unknown>();
+    await place.manager.withBackup(LanceVersion, async (db) => {
+      const table = await db.openTable("main");
+      const [row] = sampleRows(100, 1);
+      const data = [
+        {
+          ...row,
+          get id() {
+            setTimeout(() => table.add(sampleRows(101, 1)).then(started.resolve, started.resolve), 300);
+            return 100;
+          },
+        },
+      ];
+      await table.add(data as never);
+    });
+    const error = await started.promise;
+    expect(error).toBeInstanceOf(ValidationError);
+    expect((error as Error).message).toContain("The guarded work has ended");
+    expect(await (await place.db.openTable("main")).countRows()).toBe(40);
+  });
+
   test("later writes are refused, whatever the object; reads go on", async () => {
     const place = await newDatabase();
     await makeSampleTable(place.db, "main", { storageOptions: { new_table_enable_stable_row_ids: "true" } });

@@ -16,6 +16,7 @@ import { healDamagedHead } from "../../src/lance/heal-head.ts";
 import { locateTable } from "../../src/lance/locate.ts";
 import { putBack } from "../../src/lance/put-back/act.ts";
 import { type PutBackAction, type PutBackTarget, planPutBack } from "../../src/lance/put-back/plan.ts";
+import { digestOfVersion } from "../../src/lance/version-identity.ts";
 import { newDatabase, newDirectory, type TestDatabase } from "../support/database.ts";
 import { newestManifest, stampOf } from "../support/files.ts";
 import { makeSampleTable, sampleRows } from "../support/sample.ts";
@@ -49,15 +50,25 @@ async function captured(): Promise<Captured> {
   return { place, dataset, target };
 }
 
+/** Own versions; of a plain number nothing else is known. */
+const known = (versions: readonly (number | readonly [number, string])[]) =>
+  new Map(versions.map((version) => (typeof version === "number" ? [version, undefined] : version)));
+
 describe("the plan reads and never writes", () => {
   const add = async ({ place }: Captured, count = 1) => {
     const table = await place.db.openTable("main");
     for (let n = 0; n < count; n++) await table.add(sampleRows(100 + n, 1));
   };
+  const madeAgain = async ({ place }: Captured, versions: number) => {
+    await place.db.dropTable("main");
+    const table = await place.db.createTable("main", [{ x: 1 }]);
+    for (let x = 2; x <= versions; x++) await table.add([{ x }]);
+  };
   const cases: readonly {
     readonly name: string;
     readonly arrange: (c: Captured) => unknown;
-    readonly ours: number[];
+    /** Own versions, with the digests that they were noted with. */
+    readonly ours: readonly (number | readonly [number, string])[];
     readonly onConflict?: "fail" | "overwrite";
     readonly always?: boolean;
     readonly action: PutBackAction;
@@ -131,6 +142,27 @@ describe("the plan reads and never writes", () => {
       foreign: [],
     },
     {
+      name: "made again by somebody, up to the number that was captured and above",
+      arrange: (c) => madeAgain(c, 5),
+      ours: [],
+      action: "conflict",
+      foreign: [1, 2, 3, 4, 5],
+    },
+    {
+      name: "made again by somebody, up to a number of ours",
+      arrange: (c) => madeAgain(c, 5),
+      ours: [[5, "the digest of our version 5"]],
+      action: "conflict",
+      foreign: [1, 2, 3, 4, 5],
+    },
+    {
+      name: "made again by somebody, a version that we found gone",
+      arrange: (c) => madeAgain(c, 5),
+      ours: [[5, ""]],
+      action: "conflict",
+      foreign: [1, 2, 3, 4, 5],
+    },
+    {
       name: "our commit, and a cleanup that took the version",
       arrange: async (c) => {
         await add(c);
@@ -157,7 +189,7 @@ describe("the plan reads and never writes", () => {
       const c = await captured();
       await arrange(c);
       const stamp = stampOf(c.place.directory);
-      const plan = await planPutBack(c.target, { ours: new Set(ours), onConflict, always });
+      const plan = await planPutBack(c.target, { ours: known(ours), onConflict, always });
       expect([plan.action, plan.foreign]).toEqual([action, foreign]);
       expect(stampOf(c.place.directory)).toEqual(stamp);
     },
@@ -168,7 +200,7 @@ test("a plan that is carried out twice does no harm the second time", async () =
   const c = await captured();
   const before = await snapshotOf(c.place.db);
   await (await c.place.db.openTable("main")).add(sampleRows(100, 1));
-  const policy = { ours: new Set([5]), onConflict: "fail", always: false } as const;
+  const policy = { ours: known([5]), onConflict: "fail", always: false } as const;
   const plan = await planPutBack(c.target, policy);
   for (let time = 0; time < 2; time++) {
     await putBack(c.place.uri, plan);
@@ -177,11 +209,25 @@ test("a plan that is carried out twice does no harm the second time", async () =
   expect((await planPutBack(c.target, policy)).action).toBe("keep");
 });
 
+test("a plan is not carried out on another table that has come to stand there, with the same numbers", async () => {
+  const c = await captured();
+  await (await c.place.db.openTable("main")).add(sampleRows(100, 1));
+  const ours = [[5, digestOfVersion(c.dataset, 5)] as const];
+  const plan = await planPutBack(c.target, { ours: known(ours), onConflict: "fail", always: false });
+  expect(plan.action).toBe("restore");
+  await c.place.db.dropTable("main");
+  const theirs = await c.place.db.createTable("main", [{ x: 1 }]);
+  for (let x = 2; x <= 5; x++) await theirs.add([{ x }]);
+  const stamp = stampOf(c.dataset);
+  expect(await putBack(c.place.uri, plan)).toMatchObject({ action: "conflict", foreign: [1, 2, 3, 4, 5] });
+  expect(stampOf(c.dataset)).toEqual(stamp);
+});
+
 test("a plan that is a conflict touches nothing", async () => {
   const c = await captured();
   await (await c.place.db.openTable("main")).add(sampleRows(100, 1));
   const now = await snapshotOf(c.place.db);
-  const plan = await planPutBack(c.target, { ours: new Set(), onConflict: "fail", always: true });
+  const plan = await planPutBack(c.target, { ours: known([]), onConflict: "fail", always: true });
   await putBack(c.place.uri, plan).catch(() => undefined);
   expect(await snapshotOf(c.place.db)).toEqual(now);
 });
@@ -190,7 +236,7 @@ test("a version that is nowhere any more is a CorruptError that names the places
   const c = await captured();
   rmSync(c.dataset, { recursive: true });
   rmSync(c.target.sources[0] ?? "", { recursive: true });
-  const plan = await planPutBack(c.target, { ours: new Set(), onConflict: "overwrite", always: true });
+  const plan = await planPutBack(c.target, { ours: known([]), onConflict: "overwrite", always: true });
   const error = await putBack(c.place.uri, plan).catch((e: unknown) => e);
   expect(error).toBeInstanceOf(CorruptError);
   expect((error as Error).message).toContain(c.target.sources[0]);

@@ -110,7 +110,7 @@ const longs = (values: readonly number[]) => BigInt64Array.from(values, BigInt);
 const KEY_TYPES: [string, DataType, ArrayBufferView][] = [
   ["int8", new types.Int8(), Int8Array.of(-1, 0, 1, 2)],
   ["uint64", new types.Uint64(), BigUint64Array.of(0n, 2n ** 53n, 2n ** 63n, 2n ** 64n - 1n)],
-  ["int64", new types.Int64(), BigInt64Array.of(-(2n ** 63n), -1n, 2n ** 53n + 1n, 2n ** 63n - 1n)],
+  ["int64", new types.Int64(), BigInt64Array.of(-1n, -(2n ** 63n), 2n ** 53n + 1n, 2n ** 63n - 1n)],
   ["float16", new types.Float16(), Uint16Array.of(0x3c00, 0x4000, 0x7c00, 0xfc00)],
   ["float32", new types.Float32(), Float32Array.of(0, 0.1, Number.POSITIVE_INFINITY, -1e-40)],
   ["float64", new types.Float64(), Float64Array.of(0, 0.1, Number.NEGATIVE_INFINITY, 5e-324)],
@@ -147,6 +147,47 @@ test.each(KEY_TYPES)("keys of the type %s", async (_name, type, values) => {
   expect(summary.tables).toEqual({ t: 3 });
   expect(marksOf(await contentOf(target))).toEqual([0, 3, 20]);
   expect(place.warnings).toEqual([]);
+});
+
+const bytesOf = (...values: number[]) => Uint8Array.from(values);
+const VARIABLE_KEYS: [string, DataType, readonly [unknown, unknown, unknown, unknown]][] = [
+  ["utf8", new types.Utf8(), ["", "it's", "\\ \n;--", "ü😀"]],
+  ["large utf8", new types.LargeUtf8(), ["'", "''", "`", "%"]],
+  ["binary", new types.Binary(), [bytesOf(), bytesOf(0), bytesOf(255, 0), bytesOf(39)]],
+  ["large binary", new types.LargeBinary(), [bytesOf(1), bytesOf(0), bytesOf(0, 0), bytesOf(39, 39)]],
+  ["int16", new types.Int16(), [-32768, 32767, 0, -1]],
+  ["int32", new types.Int32(), [-(2 ** 31), 2 ** 31 - 1, 0, 1]],
+  ["uint8", new types.Uint8(), [0, 255, 128, 1]],
+  ["uint16", new types.Uint16(), [0, 65535, 32768, 1]],
+  ["uint32", new types.Uint32(), [0, 2 ** 32 - 1, 2 ** 31, 1]],
+];
+
+test.each(VARIABLE_KEYS)("keys of the type %s, in a list", async (_name, type, keys) => {
+  await using place = new Place();
+  const marks = new arrow.Int32();
+  const table = await (await place.db()).createTable(
+    "t",
+    tableOf({ k: [type, keys], mark: [marks, [0, 1, 2, 3]] }),
+  );
+  const manager = place.manager({ incremental: true, primaryKey: "k" });
+  await manager.backupFull();
+  await table.delete("mark = 1");
+  await table.update({ where: "mark = 2", values: { mark: "20" } });
+  expect(formOf(await manager.backupDelta(), "t")).toBe("changes");
+  await assertReplays(place);
+  expect(place.warnings).toEqual([]);
+});
+
+test("keys that are booleans", async () => {
+  await using place = new Place();
+  const rows = tableOf({ k: [new arrow.Bool(), [true, false]], mark: [new arrow.Int32(), [0, 1]] });
+  const table = await (await place.db()).createTable("t", rows);
+  const manager = place.manager({ incremental: true, primaryKey: "k" });
+  await manager.backupFull();
+  await table.delete("k");
+  await table.update({ where: "NOT k", values: { mark: "20" } });
+  expect(formOf(await manager.backupDelta(), "t")).toBe("changes");
+  await assertReplays(place);
 });
 
 function marksOf(content: Record<string, unknown>): number[] {

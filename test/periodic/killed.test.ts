@@ -1,4 +1,4 @@
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -33,3 +33,13 @@ test("killed at any moment, a manager leaves whole files, and the next one goes 
   await restoreLatest(place.backupDir, target);
   expect(await contentOf(target)).toEqual(await contentOf(place.uri));
 }, 300_000);
+
+test("a started manager does not keep a process alive that has nothing else to do", async () => {
+  await using place = new Place();
+  await (await place.db()).createTable("a", rowsOf([1]));
+  const program = join(import.meta.dirname, "start-and-leave.ts");
+  const args = [program, place.uri, place.backupDir];
+  const { stdout, status } = spawnSync(process.execPath, args, { encoding: "utf8", timeout: 20_000 });
+  expect({ stdout, status }).toEqual({ stdout: "started\n", status: 0 });
+  expect(place.files()).toHaveLength(1);
+});

@@ -47,6 +47,9 @@ test("options that cannot be are refused, and nothing is touched", async () => {
     { backupDir: place.uri },
     { backupDir: `${place.uri}/a.lance/x` },
     { uri: "s3://bucket/db" },
+    { uri: "s3:/bucket/db" },
+    { uri: "file://host/db" },
+    { backupDir: "file:backups" },
   ]) {
     expect(() => place.manager(options), JSON.stringify(options)).toThrow();
   }

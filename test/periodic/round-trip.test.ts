@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { connect } from "@lancedb/lancedb";
 import { expect, test } from "vitest";
 import { applyDelta } from "../../src/periodic/replay/apply-delta.ts";
 import { loadBackup } from "../../src/periodic/replay/load-backup.ts";
@@ -42,7 +43,15 @@ for (const fileFormat of ["json", "arrow"] as const) {
 
     const step = place.fresh();
     (await loadBackup(join(place.backupDir, summary.full), step)).close();
+    const versionOf = async () => {
+      const stepDb = await connect(step);
+      const version = await (await stepDb.openTable("a")).version();
+      stepDb.close();
+      return version;
+    };
+    const loaded = await versionOf();
     expect(await applyDelta(step, first)).toBe(4);
+    expect(await versionOf()).toBe(loaded + 1); // two rows inserted, one updated and one deleted, in one commit
     expect(await contentOf(step)).toEqual(between);
     await applyDelta(step, first);
     expect(await contentOf(step)).toEqual(between);

@@ -1,6 +1,5 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import { connect, Index } from "@lancedb/lancedb";
 import { expect, test } from "vitest";
 import { arrow } from "../../src/lance/predicates/arrow.ts";
 import { loadBackup } from "../../src/periodic/replay/load-backup.ts";
@@ -64,28 +63,6 @@ test("vectors of NaN load, also beyond the first commit", async () => {
     }
   }
   expect(same).toBe(count);
-  db.close();
-});
-
-test("indices are made anew, and one that cannot be is a warning", async () => {
-  await using place = new Place();
-  const table = await (await place.db()).createTable("a", rowsOf([1, 2, 3]));
-  await table.createIndex("id", { config: Index.btree() });
-  await table.createIndex("name", { config: Index.fts() });
-  const manager = place.manager({ incremental: true });
-  await manager.backupFull();
-  await table.createIndex("name", { config: Index.bitmap(), name: "names" });
-  const delta = (await manager.backupDelta()) as string;
-  expect(JSON.parse(readFileSync(delta, "utf8")).tables.a.upserts).toEqual([]);
-  const target = place.fresh();
-  await restoreLatest(place.backupDir, target, { logger: place.logger });
-  const db = await connect(target);
-  const indices = await (await db.openTable("a")).listIndices();
-  expect(indices.map(({ indexType, name }) => `${name} ${indexType}`).sort()).toEqual([
-    "id_idx BTree",
-    "name_idx FTS",
-    "names Bitmap",
-  ]);
   db.close();
 });
 

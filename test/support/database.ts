@@ -6,7 +6,7 @@ import { type Connection, connect } from "@lancedb/lancedb";
 import { onTestFinished } from "vitest";
 import { BackupManager, type BackupManagerOptions, type Logger } from "../../src/index.ts";
 
-interface LogLine {
+export interface LogLine {
   readonly level: keyof Logger;
   readonly message: string;
   readonly meta: Record<string, unknown> | undefined;
@@ -34,14 +34,18 @@ export async function newDirectory(): Promise<string> {
   return directory;
 }
 
+export function recordingLogger(): { logger: Logger; logged: LogLine[] } {
+  const logged: LogLine[] = [];
+  const at = (level: keyof Logger) => (message: string, meta?: Record<string, unknown>) =>
+    void logged.push({ level, message, meta });
+  return { logger: { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") }, logged };
+}
+
 export async function newDatabase(options: BackupManagerOptions = {}): Promise<TestDatabase> {
   const directory = await newDirectory();
   const uri = options.uri ?? join(directory, "db");
   const backupDir = options.backupDir ?? join(directory, "backups");
-  const logged: LogLine[] = [];
-  const at = (level: keyof Logger) => (message: string, meta?: Record<string, unknown>) =>
-    void logged.push({ level, message, meta });
-  const logger: Logger = { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
+  const { logger, logged } = recordingLogger();
   const managers: BackupManager[] = [];
   const newManager = (more: BackupManagerOptions = {}) => {
     const manager = new BackupManager({ uri, backupDir, logger, lockTimeoutMs: 5_000, ...options, ...more });

@@ -1,26 +1,25 @@
 import { join } from "node:path";
-import type { Table } from "@lancedb/lancedb";
 import { type CommitKind, commitKindOf } from "../../lance/commit-kind.ts";
+import type { CommitMark } from "../../lance/commit-mark.ts";
 import { listManifests } from "../../lance/image.ts";
-
 import type { Operation } from "../operation.ts";
+import type { HandleView } from "./handle-view.ts";
 
 /** A write to a table whose result names the version that it committed. */
 export function commitWithVersion<R extends { version: number }>(
   operation: Operation,
   table: string,
+  view: HandleView,
   kinds: readonly CommitKind[],
   run: () => Promise<R>,
+  mark?: CommitMark,
 ): Promise<R> {
   return operation.write({
     table,
-    intent: async () => ({
-      step: "commit",
-      table,
-      kinds,
-      above: await operation.headOf(table),
-      several: false,
-    }),
+    intent: async () => {
+      await view.refresh();
+      return { step: "commit", table, kinds, above: await operation.headOf(table), several: false, mark };
+    },
     run,
     outcome: (result) => ({ versions: [result.version] }),
   });
@@ -33,7 +32,7 @@ export function commitWithVersion<R extends { version: number }>(
 export function commitOnHandle<R>(
   operation: Operation,
   table: string,
-  handle: Table,
+  view: HandleView,
   kinds: readonly CommitKind[],
   run: () => Promise<R>,
   several = false,
@@ -42,13 +41,14 @@ export function commitOnHandle<R>(
   return operation.write({
     table,
     intent: async () => {
+      await view.refresh();
       above = await operation.headOf(table);
       return { step: "commit", table, kinds, above, several };
     },
     run,
     failsWhole: !several,
     outcome: async () => ({
-      versions: await madeSince(operation, table, above, await handle.version(), kinds, several),
+      versions: await madeSince(operation, table, above, await view.table.version(), kinds, several),
     }),
   });
 }

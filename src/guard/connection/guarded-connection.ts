@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { rename } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Connection, Table } from "@lancedb/lancedb";
@@ -5,30 +6,18 @@ import { UnsupportedError } from "../../errors.ts";
 import { syncDirectories } from "../../fs/durable.ts";
 import { io } from "../../fs/io.ts";
 import { makeDirectory } from "../../fs/make-directory.ts";
-import type { CommitKind } from "../../lance/commit-kind.ts";
 import {
+  idOfDirectory,
   listTables,
-  NAMESPACE_TABLE,
   namespacedDirectories,
   rootDirectory,
   tableId,
 } from "../../lance/database.ts";
-import { listManifests } from "../../lance/image.ts";
 import { ensurePrivateDirectory } from "../../lance/private-directory.ts";
 import type { Operation } from "../operation.ts";
-import { guardTable, guardView } from "./guarded-table.ts";
+import { guardMaterialized, guardTable } from "./guarded-table.ts";
+import { HandleView } from "./handle-view.ts";
 import { withMembers } from "./proxy.ts";
-
-const NAMESPACE_COMMITS: readonly CommitKind[] = [
-  "append",
-  "delete",
-  "update",
-  "overwrite",
-  "merge",
-  "createIndex",
-  "rewrite",
-  "reserveFragments",
-];
 
 /** The connection that guarded work gets: LanceDB's own, with every write going through the operation. */
 export function guardConnection(operation: Operation, connection: Connection): Connection {
@@ -40,8 +29,7 @@ export function guardConnection(operation: Operation, connection: Connection): C
     createEmptyTable: (...args: unknown[]) => call(() => guard.createEmptyTable(args)),
     createMaterializedView: (...args: Parameters<Connection["createMaterializedView"]>) =>
       call(() => guard.createMaterializedView(...args)),
-    openMaterializedView: async (name: string) =>
-      guardView(operation, tableId(name), await connection.openMaterializedView(name)),
+    openMaterializedView: (name: string) => guard.openMaterializedView(name),
     cloneTable: (...args: Parameters<Connection["cloneTable"]>) => call(() => guard.cloneTable(...args)),
     dropTable: (name: string, path?: string[]) =>
       call(() => guard.drop(name, path, () => connection.dropTable(name, path))),
@@ -55,7 +43,9 @@ export function guardConnection(operation: Operation, connection: Connection): C
       ),
     dropAllTables: (path?: string[]) => call(() => guard.dropAllTables(path)),
     createNamespace: (...args: Parameters<Connection["createNamespace"]>) =>
-      guard.inNamespaces(() => connection.createNamespace(...args)),
+      Array.isArray(args[0])
+        ? operation.writeNamespace(args[0], () => connection.createNamespace(...args))
+        : connection.createNamespace(...args),
     dropNamespace: (...args: Parameters<Connection["dropNamespace"]>) =>
       call(() => guard.dropNamespace(...args)),
   });
@@ -74,8 +64,15 @@ class ConnectionGuard {
   async openTable(...args: Parameters<Connection["openTable"]>): Promise<Table> {
     const id = idOf(args[0], args[1]);
     if (id) await this.#operation.healIfDamaged(id);
-    const table = await this.#connection.openTable(...args);
-    return id ? guardTable(this.#operation, id, table) : table;
+    const open = () => this.#connection.openTable(...args);
+    return id ? guardTable(this.#operation, id, await HandleView.open(this.#operation, id, open)) : open();
+  }
+
+  async openMaterializedView(name: string) {
+    const id = tableId(name);
+    const opening = this.#connection.openMaterializedView(name);
+    const view = await HandleView.open(this.#operation, id, async () => (await opening).table());
+    return guardMaterialized(this.#operation, id, await opening, view);
   }
 
   createTable(args: unknown[]): Promise<Table> {
@@ -106,7 +103,8 @@ class ConnectionGuard {
       view = await this.#connection.createMaterializedView(...args);
       return view.table();
     });
-    return guardView(this.#operation, id, view as NonNullable<typeof view>);
+    const made = view as NonNullable<typeof view>;
+    return guardMaterialized(this.#operation, id, made, HandleView.fresh(this.#operation, id, made.table()));
   }
 
   /**
@@ -114,10 +112,21 @@ class ConnectionGuard {
    * one that stands in its place.
    */
   async drop<R>(name: string, path: string[] | undefined, run: () => Promise<R>): Promise<R> {
-    const id = idOf(name, path);
+    const id = this.#droppedBy(name, path);
     if (!id) return run();
-    const drop = () => this.#dropOne(id, run);
-    return path && path.length > 0 ? this.inNamespaces(drop) : drop();
+    return this.#dropOne(id, run);
+  }
+
+  /**
+   * Told to drop the root table `0123abcd_ns$t`, LanceDB removes the directory `0123abcd_ns$t.lance`, which is that
+   * of `t.lance` in the namespace; and so it does when it drops all tables.
+   */
+  #droppedBy(name: string, path: string[] | undefined): string | undefined {
+    const id = idOf(name, path);
+    if (id || (path && path.length > 0)) return id;
+    const directory = `${name}.lance`;
+    const isThere = !/[/\\]/.test(directory) && existsSync(join(this.#operation.database, directory));
+    return isThere ? idOfDirectory(directory) : undefined;
   }
 
   async dropAllTables(path?: string[]): Promise<void> {
@@ -129,42 +138,21 @@ class ConnectionGuard {
   /** LanceDB refuses where anything is in the namespace; should it ever cascade, the way back is there. */
   async dropNamespace(...args: Parameters<Connection["dropNamespace"]>) {
     const [path, options] = args;
+    if (!Array.isArray(path)) return this.#connection.dropNamespace(...args);
     if (options?.behavior === "cascade") {
       const prefix = [...path, ""].join("$");
       for (const { id } of await listTables(this.#operation.database)) {
         if (id.startsWith(prefix)) await this.#operation.capture(id);
       }
     }
-    return this.inNamespaces(() => this.#connection.dropNamespace(...args));
-  }
-
-  /** A write to the namespaces' own table, whose commits nobody reports: all of their kinds are ours. */
-  inNamespaces<R>(run: () => Promise<R>): Promise<R> {
-    const operation = this.#operation;
-    let above = 0;
-    return operation.write({
-      table: NAMESPACE_TABLE,
-      intent: async () => {
-        above = await operation.headOf(NAMESPACE_TABLE);
-        const table = NAMESPACE_TABLE;
-        if (above === 0) return { step: "create", table, existing: [] };
-        return { step: "commit", table, kinds: NAMESPACE_COMMITS, above, several: true };
-      },
-      run,
-      failsWhole: false,
-      outcome: async () => {
-        const all = await listManifests(join(operation.database, NAMESPACE_TABLE));
-        const versions = all.map((manifest) => manifest.version).filter((version) => version > above);
-        return { versions, directory: NAMESPACE_TABLE };
-      },
-    });
+    return this.#operation.writeNamespace(path, () => this.#connection.dropNamespace(...args));
   }
 
   async #create(name: string, path: string[], run: () => Promise<Table>): Promise<Table> {
     const id = idOf(name, path);
     if (!id) return run();
-    const create = () => this.#createOne(id, run);
-    return guardTable(this.#operation, id, await (path.length > 0 ? this.inNamespaces(create) : create()));
+    const table = await this.#createOne(id, run);
+    return guardTable(this.#operation, id, HandleView.fresh(this.#operation, id, table));
   }
 
   #createOne(id: string, run: () => Promise<Table>): Promise<Table> {

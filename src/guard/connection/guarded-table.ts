@@ -1,8 +1,10 @@
 import type { Job, MaterializedView, MergeInsertBuilder, Table, Tags } from "@lancedb/lancedb";
 import { UnsupportedError } from "../../errors.ts";
 import type { CommitKind } from "../../lance/commit-kind.ts";
+import { type CommitMark, markOfAppend, markOfDelete } from "../../lance/commit-mark.ts";
 import type { Operation } from "../operation.ts";
 import { commitOnHandle, commitWithVersion } from "./commits.ts";
+import type { HandleView } from "./handle-view.ts";
 import { withMembers } from "./proxy.ts";
 
 const APPEND: readonly CommitKind[] = ["append", "overwrite"];
@@ -16,18 +18,22 @@ const VIEW: readonly CommitKind[] = [...ROWS, "overwrite", "project", "merge", "
  * A LanceDB table whose every write is captured, announced and counted as the operation's own. Writes on a
  * branch are not the guard's: they leave the main line alone.
  */
-export function guardTable(operation: Operation, id: string, table: Table): Table {
+export function guardTable(operation: Operation, id: string, view: HandleView): Table {
+  const { table } = view;
   if (table.currentBranch() !== null) return table;
-  const versioned = <R extends { version: number }>(kinds: readonly CommitKind[], run: () => Promise<R>) =>
-    commitWithVersion(operation, id, kinds, run);
+  const versioned = <R extends { version: number }>(
+    kinds: readonly CommitKind[],
+    run: () => Promise<R>,
+    mark?: CommitMark,
+  ) => commitWithVersion(operation, id, view, kinds, run, mark);
   const onHandle = <R>(kinds: readonly CommitKind[], run: () => Promise<R>, several = false) =>
-    commitOnHandle(operation, id, table, kinds, run, several);
+    commitOnHandle(operation, id, view, kinds, run, several);
   const update = (...args: Parameters<Table["update"]>) => versioned(["update"], () => table.update(...args));
   const members: Partial<Table> = {
-    add: (data, options) => versioned(APPEND, () => table.add(data, options)),
+    add: (data, options) => versioned(APPEND, () => table.add(data, options), markOfAppend(data)),
     update: update as Table["update"],
-    delete: (predicate) => versioned(["delete"], () => table.delete(predicate)),
-    mergeInsert: (on) => guardMerge(operation, id, table.mergeInsert(on)),
+    delete: (predicate) => versioned(["delete"], () => table.delete(predicate), markOfDelete(predicate)),
+    mergeInsert: (on) => guardMerge(operation, id, view, table.mergeInsert(on)),
     addColumns: (columns) => versioned(COLUMNS, () => table.addColumns(columns)),
     alterColumns: (changes) => versioned(COLUMNS, () => table.alterColumns(changes)),
     dropColumns: (names) => versioned(COLUMNS, () => table.dropColumns(names)),
@@ -35,15 +41,17 @@ export function guardTable(operation: Operation, id: string, table: Table): Tabl
     setUnenforcedPrimaryKey: (columns) => onHandle(COLUMNS, () => table.setUnenforcedPrimaryKey(columns)),
     refreshColumn: (column) => onHandle(VIEW, () => table.refreshColumn(column), true),
     refreshColumnAsync: (column) =>
-      backgroundJob(operation, id, table, VIEW, () => table.refreshColumnAsync(column)),
+      backgroundJob(operation, id, view, VIEW, () => table.refreshColumnAsync(column)),
     refreshMaterializedView: (full, source) =>
       onHandle(VIEW, () => table.refreshMaterializedView(full, source), true),
     createIndex: (column, options) => onHandle(INDEX, () => table.createIndex(column, options)),
     createIndexAsync: (column, options) =>
-      backgroundJob(operation, id, table, INDEX, () => table.createIndexAsync(column, options)),
+      backgroundJob(operation, id, view, INDEX, () => table.createIndexAsync(column, options)),
     dropIndex: (name) => onHandle(INDEX, () => table.dropIndex(name)),
     optimize: (options) => onHandle(OPTIMIZE, () => table.optimize(options), true),
-    restore: () => onHandle(["restore"], () => table.restore()),
+    checkout: (version) => view.checkout(version),
+    checkoutLatest: () => view.checkoutLatest(),
+    restore: () => onHandle(["restore"], () => view.restore()),
     tags: async () => guardTags(operation, id, await table.tags()),
     setLsmWriteSpec: () => {
       throw new UnsupportedError(
@@ -59,18 +67,28 @@ export function guardTable(operation: Operation, id: string, table: Table): Tabl
   return withMembers(table, members);
 }
 
-export function guardView(operation: Operation, id: string, view: MaterializedView): MaterializedView {
-  const table = view.table();
-  const guarded = guardTable(operation, id, table);
-  return withMembers(view, {
+/** @param view of the handle that the materialized one is on */
+export function guardMaterialized(
+  operation: Operation,
+  id: string,
+  materialized: MaterializedView,
+  view: HandleView,
+): MaterializedView {
+  const guarded = guardTable(operation, id, view);
+  return withMembers(materialized, {
     table: () => guarded,
     refresh: (options: Parameters<MaterializedView["refresh"]>[0]) =>
-      commitOnHandle(operation, id, table, VIEW, () => view.refresh(options), true),
+      commitOnHandle(operation, id, view, VIEW, () => materialized.refresh(options), true),
   });
 }
 
-function guardMerge(operation: Operation, id: string, builder: MergeInsertBuilder): MergeInsertBuilder {
-  const again = (next: MergeInsertBuilder) => guardMerge(operation, id, next);
+function guardMerge(
+  operation: Operation,
+  id: string,
+  view: HandleView,
+  builder: MergeInsertBuilder,
+): MergeInsertBuilder {
+  const again = (next: MergeInsertBuilder) => guardMerge(operation, id, view, next);
   return withMembers(builder, {
     whenMatchedUpdateAll: (options?: { where: string }) => again(builder.whenMatchedUpdateAll(options)),
     whenNotMatchedInsertAll: () => again(builder.whenNotMatchedInsertAll()),
@@ -80,7 +98,7 @@ function guardMerge(operation: Operation, id: string, builder: MergeInsertBuilde
     useLsm: (use: boolean) => again(builder.useLsm(use)),
     validateSingleShard: (validate: boolean) => again(builder.validateSingleShard(validate)),
     execute: (...args: Parameters<MergeInsertBuilder["execute"]>) =>
-      commitWithVersion(operation, id, ROWS, () => builder.execute(...args)),
+      commitWithVersion(operation, id, view, ROWS, () => builder.execute(...args)),
   });
 }
 
@@ -103,7 +121,7 @@ function guardTags(operation: Operation, id: string, tags: Tags): Tags {
 async function backgroundJob(
   operation: Operation,
   id: string,
-  table: Table,
+  view: HandleView,
   kinds: readonly CommitKind[],
   start: () => Promise<Job>,
 ): Promise<Job> {
@@ -111,7 +129,7 @@ async function backgroundJob(
   const finished = commitOnHandle(
     operation,
     id,
-    table,
+    view,
     kinds,
     async () => {
       const job = await start();

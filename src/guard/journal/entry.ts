@@ -1,18 +1,19 @@
 import { existsSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { rename } from "node:fs/promises";
 import { join } from "node:path";
-import { CorruptError } from "../../errors.ts";
+import { BackupError, CorruptError } from "../../errors.ts";
 import { syncDirectories, syncDirectory, writeFileDurably } from "../../fs/durable.ts";
-import { io, isMissing, toIoError } from "../../fs/io.ts";
+import { errnoOf, io, isMissing, toIoError } from "../../fs/io.ts";
 import { makeDirectory } from "../../fs/make-directory.ts";
 import { removeTree } from "../../fs/remove-tree.ts";
 import type { Liveness } from "../../fs/this-process.ts";
+import { endOperation, isOwner, livenessOfOwner, type Owner } from "../../lance/lock/owner.ts";
+import type { NamespaceEntry } from "../../lance/namespaces.ts";
 import { PRIVATE_DIRECTORY, privateDirectory } from "../../lance/private-directory.ts";
 import { makeStagingDirectory, removeStagingDirectory } from "../../lance/staging.ts";
-import { endOperation, isOwner, livenessOfOwner, type Owner } from "../owner.ts";
 import type { BackupStrategy } from "../strategy.ts";
 import { IntentLog, type LoggedIntent, readIntentLog } from "./log.ts";
-import { encodeRecord, readRecord } from "./record.ts";
+import { encodeRecord, readRecord, unreadable } from "./record.ts";
 import { assertEntryRecord } from "./validate.ts";
 
 /** A table as it was when it was captured. */
@@ -30,23 +31,56 @@ export type CapturedTable =
       readonly bytes: number;
       readonly tags: readonly string[];
       readonly leftOut: readonly string[];
+      /** For a table in a namespace: what `__manifest` said of it. */
+      readonly entry?: NamespaceEntry | undefined;
     }
   | { readonly id: string; readonly state: "absent" };
+
+/** A namespace as it was: it is an entry of `__manifest`, and nothing else. */
+export interface CapturedNamespace {
+  /** Its path, joined by `$`. */
+  readonly id: string;
+  /** Null where there was none. */
+  readonly entry: NamespaceEntry | null;
+  /** The name of its lock, where the guarded work makes or drops it. Otherwise a table that was captured lies in it. */
+  readonly claim?: string | undefined;
+}
 
 /** What a journal entry says: everything that is needed to put the tables back. */
 export interface EntryRecord {
   readonly id: string;
   readonly uuid: string;
-  /** `guarded`: rolled back when its process dies. `explicit`: made with `createBackup`, only listed. */
-  readonly kind: "guarded" | "explicit";
+  /**
+   * `guarded`: rolled back when its process dies. `explicit`: made with `createBackup`, only listed. `restore`: a
+   * `restoreBackup` under way, completed when its process dies.
+   */
+  readonly kind: "guarded" | "explicit" | "restore";
   readonly strategy: BackupStrategy;
   /** The database directory, absolute. */
   readonly database: string;
   /** Where the files are kept: `<backupDir>/<id>`, or the entry's own directory. */
   readonly backupPath: string;
+  /** The stamp of the entry's directory: a copy of the database has this entry too, in another directory. */
+  readonly home?: string | undefined;
   /** ISO 8601. */
   readonly createdAt: string;
   readonly tables: readonly CapturedTable[];
+  readonly namespaces?: readonly CapturedNamespace[] | undefined;
+  /** For `restore`; all but id, uuid and kind are the backup's then. */
+  readonly restore?: ArmedRestore | undefined;
+}
+
+/** What the completion of a restore has to know besides the backup's own record. */
+export interface ArmedRestore {
+  /** The backup's id. */
+  readonly backup: string;
+  readonly onConflict: "fail" | "overwrite";
+  /** The newest version in each directory that the restore changes, as it was armed; 0: there was none. */
+  readonly heads: readonly {
+    readonly directory: string;
+    readonly version: number;
+    readonly digest: string;
+  }[];
 }
 
 /**
@@ -55,6 +89,16 @@ export interface EntryRecord {
  */
 export type EntryState = "making" | "armed" | "held" | "done";
 
+/** Who made an entry, and for what; it is there before any record. */
+export interface EntryOwner {
+  readonly owner: Owner;
+  readonly uuid: string;
+  /** Where the backup is to be, for a strategy that keeps it outside. */
+  readonly backupPath: string | undefined;
+  readonly database: string | undefined;
+  readonly home: string | undefined;
+}
+
 const NAMED_STATES = ["done", "held", "armed"] as const;
 
 /** One entry of the journal: a directory whose state is the name of the record in it. */
@@ -62,13 +106,19 @@ export class JournalEntry {
   readonly directory: string;
   readonly id: string;
   readonly log: IntentLog;
-  readonly #database: string;
+  /** The database that it lies in now. */
+  readonly database: string;
 
   constructor(database: string, id: string) {
-    this.#database = database;
+    this.database = database;
     this.id = id;
     this.directory = join(privateDirectory(database, "journal"), id);
     this.log = new IntentLog(join(this.directory, "log"));
+  }
+
+  /** Whether this is a restore under way; its id tells. */
+  get isRestore(): boolean {
+    return this.id.startsWith("restore_");
   }
 
   /** Where lance-version keeps its links. */
@@ -118,7 +168,7 @@ export class JournalEntry {
    * ids also stand as file names, so that a damaged record still tells which tables it holds back.
    */
   async write(state: "armed" | "held", record: EntryRecord): Promise<void> {
-    const fresh = this.#markTables(record.tables);
+    const fresh = this.#mark(claimsOf(record));
     await writeFileDurably(this.#record(state), encodeRecord(record), async () => {
       if (fresh) await syncDirectories([this.#markers, join(this.directory, "..")]);
     });
@@ -129,6 +179,8 @@ export class JournalEntry {
     try {
       return readdirSync(this.#markers);
     } catch (error) {
+      if (errnoOf(error) === "ENOTDIR" && this.exists())
+        throw new CorruptError(`${this.#markers} is no directory.`, { path: this.#markers, cause: error });
       if (isMissing(error)) return [];
       throw toIoError(error, "list", this.#markers);
     }
@@ -138,12 +190,12 @@ export class JournalEntry {
     return join(this.directory, "tables");
   }
 
-  #markTables(tables: readonly CapturedTable[]): boolean {
+  #mark(claims: readonly string[]): boolean {
     const known = new Set(this.tableIds());
-    const fresh = tables.filter((table) => !known.has(table.id));
+    const fresh = claims.filter((claim) => !known.has(claim));
     makeDirectory(this.#markers);
     try {
-      for (const table of fresh) writeFileSync(join(this.#markers, table.id), "");
+      for (const claim of fresh) writeFileSync(join(this.#markers, claim), "");
     } catch (error) {
       throw toIoError(error, "write", this.#markers);
     }
@@ -154,7 +206,7 @@ export class JournalEntry {
    * The commit point: one rename, on the disk when it returns. Where it cannot be put there, it is taken
    * back: nobody may be told that what a power cut can undo has succeeded.
    */
-  async become(from: "armed" | "held", to: "done" | "held"): Promise<void> {
+  async become(from: Exclude<EntryState, "making">, to: "done" | "held"): Promise<void> {
     const path = this.#record(from);
     await io("rename", path, () => rename(path, this.#record(to)));
     try {
@@ -165,22 +217,26 @@ export class JournalEntry {
     }
   }
 
-  readOwner(): { owner: Owner; backupPath: string | null; uuid: string } | undefined {
+  readOwner(): EntryOwner | undefined {
     const path = this.ownerFile;
     let text: string;
     try {
       text = readFileSync(path, "utf8");
     } catch (error) {
       if (isMissing(error)) return undefined;
-      throw toIoError(error, "read", path);
+      throw unreadable(error, path);
     }
     // It appears complete, and is not synced: only a power cut empties it, and then nobody lives.
     if (/^\0*$/.test(text)) return undefined;
     try {
-      const value = JSON.parse(text) as { owner: unknown; backupPath: unknown; uuid: unknown };
-      if (isOwner(value.owner) && typeof value.uuid === "string") {
-        const backupPath = typeof value.backupPath === "string" ? value.backupPath : null;
-        return { owner: value.owner, backupPath, uuid: value.uuid };
+      const value = JSON.parse(text) as Record<string, unknown>;
+      const { owner, uuid } = value;
+      if (isOwner(owner) && typeof uuid === "string") {
+        const [backupPath, database, home] = ["backupPath", "database", "home"].map((key) => {
+          const field = value[key];
+          return typeof field === "string" ? field : undefined;
+        });
+        return { owner, uuid, backupPath, database, home };
       }
     } catch (error) {
       throw new CorruptError(`${path} is damaged.`, { path, cause: error });
@@ -192,6 +248,23 @@ export class JournalEntry {
   liveness(): Liveness {
     const found = this.readOwner();
     return found ? livenessOfOwner(found.owner) : "dead";
+  }
+
+  /**
+   * Whether somebody has to put something right. `live`: not now, its owner is at it. `settled`: never again.
+   * Cheaper than its state and its owner's life in full; what is only to be swept counts as settled.
+   */
+  outlook(): "live" | "left" | "settled" {
+    try {
+      const found = this.readOwner();
+      if (found && livenessOfOwner(found.owner) === "alive") return "live";
+      const { state } = this;
+      if (state === "armed") return "left";
+      return found && state !== "held" && this.exists() ? "left" : "settled";
+    } catch (error) {
+      if (error instanceof BackupError) return "left"; // what is wrong with it is told when it is recovered
+      throw error;
+    }
   }
 
   /** Gives the entry up: whoever comes next may recover it. Never throws. */
@@ -209,7 +282,7 @@ export class JournalEntry {
   /** Takes the entry away in one step: nobody may read half of it as an entry that was never finished. */
   async remove(): Promise<void> {
     this.log.close();
-    const removed = makeStagingDirectory(this.#database, "removed");
+    const removed = makeStagingDirectory(this.database, "removed");
     try {
       renameSync(this.directory, removed);
     } catch (error) {
@@ -227,6 +300,11 @@ export class JournalEntry {
   #record(state: Exclude<EntryState, "making">): string {
     return join(this.directory, `${state}.json`);
   }
+}
+
+/** What an entry holds back: its tables, and the namespaces that its work makes or drops. */
+function claimsOf({ tables, namespaces = [] }: EntryRecord): string[] {
+  return [...tables.map((table) => table.id), ...namespaces.flatMap(({ claim }) => claim ?? [])];
 }
 
 /** Makes the directories of a journal, synced where they are new. */

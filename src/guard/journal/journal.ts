@@ -2,19 +2,26 @@ import { randomUUID } from "node:crypto";
 import { readdirSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { errnoOf, isMissing, toIoError } from "../../fs/io.ts";
+import { stampOf } from "../../fs/stamp.ts";
+import type { Owner } from "../../lance/lock/owner.ts";
 import { privateDirectory } from "../../lance/private-directory.ts";
 import { makeStagingDirectory, removeStagingDirectory } from "../../lance/staging.ts";
-import type { Owner } from "../owner.ts";
 import { ensureJournal, JournalEntry } from "./entry.ts";
 import { takeId } from "./ids.ts";
+
+/** What an entry is called; anything else in the journal is somebody else's, and left alone. */
+const ENTRY = /^(backup|restore)_\d+(_\d+)?$/;
+
+const BY_NUMBER = new Intl.Collator("en", { numeric: true });
 
 /** Every entry of a database's journal, oldest id first. One directory listing. */
 export function listEntries(database: string): JournalEntry[] {
   const directory = privateDirectory(database, "journal");
   try {
-    return readdirSync(directory)
-      .filter((name) => !name.startsWith("."))
-      .sort((a, b) => a.localeCompare(b, "en", { numeric: true }))
+    return readdirSync(directory, { withFileTypes: true })
+      .filter((found) => found.isDirectory() && ENTRY.test(found.name))
+      .map((found) => found.name)
+      .sort(BY_NUMBER.compare)
       .map((id) => new JournalEntry(database, id));
   } catch (error) {
     if (isMissing(error)) return [];
@@ -32,19 +39,22 @@ export interface Reservation {
  * Reserves an id that was never used. The entry appears with its owner in it, in one rename.
  *
  * @param claim for a directory-copy: makes `<backupDir>/<id>`, or tells that the name is taken there.
+ * @param kind what the id begins with
  */
 export async function reserveEntry(
   database: string,
   owner: Owner,
   claim?: { path: (id: string) => string; take: (path: string, uuid: string) => boolean },
+  kind: "backup" | "restore" = "backup",
 ): Promise<Reservation> {
   await ensureJournal(database);
   for (;;) {
-    const id = takeId(database);
+    const id = takeId(database, kind);
     const entry = new JournalEntry(database, id);
     const uuid = randomUUID();
     const backupPath = claim?.path(id) ?? entry.directory;
-    if (!publish(database, entry, { owner, uuid, backupPath: claim ? backupPath : null })) continue;
+    const content = { owner, uuid, database, ...(claim && { backupPath }) };
+    if (!publish(database, entry, content)) continue;
     try {
       if (!claim || claim.take(backupPath, uuid)) return { entry, uuid, backupPath };
     } catch (error) {
@@ -55,10 +65,10 @@ export async function reserveEntry(
   }
 }
 
-function publish(database: string, entry: JournalEntry, content: unknown): boolean {
+function publish(database: string, entry: JournalEntry, content: object): boolean {
   const temporary = makeStagingDirectory(database, "entry");
   try {
-    writeFileSync(join(temporary, "owner.json"), JSON.stringify(content));
+    writeFileSync(join(temporary, "owner.json"), JSON.stringify({ ...content, home: stampOf(temporary) }));
     renameSync(temporary, entry.directory);
     return true;
   } catch (error) {

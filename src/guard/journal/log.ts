@@ -12,6 +12,7 @@ import {
 import { CorruptError } from "../../errors.ts";
 import { isMissing, toIoError } from "../../fs/io.ts";
 import type { CommitKind } from "../../lance/commit-kind.ts";
+import type { CommitMark } from "../../lance/commit-mark.ts";
 
 /** What the guarded work is about to do, written before LanceDB hears of it. */
 export type Intent =
@@ -24,6 +25,8 @@ export type Intent =
       readonly above: number;
       /** Whether it makes one commit or possibly several. */
       readonly several: boolean;
+      /** What else the commit will be known by, where that can be told before. */
+      readonly mark?: CommitMark | undefined;
     }
   | {
       readonly step: "create";
@@ -38,12 +41,21 @@ export type Intent =
       /** Where the table is moved to, below `aside/`. */
       readonly aside: string;
     }
+  | {
+      readonly step: "namespace";
+      /** The name of its lock. */
+      readonly table: string;
+      /** Its path, joined by `$`. */
+      readonly namespace: string;
+    }
   | { readonly step: "tag"; readonly table: string; readonly tag: string };
 
 /** What came of an intent. */
 export interface Outcome {
   /** The versions that it committed; none where it failed. */
   readonly versions: readonly number[];
+  /** SHA-256 of each one's manifest, empty where it had gone: numbers come again when a table is made anew. */
+  readonly digests?: readonly string[] | undefined;
   /** For `create`: where the table lies. */
   readonly directory?: string | undefined;
   readonly failed?: boolean | undefined;

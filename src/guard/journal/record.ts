@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { CorruptError } from "../../errors.ts";
-import { isMissing, toIoError } from "../../fs/io.ts";
+import { type BackupError, CorruptError } from "../../errors.ts";
+import { errnoOf, isMissing, toIoError } from "../../fs/io.ts";
 
 /** The number of the format that this version writes, and the highest that it reads. */
 const FORMAT = 1;
@@ -23,7 +23,7 @@ export function readRecord(path: string): unknown {
     text = readFileSync(path, "utf8");
   } catch (error) {
     if (isMissing(error)) return undefined;
-    throw toIoError(error, "read", path);
+    throw unreadable(error, path);
   }
   const document = parse(text, path);
   if (document["format"] !== FORMAT) {
@@ -36,6 +36,12 @@ export function readRecord(path: string): unknown {
     throw new CorruptError(`${path} was changed by hand or is damaged: its checksum does not fit.`, { path });
   }
   return document["body"];
+}
+
+/** The error for a file that cannot be read: damage where it is none, what the file system says otherwise. */
+export function unreadable(error: unknown, path: string): BackupError {
+  if (errnoOf(error) !== "EISDIR") return toIoError(error, "read", path);
+  return new CorruptError(`${path} is a directory, not the file that it should be.`, { path, cause: error });
 }
 
 function parse(text: string, path: string): Record<string, unknown> {

@@ -13,12 +13,37 @@ export function assertEntryRecord(body: unknown, path: string): EntryRecord {
     if (typeof body[key] !== "string") throw corrupt(`"${key}" is no text`);
   }
   if (!ID.test(body["id"] as string)) throw corrupt('"id" is no name');
-  if (body["kind"] !== "guarded" && body["kind"] !== "explicit") throw corrupt('"kind" is unknown');
+  const { kind, restore } = body;
+  if (kind !== "guarded" && kind !== "explicit" && kind !== "restore") throw corrupt('"kind" is unknown');
+  if ((kind === "restore") !== (restore !== undefined)) throw corrupt('"restore" does not fit its kind');
+  if (restore !== undefined) assertRestore(restore, path, corrupt);
   if (!Object.values<unknown>(BackupStrategy).includes(body["strategy"]))
     throw corrupt('"strategy" is unknown');
   if (!Array.isArray(body["tables"])) throw corrupt('"tables" is no list');
   for (const table of body["tables"]) assertTable(table, path, corrupt);
+  const namespaces: unknown = body["namespaces"] ?? [];
+  if (!Array.isArray(namespaces)) throw corrupt('"namespaces" is no list');
+  for (const namespace of namespaces) {
+    const { id, entry, claim } = isObject(namespace) ? namespace : {};
+    if (typeof id !== "string" || (entry !== null && !isNamespaceEntry(entry, path)))
+      throw corrupt("a namespace has no entry");
+    if (claim !== undefined && !isTableId(claim)) throw corrupt("a namespace has no name");
+  }
   return body as unknown as EntryRecord;
+}
+
+function assertRestore(restore: unknown, path: string, corrupt: (why: string) => CorruptError): void {
+  if (!isObject(restore) || typeof restore["backup"] !== "string" || !ID.test(restore["backup"]))
+    throw corrupt("a restore names no backup");
+  const { onConflict, heads } = restore;
+  if (onConflict !== "fail" && onConflict !== "overwrite") throw corrupt('"onConflict" is unknown');
+  if (!Array.isArray(heads)) throw corrupt('"heads" is no list');
+  for (const head of heads) {
+    if (!isObject(head) || typeof head["directory"] !== "string") throw corrupt("a head has no directory");
+    assertInnerPath(head["directory"], path);
+    if (!Number.isSafeInteger(head["version"]) || typeof head["digest"] !== "string")
+      throw corrupt("a head has no version");
+  }
 }
 
 function assertTable(table: unknown, path: string, corrupt: (why: string) => CorruptError): void {
@@ -30,7 +55,20 @@ function assertTable(table: unknown, path: string, corrupt: (why: string) => Cor
   assertInnerPath(directory, path);
   if (!Number.isSafeInteger(version) || (version as number) < 0) throw corrupt("a version is no number");
   if (typeof digest !== "string" || !/^[0-9a-f]{64}$/.test(digest)) throw corrupt("a digest is no SHA-256");
+  if (table["entry"] !== undefined && !isNamespaceEntry(table["entry"], path))
+    throw corrupt("a table's entry is none");
   for (const list of [tags, leftOut]) if (!Array.isArray(list)) throw corrupt("a table's lists are missing");
+}
+
+function isNamespaceEntry(value: unknown, path: string): boolean {
+  if (!isObject(value) || typeof value["object_id"] !== "string" || typeof value["object_type"] !== "string")
+    return false;
+  const { location, metadata, base_objects: bases } = value;
+  if (typeof location === "string") assertInnerPath(location, path);
+  return (
+    [location, metadata].every((text) => text === null || typeof text === "string") &&
+    (bases === null || (Array.isArray(bases) && bases.every((base) => typeof base === "string")))
+  );
 }
 
 /**

@@ -1,3 +1,4 @@
+import type { Logger } from "../../logger.ts";
 import { abortable } from "./abortable.ts";
 import { lengthOf, type Piece, roughBytes, type Source } from "./source.ts";
 
@@ -12,17 +13,19 @@ const BYTES_AHEAD = 4 * 1024 * 1024;
 export class Feed {
   readonly held: boolean;
   readonly #signal: AbortSignal | undefined;
+  readonly #logger: Logger;
   readonly #rest: AsyncGenerator<Piece, void, undefined>;
   #head: Piece[] = [];
 
-  private constructor(source: Source, signal: AbortSignal | undefined) {
+  private constructor(source: Source, signal: AbortSignal | undefined, logger: Logger) {
     this.held = source.held;
     this.#signal = signal;
+    this.#logger = logger;
     this.#rest = source.pieces();
   }
 
-  static async open(source: Source, signal: AbortSignal | undefined): Promise<Feed> {
-    const feed = new Feed(source, signal);
+  static async open(source: Source, signal: AbortSignal | undefined, logger: Logger): Promise<Feed> {
+    const feed = new Feed(source, signal, logger);
     try {
       await feed.#readAhead(source.held ? Number.POSITIVE_INFINITY : 1, Number.POSITIVE_INFINITY);
     } catch (error) {
@@ -53,11 +56,19 @@ export class Feed {
     for (let piece = await this.#next(); piece !== undefined; piece = await this.#next()) yield piece;
   }
 
-  /** Tells the caller's iterable that no more is wanted. One that is stuck is not waited for after an abort. */
+  /**
+   * Tells the caller's iterable that no more is wanted. One that is stuck is not waited for after an abort. Never
+   * throws: by then the write has failed for a reason of its own, or it is done.
+   */
   async close(): Promise<void> {
-    const closing = this.#rest.return();
-    if (this.#signal?.aborted) closing.catch(() => undefined);
-    else await closing;
+    const closing = this.#rest.return().then(
+      () => undefined,
+      (error: unknown) =>
+        this.#logger.warn("the rows' iterable failed when it was closed", {
+          error: error instanceof Error ? error.message : String(error),
+        }),
+    );
+    if (!this.#signal?.aborted) await closing;
   }
 
   async #readAhead(rows: number, bytes: number): Promise<void> {

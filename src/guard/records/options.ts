@@ -1,8 +1,8 @@
-import { resolve } from "node:path";
-import { fileURLToPath } from "node:url";
 import { ValidationError } from "../../errors.ts";
+import { localPath } from "../../fs/local-path.ts";
 import { assertTableName } from "../../fs/names.ts";
 import { BackupManager } from "../backup-manager.ts";
+import { assertFlag, assertSignal } from "../checks.ts";
 import type { GuardedWorkOptions } from "../guarded-work.ts";
 import { BackupStrategy } from "../strategy.ts";
 import { refName, type TableRef } from "./target.ts";
@@ -36,6 +36,11 @@ export function checkGuarded(table: unknown, options: GuardedOptions): TableRef 
   for (const part of namespacePath) assertTableName(part, "namespace name");
   checkChoice("strategy", options.strategy, Object.values(BackupStrategy));
   checkChoice("onConflict", options.onConflict ?? "fail", ["fail", "overwrite"]);
+  assertSignal(options.signal);
+  assertFlag(options.durable, "durable");
+  if (options.manager !== undefined && !(options.manager instanceof BackupManager)) {
+    throw new TypeError("manager must be a BackupManager.");
+  }
   return { name: table, namespacePath };
 }
 
@@ -61,14 +66,10 @@ export function managerFor(options: GuardedOptions): BackupManager {
 }
 
 function refuseOther(option: string, given: string | undefined, own: string): void {
-  if (given === undefined || plainPath(given) === plainPath(own)) return;
+  if (given === undefined || localPath(given, option) === localPath(own, option)) return;
   throw new ValidationError(
     `The option ${option} is ${given}, but the manager's is ${own}; give one of them.`,
   );
-}
-
-function plainPath(place: string): string {
-  return resolve(place.startsWith("file://") ? fileURLToPath(place) : place);
 }
 
 /**

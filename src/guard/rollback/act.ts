@@ -6,20 +6,25 @@ import { ConflictError, type ConflictingVersions } from "../../errors.ts";
 import { syncDirectories } from "../../fs/durable.ts";
 import { io } from "../../fs/io.ts";
 import { makeDirectory } from "../../fs/make-directory.ts";
+import { NAMESPACE_TABLE } from "../../lance/database.ts";
 import { listManifests } from "../../lance/image.ts";
 import { ensurePrivateDirectory } from "../../lance/private-directory.ts";
 import { type PutBackOutcome, putBack } from "../../lance/put-back/act.ts";
 import { commitRestore } from "../../lance/put-back/commit-restore.ts";
 import type { PutBackAction, PutBackPlan } from "../../lance/put-back/plan.ts";
 import type { Logger } from "../../logger.ts";
-import type { DropPlan, OnConflict, RollbackPlan } from "./plan.ts";
+import { putNamespacesBack } from "./act-namespaces.ts";
+import { type DropPlan, foreignIn, type OnConflict, type RollbackPlan } from "./plan.ts";
 import { putTagsBack } from "./tags.ts";
 
 /** What became of one table. */
 export interface TableRestore {
   readonly table: string;
-  /** `keep`: it was as wanted. `drop`: it had not been there, and is gone again. */
-  readonly action: Exclude<PutBackAction, "conflict"> | "drop";
+  /**
+   * `keep`: it was as wanted. `drop`: it had not been there, and is gone again. `merge`, of `__manifest`: it names the
+   * tables and namespaces again that are back, and those still that others have made since.
+   */
+  readonly action: Exclude<PutBackAction, "conflict"> | "drop" | "merge";
   /** Its newest version now; undefined where it is gone. */
   readonly version: number | undefined;
   /** Versions of others that are now behind the newest; `checkout` reaches them by number. */
@@ -32,46 +37,53 @@ export interface CarryOutOptions {
   readonly asideName: string;
   readonly onConflict: OnConflict;
   readonly logger: Logger;
+  /** Called after an error of any kind when what had been done is undone, as far as it can be. */
+  readonly onSetBack?: (() => void) | undefined;
 }
 
 /**
  * Carries out a rollback. Can be done twice.
  *
- * @throws ConflictError where a foreign commit is in the way; where one slipped in while we restored, it is
- * the newest again, and the tables before it are as they were.
+ * @throws ConflictError where a foreign commit is in the way, also where it slipped in while we restored: the
+ * tables before it are then as they were.
  */
 export async function carryOut(plan: RollbackPlan, options: CarryOutOptions): Promise<TableRestore[]> {
   if (plan.conflicts.length > 0) throw conflictError(plan.conflicts);
   const results: TableRestore[] = [];
   const undo: (() => Promise<void>)[] = [];
-  for (const put of plan.puts) {
-    const started = performance.now();
-    const outcome = await putBack(options.database, put);
-    if (!("passedOver" in outcome)) {
-      for (const step of undo.reverse()) await step();
-      throw conflictError([{ table: put.target.table, versions: outcome.foreign }]);
-    }
-    if (outcome.action === "restore") undo.push(() => commitAgain(options.database, put, outcome));
-    results.push({
-      table: put.target.table,
-      action: outcome.action,
-      version: outcome.version,
-      passedOver: outcome.passedOver,
-    });
-    options.logger.debug("table put back", {
-      table: put.target.table,
-      action: put.action,
-      version: outcome.version,
-      ms: Math.round(performance.now() - started),
-    });
+  try {
+    for (const put of plan.puts) results.push(await putOneBack(put, options, undo));
+    for (const drop of plan.drops) results.push(await takeAway(drop, options, undo));
+  } catch (error) {
+    if (!(error instanceof ConflictError) && !options.onSetBack) throw error;
+    for (const step of undo.reverse()) await step();
+    options.onSetBack?.();
+    throw error;
   }
+  const isRebuilt = plan.puts.some(({ target }) => target.table === NAMESPACE_TABLE);
+  results.push(...(await putNamespacesBack(options.database, plan.namespaces, isRebuilt)));
   for (const tags of plan.tags) {
     const leftOut = await putTagsBack(tags);
     if (leftOut.length > 0)
       options.logger.warn("tags were left out: their versions are gone", { tags: leftOut });
   }
-  for (const drop of plan.drops) results.push(await takeAway(drop, options));
   return results;
+}
+
+async function putOneBack(
+  put: PutBackPlan,
+  { database, logger }: CarryOutOptions,
+  undo: (() => Promise<void>)[],
+): Promise<TableRestore> {
+  const started = performance.now();
+  const { table } = put.target;
+  const outcome = await putBack(database, put);
+  if (!("passedOver" in outcome)) throw conflictError([{ table, versions: outcome.foreign }]);
+  const { action, version, passedOver } = outcome;
+  if (action === "restore") undo.push(() => commitAgain(database, put, outcome));
+  const ms = Math.round(performance.now() - started);
+  logger.debug("table put back", { table, action: put.action, version, ms });
+  return { table, action, version, passedOver };
 }
 
 /** Makes the version from before a put back the newest again, unless somebody has committed since. */
@@ -83,17 +95,38 @@ async function commitAgain(database: string, put: PutBackPlan, outcome: PutBackO
   await commitRestore(database, { dataset, wanted, head: outcome.version, floor: outcome.version });
 }
 
-/** A table that was not there before goes: renamed away, so that nothing is deleted until the end. */
-async function takeAway(drop: DropPlan, options: CarryOutOptions): Promise<TableRestore> {
-  const path = join(options.database, drop.directory);
-  const aside = join(ensurePrivateDirectory(options.database, "aside"), options.asideName);
-  if (existsSync(path)) {
-    makeDirectory(aside);
-    await io("take away", path, () => rename(path, join(aside, `created-${randomUUID()}`)));
-    await syncDirectories([options.database, aside]);
-  }
-  options.logger.debug("created table removed", { table: drop.table });
-  return { table: drop.table, action: "drop", version: undefined, passedOver: drop.foreign };
+/**
+ * A table that was not there before goes: renamed away, so that nothing is deleted until the end. What others
+ * have committed up to then is seen by it; what they make under the name from then on is another table.
+ */
+async function takeAway(
+  drop: DropPlan,
+  options: CarryOutOptions,
+  undo: (() => Promise<void>)[],
+): Promise<TableRestore> {
+  const { database, asideName, onConflict, logger } = options;
+  const path = join(database, drop.directory);
+  const aside = join(ensurePrivateDirectory(database, "aside"), asideName);
+  const gone: TableRestore = {
+    table: drop.table,
+    action: "drop",
+    version: undefined,
+    passedOver: drop.foreign,
+  };
+  if (!existsSync(path)) return gone;
+  makeDirectory(aside);
+  const taken = join(aside, `created-${randomUUID()}`);
+  await io("take away", path, () => rename(path, taken));
+  undo.push(async () => {
+    await io("put back", path, () => rename(taken, path));
+    await syncDirectories([database, aside]);
+  });
+  await syncDirectories([database, aside]);
+  const foreign = await foreignIn(taken, drop.ours);
+  if (foreign.length > 0 && onConflict === "fail")
+    throw conflictError([{ table: drop.table, versions: foreign }]);
+  logger.debug("created table removed", { table: drop.table });
+  return { ...gone, passedOver: foreign };
 }
 
 export function conflictError(conflicts: readonly ConflictingVersions[]): ConflictError {

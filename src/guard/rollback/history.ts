@@ -1,20 +1,22 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { CommitKind } from "../../lance/commit-kind.ts";
+import type { CommitMark } from "../../lance/commit-mark.ts";
 import { privateDirectory } from "../../lance/private-directory.ts";
-import type { LoggedIntent } from "../journal/log.ts";
+import type { LoggedIntent, Outcome } from "../journal/log.ts";
 
 /** A commit that was announced, and of which nobody knows what came: its process died. */
 interface OpenCommit {
   readonly kinds: readonly CommitKind[];
   readonly above: number;
   readonly several: boolean;
+  readonly mark?: CommitMark | undefined;
 }
 
 /** One life of a table, from its creation to its drop. */
 export interface Incarnation {
   /** Versions that the guarded work committed. */
-  readonly ours: Set<number>;
+  readonly ours: Map<number, string | undefined>;
   readonly open: OpenCommit[];
   /** Where it was created by the guarded work. */
   directory?: string | undefined;
@@ -50,13 +52,13 @@ export function foldLog(database: string, log: readonly LoggedIntent[]): Map<str
     switch (intent.step) {
       case "commit":
         if (!outcome) current.open.push(intent);
-        for (const version of outcome?.versions ?? []) current.ours.add(version);
+        addOurs(current, outcome);
         break;
       case "create":
         if (!outcome) current.creating = intent.existing;
         if (outcome?.failed) current.notCreated = intent.existing;
         if (outcome?.directory) current.directory = outcome.directory;
-        for (const version of outcome?.versions ?? []) current.ours.add(version);
+        addOurs(current, outcome);
         break;
       case "drop":
         // The rename is the drop; whether it happened is on the disk, not in the log.
@@ -65,6 +67,8 @@ export function foldLog(database: string, log: readonly LoggedIntent[]): Map<str
           history.incarnations.push(newIncarnation());
         }
         break;
+      case "namespace":
+        break; // its entry alone tells what is to be done
       case "tag":
         history.tags.add(intent.tag);
         break;
@@ -73,6 +77,18 @@ export function foldLog(database: string, log: readonly LoggedIntent[]): Map<str
   return histories;
 }
 
+/** The namespaces that guarded work made or dropped, or was about to when its process died. */
+export function namespacesOf(log: readonly LoggedIntent[]): Set<string> {
+  const done = log.filter(({ outcome }) => !outcome?.failed);
+  return new Set(done.flatMap(({ intent }) => (intent.step === "namespace" ? intent.namespace : [])));
+}
+
+function addOurs({ ours }: Incarnation, outcome: Outcome | undefined): void {
+  for (const [index, version] of (outcome?.versions ?? []).entries()) {
+    ours.set(version, outcome?.digests?.[index]);
+  }
+}
+
 function newIncarnation(): Incarnation {
-  return { ours: new Set(), open: [] };
+  return { ours: new Map(), open: [] };
 }

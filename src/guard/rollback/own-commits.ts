@@ -1,45 +1,73 @@
 import { type CommitKind, commitKindOf } from "../../lance/commit-kind.ts";
+import { type CommitMark, canBe } from "../../lance/commit-mark.ts";
 import { listManifests } from "../../lance/image.ts";
+import type { Manifest } from "../../lance/manifest.ts";
+import type { ManifestName } from "../../lance/manifest-name.ts";
 import { readManifest } from "../../lance/put-back/state.ts";
+import { isRemade, type VersionIdentities } from "../../lance/version-identity.ts";
 import type { Incarnation } from "./history.ts";
 
 /** Whose the versions of a dataset are, as far as the log of the guarded work tells. */
 export interface OwnVersions {
-  readonly ours: ReadonlySet<number>;
+  readonly ours: VersionIdentities;
   /** One of these is ours and another somebody else's, and nothing tells which. */
   readonly doubtful: readonly number[];
+  /** Of `ours`, those that nobody reported: taken for ours by what they are, and when they came. */
+  readonly assumed: readonly number[];
 }
 
 /**
  * The versions of a dataset that the guarded work made: those that it reported, and those that an intent
- * left open explains by kind and number, if they were made while its process was alive. What remains open:
+ * left open explains by kind, number and mark, if they were made while its process was alive. What remains open:
  * where a process dies inside an intent before its commit, and somebody else makes one commit of the same
- * kind within the next `SLACK_MS`, that commit is taken for the intent's.
+ * kind and mark within the next `SLACK_MS`, that commit is taken for the intent's; so it is told as assumed. A
+ * table that was made anew by others explains nothing.
  *
+ * @param captured the version that was captured, if the table was there
  * @param lastSign when the process last gave a sign of life, milliseconds since 1970
  */
 export async function ownVersions(
   dataset: string,
   incarnation: Incarnation,
+  captured: { readonly version: number; readonly digest: string } | undefined,
   lastSign: number,
 ): Promise<OwnVersions> {
-  const ours = new Set(incarnation.ours);
+  const ours = new Map(incarnation.ours);
   const doubtful: number[] = [];
-  if (incarnation.open.length === 0 && !incarnation.creating) return { ours, doubtful };
-  const unreported = await commitsUntil(dataset, lastSign + SLACK_MS);
+  if (incarnation.open.length === 0 && !incarnation.creating) return { ours, doubtful, assumed: [] };
+  const known = new Map(ours);
+  if (captured) known.set(captured.version, captured.digest);
+  const manifests = await listManifests(dataset);
+  if (isRemade(dataset, manifests, known)) return { ours, doubtful, assumed: [] };
+  const unreported = commitsUntil(dataset, manifests, lastSign + SLACK_MS);
   for (const intent of incarnation.open) {
-    const fitting = unreported
-      .filter(
-        ({ version, kind }) => version > intent.above && !ours.has(version) && intent.kinds.includes(kind),
-      )
-      .map(({ version }) => version);
-    if (intent.several || fitting.length === 1) for (const version of fitting) ours.add(version);
-    else doubtful.push(...fitting);
+    const fitting = unreported.filter(
+      (commit) =>
+        commit.version > intent.above &&
+        !ours.has(commit.version) &&
+        intent.kinds.includes(commit.kind) &&
+        hasMark(dataset, manifests, commit, intent.mark),
+    );
+    if (intent.several || fitting.length === 1)
+      for (const { version, digest } of fitting) ours.set(version, digest);
+    else doubtful.push(...fitting.map(({ version }) => version));
   }
   if (incarnation.creating) {
-    for (const { version } of unreported) if (version <= CREATING_COMMITS) ours.add(version);
+    for (const { version, digest } of unreported) if (version <= CREATING_COMMITS) ours.set(version, digest);
   }
-  return { ours, doubtful: doubtful.filter((version) => !ours.has(version)) };
+  const assumed = [...ours.keys()].filter((version) => !incarnation.ours.has(version));
+  return { ours, doubtful: doubtful.filter((version) => !ours.has(version)), assumed };
+}
+
+function hasMark(
+  dataset: string,
+  manifests: readonly ManifestName[],
+  { version, manifest }: Commit,
+  mark: CommitMark | undefined,
+): boolean {
+  if (!mark) return true;
+  const before = manifests.find((name) => name.version === version - 1);
+  return canBe(mark, manifest, before && readManifest(dataset, before)?.manifest);
 }
 
 /** A creation is one commit, two in a namespace (empty, then the rows). */
@@ -48,13 +76,20 @@ const CREATING_COMMITS = 2;
 /** A sign of life comes every tenth of a second; a busy process may be late with one. */
 const SLACK_MS = 400;
 
-async function commitsUntil(dataset: string, time: number): Promise<{ version: number; kind: CommitKind }[]> {
-  const commits: { version: number; kind: CommitKind }[] = [];
-  for (const name of await listManifests(dataset)) {
-    const manifest = readManifest(dataset, name)?.manifest;
-    if (!manifest || manifest.timestamp > time) continue;
+interface Commit {
+  readonly version: number;
+  readonly kind: CommitKind;
+  readonly digest: string;
+  readonly manifest: Manifest;
+}
+
+function commitsUntil(dataset: string, manifests: readonly ManifestName[], time: number): Commit[] {
+  const commits: Commit[] = [];
+  for (const name of manifests) {
+    const found = readManifest(dataset, name);
+    if (!found || found.manifest.timestamp > time) continue;
     const kind = commitKindOf(dataset, name);
-    if (kind !== undefined) commits.push({ version: name.version, kind });
+    if (kind !== undefined) commits.push({ version: name.version, kind, ...found });
   }
   return commits;
 }

@@ -1,13 +1,14 @@
 import { existsSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import type { ConflictingVersions } from "../../errors.ts";
-import { isDataset } from "../../lance/capture.ts";
 import { NAMESPACE_TABLE, namespacedDirectories, rootDirectory } from "../../lance/database.ts";
 import { listManifests } from "../../lance/image.ts";
 import { type PutBackPlan, planPutBack } from "../../lance/put-back/plan.ts";
+import { isKnown, type VersionIdentities } from "../../lance/version-identity.ts";
 import type { CapturedTable, EntryRecord } from "../journal/entry.ts";
 import type { LoggedIntent } from "../journal/log.ts";
 import { currentOf, foldLog, type Incarnation, type TableHistory } from "./history.ts";
+import { LiveNamespaces, type NamespacePlan, planNamespaces } from "./namespaces.ts";
 import { ownVersions } from "./own-commits.ts";
 
 export type OnConflict = "fail" | "overwrite";
@@ -19,6 +20,8 @@ export interface DropPlan {
   readonly directory: string;
   /** Commits of others in it, which go with it. */
   readonly foreign: readonly number[];
+  /** What it may hold without a conflict. */
+  readonly ours: VersionIdentities;
 }
 
 export interface TagPlan {
@@ -36,7 +39,11 @@ export interface RollbackPlan {
   readonly puts: readonly PutBackPlan[];
   readonly drops: readonly DropPlan[];
   readonly tags: readonly TagPlan[];
+  /** Last of all, since it names what lies there then. */
+  readonly namespaces: NamespacePlan;
   readonly conflicts: readonly ConflictingVersions[];
+  /** Versions that go although nobody reported them: a process died before it could, or they are somebody else's. */
+  readonly assumed: readonly ConflictingVersions[];
 }
 
 export interface RollbackRequest {
@@ -57,24 +64,46 @@ export async function planRollback(database: string, request: RollbackRequest): 
   const puts: PutBackPlan[] = [];
   const drops: DropPlan[] = [];
   const tags: TagPlan[] = [];
+  const assumed: ConflictingVersions[] = [];
+  const assume: Assume = (id, versions) => {
+    if (versions.length > 0) assumed.push({ table: id, versions: [...versions] });
+  };
+  const live = await LiveNamespaces.read(database, request.record);
+  const gone: { table: string; directory: string }[] = [];
   for (const table of request.record.tables) {
     const history = histories.get(table.id);
+    if (table.id === NAMESPACE_TABLE && (live.isThere || table.state === "absent")) continue;
     if (table.state === "present") {
-      const plan = await planPresent(database, table, history, request);
+      const place = live.placeOf(table, currentOf(history));
+      const plan = await planPresent(database, { ...table, place }, history, request, assume);
       puts.push(plan);
       tags.push(planTags(table, history, plan, request));
     }
-    drops.push(...(await planDrops(database, table, history, request)));
+    const made = live.madeEntry(table, history, request.explicit);
+    drops.push(...(await planDrops(database, table, { history, made }, request, assume)));
+    if (made !== undefined) gone.push({ table: table.id, directory: made });
   }
-  const conflicts = [
+  const conflicts = conflictsOf(puts, drops, request.onConflict);
+  const places = new Map(puts.map(({ target }) => [target.table, basename(target.dataset)]));
+  const namespaces = planNamespaces(request.record, request.log, live, places, [...gone, ...drops]);
+  return { puts: namespacesLast(puts), drops, tags, namespaces, conflicts, assumed };
+}
+
+type Assume = (table: string, versions: readonly number[]) => void;
+
+export function conflictsOf(
+  puts: readonly PutBackPlan[],
+  drops: readonly DropPlan[],
+  onConflict: OnConflict,
+): ConflictingVersions[] {
+  return [
     ...puts
       .filter((plan) => plan.action === "conflict")
       .map((plan) => ({ table: plan.target.table, versions: plan.foreign })),
     ...drops
-      .filter((plan) => plan.foreign.length > 0 && request.onConflict === "fail")
+      .filter((plan) => plan.foreign.length > 0 && onConflict === "fail")
       .map((plan) => ({ table: plan.table, versions: plan.foreign })),
   ];
-  return { puts: namespacesLast(puts), drops, tags, conflicts };
 }
 
 /** Tables return before the namespaces' own table names them. */
@@ -85,17 +114,20 @@ function namespacesLast(plans: PutBackPlan[]): PutBackPlan[] {
 
 async function planPresent(
   database: string,
-  table: CapturedTable & { state: "present" },
+  table: CapturedTable & { state: "present"; place: string },
   history: TableHistory | undefined,
   request: RollbackRequest,
+  assume: Assume,
 ): Promise<PutBackPlan> {
-  const dataset = join(database, table.directory);
+  const dataset = join(database, table.place);
   const current = currentOf(history);
   const dropped = history?.incarnations[0]?.aside;
   const asides = history?.incarnations.flatMap((incarnation) => incarnation.aside ?? []) ?? [];
   const seen = await Promise.all(asides.map(async (aside) => (await listManifests(aside))[0]?.version ?? 0));
   const first = history?.incarnations[0];
-  const own = await ownVersions(dataset, current, request.lastSign);
+  const captured = dropped ? undefined : table;
+  const own = await ownVersions(dataset, current, captured, request.lastSign);
+  assume(table.id, own.assumed);
   return planPutBack(
     {
       table: table.id,
@@ -104,24 +136,36 @@ async function planPresent(
       digest: table.digest,
       sources: [join(request.kept, table.directory)],
       asideDataset: dropped,
-      highestKnown: Math.max(table.version, ...seen, ...current.ours),
+      highestKnown: Math.max(table.version, ...seen, ...current.ours.keys()),
       capturedAt: Date.parse(request.record.createdAt),
     },
     {
       ours: own.ours,
-      oursAside: dropped && first ? (await ownVersions(dropped, first, request.lastSign)).ours : undefined,
+      oursAside: dropped && first ? await ownAside(dropped, first, table, request.lastSign) : undefined,
       onConflict: request.onConflict,
       always: request.explicit || own.doubtful.length > 0,
     },
   );
 }
 
+/** A commit that ran beside the drop found its manifest gone already: it lies here, and its number counts. */
+async function ownAside(
+  aside: string,
+  incarnation: Incarnation,
+  table: CapturedTable & { state: "present" },
+  lastSign: number,
+): Promise<VersionIdentities> {
+  const { ours } = await ownVersions(aside, incarnation, table, lastSign);
+  return new Map([...ours].map(([version, digest]) => [version, digest || undefined]));
+}
+
 /** Directories that the guarded work created and that were not there before. */
 async function planDrops(
   database: string,
   table: CapturedTable,
-  history: TableHistory | undefined,
+  { history, made }: { history: TableHistory | undefined; made: string | undefined },
   { explicit, lastSign }: RollbackRequest,
+  assume: Assume,
 ): Promise<DropPlan[]> {
   const current = currentOf(history);
   const root = rootDirectory(table.id);
@@ -129,6 +173,7 @@ async function planDrops(
   const found = new Set<string>();
   if (explicit && table.state === "absent" && root) found.add(root);
   if (current.directory) found.add(current.directory);
+  if (made) found.add(made);
   const possible = root ? [root] : await namespacedDirectories(database, table.id);
   for (const directory of possible) {
     if (current.creating && !current.creating.includes(directory)) found.add(directory);
@@ -142,16 +187,17 @@ async function planDrops(
   for (const directory of found) {
     const dataset = join(database, directory);
     if (!existsSync(dataset)) continue;
-    plans.push({ table: table.id, directory, foreign: await foreignIn(dataset, current, lastSign) });
+    const { ours, assumed } = await ownVersions(dataset, current, undefined, lastSign);
+    assume(table.id, assumed);
+    plans.push({ table: table.id, directory, foreign: await foreignIn(dataset, ours), ours });
   }
   return plans;
 }
 
-async function foreignIn(dataset: string, incarnation: Incarnation, lastSign: number): Promise<number[]> {
-  if (!isDataset(dataset)) return [];
-  const { ours } = await ownVersions(dataset, incarnation, lastSign);
-  const versions = (await listManifests(dataset)).map((name) => name.version);
-  return versions.filter((version) => !ours.has(version)).sort((a, b) => a - b);
+/** Versions in a dataset that are not among these. Ascending. */
+export async function foreignIn(dataset: string, ours: VersionIdentities): Promise<number[]> {
+  const foreign = (await listManifests(dataset)).filter((name) => !isKnown(dataset, name, ours));
+  return foreign.map((name) => name.version).sort((a, b) => a - b);
 }
 
 function planTags(

@@ -7,6 +7,7 @@ import { errnoOf, io, isMissing, toIoError } from "../../fs/io.ts";
 import { makeDirectory } from "../../fs/make-directory.ts";
 import { Placer } from "../../fs/place.ts";
 import { removeTree } from "../../fs/remove-tree.ts";
+import { stampOf } from "../../fs/stamp.ts";
 import { captureTable } from "../../lance/capture.ts";
 import { encodeRecord, readRecord } from "../journal/record.ts";
 import { BackupStrategy } from "../strategy.ts";
@@ -31,7 +32,7 @@ export const directoryCopy: Strategy = {
   async seal(record) {
     await writeFileDurably(
       join(record.backupPath, BACKUP_FILE),
-      encodeRecord({ ...record, state: "complete" }),
+      encodeRecord({ ...record, state: "complete", self: stampOf(record.backupPath) }),
     );
     await syncDirectories([dirname(record.backupPath)]);
   },
@@ -60,7 +61,10 @@ function claimDirectory(path: string, uuid: string): boolean {
   const partial = partialPath(path, uuid);
   try {
     makeDirectory(partial);
-    writeFileSync(join(partial, BACKUP_FILE), encodeRecord({ uuid, state: "making" }));
+    writeFileSync(
+      join(partial, BACKUP_FILE),
+      encodeRecord({ uuid, state: "making", self: stampOf(partial) }),
+    );
     return renameUnlessTaken(partial, path);
   } catch (error) {
     removeQuietly(partial);
@@ -85,6 +89,18 @@ function removeQuietly(directory: string): void {
     rmSync(directory, { recursive: true, force: true });
   } catch {
     return; // the entry that names it has it swept; the first error is what matters
+  }
+}
+
+/** Whether a backup's directory is not the one that was made, but a copy. Unknown counts as the one. */
+export function isCopied(backupPath: string): boolean {
+  try {
+    const body = readRecord(join(backupPath, BACKUP_FILE));
+    const self = typeof body === "object" && body !== null && "self" in body ? body.self : undefined;
+    return self !== undefined && self !== stampOf(backupPath);
+  } catch (error) {
+    if (error instanceof CorruptError) return false;
+    throw error;
   }
 }
 

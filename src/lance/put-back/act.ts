@@ -5,12 +5,13 @@ import { basename, dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { CorruptError, LanceError } from "../../errors.ts";
 import { syncDirectories } from "../../fs/durable.ts";
-import { io } from "../../fs/io.ts";
+import { errnoOf, io } from "../../fs/io.ts";
 import { PIN_ORDER, Placer } from "../../fs/place.ts";
 import { ImageReader, listManifests, VERSIONS } from "../image.ts";
 import type { ManifestName, NamingScheme } from "../manifest-name.ts";
 import { ensurePrivateDirectory, removeIfEmpty } from "../private-directory.ts";
 import { makeStagingDirectory, removeStagingDirectory } from "../staging.ts";
+import { digestOfVersion } from "../version-identity.ts";
 import { commitRestore, type RestoreCommit } from "./commit-restore.ts";
 import { linkBackFiles, linkBackHistory } from "./link-back.ts";
 import { type PutBackAction, type PutBackPlan, type PutBackTarget, planPutBack } from "./plan.ts";
@@ -76,8 +77,11 @@ class PutBack {
     this.#target = plan.target;
   }
 
-  run(action: Exclude<PutBackAction, "conflict">): Promise<RestoreCommit | undefined> {
-    const { asideDataset } = this.#target;
+  /** Undefined where the table is not what the plan was made for any more. */
+  async run(action: Exclude<PutBackAction, "conflict">): Promise<RestoreCommit | undefined> {
+    const { asideDataset, dataset } = this.#target;
+    const { newest, newestDigest } = this.#plan;
+    if (newestDigest !== undefined && digestOfVersion(dataset, newest) !== newestDigest) return undefined;
     switch (action) {
       case "keep":
         return this.#keep();
@@ -139,12 +143,14 @@ class PutBack {
 
   async #rebuild(): Promise<RestoreCommit | undefined> {
     const staging = makeStagingDirectory(this.#database, "table");
-    await this.#linkHistory(staging);
-    await this.#placer.sync();
-    const commit = await this.#commit(staging, this.#target.version);
-    if (commit && (await this.#takePlace(staging))) return commit;
-    removeStagingDirectory(staging);
-    return undefined;
+    try {
+      await this.#linkHistory(staging);
+      await this.#placer.sync();
+      const commit = await this.#commit(staging, this.#target.version);
+      return commit && (await this.#takePlace(staging)) ? commit : undefined;
+    } finally {
+      removeStagingDirectory(staging); // not there any more where it took its place
+    }
   }
 
   /**
@@ -237,7 +243,11 @@ class PutBack {
     const directory = damagedDirectory(this.#database, this.#target.dataset);
     const name = `${basename(path)}.${randomUUID()}`;
     this.#placer.ensureDirectory(directory, directory);
-    if (how === "copy") return this.#placer.placeAs(path, directory, name);
+    if (how === "copy") {
+      return this.#placer.placeAs(path, directory, name).catch((error: unknown) => {
+        if (errnoOf(error) !== "ENOENT") throw error; // a cleanup has just taken it: there is nothing to keep
+      });
+    }
     await io("move aside", path, () => rename(path, join(directory, name)));
     await syncDirectories([directory, dirname(path)]);
   }

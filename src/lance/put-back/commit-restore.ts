@@ -3,13 +3,16 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { BackupError, CorruptError, LanceError } from "../../errors.ts";
 import { createFileExclusively, syncDirectory, syncFile } from "../../fs/durable.ts";
-import { errnoOf, io, isMissing } from "../../fs/io.ts";
+import { errnoOf, io, isMissing, toIoError } from "../../fs/io.ts";
 import { PIN_ORDER, Placer } from "../../fs/place.ts";
 import { Door } from "../door.ts";
 import { listManifests, manifestPath, VERSIONS } from "../image.ts";
 import { parseManifest, renumberManifest, sameContent } from "../manifest.ts";
 import { type ManifestName, manifestName } from "../manifest-name.ts";
 import { makeStagingDirectory, removeStagingDirectory } from "../staging.ts";
+
+/** Where LanceDB notes the newest version's number; it may be absent. */
+const VERSION_HINT = "latest_version_hint.json";
 
 export interface RestoreRequest {
   /** The dataset that gets the commit. */
@@ -135,11 +138,26 @@ async function jump(
   const bytes = await io("read", path, () => readFile(path));
   const target = join(dataset, VERSIONS, manifestName(to, newest.scheme));
   const manifest = parseManifest(bytes, restored, path);
+  removeHint(dataset);
   if (!(await createFileExclusively(target, renumberManifest(bytes, manifest, to)))) {
     throw new CorruptError(`${target} exists already.`, { path: target });
   }
+  removeHint(dataset); // somebody may have committed between, and named a number below the gap
   const seen = (await listManifests(dataset)).map((name) => name.version);
   return seen.filter((version) => version > restored && version < to).sort((a, b) => a - b);
+}
+
+/**
+ * A handle that finds a hint asks for the number after the higher of the hint and its own, and where that is
+ * free it takes it: below a gap it never sees what is above. Without a hint it lists, and finds everything.
+ */
+function removeHint(dataset: string): void {
+  const path = join(dataset, VERSIONS, VERSION_HINT);
+  try {
+    rmSync(path, { force: true });
+  } catch (error) {
+    throw toIoError(error, "remove", path);
+  }
 }
 
 async function syncVersions(

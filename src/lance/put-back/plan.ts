@@ -1,6 +1,8 @@
 import { CorruptError } from "../../errors.ts";
 import { type Manifest, sameContent } from "../manifest.ts";
 import type { ManifestName } from "../manifest-name.ts";
+import { isKnown, type VersionIdentities } from "../version-identity.ts";
+import { isBornAfter } from "./born.ts";
 import { findManifest, inspectTable, readManifest, type TableState } from "./state.ts";
 
 /** The image that a table is to equal again. */
@@ -24,9 +26,9 @@ export interface PutBackTarget {
 
 export interface PutBackPolicy {
   /** Versions, of what lies there now, that are the caller's own and may be hidden. */
-  readonly ours: ReadonlySet<number>;
+  readonly ours: VersionIdentities;
   /** The same for the table that lies aside, if one does. */
-  readonly oursAside?: ReadonlySet<number> | undefined;
+  readonly oursAside?: VersionIdentities | undefined;
   /** `overwrite`: hide foreign versions too; they stay reachable by number. */
   readonly onConflict: "fail" | "overwrite";
   /** The caller asked for just this image: go back also where nothing of what came later is known as ours. */
@@ -50,6 +52,8 @@ export interface PutBackPlan {
   readonly damaged: readonly ManifestName[];
   /** The newest readable version when the plan was made; 0 where there is none. */
   readonly newest: number;
+  /** SHA-256 of its manifest: under the same number may stand another table by now. */
+  readonly newestDigest: string | undefined;
   /** What the plan was made by, for another one where somebody commits first. */
   readonly policy: PutBackPolicy;
   /** The new head must have a number above this. */
@@ -71,13 +75,14 @@ export async function planPutBack(target: PutBackTarget, policy: PutBackPolicy):
     damaged: state.damaged,
     floor: action === "rebuild" || action === "relink" ? Math.max(floor, unseen) : floor,
     newest: state.manifests[0]?.version ?? 0,
+    newestDigest: state.headDigest,
     policy,
     mend: false,
   });
   if (seen.length === 0) return plan("rebuild", await foreignAside(target, policy));
   const image = await findManifest(target.dataset, target.version, target.digest, state.manifests);
   const notOurs = (versions: number[]) => {
-    const suspects = versions.filter((version) => !policy.ours.has(version));
+    const suspects = strangers(target.dataset, state.manifests, policy.ours, versions);
     if (policy.onConflict === "overwrite" || suspects.length === 0) return suspects;
     const harmless = withoutChange(target, state, suspects, image);
     return suspects.filter((version) => !harmless.has(version));
@@ -85,7 +90,7 @@ export async function planPutBack(target: PutBackTarget, policy: PutBackPolicy):
   const readable = state.manifests.map((name) => name.version);
   const above = readable.filter((version) => version > target.version);
   // By what was done, not by what is left of it: a cleanup may have taken our versions' manifests.
-  const mine = [...policy.ours].some((version) => version > target.version);
+  const mine = [...policy.ours.keys()].some((version) => version > target.version);
   if (image) {
     const foreign = notOurs(above);
     const wanted = readManifest(target.dataset, image)?.manifest;
@@ -99,7 +104,9 @@ export async function planPutBack(target: PutBackTarget, policy: PutBackPolicy):
   if (state.damaged.some((name) => name.version === target.version)) return { ...plan("relink"), floor };
   const cleaned = !target.asideDataset && above.length > 0 && !readable.includes(target.version);
   if (cleaned && !mine && !policy.always) return plan("keep");
-  if (cleaned) return { ...plan("relink", notOurs(above)), floor };
+  // In a directory that was removed and made anew, by a handle that did not know, numbers were seen that are gone.
+  const another = cleaned && isBornAfter(target.dataset, target.capturedAt);
+  if (cleaned && !another) return { ...plan("relink", notOurs(above)), floor };
   return plan("relink", notOurs(readable));
 }
 
@@ -148,11 +155,31 @@ function tryRead(dataset: string, name: ManifestName): Manifest | undefined {
   }
 }
 
-/** Commits of others in the table that was dropped: putting the old version back would hide them too. */
-async function foreignAside(target: PutBackTarget, policy: PutBackPolicy): Promise<number[]> {
-  if (!target.asideDataset) return [];
-  const { manifests } = await inspectTable(target.asideDataset);
+/** Of these versions on the disk, those that are not among the known ones. */
+function strangers(
+  dataset: string,
+  manifests: readonly ManifestName[],
+  known: VersionIdentities,
+  versions: readonly number[],
+): number[] {
+  const asked = new Set(versions);
   return manifests
-    .map((name) => name.version)
-    .filter((version) => version > target.version && !policy.oursAside?.has(version));
+    .filter((name) => asked.has(name.version) && !isKnown(dataset, name, known))
+    .map((name) => name.version);
+}
+
+/**
+ * Commits of others in the table that was dropped: putting the old version back would hide them too. Where
+ * it had been made anew before, all of it counts.
+ */
+async function foreignAside(target: PutBackTarget, policy: PutBackPolicy): Promise<number[]> {
+  const { asideDataset: aside, version, digest } = target;
+  if (!aside) return [];
+  const { manifests } = await inspectTable(aside);
+  const readable = manifests.map((name) => name.version);
+  const above = readable.filter((number) => number > version);
+  const remade =
+    !(await findManifest(aside, version, digest, manifests)) &&
+    (readable.includes(version) || above.length === 0);
+  return strangers(aside, manifests, policy.oursAside ?? new Map(), remade ? readable : above);
 }

@@ -13,6 +13,8 @@ export interface TableState {
   /** Manifests above the newest whole one that do not parse: what a power cut leaves. Newest first. */
   readonly damaged: readonly ManifestName[];
   readonly head: Manifest | undefined;
+  /** SHA-256 of the newest readable manifest. */
+  readonly headDigest: string | undefined;
 }
 
 /** How often a directory is listed whose manifests vanish while they are read. */
@@ -37,14 +39,16 @@ function readState(dataset: string, all: readonly ManifestName[]): TableState | 
   const damaged: ManifestName[] = [];
   for (const [index, name] of all.entries()) {
     try {
-      const head = readManifest(dataset, name)?.manifest;
-      return head && { manifests: all.slice(index), damaged, head };
+      const found = readManifest(dataset, name);
+      return (
+        found && { manifests: all.slice(index), damaged, head: found.manifest, headDigest: found.digest }
+      );
     } catch (error) {
       if (!(error instanceof CorruptError)) throw error;
       damaged.push(name);
     }
   }
-  return { manifests: [], damaged, head: undefined };
+  return { manifests: [], damaged, head: undefined, headDigest: undefined };
 }
 
 /** A manifest and its digest; undefined where it is not there. */

@@ -2,6 +2,7 @@ import type { Table } from "@lancedb/lancedb";
 import type { RecordBatch } from "apache-arrow";
 import { ADDRESS, AddressSet, addressesOf, whereInFragments } from "./addresses.ts";
 import { DigestTable } from "./digest-table.ts";
+import { addressesIn, collectAddresses, type OpenVersion } from "./fragment-addresses.ts";
 import type { FragmentDiff, FragmentRows } from "./fragments.ts";
 import { rowDigests } from "./row-bytes.ts";
 import { rowsAt } from "./rows-at.ts";
@@ -9,8 +10,8 @@ import { scan } from "./scan.ts";
 
 /** Two versions of a table with the same columns. */
 export interface TwoVersions {
-  readonly older: Table;
-  readonly newer: Table;
+  readonly older: OpenVersion;
+  readonly newer: OpenVersion;
   readonly columns: readonly string[];
   readonly signal?: AbortSignal | undefined;
 }
@@ -30,8 +31,8 @@ export interface RowDiff {
  */
 export async function diffRows(versions: TwoVersions, fragments: FragmentDiff): Promise<RowDiff> {
   const touched = await compareDeletions(versions, fragments.deletions);
-  const before = new Candidates(versions.older, versions, fragments.gone, touched.gone);
-  const after = new Candidates(versions.newer, versions, fragments.made, touched.made);
+  const before = new Candidates(versions.older.table, versions, fragments.gone, touched.gone);
+  const after = new Candidates(versions.newer.table, versions, fragments.made, touched.made);
   if (before.rows === 0) return { made: await after.addresses(), gone: new AddressSet(), goneTwice: false };
   if (after.rows === 0 && fragments.gone.length === 0) {
     return { made: new AddressSet(), gone: touched.gone, goneTwice: false };
@@ -99,7 +100,7 @@ class Candidates {
   }
 
   addresses(): Promise<AddressSet> {
-    return collect(this.#read([ADDRESS]));
+    return collectAddresses(this.#read([ADDRESS]));
   }
 
   async *#read(columns: readonly string[]): AsyncGenerator<RecordBatch> {
@@ -118,18 +119,9 @@ async function compareDeletions(
 ): Promise<{ gone: AddressSet; made: AddressSet }> {
   const [gone, made] = [new AddressSet(), new AddressSet()];
   if (fragments.length === 0) return { gone, made };
-  const options = { columns: [ADDRESS], where: whereInFragments(fragments), signal };
-  const [before, after] = await Promise.all([collect(scan(older, options)), collect(scan(newer, options))]);
+  const both = [older, newer].map((version) => addressesIn(version, fragments, signal));
+  const [before = gone, after = made] = await Promise.all(both);
   for (const [fragment, offset] of before) if (!after.has(fragment, offset)) gone.add(fragment, offset);
   for (const [fragment, offset] of after) if (!before.has(fragment, offset)) made.add(fragment, offset);
   return { gone, made };
-}
-
-async function collect(batches: AsyncIterable<RecordBatch>): Promise<AddressSet> {
-  const all = new AddressSet();
-  for await (const batch of batches) {
-    const places = addressesOf(batch);
-    for (let row = 0; row < batch.numRows; row++) all.add(places[row * 2 + 1] ?? 0, places[row * 2] ?? 0);
-  }
-  return all;
 }

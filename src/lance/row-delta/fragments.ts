@@ -20,6 +20,29 @@ export interface FragmentRows {
   readonly offsets: number;
 }
 
+/** Rows one after the other in the order of a scan. */
+export interface RowRange {
+  readonly offset: number;
+  readonly rows: number;
+}
+
+/** Where the rows of some fragments lie in a scan of the version; neighbours make one range. */
+export function rowRanges(manifest: Manifest, ids: ReadonlySet<number>): RowRange[] {
+  const ranges: RowRange[] = [];
+  let offset = 0;
+  for (const encoded of manifest.message.fragments) {
+    const { id, rows } = rowsOf(fromBinary(DataFragmentSchema, encoded));
+    const last = ranges.at(-1);
+    if (ids.has(id)) {
+      if (last !== undefined && last.offset + last.rows === offset) {
+        ranges[ranges.length - 1] = { offset: last.offset, rows: last.rows + rows };
+      } else ranges.push({ offset, rows });
+    }
+    offset += rows;
+  }
+  return ranges;
+}
+
 /** Compares two versions by what their manifests say; no file is read. */
 export function diffFragments(older: Manifest, newer: Manifest): FragmentDiff {
   const [before, after] = [new Map(byBytes(older)), new Map(byBytes(newer))];

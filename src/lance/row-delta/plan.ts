@@ -46,7 +46,12 @@ export async function planDelta(input: DeltaInput): Promise<TableDelta> {
     return { form: "replaced", why: "it was dropped and made again", cause: "recreated" };
   }
   if (await input.onlyMoves()) return none;
-  const versions = { older: await input.older(), newer, columns, signal };
+  const versions = {
+    older: { table: await input.older(), manifest: before },
+    newer: { table: newer, manifest: after },
+    columns,
+    signal,
+  };
   const keyed = await proveKeys(versions, await diffRows(versions, fragments), key);
   if (!keyed.usable) return { form: "replaced", why: keyed.why, cause: "keys" };
   return { form: "changes", upserts: keyed.upserts, deletes: keyed.deletes };

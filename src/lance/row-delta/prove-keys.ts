@@ -1,5 +1,6 @@
 import type { RecordBatch } from "apache-arrow";
-import { whereIn } from "../predicates/where-in.ts";
+import { arrow } from "../predicates/arrow.ts";
+import { quoteColumn, whereIn } from "../predicates/where-in.ts";
 import { ADDRESS, AddressSet, addressesOf } from "./addresses.ts";
 import type { RowDiff, TwoVersions } from "./diff.ts";
 import { DigestTable } from "./digest-table.ts";
@@ -11,6 +12,8 @@ import { takeRows } from "./take-rows.ts";
 
 /** Up to so many keys are looked up by a filter; more by a scan of the key columns. */
 const MOST_BY_FILTER = 2000;
+
+const LEAST_INT64 = -(2n ** 63n);
 
 /** A row difference told by keys, or why keys cannot tell it. */
 export type KeyedDiff =
@@ -32,14 +35,14 @@ export async function proveKeys(
   const columns = [...key, ADDRESS];
   const parts: RecordBatch[] = [];
   const few = made.size + gone.size <= MOST_BY_FILTER;
-  for await (const batch of rowsAt(versions.newer, made, columns, versions.signal)) {
+  for await (const batch of rowsAt(versions.newer.table, made, columns, versions.signal)) {
     const problem = addKeys(batch, key, touched);
     if (problem !== undefined) return { usable: false, why: problem };
     if (few) parts.push(batch);
   }
   const seen = new DigestTable(gone.size);
   const deletes = new AddressSet();
-  for await (const batch of rowsAt(versions.older, gone, columns, versions.signal)) {
+  for await (const batch of rowsAt(versions.older.table, gone, columns, versions.signal)) {
     const problem = addKeys(batch, key, seen);
     if (problem !== undefined) return { usable: false, why: problem };
     const digest = rowDigests(batch, key);
@@ -83,9 +86,9 @@ async function findOthers(
 ): Promise<string | undefined> {
   if (upserts.size === 0 && parts.length === 0 && !hasAny(touched)) return undefined;
   const where = parts.length > 0 ? whereMayHave(parts, key) : undefined;
-  if (where !== undefined && key.length === 1 && (await newer.countRows(where)) === upserts.size)
+  if (where !== undefined && key.length === 1 && (await newer.table.countRows(where)) === upserts.size)
     return undefined;
-  for await (const batch of scan(newer, { columns: [...key, ADDRESS], where, signal })) {
+  for await (const batch of scan(newer.table, { columns: [...key, ADDRESS], where, signal })) {
     const digest = rowDigests(batch, key);
     const places = addressesOf(batch);
     for (let row = 0; row < batch.numRows; row++) {
@@ -105,7 +108,23 @@ function hasAny(keys: DigestTable): boolean {
 function whereMayHave(parts: readonly RecordBatch[], key: readonly string[]): string {
   const columns = key.map((name) => {
     const lists = parts.map((part) => whereIn(name, columnOf(part, name)));
-    return `(${lists.join(" OR ")})`;
+    return `${whereBetween(name, parts)}(${lists.join(" OR ")})`;
   });
   return columns.join(" AND ");
+}
+
+/** Least and greatest of the keys, in front of their list: keys of one neighbourhood are found twice as fast. */
+function whereBetween(name: string, parts: readonly RecordBatch[]): string {
+  let [least, most]: [number | bigint | undefined, number | bigint | undefined] = [undefined, undefined];
+  for (const part of parts) {
+    const { type, values, length } = columnOf(part, name);
+    if (!arrow.DataType.isInt(type)) return "";
+    for (let row = 0; row < length; row++) {
+      const value: number | bigint = values[row];
+      if (least === undefined || value < least) least = value;
+      if (most === undefined || value > most) most = value;
+    }
+  }
+  if (least === LEAST_INT64) return ""; // LanceDB reads it as the negation of a number that does not fit
+  return `${quoteColumn(name)} >= ${least} AND ${quoteColumn(name)} <= ${most} AND `;
 }

@@ -3,7 +3,7 @@ import type { RecordBatch } from "apache-arrow";
 import type { Manifest } from "../manifest.ts";
 import { quoteColumn } from "../predicates/where-in.ts";
 import { whereInFragments } from "./addresses.ts";
-import { scanGroups } from "./fragments.ts";
+import { type RowRange, scanGroups } from "./fragments.ts";
 
 /** Rows a batch: a scan is 1.6 times faster than with LanceDB's own 1,000 (docs/lance-facts.md). */
 const BATCH_ROWS = 8192;
@@ -16,16 +16,19 @@ export interface ScanOptions {
   /** Default: all columns of the table. */
   readonly columns?: readonly string[] | undefined;
   readonly where?: string | undefined;
+  /** Only these rows, counted in the order of the scan; without `where`. */
+  readonly range?: RowRange | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
 /** Streams the rows of a table, a batch at a time. */
 export async function* scan(table: Table, options: ScanOptions = {}): AsyncGenerator<RecordBatch> {
-  const { columns, where, signal } = options;
+  const { columns, where, range, signal } = options;
   const query = table.query();
   // A map, because names given in a list are read as expressions where they hold a dot or a capital.
   if (columns) query.select(new Map(columns.map((name) => [name, quoteColumn(name)])));
   if (where !== undefined) query.where(where);
+  if (range) query.offset(range.offset).limit(range.rows);
   // `execute` is what the query's own iterator calls; only through it can the length of batches be told.
   const batches = (query as unknown as Executable).execute({ maxBatchLength: BATCH_ROWS });
   for await (const batch of oneAhead(batches)) {

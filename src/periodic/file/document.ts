@@ -110,12 +110,13 @@ function parsePosition(value: unknown, what: string): TablePosition | undefined 
 
 function parseIndex(value: unknown): IndexRecord {
   const json = asObject(value, "an index");
-  const distance = json["distanceType"];
+  const { distanceType: distance, details } = json;
   return {
     name: asString(json["name"], "the name of an index"),
     columns: asNames(json["columns"], "the columns of an index"),
     type: asString(json["type"], "the type of an index"),
     ...(distance !== undefined && { distanceType: asString(distance, "the distance of an index") }),
+    ...(details !== undefined && { details: asObject(details, "the details of an index") }),
   };
 }
 

@@ -36,6 +36,16 @@ export class SealedInput {
       throw this.corrupt(`${length} bytes at ${position} lie beyond its end at ${this.bytes}`);
     }
     const bytes = new Uint8Array(Buffer.allocUnsafeSlow(length).buffer);
+    await this.readInto(bytes, position);
+    return bytes;
+  }
+
+  /** The same into memory that is there, as much as it holds. */
+  async readInto(bytes: Uint8Array, position: number): Promise<void> {
+    const length = bytes.byteLength;
+    if (position + length > this.bytes) {
+      throw this.corrupt(`${length} bytes at ${position} lie beyond its end at ${this.bytes}`);
+    }
     let done = 0;
     while (done < length) {
       const { bytesRead } = await io("read", this.path, () =>
@@ -44,7 +54,6 @@ export class SealedInput {
       if (bytesRead === 0) throw this.corrupt(`it became shorter while it was read, at ${position + done}`);
       done += bytesRead;
     }
-    return bytes;
   }
 
   /** The SHA-256 of the first `length` bytes; the next chunk is read while one is hashed. */

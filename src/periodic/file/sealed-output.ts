@@ -8,6 +8,9 @@ import { errnoOf, io, isMissing } from "../../fs/io.ts";
 /** Buffers of one system call; Linux takes 1,024. */
 const MAX_BUFFERS = 512;
 
+/** Bytes that are written before the disk is asked to begin with them. */
+const SYNC_BYTES = 64 * 1024 * 1024;
+
 /**
  * A file that is written from front to back and hashed on the way, and that gets its name only when it is
  * whole and on the disk. Until then it is `.<name>.<uuid>.tmp` beside it.
@@ -18,6 +21,11 @@ export class SealedOutput {
   readonly #file: FileHandle;
   readonly #hash = createHash("sha256");
   #pending: Uint8Array[] = [];
+  /** What was flushed last; at most one write is under way. */
+  #writing: Promise<void> = Promise.resolve();
+  /** Bytes written that no sync has begun for, and the sync under way. */
+  #unsynced = 0;
+  #syncing: Promise<void> | undefined;
   #position = 0;
 
   private constructor(path: string, temporary: string, file: FileHandle) {
@@ -39,32 +47,59 @@ export class SealedOutput {
     return this.#position;
   }
 
-  /** Takes bytes, which must not change until the next `flush` is over. */
+  /** Takes bytes, which must not change until the `flush` after the next is over. */
   push(bytes: Uint8Array): void {
     if (bytes.byteLength === 0) return;
     this.#pending.push(bytes);
     this.#position += bytes.byteLength;
   }
 
-  /** Writes what was pushed. Hashing and the system's write run side by side. */
+  /**
+   * Begins to write what was pushed, when what was flushed before it is written: the caller makes the next
+   * bytes meanwhile, and memory holds two flushes at most. An error of the system comes out of the next call.
+   */
   async flush(): Promise<void> {
     const chunks = this.#pending;
     this.#pending = [];
-    const written = this.#write(chunks);
-    try {
-      for (const chunk of chunks) this.#hash.update(chunk);
-    } finally {
-      await written;
-    }
+    await this.#writing;
+    this.#writing = this.#write(chunks);
+    this.#writing.catch(() => undefined); // whoever waits for it next has the error
+    for (const chunk of chunks) this.#hash.update(chunk);
   }
 
   async #write(chunks: readonly Uint8Array[]): Promise<void> {
     await io("write", this.path, async () => {
       for (let from = 0; from < chunks.length; from += MAX_BUFFERS) {
         let rest = chunks.slice(from, from + MAX_BUFFERS);
-        while (rest.length > 0) rest = without(rest, (await this.#file.writev(rest)).bytesWritten);
+        while (rest.length > 0) {
+          const { bytesWritten } = await this.#file.writev(rest);
+          this.#unsynced += bytesWritten;
+          rest = without(rest, bytesWritten);
+        }
       }
     });
+    if (this.#unsynced >= SYNC_BYTES) this.#syncBehind();
+  }
+
+  /**
+   * Has the disk begin early, so that the sync at the end finds little left to do. A failure is kept: a system
+   * tells of it once, and the next sync would say that all is well.
+   */
+  #syncBehind(): void {
+    if (this.#syncing !== undefined) return;
+    this.#unsynced = 0;
+    this.#syncing = io("sync", this.path, () => this.#file.datasync());
+    this.#syncing.then(
+      () => {
+        this.#syncing = undefined;
+      },
+      () => undefined,
+    );
+  }
+
+  /** Resolves when nothing is under way, whatever came of it. */
+  async #idle(): Promise<void> {
+    await Promise.allSettled([this.#writing, this.#syncing]);
   }
 
   /**
@@ -73,9 +108,11 @@ export class SealedOutput {
    */
   async publish(trailer: (digest: Buffer) => Uint8Array): Promise<{ sha256: string; bytes: number }> {
     await this.flush();
+    await this.#writing;
     const digest = this.#hash.digest();
     const end = trailer(digest);
     await this.#write([end]);
+    await this.#syncing;
     await io("sync", this.path, () => this.#file.sync());
     await io("close", this.path, () => this.#file.close());
     await nameExclusively(this.#temporary, this.path);
@@ -86,6 +123,7 @@ export class SealedOutput {
   /** Leaves nothing. Can be called at any time, also after a failure. */
   async discard(): Promise<void> {
     this.#pending = [];
+    await this.#idle();
     await io("close", this.path, async () => {
       try {
         await this.#file.close();

@@ -10,6 +10,8 @@ export interface IndexRecord {
   /** LanceDB's name of its kind: `BTree`, `FTS`, `IvfPq`, … */
   readonly type: string;
   readonly distanceType?: string | undefined;
+  /** Its settings, as LanceDB states them. */
+  readonly details?: Readonly<Record<string, unknown>> | undefined;
 }
 
 /** Where a table stood: its version, and the SHA-256 of that version's manifest. */
@@ -51,7 +53,8 @@ export interface FileHead {
 }
 
 /** What of a table a batch belongs to. Deletes hold the key columns alone. */
-export type RowKind = "upserts" | "deletes";
+export type RowKind = (typeof ROW_KINDS)[number];
+export const ROW_KINDS = ["upserts", "deletes"] as const;
 
 /** Writes one file, in order; memory does not grow with the rows. `finish` or `abort` ends it. */
 export interface BackupFileWriter {

@@ -1,8 +1,8 @@
 import type { RecordBatch, Schema, Table } from "apache-arrow";
 import { loadableTable } from "../file/loadable.ts";
 
-/** Bytes that are written with one commit. A load of 1.4 GB holds 370 MB with 8, 620 with 32, and takes as long. */
-const CHUNK_BYTES = 8 * 1024 * 1024;
+/** Bytes that are written with one commit. What LanceDB holds for it is many times as much, and larger ones load no faster. */
+const CHUNK_BYTES = 6 * 1024 * 1024;
 
 /** Gathers batches into tables of a size that one commit can take. */
 export async function* chunksOf(

@@ -8,10 +8,11 @@ import { checkTable } from "./check-table.ts";
 import { assertFree, makeDatabase } from "./new-database.ts";
 import { loggerOf, type ReplayOptions } from "./options.ts";
 import { remakeIndices } from "./remake-indices.ts";
+import { writing } from "./writing.ts";
 
 /**
  * Loads a full into a new database, and connects to it. Namespaces are made as the tables need them, and the
- * indices that the full recorded are made anew with their default settings; one that cannot be is a warning.
+ * indices that the full recorded are made anew with their settings; one that cannot be is a warning.
  *
  * @param uri a directory that does not exist, or is empty.
  * @throws ValidationError where it is not, or where the file is a delta or cannot be loaded.
@@ -33,7 +34,7 @@ export async function loadBackup(
   await makeDatabase(path, async (target) => {
     const indices = new Map<string, readonly IndexRecord[]>();
     for await (const table of reader.tables()) {
-      await loadTable(target, table);
+      await writing(reader, table, () => loadTable(target, table));
       indices.set(table.head.table, table.head.indices);
     }
     await remakeIndices(target.db, indices, logger);

@@ -9,6 +9,7 @@ import { findChain, OpenChain } from "./chain.ts";
 import { assertFree, makeDatabase } from "./new-database.ts";
 import { loggerOf, type ReplayOptions } from "./options.ts";
 import { remakeIndices } from "./remake-indices.ts";
+import { writing } from "./writing.ts";
 
 export interface RestoreLatestOptions extends ReplayOptions {
   /** The newest state that is not later than this. Default: the newest there is. */
@@ -54,8 +55,8 @@ export async function restoreLatest(
     const indices = new Map<string, readonly IndexRecord[]>();
     for (const file of chain.files) {
       for await (const table of file.tables()) {
-        if (file.head.type === "full") await loadTable(target, table);
-        else await applyTable(target, table);
+        const write = file.head.type === "full" ? loadTable : applyTable;
+        await writing(file, table, () => write(target, table));
         if (table.head.form === "dropped") indices.delete(table.head.table);
         else indices.set(table.head.table, table.head.indices);
       }

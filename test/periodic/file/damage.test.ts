@@ -213,7 +213,7 @@ describe.each(["json", "arrow"] as const)("a %s file", (format) => {
   });
 });
 
-test.runIf(nightly)("a row that no JSON reader could hold is refused by name", async () => {
+test("a row that no JSON reader could hold is refused by name", async () => {
   const blobs = new arrow.Schema([field("blob", new arrow.Binary())]);
   const values = new Uint8Array(210_000_000);
   const blob = new arrow.Data(blobs.fields[0]!.type, 0, 1, 0, [
@@ -226,6 +226,34 @@ test.runIf(nightly)("a row that no JSON reader could hold is refused by name", a
   await expect(writer.write("upserts", new arrow.RecordBatch(blobs, row as never))).rejects.toThrow(
     /more than 256 MB/,
   );
+});
+
+describe("an arrow file", () => {
+  const values = new arrow.Schema([
+    field("list", new arrow.List(field("item", new arrow.Int64()))),
+    field("vector", new arrow.FixedSizeList(3, field("item", new arrow.Int64()))),
+  ]);
+  const rows = [
+    { list: [1n, null, 3n, 4n, 5n], vector: [1n, 2n, 3n] },
+    { list: [6n, 7n], vector: [4n, 5n, 6n] },
+  ];
+
+  const long = (...numbers: bigint[]) => Buffer.from(BigInt64Array.from(numbers).buffer);
+  const int = (...numbers: number[]) => Buffer.from(Int32Array.from(numbers).buffer);
+
+  test.each([
+    ["lists leave out an item", int(0, 5, 7), int(0, 5, 6)],
+    ["the items of vectors lie on those of lists", long(80n, 48n), long(72n, 48n)],
+  ])("is refused where %s", async (_what, good, bad) => {
+    const path = directory.file();
+    const head = { table: "t", form: "rows", schema: values, key: [], indices: [] } as const;
+    await writeAll(path, "arrow", full, [{ head, upserts: [batchOf(values, rows)] }]);
+    const bytes = await readFile(path);
+    const at = bytes.indexOf(good);
+    expect(at).toBeGreaterThan(0);
+    bad.copy(bytes, at);
+    expect(await openingOf(sealed(bytes, "arrow"))).toBeInstanceOf(CorruptError);
+  });
 });
 
 test("what is no backup file, and what is no file, is refused", async () => {

@@ -65,7 +65,13 @@ describe.each(["arrow", "json"] as const)("a %s file", (format) => {
       new arrow.Field("id", new arrow.Int64()),
     ]);
     const keys = new arrow.Schema([new arrow.Field("id", new arrow.Int64())]);
-    const index = { name: "v_idx", columns: ["v"], type: "IvfPq", distanceType: "cosine" };
+    const index = {
+      name: "v_idx",
+      columns: ["v"],
+      type: "IvfPq",
+      distanceType: "cosine",
+      details: { hnsw: { m: 1 } },
+    };
     const heads: TableHead[] = [
       {
         table: "ns$changed",

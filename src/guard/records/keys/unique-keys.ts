@@ -23,7 +23,8 @@ export function keyFields(names: readonly string[], fields: readonly Field[]): F
 
 /**
  * Holds that no row lacks a key, and no two rows share one, over any number of parts: LanceDB would insert
- * both, or fail half-way, and never match null. Memory is at most 54 bytes a row.
+ * both, or fail half-way, and never match null. Memory is at most 54 bytes a row, and 80 for
+ * a moment, when the set grows.
  */
 export class UniqueKeys {
   readonly #names: readonly string[];

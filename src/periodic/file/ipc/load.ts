@@ -3,6 +3,7 @@ import { arrow } from "../../../lance/predicates/arrow.ts";
 import { byteWidth } from "../../../lance/predicates/column-read.ts";
 import { countBits } from "../bitmap.ts";
 import { assertUtf8, column, hasLargeOffsets, isBytes, isText } from "../column.ts";
+import { assertNulls } from "../nulls.ts";
 import { Problem } from "../problem.ts";
 import type { BatchMessage, BufferRegion, FieldNode } from "./batch-message.ts";
 import { assertIndices } from "./indices.ts";
@@ -29,6 +30,7 @@ export function loadBatch(
     body,
     dictionaries,
   );
+  assertNulls(schema.fields, columns);
   const rows = column(new arrow.Struct(schema.fields), message.rows, 0, { children: columns });
   return new arrow.RecordBatch(schema, rows as Data<never>);
 }
@@ -55,6 +57,8 @@ class Loader {
   readonly #nodes: Iterator<FieldNode>;
   readonly #regions: Iterator<BufferRegion>;
   readonly #body: Uint8Array;
+  /** Where the last buffer ends: apache-arrow's writer, which LanceDB's client uses, mixes up any that overlap. */
+  #end = 0;
   readonly #dictionaries: Dictionaries;
 
   constructor(message: BatchMessage, body: Uint8Array, dictionaries: Dictionaries) {
@@ -81,12 +85,14 @@ class Loader {
       const offsets = this.#offsets(type, length);
       const child = this.load(itemType(type));
       assertOffsets(offsets, length, child.length);
+      const used = length === 0 ? 0 : Number(offsets[length]) - Number(offsets[0]);
+      if (used !== child.length) throw new Problem(`lists have ${used} of ${child.length} items`);
       return column(type, length, nullCount, { validity, offsets, children: [child] });
     }
     if (Is.isFixedSizeList(type)) {
       const child = this.load(itemType(type));
       const needed = length * type.listSize;
-      if (child.length < needed)
+      if (child.length !== needed)
         throw new Problem(`a fixed-size list has ${child.length} of ${needed} items`);
       return column(type, length, nullCount, { validity, children: [child] });
     }
@@ -132,9 +138,12 @@ class Loader {
     const { value, done } = this.#regions.next();
     if (done) throw new Problem("a batch has fewer buffers than its schema");
     const { offset, bytes } = value;
-    if (offset % 8 !== 0 || offset + bytes > this.#body.byteLength) {
-      throw new Problem(`a buffer of ${bytes} bytes at ${offset} does not lie in its batch`);
+    if (offset % 8 !== 0 || offset < this.#end || offset + bytes > this.#body.byteLength) {
+      throw new Problem(
+        `a buffer of ${bytes} bytes at ${offset} does not lie in its batch, behind the others`,
+      );
     }
+    this.#end = offset + bytes;
     if (needed !== undefined && bytes < needed) throw new Problem(`a buffer has ${bytes} of ${needed} bytes`);
     return this.#body.subarray(offset, offset + (needed ?? bytes));
   }

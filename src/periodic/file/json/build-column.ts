@@ -6,6 +6,7 @@ import { DictionaryBuilder } from "./build-dictionary.ts";
 import { fixedBuilder } from "./build-fixed.ts";
 import { FixedSizeListBuilder, ListBuilder, StructBuilder } from "./build-nested.ts";
 import { BitsBuilder, VariableBuilder } from "./build-variable.ts";
+import type { NumberList } from "./number-text.ts";
 
 /** Makes a column of values that were read from JSON. Throws a Problem for a value that is none of its type. */
 export interface ColumnBuilder {
@@ -14,6 +15,8 @@ export interface ColumnBuilder {
   /** A value that nobody sees, since what holds it is null: null where `nullable`, else the type's zero. */
   appendUnseen(nullable: boolean): void;
   finish(): Data;
+  /** Appends each of the numbers; only builders of floats do. */
+  appendNumbers?(list: NumberList): void;
 }
 
 export function columnBuilder(type: DataType): ColumnBuilder {

@@ -5,6 +5,7 @@ import { Problem } from "../problem.ts";
 import { BatchFull, MAX_UNSEEN_ITEMS } from "./batch-full.ts";
 import { type ColumnBuilder, columnBuilder } from "./build-column.ts";
 import { Validity } from "./growing.ts";
+import { NumberList } from "./number-text.ts";
 
 function itemField(type: DataType): Field {
   const field = (type.children as readonly Field[] | null)?.[0];
@@ -32,8 +33,11 @@ export class ListBuilder implements ColumnBuilder {
 
   append(value: unknown): void {
     if (value !== null) {
-      if (!Array.isArray(value)) throw new Problem("a value is no list");
-      for (const item of value) this.#items.append(this.#isMap ? entryOf(item) : item);
+      if (value instanceof NumberList) appendNumbers(this.#items, value);
+      else {
+        if (!Array.isArray(value)) throw new Problem("a value is no list");
+        for (const item of value) this.#items.append(this.#isMap ? entryOf(item) : item);
+      }
     }
     this.#ends.push(this.#items.length);
     this.#validity.push(value !== null);
@@ -53,6 +57,11 @@ export class ListBuilder implements ColumnBuilder {
       validity: this.#validity.bitmap(),
     });
   }
+}
+
+function appendNumbers(items: ColumnBuilder, list: NumberList): void {
+  if (items.appendNumbers === undefined) throw new Problem("a value is no list of its type");
+  items.appendNumbers(list);
 }
 
 /** What a struct builder takes: its members in their order. */
@@ -89,9 +98,11 @@ export class FixedSizeListBuilder implements ColumnBuilder {
       this.appendUnseen(true);
       return;
     }
-    if (!Array.isArray(value) || value.length !== this.#size)
+    const isList = Array.isArray(value) || value instanceof NumberList;
+    if (!isList || value.length !== this.#size)
       throw new Problem(`a value is no list of ${this.#size} items`);
-    for (const item of value) this.#items.append(item);
+    if (value instanceof NumberList) appendNumbers(this.#items, value);
+    else for (const item of value) this.#items.append(item);
     this.#validity.push(true);
   }
 

@@ -16,6 +16,12 @@ export class Validity {
     if (valid) this.#bits[at >> 3] = (this.#bits[at >> 3] ?? 0) | (1 << (at & 7));
   }
 
+  /** The same as so many valid ones. */
+  pushValid(count: number): void {
+    if (this.#bits === undefined) this.#length += count;
+    else for (let index = 0; index < count; index++) this.push(true);
+  }
+
   bitmap(): Uint8Array | undefined {
     return this.#bits?.subarray(0, (this.#length + 7) >> 3);
   }

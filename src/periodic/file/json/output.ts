@@ -3,6 +3,8 @@ import { UnsupportedError } from "../../../errors.ts";
 import { MAX_LINE_BYTES } from "../limits.ts";
 
 const START_BYTES = 1024 * 1024;
+/** A buffer that one long row made is not kept for ever. */
+const MOST_KEPT = 16 * START_BYTES;
 /** Bytes of binary that become base64 in one step; a multiple of 3, so that the pieces join. */
 const BASE64_STEP = 48 * 1024;
 
@@ -15,6 +17,7 @@ const ZERO = 0x30;
 /** JSON text as bytes, made in place: a string for each value would cost several times as much. */
 export class JsonOutput {
   #bytes = Buffer.allocUnsafeSlow(START_BYTES);
+  #other = Buffer.allocUnsafeSlow(START_BYTES);
   #length = 0;
   #lineStart = 0;
 
@@ -36,7 +39,7 @@ export class JsonOutput {
     );
   }
 
-  /** The bytes so far. They are overwritten by what comes after `clear`. */
+  /** The bytes so far. They stay until the `clear` after the next one: a write of them may be under way. */
   bytes(): Uint8Array {
     return this.#bytes.subarray(0, this.#length);
   }
@@ -44,7 +47,8 @@ export class JsonOutput {
   clear(): void {
     this.#length = 0;
     this.#lineStart = 0;
-    if (this.#bytes.byteLength > 16 * START_BYTES) this.#bytes = Buffer.allocUnsafeSlow(START_BYTES);
+    [this.#bytes, this.#other] = [this.#other, this.#bytes];
+    if (this.#bytes.byteLength > MOST_KEPT) this.#bytes = Buffer.allocUnsafeSlow(START_BYTES);
   }
 
   #reserve(more: number): void {

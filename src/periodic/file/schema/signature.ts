@@ -39,7 +39,10 @@ export function typeSignature(type: DataType, depth = 0): string {
     return `timestamp(${unit(type.unit)}${type.timezone ? `, ${type.timezone}` : ""})`;
   if (Is.isDuration(type)) return `duration(${unit(type.unit)})`;
   if (Is.isList(type)) return `list(${inner(type.children[0])})`;
-  if (Is.isFixedSizeList(type)) return `fixed_size_list(${inner(type.children[0])}, ${size(type.listSize)})`;
+  if (Is.isFixedSizeList(type)) {
+    if (type.listSize === 0) throw new Problem("a fixed-size list has no items"); // Lance stores none
+    return `fixed_size_list(${inner(type.children[0])}, ${size(type.listSize)})`;
+  }
   if (Is.isStruct(type)) return `struct(${members(type.children, depth)})`;
   if (Is.isMap(type)) {
     const entries = type.children[0]?.type.children ?? [];

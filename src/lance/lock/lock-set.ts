@@ -2,7 +2,9 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import { setTimeout as sleep } from "node:timers/promises";
 import { LockedError } from "../../errors.ts";
 import type { Logger } from "../../logger.ts";
-import { describeOwner, newOwner, type Owner } from "../owner.ts";
+import { type Holder, holdsNoMore, isDeadlock, nowHolds, nowWaits, waitsNoMore } from "./deadlock.ts";
+import { forgetUnusedLocks } from "./forget-locks.ts";
+import { describeOwner, newOwner, type Owner } from "./owner.ts";
 import { TableLock } from "./table-lock.ts";
 
 const FIRST_PAUSE_MS = 2;
@@ -14,7 +16,7 @@ export const DEFAULT_LOCK_TIMEOUT_MS = 30_000;
 const enclosing = new AsyncLocalStorage<LockSet>();
 
 /** The table locks of one guarded operation. */
-export class LockSet {
+export class LockSet implements Holder {
   readonly owner: Owner = newOwner();
   readonly #database: string;
   readonly #timeoutMs: number;
@@ -43,16 +45,21 @@ export class LockSet {
     return enclosing.run(this, task);
   }
 
+  get operation(): string {
+    return this.owner.operation;
+  }
+
+  get enclosing(): LockSet[] {
+    return this.#parent ? [this.#parent, ...this.#parent.enclosing] : [];
+  }
+
   holds(table: string): boolean {
     return this.#held.has(table);
   }
 
   /** Whether an operation that this one was called from holds the table. */
   isHeldByParent(table: string): boolean {
-    for (let set = this.#parent; set; set = set.#parent) {
-      if (set.#database === this.#database && set.holds(table)) return true;
-    }
-    return false;
+    return this.enclosing.some((set) => set.#database === this.#database && set.holds(table));
   }
 
   /**
@@ -60,15 +67,19 @@ export class LockSet {
    * be rolled back first.
    *
    * @throws LockedError after the time limit, or at once where the holder is an operation that this call
-   * runs inside of. @throws the signal's reason.
+   * runs inside of, or one of this process that itself waits for this one. @throws the signal's reason.
    */
   async acquire(table: string): Promise<boolean> {
     if (this.#held.has(table)) return false;
-    if (this.isHeldByParent(table)) {
-      throw new LockedError(
-        `Table ${table} is held by the guarded operation that this call runs inside of. Use the connection that it handed over.`,
-      );
+    if (this.isHeldByParent(table)) throw heldAround(table);
+    try {
+      return await this.#wait(table);
+    } finally {
+      waitsNoMore(this);
     }
+  }
+
+  async #wait(table: string): Promise<boolean> {
     const lock = new TableLock(this.#database, table);
     const deadline = performance.now() + this.#timeoutMs;
     for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(pause * 2, LONGEST_PAUSE_MS)) {
@@ -76,8 +87,11 @@ export class LockSet {
       const attempt = await lock.attempt(this.owner, this.#force);
       if (attempt?.taken) {
         this.#held.set(table, { lock, epoch: attempt.epoch });
+        nowHolds(this);
+        if (lock.isNew) await forgetUnusedLocks(this.#database);
         return attempt.fromDead;
       }
+      if (attempt) this.#refuseDeadlock(table, attempt.holder.operation);
       if (attempt && performance.now() >= deadline)
         throw this.#lockedError(table, attempt.holder, attempt.known);
       await this.#pause(pause);
@@ -95,6 +109,7 @@ export class LockSet {
     const held = this.#held.get(table);
     if (!held) return;
     this.#held.delete(table);
+    if (this.#held.size === 0) holdsNoMore(this);
     const error = held.lock.release(held.epoch, this.owner);
     if (error) {
       this.#logger?.warn("a lock could not be released; others find the table held until this process ends", {
@@ -106,6 +121,16 @@ export class LockSet {
 
   releaseAll(): void {
     for (const table of [...this.#held.keys()]) this.release(table);
+  }
+
+  #refuseDeadlock(table: string, holder: string): void {
+    // The same directory by another path, which the name of the database does not tell.
+    if (this.enclosing.some(({ operation }) => operation === holder)) throw heldAround(table);
+    nowWaits(this, { table, holder });
+    if (!isDeadlock(this)) return;
+    throw new LockedError(
+      `Table ${table} is held by a guarded operation of this process that itself waits for a table that is held here: neither could go on. Name the tables of both in their option "tables", which takes them in one order, and do not run one guarded operation inside of another.`,
+    );
   }
 
   async #pause(ms: number): Promise<void> {
@@ -125,4 +150,10 @@ export class LockSet {
         : `Table ${table} is held by ${who}. Whether it is alive cannot be known from here; if it is not, call recover({ force: true }).`,
     );
   }
+}
+
+function heldAround(table: string): LockedError {
+  return new LockedError(
+    `Table ${table} is held by the guarded operation that this call runs inside of. Use the connection that it handed over.`,
+  );
 }

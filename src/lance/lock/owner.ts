@@ -5,7 +5,7 @@ import {
   livenessOf,
   type ProcessIdentity,
   thisProcess,
-} from "../fs/this-process.ts";
+} from "../../fs/this-process.ts";
 
 /** Who holds a lock or a journal entry: enough to tell whether that process is still alive. */
 export interface Owner extends ProcessIdentity {

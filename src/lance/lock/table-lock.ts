@@ -1,16 +1,29 @@
-import { readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
-import { CorruptError } from "../../errors.ts";
+import { CorruptError, IoError } from "../../errors.ts";
 import { createFileExclusively } from "../../fs/durable.ts";
 import { errnoOf, isMissing, toIoError } from "../../fs/io.ts";
 import { makeDirectory } from "../../fs/make-directory.ts";
-import { ensurePrivateDirectory } from "../../lance/private-directory.ts";
-import { endOperation, isOwner, livenessOfOwner, type Owner } from "../owner.ts";
+import { removeTree } from "../../fs/remove-tree.ts";
+import { ensurePrivateDirectory } from "../private-directory.ts";
+import { makeStagingDirectory, removeStagingDirectory } from "../staging.ts";
+import { endOperation, isOwner, livenessOfOwner, type Owner } from "./owner.ts";
 
 /**
  * The lock of one table: a directory in which the holder is the highest epoch. An epoch's file appears
  * complete (written aside, then linked), so a reader never sees half an owner. `<epoch>.released` frees it;
  * so does emptying it, which a full disk allows. A power cut leaves an empty file too, and no holder.
+ *
+ * A holder may take the whole directory away. The next one begins with an epoch above all that were in it, so
+ * that a contender that has seen the old ones cannot come out above those who hold the new.
  */
 const DIGITS = 15;
 const HOLDER = /^(\d{15})\.json$/;
@@ -19,11 +32,19 @@ export type Attempt =
   | { readonly taken: true; readonly epoch: number; readonly fromDead: boolean }
   | { readonly taken: false; readonly holder: Owner; readonly known: boolean };
 
+/** More epochs than can be used up in a millisecond. */
+const EPOCHS_PER_MS = 100;
+
 export class TableLock {
+  readonly #database: string;
   readonly #directory: string;
+  /** Whether the table had none before. */
+  readonly isNew: boolean;
 
   constructor(database: string, table: string) {
+    this.#database = database;
     this.#directory = join(ensurePrivateDirectory(database, "locks"), table);
+    this.isNew = !existsSync(this.#directory);
     makeDirectory(this.#directory);
   }
 
@@ -34,6 +55,10 @@ export class TableLock {
    */
   async attempt(owner: Owner, force: boolean): Promise<Attempt | undefined> {
     const highest = this.#highest();
+    if (highest === undefined) {
+      makeDirectory(this.#directory); // a holder has just taken it away
+      return undefined;
+    }
     let fromDead = false;
     if (highest > 0 && !this.#isReleased(highest)) {
       const holder = this.#read(highest);
@@ -46,8 +71,8 @@ export class TableLock {
         fromDead = true;
       }
     }
-    const epoch = highest + 1;
-    if (!(await createFileExclusively(this.#file(epoch), JSON.stringify(owner)))) return undefined;
+    const epoch = highest === 0 ? Date.now() * EPOCHS_PER_MS : highest + 1;
+    if (!(await this.#create(epoch, owner))) return undefined;
     if (!this.#isHighest(epoch, owner)) return undefined;
     this.#sweepBelow(epoch);
     return { taken: true, epoch, fromDead };
@@ -69,6 +94,31 @@ export class TableLock {
     return undefined;
   }
 
+  /**
+   * Takes the directory away, and with it the lock, which must be held. A contender that has made its epoch in
+   * it meanwhile finds that gone at its second look.
+   */
+  async retire(): Promise<void> {
+    const removed = makeStagingDirectory(this.#database, "removed");
+    try {
+      renameSync(this.#directory, removed);
+    } catch (error) {
+      removeStagingDirectory(removed);
+      throw toIoError(error, "remove", this.#directory);
+    }
+    await removeTree(removed);
+  }
+
+  /** False where somebody was quicker, or the directory has gone. */
+  async #create(epoch: number, owner: Owner): Promise<boolean> {
+    try {
+      return await createFileExclusively(this.#file(epoch), JSON.stringify(owner));
+    } catch (error) {
+      if (error instanceof IoError && error.errno === "ENOENT") return false;
+      throw error;
+    }
+  }
+
   #file(epoch: number): string {
     return join(this.#directory, `${String(epoch).padStart(DIGITS, "0")}.json`);
   }
@@ -77,21 +127,23 @@ export class TableLock {
     return join(this.#directory, `${String(epoch).padStart(DIGITS, "0")}.released`);
   }
 
-  #list(): string[] {
+  /** Undefined where the directory has been taken away. */
+  #list(): string[] | undefined {
     try {
       return readdirSync(this.#directory);
     } catch (error) {
+      if (errnoOf(error) === "ENOENT") return undefined;
       throw toIoError(error, "list", this.#directory);
     }
   }
 
-  #highest(): number {
-    const epochs = this.#list().map((name) => Number(HOLDER.exec(name)?.[1] ?? 0));
-    return Math.max(0, ...epochs);
+  #highest(): number | undefined {
+    const epochs = this.#list()?.map((name) => Number(HOLDER.exec(name)?.[1] ?? 0));
+    return epochs && Math.max(0, ...epochs);
   }
 
   #isReleased(epoch: number): boolean {
-    return this.#list().some((name) => name === `${String(epoch).padStart(DIGITS, "0")}.released`);
+    return (this.#list() ?? []).some((name) => name === `${String(epoch).padStart(DIGITS, "0")}.released`);
   }
 
   /** Undefined where it was swept while we looked. */
@@ -118,7 +170,7 @@ export class TableLock {
   #isHighest(epoch: number, owner: Owner): boolean {
     let highest: number;
     try {
-      highest = this.#highest();
+      highest = this.#highest() ?? 0;
     } catch (error) {
       this.release(epoch, owner);
       throw error;
@@ -128,7 +180,7 @@ export class TableLock {
   }
 
   #sweepBelow(epoch: number): void {
-    for (const name of this.#list()) {
+    for (const name of this.#list() ?? []) {
       const other = Number(/^(\d{15})\.(json|released)$/.exec(name)?.[1] ?? epoch);
       if (other < epoch) removeQuietly(join(this.#directory, name));
     }

@@ -1,0 +1,53 @@
+import { resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { UnsupportedError, ValidationError } from "../errors.ts";
+
+/** Two letters at least: one is a drive of Windows. A directory of such a name is reached by `./`. */
+const SCHEME = /^([a-z][a-z0-9+.-]+):(?=\/)/i;
+
+/**
+ * The absolute path of a local directory that a caller names by a path or a `file:` address. Touches nothing.
+ *
+ * @param what the option, for messages
+ * @throws UnsupportedError for every other scheme (`s3://`, `db://`, …). @throws ValidationError for an address
+ * that names no directory of this machine. @throws TypeError for what is no string.
+ */
+export function localPath(value: unknown, what: string): string {
+  if (typeof value !== "string") {
+    throw new TypeError(`${what} must be a string, not ${value === null ? "null" : typeof value}.`);
+  }
+  if (value.trim() === "" || value.includes("\0"))
+    throw new ValidationError(`${what} must name a directory.`);
+  if (/^file:/i.test(value)) return pathOfAddress(value, what);
+  const scheme = SCHEME.exec(value)?.[1];
+  if (scheme !== undefined) {
+    throw new UnsupportedError(
+      `${what} is ${value}. Only local directories are supported, as a path or a file:// address; "${scheme}:" is not. (A directory of that name is written with "./" before it.)`,
+    );
+  }
+  return resolve(value);
+}
+
+function pathOfAddress(value: string, what: string): string {
+  const refuse = (why: string, cause?: unknown) =>
+    new ValidationError(
+      `${what} is ${value}: ${why}. Write file:///absolute/path, with %20 for a space, or the plain path.`,
+      {
+        cause,
+      },
+    );
+  if (!/^file:\//i.test(value)) throw refuse("a file address must be absolute");
+  let path: string;
+  try {
+    const url = new URL(value);
+    if (url.search !== "" || url.hash !== "")
+      throw refuse('"?" is written %3F in an address, "#" is written %23');
+    if (url.host !== "") throw refuse(`it names the host ${url.host}, not this machine`);
+    path = fileURLToPath(url);
+  } catch (error) {
+    if (error instanceof ValidationError) throw error;
+    throw refuse(error instanceof Error ? error.message : String(error), error);
+  }
+  if (path.includes("\0")) throw refuse("it names no directory");
+  return resolve(path);
+}

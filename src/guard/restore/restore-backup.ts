@@ -1,0 +1,108 @@
+import { BackupNotFoundError, CorruptError, LockedError, RestoreError } from "../../errors.ts";
+import { LockSet } from "../../lance/lock/lock-set.ts";
+import type { Logger } from "../../logger.ts";
+import type { JournalEntry } from "../journal/entry.ts";
+import type { Settings } from "../options.ts";
+import { recoverBeforeRestore } from "../recovery.ts";
+import { carryOut, conflictError, type TableRestore } from "../rollback/act.ts";
+import type { OnConflict, RollbackPlan } from "../rollback/plan.ts";
+import { sweepEntry } from "../settle.ts";
+import { type FoundBackup, findBackup } from "./find-backup.ts";
+import { armRestore, planRestore } from "./restore-entry.ts";
+
+export interface RestoreResult {
+  readonly id: string;
+  readonly tables: readonly TableRestore[];
+}
+
+/** Makes the tables of a backup equal to it again: all of them, also when the process dies, or none. */
+export async function restoreBackup(
+  settings: Settings,
+  id: string,
+  options: { onConflict?: OnConflict | undefined },
+): Promise<RestoreResult> {
+  const { database, logger } = settings;
+  const { onConflict = "overwrite" } = options;
+  const started = performance.now();
+  const backup = findBackup(settings, id);
+  const locks = new LockSet({ database, timeoutMs: settings.lockTimeoutMs, logger });
+  const ids = backup.record.tables.map((table) => table.id);
+  assertOutside(locks, id, ids);
+  try {
+    await locks.acquireAll(ids);
+    await recoverBeforeRestore(ids, { database, locks, logger, onConflict: "fail", force: false });
+    const plan = await planRestore(database, id, backup.record, onConflict);
+    if (plan.conflicts.length > 0) throw conflictError(plan.conflicts);
+    const tables = await carryOutArmed(settings, backup, { id, plan, locks, onConflict });
+    logger.info("backup restored", {
+      backup: id,
+      tables: tables.map(({ table, version, action }) => ({ table, version, action })),
+      ms: Math.round(performance.now() - started),
+    });
+    return { id, tables };
+  } finally {
+    locks.releaseAll();
+  }
+}
+
+/** What guarded work holds is rolled back with the work: a restore under its feet would be in the way of that. */
+function assertOutside(locks: LockSet, id: string, tables: readonly string[]): void {
+  const held = tables.find((table) => locks.isHeldByParent(table));
+  if (held === undefined) return;
+  throw new LockedError(
+    `Backup ${id} cannot be restored here: table ${held} is held by the guarded operation that this call runs inside of. Let the work fail to have its tables as before, or restore when it has ended.`,
+  );
+}
+
+async function carryOutArmed(
+  { database, logger }: Settings,
+  backup: FoundBackup,
+  restore: { id: string; plan: RollbackPlan; locks: LockSet; onConflict: OnConflict },
+): Promise<TableRestore[]> {
+  const { id, plan, locks, onConflict } = restore;
+  const entry = await armRestore(database, locks.owner, { id, record: backup.record }, plan, onConflict);
+  let untouched = true;
+  try {
+    if (backup.journaled && backup.entry.state !== "held") throw new BackupNotFoundError(id); // cleaned up meanwhile
+    untouched = false;
+    const onSetBack = () => {
+      untouched = true;
+    };
+    const canSetBack = plan.puts.every(({ action }) => action === "keep" || action === "restore");
+    const options = { database, asideName: id, onConflict, logger };
+    const tables = await carryOut(plan, canSetBack ? { ...options, onSetBack } : options);
+    await entry.become("armed", "done");
+    await sweep(entry, database, logger);
+    return tables;
+  } catch (error) {
+    if (untouched) {
+      await entry.become("armed", "done").catch(() => entry.abandon());
+      await sweep(entry, database, logger);
+    } else {
+      entry.abandon();
+    }
+    if (untouched && !(error instanceof CorruptError)) throw error;
+    const { backupPath } = backup.record;
+    const reason = error instanceof Error ? error.message : String(error);
+    const next = untouched ? "Nothing was changed." : "It is done in part; recover() completes it.";
+    throw new RestoreError(
+      `Backup ${id} could not be restored: ${reason} ${next} It is kept at ${backupPath}.`,
+      { restoreError: error, backupPath },
+    );
+  }
+}
+
+/** What fails here fails no restore: it is swept later. */
+async function sweep(entry: JournalEntry, database: string, logger: Logger): Promise<void> {
+  if (entry.state !== "done") return;
+  try {
+    await sweepEntry(database, entry);
+  } catch (error) {
+    entry.abandon();
+    const reason = error instanceof Error ? error.message : String(error);
+    logger.warn("a finished restore could not be cleaned up; the next operation sweeps it", {
+      backup: entry.id,
+      error: reason,
+    });
+  }
+}

@@ -1,0 +1,119 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { BackupError } from "../../errors.ts";
+import { isDataset } from "../../lance/capture.ts";
+import { isInNamespace, NAMESPACE_TABLE } from "../../lance/database.ts";
+import { listManifests } from "../../lance/image.ts";
+import { listNamespaces, type NamespaceChange, type NamespaceEntry } from "../../lance/namespaces.ts";
+import type { CapturedTable, EntryRecord } from "../journal/entry.ts";
+import type { LoggedIntent } from "../journal/log.ts";
+import { currentOf, type Incarnation, namespacesOf, type TableHistory } from "./history.ts";
+
+// `__manifest` is everybody's: whoever makes a table in any namespace commits to it. So it does not go back to a
+// version, which would hide what others have made since. Single entries of it do.
+
+/** What a rollback does to `__manifest`; no other entry is touched. */
+export interface NamespacePlan extends NamespaceChange {
+  /** The backup holds the list itself, and says what became of it. */
+  readonly isCaptured: boolean;
+}
+
+/** What `__manifest` says while a rollback is planned. */
+export class LiveNamespaces {
+  /** False where there is no list, or none that can be read: it comes back whole. */
+  readonly isThere: boolean;
+  readonly #database: string;
+  readonly #entries: ReadonlyMap<string, NamespaceEntry>;
+
+  private constructor(database: string, entries: readonly NamespaceEntry[] | undefined) {
+    this.#database = database;
+    this.isThere = entries !== undefined;
+    this.#entries = new Map(entries?.map((entry) => [entry.object_id, entry]));
+  }
+
+  /** @throws LanceError, CorruptError where the list cannot be read, and the backup has none. */
+  static async read(database: string, record: EntryRecord): Promise<LiveNamespaces> {
+    const { tables, namespaces = [] } = record;
+    const isAskedFor = tables.some(({ id }) => isInNamespace(id)) || namespaces.length > 0;
+    const hasOne = tables.some(({ id, state }) => id === NAMESPACE_TABLE && state === "present");
+    if (!isAskedFor && !hasOne) return new LiveNamespaces(database, []);
+    const isThere = (await listManifests(join(database, NAMESPACE_TABLE))).length > 0;
+    if (!isThere) return new LiveNamespaces(database, undefined);
+    try {
+      return new LiveNamespaces(database, await listNamespaces(database));
+    } catch (error) {
+      if (!hasOne || !(error instanceof BackupError)) throw error;
+      return new LiveNamespaces(database, undefined);
+    }
+  }
+
+  entry(id: string): NamespaceEntry | undefined {
+    return this.#entries.get(id);
+  }
+
+  /** The directory in which LanceDB looks for a table in a namespace now. */
+  directoryOf(id: string): string | undefined {
+    return isInNamespace(id) ? (this.entry(id)?.location ?? undefined) : undefined;
+  }
+
+  /**
+   * Where a captured table is put back: where it lay, unless others have made another one under its name since. Then
+   * that one counts as the table, as with root tables, and nothing of it is lost.
+   */
+  placeOf(table: CapturedTable & { state: "present" }, current: Incarnation): string {
+    const listed = this.directoryOf(table.id);
+    return listed === undefined || this.isOurs(current, listed) ? table.directory : listed;
+  }
+
+  /** Whether the guarded work made this directory for the table. */
+  isOurs({ directory, creating, notCreated }: Incarnation, name: string): boolean {
+    if (directory === name || (creating && !creating.includes(name))) return true;
+    // LanceDB lists what a failed creation left. With a version in it, it is somebody else's table.
+    return notCreated?.includes(name) === false && !isDataset(join(this.#database, name));
+  }
+
+  /**
+   * Where a table lies that has to go: one that the work made, or that others have made in its place since, or that a
+   * backup did not have. The directory may be gone already.
+   */
+  madeEntry(table: CapturedTable, history: TableHistory | undefined, explicit: boolean): string | undefined {
+    const listed = this.directoryOf(table.id);
+    if (listed === undefined || (table.state === "present" && table.directory === listed)) return undefined;
+    const isMade = history?.incarnations.some((incarnation) => this.isOurs(incarnation, listed));
+    if (isMade || table.state === "present") return isMade ? listed : undefined;
+    return explicit || currentOf(history).directory !== undefined ? listed : undefined;
+  }
+}
+
+/**
+ * @param places where each captured table is, or will be
+ * @param gone the tables that go
+ */
+export function planNamespaces(
+  record: EntryRecord,
+  log: readonly LoggedIntent[],
+  live: LiveNamespaces,
+  places: ReadonlyMap<string, string>,
+  gone: readonly { readonly table: string; readonly directory: string }[],
+): NamespacePlan {
+  const tables = record.tables.flatMap((table) => {
+    const entry = table.state === "present" ? table.entry : undefined;
+    return entry ? [{ ...entry, location: places.get(table.id) ?? entry.location }] : [];
+  });
+  const touched = namespacesOf(log);
+  const namespaces = record.namespaces ?? [];
+  const made = namespaces.filter(({ id, entry }) => entry === null && touched.has(id));
+  return {
+    wanted: [...namespaces.flatMap(({ entry }) => entry ?? []), ...tables],
+    gone: [
+      ...gone.map(({ table, directory }) => ({ object_id: table, location: directory })),
+      ...made.map(({ id }) => live.entry(id) ?? { object_id: id, location: null }),
+    ],
+    isCaptured: record.tables.some(({ id, state }) => id === NAMESPACE_TABLE && state === "present"),
+  };
+}
+
+/** Tables that are listed and have no directory at all, as a list has them that comes back from a part of a backup. */
+export function withoutDirectory(database: string, entries: readonly NamespaceEntry[]): NamespaceEntry[] {
+  return entries.filter(({ location }) => location !== null && !existsSync(join(database, location)));
+}

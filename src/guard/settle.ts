@@ -1,0 +1,55 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { remove } from "fs-extra/esm";
+import { io } from "../fs/io.ts";
+import { privateDirectory } from "../lance/private-directory.ts";
+import type { EntryRecord, JournalEntry } from "./journal/entry.ts";
+import { type BackupClaim, ownsBackup } from "./ownership.ts";
+import { directoryCopy } from "./strategies/directory-copy.ts";
+import { strategyOf } from "./strategies/index.ts";
+
+/** Where a backup's tables lie. */
+export function keptDirectory(entry: Pick<JournalEntry, "pins">, record: EntryRecord): string {
+  return strategyOf(record.strategy).tablesDirectory(entry, record.backupPath);
+}
+
+/** Closes an entry without going back; its backup waits for `restoreBackup` or `cleanupBackup`. */
+export async function keepEntry(entry: JournalEntry, record: EntryRecord): Promise<void> {
+  if (ownsBackup(entry, record)) await strategyOf(record.strategy).seal(record);
+  await entry.become("armed", "held");
+  entry.abandon();
+}
+
+/**
+ * Removes what a finished or unfinished entry left: its copy, what was moved aside for it, itself. Answers with
+ * the copy's directory where that was left alone, because it may be another database's.
+ *
+ * @param path where the copy lies now, if it was moved
+ */
+export async function sweepEntry(
+  database: string,
+  entry: JournalEntry,
+  path?: string,
+): Promise<string | undefined> {
+  const claim = entry.isRestore ? undefined : claimOf(entry);
+  const backupPath = path ?? claim?.backupPath;
+  let left: string | undefined;
+  if (claim && backupPath !== undefined) {
+    if (ownsBackup(entry, claim, backupPath)) await directoryCopy.discard(backupPath, claim.uuid);
+    else if (existsSync(backupPath) && entry.exists()) left = backupPath;
+  }
+  const aside = join(privateDirectory(database, "aside"), entry.id);
+  await io("remove", aside, () => remove(aside));
+  await entry.remove();
+  return left;
+}
+
+/** Undefined where the entry keeps everything in itself. */
+function claimOf(entry: JournalEntry): BackupClaim | undefined {
+  const record = entry.state === "done" ? entry.read("done") : undefined;
+  if (record) return strategyOf(record.strategy) === directoryCopy ? record : undefined;
+  const owner = entry.readOwner();
+  if (owner?.backupPath === undefined || owner.database === undefined) return undefined;
+  const { backupPath, database, uuid, home } = owner;
+  return { backupPath, database, uuid, home };
+}

@@ -1,0 +1,69 @@
+import { createHash } from "node:crypto";
+import { fromBinary } from "@bufbuild/protobuf";
+import { BinaryReader } from "@bufbuild/protobuf/wire";
+import type { CommitKind } from "./commit-kind.ts";
+import type { Manifest } from "./manifest.ts";
+import { DataFragmentSchema, type Transaction } from "./proto/lance_pb.ts";
+
+/**
+ * What a commit can be known by besides its kind, where that is known before it is made: how many rows an
+ * append adds, by which predicate a delete deletes.
+ */
+export interface CommitMark {
+  readonly kind: CommitKind;
+  readonly value: string;
+}
+
+/** The mark that the append of LanceDB's `data` will have; undefined where its rows cannot be counted. */
+export function markOfAppend(data: unknown): CommitMark | undefined {
+  const rows =
+    Array.isArray(data) || !(typeof data === "object" && data !== null && "numRows" in data)
+      ? (data as { length?: unknown } | null)?.length
+      : data.numRows;
+  return typeof rows === "number" ? { kind: "append", value: String(rows) } : undefined;
+}
+
+/** The mark that a delete by this predicate will have. */
+export function markOfDelete(predicate: string): CommitMark {
+  return { kind: "delete", value: digest(predicate) };
+}
+
+/**
+ * Whether a version can be the commit of this mark. True where that cannot be told.
+ *
+ * @param before the manifest of the version before, if there is one
+ */
+export function canBe(mark: CommitMark, manifest: Manifest, before: Manifest | undefined): boolean {
+  const operation = manifest.transaction?.operation;
+  if (operation?.case !== mark.kind) return true;
+  if (operation.case === "append") return !before || String(rowsAdded(manifest, before)) === mark.value;
+  if (operation.case !== "delete") return true;
+  const predicate = predicateOf(operation);
+  return predicate === undefined || digest(predicate) === mark.value;
+}
+
+function rowsAdded(manifest: Manifest, before: Manifest): number {
+  const known = new Set(before.message.fragments.map(asKey));
+  return manifest.message.fragments
+    .filter((bytes) => !known.has(asKey(bytes)))
+    .reduce((sum, bytes) => sum + Number(fromBinary(DataFragmentSchema, bytes).physicalRows), 0);
+}
+
+function asKey(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("latin1");
+}
+
+/** Field 3 of Lance's `Transaction.Delete`. */
+function predicateOf({ value }: Transaction["operation"] & { case: "delete" }): string | undefined {
+  const reader = new BinaryReader(value);
+  while (reader.pos < reader.len) {
+    const [field, type] = reader.tag();
+    if (field === 3) return reader.string();
+    reader.skip(type, field);
+  }
+  return undefined;
+}
+
+function digest(text: string): string {
+  return createHash("sha256").update(text).digest("hex");
+}

@@ -1,0 +1,129 @@
+import { fromBinary, type UnknownField } from "@bufbuild/protobuf";
+import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
+import { formatUuid } from "./image.ts";
+import type { Manifest } from "./manifest.ts";
+import { type DataFragment, DataFragmentSchema } from "./proto/lance_pb.ts";
+
+/** What a file of a version holds, in the words of its table. */
+export interface FileOwner {
+  /** Undefined for an index. */
+  readonly fragment?: FragmentPlace | undefined;
+  /** The index's name. */
+  readonly index?: string | undefined;
+  /** Columns that are in it; nested ones with dots. None for deletions, which concern all. */
+  readonly columns: readonly string[];
+  /** Of a data file: the same, by the number that the column has in the file. */
+  readonly byNumber?: ReadonlyMap<number, readonly string[]> | undefined;
+}
+
+interface FragmentPlace {
+  readonly id: number;
+  /** Offsets of its rows run from 0 to one below this; an address is `id * 2^32 + offset`. */
+  readonly rows: number;
+}
+
+/** Numbers of repeated fields in Lance's messages that our own .proto file leaves out. */
+const DATA_FILE_FIELDS = 2;
+const DATA_FILE_COLUMN_INDICES = 3;
+const INDEX_FIELDS = 2;
+
+/**
+ * Finds out what files belong to: data and deletions of fragments, indices, and what lies beside a data file.
+ *
+ * @param paths relative to the dataset; those that the version does not name are not in the answer.
+ */
+export function findOwners(manifest: Manifest, paths: Iterable<string>): ReadonlyMap<string, FileOwner> {
+  const wanted = new Set(paths);
+  const names = fieldNames(manifest);
+  const owners = new Map<string, FileOwner>();
+  const inDirectory = (directory: string, owner: FileOwner) => {
+    for (const path of wanted) if (path.startsWith(`${directory}/`)) owners.set(path, owner);
+  };
+  for (const bytes of manifest.message.fragments) {
+    const message = fromBinary(DataFragmentSchema, bytes);
+    const fragment = { id: Number(message.id), rows: Number(message.physicalRows) };
+    for (const file of message.files) {
+      const path = `data/${file.path}`;
+      const stem = path.replace(/\.lance$/, "");
+      const isWanted = wanted.has(path) || [...wanted].some((one) => one.startsWith(`${stem}/`));
+      if (!isWanted) continue;
+      const byNumber = columnsOf(file.$unknown, names);
+      const columns = [...new Set([...byNumber.values()].flat())];
+      if (wanted.has(path)) owners.set(path, { fragment, columns, byNumber });
+      const blobColumns = columns.filter((name) => names.blobs.has(name));
+      inDirectory(stem, { fragment, columns: blobColumns.length > 0 ? blobColumns : columns });
+    }
+    const deletions = deletionPath(message);
+    if (deletions && wanted.has(deletions)) owners.set(deletions, { fragment, columns: [] });
+  }
+  for (const index of manifest.indices) {
+    const columns = packed(index.$unknown, INDEX_FIELDS).map((id) => names.of(id));
+    inDirectory(`_indices/${formatUuid(index.uuid?.uuid ?? new Uint8Array())}`, {
+      index: index.name,
+      columns,
+    });
+  }
+  return owners;
+}
+
+function deletionPath({ id, deletionFile }: DataFragment): string | undefined {
+  const suffix = ["arrow", "bin"][deletionFile?.fileType ?? 0];
+  return deletionFile && `_deletions/${id}-${deletionFile.readVersion}-${deletionFile.id}.${suffix}`;
+}
+
+function columnsOf(unknown: UnknownField[] | undefined, names: FieldNames): Map<number, string[]> {
+  const fields = packed(unknown, DATA_FILE_FIELDS);
+  const numbers = packed(unknown, DATA_FILE_COLUMN_INDICES);
+  const columns = new Map<number, string[]>();
+  fields.forEach((field, index) => {
+    const number = numbers[index] ?? index;
+    if (field < 0 || number < 0) return; // a dropped column, or a struct whose members have columns
+    columns.set(number, [...(columns.get(number) ?? []), names.of(field)]);
+  });
+  return columns;
+}
+
+interface FieldNames {
+  of(id: number): string;
+  /** Columns whose large values lie beside their data file. */
+  readonly blobs: ReadonlySet<string>;
+}
+
+/** Field: name 2, id 3, parent_id 4 (-1 for a column), of Lance's file.proto. */
+function fieldNames(manifest: Manifest): FieldNames {
+  const fields = new Map<number, { name: string; parent: number }>();
+  const blobIds: number[] = [];
+  for (const bytes of manifest.message.fields) {
+    const reader = new BinaryReader(bytes);
+    const field = { name: "", id: 0, parent: 0 };
+    while (reader.pos < reader.len) {
+      const [number, wireType] = reader.tag();
+      if (number === 2) field.name = reader.string();
+      else if (number === 3) field.id = reader.int32();
+      else if (number === 4) field.parent = reader.int32();
+      else reader.skip(wireType);
+    }
+    fields.set(field.id, field);
+    const text = Buffer.from(bytes).toString("latin1");
+    if (text.includes("lance.blob") || text.includes("lance-encoding:blob")) blobIds.push(field.id);
+  }
+  const of = (id: number): string => {
+    const field = fields.get(id);
+    if (!field) return `field ${id}`;
+    return fields.has(field.parent) && field.parent !== id ? `${of(field.parent)}.${field.name}` : field.name;
+  };
+  return { of, blobs: new Set(blobIds.map(of)) };
+}
+
+/** A repeated int32 that the message's schema does not know. */
+function packed(unknown: UnknownField[] | undefined, number: number): number[] {
+  return (unknown ?? [])
+    .filter((field) => field.no === number)
+    .flatMap(({ wireType, data }) => {
+      const outer = new BinaryReader(data);
+      const reader = wireType === WireType.LengthDelimited ? new BinaryReader(outer.bytes()) : outer;
+      const values: number[] = [];
+      while (reader.pos < reader.len) values.push(reader.int32());
+      return values;
+    });
+}

@@ -1,0 +1,36 @@
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { carryOut } from "../../../src/guard/rollback/act.ts";
+import { ConflictError } from "../../../src/index.ts";
+import { digestOfVersion } from "../../../src/lance/version-identity.ts";
+import { newDatabase } from "../../support/database.ts";
+
+test("others make a created table anew between the plan and its removal: both tables are as they were", async () => {
+  const place = await newDatabase();
+  const drops = [];
+  for (const table of ["first", "second"]) {
+    await place.db.createTable(table, [{ id: 1 }]);
+    const directory = `${table}.lance`;
+    const ours = new Map([[1, digestOfVersion(join(place.uri, directory), 1)]]);
+    drops.push({ table, directory, foreign: [], ours });
+  }
+  await place.db.dropTable("second");
+  await place.db.createTable("second", [{ id: 7 }]);
+  const plan = {
+    puts: [],
+    drops,
+    tags: [],
+    namespaces: { wanted: [], gone: [], isCaptured: false },
+    conflicts: [],
+    assumed: [],
+  };
+  const options = { database: place.uri, asideName: "x", onConflict: "fail", logger: place.logger } as const;
+  const error = await carryOut(plan, options).catch((reason: unknown) => reason);
+  expect(error).toBeInstanceOf(ConflictError);
+  expect(error).toMatchObject({ conflicts: [{ table: "second", versions: [1] }] });
+  expect(await (await place.db.openTable("first")).countRows("id = 1")).toBe(1);
+  expect(await (await place.db.openTable("second")).countRows("id = 7")).toBe(1);
+
+  await carryOut(plan, { ...options, onConflict: "overwrite" });
+  expect(await place.db.tableNames()).toEqual([]);
+});
