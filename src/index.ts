@@ -33,3 +33,4 @@ export {
   type RestoreSummary,
   restoreLatest,
 } from "./periodic/replay/restore-latest.ts";
+export * from "./repository/index.ts";

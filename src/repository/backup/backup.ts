@@ -1,0 +1,174 @@
+import { randomBytes } from "node:crypto";
+import { hostname } from "node:os";
+import { IoError, LockedError } from "../../errors.ts";
+import type { Logger } from "../../logger.ts";
+import { LanceDBSource } from "../../sources/lancedb/lancedb-source.ts";
+import type { Capture, CapturedFile, Source } from "../../sources/source.ts";
+import type { Storage } from "../../storage/storage.ts";
+import type { Clock } from "../clock.ts";
+import { encodeSnapshot } from "../format/encode-snapshot.ts";
+import { blobName, newSnapshotId, snapshotName } from "../format/names.ts";
+import { acquireLease } from "../lease/acquire.ts";
+import type { Lease } from "../lease/lease.ts";
+import { forEachParallel } from "../parallel.ts";
+import type { SnapshotContent, SnapshotDetails } from "../snapshot.ts";
+import { composeSnapshot, filesOf } from "./compose-snapshot.ts";
+import { assertBackupOptions, type BackupOptions } from "./options.ts";
+import { type BackupPlan, knownTables, planBackup } from "./plan.ts";
+import { type StoredFile, writeBlobs } from "./write-blobs.ts";
+
+export interface BackupContext {
+  readonly storage: Storage;
+  readonly logger: Logger;
+  /** The newest snapshot of a source, whole; undefined where there is none that can be read. */
+  previous(source: { uri: string; host: string }): Promise<SnapshotContent | undefined>;
+  /** @internal The leases' clock, for tests. */
+  readonly clock?: Clock | undefined;
+}
+
+/** Files that vanish while they are read were not held: the database is read-only here, and written from elsewhere. */
+const MOST_CAPTURES = 10;
+const PARALLEL_LOOKS = 32;
+const DEFAULT_TIMEOUT_MS = 30_000;
+
+/** Takes a snapshot (docs/formats.md, *Writing a snapshot*). Interrupted anywhere, it leaves none. */
+export async function backup(context: BackupContext, options: BackupOptions): Promise<SnapshotDetails> {
+  assertBackupOptions(options);
+  options.signal?.throwIfAborted();
+  const source =
+    typeof options.source === "string" ? await LanceDBSource.open(options.source) : options.source;
+  const previous = await context.previous({ uri: source.uri, host: hostname() });
+  const distrusted = new Set<string>();
+  const { signal, lockTimeoutMs: timeoutMs = DEFAULT_TIMEOUT_MS } = options;
+  for (let attempt = 1; ; attempt++) {
+    await using lease = await acquireLease(context.storage, "shared", {
+      signal,
+      timeoutMs,
+      logger: context.logger,
+      clock: context.clock,
+    });
+    try {
+      return await new BackupRun(context, options, source, previous, distrusted, lease).run();
+    } catch (error) {
+      const vanished = error instanceof IoError && error.errno === "ENOENT";
+      const again = vanished || (error instanceof LockedError && !lease.isHeld);
+      if (!again || attempt === MOST_CAPTURES) throw error;
+    }
+  }
+}
+
+class BackupRun {
+  readonly #started = performance.now();
+  readonly #context: BackupContext;
+  readonly #options: BackupOptions;
+  readonly #source: Source;
+  readonly #previous: SnapshotContent | undefined;
+  readonly #distrusted: Set<string>;
+  readonly #lease: Lease;
+
+  constructor(
+    context: BackupContext,
+    options: BackupOptions,
+    source: Source,
+    previous: SnapshotContent | undefined,
+    distrusted: Set<string>,
+    lease: Lease,
+  ) {
+    this.#context = context;
+    this.#options = options;
+    this.#source = source;
+    this.#previous = previous;
+    this.#distrusted = distrusted;
+    this.#lease = lease;
+  }
+
+  async run(): Promise<SnapshotDetails> {
+    const { tables, history = "all", lockTimeoutMs, signal } = this.#options;
+    const known = this.#previous?.snapshot.history === history ? knownTables(this.#previous) : undefined;
+    await using capture = await this.#source.capture({ tables, history, known, lockTimeoutMs, signal });
+    const plan = planBackup(capture.tables, this.#previous, this.#distrusted);
+    const stored = await this.#read(plan.toRead);
+    await this.#lease.assertHeld();
+    await this.#assertThere(plan, stored);
+    return this.#publish(capture, plan, stored);
+  }
+
+  async #read(files: readonly CapturedFile[]): Promise<ReadonlyMap<CapturedFile, StoredFile>> {
+    const { signal, onProgress } = this.#options;
+    const sizes = files.length > 0 ? await this.#sizesThere() : new Set<number>();
+    const totalBytes = files.reduce((sum, file) => sum + file.size, 0);
+    let [done, bytes] = [0, 0];
+    return writeBlobs({
+      storage: this.#context.storage,
+      files,
+      maybeThere: (file) => sizes.has(file.size),
+      signal,
+      onStored: (file) => {
+        done++;
+        bytes += file.size;
+        onProgress?.({ phase: "read", files: done, bytes, totalFiles: files.length, totalBytes });
+      },
+    });
+  }
+
+  /** Sizes of blobs that there are: a file of another size cannot be among them. */
+  async #sizesThere(): Promise<Set<number>> {
+    const sizes = new Set<number>();
+    if (this.#previous) {
+      for (const files of this.#previous.files.values()) for (const file of files) sizes.add(file.size);
+    } else {
+      for await (const blob of this.#context.storage.list("blobs/")) sizes.add(blob.size);
+    }
+    return sizes;
+  }
+
+  /** Blobs that were found rather than written may have been removed since: then everything is looked at anew. */
+  async #assertThere(plan: BackupPlan, stored: ReadonlyMap<CapturedFile, StoredFile>): Promise<void> {
+    const found = new Map(plan.known);
+    for (const [file, { sha256, isNew }] of stored) if (!isNew) found.set(sha256, file.size);
+    await this.#assertBlobs(found);
+  }
+
+  /** @throws IoError with `errno` `ENOENT`, upon which all is captured anew, and these are written. */
+  async #assertBlobs(blobs: ReadonlyMap<string, number>): Promise<void> {
+    const { storage, logger } = this.#context;
+    let missing = 0;
+    await forEachParallel(blobs, PARALLEL_LOOKS, async ([sha256, size]) => {
+      if ((await storage.stat(blobName(sha256)))?.size === size) return;
+      this.#distrusted.add(sha256);
+      missing++;
+    });
+    if (missing === 0) return;
+    logger.warn("blobs of the snapshot before are missing or cut short; they are written again", { missing });
+    throw new IoError(`${missing} blobs in ${storage.location} are missing.`, {
+      path: storage.location,
+      errno: "ENOENT",
+    });
+  }
+
+  /** Creates the document. A lease that was lost on the way may have let somebody remove blobs: then all are looked at. */
+  async #publish(
+    capture: Capture,
+    plan: BackupPlan,
+    stored: ReadonlyMap<CapturedFile, StoredFile>,
+  ): Promise<SnapshotDetails> {
+    const { storage } = this.#context;
+    const composed = composeSnapshot(this.#source, this.#options, capture, stored);
+    const files = filesOf(capture, plan, stored);
+    this.#options.signal?.throwIfAborted();
+    for (;;) {
+      const id = newSnapshotId(composed.createdAt, randomBytes(4).toString("hex"));
+      const snapshot = { id, ...composed, durationMs: Math.round(performance.now() - this.#started) };
+      const { bytes, checksum } = encodeSnapshot(snapshot, files);
+      if (!(await storage.writeNew(snapshotName(id), bytes))) continue;
+      if (!this.#lease.isHeld) {
+        const blobs = [...files.values()].flat().map(({ sha256, size }): [string, number] => [sha256, size]);
+        await this.#assertBlobs(new Map(blobs)).catch(async (error: unknown) => {
+          await storage.remove(snapshotName(id));
+          throw error;
+        });
+      }
+      return { ...snapshot, checksum };
+    }
+  }
+}

@@ -1,0 +1,52 @@
+import { ValidationError } from "../../errors.ts";
+import type { Source } from "../../sources/source.ts";
+import { assertLabel } from "../format/names.ts";
+import type { OnProgress } from "../progress.ts";
+
+export interface BackupOptions {
+  /** A LanceDB database's directory, or a source. */
+  source: string | Source;
+  /** By which `get`, `restore` and others find it: the newest of the name. Need not be unique. */
+  name?: string | undefined;
+  /** Anything, up to 10,000 characters. */
+  description?: string | undefined;
+  tags?: readonly string[] | undefined;
+  /** Ids of tables. Default: all. */
+  tables?: readonly string[] | undefined;
+  /** `latest` leaves older versions out. Default `all`. */
+  history?: "all" | "latest" | undefined;
+  /** How long to wait for guarded writes to end and for a prune, in milliseconds. Default 30,000. */
+  lockTimeoutMs?: number | undefined;
+  signal?: AbortSignal | undefined;
+  onProgress?: OnProgress | undefined;
+}
+
+const LONGEST_DESCRIPTION = 10_000;
+
+/** @throws ValidationError, TypeError. Nothing has been touched. */
+export function assertBackupOptions(options: BackupOptions): void {
+  if (typeof options !== "object" || options === null) throw new TypeError("The options must be an object.");
+  const { source, name, description, tags = [], tables, history = "all", lockTimeoutMs = 0 } = options;
+  if (typeof source !== "string" && typeof source?.capture !== "function") {
+    throw new TypeError("source must be a database's directory or a source.");
+  }
+  if (name !== undefined) assertLabel(name, "name");
+  if (description !== undefined && typeof description !== "string") {
+    throw new TypeError("description must be a string.");
+  }
+  if ((description?.length ?? 0) > LONGEST_DESCRIPTION) {
+    throw new ValidationError(`description has more than ${LONGEST_DESCRIPTION} characters.`);
+  }
+  if (!Array.isArray(tags)) throw new TypeError("tags must be an array.");
+  for (const tag of tags) assertLabel(tag, "tag");
+  if (tables !== undefined && !Array.isArray(tables)) throw new TypeError("tables must be an array of ids.");
+  if (tables?.length === 0) throw new ValidationError("tables is empty: name one at least, or leave it out.");
+  if (history !== "all" && history !== "latest") {
+    throw new ValidationError(`history must be "all" or "latest", not ${JSON.stringify(history)}.`);
+  }
+  if (typeof lockTimeoutMs !== "number" || !(lockTimeoutMs >= 0)) {
+    throw new ValidationError(
+      `lockTimeoutMs must be a number of milliseconds, not ${String(lockTimeoutMs)}.`,
+    );
+  }
+}

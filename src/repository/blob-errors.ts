@@ -1,0 +1,37 @@
+import { CorruptError, IoError } from "../errors.ts";
+import { toIoError } from "../fs/io.ts";
+import type { Storage } from "../storage/storage.ts";
+import { blobName } from "./format/names.ts";
+
+/** A file of a snapshot's table that a blob holds. */
+export interface BlobUse {
+  readonly table: string;
+  readonly path: string;
+  readonly sha256: string;
+  readonly size: number;
+}
+
+/** A blob of the right name whose content is not what it says. */
+export function damagedBlob(storage: Storage, use: BlobUse): CorruptError {
+  return corrupt(storage, use, "is damaged: its content is not what its name says");
+}
+
+/** @param found its size; undefined where it is not there. */
+export function wrongSize(storage: Storage, use: BlobUse, found: number | undefined): CorruptError {
+  const how = found === undefined ? "is missing" : `has ${found} bytes instead of ${use.size}`;
+  return corrupt(storage, use, how);
+}
+
+/** What an error from reading a blob means: that it is gone is damage, all else is the storage's own. */
+export function missingBlob(error: unknown, storage: Storage, use: BlobUse): unknown {
+  if (error instanceof IoError && error.errno === "ENOENT") return wrongSize(storage, use, undefined);
+  return error instanceof Error && "code" in error ? toIoError(error, "read", storage.location) : error;
+}
+
+function corrupt(storage: Storage, { table, path, sha256 }: BlobUse, how: string): CorruptError {
+  const blob = `${storage.location}/${blobName(sha256)}`;
+  return new CorruptError(
+    `The blob ${blob} ${how}. Table ${table} needs it as ${path}. Nothing was restored; other snapshots, and tables that do not share the blob, can be.`,
+    { path: blob },
+  );
+}

@@ -1,0 +1,179 @@
+import {
+  type BackupError,
+  BackupNotFoundError,
+  CorruptError,
+  IoError,
+  UnsupportedError,
+} from "../../errors.ts";
+import type { Logger } from "../../logger.ts";
+import type { Storage } from "../../storage/storage.ts";
+import { type Clock, systemClock } from "../clock.ts";
+import { decodeSnapshot } from "../format/decode-snapshot.ts";
+import { isSnapshotId, parseSnapshotName, SNAPSHOTS, snapshotName } from "../format/names.ts";
+import { forEachParallel } from "../parallel.ts";
+import { restartGrace } from "../prune/mark.ts";
+import { readSmall } from "../read-small.ts";
+import type { Snapshot, SnapshotContent, SnapshotDetails } from "../snapshot.ts";
+import { assertFilter, fits, newestFirst, type SnapshotFilter } from "./filter.ts";
+import { readSummary } from "./read-summary.ts";
+import { chooseSnapshot } from "./resolve.ts";
+
+const PARALLEL_READS = 16;
+
+/** A snapshot's document that cannot be read, and why. */
+export interface DamagedSnapshot {
+  readonly id: string;
+  readonly error: BackupError;
+}
+
+/** The snapshots of a repository. Nothing is remembered: each call looks at the documents that are there. */
+export class Catalog {
+  readonly #storage: Storage;
+  readonly #logger: Logger;
+  readonly #clock: Pick<Clock, "now">;
+
+  /** @param clock for tests. */
+  constructor(
+    place: { readonly storage: Storage; readonly logger: Logger },
+    clock: Pick<Clock, "now"> = systemClock,
+  ) {
+    this.#clock = clock;
+    this.#storage = place.storage;
+    this.#logger = place.logger;
+  }
+
+  /**
+   * The newest first. Reads the first line of each document. One that is damaged or of a newer format is left out
+   * with a warning.
+   *
+   * @throws ValidationError for a bad filter. @throws IoError where the storage cannot be read.
+   */
+  async list(filter: SnapshotFilter = {}, signal?: AbortSignal): Promise<Snapshot[]> {
+    assertFilter(filter);
+    const { snapshots, damaged } = await this.survey(signal);
+    for (const { id, error } of damaged) {
+      this.#logger.warn("a snapshot cannot be read and is left out", { snapshot: id, reason: error.message });
+    }
+    return snapshots.filter((snapshot) => fits(snapshot, filter));
+  }
+
+  /** Everything that is there, read as far as `list` does: the snapshots, the newest first, and the damaged ones. */
+  async survey(signal?: AbortSignal): Promise<{ snapshots: Snapshot[]; damaged: DamagedSnapshot[] }> {
+    const snapshots: Snapshot[] = [];
+    const damaged: DamagedSnapshot[] = [];
+    await forEachParallel(await this.ids(signal), PARALLEL_READS, async (id) => {
+      try {
+        snapshots.push(await readSummary(this.#storage, id, signal));
+      } catch (error) {
+        if (isDamage(error)) damaged.push({ id, error });
+        else if (!isGone(error)) throw error;
+      }
+    });
+    return { snapshots: snapshots.sort(newestFirst), damaged };
+  }
+
+  /** Ids of all documents, ascending, which is the order of their times to the second. Reads none of them. */
+  async ids(signal?: AbortSignal): Promise<string[]> {
+    const ids: string[] = [];
+    for await (const { name } of this.#storage.list(SNAPSHOTS)) {
+      signal?.throwIfAborted();
+      const id = parseSnapshotName(name);
+      if (id !== undefined) ids.push(id);
+    }
+    return ids.sort();
+  }
+
+  /**
+   * The snapshot that `reference` names, checked whole.
+   *
+   * @param reference an id; `latest`; a name: the newest that has it; or the beginning of one id. In this order.
+   * @throws BackupNotFoundError. @throws ValidationError where several ids begin so, naming them.
+   * @throws CorruptError or UnsupportedError where its document cannot be read, or for `latest` where one that is as
+   * new or newer cannot.
+   */
+  async get(reference: string, signal?: AbortSignal): Promise<SnapshotDetails> {
+    return (await this.content(await this.resolve(reference, signal), signal)).snapshot;
+  }
+
+  /** The id that `reference` names, as for `get`; an exact id is not looked up. */
+  async resolve(reference: string, signal?: AbortSignal): Promise<string> {
+    if (typeof reference !== "string") throw new TypeError("A snapshot is named by a string.");
+    if (isSnapshotId(reference)) return reference;
+    return chooseSnapshot(reference, await this.survey(signal));
+  }
+
+  /**
+   * The whole document of a snapshot, every rule of the format checked.
+   *
+   * @param id an exact id.
+   * @throws BackupNotFoundError, CorruptError, UnsupportedError
+   */
+  async content(id: string, signal?: AbortSignal): Promise<SnapshotContent> {
+    if (!isSnapshotId(id)) throw new BackupNotFoundError(id);
+    const name = snapshotName(id);
+    try {
+      const bytes = await readSmall(this.#storage, name, signal);
+      return decodeSnapshot(bytes, id, `${this.#storage.location}/${name}`);
+    } catch (error) {
+      throw isGone(error) ? new BackupNotFoundError(id, undefined, { cause: error }) : error;
+    }
+  }
+
+  /**
+   * The newest snapshot of a source that can be read, whole; undefined where there is none. Of two of one second, either.
+   */
+  async newestOf(
+    source: { readonly uri: string; readonly host: string },
+    signal?: AbortSignal,
+  ): Promise<SnapshotContent | undefined> {
+    for (const id of (await this.ids(signal)).reverse()) {
+      try {
+        const { uri, host } = (await readSummary(this.#storage, id, signal)).source;
+        if (uri === source.uri && host === source.host) return await this.content(id, signal);
+      } catch (error) {
+        if (!isDamage(error) && !isGone(error) && !(error instanceof BackupNotFoundError)) throw error;
+        this.#logger.warn("a snapshot cannot be read and is passed over", {
+          snapshot: id,
+          reason: error instanceof Error ? error.message : String(error),
+        });
+      }
+    }
+    return undefined;
+  }
+
+  /**
+   * Removes the document of a snapshot, a damaged one too. Its blobs stay until a prune has found them unneeded, and
+   * for the grace period after that.
+   *
+   * @param id an exact id: no name, and no part of one.
+   * @throws BackupNotFoundError
+   */
+  async delete(id: string): Promise<void> {
+    if (typeof id !== "string") throw new TypeError("A snapshot's id must be a string.");
+    const named = await this.#digestsOf(id);
+    const place = { storage: this.#storage, logger: this.#logger };
+    await restartGrace(place, (sha256) => named?.has(sha256) ?? true, new Date(this.#clock.now()));
+    await this.#storage.remove(snapshotName(id));
+  }
+
+  /** Undefined where the document is damaged. */
+  async #digestsOf(id: string): Promise<Set<string> | undefined> {
+    try {
+      const { files } = await this.content(id);
+      return new Set([...files.values()].flatMap((list) => list.map((file) => file.sha256)));
+    } catch (error) {
+      if (isDamage(error)) return undefined;
+      throw error;
+    }
+  }
+}
+
+/** Of one document, not of the storage: another can still be read. */
+function isDamage(error: unknown): error is BackupError {
+  if (error instanceof CorruptError || error instanceof UnsupportedError) return true;
+  return error instanceof IoError && error.errno === "EIO";
+}
+
+function isGone(error: unknown): boolean {
+  return error instanceof IoError && error.errno === "ENOENT";
+}

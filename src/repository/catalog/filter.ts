@@ -1,0 +1,55 @@
+import { resolve } from "node:path";
+import { ValidationError } from "../../errors.ts";
+import type { Snapshot } from "../snapshot.ts";
+
+/** Which snapshots are wanted: those that fit in everything that is given. */
+export interface SnapshotFilter {
+  readonly name?: string | undefined;
+  /** The database's directory. */
+  readonly source?: string | undefined;
+  /** Those that have all of these. */
+  readonly tags?: readonly string[] | undefined;
+  /** Captured before this moment. */
+  readonly before?: Date | undefined;
+  /** Captured at this moment or later. */
+  readonly after?: Date | undefined;
+}
+
+const KEYS = new Set(["name", "source", "tags", "before", "after"]);
+
+/** @throws ValidationError, TypeError */
+export function assertFilter(filter: SnapshotFilter): void {
+  if (typeof filter !== "object" || filter === null) throw new TypeError("A filter must be an object.");
+  for (const key of Object.keys(filter)) {
+    if (!KEYS.has(key)) throw new ValidationError(`A filter has no ${key}: it has ${[...KEYS].join(", ")}.`);
+  }
+  const { name, source, tags, before, after } = filter;
+  for (const [key, value] of Object.entries({ name, source })) {
+    if (value !== undefined && typeof value !== "string") throw new TypeError(`${key} must be a string.`);
+  }
+  if (tags !== undefined && !(Array.isArray(tags) && tags.every((tag) => typeof tag === "string"))) {
+    throw new TypeError("tags must be an array of strings.");
+  }
+  for (const [key, value] of Object.entries({ before, after })) {
+    if (value === undefined) continue;
+    if (!(value instanceof Date)) throw new TypeError(`${key} must be a Date.`);
+    if (Number.isNaN(value.getTime())) throw new ValidationError(`${key} is no valid date.`);
+  }
+}
+
+export function fits(snapshot: Snapshot, filter: SnapshotFilter): boolean {
+  const { name, source, tags = [], before, after } = filter;
+  const { uri } = snapshot.source;
+  return (
+    (name === undefined || snapshot.name === name) &&
+    (source === undefined || uri === source || uri === resolve(source)) &&
+    tags.every((tag) => snapshot.tags.includes(tag)) &&
+    (before === undefined || snapshot.createdAt < before) &&
+    (after === undefined || snapshot.createdAt >= after)
+  );
+}
+
+/** For sorting: the newest first, of one moment the greatest id. */
+export function newestFirst(a: Snapshot, b: Snapshot): number {
+  return b.createdAt.getTime() - a.createdAt.getTime() || (a.id < b.id ? 1 : -1);
+}

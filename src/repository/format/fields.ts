@@ -1,0 +1,87 @@
+import { CorruptError } from "../../errors.ts";
+import { isDigest } from "./names.ts";
+import { isObject } from "./record.ts";
+import { shown } from "./shown.ts";
+
+/** Reads the members of an object that came from a file, each held to its type. */
+export class Fields {
+  readonly #members: Record<string, unknown>;
+  readonly #place: string;
+  readonly #what: string;
+
+  /** @throws CorruptError naming `place`, as everything here does. */
+  constructor(value: unknown, place: string, what: string) {
+    if (!isObject(value)) {
+      throw new CorruptError(`${place} is damaged: its ${what} is no object.`, { path: place });
+    }
+    this.#members = value;
+    this.#place = place;
+    this.#what = what;
+  }
+
+  text(key: string): string {
+    const value = this.#members[key];
+    return typeof value === "string" ? value : this.#refuse(key, "a text");
+  }
+
+  optionalText(key: string): string | undefined {
+    return this.#members[key] === undefined ? undefined : this.text(key);
+  }
+
+  texts(key: string): string[] {
+    return this.list(key).map((value) => (typeof value === "string" ? value : this.#refuse(key, "texts")));
+  }
+
+  digest(key: string): string {
+    const value = this.#members[key];
+    return isDigest(value) ? value : this.#refuse(key, "a SHA-256");
+  }
+
+  /** An integer from 0 that a double holds exactly. */
+  count(key: string): number {
+    const value = this.#members[key];
+    return Number.isSafeInteger(value) && (value as number) >= 0
+      ? (value as number)
+      : this.#refuse(key, "a count");
+  }
+
+  number(key: string): number {
+    const value = this.#members[key];
+    return typeof value === "number" && Number.isFinite(value) ? value : this.#refuse(key, "a number");
+  }
+
+  date(key: string): Date {
+    const text = this.text(key);
+    const date = new Date(text);
+    return !Number.isNaN(date.getTime()) && date.toISOString() === text
+      ? date
+      : this.#refuse(key, "a time in ISO 8601, UTC");
+  }
+
+  oneOf<const T extends string>(key: string, values: readonly T[]): T {
+    const value = values.find((candidate) => candidate === this.#members[key]);
+    return value ?? this.#refuse(key, values.join(" or "));
+  }
+
+  list(key: string): unknown[] {
+    const value = this.#members[key];
+    return Array.isArray(value) ? value : this.#refuse(key, "a list");
+  }
+
+  object(key: string): Fields {
+    return new Fields(this.#members[key], this.#place, `${this.#what}.${key}`);
+  }
+
+  objects(key: string): Fields[] {
+    return this.list(key).map(
+      (value, index) => new Fields(value, this.#place, `${this.#what}.${key}[${index}]`),
+    );
+  }
+
+  #refuse(key: string, wanted: string): never {
+    throw new CorruptError(
+      `${this.#place} is damaged: ${this.#what}.${key} must be ${wanted}, and is ${shown(this.#members[key])}.`,
+      { path: this.#place },
+    );
+  }
+}

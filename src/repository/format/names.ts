@@ -1,0 +1,65 @@
+import { ValidationError } from "../../errors.ts";
+
+/** What the objects of a repository are called (docs/formats.md). */
+export const REPOSITORY = "repository.json";
+export const BLOBS = "blobs/";
+export const SNAPSHOTS = "snapshots/";
+export const LEASES = "leases/";
+export const MARKS = "marks/";
+
+const DIGEST = /^[0-9a-f]{64}$/;
+const BLOB = /^blobs\/([0-9a-f]{2})\/([0-9a-f]{64})$/;
+const SNAPSHOT = /^snapshots\/([0-9]{8}T[0-9]{6}Z-[0-9a-f]{8})\.json$/;
+const SNAPSHOT_ID = /^[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}$/;
+
+export function isDigest(value: unknown): value is string {
+  return typeof value === "string" && DIGEST.test(value);
+}
+
+export function blobName(sha256: string): string {
+  return `${BLOBS}${sha256.slice(0, 2)}/${sha256}`;
+}
+
+/** The digest that a blob's name holds; undefined for any other name. */
+export function parseBlobName(name: string): string | undefined {
+  const [, directory, digest] = BLOB.exec(name) ?? [];
+  return digest?.startsWith(directory ?? "-") ? digest : undefined;
+}
+
+export function snapshotName(id: string): string {
+  return `${SNAPSHOTS}${id}.json`;
+}
+
+/** The id that a document's name holds; undefined for any other name. */
+export function parseSnapshotName(name: string): string | undefined {
+  return SNAPSHOT.exec(name)?.[1];
+}
+
+/** Sorts by time: `20261105T123456Z-1a2b3c4d`, UTC. */
+export function newSnapshotId(at: Date, random: string): string {
+  const seconds = at.toISOString().replace(/[-:]|\.\d+/g, "");
+  return `${seconds}-${random.slice(0, 8)}`;
+}
+
+export function isSnapshotId(value: string): boolean {
+  return SNAPSHOT_ID.test(value);
+}
+
+const LABEL = /^[A-Za-z0-9][A-Za-z0-9_.:+@-]{0,99}$/;
+
+/**
+ * Names and tags of snapshots: up to 100 ASCII letters, digits and `_ . : + @ -`, beginning with a letter or digit.
+ *
+ * @throws ValidationError
+ */
+export function assertLabel(value: unknown, what: "name" | "tag"): asserts value is string {
+  if (typeof value !== "string") throw new TypeError(`A snapshot's ${what} must be a string.`);
+  if (!LABEL.test(value)) {
+    throw new ValidationError(
+      `${JSON.stringify(value)} is not a ${what}: 1 to 100 letters, digits and _ . : + @ -, beginning with a letter or digit.`,
+    );
+  }
+  if (what === "name" && (value === "latest" || isSnapshotId(value))) {
+    throw new ValidationError(`A snapshot cannot be named ${value}: that means something else already.`);
+  }
+}

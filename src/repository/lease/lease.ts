@@ -1,0 +1,142 @@
+import { LockedError } from "../../errors.ts";
+import { thisProcess } from "../../fs/this-process.ts";
+import type { Logger } from "../../logger.ts";
+import type { Storage } from "../../storage/storage.ts";
+import type { Clock } from "../clock.ts";
+import { encodeLease, endLease, type LeaseKind } from "./lease-record.ts";
+
+const RENEW_MS = 15_000;
+
+/** Whoever could not renew for so long has lost it: others may take it for dead after twice the time. */
+const LOST_MS = 30 * 60 * 1000;
+
+/**
+ * A lease that is held, and renewed every 15 seconds by a timer that does not keep the process alive. Made by
+ * `acquireLease`. It is lost where its object was removed by somebody, or where it was not renewed for half an hour:
+ * the machine slept, the process was stopped, or the storage could not be reached. What is lost stays lost.
+ */
+export class Lease implements AsyncDisposable {
+  readonly kind: LeaseKind;
+  /** Of the object in the storage. */
+  readonly name: string;
+  readonly #storage: Storage;
+  readonly #clock: Clock;
+  readonly #logger: Logger;
+  readonly #since: Date;
+  readonly #ending = new AbortController();
+  #renewed: { readonly now: number; readonly monotonic: number };
+  #lost: string | undefined;
+  #beating: Promise<void> | undefined;
+  #stopTimer: () => void = () => undefined;
+
+  /** @internal Its object is not there before `create`. */
+  constructor(place: { storage: Storage; clock: Clock; logger: Logger }, kind: LeaseKind, name: string) {
+    this.#storage = place.storage;
+    this.#clock = place.clock;
+    this.#logger = place.logger;
+    this.kind = kind;
+    this.name = name;
+    this.#renewed = this.#time();
+    this.#since = new Date(this.#renewed.now);
+  }
+
+  /** @internal Writes the object; where that fails, none stays if it can be helped. */
+  async create(signal: AbortSignal | undefined): Promise<void> {
+    try {
+      await this.#storage.writeNew(this.name, this.#record(this.#since), { signal });
+    } catch (error) {
+      await this.release();
+      throw error;
+    }
+    this.#stopTimer = this.#clock.every(RENEW_MS, () => this.#beat());
+  }
+
+  /** Whether it is still held, as far as this process knows; the storage is not asked. */
+  get isHeld(): boolean {
+    return this.#whyLost() === undefined;
+  }
+
+  /**
+   * Looks into the storage, too.
+   *
+   * @throws LockedError where the lease was lost or given back. @throws IoError where the storage cannot tell.
+   */
+  async assertHeld(): Promise<void> {
+    if (this.isHeld && !(await this.#storage.stat(this.name))) this.#lose("somebody removed it");
+    const why = this.#whyLost();
+    if (why === undefined) return;
+    throw new LockedError(
+      `The ${this.kind} lease ${this.name} on ${this.#storage.location} was lost: ${why}.`,
+    );
+  }
+
+  /** Gives it back; can be done twice. Never throws: a lease that cannot be removed is dead when this process ends. */
+  async release(): Promise<void> {
+    this.#stopTimer();
+    this.#lost ??= "it was given back";
+    this.#ending.abort();
+    await this.#beating;
+    try {
+      await this.#storage.remove(this.name);
+    } catch (error) {
+      endLease(this.name);
+      const reason = error instanceof Error ? error.message : String(error);
+      this.#logger.warn("a lease could not be removed; others wait for it until this process ends", {
+        lease: this.name,
+        reason,
+      });
+    }
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.release();
+  }
+
+  #time() {
+    return { now: this.#clock.now(), monotonic: this.#clock.monotonic() };
+  }
+
+  #record(renewedAt: Date): Buffer {
+    return encodeLease({ kind: this.kind, owner: thisProcess, since: this.#since, renewedAt });
+  }
+
+  #lose(why: string): void {
+    if (this.#lost !== undefined) return;
+    this.#lost = why;
+    this.#stopTimer();
+    this.#logger.warn("a lease was lost", { lease: this.name, reason: why });
+  }
+
+  #whyLost(): string | undefined {
+    if (this.#lost !== undefined) return this.#lost;
+    const time = this.#time();
+    // The wall clock runs on while a machine sleeps, the other one when the wall clock is set back.
+    const silence = Math.max(time.now - this.#renewed.now, time.monotonic - this.#renewed.monotonic);
+    if (silence > LOST_MS) this.#lose(`it was not renewed for ${Math.round(silence / 60_000)} minutes`);
+    return this.#lost;
+  }
+
+  #beat(): void {
+    if (this.#beating || this.#whyLost() !== undefined) return;
+    this.#beating = this.#renew()
+      .catch((error) => {
+        if (this.#ending.signal.aborted) return;
+        const reason = error instanceof Error ? error.message : String(error);
+        this.#logger.warn("a lease could not be renewed", { lease: this.name, reason });
+      })
+      .finally(() => {
+        this.#beating = undefined;
+      });
+  }
+
+  async #renew(): Promise<void> {
+    const { signal } = this.#ending;
+    if (!(await this.#storage.stat(this.name))) return this.#lose("somebody removed it");
+    // After a long pause in between somebody may have removed it: it must not come back.
+    if (this.#whyLost() !== undefined || signal.aborted) return;
+    const time = this.#time();
+    await this.#storage.write(this.name, this.#record(new Date(time.now)), { signal });
+    if (this.#whyLost() === undefined) this.#renewed = time;
+    else if (!signal.aborted) await this.#storage.remove(this.name);
+  }
+}

@@ -1,0 +1,71 @@
+import { randomUUID } from "node:crypto";
+import { CorruptError, IoError, ValidationError } from "../errors.ts";
+import type { Storage } from "../storage/storage.ts";
+import { Fields } from "./format/fields.ts";
+import { BLOBS, REPOSITORY, SNAPSHOTS } from "./format/names.ts";
+import { decodeRecord, encodeRecord } from "./format/record.ts";
+import { readSmall } from "./read-small.ts";
+
+const KIND = "lancedb-backup repository";
+
+/** What `repository.json` says. */
+export interface RepositoryMarker {
+  /** A UUID. */
+  readonly id: string;
+  readonly createdAt: Date;
+}
+
+/**
+ * Marks a storage as a repository.
+ *
+ * @throws ValidationError where it is one already, or where it holds a repository's objects without its mark.
+ */
+export async function createMarker(storage: Storage): Promise<RepositoryMarker> {
+  if (!(await storage.stat(REPOSITORY)) && (await hasObjects(storage))) {
+    throw new ValidationError(
+      `${storage.location} holds snapshots or blobs already, and no ${REPOSITORY}. Open it to see what is there, or choose another place.`,
+    );
+  }
+  const marker = { id: randomUUID(), createdAt: new Date() };
+  const body = { kind: KIND, id: marker.id, createdAt: marker.createdAt.toISOString() };
+  if (await storage.writeNew(REPOSITORY, encodeRecord(body))) return marker;
+  throw new ValidationError(`${storage.location} is a repository already. Open it.`);
+}
+
+/**
+ * Reads the mark; undefined where it is missing, though a repository's objects are there: then it can be read from,
+ * and not be written to.
+ *
+ * @throws ValidationError where there is no repository. @throws CorruptError, UnsupportedError where the mark is damaged
+ * or of another format.
+ */
+export async function readMarker(storage: Storage): Promise<RepositoryMarker | undefined> {
+  const place = `${storage.location}/${REPOSITORY}`;
+  let bytes: Buffer;
+  try {
+    bytes = await readSmall(storage, REPOSITORY);
+  } catch (error) {
+    if (!(error instanceof IoError) || error.errno !== "ENOENT") throw error;
+    if (await hasObjects(storage)) return undefined;
+    throw new ValidationError(
+      `There is no repository at ${storage.location}. Make one with Repository.init().`,
+    );
+  }
+  const fields = new Fields(decodeRecord(bytes, place), place, "body");
+  fields.oneOf("kind", [KIND]);
+  return { id: fields.text("id"), createdAt: fields.date("createdAt") };
+}
+
+/** @throws CorruptError for a repository without its mark, which is not to be written to. */
+export function assertMarked(storage: Storage, marker: RepositoryMarker | undefined): void {
+  if (marker) return;
+  throw new CorruptError(
+    `${storage.location} has no ${REPOSITORY}: it can be read from, and is not written to. Bring that file back from a copy, or restore its snapshots into a new repository.`,
+    { path: `${storage.location}/${REPOSITORY}` },
+  );
+}
+
+async function hasObjects(storage: Storage): Promise<boolean> {
+  for (const prefix of [SNAPSHOTS, BLOBS]) for await (const _ of storage.list(prefix)) return true;
+  return false;
+}

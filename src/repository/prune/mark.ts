@@ -1,0 +1,97 @@
+import { randomUUID } from "node:crypto";
+import { CorruptError, IoError, UnsupportedError } from "../../errors.ts";
+import type { Logger } from "../../logger.ts";
+import type { Storage } from "../../storage/storage.ts";
+import { Fields } from "../format/fields.ts";
+import { isDigest, MARKS } from "../format/names.ts";
+import { decodeRecord, encodeRecord } from "../format/record.ts";
+import { readSmall } from "../read-small.ts";
+
+/** Blobs that no snapshot named when a prune looked. */
+export interface Mark {
+  /** Of its object. */
+  readonly name: string;
+  readonly createdAt: Date;
+  /** Their digests. */
+  readonly blobs: readonly string[];
+}
+
+/** So many go on one mark; more go on several. */
+const MOST_BLOBS = 50_000;
+
+const NAME = /^marks\/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\.json$/;
+
+export function encodeMark(createdAt: Date, blobs: readonly string[]): Buffer {
+  return encodeRecord({ createdAt: createdAt.toISOString(), blobs });
+}
+
+/** @throws CorruptError, UnsupportedError */
+export function decodeMark(bytes: Uint8Array, name: string, place: string): Mark {
+  const fields = new Fields(decodeRecord(bytes, place), place, "mark");
+  const blobs = fields.list("blobs");
+  if (!blobs.every(isDigest)) {
+    throw new CorruptError(`${place} is damaged: it lists what is no blob.`, { path: place });
+  }
+  return { name, createdAt: fields.date("createdAt"), blobs };
+}
+
+/** Puts blobs on new marks. */
+export async function writeMarks(
+  storage: Storage,
+  createdAt: Date,
+  blobs: readonly string[],
+  signal?: AbortSignal,
+): Promise<Mark[]> {
+  const marks: Mark[] = [];
+  for (let start = 0; start < blobs.length; start += MOST_BLOBS) {
+    const mark = {
+      name: `${MARKS}${randomUUID()}.json`,
+      createdAt,
+      blobs: blobs.slice(start, start + MOST_BLOBS),
+    };
+    await storage.writeNew(mark.name, encodeMark(createdAt, mark.blobs), { signal });
+    marks.push(mark);
+  }
+  return marks;
+}
+
+/**
+ * Has the grace period of blobs begin anew, of those that are on a mark: a snapshot that names them is to be deleted,
+ * and somebody may be reading it.
+ *
+ * @param isNamed whether a snapshot names a blob; where that cannot be known, true.
+ */
+export async function restartGrace(
+  place: { readonly storage: Storage; readonly logger: Logger },
+  isNamed: (sha256: string) => boolean,
+  now: Date,
+): Promise<void> {
+  const { marks } = await findMarks(place.storage, place.logger);
+  const blobs = new Set(marks.flatMap((mark) => mark.blobs).filter(isNamed));
+  await writeMarks(place.storage, now, [...blobs].sort());
+}
+
+/**
+ * Every mark that there is, and the names of damaged ones. Those of a newer format are neither: who knows them takes
+ * care of them.
+ */
+export async function findMarks(
+  storage: Storage,
+  logger: Logger,
+  signal?: AbortSignal,
+): Promise<{ marks: Mark[]; damaged: string[] }> {
+  const marks: Mark[] = [];
+  const damaged: string[] = [];
+  for await (const { name } of storage.list(MARKS)) {
+    if (!NAME.test(name)) continue;
+    try {
+      marks.push(decodeMark(await readSmall(storage, name, signal), name, `${storage.location}/${name}`));
+    } catch (error) {
+      if (error instanceof IoError && error.errno === "ENOENT") continue;
+      if (!(error instanceof CorruptError || error instanceof UnsupportedError)) throw error;
+      logger.warn("a mark cannot be read; its blobs are marked anew", { mark: name, reason: error.message });
+      if (error instanceof CorruptError) damaged.push(name);
+    }
+  }
+  return { marks, damaged };
+}

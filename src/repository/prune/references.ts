@@ -1,0 +1,82 @@
+import { CorruptError, IoError, UnsupportedError } from "../../errors.ts";
+import type { Storage } from "../../storage/storage.ts";
+import { decodeSnapshot } from "../format/decode-snapshot.ts";
+import { parseSnapshotName, SNAPSHOTS, snapshotName } from "../format/names.ts";
+import { forEachParallel } from "../parallel.ts";
+import { readSmall } from "../read-small.ts";
+import type { SnapshotContent } from "../snapshot.ts";
+
+const PARALLEL_READS = 4;
+
+/**
+ * The blobs that snapshots name. Documents never change: each is read once, and what one named stays named here also
+ * when it has been deleted since, which errs on the safe side.
+ */
+export class References {
+  readonly #storage: Storage;
+  readonly #counted = new Set<string>();
+  readonly #digests = new Set<string>();
+
+  constructor(storage: Storage) {
+    this.#storage = storage;
+  }
+
+  has(sha256: string): boolean {
+    return this.#digests.has(sha256);
+  }
+
+  /** @throws CorruptError or UnsupportedError where a document cannot be read: what it names is not known. */
+  async add(ids: Iterable<string>, signal?: AbortSignal): Promise<void> {
+    const unread = [...ids].filter((id) => !this.#counted.has(id));
+    await forEachParallel(unread, PARALLEL_READS, async (id) => {
+      const content = await this.#read(id, signal);
+      if (!content) return; // deleted since it was listed
+      for (const files of content.files.values()) for (const file of files) this.#digests.add(file.sha256);
+      this.#counted.add(id);
+    });
+  }
+
+  async #read(id: string, signal: AbortSignal | undefined): Promise<SnapshotContent | undefined> {
+    const name = snapshotName(id);
+    try {
+      const bytes = await readSmall(this.#storage, name, signal);
+      return decodeSnapshot(bytes, id, `${this.#storage.location}/${name}`);
+    } catch (error) {
+      if (error instanceof IoError && error.errno === "ENOENT") return undefined;
+      throw nothingRemoved(error, id);
+    }
+  }
+}
+
+/**
+ * Ids of all documents.
+ *
+ * @throws CorruptError where there is a document whose name is no id: nobody knows what it names.
+ */
+export async function documentIds(storage: Storage, signal?: AbortSignal): Promise<string[]> {
+  const ids: string[] = [];
+  for await (const { name } of storage.list(SNAPSHOTS)) {
+    signal?.throwIfAborted();
+    const id = parseSnapshotName(name);
+    if (id !== undefined) ids.push(id);
+    else if (name.endsWith(".json")) {
+      const path = `${storage.location}/${name}`;
+      throw new CorruptError(
+        `No blob was removed: ${path} may be the document of a snapshot, under a name that is none. Give it back its name, or move it away.`,
+        { path },
+      );
+    }
+  }
+  return ids;
+}
+
+/** The same error for who prunes: what it means, and what to do. */
+export function nothingRemoved(error: unknown, id: string): unknown {
+  const advice = `No blob was removed, since nobody knows what snapshot ${id} needs. Put its document back from a copy, or give it up: delete("${id}").`;
+  if (error instanceof CorruptError) {
+    return new CorruptError(`${error.message} ${advice}`, { path: error.path, cause: error });
+  }
+  if (error instanceof UnsupportedError)
+    return new UnsupportedError(`${error.message} ${advice}`, { cause: error });
+  return error;
+}

@@ -1,0 +1,61 @@
+import type { KeptSnapshot, RemovedSnapshot } from "../retention/plan.ts";
+import type { Mark } from "./mark.ts";
+import type { PrunePlan } from "./plan.ts";
+
+export interface BlobCount {
+  readonly blobs: number;
+  readonly bytes: number;
+}
+
+/** What a prune did; of a dry run, what it would do now. */
+export interface PruneReport {
+  readonly dryRun: boolean;
+  readonly kept: readonly KeptSnapshot[];
+  readonly removed: readonly RemovedSnapshot[];
+  /** Blobs that were found unneeded for the first time. */
+  readonly marked: BlobCount;
+  /** Blobs that were removed, and the bytes that are free now. */
+  readonly freed: BlobCount;
+  /** Blobs that are unneeded and wait; a prune removes them from `until` on. */
+  readonly waiting: readonly (BlobCount & { readonly until: Date })[];
+  /** Where blobs were due and could not be removed: why, and by whom the repository is in use. */
+  readonly postponed?: string | undefined;
+  /** How many half-written files and runs of processes that died were removed. */
+  readonly unfinished: number;
+  /** How many leases of processes that died were removed. */
+  readonly deadLeases: number;
+}
+
+export function snapshotsOf({ retention }: PrunePlan) {
+  return { kept: retention.keep, removed: retention.remove };
+}
+
+/** How many of these blobs are there and unneeded, and their bytes. */
+export function countOf(blobs: Iterable<string>, { unneeded }: PrunePlan): BlobCount {
+  const sizes = Array.from(new Set(blobs), (sha256) => unneeded.get(sha256)).filter(
+    (size) => size !== undefined,
+  );
+  return { blobs: sizes.length, bytes: sizes.reduce((sum, size) => sum + size, 0) };
+}
+
+/** What waits, by the youngest mark that it is on; the soonest first. */
+export function waitingOf(
+  graceMs: number,
+  plan: PrunePlan,
+  marks: readonly Pick<Mark, "blobs" | "createdAt">[],
+  freed: readonly string[],
+): PruneReport["waiting"] {
+  const seen = new Set(freed);
+  return marks
+    .toSorted((a, b) => b.createdAt.getTime() - a.createdAt.getTime())
+    .map(({ blobs, createdAt }) => {
+      const count = countOf(
+        blobs.filter((sha256) => !seen.has(sha256)),
+        plan,
+      );
+      for (const sha256 of blobs) seen.add(sha256);
+      return { ...count, until: new Date(createdAt.getTime() + graceMs) };
+    })
+    .filter(({ blobs }) => blobs > 0)
+    .reverse();
+}

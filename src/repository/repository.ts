@@ -1,0 +1,248 @@
+import type { Logger } from "../logger.ts";
+import type { Storage } from "../storage/storage.ts";
+import type { BackupOptions } from "./backup/options.ts";
+import { Catalog } from "./catalog/catalog.ts";
+import type { SnapshotFilter } from "./catalog/filter.ts";
+import type { DiffOptions, SnapshotDiff } from "./diff/report.ts";
+import { assertMarked, createMarker, type RepositoryMarker, readMarker } from "./marker.ts";
+import type { OpenedSnapshot, OpenOptions } from "./open/open-snapshot.ts";
+import { placeOf, type RepositoryOptions } from "./options.ts";
+import type { PruneOptions } from "./prune/prune.ts";
+import type { PruneReport } from "./prune/report.ts";
+import type { RestoreOptions } from "./restore/options.ts";
+import type { RestoreReport } from "./restore/report.ts";
+import type { ScrubOptions, ScrubReport } from "./scrub/report.ts";
+import type { Snapshot, SnapshotContent, SnapshotDetails } from "./snapshot.ts";
+import type { VerifyOptions } from "./verify/options.ts";
+import type { VerificationResult } from "./verify/result.ts";
+import type { RestoreTest } from "./verify/verify.ts";
+
+/**
+ * Snapshots of LanceDB databases that outlive the disk they were taken from: deduplicated, verified, each complete in
+ * itself. In a local directory, or in any `Storage`. Several processes may work on one repository at once.
+ *
+ * What it promises is laid down in docs/formats.md. Every method checks its options before it touches anything
+ * (`ValidationError`, or `TypeError` for a programmer's mistake), and takes an abort signal where work is long.
+ *
+ * What a method alone needs is loaded by it: to list snapshots takes a fifth of the modules, and a command starts with it.
+ */
+export class Repository implements AsyncDisposable {
+  /** A path or an address, for messages. */
+  readonly location: string;
+  readonly #storage: Storage;
+  readonly #logger: Logger;
+  readonly #marker: RepositoryMarker | undefined;
+  readonly #catalog: Catalog;
+
+  private constructor(place: { storage: Storage; logger: Logger }, marker: RepositoryMarker | undefined) {
+    this.location = place.storage.location;
+    this.#storage = place.storage;
+    this.#logger = place.logger;
+    this.#marker = marker;
+    this.#catalog = new Catalog(place);
+  }
+
+  /**
+   * Makes a repository, its directory too.
+   *
+   * @throws ValidationError where there is one already.
+   */
+  static async init(location: string | Storage, options: RepositoryOptions = {}): Promise<Repository> {
+    const place = placeOf(location, options);
+    return new Repository(place, await createMarker(place.storage));
+  }
+
+  /**
+   * Opens a repository. One whose `repository.json` is missing is opened all the same, with a warning, and can be read
+   * from: what writes then throws `CorruptError`.
+   *
+   * @throws ValidationError where there is none. @throws CorruptError, UnsupportedError where its mark is damaged or of
+   * a newer format.
+   */
+  static async open(location: string | Storage, options: RepositoryOptions = {}): Promise<Repository> {
+    const place = placeOf(location, options);
+    const marker = await readMarker(place.storage);
+    if (!marker)
+      place.logger.warn("the repository has no repository.json; it is only read", {
+        location: place.storage.location,
+      });
+    return new Repository(place, marker);
+  }
+
+  /** A UUID, made with the repository; undefined where its `repository.json` is missing. */
+  get id(): string | undefined {
+    return this.#marker?.id;
+  }
+
+  /**
+   * Takes a snapshot of a database while others write to it. It waits for guarded writes, so that its tables fit
+   * together, and holds up nobody else. What the snapshot before it has is not read again.
+   *
+   * Interrupted in any way it leaves no snapshot, and the next run uses the blobs that are there.
+   *
+   * @throws ValidationError where there is no such database or table. @throws LockedError where guarded writes or a
+   * prune do not end within `lockTimeoutMs`, or where a dead process left guarded work: call `recover()` first.
+   * @throws UnsupportedError, CorruptError naming a table that cannot be captured in full. @throws IoError
+   */
+  async backup(options: BackupOptions): Promise<SnapshotDetails> {
+    assertMarked(this.#storage, this.#marker);
+    const started = performance.now();
+    const { backup } = await import("./backup/backup.ts");
+    const snapshot = await backup(
+      {
+        storage: this.#storage,
+        logger: this.#logger,
+        previous: (source) => this.#catalog.newestOf(source, options.signal),
+      },
+      options,
+    );
+    this.#logger.info("snapshot taken", {
+      snapshot: snapshot.id,
+      source: snapshot.source.uri,
+      files: snapshot.files,
+      bytes: snapshot.bytes,
+      newFiles: snapshot.newFiles,
+      newBytes: snapshot.newBytes,
+      ms: Math.round(performance.now() - started),
+    });
+    for (const { id, leftOut } of snapshot.tables) {
+      if (leftOut.length > 0)
+        this.#logger.warn("not everything of the table is in the snapshot", { table: id, leftOut });
+    }
+    return snapshot;
+  }
+
+  /** Snapshots, the newest first. Those whose documents are damaged are left out with a warning; `verify` names them. */
+  list(filter: SnapshotFilter = {}): Promise<Snapshot[]> {
+    return this.#catalog.list(filter);
+  }
+
+  /**
+   * A snapshot with its versions, its document checked.
+   *
+   * @param id an id, the beginning of one, a name (the newest that has it), or `latest`.
+   * @throws BackupNotFoundError. @throws ValidationError where several ids begin so. @throws CorruptError,
+   * UnsupportedError where its document is damaged or newer.
+   */
+  get(id: string): Promise<SnapshotDetails> {
+    return this.#catalog.get(id);
+  }
+
+  /**
+   * Removes a snapshot. Its blobs stay until `prune` finds that no other needs them.
+   *
+   * @param id as for `get`; a damaged one by its whole id.
+   * @throws BackupNotFoundError, ValidationError
+   */
+  async delete(id: string): Promise<void> {
+    assertMarked(this.#storage, this.#marker);
+    const exact = await this.#catalog.resolve(id);
+    await this.#catalog.delete(exact);
+    this.#logger.info("snapshot deleted", { snapshot: exact });
+  }
+
+  /**
+   * Restores a snapshot: into a new directory, which appears whole or not at all, or in place as new commits. Every file
+   * is compared with its digest as it is written.
+   *
+   * @param id as for `get`.
+   * @throws BackupNotFoundError, ValidationError (the target is not empty, no such table or version, no room).
+   * @throws CorruptError where the snapshot or a blob is damaged, before anything is written where it can be known then.
+   * @throws RestoreError where a restore in place ended half-way: it names the tables that had gone back, and can be
+   * done again. @throws IoError, LockedError; the signal's reason.
+   */
+  async restore(id: string, options: RestoreOptions): Promise<RestoreReport> {
+    const content = await this.#content(id, options?.signal);
+    const { restore } = await import("./restore/restore.ts");
+    const report = await restore({ storage: this.#storage, logger: this.#logger }, content, options);
+    this.#logger.info(report.dryRun ? "restore planned" : "snapshot restored", {
+      snapshot: report.snapshot,
+      target: report.target,
+      mode: report.mode,
+      files: report.files,
+      bytes: report.bytes,
+      ms: report.durationMs,
+    });
+    return report;
+  }
+
+  /**
+   * Opens a snapshot as a LanceDB connection, in milliseconds, without restoring it: links to its blobs in a directory of
+   * its own. What is written there reaches no blob. Leave it by `await using`.
+   *
+   * @param id as for `get`.
+   * @throws BackupNotFoundError, ValidationError. @throws CorruptError where a blob is missing or has another size.
+   */
+  async openSnapshot(id: string, options: OpenOptions = {}): Promise<OpenedSnapshot> {
+    const content = await this.#content(id, options?.signal);
+    const { openSnapshot } = await import("./open/open-snapshot.ts");
+    return openSnapshot(this.#storage, content, options);
+  }
+
+  /**
+   * Checks one snapshot, or all of them and the repository around them. Damage is a result, never an exception.
+   *
+   * @param id as for `get`. Default: all.
+   * @throws BackupNotFoundError, ValidationError. @throws IoError where the snapshots cannot be listed.
+   */
+  async verify(id?: string, options: VerifyOptions = {}): Promise<VerificationResult[]> {
+    const place = { storage: this.#storage, logger: this.#logger };
+    const testRestore: RestoreTest = async (content, settings) => {
+      const { restoreTest } = await import("./restore-test/restore-test.ts");
+      const { asVerification } = await import("./restore-test/as-verification.ts");
+      return asVerification(content.snapshot.id, await restoreTest(place, content, settings));
+    };
+    const { verify } = await import("./verify/verify.ts");
+    return verify({ ...place, catalog: this.#catalog, restoreTest: testRestore }, id, options);
+  }
+
+  /**
+   * What lies between two snapshots: tables, versions, files and bytes; with `rows` also the rows, told apart by their
+   * keys.
+   *
+   * @param from as for `get`; so is `to`.
+   * @throws BackupNotFoundError, ValidationError, CorruptError, UnsupportedError
+   */
+  async diff(from: string, to: string, options: DiffOptions = {}): Promise<SnapshotDiff> {
+    const { diff } = await import("./diff/diff.ts");
+    return diff({ storage: this.#storage, catalog: this.#catalog }, from, to, options);
+  }
+
+  /**
+   * Compares the files of a live database with their digests in its newest snapshot, and tells what is damaged: LanceDB
+   * reads flipped bits in silence. With `heal` the snapshot's files take the places of damaged ones, which are kept aside.
+   *
+   * @throws ValidationError where there is no such database. @throws BackupNotFoundError where there is no snapshot of it.
+   * @throws CorruptError, UnsupportedError, IoError
+   */
+  async scrub(uri: string, options: ScrubOptions = {}): Promise<ScrubReport> {
+    const { scrub } = await import("./scrub/scrub.ts");
+    const report = await scrub({ storage: this.#storage, catalog: this.#catalog }, uri, options);
+    for (const { details, mended } of report.damage) {
+      this.#logger.warn(mended ? "a damaged file was mended" : "a file is damaged", { details });
+    }
+    return report;
+  }
+
+  /**
+   * Removes the snapshots that a policy does not keep, and the blobs that nobody has needed for a grace period. Without
+   * any rule no snapshot is removed.
+   *
+   * @throws CorruptError, UnsupportedError where any snapshot cannot be read: no blob is removed then.
+   * @throws ValidationError
+   */
+  async prune(policy: PruneOptions = {}): Promise<PruneReport> {
+    if (!policy?.dryRun) assertMarked(this.#storage, this.#marker);
+    const { prune } = await import("./prune/prune.ts");
+    return prune({ storage: this.#storage, logger: this.#logger }, policy);
+  }
+
+  async #content(id: string, signal?: AbortSignal): Promise<SnapshotContent> {
+    return this.#catalog.content(await this.#catalog.resolve(id, signal), signal);
+  }
+
+  /** Nothing is held between calls; there to be written with `await using`, and for storages that hold connections. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return Promise.resolve();
+  }
+}

@@ -1,0 +1,99 @@
+import type { Storage } from "../../storage/storage.ts";
+import type { SnapshotContent } from "../snapshot.ts";
+import { assertBlobs } from "./check-blobs.ts";
+import { assertDatabase, planInPlace, type TableInPlace } from "./in-place/plan.ts";
+import { checkRestoreOptions, type RestoreOptions } from "./options.ts";
+import { type LeftOut, type SelectedTable, select } from "./select.ts";
+import { assertSpace, lookAtTarget, type TargetPlace } from "./target.ts";
+
+/** What a restore will do: a plain value, made without writing anything. */
+export type RestorePlan = NewPlan | InPlacePlan;
+
+interface PlanBase {
+  /** The snapshot's id. */
+  readonly snapshot: string;
+  /** Absolute. */
+  readonly target: string;
+  readonly tables: readonly SelectedTable[];
+  readonly files: number;
+  readonly bytes: number;
+  readonly leftOut: readonly LeftOut[];
+}
+
+export interface NewPlan extends PlanBase {
+  readonly mode: "new";
+  readonly place: TargetPlace;
+  /** Some tables or older versions alone: the list of namespaces may name tables that are not restored. */
+  readonly isPart: boolean;
+}
+
+export interface InPlacePlan extends PlanBase {
+  readonly mode: "in-place";
+  /** In the order of `tables`. */
+  readonly inPlace: readonly TableInPlace[];
+  /** Ids of tables that the database has and the snapshot has not. */
+  readonly leftAlone: readonly string[];
+}
+
+/**
+ * Checks everything that can be checked before anything is written: options, target, that every blob needed is there
+ * in its size, and that there is room.
+ *
+ * @throws ValidationError, UnsupportedError, TypeError for bad options, and a target that cannot be restored into.
+ * @throws CorruptError naming file and blob where one is missing or has another size.
+ * @throws IoError (`ENOSPC`) naming both numbers where the file system has not the room.
+ */
+export function planRestore(
+  storage: Storage,
+  content: SnapshotContent,
+  options: RestoreOptions,
+): Promise<RestorePlan> {
+  return options.mode === "in-place"
+    ? planOver(storage, content, options)
+    : planNew(storage, content, options);
+}
+
+export async function planNew(
+  storage: Storage,
+  content: SnapshotContent,
+  options: RestoreOptions,
+): Promise<NewPlan> {
+  const target = checkRestoreOptions(options, storage);
+  const { link = false, tables, at, versions } = options;
+  const place = lookAtTarget(target, link ? storage.directory : undefined);
+  const base = await planFiles(storage, content, options, target);
+  if (!link) assertSpace(place.near, base.tables);
+  const isPart = tables !== undefined || at !== undefined || versions !== undefined;
+  return { ...base, mode: "new", place, isPart };
+}
+
+async function planOver(
+  storage: Storage,
+  content: SnapshotContent,
+  options: RestoreOptions,
+): Promise<InPlacePlan> {
+  const target = checkRestoreOptions(options, storage);
+  assertDatabase(target);
+  const base = await planFiles(storage, content, options, target);
+  const inPlace = await planInPlace(target, content.snapshot, base.tables);
+  assertSpace(target, inPlace.toCopy);
+  return { ...base, mode: "in-place", inPlace: inPlace.tables, leftAlone: inPlace.leftAlone };
+}
+
+async function planFiles(
+  storage: Storage,
+  content: SnapshotContent,
+  options: RestoreOptions,
+  target: string,
+): Promise<PlanBase> {
+  const { tables, leftOut } = await select(storage, content, options, options.signal);
+  await assertBlobs(storage, tables, options.signal);
+  return {
+    snapshot: content.snapshot.id,
+    target,
+    tables,
+    files: tables.reduce((sum, table) => sum + table.files.length, 0),
+    bytes: tables.reduce((sum, table) => sum + table.bytes, 0),
+    leftOut,
+  };
+}

@@ -1,0 +1,43 @@
+import { dirname } from "node:path";
+import { NAMESPACE_TABLE } from "../../lance/database.ts";
+import { Landing } from "./landing.ts";
+import type { RestoreOptions } from "./options.ts";
+import type { NewPlan } from "./plan.ts";
+import { type RestoreReport, reportOf } from "./report.ts";
+import type { RestoreContext } from "./restore.ts";
+import { danglingEntry, type LeftOut } from "./select.ts";
+import { writeFiles } from "./write-files.ts";
+
+/**
+ * Writes a new database beside its place; when every file is verified and on the disk, it gets there by one rename.
+ * After an error or an abort the target is as it was.
+ */
+export async function restoreNew(
+  { storage }: Pick<RestoreContext, "storage">,
+  plan: NewPlan,
+  options: RestoreOptions,
+  started: number,
+): Promise<RestoreReport> {
+  const { link, verify, parallel, signal, onProgress } = options;
+  const landing = await Landing.open(plan.place, plan.snapshot);
+  let dangling: readonly LeftOut[];
+  try {
+    const { directory } = landing;
+    await writeFiles({ storage, directory, tables: plan.tables, link, verify, parallel, signal, onProgress });
+    dangling = await dropDangling(plan, directory);
+    signal?.throwIfAborted();
+    await landing.finish();
+  } catch (error) {
+    await landing.abandon();
+    throw error;
+  }
+  return { ...reportOf(plan, started), dryRun: false, leftOut: [...plan.leftOut, ...dangling] };
+}
+
+/** Where not all is restored, the list of namespaces loses the tables that are not. */
+async function dropDangling(plan: NewPlan, database: string): Promise<LeftOut[]> {
+  if (!plan.isPart || !plan.tables.some((table) => table.id === NAMESPACE_TABLE)) return [];
+  const { dropMissingTables } = await import("../../lance/namespaces.ts"); // loads LanceDB
+  const dropped = await dropMissingTables(database, dirname(database));
+  return dropped.map(danglingEntry);
+}

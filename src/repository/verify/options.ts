@@ -1,0 +1,63 @@
+import { ValidationError } from "../../errors.ts";
+import type { OnProgress } from "../progress.ts";
+
+/** `integrity`: every blob is there, with its size and its bytes. `completeness`: every file that a manifest names is. */
+export type Check = "integrity" | "completeness" | { readonly minBytes: number };
+
+export interface VerifyOptions {
+  /** Default: `integrity` and `completeness`. */
+  checks?: readonly Check[] | undefined;
+  /** Also restore each snapshot into a temporary directory, and read it there. Default false. */
+  restoreTest?: boolean | undefined;
+  /**
+   * How much of the blobs `integrity` hashes: all (true, the default), a random part (0.1 is a tenth of the blobs), or
+   * none (false): then sizes alone are looked at, as they are of every blob in any case.
+   */
+  readData?: boolean | number | undefined;
+  signal?: AbortSignal | undefined;
+  onProgress?: OnProgress | undefined;
+}
+
+/** Options as the checks need them. */
+export interface VerifySettings {
+  readonly integrity: boolean;
+  readonly completeness: boolean;
+  readonly minBytes: number | undefined;
+  readonly restoreTest: boolean;
+  /** From 0 to 1. */
+  readonly fraction: number;
+}
+
+/** @throws ValidationError, TypeError. */
+export function settingsFrom(options: VerifyOptions): VerifySettings {
+  if (typeof options !== "object" || options === null) throw new TypeError("The options must be an object.");
+  const { checks = ["integrity", "completeness"], restoreTest = false, readData = true } = options;
+  if (!Array.isArray(checks)) throw new TypeError("checks must be a list.");
+  if (typeof restoreTest !== "boolean") throw new TypeError("restoreTest must be true or false.");
+  const sizes = checks.filter((check): check is { minBytes: number } => typeof check === "object");
+  for (const check of checks as readonly unknown[]) assertCheck(check);
+  return {
+    integrity: checks.includes("integrity"),
+    completeness: checks.includes("completeness"),
+    minBytes: sizes.length > 0 ? Math.max(...sizes.map(({ minBytes }) => minBytes)) : undefined,
+    restoreTest,
+    fraction: fractionFrom(readData),
+  };
+}
+
+function assertCheck(check: unknown): void {
+  if (check === "integrity" || check === "completeness") return;
+  const minBytes =
+    typeof check === "object" && check !== null && "minBytes" in check ? check.minBytes : undefined;
+  if (typeof minBytes === "number" && minBytes >= 0) return;
+  throw new ValidationError(
+    `${JSON.stringify(check)} is no check: there are "integrity", "completeness" and { minBytes: <bytes, from 0> }.`,
+  );
+}
+
+function fractionFrom(readData: unknown): number {
+  if (typeof readData === "boolean") return readData ? 1 : 0;
+  if (typeof readData !== "number") throw new TypeError("readData must be true, false or a number.");
+  if (readData >= 0 && readData <= 1) return readData;
+  throw new ValidationError(`readData is ${readData}; it must be from 0 (no blob is read) to 1 (all are).`);
+}

@@ -1,0 +1,136 @@
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { BackupError } from "../../errors.ts";
+import { isMissing } from "../../fs/io.ts";
+import type { Storage } from "../../storage/storage.ts";
+import { BLOBS, blobName, parseBlobName, parseSnapshotName, REPOSITORY, SNAPSHOTS } from "../format/names.ts";
+import { readMarker } from "../marker.ts";
+import type { BlobState } from "./blob-survey.ts";
+import { count, failed, type Problem, passed, type VerificationResult } from "./result.ts";
+
+/** What lies in a repository beside what its snapshots name. */
+export interface Surroundings {
+  /** Blobs that no snapshot names, and their bytes. */
+  readonly unreferenced: ReadonlyMap<string, number>;
+  /** Names of objects that are none of a repository's. */
+  readonly foreign: readonly string[];
+  /** Names of unfinished work; a local directory's alone can be seen. */
+  readonly unfinished: readonly string[];
+  /** Links, directories and others under names of blobs or documents: nothing reads them. */
+  readonly noFiles: readonly string[];
+  /** Why not all could be listed. */
+  readonly error: BackupError | undefined;
+}
+
+/** Looks at everything that lies below `blobs/` and `snapshots/`. Reads nothing. */
+export async function surveySurroundings(
+  storage: Storage,
+  named: ReadonlySet<string>,
+  signal: AbortSignal | undefined,
+): Promise<Surroundings> {
+  const unreferenced = new Map<string, number>();
+  const foreign: string[] = [];
+  let problem: BackupError | undefined;
+  try {
+    for await (const { name, size } of storage.list(BLOBS)) {
+      signal?.throwIfAborted();
+      const sha256 = parseBlobName(name);
+      if (sha256 === undefined) foreign.push(name);
+      else if (!named.has(sha256)) unreferenced.set(sha256, size);
+    }
+    for await (const { name } of storage.list(SNAPSHOTS)) if (!parseSnapshotName(name)) foreign.push(name);
+  } catch (error) {
+    if (!(error instanceof BackupError)) throw error;
+    problem = error;
+  }
+  const hidden = storage.directory === undefined ? undefined : lookForHidden(storage.directory);
+  return { unreferenced, foreign, unfinished: [], noFiles: [], ...hidden, error: problem };
+}
+
+/** The result that is about the repository and not about a snapshot. */
+export async function checkRepository(
+  storage: Storage,
+  { unreferenced, foreign, unfinished, noFiles, error }: Surroundings,
+  states: ReadonlyMap<string, BlobState>,
+): Promise<VerificationResult> {
+  const at = (name: string) => `${storage.location}/${name}`;
+  const problems: Problem[] = [];
+  const mark = await problemOfMark(storage);
+  if (mark) problems.push(mark);
+  if (error) problems.push({ what: error.message, path: storage.location, cause: error });
+  for (const name of noFiles)
+    problems.push({ what: `${name} is no plain file, and is not read`, path: at(name) });
+  for (const sha256 of unreferenced.keys()) {
+    const found = states.get(sha256);
+    if (!found || (found.error === undefined && (found.sha256 === undefined || found.sha256 === sha256)))
+      continue;
+    const how = found.error
+      ? `cannot be read: ${found.error.message}`
+      : "has not the content that its name says";
+    problems.push({
+      what: `${blobName(sha256)}, which no snapshot names, ${how}`,
+      path: at(blobName(sha256)),
+    });
+  }
+  const bytes = [...unreferenced.values()].reduce((sum, size) => sum + size, 0);
+  const notes = [
+    unreferenced.size > 0 &&
+      `${count(unreferenced.size, "blob")} of ${count(bytes, "byte")} named by no snapshot that can be read, which prune removes in time: ${shown([...unreferenced.keys()].map(blobName))}`,
+    unfinished.length > 0 && `unfinished work: ${shown(unfinished)}`,
+    foreign.length > 0 && `not of a repository: ${shown(foreign)}`,
+  ].filter((note) => note !== false);
+  if (problems.length > 0)
+    return failed("", "repository", "The repository is damaged", [...problems, ...asProblems(notes)]);
+  return passed(
+    "",
+    "repository",
+    notes.length > 0 ? `Nothing is damaged. ${notes.join("; ")}.` : "Nothing is damaged.",
+  );
+}
+
+function asProblems(notes: readonly string[]): Problem[] {
+  return notes.map((what) => ({ what, path: "" }));
+}
+
+async function problemOfMark(storage: Storage): Promise<Problem | undefined> {
+  const path = `${storage.location}/${REPOSITORY}`;
+  try {
+    if (await readMarker(storage)) return undefined;
+    return { what: `${REPOSITORY} is missing: snapshots can be restored, and none can be taken`, path };
+  } catch (error) {
+    if (!(error instanceof BackupError)) throw error;
+    return { what: error.message, path, cause: error };
+  }
+}
+
+/** A storage passes over these. */
+function lookForHidden(root: string): Pick<Surroundings, "unfinished" | "noFiles"> {
+  const [unfinished, noFiles]: [string[], string[]] = [[], []];
+  const walk = (folder: string) => {
+    for (const entry of entriesOf(join(root, folder))) {
+      const name = `${folder}${entry.name}`;
+      if (entry.name.startsWith(".")) unfinished.push(name);
+      else if (parseBlobName(name) || parseSnapshotName(name)) {
+        if (!entry.isFile()) noFiles.push(name);
+      } else if (entry.isDirectory()) walk(`${name}/`);
+      else if (!entry.isFile()) noFiles.push(name);
+    }
+  };
+  for (const room of [BLOBS, SNAPSHOTS]) walk(room);
+  return { unfinished, noFiles };
+}
+
+function entriesOf(directory: string) {
+  try {
+    return readdirSync(directory, { withFileTypes: true });
+  } catch (error) {
+    if (isMissing(error)) return [];
+    throw error;
+  }
+}
+
+function shown(names: readonly string[]): string {
+  const most = 5;
+  const more = names.length - most;
+  return `${names.slice(0, most).join(", ")}${more > 0 ? ` and ${more} more` : ""}`;
+}

@@ -1,0 +1,89 @@
+import { statSync } from "node:fs";
+import { join } from "node:path";
+import { UnsupportedError } from "../../errors.ts";
+import { Placer } from "../../fs/place.ts";
+import { captureTable } from "../../lance/capture.ts";
+import type { TableLocation } from "../../lance/database.ts";
+import type { HistoryImage } from "../../lance/image.ts";
+import type { CapturedFile, CapturedTable, CapturedVersion, CaptureRequest } from "../source.ts";
+
+/** Stands for a placer where files are to stay where they are: it only sees whether they are there. */
+const inPlace = {
+  async place(from: string, _to: string, path: string): Promise<void> {
+    statSync(join(from, path));
+  },
+  async copy(from: string, to: string, path: string): Promise<void> {
+    await inPlace.place(from, to, path);
+  },
+};
+
+/** A link serves for the newest manifest too: these pins are gone before a power cut could matter. */
+function linksTo(): Pick<Placer, "place" | "copy"> {
+  const placer = new Placer(["hardlink"]);
+  const place = placer.place.bind(placer);
+  return { place, copy: place };
+}
+
+/**
+ * Lists what one table is made of and holds it in `pins`; where no links can be made, the files are read from
+ * where they are. Undefined where the table is gone.
+ */
+export async function captureFiles(
+  database: string,
+  { id, directory }: TableLocation,
+  pins: string | undefined,
+  request: CaptureRequest,
+): Promise<CapturedTable | undefined> {
+  const dataset = join(database, directory);
+  const held = pins && join(pins, directory);
+  try {
+    return await capture(id, directory, dataset, held, request);
+  } catch (error) {
+    if (!held || !(error instanceof UnsupportedError) || !isAboutLinks(error)) throw error;
+    return capture(id, directory, dataset, undefined, request);
+  }
+}
+
+/** The placer's refusal has the system's error as its cause; a table's features have none. */
+function isAboutLinks(error: UnsupportedError): boolean {
+  return error.cause !== undefined;
+}
+
+async function capture(
+  id: string,
+  directory: string,
+  dataset: string,
+  held: string | undefined,
+  { history, signal }: CaptureRequest,
+): Promise<CapturedTable | undefined> {
+  const root = held ?? dataset;
+  const paths: string[] = [];
+  const versions: CapturedVersion[] = [];
+  const found = await captureTable(dataset, {
+    target: root,
+    placer: held ? linksTo() : inPlace,
+    history,
+    transactions: false,
+    signal,
+    onFile: (path) => void paths.push(path),
+    onVersion: ({ version, parsed, rows }: HistoryImage) =>
+      void versions.push({ version, timestamp: parsed.timestamp, rows }),
+  });
+  if (!found) return undefined;
+  return {
+    id,
+    directory,
+    version: found.version,
+    digest: found.digest,
+    versions: versions.sort((a, b) => a.version - b.version),
+    files: paths.sort().map((path) => look(root, path)),
+    tags: found.tags,
+    leftOut: found.leftOut,
+  };
+}
+
+function look(root: string, path: string): CapturedFile {
+  const location = join(root, path);
+  const { size, ino, mtimeMs } = statSync(location);
+  return { path, location, size, inode: ino, mtimeMs };
+}

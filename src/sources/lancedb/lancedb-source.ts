@@ -1,0 +1,103 @@
+import { existsSync } from "node:fs";
+import { ValidationError } from "../../errors.ts";
+import {
+  assertNamesAreFree,
+  assertNoneIsNested,
+  assertTableId,
+  databasePath,
+  listTables,
+  NAMESPACE_TABLE,
+  parseTableId,
+  type TableLocation,
+} from "../../lance/database.ts";
+import { whileFrozen } from "../../lance/lock/freeze.ts";
+import { DEFAULT_LOCK_TIMEOUT_MS } from "../../lance/lock/lock-set.ts";
+import type { Capture, CapturedTable, CaptureRequest, Source } from "../source.ts";
+import { captureFiles } from "./capture-files.ts";
+import { Pins } from "./pins.ts";
+import { reuseUnchanged } from "./unchanged.ts";
+
+/**
+ * A LanceDB database in a local directory. Captured from manifests alone, without LanceDB's library, while others
+ * write: the files are held by links until the capture is disposed of.
+ */
+export class LanceDBSource implements Source {
+  readonly type = "lancedb";
+  readonly uri: string;
+
+  private constructor(uri: string) {
+    this.uri = uri;
+  }
+
+  /** @throws ValidationError where there is no such directory. @throws UnsupportedError where it is not local. */
+  static async open(uri: string): Promise<LanceDBSource> {
+    const path = await databasePath(uri);
+    if (!existsSync(path)) throw new ValidationError(`There is no database at ${path}.`);
+    return new LanceDBSource(path);
+  }
+
+  /**
+   * @throws LockedError where guarded writes do not end within the time limit, or a dead process left some.
+   * @throws UnsupportedError, CorruptError naming a table that cannot be captured in full.
+   */
+  async capture(request: CaptureRequest): Promise<Capture> {
+    const { tables, signal, lockTimeoutMs: timeoutMs = DEFAULT_LOCK_TIMEOUT_MS } = request;
+    const wants = (id: string) => tables === undefined || id === NAMESPACE_TABLE || tables.includes(id);
+    return whileFrozen(
+      this.uri,
+      { wants, timeoutMs, signal },
+      () => this.#capture(request),
+      (capture) => Promise.resolve(capture[Symbol.asyncDispose]()),
+    );
+  }
+
+  async #capture(request: CaptureRequest): Promise<Capture> {
+    const pins = new Pins(this.uri);
+    try {
+      const capturedAt = Date.now();
+      const tables: CapturedTable[] = [];
+      for (const location of await this.#locate(request.tables)) {
+        request.signal?.throwIfAborted();
+        const table =
+          (await this.#unchanged(location, request)) ?? (await this.#changed(location, pins, request));
+        if (table) tables.push(table);
+      }
+      return { tables, capturedAt, [Symbol.asyncDispose]: async () => pins.release() };
+    } catch (error) {
+      pins.release();
+      throw error;
+    }
+  }
+
+  async #unchanged(location: TableLocation, request: CaptureRequest): Promise<CapturedTable | undefined> {
+    const known = request.known?.get(location.directory);
+    return known && reuseUnchanged(this.uri, location, known, request.history);
+  }
+
+  async #changed(
+    location: TableLocation,
+    pins: Pins,
+    request: CaptureRequest,
+  ): Promise<CapturedTable | undefined> {
+    return captureFiles(this.uri, location, await pins.directory(), request);
+  }
+
+  /** With a table of a namespace goes what LanceDB knows of namespaces: without that it is not found. */
+  async #locate(wanted: readonly string[] | undefined): Promise<TableLocation[]> {
+    const all = await listTables(this.uri);
+    assertNamesAreFree(all);
+    if (!wanted) {
+      await assertNoneIsNested(this.uri);
+      return all;
+    }
+    const ids = new Set(wanted);
+    for (const id of ids) {
+      assertTableId(id);
+      if (!all.some((table) => table.id === id)) {
+        throw new ValidationError(`There is no table ${id} in ${this.uri}.`);
+      }
+    }
+    if (wanted.some((id) => parseTableId(id).namespacePath.length > 0)) ids.add(NAMESPACE_TABLE);
+    return all.filter((table) => ids.has(table.id));
+  }
+}

@@ -1,0 +1,63 @@
+/**
+ * A file that is to be kept. It does not change, and stays readable until the capture is disposed of; one of a known
+ * table, or where the source's file system has no links, may vanish: then capture again.
+ */
+export interface CapturedFile {
+  /** Relative to its table's directory, with forward slashes. */
+  readonly path: string;
+  /** Where it can be read now, absolute. */
+  readonly location: string;
+  readonly size: number;
+  readonly inode: number;
+  readonly mtimeMs: number;
+}
+
+export interface CapturedVersion {
+  readonly version: number;
+  /** Milliseconds since 1970; NaN where unknown. */
+  readonly timestamp: number;
+  readonly rows: number;
+}
+
+export interface CapturedTable {
+  readonly id: string;
+  readonly directory: string;
+  readonly version: number;
+  readonly digest: string;
+  /** Ascending. */
+  readonly versions: readonly CapturedVersion[];
+  readonly files: readonly CapturedFile[];
+  readonly tags: readonly string[];
+  readonly leftOut: readonly string[];
+}
+
+/** Tables as they were at one moment, kept readable until it is disposed of. */
+export interface Capture extends AsyncDisposable {
+  readonly tables: readonly CapturedTable[];
+  /** When it was taken, milliseconds since 1970. */
+  readonly capturedAt: number;
+}
+
+/** A table as it was captured before: where nothing of it has changed, it need not be held or read again. */
+export interface KnownTable extends Omit<CapturedTable, "files"> {
+  readonly files: readonly Omit<CapturedFile, "location">[];
+}
+
+export interface CaptureRequest {
+  /** Ids of tables; all where not given. */
+  readonly tables?: readonly string[] | undefined;
+  readonly history: "all" | "latest";
+  /** How long to wait for guarded writes to end, milliseconds. Default 30,000. */
+  readonly lockTimeoutMs?: number | undefined;
+  /** What is known of tables, by their directory, from a capture of the same source with the same `history`. */
+  readonly known?: ReadonlyMap<string, KnownTable> | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Something that can be backed up. */
+export interface Source {
+  readonly type: "lancedb";
+  /** The same for the same source, on one host. */
+  readonly uri: string;
+  capture(request: CaptureRequest): Promise<Capture>;
+}

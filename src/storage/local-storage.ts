@@ -1,0 +1,176 @@
+import { randomUUID } from "node:crypto";
+import { lstatSync } from "node:fs";
+import { constants, type FileHandle, open, rename, unlink } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
+import { IoError } from "../errors.ts";
+import { syncDirectories } from "../fs/durable.ts";
+import { errnoOf, io, isMissing, toIoError } from "../fs/io.ts";
+import { PROCESS_TOKEN } from "../fs/process-token.ts";
+import { Directories } from "./directories.ts";
+import { nameNew } from "./name-new.ts";
+import { assertObjectName, assertObjectPrefix } from "./object-name.ts";
+import { piecesOf } from "./pieces.ts";
+import type { Content, ReadOptions, Storage, StoredObject, WriteOptions } from "./storage.ts";
+import { lookAt, walkObjects } from "./walk.ts";
+
+const PIECE_BYTES = 1 << 20;
+
+/** No link is followed and no pipe waited for. Windows has neither. */
+const PLAIN = (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0);
+
+/**
+ * Objects as plain files below a local directory, which is made with the first of them. A file is written as
+ * `.<process>.<uuid>.tmp` beside its place, synced, and then gets its name; the directory is synced before a call answers.
+ * The directory itself may be a symbolic link; one below it is no object, and nothing is read or written through it.
+ */
+export class LocalStorage implements Storage {
+  readonly directory: string;
+  readonly #directories: Directories;
+
+  constructor(directory: string) {
+    this.directory = resolve(directory);
+    this.#directories = new Directories(this.directory);
+  }
+
+  get location(): string {
+    return this.directory;
+  }
+
+  async *read(name: string, options: ReadOptions = {}): AsyncGenerator<Uint8Array> {
+    const { offset = 0, length = Number.POSITIVE_INFINITY, signal } = options;
+    const path = this.#path(name);
+    signal?.throwIfAborted();
+    const file = await openObject(path);
+    try {
+      let position = offset;
+      const end = offset + length;
+      while (position < end) {
+        signal?.throwIfAborted();
+        const piece = Buffer.allocUnsafe(Math.min(PIECE_BYTES, end - position));
+        const { bytesRead } = await io("read", path, () => file.read(piece, 0, piece.length, position));
+        if (bytesRead === 0) return;
+        position += bytesRead;
+        yield piece.subarray(0, bytesRead);
+      }
+    } finally {
+      await file.close();
+    }
+  }
+
+  async write(name: string, content: Content, options: WriteOptions = {}): Promise<void> {
+    const path = this.#path(name);
+    await this.#writeTemporary(path, content, options, (temporary) => rename(temporary, path));
+  }
+
+  async writeNew(name: string, content: Content, options: WriteOptions = {}): Promise<boolean> {
+    const path = this.#path(name);
+    let isNew = true;
+    await this.#writeTemporary(path, content, options, async (temporary) => {
+      isNew = await nameNew(temporary, path, options.signal);
+      if (!isNew) assertObjectThere(this.directory, name);
+    });
+    return isNew;
+  }
+
+  async *list(prefix: string): AsyncGenerator<StoredObject> {
+    assertObjectPrefix(prefix);
+    this.#directories.refuseLinks(join(this.directory, `${prefix}x`));
+    yield* walkObjects(this.directory, prefix);
+  }
+
+  async remove(name: string): Promise<void> {
+    const path = this.#path(name);
+    if (!lookAt(this.directory, name)) return;
+    try {
+      await unlink(path);
+    } catch (error) {
+      if (isMissing(error)) return;
+      throw toIoError(error, "remove", path);
+    }
+    await syncDirectories([dirname(path)]);
+  }
+
+  async stat(name: string): Promise<StoredObject | undefined> {
+    this.#path(name);
+    return lookAt(this.directory, name);
+  }
+
+  #path(name: string): string {
+    assertObjectName(name);
+    const path = join(this.directory, name);
+    this.#directories.refuseLinks(path);
+    return path;
+  }
+
+  async #writeTemporary(
+    path: string,
+    content: Content,
+    { signal }: WriteOptions,
+    publish: (temporary: string) => Promise<void>,
+  ): Promise<void> {
+    signal?.throwIfAborted();
+    this.#directories.make(path);
+    const temporary = join(dirname(path), `.${PROCESS_TOKEN}.${randomUUID()}.tmp`);
+    try {
+      const file = await io("write", path, () => open(temporary, "wx"));
+      try {
+        for await (const piece of piecesOf(content, signal)) await writeWhole(file, path, piece);
+        await io("sync", path, () => file.sync());
+      } finally {
+        await io("write", path, () => file.close());
+      }
+      signal?.throwIfAborted();
+      await publish(temporary).catch((error) => {
+        signal?.throwIfAborted();
+        throw toIoError(error, "write", path);
+      });
+    } finally {
+      await removeTemporary(temporary);
+    }
+    await this.#directories.sync(path);
+  }
+}
+
+async function openObject(path: string): Promise<FileHandle> {
+  const file = await open(path, constants.O_RDONLY | PLAIN).catch((error) => {
+    throw isMissing(error) || errnoOf(error) === "ELOOP"
+      ? missing(path, error)
+      : toIoError(error, "read", path);
+  });
+  if ((await file.stat()).isFile()) return file;
+  await file.close();
+  throw missing(path);
+}
+
+/** A directory or a link takes a name, too, and is no object. One that was removed meanwhile was there. */
+function assertObjectThere(root: string, name: string): void {
+  const path = join(root, name);
+  if (lookAt(root, name) || !lstatSync(path, { throwIfNoEntry: false })) return;
+  throw new IoError(`Could not write ${path}: what has the name is no plain file (EEXIST).`, {
+    path,
+    errno: "EEXIST",
+  });
+}
+
+function missing(path: string, cause?: unknown): IoError {
+  return new IoError(`Could not read ${path}: there is no such file (ENOENT).`, {
+    path,
+    errno: "ENOENT",
+    cause,
+  });
+}
+
+async function writeWhole(file: FileHandle, path: string, piece: Uint8Array): Promise<void> {
+  for (let rest = piece; rest.length > 0; ) {
+    const { bytesWritten } = await io("write", path, () => file.write(rest));
+    rest = rest.subarray(bytesWritten);
+  }
+}
+
+async function removeTemporary(temporary: string): Promise<void> {
+  try {
+    await unlink(temporary);
+  } catch (error) {
+    if (!isMissing(error)) return; // its name begins with a dot: nobody reads it, and prune sweeps it
+  }
+}

@@ -1,0 +1,73 @@
+/** What a listing or a look tells of one object. */
+export interface StoredObject {
+  readonly name: string;
+  /** Bytes. */
+  readonly size: number;
+  /** When it was last written, by the storage's own clock. */
+  readonly modified: Date;
+}
+
+export interface ReadOptions {
+  /** The first byte wanted, counted from 0. Default 0. */
+  readonly offset?: number | undefined;
+  /** How many bytes at most; fewer come where the object ends. Default: to the end. */
+  readonly length?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface WriteOptions {
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What is written: bytes at once, or pieces as they come. */
+export type Content = Uint8Array | AsyncIterable<Uint8Array>;
+
+/**
+ * Where a repository keeps its objects. A name is relative, with forward slashes, as `assertObjectName` says.
+ * Every backend keeps these promises, which `test/conformance` holds it to:
+ *
+ * - An object appears whole or not at all, and a reader sees one content or the other, never a mixture.
+ * - What a call has answered for survives a power cut.
+ * - Everything that the backend refuses is an `IoError` with the object's place in `path`; an object that is not
+ *   there has `errno` `ENOENT`. A name that leaves the storage is a `ValidationError`.
+ * - An abort signal ends a call with its reason, also while it waits for the next piece of what is to be written, and
+ *   leaves no object half-written. What a source of pieces throws comes out unchanged.
+ */
+export interface Storage {
+  /** For messages: a path or an address. */
+  readonly location: string;
+
+  /**
+   * Where the objects are plain files, the directory below which they have their names: callers may then copy and
+   * link them. They never change them.
+   */
+  readonly directory?: string | undefined;
+
+  /**
+   * The bytes of an object, in pieces of any size. Reads nothing before the first piece is asked for.
+   *
+   * @throws IoError with `errno` `ENOENT` where there is no such object.
+   */
+  read(name: string, options?: ReadOptions): AsyncIterable<Uint8Array>;
+
+  /** Writes an object, in place of any that has the name. Can be done twice. */
+  write(name: string, content: Content, options?: WriteOptions): Promise<void>;
+
+  /**
+   * Writes an object unless there is one of that name: then `false`, and nothing is changed. Of several at once,
+   * one alone gets `true`. Not to be tried again blindly after an error: it may have been written.
+   */
+  writeNew(name: string, content: Content, options?: WriteOptions): Promise<boolean>;
+
+  /**
+   * The objects whose names begin with `prefix`, in any order. One that comes or goes meanwhile may be listed or
+   * not; every other is listed once. What a backend keeps for itself is not listed.
+   */
+  list(prefix: string): AsyncIterable<StoredObject>;
+
+  /** Takes an object away, for good. Can be done twice: one that is not there is success. */
+  remove(name: string): Promise<void>;
+
+  /** Undefined where there is no such object. */
+  stat(name: string): Promise<StoredObject | undefined>;
+}

@@ -1,0 +1,64 @@
+import { spawnSync } from "node:child_process";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { hasStrace } from "../crash/trace.ts";
+import { newDirectory } from "../support/database.ts";
+
+const STORAGE = join(import.meta.dirname, "../../src/storage/local-storage.ts");
+
+/** The system calls of a program that change files below `directory`, in their order, short. */
+function callsOf(directory: string, body: string): string[] {
+  const program = `
+    import { LocalStorage } from ${JSON.stringify(STORAGE)};
+    const storage = new LocalStorage(${JSON.stringify(join(directory, "root"))});
+    ${body}`;
+  const { stderr } = spawnSync(
+    "strace",
+    [
+      ...["-f", "-qq", "-y", "-s", "0", "-e", "signal=none"],
+      ...["-e", "trace=mkdir,link,rename,unlink,fsync,fdatasync,write,pwrite64"],
+      ...[process.execPath, "--input-type=module-typescript", "-e", program],
+    ],
+    { encoding: "utf8", maxBuffer: 1 << 28 },
+  );
+  return stderr.split("\n").flatMap((line) => {
+    if (!line.includes(directory) || line.includes("resumed>")) return [];
+    const call = /(\w+)\(/.exec(line)?.[1] ?? "";
+    const paths = [...line.matchAll(/[<"](\/[^>"]*)[>"]/g)].map(([, path]) => short(path ?? "", directory));
+    return [`${call} ${paths.join(" ")}`];
+  });
+}
+
+const short = (path: string, directory: string) =>
+  path
+    .replace(directory, "")
+    .replace(/\.[\w-]+\.[0-9a-f-]{36}\.tmp/, "TMP")
+    .replace(/^$/, "around");
+
+test.skipIf(!hasStrace)(
+  "the content is on the disk before the name, and the name before the answer",
+  async () => {
+    const directory = await newDirectory();
+    const calls = callsOf(
+      directory,
+      `await storage.writeNew("a/b", Buffer.from("x"));
+     await storage.write("a/c", Buffer.from("x"));
+     await storage.remove("a/c");`,
+    ).map((call) => call.replace("pwrite64", "write"));
+    const [first, second] = [
+      calls.indexOf("link /root/a/TMP /root/a/b"),
+      calls.indexOf("rename /root/a/TMP /root/a/c"),
+    ];
+    const before = (index: number) => calls.slice(Math.max(0, index - 2), index);
+    expect(before(first)).toEqual(["write /root/a/TMP", "fsync /root/a/TMP"]);
+    expect(before(second)).toEqual(["write /root/a/TMP", "fsync /root/a/TMP"]);
+    const end = calls.indexOf("unlink /root/a/c");
+    // Every directory that got a name, once; then only the object's own.
+    const made = calls
+      .slice(first, second)
+      .filter((call) => call.startsWith("fsync") && !call.includes("TMP"));
+    expect(new Set(made)).toEqual(new Set(["fsync /root/a", "fsync /root", "fsync around"]));
+    expect(calls.slice(second, end).filter((call) => call.startsWith("fsync"))).toEqual(["fsync /root/a"]);
+    expect(calls.slice(end + 1)).toEqual(["fsync /root/a"]);
+  },
+);
