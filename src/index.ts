@@ -1,3 +1,5 @@
+export { type DiagnoseOptions, type Diagnosis, diagnose } from "./doctor/diagnose.ts";
+export type { Finding, FindingLevel } from "./doctor/finding.ts";
 export * from "./errors.ts";
 export type { LinkMode } from "./fs/place.ts";
 export { BackupManager, type RecoverOptions, type RecoveryReport } from "./guard/backup-manager.ts";

@@ -5,6 +5,7 @@ import { parseAst } from "vitest/node";
 const levels: readonly (readonly string[])[] = [
   ["index.ts"],
   ["cli"],
+  ["doctor"],
   ["guard", "periodic", "repository"],
   ["sources", "storage"],
   ["lance"],

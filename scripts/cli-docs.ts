@@ -1,0 +1,58 @@
+// Writes docs/cli.md from the command's own help. A test fails when it is stale (test/cli/docs.test.ts).
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Command } from "commander";
+import { allCommands, buildProgram } from "../src/cli/program.ts";
+
+export const CLI_DOCS = join(import.meta.dirname, "../docs/cli.md");
+
+const HELP_COLUMNS = 100;
+
+const INTRODUCTION = `# The command
+
+Generated from the command's own help by \`npm run docs:cli\`; do not edit it here.
+
+\`npx lancedb-backup <command>\`, or \`lancedb-backup\` where the package is installed globally. The repository is named by
+\`--repo\`, or once for all in \`LANCEDB_BACKUP_REPO\`. What a command answers goes to standard output; progress, warnings,
+questions and errors go to standard error. With \`--json\` the answer is exactly one JSON value, times in ISO 8601 (UTC); a
+command that fails answers \`{ "error": { "code", "message" } }\`, where the code is a \`BackupError\`'s, or \`USAGE\`,
+\`INTERRUPTED\`, \`DECLINED\`, \`UNEXPECTED\`. What destroys asks on a terminal, and needs \`--yes\` elsewhere. Ctrl-C stops where
+nothing is half-made, and says what state things are in; a second one leaves at once, and the next run recovers.
+
+What \`report\` writes, in light and in dark:
+
+![The report](images/report.png)
+`;
+
+/** The whole page. */
+export function renderCliDocs(): string {
+  const program = buildProgram();
+  const commands = allCommands(program);
+  for (const command of commands) {
+    command.configureOutput({ getOutHelpWidth: () => HELP_COLUMNS, getOutHasColors: () => false });
+    // They are the same for all, and stand above.
+    if (command !== program) command.configureHelp({ showGlobalOptions: false });
+  }
+  return [INTRODUCTION, ...commands.map(section)].join("\n");
+}
+
+function section(command: Command): string {
+  return `## ${pathOf(command)}\n\n\`\`\`text\n${helpOf(command).trimEnd()}\n\`\`\`\n`;
+}
+
+function pathOf(command: Command): string {
+  return command.parent ? `${pathOf(command.parent)} ${command.name()}` : command.name();
+}
+
+/** With what is added after it, which `helpInformation` leaves out. */
+function helpOf(command: Command): string {
+  let text = "";
+  const writeOut = (part: string) => {
+    text += part;
+  };
+  command.configureOutput({ writeOut });
+  command.outputHelp();
+  return text;
+}
+
+if (import.meta.main) writeFileSync(CLI_DOCS, renderCliDocs());

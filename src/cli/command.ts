@@ -1,0 +1,54 @@
+import { Command, Option } from "commander";
+
+/** The environment variable that names the repository. */
+export const REPOSITORY_VARIABLE = "LANCEDB_BACKUP_REPO";
+
+export interface CommandText {
+  /** One line, for the list of commands. */
+  readonly summary: string;
+  /** What it does and what it promises. */
+  readonly description: string;
+  /** Command lines, without the program's name. */
+  readonly examples: readonly string[];
+  /** The value that `--json` prints. */
+  readonly json: string;
+}
+
+/** A command with its help: description, examples, and what `--json` gives. */
+export function newCommand(name: string, text: CommandText): Command {
+  const examples = text.examples.map((example) => `  lancedb-backup ${example}`).join("\n");
+  return new Command(name)
+    .summary(text.summary)
+    .description(text.description)
+    .helpOption("-h, --help", "Show this help.")
+    .addHelpText("after", `\nExamples:\n${examples}\n\nWith --json:\n${indent(text.json)}`);
+}
+
+function indent(text: string): string {
+  return text
+    .trim()
+    .split("\n")
+    .map((line) => `  ${line}`)
+    .join("\n");
+}
+
+export interface RepositoryOption {
+  readonly repo?: string;
+}
+
+export function repositoryOption(): Option {
+  return new Option("-r, --repo <repository>", "The repository's directory.").env(REPOSITORY_VARIABLE);
+}
+
+export interface ConfirmOptions {
+  readonly yes?: boolean;
+  readonly dryRun?: boolean;
+}
+
+/** Of commands that destroy something. */
+export function confirmOptions(): [Option, Option] {
+  return [
+    new Option("-n, --dry-run", "Show what would be done, and change nothing."),
+    new Option("-y, --yes", "Do not ask; needed where there is no terminal."),
+  ];
+}

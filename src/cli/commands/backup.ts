@@ -1,0 +1,71 @@
+import { type Command, Option } from "commander";
+import { collect, parseNumber } from "../arguments.ts";
+import { newCommand, type RepositoryOption, repositoryOption } from "../command.ts";
+import type { Answer, Context } from "../context.ts";
+import { handle } from "../handle.ts";
+import { openRepository } from "../open-repository.ts";
+import { counted, formatBytes, formatDuration } from "../output/format.ts";
+import { displayOf } from "../progress-display.ts";
+
+interface Options extends RepositoryOption {
+  readonly name?: string;
+  readonly description?: string;
+  readonly tag?: string[];
+  readonly table?: string[];
+  readonly latestOnly?: boolean;
+  readonly lockTimeout?: number;
+}
+
+export function backupCommand(): Command {
+  return newCommand("backup", {
+    summary: "Take a snapshot of a database.",
+    description:
+      "Takes a snapshot of a database while others write to it. It waits for guarded writes and holds up nobody else. What the repository has already is not stored again. Interrupted in any way it leaves no snapshot, and the next run uses what was stored.",
+    examples: [
+      "backup data/lancedb-table --repo ./vault",
+      "backup data/lancedb-table --name nightly --tag keep --table documents",
+    ],
+    json: `The snapshot: { id, name?, description?, tags, source: { type, uri, host }, createdAt, durationMs, history,
+files, bytes, newFiles, newBytes, rows, tables: [{ id, directory, version, digest, versionCount, files, bytes,
+rows, tags, leftOut, versions: [{ version, createdAt, rows }] }], software, checksum }`,
+  })
+    .argument("<database>", "The database's directory.")
+    .addOption(repositoryOption())
+    .option("--name <name>", "A name by which the newest snapshot that has it is found.")
+    .option("--description <text>", "Anything.")
+    .option("--tag <tag>", "A tag; may be given several times.", collect)
+    .option("--table <id>", "Only this table (ns$table in a namespace); may be given several times.", collect)
+    .option("--latest-only", "Leave older versions of the tables out.")
+    .addOption(
+      new Option("--lock-timeout <seconds>", "How long to wait for guarded writes, or a prune, to end.")
+        .argParser(parseNumber)
+        .default(30),
+    )
+    .action(handle(run));
+}
+
+async function run(context: Context, database: string, options: Options): Promise<Answer> {
+  await using repository = await openRepository(context, options);
+  context.interrupt.describe("No snapshot was made. What was stored serves the next backup.");
+  const progress = await displayOf(context);
+  const snapshot = await repository
+    .backup({
+      source: database,
+      name: options.name,
+      description: options.description,
+      tags: options.tag ?? [],
+      tables: options.table,
+      history: options.latestOnly ? "latest" : "all",
+      lockTimeoutMs: (options.lockTimeout ?? 30) * 1000,
+      signal: context.signal,
+      onProgress: progress.onProgress,
+    })
+    .finally(progress.end);
+  const { id, tables, files, bytes, newFiles, newBytes, durationMs } = snapshot;
+  const size = `${counted(tables.length, "table")}, ${counted(files, "file")}, ${formatBytes(bytes)}`;
+  const fresh = `new: ${counted(newFiles, "file")}, ${formatBytes(newBytes)}`;
+  return {
+    json: snapshot,
+    text: `Snapshot ${context.terminal.style("bold", id)}: ${size} (${fresh}), in ${formatDuration(durationMs)}.`,
+  };
+}

@@ -1,0 +1,59 @@
+import type { Command } from "commander";
+import type { Finding } from "../../doctor/finding.ts";
+import { newCommand, type RepositoryOption, repositoryOption } from "../command.ts";
+import type { Answer, Context } from "../context.ts";
+import { EXIT } from "../exit-codes.ts";
+import { handle } from "../handle.ts";
+import { counted } from "../output/format.ts";
+import { printable } from "../output/printable.ts";
+import type { Style, Terminal } from "../output/terminal.ts";
+
+export function doctorCommand(): Command {
+  return newCommand("doctor", {
+    summary: "Look for what is wrong, and say what to do about it.",
+    description:
+      "Looks at versions, at what the file systems can do and how much room they have, at what processes left behind, at every table (a damaged newest version, missing files, what cannot be captured and why, tags that make optimize throw), and at the repository. Changes nothing. Fails where something is a problem.",
+    examples: ["doctor", "doctor data/lancedb-table --repo ./vault"],
+    json: `{ ok, findings: [{ check, about, level, details, advice? }] }, where level is "ok", "note", "warning" or
+"problem"; ok is false where there is a problem`,
+  })
+    .argument("[database]", "The database's directory.")
+    .addOption(repositoryOption())
+    .action(handle(run));
+}
+
+async function run(
+  context: Context,
+  database: string | undefined,
+  options: RepositoryOption,
+): Promise<Answer> {
+  const { diagnose } = await import("../../doctor/diagnose.ts");
+  const { signal, terminal } = context;
+  const diagnosis = await diagnose({ uri: database, repository: options.repo, signal });
+  return {
+    json: diagnosis,
+    text: findingsText(terminal, diagnosis.findings),
+    exitCode: diagnosis.ok ? EXIT.done : EXIT.failed,
+  };
+}
+
+const LOOKS: Record<Finding["level"], readonly [mark: string, style: Style]> = {
+  ok: ["ok", "green"],
+  note: ["note", "cyan"],
+  warning: ["warning", "yellow"],
+  problem: ["PROBLEM", "red"],
+};
+
+const WIDEST = "PROBLEM".length;
+
+/** One finding a paragraph; what to do stands below it, behind an arrow. */
+export function findingsText(terminal: Terminal, findings: readonly Finding[]): string {
+  const lines = findings.map(({ check, about, level, details, advice }) => {
+    const [mark, style] = LOOKS[level];
+    const head = `${terminal.style(style, mark.padEnd(WIDEST))}  ${check} ${terminal.style("bold", printable(about))}: ${printable(details)}`;
+    return advice === undefined ? head : `${head}\n${" ".repeat(WIDEST)}  -> ${printable(advice)}`;
+  });
+  const problems = findings.filter(({ level }) => level === "problem").length;
+  const warnings = findings.filter(({ level }) => level === "warning").length;
+  return [...lines, "", `${counted(problems, "problem")}, ${counted(warnings, "warning")}.`].join("\n");
+}

@@ -1,0 +1,98 @@
+import type { Command } from "commander";
+import type { SnapshotDetails } from "../../repository/index.ts";
+import { newCommand, type RepositoryOption, repositoryOption } from "../command.ts";
+import type { Answer, Context } from "../context.ts";
+import { handle } from "../handle.ts";
+import { openRepository } from "../open-repository.ts";
+import {
+  counted,
+  formatAge,
+  formatBytes,
+  formatCount,
+  formatDuration,
+  formatTime,
+} from "../output/format.ts";
+import { formatPairs, formatTable } from "../output/table.ts";
+import type { Terminal } from "../output/terminal.ts";
+
+interface Options extends RepositoryOption {
+  readonly versions?: boolean;
+}
+
+export function infoCommand(): Command {
+  return newCommand("info", {
+    summary: "Show a snapshot: its tables and their versions.",
+    description:
+      "Shows what a snapshot holds. Its document is checked; its blobs are not, which verify does.",
+    examples: ["info latest --repo ./vault", "info nightly --versions"],
+    json: `The snapshot: { id, name?, description?, tags, source: { type, uri, host }, createdAt, durationMs, history,
+files, bytes, newFiles, newBytes, rows, tables: [{ id, directory, version, digest, versionCount, files, bytes,
+rows, tags, leftOut, versions: [{ version, createdAt, rows }] }], software, checksum }`,
+  })
+    .argument("<id>", "A snapshot: its id, the beginning of it, its name, or latest.")
+    .addOption(repositoryOption())
+    .option("--versions", "Also list every version of every table.")
+    .action(handle(run));
+}
+
+async function run(context: Context, id: string, options: Options): Promise<Answer> {
+  await using repository = await openRepository(context, options);
+  const snapshot = await repository.get(id);
+  const parts = [summaryOf(context.terminal, snapshot), tablesOf(context.terminal, snapshot)];
+  if (options.versions) parts.push(versionsOf(context.terminal, snapshot));
+  const leftOut = snapshot.tables.flatMap((table) => table.leftOut.map((what) => `  ${table.id}: ${what}`));
+  if (leftOut.length > 0) parts.push(["Not in the snapshot:", ...leftOut].join("\n"));
+  return { json: snapshot, text: parts.join("\n\n") };
+}
+
+function summaryOf(terminal: Terminal, snapshot: SnapshotDetails): string {
+  const { source, software } = snapshot;
+  return formatPairs(terminal, [
+    ["Id", snapshot.id],
+    ["Name", snapshot.name],
+    ["Description", snapshot.description],
+    ["Tags", snapshot.tags.join(" ")],
+    [
+      "Taken",
+      `${formatTime(snapshot.createdAt)} (${formatAge(snapshot.createdAt)}), in ${formatDuration(snapshot.durationMs)}`,
+    ],
+    ["Source", `${source.uri} on ${source.host}`],
+    ["Versions", snapshot.history === "all" ? "all" : "the latest of each table"],
+    [
+      "Size",
+      `${counted(snapshot.files, "file")}, ${formatBytes(snapshot.bytes)}, ${counted(snapshot.rows, "row")}`,
+    ],
+    ["New", `${counted(snapshot.newFiles, "file")}, ${formatBytes(snapshot.newBytes)}`],
+    ["Made with", `lancedb-backup ${software.lancedbBackup}, Node ${software.node}`],
+  ]);
+}
+
+function tablesOf(terminal: Terminal, { tables }: SnapshotDetails): string {
+  return formatTable(
+    terminal,
+    [
+      { title: "TABLE", value: ({ id }) => id, least: 12, style: () => "cyan" },
+      { title: "VERSION", value: ({ version }) => String(version), align: "right" },
+      { title: "VERSIONS", value: ({ versionCount }) => formatCount(versionCount), align: "right" },
+      { title: "ROWS", value: ({ rows }) => formatCount(rows), align: "right" },
+      { title: "FILES", value: ({ files }) => formatCount(files), align: "right" },
+      { title: "SIZE", value: ({ bytes }) => formatBytes(bytes), align: "right" },
+      { title: "TAGS", value: ({ tags }) => tags.join(" "), least: 4 },
+    ],
+    tables,
+  );
+}
+
+function versionsOf(terminal: Terminal, { tables }: SnapshotDetails): string {
+  const rows = tables.flatMap(({ id, versions }) => versions.map((version) => ({ id, ...version })));
+  return formatTable(
+    terminal,
+    [
+      { title: "TABLE", value: ({ id }) => id, least: 12, style: () => "cyan" },
+      { title: "VERSION", value: ({ version }) => String(version), align: "right" },
+      { title: "TIME", value: ({ createdAt }) => (createdAt ? formatTime(createdAt) : "unknown") },
+      { title: "ROWS", value: ({ rows }) => formatCount(rows), align: "right" },
+    ],
+    rows,
+  );
+}

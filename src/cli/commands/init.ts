@@ -1,0 +1,28 @@
+import type { Command } from "commander";
+import { newCommand, type RepositoryOption, repositoryOption } from "../command.ts";
+import type { Answer, Context } from "../context.ts";
+import { handle } from "../handle.ts";
+import { repositoryPath } from "../open-repository.ts";
+
+export function initCommand(): Command {
+  return newCommand("init", {
+    summary: "Make a repository.",
+    description:
+      "Makes an empty repository, and its directory where it is missing. Put it on another disk than the databases, so that one lost disk does not take both.",
+    examples: ["init ./vault", "init --repo /mnt/backups/vault"],
+    json: "{ location, id }",
+  })
+    .argument("[repository]", "The repository's directory; or --repo.")
+    .addOption(repositoryOption())
+    .action(handle(run));
+}
+
+async function run(context: Context, path: string | undefined, options: RepositoryOption): Promise<Answer> {
+  const { Repository } = await import("../../repository/index.ts");
+  const location = path ?? repositoryPath(options);
+  const { id, location: place } = await Repository.init(location, { logger: context.logger });
+  return {
+    json: { location: place, id },
+    text: `Made a repository at ${place}.\nNext: lancedb-backup backup <database> --repo ${location}`,
+  };
+}

@@ -1,0 +1,71 @@
+import type { Command } from "commander";
+import type { Snapshot } from "../../repository/index.ts";
+import { collect, momentArgument, parseCount } from "../arguments.ts";
+import { newCommand, type RepositoryOption, repositoryOption } from "../command.ts";
+import type { Answer, Context } from "../context.ts";
+import { handle } from "../handle.ts";
+import { openRepository } from "../open-repository.ts";
+import { formatBytes, formatCount, formatTime } from "../output/format.ts";
+import { formatTable } from "../output/table.ts";
+import type { Terminal } from "../output/terminal.ts";
+
+interface Options extends RepositoryOption {
+  readonly name?: string;
+  readonly source?: string;
+  readonly tag?: string[];
+  readonly before?: Date;
+  readonly after?: Date;
+  readonly limit?: number;
+  readonly ids?: boolean;
+}
+
+export function listCommand(): Command {
+  return newCommand("list", {
+    summary: "List the snapshots, the newest first.",
+    description:
+      "Lists the snapshots of a repository, the newest first. Times are on this machine's clock. A snapshot whose document is damaged is left out with a warning; verify names it.",
+    examples: ["list --repo ./vault", "list --tag keep --after 7d", "list --ids"],
+    json: `[{ id, name?, description?, tags, source: { type, uri, host }, createdAt, durationMs, history, files, bytes,
+newFiles, newBytes, rows, tables: [{ id, directory, version, digest, versionCount, files, bytes, rows, tags,
+leftOut }], software }], the newest first`,
+  })
+    .addOption(repositoryOption())
+    .option("--name <name>", "Only those of this name.")
+    .option("--source <database>", "Only those of this database.")
+    .option("--tag <tag>", "Only those that have this tag; given several times, all of them.", collect)
+    .option("--before <moment>", 'Only older ones: "2026-11-21 02:30", or 2h, 3d, 1w ago.', momentArgument)
+    .option("--after <moment>", "Only those of this moment or later.", momentArgument)
+    .option("--limit <count>", "At most so many, the newest.", parseCount)
+    .option("--ids", "Print ids alone, one a line.")
+    .action(handle(run));
+}
+
+async function run(context: Context, options: Options): Promise<Answer> {
+  const { name, source, tag: tags, before, after, limit } = options;
+  await using repository = await openRepository(context, options);
+  const all = await repository.list({ name, source, tags, before, after });
+  const snapshots = all.slice(0, limit);
+  const text = options.ids
+    ? snapshots.map(({ id }) => id).join("\n")
+    : snapshotTable(context.terminal, snapshots);
+  return { json: snapshots, text };
+}
+
+function snapshotTable(terminal: Terminal, snapshots: readonly Snapshot[]): string {
+  if (snapshots.length === 0) return "There is no such snapshot.";
+  return formatTable(
+    terminal,
+    [
+      { title: "ID", value: ({ id }) => id, style: () => "cyan" },
+      { title: "TIME", value: ({ createdAt }) => formatTime(createdAt) },
+      { title: "NAME", value: ({ name }) => name ?? "", least: 6 },
+      { title: "TABLES", value: ({ tables }) => formatCount(tables.length), align: "right" },
+      { title: "ROWS", value: ({ rows }) => formatCount(rows), align: "right" },
+      { title: "SIZE", value: ({ bytes }) => formatBytes(bytes), align: "right" },
+      { title: "NEW", value: ({ newBytes }) => formatBytes(newBytes), align: "right" },
+      { title: "TAGS", value: ({ tags }) => tags.join(" "), least: 4 },
+      { title: "SOURCE", value: ({ source }) => source.uri, least: 8 },
+    ],
+    snapshots,
+  );
+}

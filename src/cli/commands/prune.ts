@@ -1,0 +1,106 @@
+import type { Command } from "commander";
+import type { PruneReport } from "../../repository/index.ts";
+import { parseNumber } from "../arguments.ts";
+import {
+  type ConfirmOptions,
+  confirmOptions,
+  newCommand,
+  type RepositoryOption,
+  repositoryOption,
+} from "../command.ts";
+import { confirm } from "../confirm.ts";
+import type { Answer, Context } from "../context.ts";
+import { handle } from "../handle.ts";
+import { openRepository } from "../open-repository.ts";
+import { counted, formatBytes, formatTime } from "../output/format.ts";
+import { formatTable } from "../output/table.ts";
+import type { Terminal } from "../output/terminal.ts";
+import { addRetentionOptions, policyOf, type RetentionOptions } from "../retention-options.ts";
+
+interface Options extends RepositoryOption, ConfirmOptions, RetentionOptions {
+  readonly graceHours?: number;
+}
+
+export function pruneCommand(): Command {
+  const command = newCommand("prune", {
+    summary: "Remove old snapshots by rules, and give back the space that nobody needs.",
+    description:
+      "Removes the snapshots that the rules do not keep, and the blobs that no snapshot has needed for a grace period. Without a rule no snapshot is removed. The rules count for each database by itself; its newest snapshot always stays. Shows the plan and asks first.",
+    examples: [
+      "prune --repo ./vault --keep-daily 7 --keep-weekly 4 --keep-monthly 12 --dry-run",
+      "prune --keep-last 10 --keep-tag keep --yes",
+    ],
+    json: `{ dryRun, kept: [{ snapshot, reasons }], removed: [{ snapshot, reason }], marked: { blobs, bytes }, freed: { blobs,
+bytes }, waiting: [{ blobs, bytes, until }], postponed?, unfinished, deadLeases }; snapshot as in list`,
+  }).addOption(repositoryOption());
+  addRetentionOptions(command).option(
+    "--grace-hours <hours>",
+    "How long blobs stay after they were found unneeded. Default: 24.",
+    parseNumber,
+  );
+  for (const option of confirmOptions()) command.addOption(option);
+  return command.action(handle(run));
+}
+
+async function run(context: Context, options: Options): Promise<Answer> {
+  const { dryRun, yes, graceHours } = options;
+  const policy = { ...policyOf(options), graceHours };
+  await using repository = await openRepository(context, options);
+  const { signal, terminal } = context;
+  if (dryRun || !yes) {
+    const planned = await repository.prune({ ...policy, signal, dryRun: true });
+    const plan = describe(terminal, planned);
+    if (dryRun) return { json: planned, text: plan };
+    const destroys = planned.removed.length > 0 || planned.freed.blobs > 0;
+    if (destroys) await confirm(context, yes, plan, "Prune?");
+  }
+  context.interrupt.describe("Every snapshot that list shows is whole. The next prune does the rest.");
+  const report = await repository.prune({ ...policy, signal });
+  return { json: report, text: describe(terminal, report) };
+}
+
+function describe(terminal: Terminal, report: PruneReport): string {
+  const { dryRun, kept, removed, marked, freed, waiting, postponed, unfinished, deadLeases } = report;
+  const rows = [
+    ...kept.map(({ snapshot, reasons }) => ({ snapshot, action: "keep", why: reasons.join(", ") })),
+    ...removed.map(({ snapshot, reason }) => ({ snapshot, action: "remove", why: reason })),
+  ].sort((a, b) => b.snapshot.createdAt.getTime() - a.snapshot.createdAt.getTime());
+  const parts: string[] = [];
+  if (rows.length > 0) {
+    parts.push(
+      formatTable(
+        terminal,
+        [
+          { title: "SNAPSHOT", value: ({ snapshot }) => snapshot.id },
+          { title: "TIME", value: ({ snapshot }) => formatTime(snapshot.createdAt) },
+          { title: "NAME", value: ({ snapshot }) => snapshot.name ?? "", least: 6 },
+          {
+            title: "ACTION",
+            value: ({ action }) => action,
+            style: ({ action }) => (action === "remove" ? "red" : "green"),
+          },
+          { title: "WHY", value: ({ why }) => why, least: 12 },
+        ],
+        rows,
+      ),
+      "",
+    );
+  }
+  const will = (done: string, planned: string) => (dryRun ? planned : done);
+  parts.push(
+    `${counted(removed.length, "snapshot")} ${will("removed", "to remove")}, ${kept.length} kept.`,
+    `${blobs(freed)} ${will("freed", "to free now")}; ${blobs(marked)} found unneeded for the first time.`,
+  );
+  for (const each of waiting) parts.push(`${blobs(each)} can be freed from ${formatTime(each.until)} on.`);
+  if (postponed !== undefined) parts.push(`Not freed: ${postponed}`);
+  if (unfinished + deadLeases > 0) {
+    parts.push(
+      `${will("Removed", "To remove")} of processes that died: ${counted(unfinished + deadLeases, "leftover")}.`,
+    );
+  }
+  return parts.join("\n");
+}
+
+function blobs({ blobs, bytes }: { readonly blobs: number; readonly bytes: number }): string {
+  return `${counted(blobs, "blob")} (${formatBytes(bytes)})`;
+}

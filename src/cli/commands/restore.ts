@@ -1,0 +1,113 @@
+import { type Command, InvalidArgumentError, Option } from "commander";
+import type { RestoreReport } from "../../repository/index.ts";
+import { collect, momentArgument, parseCount, parseNumber } from "../arguments.ts";
+import {
+  type ConfirmOptions,
+  confirmOptions,
+  newCommand,
+  type RepositoryOption,
+  repositoryOption,
+} from "../command.ts";
+import { confirm } from "../confirm.ts";
+import type { Answer, Context } from "../context.ts";
+import { handle } from "../handle.ts";
+import { openRepository } from "../open-repository.ts";
+import { counted, formatBytes, formatDuration } from "../output/format.ts";
+import { restorePlan } from "../output/restore-plan.ts";
+import { displayOf } from "../progress-display.ts";
+
+interface Options extends RepositoryOption, ConfirmOptions {
+  readonly table?: string[];
+  readonly at?: Date;
+  readonly tableVersion?: Record<string, number>;
+  readonly inPlace?: boolean;
+  readonly link?: boolean;
+  readonly verify: boolean;
+  readonly parallel?: number;
+  readonly lockTimeout?: number;
+}
+
+export function restoreCommand(): Command {
+  const command = newCommand("restore", {
+    summary: "Restore a snapshot, into a new directory or in place.",
+    description:
+      "Restores a snapshot into a new directory, which appears whole or not at all; or with --in-place into a database that is in use, where each table goes back as a new version: history stays, and tables made since are left alone. Every file is compared with its digest as it is written. In place it asks first.",
+    examples: [
+      "restore latest ./restored --repo ./vault",
+      'restore latest ./restored --at "2026-11-21 02:30" --table documents',
+      "restore nightly data/lancedb-table --in-place --dry-run",
+    ],
+    json: `{ snapshot, target, mode: "new" or "in-place", dryRun, tables: [{ id, directory, restoredVersion, rows, files, bytes,
+action, version?, passedOver }], files, bytes, leftOut: [{ table, what }], leftAlone, durationMs }`,
+  })
+    .argument("<id>", "A snapshot: its id, the beginning of it, its name, or latest.")
+    .argument("<target>", "The directory: missing or empty, or with --in-place a database.")
+    .addOption(repositoryOption())
+    .option("--table <id>", "Only this table; may be given several times.", collect)
+    .option("--at <moment>", 'Each table as it was then: "2026-11-21 02:30", or 2h, 3d ago.', momentArgument)
+    .addOption(
+      new Option(
+        "--table-version <table=number>",
+        "This version of a table; may be given several times.",
+      ).argParser(collectVersion),
+    )
+    .option("--in-place", "Into a database that is there, as new versions.")
+    .option("--link", "By hard links to the repository's files: at once, without space, but shared with it.")
+    .option("--no-verify", "Do not compare files with their digests.")
+    .option("--parallel <count>", "How many files to write at a time.", parseCount)
+    .addOption(
+      new Option("--lock-timeout <seconds>", "In place: how long to wait for guarded writes to end.")
+        .argParser(parseNumber)
+        .default(30),
+    );
+  for (const option of confirmOptions()) command.addOption(option);
+  return command.action(handle(run));
+}
+
+async function run(context: Context, id: string, target: string, options: Options): Promise<Answer> {
+  await using repository = await openRepository(context, options);
+  const { signal } = context;
+  const settings = {
+    target,
+    tables: options.table,
+    at: options.at,
+    versions: options.tableVersion,
+    mode: options.inPlace ? "in-place" : "new",
+    link: options.link ?? false,
+    verify: options.verify,
+    parallel: options.parallel,
+    lockTimeoutMs: (options.lockTimeout ?? 30) * 1000,
+    signal,
+  } as const;
+  if (options.dryRun || (options.inPlace && !options.yes)) {
+    const planned = await repository.restore(id, { ...settings, dryRun: true });
+    const plan = restorePlan(context.terminal, planned);
+    if (options.dryRun) return { json: planned, text: plan };
+    await confirm(context, options.yes, plan, "Restore?");
+  }
+  context.interrupt.describe(
+    options.inPlace
+      ? "Tables that had gone back stay so; the same command again completes the restore."
+      : "Nothing was restored: the target is as it was.",
+  );
+  const progress = await displayOf(context);
+  const report = await repository
+    .restore(id, { ...settings, onProgress: progress.onProgress })
+    .finally(progress.end);
+  return { json: report, text: done(context, report) };
+}
+
+function done({ terminal }: Context, report: RestoreReport): string {
+  const { snapshot, target, files, bytes, durationMs, tables } = report;
+  const size = `${counted(tables.length, "table")}, ${counted(files, "file")}, ${formatBytes(bytes)}`;
+  const line = `Restored snapshot ${snapshot} to ${target}: ${size}, in ${formatDuration(durationMs)}.`;
+  const isPlain = report.mode === "new" && report.leftOut.length === 0;
+  return isPlain ? line : `${restorePlan(terminal, report)}\n\n${line}`;
+}
+
+function collectVersion(value: string, before: Record<string, number> = {}): Record<string, number> {
+  const [, table = "", version] = /^(.+)=(\d+)$/.exec(value) ?? [];
+  if (version === undefined)
+    throw new InvalidArgumentError("It must be a table and a version: documents=17.");
+  return { ...before, [table]: Number(version) };
+}

@@ -1,0 +1,94 @@
+import type { Command } from "commander";
+import type { ScrubReport } from "../../repository/index.ts";
+import {
+  type ConfirmOptions,
+  confirmOptions,
+  newCommand,
+  type RepositoryOption,
+  repositoryOption,
+} from "../command.ts";
+import { confirm } from "../confirm.ts";
+import type { Answer, Context } from "../context.ts";
+import { EXIT } from "../exit-codes.ts";
+import { handle } from "../handle.ts";
+import { openRepository } from "../open-repository.ts";
+import { counted, formatBytes } from "../output/format.ts";
+import { printable } from "../output/printable.ts";
+import type { Terminal } from "../output/terminal.ts";
+import { displayOf } from "../progress-display.ts";
+
+interface Options extends RepositoryOption, ConfirmOptions {
+  readonly heal?: boolean;
+  readonly snapshot?: string;
+}
+
+export function scrubCommand(): Command {
+  const command = newCommand("scrub", {
+    summary: "Find bit rot in a live database, and mend it.",
+    description:
+      "Compares the files of a live database with their digests in a snapshot: LanceDB reads flipped bits in silence. With --heal the snapshot's files take the places of damaged ones, which are kept below <database>/.lancedb-backup/aside; it asks first. Files that are newer than the snapshot are looked at by size alone. Exit code 3 where damage was found, also where all of it was mended.",
+    examples: ["scrub data/lancedb-table --repo ./vault", "scrub data/lancedb-table --heal"],
+    json: `{ snapshot, tables, missingTables, newTables, files, bytes, newFiles, damage: [{ table, path, file, kind, problem:
+"missing", "size" or "content", details, sha256?, size?, bytes?: { first, last, count }, version?, index?, columns?,
+rows?: [{ fragment, first, last }], mended, refused?, aside? }] }`,
+  })
+    .argument("<database>", "The database's directory.")
+    .addOption(repositoryOption())
+    .option("--snapshot <id>", "The snapshot to compare with. Default: the newest of this database.")
+    .option("--heal", "Mend what the snapshot can mend.");
+  for (const option of confirmOptions()) command.addOption(option);
+  return command.action(handle(run));
+}
+
+async function run(context: Context, database: string, options: Options): Promise<Answer> {
+  const { heal = false, yes, dryRun, snapshot } = options;
+  await using repository = await openRepository(context, options);
+  const scrub = async (mends: boolean) => {
+    context.interrupt.describe(
+      mends
+        ? "Files that were mended stay so; scrub again for the rest."
+        : "Not all was compared; nothing was changed.",
+    );
+    const progress = await displayOf(context);
+    return repository
+      .scrub(database, { heal: mends, snapshot, signal: context.signal, onProgress: progress.onProgress })
+      .finally(progress.end);
+  };
+  let report = await scrub(heal && (yes ?? false) && !dryRun);
+  const canMend = report.damage.some(({ mended, refused }) => !mended && refused === undefined);
+  if (heal && !yes && !dryRun && canMend) {
+    await confirm(context, yes, describe(context.terminal, report), "Mend it?");
+    report = await scrub(true);
+  }
+  return {
+    json: report,
+    text: describe(context.terminal, report),
+    exitCode: report.damage.length > 0 ? EXIT.damage : EXIT.done,
+  };
+}
+
+function describe(terminal: Terminal, report: ScrubReport): string {
+  const { snapshot, tables, missingTables, newTables, files, bytes, newFiles, damage } = report;
+  const parts = damage.map(({ details, mended, refused, aside }) => {
+    const mark = mended ? terminal.style("yellow", "MENDED") : terminal.style("red", "DAMAGE");
+    const next = mended
+      ? `the damaged file is kept at ${aside ?? "no place"}`
+      : refused === undefined
+        ? "--heal puts the snapshot's file in its place"
+        : `not mended: ${refused}`;
+    return `${mark}  ${printable(details)}\n        -> ${printable(next)}`;
+  });
+  if (damage.length > 0) parts.push("");
+  parts.push(
+    `Compared with snapshot ${snapshot}: ${counted(tables.length, "table")}, ${counted(files, "file")}, ${formatBytes(bytes)}; ${counted(newFiles, "file")} newer than it.`,
+  );
+  if (missingTables.length > 0) parts.push(`Not in the database: ${missingTables.join(", ")}.`);
+  if (newTables.length > 0) parts.push(`Not in the snapshot: ${newTables.join(", ")}.`);
+  const mended = damage.filter((each) => each.mended).length;
+  parts.push(
+    damage.length === 0
+      ? terminal.style("green", "No damage.")
+      : terminal.style("red", `${counted(damage.length, "damaged file")}, ${mended} mended.`),
+  );
+  return parts.join("\n");
+}

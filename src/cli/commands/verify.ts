@@ -1,0 +1,83 @@
+import type { Command } from "commander";
+import type { Check, VerificationResult } from "../../repository/index.ts";
+import { parseBytes, parseFraction } from "../arguments.ts";
+import { newCommand, type RepositoryOption, repositoryOption } from "../command.ts";
+import type { Answer, Context } from "../context.ts";
+import { EXIT } from "../exit-codes.ts";
+import { UsageError } from "../failure.ts";
+import { handle } from "../handle.ts";
+import { openRepository } from "../open-repository.ts";
+import { counted } from "../output/format.ts";
+import { printable } from "../output/printable.ts";
+import type { Terminal } from "../output/terminal.ts";
+import { displayOf } from "../progress-display.ts";
+
+interface Options extends RepositoryOption {
+  readonly read?: number;
+  readonly sizesOnly?: boolean;
+  readonly minBytes?: number;
+  readonly restoreTest?: boolean;
+}
+
+export function verifyCommand(): Command {
+  return newCommand("verify", {
+    summary: "Check one snapshot, or the whole repository.",
+    description:
+      "Checks that every blob is there with its bytes, and that every file that a table's manifests name is in its snapshot; without an id of all snapshots, and the repository around them. Exit code 3 where anything is damaged.",
+    examples: ["verify --repo ./vault", "verify latest --restore-test", "verify --read 10% --min-bytes 1MB"],
+    json: `[{ snapshot, check, ok, details, error? }]; snapshot is empty for the check of the repository itself`,
+  })
+    .argument("[id]", "A snapshot: its id, the beginning of it, its name, or latest. Default: all.")
+    .addOption(repositoryOption())
+    .option(
+      "--read <part>",
+      "How much of the bytes to read: 0.1 or 10% is a tenth, chosen at random.",
+      parseFraction,
+    )
+    .option("--sizes-only", "Look at sizes alone, and read nothing.")
+    .option("--min-bytes <size>", "A snapshot must have this size at least, such as 10MB.", parseBytes)
+    .option(
+      "--restore-test",
+      "Also restore each snapshot into a temporary directory, and read it with LanceDB.",
+    )
+    .action(handle(run));
+}
+
+async function run(context: Context, id: string | undefined, options: Options): Promise<Answer> {
+  const { read, sizesOnly, minBytes, restoreTest = false } = options;
+  if (read !== undefined && sizesOnly) throw new UsageError("--read and --sizes-only exclude each other.");
+  await using repository = await openRepository(context, options);
+  context.interrupt.describe("Not all was checked; nothing was changed.");
+  const checks: Check[] = ["integrity", "completeness"];
+  if (minBytes !== undefined) checks.push({ minBytes });
+  const progress = await displayOf(context);
+  const results = await repository
+    .verify(id, {
+      checks,
+      restoreTest,
+      readData: sizesOnly ? false : (read ?? true),
+      signal: context.signal,
+      onProgress: progress.onProgress,
+    })
+    .finally(progress.end);
+  const isWhole = results.every(({ ok }) => ok);
+  return {
+    json: results,
+    text: describe(context.terminal, results),
+    exitCode: isWhole ? EXIT.done : EXIT.damage,
+  };
+}
+
+function describe(terminal: Terminal, results: readonly VerificationResult[]): string {
+  const lines = results.map(({ snapshot, check, ok, details }) => {
+    const mark = ok ? terminal.style("green", "ok    ") : terminal.style("red", "DAMAGE");
+    const about = snapshot === "" || check === "repository" ? check : `${snapshot} ${check}`;
+    return `${mark}  ${terminal.style("bold", about)}: ${printable(details)}`;
+  });
+  const bad = results.filter(({ ok }) => !ok).length;
+  const verdict =
+    bad === 0
+      ? terminal.style("green", `All is well: ${counted(results.length, "check")}.`)
+      : terminal.style("red", `${bad} of ${counted(results.length, "check")} found damage.`);
+  return [...lines, "", verdict].join("\n");
+}

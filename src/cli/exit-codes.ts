@@ -1,0 +1,11 @@
+/** What the process answers with. Part of the public interface; the help text lists them. */
+export const EXIT = { done: 0, failed: 1, usage: 2, damage: 3, interrupted: 130 } as const;
+
+export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
+
+export const EXIT_CODES_HELP = `Exit codes:
+  0    done
+  1    failed
+  2    wrong use: an unknown option, a bad value, something named that is not there to be used; nothing was done
+  3    verify or scrub found damage
+  130  interrupted`;

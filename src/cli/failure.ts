@@ -1,0 +1,80 @@
+import { CommanderError } from "commander";
+import { BackupError, type BackupErrorCode, RestoreError, ValidationError } from "../errors.ts";
+import { inCommandWords } from "./command-words.ts";
+import { EXIT, type ExitCode } from "./exit-codes.ts";
+import { Interrupted } from "./interrupt.ts";
+import { printable } from "./output/printable.ts";
+
+/** The command was called wrongly, or not confirmed; what the message says is all there is to say. */
+export class UsageError extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = "UsageError";
+  }
+}
+
+/** Somebody was asked and said no. */
+export class Declined extends Error {
+  constructor() {
+    super("Nothing was done.");
+    this.name = "Declined";
+  }
+}
+
+/** How a command ended that did not do what it was for. */
+export interface Failure {
+  readonly exitCode: ExitCode;
+  /** A `BackupError`'s code, or one of these. */
+  readonly code: BackupErrorCode | "USAGE" | "INTERRUPTED" | "DECLINED" | "UNEXPECTED";
+  /** One line: what, where, what to do. */
+  readonly message: string;
+}
+
+/** @param state of things, said where the work was interrupted. */
+export function failureOf(error: unknown, state: string): Failure {
+  if (causesOf(error).some((cause) => cause instanceof Interrupted)) {
+    // What went back in part says itself which tables did.
+    const told = error instanceof RestoreError ? printable(inCommandWords(error.message)) : state;
+    return { exitCode: EXIT.interrupted, code: "INTERRUPTED", message: `Interrupted. ${told}`.trimEnd() };
+  }
+  if (error instanceof Declined) return { exitCode: EXIT.failed, code: "DECLINED", message: error.message };
+  if (error instanceof UsageError) return { exitCode: EXIT.usage, code: "USAGE", message: error.message };
+  if (error instanceof CommanderError) {
+    if (error.code === "commander.help")
+      return { exitCode: EXIT.usage, code: "USAGE", message: "Which command?" };
+    return { exitCode: EXIT.usage, code: "USAGE", message: printable(error.message.replace(/^error: /, "")) };
+  }
+  if (error instanceof BackupError) {
+    const exitCode = error instanceof ValidationError ? EXIT.usage : EXIT.failed;
+    return { exitCode, code: error.code, message: printable(inCommandWords(error.message)) };
+  }
+  const message = error instanceof Error ? error.message : String(error);
+  const peer = /^Cannot find package '(@lancedb\/lancedb|apache-arrow)'/.exec(message)?.[1];
+  if (peer !== undefined) {
+    const advice =
+      "Install it beside lancedb-backup: npm install @lancedb/lancedb apache-arrow. doctor tells which versions.";
+    return { exitCode: EXIT.failed, code: "UNEXPECTED", message: `This needs ${peer}. ${advice}` };
+  }
+  return {
+    exitCode: EXIT.failed,
+    code: "UNEXPECTED",
+    message: `${printable(message)} (Not expected; --verbose tells where it comes from.)`,
+  };
+}
+
+/** The stack, and the causes below it, each with its own. */
+export function traceOf(error: unknown): string {
+  return causesOf(error)
+    .map((cause) => (cause instanceof Error ? (cause.stack ?? String(cause)) : String(cause)))
+    .join("\ncaused by: ");
+}
+
+/** An error and what caused it, down to the first. */
+function causesOf(error: unknown): unknown[] {
+  const causes: unknown[] = [];
+  for (let current = error; current != null && !causes.includes(current); ) {
+    causes.push(current);
+    current = current instanceof Error ? current.cause : undefined;
+  }
+  return causes;
+}

@@ -1,0 +1,68 @@
+import { EXIT } from "./exit-codes.ts";
+import type { Screen } from "./output/screen.ts";
+
+/** The reason of the signal when somebody pressed Ctrl-C, or asked the process to end. */
+export class Interrupted extends Error {
+  constructor() {
+    super("It was interrupted.");
+    this.name = "Interrupted";
+  }
+}
+
+const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+
+/**
+ * The first Ctrl-C lets the work stop at a place where nothing is half-made; the second one leaves at once, and the
+ * library's next call sorts out what is left.
+ */
+export class Interrupt {
+  readonly #controller = new AbortController();
+  readonly #screen: Screen;
+  #state = "";
+  #isStoppable = true;
+
+  constructor(screen: Screen) {
+    this.#screen = screen;
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  /** What state things are in when the work stops now; said with "Interrupted". */
+  get state(): string {
+    return this.#state;
+  }
+
+  /**
+   * Says for the work that begins now what state things are in when it is stopped.
+   *
+   * @param options.isStoppable false: it goes on to its end, and leaving at once is the only way out.
+   */
+  describe(state: string, options: { readonly isStoppable: boolean } = { isStoppable: true }): void {
+    this.#state = state;
+    this.#isStoppable = options.isStoppable;
+  }
+
+  listen(): void {
+    for (const signal of SIGNALS) process.on(signal, this.request);
+  }
+
+  unlisten(): void {
+    for (const signal of SIGNALS) process.off(signal, this.request);
+  }
+
+  readonly request = (): void => {
+    if (this.signal.aborted) {
+      this.#screen.status("");
+      this.#screen.line(`Left at once. ${this.#state}`.trimEnd());
+      process.exit(EXIT.interrupted);
+    }
+    this.#screen.line(
+      this.#isStoppable
+        ? "Stopping. Press Ctrl-C again to leave at once."
+        : "This cannot stop half-way and goes on to its end. Press Ctrl-C again to leave at once.",
+    );
+    this.#controller.abort(new Interrupted());
+  };
+}

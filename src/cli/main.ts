@@ -1,0 +1,35 @@
+#!/usr/bin/env node
+import { CommanderError } from "commander";
+import { EXIT } from "./exit-codes.ts";
+import { fail, screenOf } from "./handle.ts";
+import { buildProgram } from "./program.ts";
+
+// LanceDB's own warnings are for its developers.
+process.env["LANCEDB_LOG"] ??= "error";
+
+// Who reads us may stop reading: `lancedb-backup list | head`.
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code === "EPIPE" || error.code === "EIO") process.exit();
+    throw error;
+  });
+}
+
+const words = process.argv.slice(2);
+
+try {
+  if (words[0] === "__complete") await answerShell(words.slice(1));
+  else await buildProgram().parseAsync();
+} catch (error) {
+  const isHelp = error instanceof CommanderError && error.code.startsWith("commander.help");
+  if (isHelp && error.exitCode !== 0 && !words.includes("--json")) process.exitCode = EXIT.usage;
+  else if (!(error instanceof CommanderError) || error.exitCode !== 0) {
+    const options = { json: words.includes("--json"), verbose: words.includes("--verbose") };
+    fail(error, options, screenOf({ color: !words.includes("--no-color") }));
+  }
+}
+
+async function answerShell(typed: readonly string[]): Promise<void> {
+  const { complete } = await import("./completion/complete.ts");
+  for (const line of await complete(buildProgram(), typed)) process.stdout.write(`${line}\n`);
+}

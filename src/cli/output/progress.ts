@@ -1,0 +1,96 @@
+import type { OnProgress, Progress } from "../../repository/index.ts";
+import { counted, formatBytes, formatCount, formatDuration } from "./format.ts";
+import type { Screen } from "./screen.ts";
+import { cut } from "./table.ts";
+
+/** Shows how far long work has come: a bar on a terminal, a line now and then elsewhere. */
+export interface ProgressDisplay {
+  readonly onProgress: OnProgress;
+  /** Takes the bar away. */
+  end(): void;
+}
+
+const REDRAW_MS = 100;
+const LINE_MS = 10_000;
+const BAR_COLUMNS = 24;
+
+const DOING: Record<Progress["phase"], string> = {
+  capture: "Looking",
+  read: "Reading",
+  write: "Writing",
+  verify: "Checking",
+  sync: "Syncing",
+};
+
+export const noProgress: ProgressDisplay = { onProgress: () => undefined, end: () => undefined };
+
+export function showProgress(screen: Screen, now: () => number = () => performance.now()): ProgressDisplay {
+  const { isTerminal } = screen.terminal;
+  let last: Progress | undefined;
+  let phaseStart = 0;
+  let shownAt = Number.NEGATIVE_INFINITY;
+  let saidAt = now();
+  return {
+    onProgress(progress) {
+      const time = now();
+      if (progress.phase !== last?.phase) {
+        if (last && !isTerminal) screen.line(doneLine(last));
+        phaseStart = time;
+        saidAt = time;
+        shownAt = Number.NEGATIVE_INFINITY;
+      }
+      last = progress;
+      const elapsed = time - phaseStart;
+      if (isTerminal && time - shownAt >= REDRAW_MS) {
+        shownAt = time;
+        screen.status(barLine(progress, elapsed, screen.terminal.columns - 1));
+      } else if (!isTerminal && time - saidAt >= LINE_MS) {
+        saidAt = time;
+        screen.line(parts(progress, elapsed).join(", "));
+      }
+    },
+    end() {
+      screen.status("");
+      if (last && !isTerminal) screen.line(doneLine(last));
+      last = undefined;
+    },
+  };
+}
+
+function doneLine({ phase, files, bytes }: Progress): string {
+  return `${DOING[phase]}: ${counted(files, "file")}, ${formatBytes(bytes)}`;
+}
+
+/** What does not fit is left out from the end. */
+export function barLine(progress: Progress, elapsedMs: number, columns: number): string {
+  const [head = "", ...rest] = parts(progress, elapsedMs);
+  const share = shareOf(progress);
+  const full = Math.round(share * BAR_COLUMNS);
+  const bar = `[${"#".repeat(full)}${"-".repeat(BAR_COLUMNS - full)}] ${String(Math.floor(share * 100)).padStart(3)}%`;
+  let line = `${head.padEnd(8)} ${bar}`;
+  for (const part of rest) {
+    if (line.length + 2 + part.length > columns) break;
+    line += `  ${part}`;
+  }
+  return cut(line, columns);
+}
+
+function parts(progress: Progress, elapsedMs: number): string[] {
+  const { phase, files, bytes, totalFiles, totalBytes } = progress;
+  const rate = elapsedMs > 0 ? (bytes / elapsedMs) * 1000 : 0;
+  const list = [
+    DOING[phase],
+    `${formatCount(files)} of ${counted(totalFiles, "file")}`,
+    `${formatBytes(bytes)} of ${formatBytes(totalBytes)}`,
+  ];
+  if (rate > 0) list.push(`${formatBytes(rate)}/s`);
+  const share = shareOf(progress);
+  const leftMs = share > 0 ? (elapsedMs / share) * (1 - share) : undefined;
+  if (leftMs !== undefined && elapsedMs >= 1000) list.push(`${formatDuration(Math.max(1000, leftMs))} left`);
+  return list;
+}
+
+function shareOf({ files, bytes, totalFiles, totalBytes }: Progress): number {
+  const share = totalBytes > 0 ? bytes / totalBytes : totalFiles > 0 ? files / totalFiles : 0;
+  return Math.min(1, share);
+}

@@ -1,0 +1,36 @@
+import type { RestoredTable, RestoreReport } from "../../repository/index.ts";
+import { formatBytes, formatCount } from "./format.ts";
+import { formatTable } from "./table.ts";
+import type { Terminal } from "./terminal.ts";
+
+const WORDS: Record<RestoredTable["action"], string> = {
+  create: "made",
+  keep: "is so already",
+  restore: "goes back",
+  relink: "goes back, files from the repository",
+  rebuild: "made again",
+  merge: "namespaces that are missing are added",
+};
+
+/** What a restore does to each table, what stays as it is, and what is not restored. */
+export function restorePlan(terminal: Terminal, report: RestoreReport): string {
+  const { snapshot, target, tables, leftOut, leftAlone, mode } = report;
+  const parts = [
+    `Snapshot ${snapshot} to ${target}${mode === "in-place" ? ", in place" : ""}:`,
+    formatTable(
+      terminal,
+      [
+        { title: "TABLE", value: ({ id }) => id, least: 12, style: () => "cyan" },
+        { title: "VERSION", value: ({ restoredVersion }) => String(restoredVersion), align: "right" },
+        { title: "ROWS", value: ({ rows }) => formatCount(rows), align: "right" },
+        { title: "SIZE", value: ({ bytes }) => formatBytes(bytes), align: "right" },
+        { title: "ACTION", value: ({ action }) => WORDS[action], least: 9 },
+        { title: "PASSED OVER", value: ({ passedOver }) => passedOver.join(", "), least: 6 },
+      ],
+      tables,
+    ),
+  ];
+  if (leftAlone.length > 0) parts.push(`Left as they are: ${leftAlone.join(", ")}.`);
+  for (const { table, what } of leftOut) parts.push(`Not restored: ${table}: ${what}`);
+  return parts.join("\n");
+}

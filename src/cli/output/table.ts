@@ -1,0 +1,103 @@
+import stringWidth from "string-width";
+import { printable } from "./printable.ts";
+import type { Style, Terminal } from "./terminal.ts";
+
+export interface Column<Row> {
+  readonly title: string;
+  readonly value: (row: Row) => string;
+  readonly align?: "left" | "right";
+  readonly style?: (row: Row) => Style | undefined;
+  /** How far it may be cut where the terminal is narrow. Default: not at all. */
+  readonly least?: number;
+}
+
+const GAP = "  ";
+
+/**
+ * Rows in columns, with a line of titles. On a terminal it fits: the widest of the columns that may be cut gets
+ * shorter, column by column. A column that is empty in every row is left out.
+ */
+export function formatTable<Row>(
+  terminal: Terminal,
+  columns: readonly Column<Row>[],
+  rows: readonly Row[],
+): string {
+  const cells = columns.map((column) => rows.map((row) => printable(column.value(row))));
+  const shown = columns
+    .map((column, index) => ({ column, cells: cells[index] ?? [] }))
+    .filter(({ cells }) => cells.some((cell) => cell !== ""));
+  const widths = shown.map(({ column, cells }) =>
+    cells.reduce((widest, cell) => Math.max(widest, stringWidth(cell)), stringWidth(column.title)),
+  );
+  shrink(
+    widths,
+    shown.map(({ column }) => column.least),
+    terminal.columns,
+  );
+  const line = (cellOf: (index: number) => string, styleOf: (index: number) => Style | undefined) =>
+    shown
+      .map(({ column }, index) => {
+        const isLast = index === shown.length - 1;
+        const padded = pad(cut(cellOf(index), widths[index] ?? 0), widths[index] ?? 0, column.align, isLast);
+        const style = styleOf(index);
+        return style === undefined ? padded : terminal.style(style, padded);
+      })
+      .join(GAP)
+      .trimEnd();
+  const lines = rows.map((row, number) =>
+    line(
+      (index) => shown[index]?.cells[number] ?? "",
+      (index) => shown[index]?.column.style?.(row),
+    ),
+  );
+  const titles = line(
+    (index) => shown[index]?.column.title ?? "",
+    () => "bold",
+  );
+  return [titles, ...lines].join("\n");
+}
+
+/** Pairs of a label and what it is, one a line. */
+export function formatPairs(
+  terminal: Terminal,
+  pairs: readonly (readonly [string, string | undefined])[],
+): string {
+  const there = pairs.filter((pair): pair is [string, string] => pair[1] !== undefined && pair[1] !== "");
+  const width = there.reduce((widest, [label]) => Math.max(widest, label.length), 0);
+  return there
+    .map(([label, value]) => `${terminal.style("bold", label.padEnd(width))}${GAP}${printable(value)}`)
+    .join("\n");
+}
+
+function shrink(widths: number[], least: readonly (number | undefined)[], columns: number): void {
+  const total = () => widths.reduce((sum, width) => sum + width, 0) + GAP.length * (widths.length - 1);
+  while (total() > columns) {
+    let widest = -1;
+    for (const [index, width] of widths.entries()) {
+      if (width > (least[index] ?? width) && width > (widths[widest] ?? 0)) widest = index;
+    }
+    if (widest < 0) return;
+    widths[widest] = (widths[widest] ?? 0) - 1;
+  }
+}
+
+const segmenter = new Intl.Segmenter();
+
+/** At most so many columns; what is cut ends with `…`. */
+export function cut(text: string, columns: number): string {
+  if (stringWidth(text) <= columns) return text;
+  let result = "";
+  let width = 0;
+  for (const { segment } of segmenter.segment(text)) {
+    width += stringWidth(segment);
+    if (width > columns - 1) break;
+    result += segment;
+  }
+  return `${result}…`;
+}
+
+function pad(text: string, columns: number, align: "left" | "right" = "left", isLast: boolean): string {
+  const space = " ".repeat(Math.max(0, columns - stringWidth(text)));
+  if (align === "right") return space + text;
+  return isLast ? text : text + space;
+}

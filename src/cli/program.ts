@@ -1,0 +1,85 @@
+import { readFileSync } from "node:fs";
+import { Command } from "commander";
+import { backupCommand } from "./commands/backup.ts";
+import { completionCommand } from "./commands/completion.ts";
+import { deleteCommand } from "./commands/delete.ts";
+import { diffCommand } from "./commands/diff.ts";
+import { doctorCommand } from "./commands/doctor.ts";
+import { infoCommand } from "./commands/info.ts";
+import { initCommand } from "./commands/init.ts";
+import { listCommand } from "./commands/list.ts";
+import { pruneCommand } from "./commands/prune.ts";
+import { recoverCommand } from "./commands/recover.ts";
+import { reportCommand } from "./commands/report.ts";
+import { restoreCommand } from "./commands/restore.ts";
+import { scrubCommand } from "./commands/scrub.ts";
+import { undoCommand } from "./commands/undo/undo.ts";
+import { verifyCommand } from "./commands/verify.ts";
+import { EXIT_CODES_HELP } from "./exit-codes.ts";
+
+const DESCRIPTION = `Verified, deduplicated backups of LanceDB databases, and a way back.
+
+A repository is a directory that keeps snapshots of databases, best on another disk. Make one, back up into it, and restore any snapshot, or any moment in it. What guarded writes left behind is shown by undo and settled by recover.`;
+
+const EXAMPLES = `
+Examples:
+  lancedb-backup init ./vault
+  lancedb-backup backup data/lancedb-table --repo ./vault
+  lancedb-backup list --repo ./vault
+  lancedb-backup restore latest ./restored --repo ./vault
+  lancedb-backup doctor data/lancedb-table --repo ./vault`;
+
+/** In the order of the help text. */
+const COMMANDS = [
+  initCommand,
+  backupCommand,
+  listCommand,
+  infoCommand,
+  verifyCommand,
+  restoreCommand,
+  diffCommand,
+  deleteCommand,
+  pruneCommand,
+  scrubCommand,
+  recoverCommand,
+  undoCommand,
+  doctorCommand,
+  reportCommand,
+  completionCommand,
+];
+
+/** The whole command line. Nothing heavy is loaded before a command runs. */
+export function buildProgram(): Command {
+  const program = new Command("lancedb-backup")
+    .description(DESCRIPTION)
+    .version(readVersion(), "-V, --version", "Show the version.")
+    .helpOption("-h, --help", "Show this help.")
+    .helpCommand("help [command]", "Show the help of a command.")
+    .option("--json", "Print one JSON value on standard output, and nothing else.")
+    .option("-q, --quiet", "Show no progress.")
+    .option("-v, --verbose", "Tell every step; with an error, the stack and its causes.")
+    .option(
+      "--no-color",
+      "No colours. (NO_COLOR does the same; elsewhere than on a terminal there are none.)",
+    )
+    .addHelpText("after", `${EXAMPLES}\n\n${EXIT_CODES_HELP}`);
+  for (const make of COMMANDS) program.addCommand(make());
+  for (const command of allCommands(program)) {
+    command
+      .configureHelp({ showGlobalOptions: true })
+      .exitOverride()
+      // What is wrong is told by main, in one way for all errors.
+      .configureOutput({ outputError: () => undefined });
+  }
+  return program;
+}
+
+/** A command and those below it. */
+export function allCommands(command: Command): Command[] {
+  return [command, ...command.commands.flatMap(allCommands)];
+}
+
+function readVersion(): string {
+  const text = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
+  return (JSON.parse(text) as { version: string }).version;
+}

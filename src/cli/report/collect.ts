@@ -1,0 +1,75 @@
+import { readdir, stat } from "node:fs/promises";
+import { join } from "node:path";
+import type {
+  OnProgress,
+  Repository,
+  RetentionPolicy,
+  Snapshot,
+  SnapshotDetails,
+} from "../../repository/index.ts";
+import type { ReportData } from "./data.ts";
+
+export interface CollectOptions {
+  readonly policy: RetentionPolicy;
+  /** The policy in words. */
+  readonly rules: string;
+  /** Read every byte of every blob; else sizes alone. */
+  readonly readAll: boolean;
+  readonly signal: AbortSignal;
+  readonly onProgress: OnProgress;
+}
+
+/** Asks the repository everything that the report shows. Changes nothing. */
+export async function collect(repository: Repository, options: CollectOptions): Promise<ReportData> {
+  const { policy, rules, readAll, signal, onProgress } = options;
+  const madeAt = new Date();
+  const snapshots = await repository.list();
+  const results = await repository.verify(undefined, { readData: readAll, signal, onProgress });
+  // Where a document is damaged no prune can be planned: the verification says so.
+  const plan = await repository.prune({ ...policy, dryRun: true, signal }).catch((error: unknown) => {
+    if (results.every(({ ok }) => ok)) throw error;
+    return { kept: [], removed: [] };
+  });
+  return {
+    location: repository.location,
+    madeAt,
+    snapshots,
+    newest: await newestOfEach(repository, snapshots),
+    stored: await sizeOfBlobs(repository.location, signal),
+    retention: { rules, plan },
+    verification: { kind: readAll ? "every byte was read" : "names and sizes were looked at", results },
+  };
+}
+
+async function newestOfEach(
+  repository: Repository,
+  snapshots: readonly Snapshot[],
+): Promise<SnapshotDetails[]> {
+  const bySource = new Map<string, Snapshot>();
+  for (const snapshot of snapshots) {
+    const { host, uri } = snapshot.source;
+    const key = `${host}\n${uri}`;
+    if (!bySource.has(key)) bySource.set(key, snapshot);
+  }
+  return Promise.all(Array.from(bySource.values(), ({ id }) => repository.get(id)));
+}
+
+/** `blobs/` as docs/formats.md lays it down. */
+async function sizeOfBlobs(location: string, signal: AbortSignal): Promise<ReportData["stored"]> {
+  let [blobs, bytes] = [0, 0];
+  const directory = join(location, "blobs");
+  const folders = await readdir(directory).catch(() => undefined); // none yet
+  if (!folders) return { blobs, bytes };
+  for (const folder of folders) {
+    signal.throwIfAborted();
+    const names = await readdir(join(directory, folder)).catch(() => []); // not a directory
+    for (const name of names) {
+      if (name.startsWith(".")) continue;
+      const found = await stat(join(directory, folder, name)).catch(() => undefined); // removed meanwhile
+      if (!found) continue;
+      blobs++;
+      bytes += found.size;
+    }
+  }
+  return { blobs, bytes };
+}

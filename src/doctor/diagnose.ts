@@ -1,0 +1,50 @@
+import { existsSync } from "node:fs";
+import { ValidationError } from "../errors.ts";
+import { localPath } from "../fs/local-path.ts";
+import { databasePath } from "../lance/database.ts";
+import { diagnosePlace } from "./file-system.ts";
+import type { Finding } from "./finding.ts";
+import { diagnoseJournal } from "./journal.ts";
+import { diagnoseLeftovers } from "./leftovers.ts";
+import { diagnoseRepository } from "./repository.ts";
+import { diagnoseTables } from "./tables.ts";
+import { diagnoseVersions } from "./versions.ts";
+
+export interface DiagnoseOptions {
+  /** A database's directory. */
+  uri?: string | undefined;
+  /** A repository's directory. */
+  repository?: string | undefined;
+  signal?: AbortSignal | undefined;
+}
+
+export interface Diagnosis {
+  /** Whether nothing is a `problem`. */
+  readonly ok: boolean;
+  readonly findings: readonly Finding[];
+}
+
+/**
+ * Looks at versions, file systems, what processes left behind, tables and a repository, and says what to do about what is
+ * not as it should be. Changes nothing; it makes files for a moment to see which links the file systems can make. What
+ * others do meanwhile may be seen half-way: look again before you act on a `problem` of a table that is being written.
+ *
+ * @throws ValidationError where there is no such database. @throws UnsupportedError where it is not local.
+ */
+export async function diagnose(options: DiagnoseOptions = {}): Promise<Diagnosis> {
+  if (typeof options !== "object" || options === null) throw new TypeError("The options must be an object.");
+  const { uri, repository, signal } = options;
+  const findings: Finding[] = await diagnoseVersions();
+  if (uri !== undefined) {
+    const database = await databasePath(uri);
+    if (!existsSync(database)) throw new ValidationError(`There is no database at ${database}.`);
+    findings.push(...(await diagnosePlace(database, "database")));
+    findings.push(...diagnoseJournal(database), ...(await diagnoseLeftovers(database, signal)));
+    findings.push(...(await diagnoseTables(database, signal)));
+  }
+  if (repository !== undefined) {
+    const database = uri === undefined ? undefined : await databasePath(uri);
+    findings.push(...(await diagnoseRepository(localPath(repository, "repository"), database, signal)));
+  }
+  return { ok: findings.every(({ level }) => level !== "problem"), findings };
+}

@@ -1,0 +1,73 @@
+import { CorruptError } from "../errors.ts";
+import type { EntryRecord, JournalEntry } from "../guard/journal/entry.ts";
+import { listEntries } from "../guard/journal/journal.ts";
+import type { Finding } from "./finding.ts";
+
+/** What guarded operations left in the journal of a database, and who is at work there. */
+export function diagnoseJournal(database: string): Finding[] {
+  const findings = listEntries(database).flatMap((entry) => diagnoseEntry(entry, database));
+  if (findings.length > 0) return findings;
+  return [{ check: "journal", about: database, level: "ok", details: "Nothing was left in the journal." }];
+}
+
+function diagnoseEntry(entry: JournalEntry, database: string): Finding[] {
+  const base = { check: "journal", about: entry.id };
+  const recover = `lancedb-backup recover ${database}`;
+  try {
+    const { state } = entry;
+    if (state === "making" || state === "done") {
+      if (entry.liveness() !== "dead") return [];
+      const details = "Left by a process that died; nothing depends on it.";
+      return [{ ...base, level: "note", details, advice: "The next guarded operation sweeps it." }];
+    }
+    const record = entry.read(state);
+    if (!record) return []; // it went while we looked
+    if (state === "held") return [{ ...base, ...diagnoseHeld(record, database) }];
+    const what = entry.isRestore ? "A restore of" : "Guarded work on";
+    const life = entry.liveness();
+    if (life === "alive") {
+      return [{ ...base, level: "note", details: `${what} ${tablesOf(record)} is under way.` }];
+    }
+    if (life === "unknown") {
+      const owner = entry.readOwner()?.owner;
+      return [
+        {
+          ...base,
+          level: "warning",
+          details: `${what} ${tablesOf(record)} was begun by process ${owner?.pid} on ${owner?.host}; whether that lives cannot be seen from here.`,
+          advice: `Look there. If it is dead: ${recover} --force`,
+        },
+      ];
+    }
+    const next = entry.isRestore ? "completes the restore" : "puts the tables back";
+    return [
+      {
+        ...base,
+        level: "problem",
+        details: `${what} ${tablesOf(record)} was cut off when its process died.`,
+        advice: `${recover}, or the next guarded operation, ${next}.`,
+      },
+    ];
+  } catch (error) {
+    if (!(error instanceof CorruptError)) throw error;
+    const advice = `Its tables are left alone by guarded writes. Bring the file back from a copy, or move ${entry.directory} away if the tables are as you want them.`;
+    return [{ ...base, level: "problem", details: error.message, advice }];
+  }
+}
+
+function diagnoseHeld(record: EntryRecord, database: string): Pick<Finding, "level" | "details" | "advice"> {
+  const { kind, createdAt, id } = record;
+  const undo = `lancedb-backup undo restore ${database} ${id}, or lancedb-backup undo clean ${database} ${id}`;
+  const of = `a backup of ${tablesOf(record)} from ${createdAt}`;
+  if (kind === "explicit")
+    return { level: "note", details: `There is ${of}.`, advice: `When it has served: ${undo}` };
+  return {
+    level: "warning",
+    details: `Guarded work that failed could not be rolled back, since others had committed; kept is ${of}.`,
+    advice: undo,
+  };
+}
+
+function tablesOf({ tables }: EntryRecord): string {
+  return tables.length === 0 ? "no table" : tables.map(({ id }) => id).join(", ");
+}

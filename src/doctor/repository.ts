@@ -1,0 +1,93 @@
+import { statSync } from "node:fs";
+import { BackupError } from "../errors.ts";
+import type { Logger } from "../logger.ts";
+import { findLeases } from "../repository/lease/lease-record.ts";
+import { Repository } from "../repository/repository.ts";
+import type { Snapshot } from "../repository/snapshot.ts";
+import { LocalStorage } from "../storage/local-storage.ts";
+import { diagnoseSpace } from "./file-system.ts";
+import { count, type Finding } from "./finding.ts";
+
+const STALE_DAYS = 7;
+const DAY_MS = 86_400_000;
+
+/** A repository: its mark, its documents, who works in it, how old the newest snapshot is, and which disk it is on. */
+export async function diagnoseRepository(
+  location: string,
+  database: string | undefined,
+  signal?: AbortSignal,
+): Promise<Finding[]> {
+  const base = { check: "repository", about: location };
+  const findings: Finding[] = [];
+  const logger = collectWarnings(findings, base);
+  try {
+    const repository = await Repository.open(location, { logger });
+    findings.push(...diagnoseSpace(location, "repository"));
+    const snapshots = await repository.list();
+    findings.push(...diagnoseSnapshots(base, snapshots, database));
+    for (const { alive, kind, holder } of await findLeases(new LocalStorage(location), Date.now(), signal)) {
+      const work = kind === "shared" ? "A backup" : "A prune";
+      findings.push(
+        alive
+          ? { ...base, level: "note", details: `${work} is under way: ${holder}.` }
+          : {
+              ...base,
+              level: "note",
+              details: `${work} died: ${holder}.`,
+              advice: "The next prune removes what it left.",
+            },
+      );
+    }
+    if (database !== undefined && statSync(location).dev === statSync(database).dev) {
+      findings.push({
+        ...base,
+        level: "warning",
+        details: "It lies on the same file system as the database: a lost disk takes both.",
+        advice: "Keep a repository on another disk, or a copy of this one.",
+      });
+    }
+  } catch (error) {
+    if (!(error instanceof BackupError)) throw error;
+    findings.push({ ...base, level: "problem", details: error.message });
+  }
+  return findings;
+}
+
+function diagnoseSnapshots(
+  base: Pick<Finding, "check" | "about">,
+  all: readonly Snapshot[],
+  database: string | undefined,
+): Finding[] {
+  const mine = database === undefined ? all : all.filter(({ source }) => source.uri === database);
+  const [newest] = mine;
+  const of = database === undefined ? "" : ` of ${database}`;
+  if (!newest) {
+    const advice = `lancedb-backup backup ${database ?? "<database>"} --repo ${base.about}`;
+    return [{ ...base, level: "warning", details: `It has no snapshot${of}.`, advice }];
+  }
+  const days = Math.floor((Date.now() - newest.createdAt.getTime()) / DAY_MS);
+  const isStale = days >= STALE_DAYS;
+  const age = isStale ? `, ${days} days ago` : "";
+  return [
+    {
+      ...base,
+      level: isStale ? "warning" : "ok",
+      details: `${count(mine.length, "snapshot")}${of}; the newest is of ${newest.createdAt.toISOString()}${age}.`,
+      advice: isStale ? "Take one, and look why none was taken." : undefined,
+    },
+  ];
+}
+
+function collectWarnings(findings: Finding[], base: Pick<Finding, "check" | "about">): Logger {
+  const collect = (message: string, meta: Record<string, unknown> = {}) => {
+    const details = [message, ...Object.values(meta).filter((value) => typeof value === "string")].join(": ");
+    findings.push({
+      ...base,
+      level: "problem",
+      details,
+      advice: `lancedb-backup verify --repo ${base.about} tells more.`,
+    });
+  };
+  const ignore = () => undefined;
+  return { debug: ignore, info: ignore, warn: collect, error: collect };
+}

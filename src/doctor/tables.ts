@@ -1,0 +1,118 @@
+import { statSync } from "node:fs";
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { BackupError, UnsupportedError } from "../errors.ts";
+import { isMissing, toIoError } from "../fs/io.ts";
+import { isDataset } from "../lance/capture.ts";
+import { listTables, type TableLocation } from "../lance/database.ts";
+import { ImageReader, type VersionImage } from "../lance/image.ts";
+import { inspectTable } from "../lance/put-back/state.ts";
+import { count, type Finding, reasonOf } from "./finding.ts";
+import { listNames } from "./list-names.ts";
+import { diagnoseTags } from "./tags.ts";
+
+/** Every table: whether its newest version opens and has all its files, can be captured, and has tags that get in the way. */
+export async function diagnoseTables(database: string, signal?: AbortSignal): Promise<Finding[]> {
+  const findings: Finding[] = [];
+  const tables = await listTables(database);
+  for (const table of tables) {
+    signal?.throwIfAborted();
+    findings.push(...(await diagnoseTable(database, table)));
+  }
+  findings.push(...(await emptyDirectories(database)));
+  if (findings.length > 0) return findings;
+  return [{ check: "table", about: database, level: "note", details: "There is no table in the database." }];
+}
+
+async function diagnoseTable(database: string, { id, directory }: TableLocation): Promise<Finding[]> {
+  const dataset = join(database, directory);
+  const base = { check: "table", about: id };
+  const findings: Finding[] = [];
+  try {
+    const { manifests, damaged } = await inspectTable(dataset);
+    const [newest] = manifests;
+    if (damaged.length > 0) {
+      const numbers = damaged.map(({ version }) => version).join(", ");
+      findings.push({
+        ...base,
+        level: "problem",
+        details: `The newest manifest is damaged (version ${numbers}), so that LanceDB cannot open the table.`,
+        advice: newest
+          ? `lancedb-backup recover ${database} moves it aside; the table then shows version ${newest.version}.`
+          : `No version of it is whole. Restore the table: lancedb-backup restore latest ${database} --in-place --table '${id}'`,
+      });
+    }
+    if (!newest && damaged.length === 0) findings.push(emptyTable(id, dataset));
+    if (!newest) return findings;
+    const image = await new ImageReader(dataset).read(newest);
+    findings.push(diagnoseFiles(database, id, dataset, image));
+    findings.push(...(await diagnoseBranches(id, dataset)), ...(await diagnoseTags(id, dataset, manifests)));
+  } catch (error) {
+    if (isMissing(error)) return findings; // it went while we looked
+    findings.push(diagnoseRefusal(error, base));
+  }
+  return findings;
+}
+
+function diagnoseRefusal(error: unknown, base: Pick<Finding, "check" | "about">): Finding {
+  if (!(error instanceof BackupError)) throw error;
+  if (error instanceof UnsupportedError) {
+    const advice =
+      "Guarded writes and snapshots refuse it. Leave it out: name the other tables with --table.";
+    return { ...base, level: "warning", details: error.message, advice };
+  }
+  return { ...base, level: "problem", details: reasonOf(error) };
+}
+
+function diagnoseFiles(database: string, id: string, dataset: string, image: VersionImage): Finding {
+  const base = { check: "table", about: id };
+  const bad = image.files.flatMap(({ path, size }) => {
+    const found = statSync(join(dataset, path), { throwIfNoEntry: false });
+    if (!found) return [`${path} is missing`];
+    return size !== undefined && found.size !== size ? [`${path} has ${found.size} bytes, not ${size}`] : [];
+  });
+  if (bad.length === 0) {
+    const size = `${count(image.rows, "row")}, ${count(image.files.length, "file")}`;
+    return { ...base, level: "ok", details: `Version ${image.version}: ${size}, all there in their sizes.` };
+  }
+  const more = bad.length > 3 ? ` and ${bad.length - 3} more` : "";
+  return {
+    ...base,
+    level: "problem",
+    details: `Version ${image.version}: ${bad.slice(0, 3).join("; ")}${more}.`,
+    advice: `lancedb-backup scrub ${database} --heal brings files back from a snapshot that has them.`,
+  };
+}
+
+async function diagnoseBranches(id: string, dataset: string): Promise<Finding[]> {
+  const directory = join(dataset, "_refs/branches");
+  const names = (await listNames(directory)).map((name) => name.replace(/\.json$/, ""));
+  if (names.length === 0) return [];
+  const details = `It has branches (${names.join(", ")}), which hold absolute paths.`;
+  const advice =
+    "Branches are in no backup and no snapshot. What is needed of them must be merged into the table.";
+  return [{ check: "branches", about: id, level: "warning", details, advice }];
+}
+
+/** LanceDB lists every `*.lance` directory, and cannot open those that hold no dataset. */
+async function emptyDirectories(database: string): Promise<Finding[]> {
+  try {
+    const entries = await readdir(database, { withFileTypes: true });
+    return entries
+      .filter((entry) => entry.isDirectory() && entry.name.endsWith(".lance"))
+      .filter((entry) => !isDataset(join(database, entry.name)))
+      .map(({ name }) => emptyTable(name, join(database, name)));
+  } catch (error) {
+    throw toIoError(error, "list", database);
+  }
+}
+
+function emptyTable(about: string, directory: string): Finding {
+  return {
+    check: "table",
+    about,
+    level: "warning",
+    details: "LanceDB lists it as a table, and it holds none: it has no manifests.",
+    advice: `Remove ${directory} if nothing in it is wanted.`,
+  };
+}

@@ -1,0 +1,148 @@
+import { mkdirSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { connect } from "@lancedb/lancedb";
+import { expect, test } from "vitest";
+import { ImageReader, listManifests } from "../../src/lance/image.ts";
+import { filesBelow, newestManifest } from "../support/files.ts";
+import { run, runJson } from "./cli.ts";
+import { dieAtWork, newPlace, snapshotOf } from "./fixture.ts";
+
+interface Finding {
+  readonly check: string;
+  readonly about: string;
+  readonly level: string;
+  readonly details: string;
+  readonly advice?: string;
+}
+
+/** What is not "ok" of these kinds. */
+async function findings(args: readonly string[], checks: readonly string[]): Promise<Finding[]> {
+  const { stdout } = await run(["doctor", ...args, "--json"]);
+  const all = (JSON.parse(stdout) as { findings: Finding[] }).findings;
+  return all.filter(({ check, level }) => level !== "ok" && checks.includes(check));
+}
+
+test("all is well: versions, file systems, tables and the repository; and nothing is changed", async () => {
+  const place = await newPlace();
+  await snapshotOf(place);
+  const now = () => ({ database: filesBelow(place.database), repository: filesBelow(place.repo) });
+  const before = now();
+  const { code, stdout } = await run(["doctor", place.database, "--repo", place.repo]);
+  expect(code).toBe(0);
+  expect(now()).toEqual(before);
+  for (const line of [
+    /^ok {7}version @lancedb\/lancedb: 0\.\d+\.\d+$/m,
+    /^ok {7}links .*: Reflinks: (yes|no)\. Hard links: (yes|no)\.$/m,
+    /^ok {7}space .*: [\d.,]+ of [\d.,]+ GB are free for the database\.$/m,
+    /^ok {7}journal .*: Nothing was left in the journal\.$/m,
+    /^ok {7}table words: Version 4: 39 rows, \d+ files, all there in their sizes\.$/m,
+    /^ok {7}repository .*: 1 snapshot of .*; the newest is of /m,
+    /^warning {2}repository .*: It lies on the same file system as the database: a lost disk takes both\.$/m,
+    /^0 problems, \d warnings?\.$/m,
+  ]) {
+    expect(stdout).toMatch(line);
+  }
+});
+
+test("without a database it looks at versions alone; of none that is there it says so", async () => {
+  const { ok, findings: all } = await runJson<{ ok: boolean; findings: Finding[] }>(["doctor"]);
+  expect(ok).toBe(true);
+  expect(new Set(all.map(({ check }) => check))).toEqual(new Set(["version"]));
+  const { code, stderr } = await run(["doctor", "nowhere"]);
+  expect(code).toBe(2);
+  expect(stderr).toContain("There is no database at ");
+});
+
+test("a damaged newest version, a missing file and a directory without a table", async () => {
+  const { database } = await newPlace();
+  truncateSync(newestManifest(join(database, "words.lance")), 10);
+  const path = await dataFileOf(join(database, "docs.lance"));
+  rmSync(join(database, "docs.lance", path));
+  mkdirSync(join(database, "empty.lance"));
+  const found = await findings([database], ["table"]);
+  expect(found).toEqual([
+    expect.objectContaining({
+      about: "docs",
+      level: "problem",
+      details: expect.stringContaining(`${path} is missing`),
+      advice: expect.stringContaining("scrub"),
+    }),
+    expect.objectContaining({
+      about: "words",
+      level: "problem",
+      details: expect.stringContaining("version 4"),
+      advice: expect.stringContaining("shows version 3"),
+    }),
+    expect.objectContaining({ about: "empty.lance", level: "warning" }),
+  ]);
+  expect((await run(["doctor", database])).code).toBe(1);
+  expect((await run(["recover", database])).stdout).toContain(
+    "words: damaged version 4 moved aside; it opens at version 3.",
+  );
+  expect(await findings([database], ["aside"])).toHaveLength(1);
+});
+
+test("tables that cannot be captured, and why; branches; tags", async () => {
+  const { database } = await newPlace();
+  const db = await connect(database);
+  await db.cloneTable("clone", join(database, "words.lance"));
+  const docs = await db.openTable("docs");
+  await (await docs.branches()).create("side");
+  await (await docs.tags()).create("v2", 2);
+  db.close();
+  mkdirSync(join(database, "words.lance/_refs/tags"), { recursive: true });
+  writeFileSync(join(database, "words.lance/_refs/tags/ü.json"), JSON.stringify({ version: 1 }));
+  expect(await findings([database], ["table", "tags", "branches"])).toEqual([
+    expect.objectContaining({
+      about: "clone",
+      level: "warning",
+      details: expect.stringContaining("shallow clone"),
+    }),
+    expect.objectContaining({ about: "docs", check: "branches", details: expect.stringContaining("side") }),
+    expect.objectContaining({
+      about: "docs",
+      check: "tags",
+      level: "note",
+      details: expect.stringContaining('"v2" is on version 2'),
+    }),
+    expect.objectContaining({
+      about: "words",
+      check: "tags",
+      level: "problem",
+      details: expect.stringContaining("ü"),
+    }),
+  ]);
+});
+
+test("what a killed process left, and a backup that waits", async () => {
+  const place = await newPlace();
+  await dieAtWork(place);
+  expect(await findings([place.database], ["journal"])).toEqual([
+    expect.objectContaining({ level: "problem", advice: expect.stringContaining("lancedb-backup recover") }),
+  ]);
+  await run(["recover", place.database]);
+  expect(await findings([place.database], ["journal"])).toEqual([]);
+});
+
+test("a repository without a snapshot of the database, with a damaged document, and none at all", async () => {
+  const place = await newPlace();
+  const of = (...args: string[]) => findings([place.database, ...args], ["repository"]);
+  expect(await of("--repo", place.repo)).toContainEqual(
+    expect.objectContaining({ level: "warning", details: expect.stringContaining("It has no snapshot of") }),
+  );
+  const id = await snapshotOf(place);
+  writeFileSync(join(place.repo, "snapshots", `${id}.json`), "{}");
+  expect(await of("--repo", place.repo)).toContainEqual(
+    expect.objectContaining({ level: "problem", details: expect.stringContaining(id) }),
+  );
+  expect(await of("--repo", join(place.directory, "nowhere"))).toEqual([
+    expect.objectContaining({ level: "problem", details: expect.stringContaining("There is no repository") }),
+  ]);
+});
+
+/** The first data file of a table's newest version. */
+async function dataFileOf(dataset: string): Promise<string> {
+  const [newest] = await listManifests(dataset);
+  const image = newest && (await new ImageReader(dataset).read(newest));
+  return image?.files.find((file) => file.path.startsWith("data/"))?.path ?? "";
+}

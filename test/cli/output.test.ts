@@ -1,0 +1,179 @@
+import { spawnSync } from "node:child_process";
+import { describe, expect, test } from "vitest";
+import { newDirectory } from "../support/database.ts";
+import { MAIN, run, runOnTerminal, withoutEscapes } from "./cli.ts";
+import { newPlace, snapshotOf } from "./fixture.ts";
+
+// What all commands have in common: help, wrong use, JSON, colours, width, and how long they take to start.
+
+const ESCAPE = "\u001b[";
+
+test("help names the exit codes, and every command has an example and says what --json gives", async () => {
+  const { code, stdout, stderr } = await run(["--help"]);
+  expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+  expect(stdout).toMatch(/^ {2}3 {4}verify or scrub found damage$/m);
+  const commands = [...stdout.matchAll(/^ {2}([a-z]+)(?: \[options\])?(?: [[<].*?)? {2,}[A-Z]/gm)].map(
+    ([, name]) => name ?? "",
+  );
+  expect(commands).toContain("backup");
+  const leaves = commands.flatMap((name) =>
+    name === "undo" ? ["undo list", "undo restore", "undo clean"] : [name],
+  );
+  for (const command of leaves.filter((name) => name !== "help")) {
+    const help = await run([...command.split(" "), "--help"]);
+    expect(help.code, command).toBe(0);
+    expect(help.stdout, command).toContain("Examples:\n  lancedb-backup ");
+    expect(help.stdout, command).toContain("With --json:\n");
+  }
+});
+
+describe("wrong use ends with 2 and one line that says what is wrong", () => {
+  test.each([
+    ["an unknown command", ["bakup"], "unknown command 'bakup' (Did you mean backup?)"],
+    ["an unknown option", ["list", "--nmae", "x"], "unknown option '--nmae' (Did you mean --name?)"],
+    ["no database", ["backup", "--repo", "x"], "missing required argument 'database'"],
+    ["an argument too many", ["list", "x"], "too many arguments for 'list'. Expected 0 arguments but got 1."],
+    [
+      "no repository named",
+      ["list"],
+      "Which repository? Name it with --repo <directory> or in LANCEDB_BACKUP_REPO.",
+    ],
+    ["no repository there", ["list", "--repo", "nowhere"], "There is no repository at "],
+    ["no database there", ["backup", "nowhere", "--repo", "REPO"], "There is no database at "],
+    ["a bad moment", ["list", "--repo", "REPO", "--after", "2026-02-31"], "It must be a moment"],
+    ["a bad count", ["list", "--repo", "REPO", "--limit", "0"], "It must be a whole number from 1."],
+    ["a bad name", ["backup", "DB", "--repo", "REPO", "--name", "a b"], '"a b" is not a name'],
+    ["an unknown table", ["backup", "DB", "--repo", "REPO", "--table", "x"], "There is no table x in "],
+  ])("%s", async (_what, args, message) => {
+    const { directory, database, repo } = await newPlace();
+    const words = args.map((word) => (word === "REPO" ? repo : word === "DB" ? database : word));
+    const { code, stdout, stderr } = await run(words, { cwd: directory });
+    expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
+    expect(stderr).toContain(`error: `);
+    expect(stderr).toContain(message);
+    expect(stderr.trimEnd().split("\n")).toHaveLength(1);
+    const json = await run([...words, "--json"], { cwd: directory });
+    expect(json.code).toBe(2);
+    expect(JSON.parse(json.stdout)).toEqual({
+      error: {
+        code: expect.stringMatching(/^(USAGE|VALIDATION)$/),
+        message: expect.stringContaining(message),
+      },
+    });
+  });
+
+  test("no command at all: the help, on standard error", async () => {
+    const { code, stdout, stderr } = await run([]);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
+    expect(stderr).toContain("Usage: lancedb-backup");
+  });
+});
+
+test("a snapshot that is not there: failed, in one line; --verbose adds the stack", async () => {
+  const { env } = await newPlace();
+  const { code, stderr } = await run(["info", "nope"], { env });
+  expect(code).toBe(1);
+  expect(stderr).toMatch(/^error: .*"nope".*\n$/);
+  const verbose = await run(["info", "nope", "--verbose"], { env });
+  expect(verbose.stderr).toContain("BackupNotFoundError: ");
+  expect(verbose.stderr).toMatch(/^ {4}at /m);
+});
+
+test("options of every command go before its name, too", async () => {
+  const { env } = await newPlace();
+  const { code, stdout } = await run(["--json", "list"], { env });
+  expect({ code, stdout }).toEqual({ code: 0, stdout: "[]\n" });
+});
+
+describe("on a terminal", () => {
+  test("there are colours, and none with NO_COLOR, --no-color or TERM=dumb", async () => {
+    const place = await newPlace();
+    await snapshotOf(place);
+    const coloured = await runOnTerminal(["list"], { env: place.env });
+    expect(coloured.stdout).toContain(ESCAPE);
+    for (const [args, env] of [
+      [["list"], { NO_COLOR: "1" }],
+      [["list", "--no-color"], {}],
+      [["list"], { TERM: "dumb" }],
+    ] as const) {
+      const plain = await runOnTerminal(args, { env: { ...place.env, ...env } });
+      expect(plain.stdout).not.toContain(ESCAPE);
+      expect(withoutEscapes(coloured.stdout)).toBe(withoutEscapes(plain.stdout));
+    }
+  });
+
+  test("a table fits; elsewhere it is not cut", async () => {
+    const place = await newPlace();
+    await snapshotOf(
+      place,
+      "--name",
+      "a-name-that-is-rather-long-as-names-go",
+      "--tag",
+      "one",
+      "--tag",
+      "two",
+    );
+    const narrow = await runOnTerminal(["list"], { env: place.env, columns: 100 });
+    const lines = withoutEscapes(narrow.stdout).trimEnd().split("\n");
+    expect(lines).toHaveLength(2);
+    for (const line of lines) expect([...line].length).toBeLessThanOrEqual(100);
+    expect(lines[1]).toContain("…");
+    const piped = await run(["list"], { env: { ...place.env, FORCE_COLOR: "1" } });
+    expect(piped.stdout).toContain(`one two  ${place.database}\n`);
+    expect(piped.stdout).not.toContain(ESCAPE);
+  });
+
+  test("progress is a bar that is gone at the end", async () => {
+    const place = await newPlace();
+    const { code, stdout } = await runOnTerminal(["backup", place.database], { env: place.env });
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/\[#*-*\] +\d+%/);
+    expect(
+      withoutEscapes(stdout)
+        .split(/[\r\n]/)
+        .filter(Boolean)
+        .at(-1),
+    ).toMatch(/^Snapshot /);
+  });
+});
+
+test("what a database is called cannot write to the terminal", async () => {
+  const directory = await newDirectory();
+  const { stderr } = await run(["list", "--repo", `${directory}/\u001b[31mred\u0007`]);
+  expect(stderr).toContain("red");
+  for (const character of ["\u001b", "\u0007"]) expect(stderr).not.toContain(character);
+});
+
+test("who reads it may stop reading", async () => {
+  const { env } = await newPlace();
+  const pipe = `"$0" "$@" | true; exit "\${PIPESTATUS[0]}"`;
+  const shell = spawnSync("bash", ["-c", pipe, process.execPath, MAIN, "list", "--help"], {
+    env: { ...process.env, ...env },
+    encoding: "utf8",
+  });
+  expect({ code: shell.status, stderr: shell.stderr }).toEqual({ code: 0, stderr: "" });
+});
+
+test.each(["--help", "list"])("%s starts within 250 ms: LanceDB is not loaded", async (command) => {
+  const place = await newPlace();
+  await snapshotOf(place);
+  // Time on the processor: others use the machine too while tests run.
+  const report = `
+    import { registerHooks } from "node:module";
+    import { writeSync } from "node:fs";
+    const loaded = [];
+    registerHooks({ load: (url, context, next) => (loaded.push(url), next(url, context)) });
+    process.on("exit", () => {
+      const { user, system } = process.cpuUsage();
+      writeSync(2, JSON.stringify({ ms: (user + system) / 1000, loaded }));
+    });`;
+  const preload = `--import=data:text/javascript,${encodeURIComponent(report)}`;
+  let best = Number.POSITIVE_INFINITY;
+  for (let attempt = 0; attempt < 5; attempt++) {
+    const { stderr } = await run([command], { env: { ...place.env, NODE_OPTIONS: preload } });
+    const { ms, loaded } = JSON.parse(stderr) as { ms: number; loaded: string[] };
+    expect(loaded.filter((url) => url.includes("@lancedb") || url.includes("apache-arrow"))).toEqual([]);
+    best = Math.min(best, ms);
+  }
+  expect(best).toBeLessThan(250);
+});

@@ -1,0 +1,121 @@
+import { existsSync, readdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { newDirectory } from "../support/database.ts";
+import { run, runJson, runOnTerminal, withoutEscapes } from "./cli.ts";
+import { addRow, newPlace, snapshotOf } from "./fixture.ts";
+
+// init, backup, list, info, delete: as somebody at a terminal, or a script, would call them.
+
+test("init makes a repository, and says what to do next", async () => {
+  const repo = join(await newDirectory(), "vault");
+  const { code, stdout, stderr } = await run(["init", repo]);
+  expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+  expect(stdout).toBe(
+    `Made a repository at ${repo}.\nNext: lancedb-backup backup <database> --repo ${repo}\n`,
+  );
+  expect(existsSync(join(repo, "repository.json"))).toBe(true);
+});
+
+test("init a second time is wrong use, and changes nothing", async () => {
+  const { repo } = await newPlace();
+  const { code, stderr } = await run(["init", "--repo", repo]);
+  expect(code).toBe(2);
+  expect(stderr).toContain("is a repository already");
+});
+
+test("backup, list and info tell of the same snapshot", async () => {
+  const place = await newPlace();
+  const { code, stdout, stderr } = await run([
+    ...["backup", place.database, "--repo", place.repo],
+    ...["--name", "nightly", "--tag", "keep", "--tag", "first"],
+  ]);
+  expect(code).toBe(0);
+  expect(stdout).toMatch(/^Snapshot \S+: 2 tables, \d+ files, \d+ kB \(new: \d+ files, \d+ kB\), in .+\.\n$/);
+  expect(stderr).toMatch(/^Reading: \d+ files, \d+ kB\n$/);
+  const id = /Snapshot (\S+):/.exec(stdout)?.[1] ?? "";
+
+  const list = await run(["list"], { env: place.env });
+  const [titles, line, ...rest] = list.stdout.trimEnd().split("\n");
+  expect(titles).toMatch(/^ID +TIME +NAME +TABLES +ROWS +SIZE +NEW +TAGS +SOURCE$/);
+  expect(line?.split(/ {2,}/)).toEqual([
+    id,
+    expect.stringMatching(/^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d$/),
+    "nightly",
+    "2",
+    "78",
+    expect.stringMatching(/ kB$/),
+    expect.stringMatching(/ kB$/),
+    "keep first",
+    place.database,
+  ]);
+  expect(rest).toEqual([]);
+
+  const info = await run(["info", "nightly", "--versions"], { env: place.env });
+  expect(info.stdout).toContain(id);
+  expect(info.stdout).toMatch(/^docs +4 +4 +39 +\d+ +\d+ kB$/m);
+  expect(info.stdout).toMatch(/^words +2 +\S+ \S+ +40$/m);
+});
+
+test("--quiet shows no progress, and a second backup stores nothing", async () => {
+  const place = await newPlace();
+  await snapshotOf(place);
+  const { stdout, stderr } = await run(["backup", place.database, "--quiet"], { env: place.env });
+  expect(stderr).toBe("");
+  expect(stdout).toContain("(new: 0 files, 0 B)");
+});
+
+test("list filters, limits, and gives ids alone", async () => {
+  const place = await newPlace();
+  const first = await snapshotOf(place, "--tag", "a");
+  await addRow(place);
+  const second = await snapshotOf(place, "--tag", "b");
+  const ids = async (...options: string[]) =>
+    (await run(["list", "--ids", ...options], { env: place.env })).stdout.split("\n").filter(Boolean);
+  expect((await ids()).sort()).toEqual([first, second].sort());
+  expect(await ids("--tag", "a")).toEqual([first]);
+  expect(await ids("--limit", "1")).toHaveLength(1);
+  expect(await ids("--before", "1h")).toEqual([]);
+  expect((await ids("--after", "1h ago")).sort()).toEqual([first, second].sort());
+  const none = await run(["list", "--tag", "c"], { env: place.env });
+  expect(none.stdout).toBe("There is no such snapshot.\n");
+});
+
+describe("delete", () => {
+  test("asks on a terminal, and does it for a yes", async () => {
+    const place = await newPlace();
+    const id = await snapshotOf(place);
+    const no = await runOnTerminal(["delete", id], { env: place.env, type: [["[y/N]", "n\n"]] });
+    expect(no.code).toBe(1);
+    expect(withoutEscapes(no.stdout)).toContain("Nothing was done.");
+    expect(readdirSync(join(place.repo, "snapshots"))).toHaveLength(1);
+
+    const yes = await runOnTerminal(["delete", id], { env: place.env, type: [["[y/N]", "y\n"]] });
+    expect(yes.code).toBe(0);
+    const shown = withoutEscapes(yes.stdout);
+    expect(shown).toContain(`Snapshot ${id} of ${place.database}`);
+    expect(shown).toContain(`Deleted snapshot ${id}.`);
+    expect(readdirSync(join(place.repo, "snapshots"))).toEqual([]);
+  });
+
+  test("needs --yes where nobody can be asked; --dry-run changes nothing", async () => {
+    const place = await newPlace();
+    const id = await snapshotOf(place);
+    const refused = await run(["delete", id], { env: place.env });
+    expect(refused).toMatchObject({ code: 2, stdout: "" });
+    expect(refused.stderr).toContain("--yes");
+    expect(await runJson(["delete", id, "--dry-run"], { env: place.env })).toEqual({ id, dryRun: true });
+    expect(await runJson(["list"], { env: place.env })).toHaveLength(1);
+    expect(await runJson(["delete", id, "--yes"], { env: place.env })).toEqual({ id, dryRun: false });
+    expect(await runJson(["list"], { env: place.env })).toEqual([]);
+  });
+
+  test("takes a damaged snapshot by its whole id", async () => {
+    const place = await newPlace();
+    const id = await snapshotOf(place);
+    writeFileSync(join(place.repo, "snapshots", `${id}.json`), "{");
+    const { code, stderr } = await run(["delete", id, "--yes"], { env: place.env });
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    expect(readdirSync(join(place.repo, "snapshots"))).toEqual([]);
+  });
+});
