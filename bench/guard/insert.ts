@@ -1,6 +1,6 @@
 import type { Connection, Data } from "@lancedb/lancedb";
 import type { Table as ArrowTable } from "apache-arrow";
-import { BackupStrategy } from "lancedb-backup";
+import { BackupStrategy, insertRecordsWithBackup } from "lancedb-backup";
 import type { BenchData } from "../data/databases.ts";
 import { insertRows } from "../data/rows.ts";
 import type { Sizes } from "../data/sizes.ts";
@@ -43,6 +43,40 @@ function guarded(place: Workplace, rows: Data, strategy: BackupStrategy): Conten
   return inARow(name, place, () => place.manager.withBackup(strategy, (db) => addRows(db, rows)));
 }
 
+/** What a user with objects calls. */
+function helper(place: Workplace, rows: Record<string, unknown>[], strategy: BackupStrategy): Contender {
+  const options = { table: "documents", strategy, manager: place.manager };
+  return inARow(`insertRecordsWithBackup, ${strategy}`, place, async () => {
+    await insertRecordsWithBackup(rows, options);
+  });
+}
+
+async function measureHelper(
+  data: BenchData,
+  sizes: Sizes,
+  rows: Record<string, unknown>[],
+): Promise<Figure[]> {
+  await using alone = new Workplace(data.inserts);
+  await using copied = new Workplace(data.inserts);
+  await using pinned = new Workplace(data.inserts);
+  const { DirectoryCopy, LanceVersion } = BackupStrategy;
+  const [bare, copy, pin] = (await takeTurns(
+    [plain(alone, rows), helper(copied, rows, DirectoryCopy), helper(pinned, rows, LanceVersion)],
+    Math.max(sizes.runs.long, Math.ceil(sizes.runs.short / 3)),
+    2,
+  )) as [Sample, Sample, Sample];
+  const target = (strategy: BackupStrategy) => ({ kind: "most" as const, limit: LIMITS[strategy] });
+  return [
+    ratio("insertRecordsWithBackup of objects, lance-version / plain add", pin, bare, target(LanceVersion)),
+    ratio(
+      "insertRecordsWithBackup of objects, directory-copy / plain add",
+      copy,
+      bare,
+      target(DirectoryCopy),
+    ),
+  ];
+}
+
 /** Inserts of the same rows, guarded and not; each contender has a clone of its own, and all grow alike. */
 export async function measureInserts(data: BenchData, sizes: Sizes): Promise<Figure[]> {
   const count = sizes.insertRows;
@@ -51,6 +85,7 @@ export async function measureInserts(data: BenchData, sizes: Sizes): Promise<Fig
   return [
     ...(await measure(data, sizes, `${shown} × 128, Arrow`, rows, LIMITS)),
     ...(await measure(data, sizes, `${shown} × 128, objects`, asObjects(rows))),
+    ...(await measureHelper(data, sizes, asObjects(rows))),
     ...(await measure(data, sizes, "1 × 128, Arrow", insertRows(1, 99))),
   ];
 }

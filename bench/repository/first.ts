@@ -1,0 +1,77 @@
+import type { Repository } from "lancedb-backup";
+import type { BenchData } from "../data/databases.ts";
+import type { Sizes } from "../data/sizes.ts";
+import { type Figure, ratio, time } from "../harness/figure.ts";
+import { type Contender, type Sample, takeTurns } from "../harness/measure.ts";
+import { settleDisk } from "../harness/sync.ts";
+import { RepositoryPlace } from "./place.ts";
+import { installed, run } from "./tools.ts";
+
+/** The first backup into an empty repository, each synced at its end. */
+function contenders(place: RepositoryPlace): Contender[] {
+  let repository: Repository;
+  const ours: Contender = {
+    name: "lancedb-backup",
+    before: async () => {
+      repository = await place.newRepository("ours");
+      settleDisk(place.root);
+    },
+    run: () => repository.backup({ source: place.uri }),
+    after: () => void place.clear("ours"),
+  };
+  const copy = (name: string, command: (target: string) => [string, string[]]): Contender => ({
+    name,
+    before: () => {
+      place.clear("copy");
+      settleDisk(place.root);
+    },
+    run: async () => {
+      await run(...command(place.clear("copy")));
+      settleDisk(place.root);
+    },
+    after: () => void place.clear("copy"),
+  });
+  const all = [ours, copy("cp -r", (target) => ["cp", ["-r", place.uri, target]])];
+  if (installed("rsync")) all.push(copy("rsync -a", (target) => ["rsync", ["-a", place.uri, target]]));
+  if (installed("restic")) all.push(archive(place, "restic", ["init"], ["backup", place.uri]));
+  if (installed("borg")) all.push(archive(place, "borg", [], []));
+  return all;
+}
+
+function archive(
+  place: RepositoryPlace,
+  name: "restic" | "borg",
+  init: string[],
+  backup: string[],
+): Contender {
+  const path = () => place.clear(name);
+  let target = "";
+  return {
+    name,
+    before: async () => {
+      target = path();
+      if (name === "restic") await run("restic", ["-r", target, ...init]);
+      else await run("borg", ["init", "--encryption", "none", target]);
+      settleDisk(place.root);
+    },
+    run: async () => {
+      if (name === "restic") await run("restic", ["-r", target, ...backup]);
+      else await run("borg", ["create", `${target}::first`, place.uri]);
+      settleDisk(place.root);
+    },
+    after: () => void place.clear(name),
+  };
+}
+
+export async function measureFirst(data: BenchData, sizes: Sizes): Promise<Figure[]> {
+  using place = new RepositoryPlace(data.words);
+  const samples = await takeTurns(contenders(place), sizes.runs.long);
+  const named = (name: string) => samples.find((sample) => sample.name === name);
+  const ours = named("lancedb-backup") as Sample;
+  const figures = samples.map((sample) => time(`first snapshot, ${sample.name}`, sample));
+  const [copy, restic, borg] = [named("cp -r"), named("restic"), named("borg")];
+  if (copy) figures.push(ratio("first snapshot / cp -r, synced", ours, copy, { kind: "most", limit: 1.2 }));
+  if (restic) figures.push(ratio("restic / first snapshot", restic, ours, { kind: "least", limit: 6 }));
+  if (borg) figures.push(ratio("borg / first snapshot", borg, ours, { kind: "least", limit: 3 }));
+  return figures;
+}
