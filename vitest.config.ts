@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import { defineConfig } from "vitest/config";
 
 // The nightly run repeats the random tests long enough to find what a quick run does not.
@@ -9,6 +10,8 @@ export default defineConfig({
     // Each file in a process of its own: LanceDB is a native module with threads, and some tests kill processes.
     pool: "forks",
     maxWorkers: 2,
+    // For the thousands of programs that are started to be killed: half of their time is compiling.
+    env: { NODE_COMPILE_CACHE: join(import.meta.dirname, "node_modules/.cache/node-compile") },
     // Tests make real databases on a real disk.
     testTimeout: nightly ? 600_000 : 30_000,
     hookTimeout: nightly ? 600_000 : 30_000,

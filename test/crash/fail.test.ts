@@ -67,8 +67,6 @@ async function check(
   return outcome?.ok ? "succeeded" : (outcome?.error?.name ?? "");
 }
 
-const lines: Record<string, string | number>[] = [];
-
 describe("each of our own file calls fails, the caller hears of it, all is as before or as after", () => {
   test.for(combinations)("$scenario, $strategy, $kind", { timeout: 3_600_000 }, async (combination) => {
     const { scenario, strategy, kind, error, on } = combination;
@@ -99,22 +97,20 @@ describe("each of our own file calls fails, the caller hears of it, all is as be
     });
     const answers = Object.entries(told).map(([name, count]) => `${count} ${name}`);
     const errors = Math.min(total, SAMPLE);
-    lines.push({
+    const line = {
       "guarded work": scenario,
       strategy,
       error: kind,
       errors,
       "the caller was told": answers.join(", "),
       lost: problems.length,
-    });
+    };
+    recordFigures("Errors at every step of ours", [line], `${scenario} ${strategy} ${kind}`);
     expect(problems).toEqual([]);
   });
-
-  afterAll(() => recordFigures("Errors at every step of ours", lines));
 });
 
 describe.skipIf(!hasStrace)("LanceDB's own calls fail, by strace", () => {
-  const own: Record<string, string | number>[] = [];
   // Rust renames by renameat and links by linkat, Node by rename and link: so these are all LanceDB's.
   const cases = (["insert", "insertRecordsWithBackup", "several tables", "failing work"] as const).flatMap(
     (scenario) => ["renameat", "linkat"].map((call) => ({ scenario, call })),
@@ -144,18 +140,17 @@ describe.skipIf(!hasStrace)("LanceDB's own calls fail, by strace", () => {
         problems.push(`${run.injected.text.replaceAll(place.root, "")}: ${String(reason)}`);
       }
     }
-    own.push({
+    const line = {
       "guarded work": scenario,
       call,
       errors: injected,
       "the caller was told": refused,
       lost: problems.length,
-    });
+    };
+    recordFigures("Errors of LanceDB's own calls", [line], `${scenario} ${call}`);
     expect(problems).toEqual([]);
     expect(injected).toBeGreaterThan(0);
   });
-
-  afterAll(() => recordFigures("Errors of LanceDB's own calls", own));
 });
 
 describe("each file call of a recovery fails; the next recovery makes it whole", () => {

@@ -21,7 +21,6 @@ beforeAll(() => workshop.prepare());
 afterAll(() => workshop[Symbol.dispose]());
 
 const combinations = SCENARIOS.flatMap((scenario) => STRATEGIES.map((strategy) => ({ scenario, strategy })));
-const lines: Record<string, string | number>[] = [];
 
 describe.skipIf(!hasStrace)("recovery killed, killed again, then left to finish", () => {
   test.for(combinations)("$scenario, $strategy", { timeout: 3_600_000 }, async ({ scenario, strategy }) => {
@@ -56,12 +55,14 @@ describe.skipIf(!hasStrace)("recovery killed, killed again, then left to finish"
         problems.push(`killed at ${first}, ${last[0]}, then at ${last[1]}: ${String(error)}`);
       }
     }
-    lines.push({ "guarded work": scenario, strategy, steps: total, kills, lost: problems.length });
+    recordFigures(
+      "Recovery killed at every step, twice in a row",
+      [{ "guarded work": scenario, strategy, steps: total, kills, lost: problems.length }],
+      `${scenario} ${strategy}`,
+    );
     expect(problems).toEqual([]);
     expect(kills).toBeGreaterThan(1);
   });
-
-  afterAll(() => recordFigures("Recovery killed at every step, twice in a row", lines));
 });
 
 /** Kills the work when all of it is written, before it is final: at its rollback, or its last report. */

@@ -61,19 +61,11 @@ if (!hasStrace) {
 }
 
 const combinations = SCENARIOS.flatMap((scenario) => STRATEGIES.map((strategy) => ({ scenario, strategy })));
-const figures: Record<string, { steps: number; kills: number; before: number; after: number; lost: number }> =
-  {};
-
-function figuresOf(scenario: ScenarioName, strategy: string) {
-  figures[`${scenario}|${strategy}`] ??= { steps: 0, kills: 0, before: 0, after: 0, lost: 0 };
-  return figures[`${scenario}|${strategy}`]!;
-}
-
 describe("killed after each change of a file, recovered, all is as before or as after", () => {
   test.for(combinations)("$scenario, $strategy", { timeout: 3_600_000 }, async ({ scenario, strategy }) => {
     const { fails = false } = scenarioOf(scenario);
     const ends = await workshop.ends(scenario);
-    const line = figuresOf(scenario, strategy);
+    const line = { steps: 0, kills: 0, before: 0, after: 0, lost: 0 };
     const problems: string[] = [];
     const killAt = async (at: number): Promise<boolean> => {
       const place = workshop.place(scenarioOf(scenario));
@@ -99,19 +91,13 @@ describe("killed after each change of a file, recovered, all is as before or as 
     });
     // A run may have a step more than the one that was counted: on until one survives.
     for (let at = line.steps; nightly && (await killAt(at)); at++);
-    expect(problems).toEqual([]);
-    expect(line.kills).toBeGreaterThan(0);
-  });
-
-  afterAll(() => {
     recordFigures(
       "Killed at every step",
-      combinations.map(({ scenario, strategy }) => ({
-        "guarded work": scenario,
-        strategy,
-        ...figuresOf(scenario, strategy),
-      })),
+      [{ "guarded work": scenario, strategy, ...line }],
+      `${scenario} ${strategy}`,
     );
+    expect(problems).toEqual([]);
+    expect(line.kills).toBeGreaterThan(0);
   });
 });
 
