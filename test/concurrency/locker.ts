@@ -1,21 +1,19 @@
 // Takes and leaves a table's lock again and again, and looks whether anybody else is inside meanwhile.
 // Prints one line a turn; `overlap` is the one that must not come.
 //
-//   node locker.ts '{"database":…,"inside":…,"until":…,"seed":1,"forgets":false}'
-import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+//   node locker.ts '{"database":…,"inside":…,"stop":…,"seed":1,"forgets":false}'
+import { readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { forgetUnusedLocks } from "../../src/lance/lock/forget-locks.ts";
 import { LockSet } from "../../src/lance/lock/lock-set.ts";
 import { Random } from "./random.ts";
+import { isAlive, isStopped, type TurnsTask } from "./turns.ts";
 
-export interface LockerTask {
+export interface LockerTask extends TurnsTask {
   readonly database: string;
   /** A directory in which whoever holds the lock leaves a file named by its process. */
   readonly inside: string;
-  /** Milliseconds since 1970. */
-  readonly until: number;
-  readonly seed: number;
   /** Whether it takes the lock's directory away now and then. */
   readonly forgets?: boolean;
 }
@@ -23,17 +21,7 @@ export interface LockerTask {
 const task = JSON.parse(process.argv[2] ?? "{}") as LockerTask;
 const random = new Random(task.seed);
 
-/** A killed process answers to signals until its parent has taken note; it does nothing any more. */
-function isAlive(pid: number): boolean {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-    return !/^\) [ZX]/.test(stat.slice(stat.lastIndexOf(")")));
-  } catch {
-    return false;
-  }
-}
-
-while (Date.now() < task.until) {
+while (!isStopped(task)) {
   const locks = new LockSet({ database: task.database, timeoutMs: 60_000 });
   await locks.acquire("t");
   const mine = join(task.inside, String(process.pid));

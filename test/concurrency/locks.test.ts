@@ -12,12 +12,11 @@ import { recordFigures } from "../crash/figures.ts";
 import { rows } from "../crash/fixture.ts";
 import { observe } from "../crash/observe.ts";
 import { silent } from "../crash/silent.ts";
-import { assertWhole, nightly, type Place, Workshop } from "../crash/workshop.ts";
-import { Random } from "./random.ts";
+import { assertWhole, type Place, Workshop } from "../crash/workshop.ts";
+import { countLines, runUnderKills } from "./under-kills.ts";
 
 const LOCKER = join(import.meta.dirname, "locker.ts");
 const HOLDER = join(import.meta.dirname, "holder.ts");
-const SEED = 20_261_121;
 
 const workshop = new Workshop();
 const children: ChildProcess[] = [];
@@ -44,36 +43,20 @@ test.for(WAYS)("%s", { timeout: 300_000 }, async ([, forgets]) => {
   const inside = join(workshop.root, `inside-${forgets}`);
   mkdirSync(database);
   mkdirSync(inside);
-  const random = new Random(SEED);
-  const until = Date.now() + (nightly ? 60_000 : 6_000);
-  let output = "";
-  let seed = SEED;
-  const begin = () => {
-    const child = start(LOCKER, { database, inside, until, seed: seed++, forgets });
-    child.stdout?.on("data", (data: Buffer) => {
-      output += data;
-    });
-    return child;
-  };
-  const running = Array.from({ length: 6 }, begin);
-  let kills = 0;
-  while (Date.now() < until - 1500) {
-    await sleep(50 + random.below(150));
-    const slot = random.below(running.length);
-    const child = running[slot];
-    child?.kill("SIGKILL");
-    if (child && child.exitCode === null && child.signalCode === null) await once(child, "exit");
-    kills++;
-    running[slot] = begin();
-  }
-  await Promise.all(running.map((child) => (child.exitCode === null ? once(child, "exit") : undefined)));
-  const turns = output.match(/^turn$/gm)?.length ?? 0;
+  const turnsIn = (output: string) => countLines(output, /^turn$/);
+  const { output, kills } = await runUnderKills({
+    program: LOCKER,
+    processes: 6,
+    task: { database, inside, forgets },
+    directory: inside,
+    pauseMs: [50, 150],
+    isEnough: (output) => turnsIn(output) > 100,
+  });
   const overlaps = output.match(/^overlap.*$/gm) ?? [];
   recordFigures(forgets ? "Lock of one table, taken away now and then" : "Lock of one table", [
-    { processes: 6, turns, "holders killed": kills, overlaps: overlaps.length },
+    { processes: 6, turns: turnsIn(output), "holders killed": kills, overlaps: overlaps.length },
   ]);
   expect(overlaps).toEqual([]);
-  expect(turns).toBeGreaterThan(100);
 });
 
 const managerOf = (place: Place, lockTimeoutMs = 400) =>

@@ -1,39 +1,27 @@
 // Takes leases of random kinds again and again, and looks whether anybody is inside who must not be. Prints one
 // line a turn; `overlap` is the one that must not come.
 //
-//   node holder.ts '{"directory":…,"inside":…,"until":…,"seed":1}'
-import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+//   node holder.ts '{"directory":…,"inside":…,"stop":…,"seed":1}'
+import { readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { acquireLease } from "../../../src/repository/lease/acquire.ts";
 import { LocalStorage } from "../../../src/storage/local-storage.ts";
 import { Random } from "../../concurrency/random.ts";
+import { isAlive, isStopped, type TurnsTask } from "../../concurrency/turns.ts";
 import { silent } from "../../crash/silent.ts";
 
-export interface HolderTask {
+export interface HolderTask extends TurnsTask {
   readonly directory: string;
   /** A directory in which whoever holds a lease leaves a file named by its process and kind. */
   readonly inside: string;
-  /** Milliseconds since 1970. */
-  readonly until: number;
-  readonly seed: number;
 }
 
 const task = JSON.parse(process.argv[2] ?? "{}") as HolderTask;
 const random = new Random(task.seed);
 const storage = new LocalStorage(task.directory);
 
-/** A killed process answers to signals until its parent has taken note; it does nothing any more. */
-function isAlive(pid: string | undefined): boolean {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-    return !/^\) [ZX]/.test(stat.slice(stat.lastIndexOf(")")));
-  } catch {
-    return false;
-  }
-}
-
-while (Date.now() < task.until) {
+while (!isStopped(task)) {
   const kind = random.chance(0.3) ? "exclusive" : "shared";
   await using lease = await acquireLease(storage, kind, { logger: silent, timeoutMs: 120_000 });
   const mine = `${process.pid}-${kind}`;

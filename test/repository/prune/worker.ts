@@ -1,7 +1,7 @@
 // Makes snapshots of a few contents, deletes them and prunes, at random, as several programs on one repository do.
 // Prints the id of each snapshot that it made, and `end`.
 //
-//   node worker.ts '{"directory":…,"until":…,"seed":1}'
+//   node worker.ts '{"directory":…,"stop":…,"seed":1}'
 import { setTimeout as sleep } from "node:timers/promises";
 import { BackupNotFoundError } from "../../../src/errors.ts";
 import { Catalog } from "../../../src/repository/catalog/catalog.ts";
@@ -10,14 +10,12 @@ import { acquireLease } from "../../../src/repository/lease/acquire.ts";
 import { prune } from "../../../src/repository/prune/prune.ts";
 import { LocalStorage } from "../../../src/storage/local-storage.ts";
 import { Random } from "../../concurrency/random.ts";
+import { isStopped, type TurnsTask } from "../../concurrency/turns.ts";
 import { silent } from "../../crash/silent.ts";
 import { digestOf, documentOf, makeSnapshot } from "../fixture.ts";
 
-export interface WorkerTask {
+export interface WorkerTask extends TurnsTask {
   readonly directory: string;
-  /** Milliseconds since 1970. */
-  readonly until: number;
-  readonly seed: number;
 }
 
 const task = JSON.parse(process.argv[2] ?? "{}") as WorkerTask;
@@ -53,7 +51,7 @@ async function deleteOne(): Promise<void> {
   });
 }
 
-while (Date.now() < task.until) {
+while (!isStopped(task)) {
   const turn = random.next();
   if (turn < 0.5) await backup();
   else if (turn < 0.6) await deleteOne();
