@@ -1,19 +1,13 @@
 import { join } from "node:path";
 import { type Connection, connect } from "@lancedb/lancedb";
+import { assertFlag, assertOptions, assertSignal } from "../checks.ts";
 import { BackupError, LockedError } from "../errors.ts";
 import { databasePath, listTables } from "../lance/database.ts";
 import { type HealedHead, healDamagedHead } from "../lance/heal-head.ts";
 import { LockSet } from "../lance/lock/lock-set.ts";
 import { inspectTable } from "../lance/put-back/state.ts";
 import type { Logger } from "../logger.ts";
-import {
-  assertBackupId,
-  assertFlag,
-  assertOnConflict,
-  assertOptions,
-  assertSignal,
-  assertTables,
-} from "./checks.ts";
+import { assertBackupId, assertOnConflict, assertTables } from "./checks.ts";
 import { Listeners } from "./committed-listeners.ts";
 import { DeadEntries } from "./dead-entries.ts";
 import { type BackupInfo, cleanupBackup, createBackup, listBackups } from "./explicit-backup.ts";

@@ -1,38 +1,8 @@
+import { describe } from "../checks.ts";
 import { ValidationError } from "../errors.ts";
 import { assertTableId } from "../lance/database.ts";
-import type { Logger } from "../logger.ts";
 
-// What a caller passes: a wrong type is a TypeError, a wrong value a ValidationError. Nothing is touched.
-
-export function assertOptions(value: unknown, of: string): void {
-  if (typeof value !== "object" || value === null) {
-    throw new TypeError(`The options of ${of} must be an object, not ${describe(value)}.`);
-  }
-}
-
-/** By what it can do: a signal may come from another realm, or from a library. */
-export function assertSignal(value: unknown): asserts value is AbortSignal | undefined {
-  if (value === undefined) return;
-  const signal = (typeof value === "object" ? (value ?? {}) : {}) as Partial<AbortSignal>;
-  const methods = [signal.addEventListener, signal.removeEventListener, signal.throwIfAborted];
-  if (typeof signal.aborted === "boolean" && methods.every((method) => typeof method === "function")) return;
-  throw new TypeError(`signal must be an AbortSignal, not ${describe(value)}.`);
-}
-
-export function assertFlag(value: unknown, name: string): asserts value is boolean | undefined {
-  if (value === undefined || typeof value === "boolean") return;
-  throw new TypeError(`${name} must be true or false, not ${describe(value)}.`);
-}
-
-export function assertLogger(value: unknown): asserts value is Logger {
-  if (typeof value !== "object" || value === null) {
-    throw new TypeError(`logger must be an object with debug, info, warn and error, not ${describe(value)}.`);
-  }
-  for (const method of ["debug", "info", "warn", "error"]) {
-    if (typeof Reflect.get(value, method) !== "function")
-      throw new TypeError(`The logger has no method ${method}.`);
-  }
-}
+// What the guard's callers pass; the rest is in ../checks.ts.
 
 export function assertOnConflict(value: unknown, allowed: readonly string[]): void {
   if (value !== undefined && !allowed.includes(value as string)) {
@@ -52,9 +22,4 @@ export function assertTables(tables: unknown): asserts tables is readonly string
 export function assertBackupId(id: unknown): asserts id is string {
   if (typeof id !== "string") throw new TypeError(`A backup's id must be a string, not ${describe(id)}.`);
   if (!/^[A-Za-z0-9_-]+$/.test(id)) throw new ValidationError(`${JSON.stringify(id)} is not a backup's id.`);
-}
-
-function describe(value: unknown): string {
-  if (value === null) return "null";
-  return Array.isArray(value) ? "an array" : typeof value;
 }

@@ -1,11 +1,11 @@
 import { isAbsolute, relative } from "node:path";
+import { assertLogger, assertMilliseconds, assertOptions } from "../checks.ts";
 import { ValidationError } from "../errors.ts";
 import { localPath } from "../fs/local-path.ts";
 import type { LinkMode } from "../fs/place.ts";
 import { DEFAULT_LOCK_TIMEOUT_MS } from "../lance/lock/lock-set.ts";
 import { PRIVATE_DIRECTORY } from "../lance/private-directory.ts";
 import { defaultLogger, type Logger } from "../logger.ts";
-import { assertLogger, assertOptions } from "./checks.ts";
 
 export interface BackupManagerOptions {
   /** The database's directory; a path or a `file://` address. Default `data/lancedb-table`. */
@@ -39,10 +39,7 @@ export function settingsOf(options: BackupManagerOptions): Settings {
   if (!LINK_MODES.includes(link)) {
     throw new ValidationError(`link must be one of ${LINK_MODES.join(", ")}, not ${JSON.stringify(link)}.`);
   }
-  if (typeof lockTimeoutMs !== "number")
-    throw new TypeError("lockTimeoutMs must be a number of milliseconds.");
-  if (!(lockTimeoutMs >= 0))
-    throw new ValidationError(`lockTimeoutMs must be 0 milliseconds or more, not ${lockTimeoutMs}.`);
+  assertMilliseconds(lockTimeoutMs, "lockTimeoutMs");
   assertLogger(logger);
   const database = localPath(uri, "uri");
   const backups = localPath(backupDir, "backupDir");

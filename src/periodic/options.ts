@@ -1,4 +1,5 @@
 import { isAbsolute, relative } from "node:path";
+import { assertFlag, assertLogger, assertOptions } from "../checks.ts";
 import { ValidationError } from "../errors.ts";
 import { localPath } from "../fs/local-path.ts";
 import { assertTableId } from "../lance/database.ts";
@@ -58,18 +59,16 @@ const DEFAULT_KEY = "id";
 
 /** Checks the options and fills in the defaults. Touches nothing. */
 export function periodicSettings(options: PeriodicBackupOptions): PeriodicSettings {
-  if (typeof options !== "object" || options === null) throw new TypeError("The options must be an object.");
+  assertOptions(options, "PeriodicBackupManager");
   const { fileFormat = "json", incremental = false, tables, logger = defaultLogger() } = options;
   if (fileFormat !== "json" && fileFormat !== "arrow") {
     throw new ValidationError(`fileFormat must be "json" or "arrow", not ${JSON.stringify(fileFormat)}.`);
   }
-  if (typeof incremental !== "boolean") throw new TypeError("incremental must be a boolean.");
+  assertFlag(incremental, "incremental");
   if (options.onBackupFailure !== undefined && typeof options.onBackupFailure !== "function") {
     throw new TypeError("onBackupFailure must be a function.");
   }
-  for (const method of ["debug", "info", "warn", "error"] as const) {
-    if (typeof logger[method] !== "function") throw new TypeError(`The logger has no method ${method}.`);
-  }
+  assertLogger(logger);
   if (tables !== undefined && !Array.isArray(tables))
     throw new TypeError("tables must be an array of names.");
   for (const table of tables ?? []) assertTableId(table);

@@ -1,3 +1,4 @@
+import { assertLogger, assertOptions } from "../checks.ts";
 import { localPath } from "../fs/local-path.ts";
 import type { Logger } from "../logger.ts";
 import { defaultLogger } from "../logger.ts";
@@ -16,11 +17,9 @@ export function placeOf(
   location: string | Storage,
   options: RepositoryOptions,
 ): { storage: Storage; logger: Logger } {
-  if (typeof options !== "object" || options === null) throw new TypeError("The options must be an object.");
+  assertOptions(options, "Repository");
   const { logger = defaultLogger() } = options;
-  for (const level of ["debug", "info", "warn", "error"] as const) {
-    if (typeof logger?.[level] !== "function") throw new TypeError(`The logger has no method ${level}.`);
-  }
+  assertLogger(logger);
   if (typeof location === "string")
     return { storage: new LocalStorage(localPath(location, "location")), logger };
   if (

@@ -1,3 +1,4 @@
+import { assertSignal } from "../checks.ts";
 import type { Logger } from "../logger.ts";
 import type { Storage } from "../storage/storage.ts";
 import type { BackupOptions } from "./backup/options.ts";
@@ -238,6 +239,7 @@ export class Repository implements AsyncDisposable {
   }
 
   async #content(id: string, signal?: AbortSignal): Promise<SnapshotContent> {
+    assertSignal(signal);
     return this.#catalog.content(await this.#catalog.resolve(id, signal), signal);
   }
 

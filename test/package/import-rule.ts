@@ -10,6 +10,7 @@ const levels: readonly (readonly string[])[] = [
   ["sources", "storage"],
   ["lance"],
   ["fs"],
+  ["checks.ts"],
   ["errors.ts", "logger.ts"],
 ];
 

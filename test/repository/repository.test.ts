@@ -125,3 +125,38 @@ test("an unknown place is refused by name", async () => {
   await expect(Repository.open("s3://bucket/vault")).rejects.toMatchObject({ code: "UNSUPPORTED" });
   await expect(Repository.open("")).rejects.toMatchObject({ code: "VALIDATION" });
 });
+
+type Asked = (repository: Repository, uri: string, target: string, options: never) => Promise<unknown>;
+const ASKED: [string, Asked][] = [
+  ["backup", (repository, uri, _, options) => repository.backup({ source: uri, ...(options as object) })],
+  [
+    "restore",
+    (repository, _, target, options) => repository.restore("a", { target, ...(options as object) }),
+  ],
+  ["openSnapshot", (repository, _, _target, options) => repository.openSnapshot("a", options)],
+  ["verify", (repository, _, _target, options) => repository.verify("a", options)],
+  ["diff", (repository, _, _target, options) => repository.diff("a", "a", options)],
+  ["scrub", (repository, uri, _, options) => repository.scrub(uri, options)],
+  ["prune", (repository, _, _target, options) => repository.prune(options)],
+];
+test("options of a wrong type are TypeErrors in every call, and nothing is done", async () => {
+  const { uri, location, directory, db, logger } = await arrange();
+  await makeSampleTable(db, "main");
+  await using repository = await Repository.init(location, { logger });
+  await repository.backup({ source: uri, name: "a" });
+  const names = () => readdirSync(location, { recursive: true }).sort();
+  const before = names();
+  const target = join(directory, "target");
+  for (const [name, ask] of ASKED) {
+    const wrong = ask(repository, uri, target, { signal: "soon" } as never);
+    await expect(wrong, `${name}, signal`).rejects.toThrow(
+      new TypeError("signal must be an AbortSignal, not string."),
+    );
+    if (name === "backup" || name === "restore") {
+      const late = ask(repository, uri, target, { lockTimeoutMs: "1" } as never);
+      await expect(late, `${name}, lockTimeoutMs`).rejects.toThrow(TypeError);
+    } else await expect(ask(repository, uri, target, null as never), name).rejects.toThrow(TypeError);
+  }
+  expect(names()).toEqual(before);
+  expect(readdirSync(directory).sort()).toEqual(["db", "repository"]);
+});

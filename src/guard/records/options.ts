@@ -1,8 +1,8 @@
+import { assertFlag, assertSignal } from "../../checks.ts";
 import { ValidationError } from "../../errors.ts";
 import { localPath } from "../../fs/local-path.ts";
 import { assertTableName } from "../../fs/names.ts";
 import { BackupManager } from "../backup-manager.ts";
-import { assertFlag, assertSignal } from "../checks.ts";
 import type { GuardedWorkOptions } from "../guarded-work.ts";
 import { BackupStrategy } from "../strategy.ts";
 import { refName, type TableRef } from "./target.ts";

@@ -1,3 +1,4 @@
+import { assertLogger, assertOptions } from "../../checks.ts";
 import { defaultLogger, type Logger } from "../../logger.ts";
 
 export interface ReplayOptions {
@@ -6,5 +7,8 @@ export interface ReplayOptions {
 }
 
 export function loggerOf(options: ReplayOptions): Logger {
-  return options.logger ?? defaultLogger();
+  assertOptions(options, "a replay");
+  const { logger = defaultLogger() } = options;
+  assertLogger(logger);
+  return logger;
 }

@@ -1,3 +1,4 @@
+import { assertMilliseconds, assertOptions, assertSignal } from "../../checks.ts";
 import { ValidationError } from "../../errors.ts";
 import type { Source } from "../../sources/source.ts";
 import { assertLabel } from "../format/names.ts";
@@ -25,8 +26,8 @@ const LONGEST_DESCRIPTION = 10_000;
 
 /** @throws ValidationError, TypeError. Nothing has been touched. */
 export function assertBackupOptions(options: BackupOptions): void {
-  if (typeof options !== "object" || options === null) throw new TypeError("The options must be an object.");
-  const { source, name, description, tags = [], tables, history = "all", lockTimeoutMs = 0 } = options;
+  assertOptions(options, "backup");
+  const { source, name, description, tags = [], tables, history = "all" } = options;
   if (typeof source !== "string" && typeof source?.capture !== "function") {
     throw new TypeError("source must be a database's directory or a source.");
   }
@@ -44,9 +45,6 @@ export function assertBackupOptions(options: BackupOptions): void {
   if (history !== "all" && history !== "latest") {
     throw new ValidationError(`history must be "all" or "latest", not ${JSON.stringify(history)}.`);
   }
-  if (typeof lockTimeoutMs !== "number" || !(lockTimeoutMs >= 0)) {
-    throw new ValidationError(
-      `lockTimeoutMs must be a number of milliseconds, not ${String(lockTimeoutMs)}.`,
-    );
-  }
+  assertMilliseconds(options.lockTimeoutMs, "lockTimeoutMs");
+  assertSignal(options.signal);
 }

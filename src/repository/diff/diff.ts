@@ -1,3 +1,4 @@
+import { assertOptions, assertSignal } from "../../checks.ts";
 import { ValidationError } from "../../errors.ts";
 import { VERSIONS } from "../../lance/image.ts";
 import { parseManifestName } from "../../lance/manifest-name.ts";
@@ -28,7 +29,7 @@ export async function diff(
   to: string,
   options: DiffOptions = {},
 ): Promise<SnapshotDiff> {
-  assertOptions(options);
+  assertDiffOptions(options);
   const { signal } = options;
   signal?.throwIfAborted();
   const read = async (id: string) => catalog.content(await catalog.resolve(id, signal), signal);
@@ -153,8 +154,9 @@ function bytesOf(files: readonly SnapshotFile[]): number {
   return files.reduce((total, { size }) => total + size, 0);
 }
 
-function assertOptions(options: DiffOptions): void {
-  if (typeof options !== "object" || options === null) throw new TypeError("The options must be an object.");
+function assertDiffOptions(options: DiffOptions): void {
+  assertOptions(options, "diff");
+  assertSignal(options.signal);
   const { rows, examples } = options;
   const isKey = (key: unknown) =>
     typeof key === "string" || (Array.isArray(key) && key.every((name) => typeof name === "string"));

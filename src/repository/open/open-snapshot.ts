@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import type { Connection } from "@lancedb/lancedb";
+import { assertOptions, assertSignal } from "../../checks.ts";
 import { NAMESPACE_TABLE } from "../../lance/database.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { hasDirectory } from "../backup/store-locally.ts";
@@ -38,9 +39,10 @@ export async function openSnapshot(
   content: SnapshotContent,
   options: OpenOptions = {},
 ): Promise<OpenedSnapshot> {
-  if (typeof options !== "object" || options === null) throw new TypeError("The options must be an object.");
+  assertOptions(options, "openSnapshot");
   assertSelection(options);
   const { signal } = options;
+  assertSignal(signal);
   signal?.throwIfAborted();
   const selected = await select(storage, content, options, signal);
   const scratch = await makeScratch(storage);

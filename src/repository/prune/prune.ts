@@ -1,3 +1,4 @@
+import { assertFlag, assertMilliseconds, assertOptions, assertSignal } from "../../checks.ts";
 import { LockedError, ValidationError } from "../../errors.ts";
 import type { Logger } from "../../logger.ts";
 import type { Storage } from "../../storage/storage.ts";
@@ -51,7 +52,7 @@ export async function prune(
   place: { readonly storage: Storage; readonly logger: Logger },
   options: PruneOptions = {},
 ): Promise<PruneReport> {
-  if (typeof options !== "object" || options === null) throw new TypeError("The options must be an object.");
+  assertOptions(options, "prune");
   const {
     dryRun = false,
     graceHours = 24,
@@ -61,9 +62,10 @@ export async function prune(
     ...policy
   } = options;
   assertPolicy(policy);
-  assertNumber("graceHours", graceHours);
-  assertNumber("lockTimeoutMs", lockTimeoutMs);
-  if (typeof dryRun !== "boolean") throw new TypeError("dryRun must be true or false.");
+  assertGrace(graceHours);
+  assertMilliseconds(lockTimeoutMs, "lockTimeoutMs");
+  assertFlag(dryRun, "dryRun");
+  assertSignal(signal);
   signal?.throwIfAborted();
   const run: Run = { ...place, clock, graceMs: graceHours * HOUR_MS, lockTimeoutMs, signal };
   const plan = await planPrune(place, policy, timeOf(run), signal);
@@ -163,8 +165,8 @@ function timeOf({ clock, graceMs }: Run): { now: Date; graceMs: number } {
   return { now: new Date(clock.now()), graceMs };
 }
 
-function assertNumber(key: string, value: unknown): void {
-  if (typeof value !== "number") throw new TypeError(`${key} must be a number.`);
-  if (!(value >= 0 && Number.isFinite(value)))
-    throw new ValidationError(`${key} must be 0 or more, not ${value}.`);
+function assertGrace(hours: unknown): void {
+  if (typeof hours !== "number") throw new TypeError("graceHours must be a number.");
+  if (!(hours >= 0 && Number.isFinite(hours)))
+    throw new ValidationError(`graceHours must be 0 or more, not ${hours}.`);
 }

@@ -1,4 +1,5 @@
 import { resolve, sep } from "node:path";
+import { assertFlag, assertMilliseconds, assertOptions, assertSignal } from "../../checks.ts";
 import { UnsupportedError, ValidationError } from "../../errors.ts";
 import { localPath } from "../../fs/local-path.ts";
 import type { Storage } from "../../storage/storage.ts";
@@ -76,26 +77,19 @@ export function assertSelection({ tables, at, versions }: Selection): void {
  * @throws ValidationError, UnsupportedError, TypeError. Nothing has been touched.
  */
 export function checkRestoreOptions(options: RestoreOptions, storage: Storage): string {
-  if (typeof options !== "object" || options === null) throw new TypeError("The options must be an object.");
-  const { mode = "new", link = false, parallel, lockTimeoutMs = 0 } = options;
+  assertOptions(options, "restore");
+  const { mode = "new", link = false, parallel } = options;
   const target = localPath(options.target, "target");
   assertSelection(options);
   if (mode !== "new" && mode !== "in-place") {
     throw new ValidationError(`mode must be "new" or "in-place", not ${JSON.stringify(mode)}.`);
   }
-  for (const key of ["link", "verify", "dryRun"] as const) {
-    if (options[key] !== undefined && typeof options[key] !== "boolean") {
-      throw new TypeError(`${key} must be a boolean.`);
-    }
-  }
+  for (const key of ["link", "verify", "dryRun"] as const) assertFlag(options[key], key);
   if (parallel !== undefined && !(Number.isSafeInteger(parallel) && parallel > 0)) {
     throw new ValidationError(`parallel must be a positive integer, not ${String(parallel)}.`);
   }
-  if (typeof lockTimeoutMs !== "number" || !(lockTimeoutMs >= 0)) {
-    throw new ValidationError(
-      `lockTimeoutMs must be a number of milliseconds, not ${String(lockTimeoutMs)}.`,
-    );
-  }
+  assertMilliseconds(options.lockTimeoutMs, "lockTimeoutMs");
+  assertSignal(options.signal);
   if (link && mode === "in-place") {
     throw new ValidationError(
       "link is for new databases: a live one does not share its files with the repository.",

@@ -2,6 +2,7 @@ import { existsSync, type Stats, statSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { assertFlag, assertOptions, assertSignal } from "../../checks.ts";
 import { BackupNotFoundError, ValidationError } from "../../errors.ts";
 import { databasePath, listTables } from "../../lance/database.ts";
 import type { Storage } from "../../storage/storage.ts";
@@ -46,8 +47,10 @@ export async function scrub(
   uri: string,
   options: ScrubOptions = {},
 ): Promise<ScrubReport> {
+  assertOptions(options, "scrub");
   const { heal = false, signal } = options;
-  if (typeof heal !== "boolean") throw new TypeError("heal must be true or false.");
+  assertFlag(heal, "heal");
+  assertSignal(signal);
   signal?.throwIfAborted();
   const database = await databasePath(uri);
   if (!existsSync(database)) throw new ValidationError(`There is no database at ${database}.`);

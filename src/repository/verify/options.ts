@@ -1,3 +1,4 @@
+import { assertFlag, assertOptions, assertSignal } from "../../checks.ts";
 import { ValidationError } from "../../errors.ts";
 import type { OnProgress } from "../progress.ts";
 
@@ -30,10 +31,11 @@ export interface VerifySettings {
 
 /** @throws ValidationError, TypeError. */
 export function settingsFrom(options: VerifyOptions): VerifySettings {
-  if (typeof options !== "object" || options === null) throw new TypeError("The options must be an object.");
+  assertOptions(options, "verify");
   const { checks = ["integrity", "completeness"], restoreTest = false, readData = true } = options;
   if (!Array.isArray(checks)) throw new TypeError("checks must be a list.");
-  if (typeof restoreTest !== "boolean") throw new TypeError("restoreTest must be true or false.");
+  assertFlag(restoreTest, "restoreTest");
+  assertSignal(options.signal);
   const sizes = checks.filter((check): check is { minBytes: number } => typeof check === "object");
   for (const check of checks as readonly unknown[]) assertCheck(check);
   return {
