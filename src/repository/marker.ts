@@ -1,9 +1,9 @@
 import { randomUUID } from "node:crypto";
 import { CorruptError, IoError, ValidationError } from "../errors.ts";
+import { decodeRecord, encodeRecord } from "../fs/record.ts";
 import type { Storage } from "../storage/storage.ts";
 import { Fields } from "./format/fields.ts";
 import { BLOBS, REPOSITORY, SNAPSHOTS } from "./format/names.ts";
-import { decodeRecord, encodeRecord } from "./format/record.ts";
 import { readSmall } from "./read-small.ts";
 
 const KIND = "lancedb-backup repository";

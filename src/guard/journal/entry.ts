@@ -5,6 +5,7 @@ import { BackupError, CorruptError } from "../../errors.ts";
 import { syncDirectories, syncDirectory, writeFileDurably } from "../../fs/durable.ts";
 import { errnoOf, io, isMissing, toIoError } from "../../fs/io.ts";
 import { makeDirectory } from "../../fs/make-directory.ts";
+import { encodeRecord } from "../../fs/record.ts";
 import { removeTree } from "../../fs/remove-tree.ts";
 import type { Liveness } from "../../fs/this-process.ts";
 import { endOperation, isOwner, livenessOfOwner, type Owner } from "../../lance/lock/owner.ts";
@@ -13,7 +14,7 @@ import { PRIVATE_DIRECTORY, privateDirectory } from "../../lance/private-directo
 import { makeStagingDirectory, removeStagingDirectory } from "../../lance/staging.ts";
 import type { BackupStrategy } from "../strategy.ts";
 import { IntentLog, type LoggedIntent, readIntentLog } from "./log.ts";
-import { encodeRecord, readRecord, unreadable } from "./record.ts";
+import { readRecord, unreadable } from "./record.ts";
 import { assertEntryRecord } from "./validate.ts";
 
 /** A table as it was when it was captured. */

@@ -6,10 +6,11 @@ import { syncDirectories, writeFileDurably } from "../../fs/durable.ts";
 import { errnoOf, io, isMissing, toIoError } from "../../fs/io.ts";
 import { makeDirectory } from "../../fs/make-directory.ts";
 import { Placer } from "../../fs/place.ts";
+import { encodeRecord } from "../../fs/record.ts";
 import { removeTree } from "../../fs/remove-tree.ts";
 import { stampOf } from "../../fs/stamp.ts";
 import { captureTable } from "../../lance/capture.ts";
-import { encodeRecord, readRecord } from "../journal/record.ts";
+import { readRecord } from "../journal/record.ts";
 import { BackupStrategy } from "../strategy.ts";
 import type { Strategy } from "./strategy.ts";
 

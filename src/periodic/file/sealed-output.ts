@@ -1,9 +1,10 @@
 import { createHash, randomUUID } from "node:crypto";
-import { type FileHandle, link, open, rename, stat, unlink } from "node:fs/promises";
+import { type FileHandle, open, stat, unlink } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { IoError, ValidationError } from "../../errors.ts";
 import { syncDirectory } from "../../fs/durable.ts";
 import { errnoOf, io, isMissing } from "../../fs/io.ts";
+import { nameNew } from "../../fs/name-new.ts";
 
 /** Buffers of one system call; Linux takes 1,024. */
 const MAX_BUFFERS = 512;
@@ -115,7 +116,9 @@ export class SealedOutput {
     await this.#syncing;
     await io("sync", this.path, () => this.#file.sync());
     await io("close", this.path, () => this.#file.close());
-    await nameExclusively(this.#temporary, this.path);
+    const named = await io("name", this.path, () => nameNew(this.#temporary, this.path));
+    if (!named) throw taken(this.path);
+    await io("name", this.path, () => unlinkIfThere(this.#temporary));
     await syncDirectory(dirname(this.path));
     return { sha256: digest.toString("hex"), bytes: this.#position + end.byteLength };
   }
@@ -144,23 +147,6 @@ function without(chunks: Uint8Array[], written: number): Uint8Array[] {
   }
   const [first, ...others] = chunks.slice(index);
   return first === undefined ? [] : [first.subarray(left), ...others];
-}
-
-/** Errors by which a file system says that it has no hard links. */
-const NO_LINKS = new Set(["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EMLINK"]);
-
-/** A link never replaces a file; a rename does, and is used only where there are no links. */
-async function nameExclusively(temporary: string, path: string): Promise<void> {
-  try {
-    await link(temporary, path);
-  } catch (error) {
-    const errno = errnoOf(error);
-    if (errno === "EEXIST" || (await exists(path))) throw taken(path);
-    if (errno === undefined || !NO_LINKS.has(errno)) await io("name", path, () => Promise.reject(error));
-    await io("name", path, () => rename(temporary, path));
-    return;
-  }
-  await io("name", path, () => unlinkIfThere(temporary));
 }
 
 async function exists(path: string): Promise<boolean> {

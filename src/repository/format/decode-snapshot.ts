@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
 import { CorruptError } from "../../errors.ts";
+import { assertFormat, isObject } from "../../fs/record.ts";
 import type {
   Snapshot,
   SnapshotContent,
@@ -13,7 +14,6 @@ import type {
 import { assertPathsApart } from "./check-paths.ts";
 import { Fields } from "./fields.ts";
 import { isDigest } from "./names.ts";
-import { assertFormat, isObject } from "./record.ts";
 import { shown } from "./shown.ts";
 
 /** `"}` and a newline after the 64 digits of the checksum. */

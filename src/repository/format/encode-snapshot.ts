@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
+import { FORMAT } from "../../fs/record.ts";
 import type { SnapshotContent, SnapshotDetails, SnapshotFile, SnapshotTableDetails } from "../snapshot.ts";
-import { FORMAT } from "./record.ts";
 
 export interface EncodedSnapshot {
   readonly bytes: Buffer;

@@ -1,6 +1,6 @@
 import { CorruptError } from "../../errors.ts";
+import { isObject } from "../../fs/record.ts";
 import { isDigest } from "./names.ts";
-import { isObject } from "./record.ts";
 import { shown } from "./shown.ts";
 
 /** Reads the members of an object that came from a file, each held to its type. */

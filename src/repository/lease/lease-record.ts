@@ -1,10 +1,10 @@
 import { randomUUID } from "node:crypto";
 import { BackupError, CorruptError, IoError } from "../../errors.ts";
+import { decodeRecord, encodeRecord } from "../../fs/record.ts";
 import { isProcessIdentity, livenessOf, type ProcessIdentity } from "../../fs/this-process.ts";
 import type { Storage, StoredObject } from "../../storage/storage.ts";
 import { Fields } from "../format/fields.ts";
 import { LEASES } from "../format/names.ts";
-import { decodeRecord, encodeRecord } from "../format/record.ts";
 import { readSmall } from "../read-small.ts";
 
 /** `shared`: a backup, of which there may be many. `exclusive`: blobs are being removed, and nobody else is there. */

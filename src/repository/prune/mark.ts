@@ -1,10 +1,10 @@
 import { randomUUID } from "node:crypto";
 import { CorruptError, IoError, UnsupportedError } from "../../errors.ts";
+import { decodeRecord, encodeRecord } from "../../fs/record.ts";
 import type { Logger } from "../../logger.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { Fields } from "../format/fields.ts";
 import { isDigest, MARKS } from "../format/names.ts";
-import { decodeRecord, encodeRecord } from "../format/record.ts";
 import { readSmall } from "../read-small.ts";
 
 /** Blobs that no snapshot named when a prune looked. */

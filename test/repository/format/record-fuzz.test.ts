@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { CorruptError, UnsupportedError } from "../../../src/errors.ts";
+import { decodeRecord, encodeRecord } from "../../../src/fs/record.ts";
 import { thisProcess } from "../../../src/fs/this-process.ts";
-import { decodeRecord, encodeRecord } from "../../../src/repository/format/record.ts";
 import { decodeLease, encodeLease } from "../../../src/repository/lease/lease-record.ts";
 import { decodeMark, encodeMark } from "../../../src/repository/prune/mark.ts";
 import { digestOf } from "../fixture.ts";

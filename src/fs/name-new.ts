@@ -1,5 +1,5 @@
 import { link } from "node:fs/promises";
-import { errnoOf } from "../fs/io.ts";
+import { errnoOf } from "./io.ts";
 import { nameByClaim } from "./name-by-claim.ts";
 
 /** Errors by which a file system says that it has no hard links. */

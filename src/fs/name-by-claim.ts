@@ -1,8 +1,8 @@
 import { open, readdir, readFile, rename, stat, unlink } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { errnoOf, isMissing } from "../fs/io.ts";
-import { isProcessIdentity, livenessOf, thisProcess } from "../fs/this-process.ts";
+import { errnoOf, isMissing } from "./io.ts";
+import { isProcessIdentity, livenessOf, thisProcess } from "./this-process.ts";
 
 /** A claim is held for one rename; where its holder's life cannot be known, an older one is a dead one's. */
 const CLAIM_MS = 60_000;

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { CorruptError, UnsupportedError } from "../../errors.ts";
+import { CorruptError, UnsupportedError } from "../errors.ts";
 
 /** The number of the formats that this version writes, and the only one that it reads. */
 export const FORMAT = 1;
