@@ -4,7 +4,8 @@ import { isMissing } from "../fs/io.ts";
 import type { Logger } from "../logger.ts";
 
 /** What a file is called until it is whole, and the claims on its name where there are no links. */
-const TEMPORARY = /^\.lancedb_(?:backup|delta)_\d+_\d{6}\.(?:json|arrow)\.(?:[0-9a-f-]{36}\.tmp|\d{1,9}\.claim)$/;
+const TEMPORARY =
+  /^\.lancedb_(?:backup|delta)_\d+_\d{6}\.(?:json|arrow)\.(?:[0-9a-f-]{36}\.tmp|\d{1,9}\.claim)$/;
 
 /** Nobody writes for so long without a byte. */
 const DEAD_MS = 10 * 60 * 1000;
