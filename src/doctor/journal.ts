@@ -1,5 +1,6 @@
 import { CorruptError } from "../errors.ts";
-import type { EntryRecord, JournalEntry } from "../guard/journal/entry.ts";
+import type { JournalEntry } from "../guard/journal/entry.ts";
+import type { EntryRecord } from "../guard/journal/entry-record.ts";
 import { listEntries } from "../guard/journal/journal.ts";
 import type { Finding } from "./finding.ts";
 

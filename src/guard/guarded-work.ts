@@ -3,6 +3,7 @@ import { ConflictError, RestoreError } from "../errors.ts";
 import { LockSet } from "../lance/lock/lock-set.ts";
 import type { Logger } from "../logger.ts";
 import { guardConnection } from "./connection/guarded-connection.ts";
+import { OpenCalls } from "./open-calls.ts";
 import { Operation } from "./operation.ts";
 import type { Settings } from "./options.ts";
 import { carryOut } from "./rollback/act.ts";
@@ -59,12 +60,12 @@ export async function runGuarded<T>(
     try {
       if (options.tables) await operation.captureAll(options.tables, "all");
       result = await locks.run(() => runWork(settings.database, operation, work));
-      await operation.close(Operation.ended());
+      await operation.close(OpenCalls.ended());
       signal?.throwIfAborted();
       if (options.durable) await syncCommitted(operation);
       if (operation.entry.state === "armed") await operation.entry.become("armed", "done");
     } catch (error) {
-      await operation.close(Operation.ended());
+      await operation.close(OpenCalls.ended());
       logger.info("guarded work failed; rolling back", { ...meta(), error: messageOf(error) });
       await rollBack(operation, error, onConflict);
       throw error;

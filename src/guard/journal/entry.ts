@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { rename } from "node:fs/promises";
 import { join } from "node:path";
 import { BackupError, CorruptError } from "../../errors.ts";
@@ -8,97 +8,20 @@ import { makeDirectory } from "../../fs/make-directory.ts";
 import { encodeRecord } from "../../fs/record.ts";
 import { removeTree } from "../../fs/remove-tree.ts";
 import type { Liveness } from "../../fs/this-process.ts";
-import { endOperation, isOwner, livenessOfOwner, type Owner } from "../../lance/lock/owner.ts";
-import type { NamespaceEntry } from "../../lance/namespaces.ts";
-import { PRIVATE_DIRECTORY, privateDirectory } from "../../lance/private-directory.ts";
+import { endOperation, livenessOfOwner, type Owner } from "../../lance/lock/owner.ts";
+import { privateDirectory } from "../../lance/private-directory.ts";
 import { makeStagingDirectory, removeStagingDirectory } from "../../lance/staging.ts";
-import type { BackupStrategy } from "../strategy.ts";
+import { type EntryOwner, readEntryOwner } from "./entry-owner.ts";
+import { claimsOf, type EntryRecord } from "./entry-record.ts";
 import { IntentLog, type LoggedIntent, readIntentLog } from "./log.ts";
-import { readRecord, unreadable } from "./record.ts";
+import { readRecord } from "./record.ts";
 import { assertEntryRecord } from "./validate.ts";
-
-/** A table as it was when it was captured. */
-export type CapturedTable =
-  | {
-      readonly id: string;
-      readonly state: "present";
-      /** Its directory's name inside the database, and inside the backup. */
-      readonly directory: string;
-      readonly version: number;
-      /** SHA-256 of the version's manifest. */
-      readonly digest: string;
-      readonly versions: readonly number[];
-      readonly files: number;
-      readonly bytes: number;
-      readonly tags: readonly string[];
-      readonly leftOut: readonly string[];
-      /** For a table in a namespace: what `__manifest` said of it. */
-      readonly entry?: NamespaceEntry | undefined;
-    }
-  | { readonly id: string; readonly state: "absent" };
-
-/** A namespace as it was: it is an entry of `__manifest`, and nothing else. */
-export interface CapturedNamespace {
-  /** Its path, joined by `$`. */
-  readonly id: string;
-  /** Null where there was none. */
-  readonly entry: NamespaceEntry | null;
-  /** The name of its lock, where the guarded work makes or drops it. Otherwise a table that was captured lies in it. */
-  readonly claim?: string | undefined;
-}
-
-/** What a journal entry says: everything that is needed to put the tables back. */
-export interface EntryRecord {
-  readonly id: string;
-  readonly uuid: string;
-  /**
-   * `guarded`: rolled back when its process dies. `explicit`: made with `createBackup`, only listed. `restore`: a
-   * `restoreBackup` under way, completed when its process dies.
-   */
-  readonly kind: "guarded" | "explicit" | "restore";
-  readonly strategy: BackupStrategy;
-  /** The database directory, absolute. */
-  readonly database: string;
-  /** Where the files are kept: `<backupDir>/<id>`, or the entry's own directory. */
-  readonly backupPath: string;
-  /** The stamp of the entry's directory: a copy of the database has this entry too, in another directory. */
-  readonly home?: string | undefined;
-  /** ISO 8601. */
-  readonly createdAt: string;
-  readonly tables: readonly CapturedTable[];
-  readonly namespaces?: readonly CapturedNamespace[] | undefined;
-  /** For `restore`; all but id, uuid and kind are the backup's then. */
-  readonly restore?: ArmedRestore | undefined;
-}
-
-/** What the completion of a restore has to know besides the backup's own record. */
-export interface ArmedRestore {
-  /** The backup's id. */
-  readonly backup: string;
-  readonly onConflict: "fail" | "overwrite";
-  /** The newest version in each directory that the restore changes, as it was armed; 0: there was none. */
-  readonly heads: readonly {
-    readonly directory: string;
-    readonly version: number;
-    readonly digest: string;
-  }[];
-}
 
 /**
  * `making`: not complete, nothing is restored from it. `armed`: a death means rollback. `held`: a backup
  * that waits for `restoreBackup` or `cleanupBackup`. `done`: finished, to be swept.
  */
 export type EntryState = "making" | "armed" | "held" | "done";
-
-/** Who made an entry, and for what; it is there before any record. */
-export interface EntryOwner {
-  readonly owner: Owner;
-  readonly uuid: string;
-  /** Where the backup is to be, for a strategy that keeps it outside. */
-  readonly backupPath: string | undefined;
-  readonly database: string | undefined;
-  readonly home: string | undefined;
-}
 
 const NAMED_STATES = ["done", "held", "armed"] as const;
 
@@ -219,30 +142,7 @@ export class JournalEntry {
   }
 
   readOwner(): EntryOwner | undefined {
-    const path = this.ownerFile;
-    let text: string;
-    try {
-      text = readFileSync(path, "utf8");
-    } catch (error) {
-      if (isMissing(error)) return undefined;
-      throw unreadable(error, path);
-    }
-    // It appears complete, and is not synced: only a power cut empties it, and then nobody lives.
-    if (/^\0*$/.test(text)) return undefined;
-    try {
-      const value = JSON.parse(text) as Record<string, unknown>;
-      const { owner, uuid } = value;
-      if (isOwner(owner) && typeof uuid === "string") {
-        const [backupPath, database, home] = ["backupPath", "database", "home"].map((key) => {
-          const field = value[key];
-          return typeof field === "string" ? field : undefined;
-        });
-        return { owner, uuid, backupPath, database, home };
-      }
-    } catch (error) {
-      throw new CorruptError(`${path} is damaged.`, { path, cause: error });
-    }
-    throw new CorruptError(`${path} names no owner.`, { path });
+    return readEntryOwner(this.ownerFile);
   }
 
   /** `dead` where nobody owns the entry any more. */
@@ -301,19 +201,4 @@ export class JournalEntry {
   #record(state: Exclude<EntryState, "making">): string {
     return join(this.directory, `${state}.json`);
   }
-}
-
-/** What an entry holds back: its tables, and the namespaces that its work makes or drops. */
-function claimsOf({ tables, namespaces = [] }: EntryRecord): string[] {
-  return [...tables.map((table) => table.id), ...namespaces.flatMap(({ claim }) => claim ?? [])];
-}
-
-/** Makes the directories of a journal, synced where they are new. */
-export async function ensureJournal(database: string): Promise<string> {
-  const journal = privateDirectory(database, "journal");
-  if (existsSync(journal)) return journal;
-  makeDirectory(journal);
-  await syncDirectory(join(database, PRIVATE_DIRECTORY));
-  await syncDirectory(database);
-  return journal;
 }

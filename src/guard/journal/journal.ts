@@ -1,12 +1,14 @@
 import { randomUUID } from "node:crypto";
-import { readdirSync, renameSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { syncDirectory } from "../../fs/durable.ts";
 import { errnoOf, isMissing, toIoError } from "../../fs/io.ts";
+import { makeDirectory } from "../../fs/make-directory.ts";
 import { stampOf } from "../../fs/stamp.ts";
 import type { Owner } from "../../lance/lock/owner.ts";
-import { privateDirectory } from "../../lance/private-directory.ts";
+import { PRIVATE_DIRECTORY, privateDirectory } from "../../lance/private-directory.ts";
 import { makeStagingDirectory, removeStagingDirectory } from "../../lance/staging.ts";
-import { ensureJournal, JournalEntry } from "./entry.ts";
+import { JournalEntry } from "./entry.ts";
 import { takeId } from "./ids.ts";
 
 /** What an entry is called; anything else in the journal is somebody else's, and left alone. */
@@ -77,4 +79,14 @@ function publish(database: string, entry: JournalEntry, content: object): boolea
     if (errno === "ENOTEMPTY" || errno === "EEXIST") return false;
     throw toIoError(error, "write", entry.directory);
   }
+}
+
+/** Makes the directories of a journal, synced where they are new. */
+async function ensureJournal(database: string): Promise<string> {
+  const journal = privateDirectory(database, "journal");
+  if (existsSync(journal)) return journal;
+  makeDirectory(journal);
+  await syncDirectory(join(database, PRIVATE_DIRECTORY));
+  await syncDirectory(database);
+  return journal;
 }

@@ -1,7 +1,7 @@
 import { CorruptError } from "../../errors.ts";
 import { assertInnerPath } from "../../fs/names.ts";
 import { BackupStrategy } from "../strategy.ts";
-import type { EntryRecord } from "./entry.ts";
+import type { EntryRecord } from "./entry-record.ts";
 
 const ID = /^[A-Za-z0-9_.-]+$/;
 

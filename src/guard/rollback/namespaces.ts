@@ -5,7 +5,7 @@ import { isDataset } from "../../lance/capture.ts";
 import { isInNamespace, NAMESPACE_TABLE } from "../../lance/database.ts";
 import { listManifests } from "../../lance/image.ts";
 import { listNamespaces, type NamespaceChange, type NamespaceEntry } from "../../lance/namespaces.ts";
-import type { CapturedTable, EntryRecord } from "../journal/entry.ts";
+import type { CapturedTable, EntryRecord } from "../journal/entry-record.ts";
 import type { LoggedIntent } from "../journal/log.ts";
 import { currentOf, type Incarnation, namespacesOf, type TableHistory } from "./history.ts";
 

@@ -5,7 +5,7 @@ import { NAMESPACE_TABLE, namespacedDirectories, rootDirectory } from "../../lan
 import { listManifests } from "../../lance/image.ts";
 import { type PutBackPlan, planPutBack } from "../../lance/put-back/plan.ts";
 import { isKnown, type VersionIdentities } from "../../lance/version-identity.ts";
-import type { CapturedTable, EntryRecord } from "../journal/entry.ts";
+import type { CapturedTable, EntryRecord } from "../journal/entry-record.ts";
 import type { LoggedIntent } from "../journal/log.ts";
 import { currentOf, foldLog, type Incarnation, type TableHistory } from "./history.ts";
 import { LiveNamespaces, type NamespacePlan, planNamespaces } from "./namespaces.ts";

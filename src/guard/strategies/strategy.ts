@@ -1,6 +1,7 @@
 import type { LinkMode } from "../../fs/place.ts";
 import type { Capture } from "../../lance/capture.ts";
-import type { EntryRecord, JournalEntry } from "../journal/entry.ts";
+import type { JournalEntry } from "../journal/entry.ts";
+import type { EntryRecord } from "../journal/entry-record.ts";
 import type { BackupStrategy } from "../strategy.ts";
 
 export interface StrategyContext {

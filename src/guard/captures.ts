@@ -1,0 +1,186 @@
+import { join } from "node:path";
+import { CorruptError } from "../errors.ts";
+import { type Capture, isDataset } from "../lance/capture.ts";
+import { isInNamespace, NAMESPACE_TABLE } from "../lance/database.ts";
+import { healDamagedHead } from "../lance/heal-head.ts";
+import { listedDirectory, locateTable } from "../lance/locate.ts";
+import { listNamespaces, type NamespaceEntry } from "../lance/namespaces.ts";
+import type { JournalEntry } from "./journal/entry.ts";
+import type { CapturedNamespace, CapturedTable } from "./journal/entry-record.ts";
+import type { OperationSettings } from "./operation-settings.ts";
+import { recoverTable } from "./recovery.ts";
+
+/** What an operation has locked and captured of its tables and namespaces; one call at a time. */
+export class Captures {
+  readonly #settings: OperationSettings;
+  readonly #entry: JournalEntry;
+  readonly #backupPath: string;
+  readonly #tables = new Map<string, CapturedTable>();
+  readonly #namespaces = new Map<string, CapturedNamespace>();
+
+  constructor(settings: OperationSettings, entry: JournalEntry, backupPath: string) {
+    this.#settings = settings;
+    this.#entry = entry;
+    this.#backupPath = backupPath;
+  }
+
+  get isEmpty(): boolean {
+    return this.#tables.size === 0 && this.#namespaces.size === 0;
+  }
+
+  get tables(): CapturedTable[] {
+    return [...this.#tables.values()];
+  }
+
+  get namespaces(): CapturedNamespace[] {
+    return [...this.#namespaces.values()];
+  }
+
+  table(id: string): CapturedTable | undefined {
+    return this.#tables.get(id);
+  }
+
+  /** Whether the work makes or drops the namespace, and it was captured for that. */
+  isClaimed(namespace: string): boolean {
+    return this.#namespaces.get(namespace)?.claim !== undefined;
+  }
+
+  /**
+   * Captures several tables, locked in one order. With tables of namespaces a backup has `__manifest`, without which
+   * LanceDB finds none of them.
+   */
+  async takeAll(tables: readonly string[], which: "all" | "present"): Promise<void> {
+    const ids = new Set(tables);
+    const isExplicit = this.#settings.kind === "explicit";
+    if (isExplicit && tables.some(isInNamespace)) ids.add(NAMESPACE_TABLE);
+    for (const table of [...ids].sort()) {
+      if (table === NAMESPACE_TABLE) await this.#lock(table);
+      else await this.#take(table);
+    }
+    // Last: nothing of guarded work is under way on the tables that it names.
+    if (ids.has(NAMESPACE_TABLE)) await this.#take(NAMESPACE_TABLE);
+    for (const [id, table] of this.#tables) {
+      const isWanted = which === "all" && tables.includes(id);
+      if (!isWanted && table.state === "absent") this.#tables.delete(id);
+    }
+    this.#sort();
+  }
+
+  /** Captures a table, and has that armed; where either fails, the table is as if it had never been named. */
+  async take(table: string, arm: () => Promise<void>): Promise<void> {
+    const { locks } = this.#settings;
+    const held = locks.holds(table);
+    try {
+      await this.#take(table);
+      await arm();
+    } catch (error) {
+      // Work that goes on after this error must not write to the table past the journal.
+      this.#tables.delete(table);
+      if (!held) locks.release(table);
+      throw error;
+    }
+  }
+
+  /** The same for a namespace that the work makes or drops; `claim` is the name of its lock. */
+  async takeNamespace(id: string, claim: string, arm: () => Promise<void>): Promise<void> {
+    const { locks, context } = this.#settings;
+    const before = this.#namespaces.get(id);
+    const held = locks.holds(claim);
+    try {
+      await this.#lock(claim);
+      const entries = await listNamespaces(context.database);
+      const entry = entries.find((one) => one.object_id === id && one.location === null) ?? null;
+      this.#namespaces.set(id, { id, entry, claim });
+      await arm();
+    } catch (error) {
+      if (before) this.#namespaces.set(id, before);
+      else this.#namespaces.delete(id);
+      if (!held) locks.release(claim);
+      throw error;
+    }
+  }
+
+  /** Whether a damaged newest manifest was found, and moved aside. */
+  async heal(table: string, dataset: string): Promise<boolean> {
+    const healed = await healDamagedHead(this.#settings.context.database, dataset);
+    if (healed) this.#settings.logger.warn("a damaged newest manifest was moved aside", { table, ...healed });
+    return healed !== undefined;
+  }
+
+  async #take(table: string): Promise<void> {
+    const { logger, context, strategy, signal } = this.#settings;
+    const started = performance.now();
+    signal?.throwIfAborted();
+    await this.#lock(table);
+    const directory = await this.#locate(table);
+    let capture: Capture | undefined;
+    if (directory) {
+      const dataset = join(context.database, directory);
+      const target = join(strategy.tablesDirectory(this.#entry, this.#backupPath), directory);
+      const request = { context, dataset, target, signal, durable: this.#settings.durable };
+      try {
+        capture = await strategy.capture(request);
+      } catch (error) {
+        if (!(error instanceof CorruptError) || !(await this.heal(table, dataset))) throw error;
+        capture = await strategy.capture(request);
+      }
+    }
+    signal?.throwIfAborted();
+    if (directory && capture) {
+      const entry = await this.#captureEntries(table, directory);
+      this.#tables.set(table, { id: table, state: "present", directory, ...capture, entry });
+      if (capture.leftOut.length > 0) {
+        logger.warn("not everything of the table was backed up", { table, leftOut: capture.leftOut });
+      }
+    } else {
+      this.#tables.set(table, { id: table, state: "absent" });
+    }
+    logger.debug("table captured", {
+      backup: this.#entry.id,
+      table,
+      strategy: strategy.name,
+      version: capture?.version,
+      files: capture?.files,
+      ms: Math.round(performance.now() - started),
+    });
+  }
+
+  /** Locks a table or namespace, and settles what a dead operation left on it. */
+  async #lock(name: string): Promise<void> {
+    const { locks, logger, kind, context } = this.#settings;
+    if (!locks.isHeldByParent(name) || kind === "guarded") await locks.acquire(name);
+    const { database } = context;
+    const settings = { database, locks, logger, onConflict: "fail", force: false } as const;
+    await recoverTable(name, settings, this.#entry.id);
+  }
+
+  /** A table in a namespace is what LanceDB lists. A backup takes what it does not list too. */
+  async #locate(table: string): Promise<string | undefined> {
+    const { database } = this.#settings.context;
+    if (isInNamespace(table)) {
+      const listed = await listedDirectory(database, table);
+      if (listed !== undefined && isDataset(join(database, listed))) return listed;
+      if (this.#settings.kind === "guarded") return undefined;
+    }
+    return locateTable(database, table);
+  }
+
+  /** Keeps what `__manifest` says of a table, and of the namespaces that it lies in; of all, for `__manifest` itself. */
+  async #captureEntries(table: string, directory: string): Promise<NamespaceEntry | undefined> {
+    const isList = table === NAMESPACE_TABLE;
+    if (!isList && !isInNamespace(table)) return undefined;
+    const entries = await listNamespaces(this.#settings.context.database);
+    for (const entry of entries) {
+      const { object_id: id, location } = entry;
+      if (location !== null || !(isList || table.startsWith(`${id}$`))) continue;
+      if (!this.#namespaces.has(id)) this.#namespaces.set(id, { id, entry });
+    }
+    return entries.findLast(({ object_id: id, location }) => id === table && location === directory);
+  }
+
+  #sort(): void {
+    const tables = [...this.#tables].sort(([a], [b]) => (a < b ? -1 : 1));
+    this.#tables.clear();
+    for (const [id, table] of tables) this.#tables.set(id, table);
+  }
+}

@@ -1,0 +1,74 @@
+import type { NamespaceEntry } from "../../lance/namespaces.ts";
+import type { BackupStrategy } from "../strategy.ts";
+
+/** A table as it was when it was captured. */
+export type CapturedTable =
+  | {
+      readonly id: string;
+      readonly state: "present";
+      /** Its directory's name inside the database, and inside the backup. */
+      readonly directory: string;
+      readonly version: number;
+      /** SHA-256 of the version's manifest. */
+      readonly digest: string;
+      readonly versions: readonly number[];
+      readonly files: number;
+      readonly bytes: number;
+      readonly tags: readonly string[];
+      readonly leftOut: readonly string[];
+      /** For a table in a namespace: what `__manifest` said of it. */
+      readonly entry?: NamespaceEntry | undefined;
+    }
+  | { readonly id: string; readonly state: "absent" };
+
+/** A namespace as it was: it is an entry of `__manifest`, and nothing else. */
+export interface CapturedNamespace {
+  /** Its path, joined by `$`. */
+  readonly id: string;
+  /** Null where there was none. */
+  readonly entry: NamespaceEntry | null;
+  /** The name of its lock, where the guarded work makes or drops it. Otherwise a table that was captured lies in it. */
+  readonly claim?: string | undefined;
+}
+
+/** What a journal entry says: everything that is needed to put the tables back. */
+export interface EntryRecord {
+  readonly id: string;
+  readonly uuid: string;
+  /**
+   * `guarded`: rolled back when its process dies. `explicit`: made with `createBackup`, only listed. `restore`: a
+   * `restoreBackup` under way, completed when its process dies.
+   */
+  readonly kind: "guarded" | "explicit" | "restore";
+  readonly strategy: BackupStrategy;
+  /** The database directory, absolute. */
+  readonly database: string;
+  /** Where the files are kept: `<backupDir>/<id>`, or the entry's own directory. */
+  readonly backupPath: string;
+  /** The stamp of the entry's directory: a copy of the database has this entry too, in another directory. */
+  readonly home?: string | undefined;
+  /** ISO 8601. */
+  readonly createdAt: string;
+  readonly tables: readonly CapturedTable[];
+  readonly namespaces?: readonly CapturedNamespace[] | undefined;
+  /** For `restore`; all but id, uuid and kind are the backup's then. */
+  readonly restore?: ArmedRestore | undefined;
+}
+
+/** What the completion of a restore has to know besides the backup's own record. */
+export interface ArmedRestore {
+  /** The backup's id. */
+  readonly backup: string;
+  readonly onConflict: "fail" | "overwrite";
+  /** The newest version in each directory that the restore changes, as it was armed; 0: there was none. */
+  readonly heads: readonly {
+    readonly directory: string;
+    readonly version: number;
+    readonly digest: string;
+  }[];
+}
+
+/** What an entry holds back: its tables, and the namespaces that its work makes or drops. */
+export function claimsOf({ tables, namespaces = [] }: EntryRecord): string[] {
+  return [...tables.map((table) => table.id), ...namespaces.flatMap(({ claim }) => claim ?? [])];
+}
