@@ -1,28 +1,46 @@
 // `npm run bench`: measures against the targets and against other tools, and writes docs/benchmarks.md. `-- --quick` does it on small data, to show that it works.
 import { rmSync } from "node:fs";
 import { join } from "node:path";
+import { measureConsistency } from "./consistency.ts";
 import { type BenchData, makeData } from "./data/databases.ts";
 import { cache } from "./data/paths.ts";
 import { FULL, QUICK, type Sizes } from "./data/sizes.ts";
 import { measureBackups, measureHistory } from "./guard/backup.ts";
-import { measureInserts } from "./guard/insert.ts";
+import { growthParts } from "./guard/growth.ts";
 import { measureManyTables } from "./guard/many-tables.ts";
 import { measureMemory } from "./guard/memory.ts";
 import { measureRollbacks } from "./guard/rollback.ts";
+import { measureWrites } from "./guard/writes.ts";
 import type { Figure } from "./harness/figure.ts";
 import { machine } from "./harness/machine.ts";
 import { type Part, writePage } from "./harness/page.ts";
 import { report } from "./harness/report.ts";
+import { measureDeltas } from "./periodic/deltas.ts";
+import { measureFulls } from "./periodic/fulls.ts";
 import { measureAgain } from "./repository/again.ts";
 import { measureRestore, measureVerify } from "./repository/back.ts";
+import { measureManyFiles, measurePeak, measurePrune } from "./repository/cost.ts";
 import { measureFirst } from "./repository/first.ts";
 
+const GROWTH: Readonly<Record<(typeof growthParts)[number]["axis"], string>> = {
+  bytes: "A table of ten fragments, of ever more rows.",
+  files: "A table of ever more fragments of ten rows.",
+  tables: "Ever more tables of a hundred rows, all of them backed up.",
+  versions: "A table of a hundred rows, with ever more versions.",
+};
+
 const parts = [
+  part(
+    "consistency",
+    "Copies beside a writer",
+    measureConsistency,
+    "Another process adds, deletes, compacts and cleans up without pause. A copy counts as readable when LanceDB reads every row of all its versions.",
+  ),
   part(
     "backups",
     "Backup of the guard",
     measureBackups,
-    "`createBackup` and `cleanupBackup` of the big table, and fs-extra's `copy` of its directory.",
+    "`createBackup` and `cleanupBackup` of the big table, and copies of its directory, each synced.",
   ),
   part(
     "history",
@@ -30,17 +48,20 @@ const parts = [
     measureHistory,
     "The same rows with one version and with a thousand.",
   ),
+  ...growthParts.map(({ axis, measure }) =>
+    part(`growth-${axis}`, `Backup by ${axis}`, measure, GROWTH[axis]),
+  ),
   part(
     "rollbacks",
     "Restore and rollback",
     measureRollbacks,
-    "`restoreBackup`, and `withBackup` around work that throws.",
+    "`restoreBackup`, and `withBackup` around work that throws, against putting a copy in the directory's place.",
   ),
   part(
-    "inserts",
-    "Guarded inserts",
-    measureInserts,
-    "The same rows added plainly and in `withBackup`, as Arrow data, as objects, and a single row.",
+    "writes",
+    "Guarded writes",
+    measureWrites,
+    "The same rows added, merged and deleted plainly and in `withBackup`; and added by the helper.",
   ),
   part(
     "many-tables",
@@ -48,7 +69,19 @@ const parts = [
     measureManyTables,
     "`withBackup` around a write to one table of a thousand, and to the only one.",
   ),
-  part("memory", "Memory", measureMemory, "By how much the process grows."),
+  part("memory", "Memory of the guard", measureMemory, "By how much the process grows."),
+  part(
+    "periodic-full",
+    "Periodic fulls",
+    measureFulls,
+    "`backupFull` and `loadBackup` in both formats, against LanceDB's own scan that writes nothing.",
+  ),
+  part(
+    "periodic-delta",
+    "Periodic deltas",
+    measureDeltas,
+    "`backupDelta` after a full, in arrow, and the replay.",
+  ),
   part(
     "repository-first",
     "First snapshot",
@@ -71,9 +104,27 @@ const parts = [
     "repository-verify",
     "Verify",
     measureVerify,
-    "Every byte hashed, against two processes of openssl on the same files.",
+    "Every byte read and hashed, against programs that hash the same files, and the others' own checks.",
   ),
-] as const;
+  part(
+    "repository-prune",
+    "Sizes and prune",
+    measurePrune,
+    "Five snapshots of a table that grows by a fragment, and one after it was compacted; then all but the newest are pruned, without a grace period.",
+  ),
+  part(
+    "repository-memory",
+    "Memory of the repository",
+    measurePeak,
+    "Peak of the whole process, by the command.",
+  ),
+  part(
+    "many-files",
+    "Many files and versions",
+    measureManyFiles,
+    "A table with a data file for each version, compacted now and then.",
+  ),
+];
 
 type Measure = (data: BenchData, sizes: Sizes) => Promise<Figure[]> | Figure[];
 

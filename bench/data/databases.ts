@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { type Connection, connect } from "@lancedb/lancedb";
-import { syncTree } from "../harness/sync.ts";
+import { bytesBelow, syncTree } from "../harness/sync.ts";
 import { cloneDatabase } from "./clone.ts";
 import { cache } from "./paths.ts";
 import { insertRows } from "./rows.ts";
@@ -27,6 +27,16 @@ export interface BenchData {
   readonly manySmall: string;
   /** Table `small0` alone. */
   readonly oneSmall: string;
+  /** Databases that differ in one thing. */
+  readonly grown: Readonly<Record<"bytes" | "files" | "tables" | "versions", readonly Grown[]>>;
+  /** Table `rows` with as many versions as `sizes.manyVersions`, and twice as many. */
+  readonly manyVersions: readonly [string, string];
+}
+
+/** A database, and how much it has of what grows. */
+export interface Grown {
+  readonly database: string;
+  readonly x: number;
 }
 
 /** Makes what is not in the cache. */
@@ -44,6 +54,20 @@ export async function makeData(sizes: Sizes): Promise<BenchData> {
     inserts: await cached(sizes, "inserts", (path) => makeInserts(path, sizes)),
     manySmall: await cached(sizes, "many-small", (path) => makeSmall(path, sizes.smallTables)),
     oneSmall: await cached(sizes, "one-small", (path) => makeSmall(path, 1)),
+    grown: {
+      bytes: await grown(sizes, "bytes", sizes.grown.rows, (path, rows) =>
+        makeFragments(path, 10, rows / 10),
+      ),
+      files: await grown(sizes, "files", sizes.grown.files, (path, files) => makeFragments(path, files, 10)),
+      tables: await grown(sizes, "tables", sizes.grown.tables, (path, tables) => makeSmall(path, tables)),
+      versions: await grown(sizes, "versions", sizes.grown.versions, (path, versions) =>
+        makeVersions(path, versions),
+      ),
+    },
+    manyVersions: [
+      await cached(sizes, "many-versions", (path) => makeManyVersions(path, sizes.manyVersions)),
+      await cached(sizes, "twice-as-many-versions", (path) => makeManyVersions(path, sizes.manyVersions * 2)),
+    ],
   };
 }
 
@@ -59,6 +83,21 @@ async function cached(sizes: Sizes, name: string, make: (path: string) => Promis
   renameSync(partial, path);
   console.log(`made ${name} in ${((performance.now() - started) / 1000).toFixed(1)} s`);
   return path;
+}
+
+/** As many databases as there are amounts; bytes are counted, the rest is what was asked for. */
+async function grown(
+  sizes: Sizes,
+  axis: string,
+  amounts: readonly number[],
+  make: (path: string, amount: number) => Promise<void>,
+): Promise<Grown[]> {
+  const made: Grown[] = [];
+  for (const amount of amounts) {
+    const database = await cached(sizes, `${axis}-${amount}`, (path) => make(path, amount));
+    made.push({ database, x: axis === "bytes" ? bytesBelow(database) : amount });
+  }
+  return made;
 }
 
 async function withConnection(path: string, task: (db: Connection) => Promise<void>): Promise<void> {
@@ -93,6 +132,35 @@ function makeInserts(path: string, sizes: Sizes): Promise<void> {
     const table = await db.createTable("documents", insertRows(sizes.insertRows, 1));
     for (let seed = 2; seed <= sizes.insertFragments; seed++) {
       await table.add(insertRows(sizes.insertRows, seed));
+    }
+  });
+}
+
+/** One version alone, so that only its fragments count. */
+async function makeFragments(path: string, fragments: number, rows: number): Promise<void> {
+  const all = `${path}.all`;
+  await withConnection(all, async (db) => {
+    const table = await db.createTable("rows", insertRows(rows, 1));
+    for (let seed = 2; seed <= fragments; seed++) await table.add(insertRows(rows, seed));
+  });
+  cloneDatabase(all, path, { newestOnly: true });
+  rmSync(all, { recursive: true });
+}
+
+function makeVersions(path: string, versions: number): Promise<void> {
+  return withConnection(path, async (db) => {
+    const table = await db.createTable("rows", insertRows(SMALL_ROWS, 1));
+    while ((await table.version()) < versions) await table.delete("false");
+  });
+}
+
+/** Each version with a data file of its own; every hundred are put together, so that manifests stay small. */
+function makeManyVersions(path: string, versions: number): Promise<void> {
+  return withConnection(path, async (db) => {
+    const table = await db.createTable("rows", insertRows(10, 1));
+    for (let seed = 2; (await table.version()) < versions; seed++) {
+      await table.add(insertRows(10, seed));
+      if (seed % 100 === 0) await table.optimize({ cleanupOlderThan: new Date(0) });
     }
   });
 }

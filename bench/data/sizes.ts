@@ -12,7 +12,14 @@ export interface Sizes {
   readonly insertRows: number;
   /** Versions of the table with a long history. */
   readonly longHistory: number;
-  readonly runs: { readonly short: number; readonly long: number };
+  /** Amounts of what grows, one thing at a time. */
+  readonly grown: Readonly<Record<"rows" | "files" | "tables" | "versions", readonly number[]>>;
+  /** Versions with a file of their own each. */
+  readonly manyVersions: number;
+  /** Copies taken beside a writer. */
+  readonly beside: number;
+  /** `slow`: for what takes a minute. */
+  readonly runs: { readonly short: number; readonly long: number; readonly slow: number };
 }
 
 export const FULL: Sizes = {
@@ -24,7 +31,15 @@ export const FULL: Sizes = {
   insertFragments: 10,
   insertRows: 10_000,
   longHistory: 1_000,
-  runs: { short: 25, long: 5 },
+  grown: {
+    rows: [1_000, 10_000, 100_000, 1_000_000],
+    files: [10, 100, 1_000],
+    tables: [1, 10, 100, 1_000],
+    versions: [1, 10, 100, 1_000],
+  },
+  manyVersions: 3_350,
+  beside: 20,
+  runs: { short: 25, long: 5, slow: 1 },
 };
 
 /** For CI: shows that the bench works, and nothing about time. */
@@ -37,5 +52,8 @@ export const QUICK: Sizes = {
   insertFragments: 2,
   insertRows: 1_000,
   longHistory: 30,
-  runs: { short: 3, long: 2 },
+  grown: { rows: [100, 1_000], files: [5, 20], tables: [1, 5], versions: [1, 10] },
+  manyVersions: 30,
+  beside: 2,
+  runs: { short: 3, long: 2, slow: 1 },
 };

@@ -1,5 +1,8 @@
 import type { Figure } from "./figure.ts";
 
+/** Readable on light and on dark ground. */
+export const PALETTE = ["#1f77b4", "#d9822b", "#2f9e5f", "#9a5fc4", "#c2403d"] as const;
+
 const WIDTH = 760;
 const LABELS = 330;
 const VALUES = 90;
@@ -28,12 +31,12 @@ export function barChart(title: string, figures: readonly Figure[]): string | un
     return [
       `<text x="${LABELS - 8}" y="${y + 13}" text-anchor="end">${escaped(what.trim())}</text>`,
       `<rect x="${LABELS}" y="${y}" width="${length.toFixed(1)}" height="16" rx="2"${isOurs(what) ? "" : ' class="other"'}/>`,
-      `<text x="${(LABELS + length + 6).toFixed(1)}" y="${y + 13}">${shown(value)}</text>`,
+      `<text x="${(LABELS + length + 6).toFixed(1)}" y="${y + 13}">${shownMs(value)}</text>`,
       mark,
     ].join("");
   });
   const height = TOP * 2 + times.length * ROW + 8;
-  const said = times.map(({ what, value }) => `${what.trim()}: ${shown(value)}`).join("; ");
+  const said = times.map(({ what, value }) => `${what.trim()}: ${shownMs(value)}`).join("; ");
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" role="img" aria-labelledby="t d">
 <title id="t">${escaped(title)}</title>
 <desc id="d">${escaped(`Milliseconds, logarithmic. ${said}`)}</desc>
@@ -53,7 +56,7 @@ function isOurs(what: string): boolean {
   return !/\b(restic|borg|rsync|cp -r|fs-extra|openssl|plain)\b/.test(what);
 }
 
-function shown(value: number): string {
+export function shownMs(value: number): string {
   return value < 10
     ? `${value.toFixed(1)} ms`
     : value < 10_000
@@ -61,6 +64,6 @@ function shown(value: number): string {
       : `${(value / 1000).toFixed(1)} s`;
 }
 
-function escaped(text: string): string {
+export function escaped(text: string): string {
   return text.replace(/[&<>"]/g, (letter) => `&#${letter.charCodeAt(0)};`);
 }

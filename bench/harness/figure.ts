@@ -1,12 +1,17 @@
-import type { Sample } from "./measure.ts";
+import { type Sample, sampleOf } from "./measure.ts";
+
+/** `MB`: millions of bytes. */
+export type Unit = "ms" | "×" | "MB" | "%";
 
 /** A number that the bench measured, with its target where it has one. */
 export interface Figure {
   readonly what: string;
   readonly value: number;
-  readonly unit: "ms" | "×" | "MB";
+  readonly unit: Unit;
   /** `most`: the value must not be above the limit. `least`: not below. */
   readonly target?: { readonly kind: "most" | "least"; readonly limit: number };
+  /** Where it lies on a chart of growth. */
+  readonly point?: { readonly series: string; readonly axis: string; readonly x: number };
   /** What stands behind the value. */
   readonly samples: readonly Sample[];
 }
@@ -19,6 +24,17 @@ export function isMet({ value, target }: Figure): boolean | undefined {
 export function time(what: string, sample: Sample, limit?: number): Figure {
   const target = limit === undefined ? {} : { target: { kind: "most" as const, limit } };
   return { what, value: sample.median, unit: "ms", samples: [sample], ...target };
+}
+
+/** Something other than a time, measured several times. */
+export function amount(
+  what: string,
+  unit: Unit,
+  values: readonly number[],
+  target?: { kind: "most" | "least"; limit: number },
+): Figure {
+  const sample = sampleOf(what, values);
+  return { what, value: sample.median, unit, samples: [sample], ...(target && { target }) };
 }
 
 /** How much longer, or shorter, one contender takes than another. */

@@ -63,7 +63,7 @@ setFlagsFromString("--expose-gc");
 /** What one contender left to be collected is not charged to the next. */
 const collectGarbage: () => void = runInNewContext("gc");
 
-function sampleOf(name: string, times: readonly number[]): Sample {
+export function sampleOf(name: string, times: readonly number[]): Sample {
   return { name, median: medianOf(times), min: Math.min(...times), max: Math.max(...times), times };
 }
 

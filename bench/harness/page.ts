@@ -2,6 +2,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { barChart } from "./chart.ts";
 import { type Figure, isMet } from "./figure.ts";
+import { growthChart } from "./growth-chart.ts";
 import type { Machine } from "./machine.ts";
 
 /** The figures of one part of the bench. */
@@ -20,7 +21,7 @@ export function writePage(parts: readonly Part[], machine: Machine): string {
   const images = join(ROOT, "docs", "images");
   mkdirSync(images, { recursive: true });
   const sections = parts.map((part) => {
-    const chart = barChart(part.title, part.figures);
+    const chart = growthChart(part.title, part.figures) ?? barChart(part.title, part.figures);
     const name = `bench-${part.name}.svg`;
     if (chart) writeFileSync(join(images, name), chart);
     const picture = chart ? `![${part.title}](images/${name})\n\n` : "";

@@ -1,4 +1,5 @@
 import { spawnSync } from "node:child_process";
+import { readdirSync, statSync } from "node:fs";
 import { open, readdir } from "node:fs/promises";
 import { join } from "node:path";
 
@@ -20,6 +21,12 @@ async function sync(path: string): Promise<void> {
   } finally {
     await file.close();
   }
+}
+
+export function bytesBelow(directory: string): number {
+  return readdirSync(directory, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .reduce((sum, entry) => sum + statSync(join(entry.parentPath, entry.name)).size, 0);
 }
 
 /** Writes out what others left unwritten, so that it is not charged to whoever syncs next. */

@@ -3,12 +3,7 @@ import { join } from "node:path";
 import { BackupManager } from "lancedb-backup";
 import { cloneDatabase } from "../data/clone.ts";
 import { cache } from "../data/paths.ts";
-
-const quiet = { debug: noLog, info: noLog, warn: console.warn, error: console.error };
-
-function noLog(): void {
-  // a bench prints figures
-}
+import { quiet } from "./quiet.ts";
 
 let count = 0;
 

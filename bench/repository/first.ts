@@ -4,8 +4,9 @@ import type { Sizes } from "../data/sizes.ts";
 import { type Figure, ratio, time } from "../harness/figure.ts";
 import { type Contender, type Sample, takeTurns } from "../harness/measure.ts";
 import { settleDisk } from "../harness/sync.ts";
+import { installed, run } from "../harness/tools.ts";
+import { type Archiver, archivers } from "./archiver.ts";
 import { RepositoryPlace } from "./place.ts";
-import { installed, run } from "./tools.ts";
 
 /** The first backup into an empty repository, each synced at its end. */
 function contenders(place: RepositoryPlace): Contender[] {
@@ -33,30 +34,20 @@ function contenders(place: RepositoryPlace): Contender[] {
   });
   const all = [ours, copy("cp -r", (target) => ["cp", ["-r", place.uri, target]])];
   if (installed("rsync")) all.push(copy("rsync -a", (target) => ["rsync", ["-a", place.uri, target]]));
-  if (installed("restic")) all.push(archive(place, "restic", ["init"], ["backup", place.uri]));
-  if (installed("borg")) all.push(archive(place, "borg", [], []));
-  return all;
+  return [...all, ...archivers().map((archiver) => into(place, archiver))];
 }
 
-function archive(
-  place: RepositoryPlace,
-  name: "restic" | "borg",
-  init: string[],
-  backup: string[],
-): Contender {
-  const path = () => place.clear(name);
-  let target = "";
+function into(place: RepositoryPlace, { name, init, backup }: Archiver): Contender {
+  let archive = "";
   return {
     name,
     before: async () => {
-      target = path();
-      if (name === "restic") await run("restic", ["-r", target, ...init]);
-      else await run("borg", ["init", "--encryption", "none", target]);
+      archive = place.clear(name);
+      await init(archive);
       settleDisk(place.root);
     },
     run: async () => {
-      if (name === "restic") await run("restic", ["-r", target, ...backup]);
-      else await run("borg", ["create", `${target}::first`, place.uri]);
+      await run(...backup(archive, place.uri, "first"));
       settleDisk(place.root);
     },
     after: () => void place.clear(name),

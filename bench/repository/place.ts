@@ -1,14 +1,9 @@
-import { mkdirSync, rmSync } from "node:fs";
+import { mkdirSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { Repository } from "lancedb-backup";
 import { cloneDatabase } from "../data/clone.ts";
 import { cache } from "../data/paths.ts";
-
-const quiet = { debug: noLog, info: noLog, warn: console.warn, error: console.error };
-
-function noLog(): void {
-  // a bench prints figures
-}
+import { quiet } from "../harness/quiet.ts";
 
 let count = 0;
 
@@ -23,15 +18,29 @@ export class RepositoryPlace implements Disposable {
     cloneDatabase(database, this.uri);
   }
 
+  path(name: string): string {
+    return join(this.root, name);
+  }
+
+  /** How many files the database has. */
+  files(): number {
+    return readdirSync(this.uri, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile())
+      .length;
+  }
+
   /** A path below the place, where nothing is. */
   clear(name: string): string {
-    const path = join(this.root, name);
+    const path = this.path(name);
     rmSync(path, { recursive: true, force: true });
     return path;
   }
 
   newRepository(name: string): Promise<Repository> {
     return Repository.init(this.clear(name), { logger: quiet });
+  }
+
+  openRepository(name: string): Promise<Repository> {
+    return Repository.open(this.path(name), { logger: quiet });
   }
 
   [Symbol.dispose](): void {
