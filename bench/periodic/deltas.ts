@@ -73,7 +73,7 @@ export async function measureDeltas(data: BenchData, sizes: Sizes): Promise<Figu
   );
   const applied: Contender = {
     name: `applyDelta of ${CHANGED} rows`,
-    run: () => applyDelta(file, `${place.root}/restored`),
+    run: () => applyDelta(`${place.root}/restored`, file),
   };
   const [again] = await takeTurns([applied], Math.max(5, sizes.runs.long));
   return [

@@ -7,6 +7,8 @@ import { installed, run } from "../harness/tools.ts";
 export interface Archiver {
   readonly name: string;
   init(archive: string): Promise<void>;
+  /** Drops what it remembers of archives: a copy of one is another's twin. */
+  forget?(): void;
   /** The arguments of a backup, for whoever starts it in a way of its own. */
   backup(archive: string, source: string, name: string): readonly [program: string, args: readonly string[]];
   restore(archive: string, name: string, target: string): Promise<void>;
@@ -29,10 +31,8 @@ const restic: Archiver = {
 
 const borg: Archiver = {
   name: "borg",
-  async init(archive) {
-    rmSync(join(cache, "borg-cache"), { recursive: true, force: true });
-    await run("borg", ["init", "--encryption", "none", archive]);
-  },
+  init: (archive) => run("borg", ["init", "--encryption", "none", archive]),
+  forget: () => rmSync(join(cache, "borg-cache"), { recursive: true, force: true }),
   backup: (archive, source, name) => ["borg", ["create", `${archive}::${name}`, source]],
   restore: async (archive, name, target) => {
     await run("mkdir", ["-p", target]);

@@ -39,7 +39,8 @@ export async function measurePrune(data: BenchData, sizes: Sizes): Promise<Figur
     ]);
   const figures = [size("lancedb-backup"), ...others.map(({ name }) => size(name))];
   figures.push(amount("size of the database", "MB", [bytesBelow(place.uri) / 1e6]));
-  const fresh = (name: string) => async () => {
+  const fresh = (name: string, forget?: () => void) => async () => {
+    forget?.();
     place.clear("pruned");
     await run("cp", ["-r", place.path(name), place.path("pruned")]);
     settleDisk(place.root);
@@ -55,9 +56,9 @@ export async function measurePrune(data: BenchData, sizes: Sizes): Promise<Figur
         settleDisk(place.root);
       },
     },
-    ...others.map(({ name, prune }) => ({
+    ...others.map(({ name, prune, forget }) => ({
       name,
-      before: fresh(name),
+      before: fresh(name, forget),
       run: async () => {
         await prune(place.path("pruned"));
         settleDisk(place.root);
