@@ -6,6 +6,7 @@ import type { TableReader } from "../file/types.ts";
 import { createFrom } from "./append.ts";
 import { applyChanges } from "./changes.ts";
 import { chunksOf } from "./chunks.ts";
+import { ensureNamespace } from "./namespaces.ts";
 import type { Target } from "./target.ts";
 
 /** Makes the table of a full. @returns its rows. */
@@ -84,9 +85,7 @@ async function makeTable(target: Target, reader: TableReader, mode: "create" | "
   const { schema, table: id } = reader.head;
   if (schema === undefined) throw new TypeError("A table that is made has a schema.");
   const { name, namespacePath } = parseTableId(id);
-  for (let depth = 1; depth <= namespacePath.length; depth++) {
-    await target.db.createNamespace(namespacePath.slice(0, depth), { mode: "exist_ok" });
-  }
+  await ensureNamespace(target.db, namespacePath);
   const chunks = chunksOf(schema, reader.batches("upserts"));
   const { table, rows } = await createFrom(target.db, { name, namespacePath, schema }, chunks, mode);
   table.close();
