@@ -1,10 +1,17 @@
 import { existsSync, statSync } from "node:fs";
+import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { UsageError } from "./failure.ts";
 
+/** Absolute; a database is named by a path or a `file://` address. */
+export function pathOf(database: string): string {
+  const isAddress = /^file:\/\//i.test(database) && URL.canParse(database);
+  return resolve(isAddress ? fileURLToPath(database) : database);
+}
+
 /** A misspelt path must not pass for a database in which there is nothing to do. @throws UsageError */
 export function assertDatabase(database: string): void {
-  const path = /^file:\/\//i.test(database) && URL.canParse(database) ? fileURLToPath(database) : database;
+  const path = pathOf(database);
   if (!existsSync(path)) throw new UsageError(`There is no database at ${path}.`);
   if (!statSync(path).isDirectory()) throw new UsageError(`${path} is a file, not a database's directory.`);
 }

@@ -6,6 +6,7 @@ import { diagnosePlace } from "./file-system.ts";
 import type { Finding } from "./finding.ts";
 import { diagnoseJournal } from "./journal.ts";
 import { diagnoseLeftovers } from "./leftovers.ts";
+import { Remedies } from "./remedies.ts";
 import { diagnoseRepository } from "./repository.ts";
 import { diagnoseTables } from "./tables.ts";
 import { diagnoseVersions } from "./versions.ts";
@@ -35,16 +36,18 @@ export async function diagnose(options: DiagnoseOptions = {}): Promise<Diagnosis
   if (typeof options !== "object" || options === null) throw new TypeError("The options must be an object.");
   const { uri, repository, signal } = options;
   const findings: Finding[] = await diagnoseVersions();
-  if (uri !== undefined) {
-    const database = await databasePath(uri);
-    if (!existsSync(database)) throw new ValidationError(`There is no database at ${database}.`);
+  const database = uri === undefined ? undefined : await databasePath(uri);
+  if (database !== undefined && !existsSync(database)) {
+    throw new ValidationError(`There is no database at ${database}.`);
+  }
+  const location = repository === undefined ? undefined : localPath(repository, "repository");
+  const kept = location === undefined ? undefined : await diagnoseRepository(location, database, signal);
+  if (database !== undefined) {
+    const remedies = new Remedies(database, location, kept?.newest);
     findings.push(...(await diagnosePlace(database, "database")));
-    findings.push(...diagnoseJournal(database), ...(await diagnoseLeftovers(database, signal)));
-    findings.push(...(await diagnoseTables(database, signal)));
+    findings.push(...diagnoseJournal(remedies), ...(await diagnoseLeftovers(database, signal)));
+    findings.push(...(await diagnoseTables(remedies, signal)));
   }
-  if (repository !== undefined) {
-    const database = uri === undefined ? undefined : await databasePath(uri);
-    findings.push(...(await diagnoseRepository(localPath(repository, "repository"), database, signal)));
-  }
+  findings.push(...(kept?.findings ?? []));
   return { ok: findings.every(({ level }) => level !== "problem"), findings };
 }

@@ -3,17 +3,18 @@ import type { JournalEntry } from "../guard/journal/entry.ts";
 import type { EntryRecord } from "../guard/journal/entry-record.ts";
 import { listEntries } from "../guard/journal/journal.ts";
 import type { Finding } from "./finding.ts";
+import type { Remedies } from "./remedies.ts";
 
 /** What guarded operations left in the journal of a database, and who is at work there. */
-export function diagnoseJournal(database: string): Finding[] {
-  const findings = listEntries(database).flatMap((entry) => diagnoseEntry(entry, database));
+export function diagnoseJournal(remedies: Remedies): Finding[] {
+  const { database } = remedies;
+  const findings = listEntries(database).flatMap((entry) => diagnoseEntry(entry, remedies));
   if (findings.length > 0) return findings;
   return [{ check: "journal", about: database, level: "ok", details: "Nothing was left in the journal." }];
 }
 
-function diagnoseEntry(entry: JournalEntry, database: string): Finding[] {
+function diagnoseEntry(entry: JournalEntry, remedies: Remedies): Finding[] {
   const base = { check: "journal", about: entry.id };
-  const recover = `lancedb-backup recover ${database}`;
   try {
     const { state } = entry;
     if (state === "making" || state === "done") {
@@ -23,7 +24,7 @@ function diagnoseEntry(entry: JournalEntry, database: string): Finding[] {
     }
     const record = entry.read(state);
     if (!record) return []; // it went while we looked
-    if (state === "held") return [{ ...base, ...diagnoseHeld(record, database) }];
+    if (state === "held") return [{ ...base, ...diagnoseHeld(record, remedies) }];
     const what = entry.isRestore ? "A restore of" : "Guarded work on";
     const life = entry.liveness();
     if (life === "alive") {
@@ -36,7 +37,7 @@ function diagnoseEntry(entry: JournalEntry, database: string): Finding[] {
           ...base,
           level: "warning",
           details: `${what} ${tablesOf(record)} was begun by process ${owner?.pid} on ${owner?.host}; whether that lives cannot be seen from here.`,
-          advice: `Look there. If it is dead: ${recover} --force`,
+          advice: `Look there. If it is dead: ${remedies.recover("--force")}`,
         },
       ];
     }
@@ -46,7 +47,7 @@ function diagnoseEntry(entry: JournalEntry, database: string): Finding[] {
         ...base,
         level: "problem",
         details: `${what} ${tablesOf(record)} was cut off when its process died.`,
-        advice: `${recover}, or the next guarded operation, ${next}.`,
+        advice: `${remedies.recover()}, or the next guarded operation, ${next}.`,
       },
     ];
   } catch (error) {
@@ -56,9 +57,12 @@ function diagnoseEntry(entry: JournalEntry, database: string): Finding[] {
   }
 }
 
-function diagnoseHeld(record: EntryRecord, database: string): Pick<Finding, "level" | "details" | "advice"> {
+function diagnoseHeld(
+  record: EntryRecord,
+  remedies: Remedies,
+): Pick<Finding, "level" | "details" | "advice"> {
   const { kind, createdAt, id } = record;
-  const undo = `lancedb-backup undo restore ${database} ${id}, or lancedb-backup undo clean ${database} ${id}`;
+  const undo = `${remedies.undo("restore", id)}, or ${remedies.undo("clean", id)}`;
   const of = `a backup of ${tablesOf(record)} from ${createdAt}`;
   if (kind === "explicit")
     return { level: "note", details: `There is ${of}.`, advice: `When it has served: ${undo}` };

@@ -1,30 +1,40 @@
 import { statSync } from "node:fs";
+import { hostname } from "node:os";
 import { BackupError } from "../errors.ts";
 import type { Logger } from "../logger.ts";
 import { findLeases } from "../repository/lease/lease-record.ts";
 import { Repository } from "../repository/repository.ts";
-import type { Snapshot } from "../repository/snapshot.ts";
+import type { Snapshot, SnapshotDetails } from "../repository/snapshot.ts";
 import { LocalStorage } from "../storage/local-storage.ts";
 import { diagnoseSpace } from "./file-system.ts";
 import { count, type Finding } from "./finding.ts";
+import { commandLine, Remedies } from "./remedies.ts";
 
 const STALE_DAYS = 7;
 const DAY_MS = 86_400_000;
+
+export interface RepositoryDiagnosis {
+  readonly findings: readonly Finding[];
+  /** The newest snapshot of the database. */
+  readonly newest: SnapshotDetails | undefined;
+}
 
 /** A repository: its mark, its documents, who works in it, how old the newest snapshot is, and which disk it is on. */
 export async function diagnoseRepository(
   location: string,
   database: string | undefined,
   signal?: AbortSignal,
-): Promise<Finding[]> {
+): Promise<RepositoryDiagnosis> {
   const base = { check: "repository", about: location };
   const findings: Finding[] = [];
+  let newest: SnapshotDetails | undefined;
   const logger = collectWarnings(findings, base);
   try {
     const repository = await Repository.open(location, { logger });
     findings.push(...diagnoseSpace(location, "repository"));
-    const snapshots = await repository.list();
+    const snapshots = (await repository.list()).filter(({ source }) => isOf(source, database));
     findings.push(...diagnoseSnapshots(base, snapshots, database));
+    if (database !== undefined && snapshots[0]) newest = await repository.get(snapshots[0].id);
     for (const { alive, kind, holder } of await findLeases(new LocalStorage(location), Date.now(), signal)) {
       const work = kind === "shared" ? "A backup" : "A prune";
       findings.push(
@@ -50,19 +60,26 @@ export async function diagnoseRepository(
     if (!(error instanceof BackupError)) throw error;
     findings.push({ ...base, level: "problem", details: error.message });
   }
-  return findings;
+  return { findings, newest };
+}
+
+/** Where no database is named, every snapshot counts. */
+function isOf({ uri, host }: Snapshot["source"], database: string | undefined): boolean {
+  return database === undefined || (uri === database && host === hostname());
 }
 
 function diagnoseSnapshots(
   base: Pick<Finding, "check" | "about">,
-  all: readonly Snapshot[],
+  mine: readonly Snapshot[],
   database: string | undefined,
 ): Finding[] {
-  const mine = database === undefined ? all : all.filter(({ source }) => source.uri === database);
   const [newest] = mine;
   const of = database === undefined ? "" : ` of ${database}`;
   if (!newest) {
-    const advice = `lancedb-backup backup ${database ?? "<database>"} --repo ${base.about}`;
+    const advice =
+      database === undefined
+        ? `Take one: ${commandLine("backup", "--help")} says how.`
+        : new Remedies(database, base.about).backup();
     return [{ ...base, level: "warning", details: `It has no snapshot${of}.`, advice }];
   }
   const days = Math.floor((Date.now() - newest.createdAt.getTime()) / DAY_MS);
@@ -85,7 +102,7 @@ function collectWarnings(findings: Finding[], base: Pick<Finding, "check" | "abo
       ...base,
       level: "problem",
       details,
-      advice: `lancedb-backup verify --repo ${base.about} tells more.`,
+      advice: `${commandLine("verify", "--repo", base.about)} tells more.`,
     });
   };
   const ignore = () => undefined;

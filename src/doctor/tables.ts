@@ -9,23 +9,25 @@ import { ImageReader, type VersionImage } from "../lance/image.ts";
 import { inspectTable } from "../lance/put-back/state.ts";
 import { count, type Finding, reasonOf } from "./finding.ts";
 import { listNames } from "./list-names.ts";
+import { commandLine, type Remedies } from "./remedies.ts";
 import { diagnoseTags } from "./tags.ts";
 
 /** Every table: whether its newest version opens and has all its files, can be captured, and has tags that get in the way. */
-export async function diagnoseTables(database: string, signal?: AbortSignal): Promise<Finding[]> {
+export async function diagnoseTables(remedies: Remedies, signal?: AbortSignal): Promise<Finding[]> {
+  const { database } = remedies;
   const findings: Finding[] = [];
   const tables = await listTables(database);
   for (const table of tables) {
     signal?.throwIfAborted();
-    findings.push(...(await diagnoseTable(database, table)));
+    findings.push(...(await diagnoseTable(remedies, table)));
   }
   findings.push(...(await emptyDirectories(database)));
   if (findings.length > 0) return findings;
   return [{ check: "table", about: database, level: "note", details: "There is no table in the database." }];
 }
 
-async function diagnoseTable(database: string, { id, directory }: TableLocation): Promise<Finding[]> {
-  const dataset = join(database, directory);
+async function diagnoseTable(remedies: Remedies, { id, directory }: TableLocation): Promise<Finding[]> {
+  const dataset = join(remedies.database, directory);
   const base = { check: "table", about: id };
   const findings: Finding[] = [];
   try {
@@ -38,14 +40,14 @@ async function diagnoseTable(database: string, { id, directory }: TableLocation)
         level: "problem",
         details: `The newest manifest is damaged (version ${numbers}), so that LanceDB cannot open the table.`,
         advice: newest
-          ? `lancedb-backup recover ${database} moves it aside; the table then shows version ${newest.version}.`
-          : `No version of it is whole. Restore the table: lancedb-backup restore latest ${database} --in-place --table '${id}'`,
+          ? `${remedies.recover()} moves it aside; the table then shows version ${newest.version}.`
+          : `No version of it is whole. ${restoreAdvice(remedies, id)}`,
       });
     }
     if (!newest && damaged.length === 0) findings.push(emptyTable(id, dataset));
     if (!newest) return findings;
     const image = await new ImageReader(dataset).read(newest);
-    findings.push(diagnoseFiles(database, id, dataset, image));
+    findings.push(diagnoseFiles(remedies, id, dataset, image));
     findings.push(...(await diagnoseBranches(id, dataset)), ...(await diagnoseTags(id, dataset, manifests)));
   } catch (error) {
     if (isMissing(error)) return findings; // it went while we looked
@@ -64,7 +66,17 @@ function diagnoseRefusal(error: unknown, base: Pick<Finding, "check" | "about">)
   return { ...base, level: "problem", details: reasonOf(error) };
 }
 
-function diagnoseFiles(database: string, id: string, dataset: string, image: VersionImage): Finding {
+/** Never `latest`, which may be a snapshot of another database. */
+function restoreAdvice(remedies: Remedies, id: string): string {
+  const { repository, newest, database } = remedies;
+  if (newest && remedies.has(id)) return `Restore the table: ${remedies.restore(newest.id, id)}`;
+  if (repository !== undefined)
+    return `The newest snapshot of this database in ${repository} has not the table.`;
+  const list = commandLine("list", "--source", database);
+  return `Restore the table in place from a snapshot of this database: ${list} shows them.`;
+}
+
+function diagnoseFiles(remedies: Remedies, id: string, dataset: string, image: VersionImage): Finding {
   const base = { check: "table", about: id };
   const bad = image.files.flatMap(({ path, size }) => {
     const found = statSync(join(dataset, path), { throwIfNoEntry: false });
@@ -80,7 +92,7 @@ function diagnoseFiles(database: string, id: string, dataset: string, image: Ver
     ...base,
     level: "problem",
     details: `Version ${image.version}: ${bad.slice(0, 3).join("; ")}${more}.`,
-    advice: `lancedb-backup scrub ${database} --heal brings files back from a snapshot that has them.`,
+    advice: `${remedies.scrub()} brings files back from a snapshot that has them.`,
   };
 }
 

@@ -5,7 +5,7 @@ import { expect, test } from "vitest";
 import { ImageReader, listManifests } from "../../src/lance/image.ts";
 import { filesBelow, newestManifest } from "../support/files.ts";
 import { run, runJson } from "./cli.ts";
-import { dieAtWork, newPlace, snapshotOf } from "./fixture.ts";
+import { countRows, dieAtWork, newPlace, snapshotOf } from "./fixture.ts";
 
 interface Finding {
   readonly check: string;
@@ -146,3 +146,17 @@ async function dataFileOf(dataset: string): Promise<string> {
   const image = newest && (await new ImageReader(dataset).read(newest));
   return image?.files.find((file) => file.path.startsWith("data/"))?.path ?? "";
 }
+
+test("a table of which nothing is whole: the advice names the newest snapshot of that very database", async () => {
+  const place = await newPlace();
+  const id = await snapshotOf(place);
+  const other = await newPlace();
+  await snapshotOf({ ...other, env: place.env });
+  const versions = join(place.database, "words.lance/_versions");
+  for (const name of filesBelow(versions)) truncateSync(join(versions, name), 10);
+  const [found] = await findings([place.database, "--repo", place.repo], ["table"]);
+  const command = `restore ${id} ${place.database} --in-place --table words --repo ${place.repo}`;
+  expect(found?.advice).toBe(`No version of it is whole. Restore the table: lancedb-backup ${command}`);
+  expect((await run([...command.split(" "), "--yes"])).code).toBe(0);
+  expect(await countRows(place.database, "words")).toBe(39);
+});

@@ -81,3 +81,27 @@ test("restore in place brings a table back that is gone, and leaves a new one al
   expect(stdout).toContain("Left as they are: docs.");
   expect(await countRows(place.database, "words")).toBe(39);
 });
+
+test("restore in place from another database's snapshot says so, and needs more than --yes", async () => {
+  const place = await newPlace();
+  await snapshotOf(place);
+  const other = await newPlace({ rows: 7 });
+  const id = await snapshotOf({ ...other, env: place.env });
+  const args = ["restore", "latest", place.database, "--in-place"];
+  const { env } = place;
+
+  const planned = await run([...args, "--dry-run", "--yes"], { env });
+  expect(planned.code).toBe(0);
+  expect(planned.stdout).toContain(`was taken from another database: ${other.database} on `);
+  const refused = await run([...args, "--yes"], { env });
+  expect(refused.code).toBe(2);
+  expect(refused.stderr).toContain(`Snapshot ${id} was taken from another database: ${other.database} on `);
+  expect(refused.stderr).toContain("--other-source");
+  const no = await runOnTerminal(args, { env, columns: 200, type: [["[y/N]", "n\n"]] });
+  expect(no.code).toBe(1);
+  expect(withoutEscapes(no.stdout)).toMatch(/another database: .*\nRestore it all the same\?/);
+  expect(await countRows(place.database, "words")).toBe(39);
+
+  expect((await run([...args, "--yes", "--other-source"], { env })).code).toBe(0);
+  expect(await countRows(place.database, "words")).toBe(6);
+});

@@ -12,6 +12,7 @@ import { confirm } from "../confirm.ts";
 import type { Answer, Context } from "../context.ts";
 import { handle } from "../handle.ts";
 import { openRepository } from "../open-repository.ts";
+import { otherSource } from "../other-source.ts";
 import { counted, formatBytes, formatDuration } from "../output/format.ts";
 import { restorePlan } from "../output/restore-plan.ts";
 import { displayOf } from "../progress-display.ts";
@@ -21,6 +22,7 @@ interface Options extends RepositoryOption, ConfirmOptions {
   readonly at?: Date;
   readonly tableVersion?: Record<string, number>;
   readonly inPlace?: boolean;
+  readonly otherSource?: boolean;
   readonly link?: boolean;
   readonly verify: boolean;
   readonly parallel?: number;
@@ -31,7 +33,7 @@ export function restoreCommand(): Command {
   const command = newCommand("restore", {
     summary: "Restore a snapshot, into a new directory or in place.",
     description:
-      "Restores a snapshot into a new directory, which appears whole or not at all; or with --in-place into a database that is in use, where each table goes back as a new version: history stays, and tables made since are left alone. Every file is compared with its digest as it is written. In place it asks first.",
+      "Restores a snapshot into a new directory, which appears whole or not at all; or with --in-place into a database that is in use, where each table goes back as a new version: history stays, and tables made since are left alone. Every file is compared with its digest as it is written. In place it asks first, and says so where the snapshot was taken from another database.",
     examples: [
       "restore latest ./restored --repo ./vault",
       'restore latest ./restored --at "2026-11-21 02:30" --table documents',
@@ -52,6 +54,10 @@ action, version?, passedOver }], files, bytes, leftOut: [{ table, what }], leftA
       ).argParser(collectVersion),
     )
     .option("--in-place", "Into a database that is there, as new versions.")
+    .option(
+      "--other-source",
+      "In place with --yes: also from a snapshot that was taken from another database.",
+    )
     .option("--link", "By hard links to the repository's files: at once, without space, but shared with it.")
     .option("--no-verify", "Do not compare files with their digests.")
     .option("--parallel <count>", "How many files to write at a time.", parseCount)
@@ -64,8 +70,11 @@ action, version?, passedOver }], files, bytes, leftOut: [{ table, what }], leftA
   return command.action(handle(run));
 }
 
-async function run(context: Context, id: string, target: string, options: Options): Promise<Answer> {
+async function run(context: Context, wanted: string, target: string, options: Options): Promise<Answer> {
   await using repository = await openRepository(context, options);
+  const snapshot = options.inPlace ? await repository.get(wanted) : undefined;
+  const warning = snapshot ? otherSource(snapshot, target, options) : "";
+  const id = snapshot?.id ?? wanted; // the one that was asked about, whatever is taken meanwhile
   const { signal } = context;
   const settings = {
     target,
@@ -81,9 +90,9 @@ async function run(context: Context, id: string, target: string, options: Option
   } as const;
   if (options.dryRun || (options.inPlace && !options.yes)) {
     const planned = await repository.restore(id, { ...settings, dryRun: true });
-    const plan = restorePlan(context.terminal, planned);
+    const plan = [restorePlan(context.terminal, planned), warning].filter(Boolean).join("\n");
     if (options.dryRun) return { json: planned, text: plan };
-    await confirm(context, options.yes, plan, "Restore?");
+    await confirm(context, options.yes, plan, warning === "" ? "Restore?" : "Restore it all the same?");
   }
   context.interrupt.describe(
     options.inPlace

@@ -1,0 +1,39 @@
+import { realpathSync } from "node:fs";
+import { hostname } from "node:os";
+import type { Snapshot } from "../repository/index.ts";
+import { pathOf } from "./database.ts";
+import { UsageError } from "./failure.ts";
+import { printable } from "./output/printable.ts";
+
+export interface OtherSourceOptions {
+  readonly yes?: boolean;
+  readonly dryRun?: boolean;
+  readonly otherSource?: boolean;
+}
+
+/**
+ * What has to be said where a snapshot is about to go into a database that it was not taken from; empty where it was.
+ *
+ * @throws UsageError where `--yes` alone would have it done: `latest` is the newest snapshot of any database.
+ */
+export function otherSource(
+  { id, source }: Snapshot,
+  database: string,
+  { yes, dryRun, otherSource }: OtherSourceOptions,
+): string {
+  if (source.host === hostname() && realPath(source.uri) === realPath(pathOf(database))) return "";
+  const told = `Snapshot ${id} was taken from another database: ${printable(source.uri)} on ${printable(source.host)}.`;
+  if (yes && !dryRun && !otherSource) {
+    throw new UsageError(`${told} To restore it into ${database} all the same, add --other-source.`);
+  }
+  return told;
+}
+
+/** The path itself where nothing is there. */
+function realPath(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch {
+    return path;
+  }
+}
