@@ -1,6 +1,7 @@
 import type { Connection, Table } from "@lancedb/lancedb";
 import type { Table as ArrowTable, Schema } from "apache-arrow";
 import { arrow } from "../../lance/predicates/arrow.ts";
+import { writingAsIs } from "./as-is.ts";
 
 /** A column that is there for the time of one write. */
 const SPARE = "__lancedb_backup_none";
@@ -21,13 +22,13 @@ export async function createFrom(
   for await (const chunk of chunks) {
     rows += chunk.numRows;
     if (made) await append(made, chunk);
-    else made = await db.createTable(name, chunk, namespacePath, { mode });
+    else made = writingAsIs(await db.createTable(name, chunk, namespacePath, { mode }));
   }
   made ??= await db.createEmptyTable(name, schema, namespacePath, { mode });
   return { table: made, rows };
 }
 
-/** Adds rows as they are, also such as LanceDB's own `add` refuses: NaN in vectors. */
+/** Adds rows, also such as LanceDB's own `add` refuses: NaN in vectors. */
 async function append(table: Table, rows: ArrowTable): Promise<void> {
   try {
     await table.add(rows);

@@ -4,6 +4,7 @@ import { locateTable } from "../../lance/locate.ts";
 import { sameSchema } from "../../lance/row-delta/plan.ts";
 import type { TableReader } from "../file/types.ts";
 import { createFrom } from "./append.ts";
+import { writingAsIs } from "./as-is.ts";
 import { applyChanges } from "./changes.ts";
 import { chunksOf } from "./chunks.ts";
 import { ensureNamespace } from "./namespaces.ts";
@@ -57,7 +58,7 @@ async function hasTable({ path }: Target, id: string): Promise<boolean> {
 async function changeTable(target: Target, reader: TableReader): Promise<number> {
   if (reader.upserts + reader.deletes === 0) return 0;
   const { name, namespacePath } = parseTableId(reader.head.table);
-  const table = await target.db.openTable(name, namespacePath);
+  const table = writingAsIs(await target.db.openTable(name, namespacePath));
   try {
     return await applyChanges(table, reader);
   } finally {
