@@ -3,6 +3,7 @@ import type { Schema } from "apache-arrow";
 import type { Manifest } from "../manifest.ts";
 import { AddressSet } from "./addresses.ts";
 import { diffRows } from "./diff.ts";
+import { sameFieldIds } from "./field-ids.ts";
 import { diffFragments } from "./fragments.ts";
 import { proveKeys } from "./prove-keys.ts";
 
@@ -35,7 +36,7 @@ export async function planDelta(input: DeltaInput): Promise<TableDelta> {
   const sameFields = sameBytes(before.message.fields, after.message.fields);
   if (!sameFields || !sameBytes(before.message.schemaMetadata, after.message.schemaMetadata)) {
     const older = await input.older();
-    if (!sameSchema(await older.schema(), schema)) {
+    if (!sameSchema(await older.schema(), schema) || !sameFieldIds(before, after)) {
       return { form: "replaced", why: "its columns changed", cause: "schema" };
     }
   }
