@@ -17,6 +17,7 @@ const WORDS: readonly (readonly [RegExp, string])[] = [
   [/\bRepository\.init\(\)/g, "`lancedb-backup init`"],
   [/with the option snapshot\b/g, "with --snapshot"],
   [/the option "?tables"?/g, "--table"],
+  [/, set allowEmpty\./g, ", add --allow-empty."],
   [/Leave mode out\./g, "Leave --in-place out."],
   [/\bversions names\b/g, "--table-version names"],
   [/, and tables does not\b/g, ", and --table does not"],

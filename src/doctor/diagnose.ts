@@ -6,6 +6,7 @@ import { diagnosePlace } from "./file-system.ts";
 import type { Finding } from "./finding.ts";
 import { diagnoseJournal } from "./journal.ts";
 import { diagnoseLeftovers } from "./leftovers.ts";
+import { diagnoseMisnamed } from "./misnamed.ts";
 import { Remedies } from "./remedies.ts";
 import { diagnoseRepository } from "./repository.ts";
 import { diagnoseTables } from "./tables.ts";
@@ -36,10 +37,13 @@ export async function diagnose(options: DiagnoseOptions = {}): Promise<Diagnosis
   if (typeof options !== "object" || options === null) throw new TypeError("The options must be an object.");
   const { uri, repository, signal } = options;
   const findings: Finding[] = await diagnoseVersions();
-  const database = uri === undefined ? undefined : await databasePath(uri);
-  if (database !== undefined && !existsSync(database)) {
-    throw new ValidationError(`There is no database at ${database}.`);
+  const directory = uri === undefined ? undefined : await databasePath(uri);
+  if (directory !== undefined && !existsSync(directory)) {
+    throw new ValidationError(`There is no database at ${directory}.`);
   }
+  const misnamed = directory === undefined ? undefined : diagnoseMisnamed(directory);
+  if (misnamed) findings.push(misnamed);
+  const database = misnamed ? undefined : directory;
   const location = repository === undefined ? undefined : localPath(repository, "repository");
   const kept = location === undefined ? undefined : await diagnoseRepository(location, database, signal);
   if (database !== undefined) {

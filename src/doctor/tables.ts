@@ -22,8 +22,21 @@ export async function diagnoseTables(remedies: Remedies, signal?: AbortSignal): 
     findings.push(...(await diagnoseTable(remedies, table)));
   }
   findings.push(...(await emptyDirectories(database)));
-  if (findings.length > 0) return findings;
-  return [{ check: "table", about: database, level: "note", details: "There is no table in the database." }];
+  if (tables.length === 0) findings.push(noTable(remedies));
+  return findings;
+}
+
+function noTable(remedies: Remedies): Finding {
+  const { database, newest } = remedies;
+  const base = { check: "table", about: database } as const;
+  const details = "There is no table in the database.";
+  if (!newest || newest.tables.length === 0) return { ...base, level: "note", details };
+  return {
+    ...base,
+    level: "problem",
+    details: `${details} Its newest snapshot, of ${newest.createdAt.toISOString()}, has ${count(newest.tables.length, "table")}.`,
+    advice: `Is the disk mounted, the path right? If the tables are lost: ${remedies.restore(newest.id)}`,
+  };
 }
 
 async function diagnoseTable(remedies: Remedies, { id, directory }: TableLocation): Promise<Finding[]> {

@@ -81,7 +81,8 @@ export class Repository implements AsyncDisposable {
    *
    * Interrupted in any way it leaves no snapshot, and the next run uses the blobs that are there.
    *
-   * @throws ValidationError where there is no such database or table. @throws LockedError where guarded writes or a
+   * @throws ValidationError where there is no such database or table, or no table at all without `allowEmpty`.
+   * @throws LockedError where guarded writes or a
    * prune do not end within `lockTimeoutMs`, or where a dead process left guarded work: call `recover()` first.
    * @throws UnsupportedError, CorruptError naming a table that cannot be captured in full. @throws IoError
    */

@@ -160,3 +160,28 @@ test("a table of which nothing is whole: the advice names the newest snapshot of
   expect((await run([...command.split(" "), "--yes"])).code).toBe(0);
   expect(await countRows(place.database, "words")).toBe(39);
 });
+
+test("a table's directory and a repository are no databases, and are not to be backed up", async () => {
+  const place = await newPlace();
+  const table = await run(["doctor", join(place.database, "words.lance"), "--repo", place.repo]);
+  expect(table.code).toBe(1);
+  expect(table.stdout).toContain(`not a database; the database is ${place.database}.`);
+  expect(table.stdout).not.toContain("lancedb-backup backup /");
+  const repository = await run(["doctor", place.repo]);
+  expect(repository.code).toBe(1);
+  expect(repository.stdout).toContain("It is a repository, not a database.");
+});
+
+test("a database whose tables are gone is seen beside its newest snapshot", async () => {
+  const place = await newPlace();
+  const id = await snapshotOf(place);
+  for (const name of ["words", "docs"]) rmSync(join(place.database, `${name}.lance`), { recursive: true });
+  expect(await findings([place.database], ["table"])).toMatchObject([{ level: "note" }]);
+  expect(await findings([place.database, "--repo", place.repo], ["table"])).toMatchObject([
+    {
+      level: "problem",
+      details: expect.stringContaining("has 2 tables."),
+      advice: expect.stringContaining(id),
+    },
+  ]);
+});

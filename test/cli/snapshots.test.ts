@@ -119,3 +119,13 @@ describe("delete", () => {
     expect(readdirSync(join(place.repo, "snapshots"))).toEqual([]);
   });
 });
+
+test("a backup of a directory without a table is wrong use, unless it is meant", async () => {
+  const { database, directory, env } = await newPlace();
+  const refused = await run(["backup", join(database, "words.lance")], { env });
+  expect(refused.code).toBe(2);
+  expect(refused.stderr).toContain(`It is the directory of a table; its database is ${database}.`);
+  expect((await run(["backup", directory], { env })).stderr).toContain("add --allow-empty.");
+  expect(await runJson(["list"], { env })).toEqual([]);
+  expect(await runJson(["backup", directory, "--allow-empty"], { env })).toMatchObject({ tables: [] });
+});

@@ -257,9 +257,19 @@ test("blobs have no write bits, and are readable by nobody who could not read th
   }
 });
 
-test("an empty database is an empty snapshot", async () => {
-  const { uri, repository } = await arrange();
-  expect(await repository.backup({ source: uri })).toMatchObject({ files: 0, bytes: 0, tables: [] });
+test("a directory without a table is no snapshot, unless it is meant", async () => {
+  const { uri, db, repository, location } = await arrange();
+  const refused = (source: string, why: RegExp) =>
+    expect(repository.backup({ source })).rejects.toMatchObject({
+      code: "VALIDATION",
+      message: expect.stringMatching(why),
+    });
+  await refused(uri, /^There is no table in .*, so no snapshot was made\./);
+  expect(await repository.backup({ source: uri, allowEmpty: true })).toMatchObject({ files: 0, tables: [] });
+  await makeSampleTable(db, "main");
+  await refused(join(uri, "main.lance"), new RegExp(`directory of a table; its database is ${uri}\\.`));
+  await refused(location, /is a repository, not a database/);
+  expect(await repository.list()).toHaveLength(1);
 });
 
 test("a damaged newest manifest is named, and no snapshot made", async () => {

@@ -13,6 +13,7 @@ interface Options extends RepositoryOption {
   readonly tag?: string[];
   readonly table?: string[];
   readonly latestOnly?: boolean;
+  readonly allowEmpty?: boolean;
   readonly lockTimeout?: number;
 }
 
@@ -36,6 +37,7 @@ rows, tags, leftOut, versions: [{ version, createdAt, rows }] }], software, chec
     .option("--tag <tag>", "A tag; may be given several times.", collect)
     .option("--table <id>", "Only this table (ns$table in a namespace); may be given several times.", collect)
     .option("--latest-only", "Leave older versions of the tables out.")
+    .option("--allow-empty", "Take a snapshot also where there is no table; a wrong directory has none.")
     .addOption(
       new Option("--lock-timeout <seconds>", "How long to wait for guarded writes, or a prune, to end.")
         .argParser(parseNumber)
@@ -56,6 +58,7 @@ async function run(context: Context, database: string, options: Options): Promis
       tags: options.tag ?? [],
       tables: options.table,
       history: options.latestOnly ? "latest" : "all",
+      allowEmpty: options.allowEmpty ?? false,
       lockTimeoutMs: (options.lockTimeout ?? 30) * 1000,
       signal: context.signal,
       onProgress: progress.onProgress,

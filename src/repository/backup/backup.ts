@@ -12,6 +12,7 @@ import { acquireLease } from "../lease/acquire.ts";
 import type { Lease } from "../lease/lease.ts";
 import { forEachParallel } from "../parallel.ts";
 import type { SnapshotContent, SnapshotDetails } from "../snapshot.ts";
+import { assertTables } from "./assert-tables.ts";
 import { composeSnapshot, filesOf } from "./compose-snapshot.ts";
 import { assertBackupOptions, type BackupOptions } from "./options.ts";
 import { type BackupPlan, knownTables, planBackup } from "./plan.ts";
@@ -83,9 +84,10 @@ class BackupRun {
   }
 
   async run(): Promise<SnapshotDetails> {
-    const { tables, history = "all", lockTimeoutMs, signal } = this.#options;
+    const { tables, history = "all", allowEmpty, lockTimeoutMs, signal } = this.#options;
     const known = this.#previous?.snapshot.history === history ? knownTables(this.#previous) : undefined;
     await using capture = await this.#source.capture({ tables, history, known, lockTimeoutMs, signal });
+    assertTables(capture.tables, this.#source, allowEmpty);
     const plan = planBackup(capture.tables, this.#previous, this.#distrusted);
     const stored = await this.#read(plan.toRead);
     await this.#lease.assertHeld();

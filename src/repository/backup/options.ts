@@ -1,4 +1,4 @@
-import { assertMilliseconds, assertOptions, assertSignal } from "../../checks.ts";
+import { assertFlag, assertMilliseconds, assertOptions, assertSignal } from "../../checks.ts";
 import { ValidationError } from "../../errors.ts";
 import type { Source } from "../../sources/source.ts";
 import { assertLabel } from "../format/names.ts";
@@ -16,6 +16,8 @@ export interface BackupOptions {
   tables?: readonly string[] | undefined;
   /** `latest` leaves older versions out. Default `all`. */
   history?: "all" | "latest" | undefined;
+  /** Take a snapshot also where there is no table. Default false: a wrong directory has none either. */
+  allowEmpty?: boolean | undefined;
   /** How long to wait for guarded writes to end and for a prune, in milliseconds. Default 30,000. */
   lockTimeoutMs?: number | undefined;
   signal?: AbortSignal | undefined;
@@ -45,6 +47,7 @@ export function assertBackupOptions(options: BackupOptions): void {
   if (history !== "all" && history !== "latest") {
     throw new ValidationError(`history must be "all" or "latest", not ${JSON.stringify(history)}.`);
   }
+  assertFlag(options.allowEmpty, "allowEmpty");
   assertMilliseconds(options.lockTimeoutMs, "lockTimeoutMs");
   assertSignal(options.signal);
 }
