@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { connect } from "@lancedb/lancedb";
 import type { DataType } from "apache-arrow";
 import { expect, test } from "vitest";
 import { arrow } from "../../src/lance/predicates/arrow.ts";
@@ -217,3 +218,66 @@ test("fulls alone need no key", async () => {
   await place.manager().backupNow();
   await assertReplays(place);
 });
+
+const ZEROS: [string, DataType, number][] = [
+  ["float64", new types.Float64(), 0],
+  ["float32, among thousands of changes", new types.Float32(), 3000],
+];
+
+test.each(ZEROS)("the keys 0 and -0 are rows of their own: %s", async (_name, type, more) => {
+  for (const [work, form] of [
+    ["delete", "replaced"],
+    ["update", "replaced"],
+    ["delete -0", "replaced"],
+    ["delete both", "replaced"],
+    ["others", "changes"],
+  ] as const) {
+    await using place = new Place();
+    const others = Array.from({ length: more + 1 }, (_, index) => index + 1);
+    const mark = ["zero", "minus", ...others.map(() => "other")];
+    const rows = tableOf({ id: [type, [0, -0, ...others]], mark: [new arrow.Utf8(), mark] });
+    const table = await (await place.db()).createTable("t", rows);
+    const manager = place.manager({ incremental: true });
+    await manager.backupFull();
+    if (more > 0) await table.delete("mark = 'other'");
+    if (work === "delete") await table.delete("mark = 'zero'");
+    if (work === "update") await table.update({ where: "mark = 'zero'", values: { mark: "ZERO" } });
+    if (work === "delete -0") await table.delete("mark = 'minus'");
+    if (work === "delete both") await table.delete("mark IN ('zero', 'minus')");
+    if (work === "others") await table.delete("mark = 'other'");
+    expect(formOf(await manager.backupDelta(), "t"), work).toBe(form);
+    const target = place.fresh();
+    await restoreLatest(place.backupDir, target, { logger: place.logger });
+    expect(await exactIds(target), work).toEqual(await exactIds(place.uri));
+    expect(place.warnings.length, work).toBe(form === "replaced" ? 1 : 0);
+  }
+});
+
+test("the key 0 alone makes no table be written whole, nor does it in a part of a key", async () => {
+  await using place = new Place();
+  const float = new arrow.Float64();
+  const rows = tableOf({ id: [float, [0, 0, 1, -0]], part: [float, [1, 2, 3, 4]] });
+  const db = await place.db();
+  const single = await db.createTable("t", tableOf({ id: [float, [0, 1, 2]] }));
+  const table = await db.createTable("two", rows);
+  const manager = place.manager({ incremental: true, primaryKey: { t: "id", two: ["id", "part"] } });
+  await manager.backupFull();
+  await single.delete("id = 0");
+  await table.delete("part = 1");
+  const file = await manager.backupDelta();
+  expect([formOf(file, "t"), formOf(file, "two")]).toEqual(["changes", "changes"]);
+  await assertReplays(place);
+  await table.add(tableOf({ id: [float, [0]], part: [float, [4]] }));
+  expect(formOf(await manager.backupDelta(), "two")).toBe("replaced");
+  await assertReplays(place);
+});
+
+/** The keys of the table, with the sign of zero. */
+async function exactIds(uri: string): Promise<string[]> {
+  const db = await connect(uri);
+  const ids = (await (await db.openTable("t")).query().toArray()).map((row) => {
+    return `${Object.is(row.id, -0) ? "-0" : row.id} ${row.mark}`;
+  });
+  db.close();
+  return ids.sort();
+}

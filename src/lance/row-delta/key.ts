@@ -51,7 +51,7 @@ export function isKeyType(type: DataType): boolean {
 
 /**
  * The first row whose key cannot name it: null equals nothing, and of NaN and -0 filter and merge think
- * differently. Undefined where all can.
+ * differently. Undefined where all can. (0 can where no row has -0 for a key: `proveKeys` looks.)
  */
 export function firstUnusableKey(batch: RecordBatch, key: readonly string[]): number | undefined {
   for (const name of key) {

@@ -5,7 +5,7 @@ import { ADDRESS, AddressSet, addressesOf } from "./addresses.ts";
 import type { RowDiff, TwoVersions } from "./diff.ts";
 import { DigestTable } from "./digest-table.ts";
 import { describeKey, firstUnusableKey } from "./key.ts";
-import { columnOf, rowDigests } from "./row-bytes.ts";
+import { columnOf, keyDigests } from "./row-bytes.ts";
 import { rowsAt } from "./rows-at.ts";
 import { scan } from "./scan.ts";
 import { takeRows } from "./take-rows.ts";
@@ -45,7 +45,7 @@ export async function proveKeys(
   for await (const batch of rowsAt(versions.older.table, gone, columns, versions.signal)) {
     const problem = addKeys(batch, key, seen);
     if (problem !== undefined) return { usable: false, why: problem };
-    const digest = rowDigests(batch, key);
+    const digest = keyDigests(batch, key);
     const places = addressesOf(batch);
     const deleted: number[] = [];
     for (let row = 0; row < batch.numRows; row++) {
@@ -64,7 +64,7 @@ export async function proveKeys(
 function addKeys(batch: RecordBatch, key: readonly string[], keys: DigestTable): string | undefined {
   const unusable = firstUnusableKey(batch, key);
   if (unusable !== undefined) return `the key ${describeKey(batch, key, unusable)} can name no row`;
-  const digest = rowDigests(batch, key);
+  const digest = keyDigests(batch, key);
   for (let row = 0; row < batch.numRows; row++) {
     if (!keys.add(digest(row))) return `the key ${describeKey(batch, key, row)} is that of several rows`;
   }
@@ -89,7 +89,7 @@ async function findOthers(
   if (where !== undefined && key.length === 1 && (await newer.table.countRows(where)) === upserts.size)
     return undefined;
   for await (const batch of scan(newer.table, { columns: [...key, ADDRESS], where, signal })) {
-    const digest = rowDigests(batch, key);
+    const digest = keyDigests(batch, key);
     const places = addressesOf(batch);
     for (let row = 0; row < batch.numRows; row++) {
       if (upserts.has(places[row * 2 + 1] ?? 0, places[row * 2] ?? 0)) continue;

@@ -3,6 +3,7 @@ import type { Data, DataType, RecordBatch } from "apache-arrow";
 import { UnsupportedError } from "../../errors.ts";
 import { arrow } from "../predicates/arrow.ts";
 import { bitAt, bytesIn, byteWidth, isValid, itemsOf, rangeAt } from "../predicates/column-read.ts";
+import { halfAt } from "../predicates/literals.ts";
 import { DIGEST_BYTES } from "./digest-table.ts";
 
 const NULL = 0;
@@ -16,7 +17,15 @@ type Writer = (out: ByteSink, index: number) => void;
  * two rows are taken for one by accident, nor by design. The answer is valid until the next call.
  */
 export function rowDigests(batch: RecordBatch, columns: readonly string[]): (index: number) => Uint8Array {
-  const writers = columns.map((name) => writerOf(columnOf(batch, name)));
+  return digestsBy(columns.map((name) => writerOf(columnOf(batch, name))));
+}
+
+/** The same over a key as filters compare it: -0 of a float has the digest of 0. */
+export function keyDigests(batch: RecordBatch, key: readonly string[]): (index: number) => Uint8Array {
+  return digestsBy(key.map((name) => keyWriter(columnOf(batch, name))));
+}
+
+function digestsBy(writers: readonly Writer[]): (index: number) => Uint8Array {
   const out = new ByteSink();
   return (index) => {
     out.length = 0;
@@ -77,6 +86,20 @@ function writerOf(data: Data): Writer {
     if (!isValid(data, index)) return out.byte(NULL);
     out.byte(VALUE);
     write(out, index);
+  };
+}
+
+function keyWriter(data: Data): Writer {
+  const write = writerOf(data);
+  const type: DataType = data.type;
+  if (!arrow.DataType.isFloat(type)) return write;
+  const half = type.precision === arrow.Precision.HALF;
+  const zero = new Uint8Array(byteWidth(type) ?? 0);
+  return (out, at) => {
+    const value = half ? halfAt(data, at) : Number(data.values[at]);
+    if (!Object.is(value, -0) || !isValid(data, at)) return write(out, at);
+    out.byte(VALUE);
+    out.copy(zero, 0, zero.length);
   };
 }
 
