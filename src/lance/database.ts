@@ -124,10 +124,17 @@ async function datasetBelow(directory: string): Promise<string | undefined> {
 
 /** Every dataset in the database, `__manifest` and the namespaces' tables too, sorted by id. */
 export async function listTables(database: string): Promise<TableLocation[]> {
-  const directories = (await childDirectories(database)).filter((name) => isDataset(join(database, name)));
+  const directories = (await childDirectories(database)).filter(
+    (name) => !isHidden(name) && isDataset(join(database, name)),
+  );
   return directories
     .map((directory) => ({ id: idOfDirectory(directory), directory }))
     .sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0));
+}
+
+/** What begins with a dot is no table's, unless a table is called so. */
+export function isHidden(directory: string): boolean {
+  return directory.startsWith(".") && !directory.endsWith(".lance");
 }
 
 /** Directories but the root one that a table's id could mean; leftovers of a killed process among them. */

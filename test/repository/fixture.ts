@@ -1,4 +1,5 @@
 import { createHash, randomUUID } from "node:crypto";
+import { idOfDirectory } from "../../src/lance/database.ts";
 import { encodeSnapshot } from "../../src/repository/format/encode-snapshot.ts";
 import { blobName, newSnapshotId, snapshotName } from "../../src/repository/format/names.ts";
 import type { Snapshot, SnapshotContent, SnapshotFile } from "../../src/repository/snapshot.ts";
@@ -48,7 +49,7 @@ export function makeSnapshot(request: SnapshotRequest): SnapshotContent {
       });
     files.set(directory, list);
     return {
-      id: directory.replace(/\.lance$/, ""),
+      id: idOfDirectory(directory),
       directory,
       version: 3,
       digest: digestOf(directory),

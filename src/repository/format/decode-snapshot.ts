@@ -11,7 +11,7 @@ import type {
   SnapshotTableDetails,
   SnapshotVersion,
 } from "../snapshot.ts";
-import { assertPathsApart } from "./check-paths.ts";
+import { assertPathsApart, assertTablePlace } from "./check-paths.ts";
 import { Fields } from "./fields.ts";
 import { isDigest } from "./names.ts";
 import { shown } from "./shown.ts";
@@ -93,9 +93,7 @@ function summaryFrom(document: Record<string, unknown>, id: string, place: strin
   const software = fields.object("software");
   const tables = fields.objects("tables").map(tableFrom);
   const directories = tables.map((table) => table.directory);
-  for (const directory of directories) {
-    if (directory.includes("/")) throw corrupt(place, `${JSON.stringify(directory)} is no plain name`);
-  }
+  for (const table of tables) assertTablePlace(table.id, table.directory, place);
   assertPathsApart(directories, place);
   return {
     id,

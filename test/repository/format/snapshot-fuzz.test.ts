@@ -39,7 +39,7 @@ describe("documents that were made by us", () => {
   const contents = fc.dictionary(
     fc
       .string({ minLength: 1, maxLength: 12, unit: fc.constantFrom(..."abcXYZ019_-.é") })
-      .filter((n) => !/^\.+$/.test(n)),
+      .filter((n) => !n.startsWith(".")),
     fc.dictionary(
       fc
         .array(fc.string({ minLength: 1, maxLength: 4, unit: fc.constantFrom(..."abc01_") }), {
@@ -182,6 +182,23 @@ describe("documents that somebody hostile has sealed", () => {
       const table = document.content["words.lance"]!;
       document.summary.tables[0]!["directory"] = value;
       document.content = { [String(value)]: table, "docs.lance": document.content["docs.lance"]! };
+    };
+  }
+  for (const value of ["", ".", "../../escaped", "docs", "words.lance", "Words", 7, null]) {
+    edits[`a table ${JSON.stringify(value)} in the directory of another`] = (document) => {
+      document.summary.tables[0]!["id"] = value;
+    };
+  }
+  for (const [id, directory] of [
+    [".hidden", ".hidden"],
+    [".lancedb-backup", ".lancedb-backup"],
+    ["", ".lance"],
+    [".", "..lance"],
+  ] as const) {
+    edits[`a table ${JSON.stringify(id)} in ${directory}`] = (document) => {
+      const table = document.content["words.lance"]!;
+      Object.assign(document.summary.tables[0]!, { id, directory });
+      document.content = { [directory]: table, "docs.lance": document.content["docs.lance"]! };
     };
   }
   for (const value of [-1, 1.5, 2 ** 53, 1e308, "1", null, true, [3], {}]) {
