@@ -1,7 +1,8 @@
 import { readFileSync } from "node:fs";
-import { Index } from "@lancedb/lancedb";
+import { connect, Index } from "@lancedb/lancedb";
 import { expect, test } from "vitest";
 import { arrow } from "../../src/lance/predicates/arrow.ts";
+import { applyDelta } from "../../src/periodic/replay/apply-delta.ts";
 import { restoreLatest } from "../../src/periodic/replay/restore-latest.ts";
 import { contentOf, Place, tableOf } from "./harness.ts";
 
@@ -56,4 +57,26 @@ test("indices, compactions and members of structs do not have a table written wh
   await table.delete("id = 1");
   expect(formOf(await manager.backupDelta())).toBe("changes");
   await assertReplays(place);
+});
+
+test("a decimal that became a wider one of the same digits has the table written whole", async () => {
+  await using place = new Place();
+  const table = await (await place.db()).createTable("w", tableOf({ id: [int, [1, 2]] }));
+  await table.addColumns([{ name: "d", valueSql: "arrow_cast(id, 'Decimal128(10, 2)')" }]);
+  const manager = place.manager({ incremental: true });
+  await manager.backupFull();
+  await table.dropColumns(["d"]);
+  await table.addColumns([{ name: "d", valueSql: "arrow_cast(id, 'Decimal256(10, 2)')" }]);
+  const delta = await manager.backupDelta();
+  expect(formOf(delta)).toBe("replaced");
+  await assertReplays(place);
+  const other = place.fresh();
+  const db = await connect(other);
+  const old = await db.createTable("w", tableOf({ id: [int, [1]] }));
+  await old.addColumns([{ name: "d", valueSql: "arrow_cast(id, 'Decimal128(10, 2)')" }]);
+  db.close();
+  await table.update({ where: "id = 1", valuesSql: { d: "arrow_cast(5, 'Decimal256(10, 2)')" } });
+  const changes = (await manager.backupDelta()) ?? "";
+  expect(formOf(changes)).toBe("changes");
+  await expect(applyDelta(other, changes)).rejects.toMatchObject({ code: "VALIDATION" });
 });

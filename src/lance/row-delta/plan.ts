@@ -1,6 +1,7 @@
 import type { Table } from "@lancedb/lancedb";
 import type { Schema } from "apache-arrow";
 import type { Manifest } from "../manifest.ts";
+import { arrow } from "../predicates/arrow.ts";
 import { AddressSet } from "./addresses.ts";
 import { diffRows } from "./diff.ts";
 import { sameFieldIds } from "./field-ids.ts";
@@ -68,6 +69,7 @@ function describe(schema: Schema): string {
   const field = (one: Schema["fields"][number]): unknown => [
     one.name,
     String(one.type),
+    arrow.DataType.isDecimal(one.type) ? one.type.bitWidth : 0, // which its name does not tell
     one.nullable,
     inOrder(one.metadata),
     (one.type.children ?? []).map(field),
