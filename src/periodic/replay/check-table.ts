@@ -1,11 +1,12 @@
 import { ValidationError } from "../../errors.ts";
 import { assertTableId } from "../../lance/database.ts";
+import { assertFilterable, assertMergeable } from "../../lance/row-delta/assert-usable.ts";
 import { assertKey } from "../../lance/row-delta/key.ts";
 import type { BackupFileReader, TableReader } from "../file/types.ts";
 
 /**
  * Holds what a file says of a table to what can be written: a name that stays in the database, a key that
- * there is.
+ * there is, and by which LanceDB can put in and delete what the file has.
  *
  * @throws ValidationError naming the file.
  */
@@ -13,7 +14,11 @@ export function checkTable(file: BackupFileReader, { head, upserts, deletes }: T
   const { table, form, schema, key } = head;
   try {
     assertTableId(table);
-    if (form === "changes" && schema) assertKey(table, schema, key);
+    if (form === "changes" && schema) {
+      assertKey(table, schema, key);
+      if (upserts > 0) assertMergeable(table, schema, key);
+      if (deletes > 0) assertFilterable(table, schema, key);
+    }
   } catch (error) {
     if (!(error instanceof ValidationError)) throw error;
     throw new ValidationError(`${file.path}: ${error.message}`, { cause: error });

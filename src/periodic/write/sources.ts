@@ -2,6 +2,7 @@ import type { Schema } from "apache-arrow";
 import { CorruptError, UnsupportedError } from "../../errors.ts";
 import { Door } from "../../lance/door.ts";
 import type { Manifest } from "../../lance/manifest.ts";
+import { assertFilterable, assertMergeable } from "../../lance/row-delta/assert-usable.ts";
 import { assertKey, isKeyType } from "../../lance/row-delta/key.ts";
 import type { IndexRecord } from "../file/types.ts";
 import { recordIndices } from "../indices.ts";
@@ -52,7 +53,11 @@ export async function openSource(
 /** Fulls alone need no key; they name it where there is one. */
 function keyOf(settings: PeriodicSettings, table: string, schema: Schema): readonly string[] {
   const key = settings.keyOf(table);
-  if (settings.incremental) assertKey(table, schema, key);
+  if (settings.incremental) {
+    assertKey(table, schema, key);
+    assertMergeable(table, schema, key);
+    assertFilterable(table, schema, key);
+  }
   const usable = key.every((name) =>
     schema.fields.some((field) => field.name === name && isKeyType(field.type)),
   );
