@@ -49,7 +49,7 @@ export async function diagnose(options: DiagnoseOptions = {}): Promise<Diagnosis
   if (database !== undefined) {
     const remedies = new Remedies(database, location, kept?.newest);
     findings.push(...(await diagnosePlace(database, "database")));
-    findings.push(...diagnoseJournal(remedies), ...(await diagnoseLeftovers(database, signal)));
+    findings.push(...(await diagnoseJournal(remedies)), ...(await diagnoseLeftovers(database, signal)));
     findings.push(...(await diagnoseTables(remedies, signal)));
   }
   findings.push(...(kept?.findings ?? []));

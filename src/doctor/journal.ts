@@ -3,17 +3,19 @@ import type { JournalEntry } from "../guard/journal/entry.ts";
 import type { EntryRecord } from "../guard/journal/entry-record.ts";
 import { listEntries } from "../guard/journal/journal.ts";
 import type { Finding } from "./finding.ts";
+import { foreignCommits } from "./foreign-commits.ts";
 import type { Remedies } from "./remedies.ts";
 
 /** What guarded operations left in the journal of a database, and who is at work there. */
-export function diagnoseJournal(remedies: Remedies): Finding[] {
+export async function diagnoseJournal(remedies: Remedies): Promise<Finding[]> {
   const { database } = remedies;
-  const findings = listEntries(database).flatMap((entry) => diagnoseEntry(entry, remedies));
+  const findings: Finding[] = [];
+  for (const entry of listEntries(database)) findings.push(...(await diagnoseEntry(entry, remedies)));
   if (findings.length > 0) return findings;
   return [{ check: "journal", about: database, level: "ok", details: "Nothing was left in the journal." }];
 }
 
-function diagnoseEntry(entry: JournalEntry, remedies: Remedies): Finding[] {
+async function diagnoseEntry(entry: JournalEntry, remedies: Remedies): Promise<Finding[]> {
   const base = { check: "journal", about: entry.id };
   try {
     const { state } = entry;
@@ -41,20 +43,24 @@ function diagnoseEntry(entry: JournalEntry, remedies: Remedies): Finding[] {
         },
       ];
     }
+    const cutOff = `${what} ${tablesOf(record)} was cut off when its process died`;
+    const foreign = entry.isRestore ? "" : await foreignCommits(entry, record, remedies.database);
+    if (foreign !== "") return [{ ...base, level: "problem", ...refused(cutOff, foreign, remedies) }];
     const next = entry.isRestore ? "completes the restore" : "puts the tables back";
-    return [
-      {
-        ...base,
-        level: "problem",
-        details: `${what} ${tablesOf(record)} was cut off when its process died.`,
-        advice: `${remedies.recover()}, or the next guarded operation, ${next}.`,
-      },
-    ];
+    const advice = `${remedies.recover()}, or the next guarded operation, ${next}.`;
+    return [{ ...base, level: "problem", details: `${cutOff}.`, advice }];
   } catch (error) {
     if (!(error instanceof CorruptError)) throw error;
     const advice = `Its tables are left alone by guarded writes. Bring the file back from a copy, or move ${entry.directory} away if the tables are as you want them.`;
     return [{ ...base, level: "problem", details: error.message, advice }];
   }
+}
+
+function refused(cutOff: string, foreign: string, remedies: Remedies): Pick<Finding, "details" | "advice"> {
+  return {
+    details: `${cutOff}, and others have committed since: ${foreign}. It is not rolled back by itself, since that would hide their commits.`,
+    advice: `${remedies.recover("--overwrite")} goes back all the same, and their versions stay reachable by number. ${remedies.recover("--keep")} leaves the tables as they are, and keeps the backup.`,
+  };
 }
 
 function diagnoseHeld(

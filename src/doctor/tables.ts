@@ -47,13 +47,14 @@ async function diagnoseTable(remedies: Remedies, { id, directory }: TableLocatio
     const { manifests, damaged } = await inspectTable(dataset);
     const [newest] = manifests;
     if (damaged.length > 0) {
-      const numbers = damaged.map(({ version }) => version).join(", ");
+      const versions = damaged.map(({ version }) => version);
       findings.push({
-        ...base,
+        check: "manifest",
+        about: id,
         level: "problem",
-        details: `The newest manifest is damaged (version ${numbers}), so that LanceDB cannot open the table.`,
+        details: `The newest manifest is damaged (version ${versions.join(", ")}), so that LanceDB cannot open the table.`,
         advice: newest
-          ? `${remedies.recover()} moves it aside; the table then shows version ${newest.version}.`
+          ? headAdvice(remedies, id, versions, newest.version)
           : `No version of it is whole. ${restoreAdvice(remedies, id)}`,
       });
     }
@@ -77,6 +78,17 @@ function diagnoseRefusal(error: unknown, base: Pick<Finding, "check" | "about">)
     return { ...base, level: "warning", details: error.message, advice };
   }
   return { ...base, level: "problem", details: reasonOf(error) };
+}
+
+/** The bytes themselves first: what `recover` does loses no file, but hides the rows of the damaged version. */
+function headAdvice(remedies: Remedies, id: string, damaged: readonly number[], whole: number): string {
+  const recover = `${remedies.recover()} moves it aside, and the table then shows version ${whole}.`;
+  const { newest, repository } = remedies;
+  if (newest && damaged.every((version) => remedies.has(id, version))) {
+    return `${remedies.scrub()} brings it back from snapshot ${newest.id}. Only where that cannot: ${recover}`;
+  }
+  if (repository !== undefined) return recover;
+  return `Where a snapshot has it, ${remedies.scrub()} brings it back. Where none has: ${recover}`;
 }
 
 /** Never `latest`, which may be a snapshot of another database. */

@@ -59,7 +59,7 @@ test("a damaged newest version, a missing file and a directory without a table",
   const path = await dataFileOf(join(database, "docs.lance"));
   rmSync(join(database, "docs.lance", path));
   mkdirSync(join(database, "empty.lance"));
-  const found = await findings([database], ["table"]);
+  const found = await findings([database], ["table", "manifest"]);
   expect(found).toEqual([
     expect.objectContaining({
       about: "docs",
@@ -68,6 +68,7 @@ test("a damaged newest version, a missing file and a directory without a table",
       advice: expect.stringContaining("scrub"),
     }),
     expect.objectContaining({
+      check: "manifest",
       about: "words",
       level: "problem",
       details: expect.stringContaining("version 4"),
@@ -76,7 +77,7 @@ test("a damaged newest version, a missing file and a directory without a table",
     expect.objectContaining({ about: "empty.lance", level: "warning" }),
   ]);
   expect((await run(["doctor", database])).code).toBe(1);
-  expect((await run(["recover", database])).stdout).toContain(
+  expect((await run(["recover", database, "--yes"])).stdout).toContain(
     "words: damaged version 4 moved aside; it opens at version 3.",
   );
   expect(await findings([database], ["aside"])).toHaveLength(1);
@@ -154,7 +155,7 @@ test("a table of which nothing is whole: the advice names the newest snapshot of
   await snapshotOf({ ...other, env: place.env });
   const versions = join(place.database, "words.lance/_versions");
   for (const name of filesBelow(versions)) truncateSync(join(versions, name), 10);
-  const [found] = await findings([place.database, "--repo", place.repo], ["table"]);
+  const [found] = await findings([place.database, "--repo", place.repo], ["manifest"]);
   const command = `restore ${id} ${place.database} --in-place --table words --repo ${place.repo}`;
   expect(found?.advice).toBe(`No version of it is whole. Restore the table: lancedb-backup ${command}`);
   expect((await run([...command.split(" "), "--yes"])).code).toBe(0);
@@ -184,4 +185,16 @@ test("a database whose tables are gone is seen beside its newest snapshot", asyn
       advice: expect.stringContaining(id),
     },
   ]);
+});
+
+test("a damaged newest version that the repository has is brought back, not moved aside", async () => {
+  const place = await newPlace();
+  const id = await snapshotOf(place);
+  truncateSync(newestManifest(join(place.database, "words.lance")), 10);
+  const [found] = await findings([place.database, "--repo", place.repo], ["manifest"]);
+  const command = `scrub ${place.database} --heal --repo ${place.repo}`;
+  expect(found?.advice).toContain(`lancedb-backup ${command} brings it back from snapshot ${id}.`);
+  expect((await run([...command.split(" "), "--yes"])).code).toBe(3);
+  expect(await findings([place.database], ["manifest"])).toEqual([]);
+  expect(await countRows(place.database, "words")).toBe(39);
 });

@@ -1,7 +1,8 @@
-import { existsSync } from "node:fs";
+import { existsSync, truncateSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { BackupManager } from "../../src/index.ts";
+import { newestManifest } from "../support/files.ts";
 import { run, runJson, runOnTerminal, withoutEscapes } from "./cli.ts";
 import { addRow, countRows, dieAtWork, newPlace, type Place } from "./fixture.ts";
 
@@ -94,6 +95,16 @@ test("recover leaves a table alone that others have committed to, and says what 
   const conflict = await run(["recover", place.database]);
   expect(conflict.code).toBe(1);
   expect(conflict.stdout).toContain("others have committed since");
+  for (const flag of ["--overwrite", "--keep"])
+    expect(conflict.stdout).toContain(`recover ${place.database} ${flag} `);
+  const foretold = await run(["recover", place.database, "--dry-run"]);
+  expect(foretold.stdout).toMatch(/others have committed since: words, version \d+\. It is not rolled back/);
+  const asked = await runOnTerminal(["recover", place.database, "--overwrite"], {
+    columns: 500,
+    type: [["[y/N]", "n\n"]],
+  });
+  expect(asked.code).toBe(1);
+  expect(withoutEscapes(asked.stdout)).toMatch(/others have committed since: words, version \d+\./);
   expect((await run(["recover", place.database, "--overwrite", "--keep"])).code).toBe(2);
   expect((await run(["recover", place.database, "--overwrite"])).stderr).toContain("--yes");
   const kept = await run(["recover", place.database, "--keep"]);
@@ -112,4 +123,18 @@ test.each([["undo list"], ["recover"]])("%s of no database says so", async (comm
   const missing = await run([...words, join(directory, "nowhere")]);
   expect(missing.code).toBe(2);
   expect(missing.stderr).toContain("There is no database at ");
+});
+
+test("recover asks before it moves a damaged newest version aside", async () => {
+  const { database } = await newPlace();
+  const head = newestManifest(join(database, "words.lance"));
+  truncateSync(head, 10);
+  const refused = await run(["recover", database]);
+  expect(refused.code).toBe(2);
+  expect(refused.stderr).toContain("--yes");
+  const no = await runOnTerminal(["recover", database], { columns: 500, type: [["[y/N]", "n\n"]] });
+  expect(no.code).toBe(1);
+  expect(withoutEscapes(no.stdout)).toMatch(/newest manifest is damaged \(version 4\)[\s\S]*shows version 3\./);
+  expect(existsSync(head)).toBe(true);
+  expect((await run(["recover", database, "--yes"])).stdout).toContain("it opens at version 3.");
 });

@@ -1,12 +1,16 @@
 import type { Command } from "commander";
+import type { Finding } from "../../doctor/finding.ts";
 import type { RecoveryReport } from "../../guard/backup-manager.ts";
 import { type ConfirmOptions, confirmOptions, newCommand } from "../command.ts";
+import { inCommandWords } from "../command-words.ts";
 import { confirm } from "../confirm.ts";
 import type { Answer, Context } from "../context.ts";
 import { assertDatabase } from "../database.ts";
 import { EXIT } from "../exit-codes.ts";
 import { UsageError } from "../failure.ts";
 import { handle } from "../handle.ts";
+import { commandLine } from "../output/command-line.ts";
+import { printable } from "../output/printable.ts";
 import { restoredTables } from "../output/restored-tables.ts";
 import { findingsText } from "./doctor.ts";
 
@@ -20,7 +24,7 @@ export function recoverCommand(): Command {
   const command = newCommand("recover", {
     summary: "Roll back what dead processes left half-done in a database.",
     description:
-      "Rolls back guarded work whose process died, completes restores that were cut off, sweeps what was never finished, and moves damaged newest versions aside. The next guarded operation does the same by itself. Tables that others have committed to since are reported and left alone, unless --overwrite or --keep says what to do; then exit code 1.",
+      "Rolls back guarded work whose process died, completes restores that were cut off, sweeps what was never finished, and moves damaged newest versions aside, after it has asked: a snapshot may have them whole, and scrub --heal brings them back. The next guarded operation does the same by itself. Tables that others have committed to since are reported and left alone, unless --overwrite or --keep says what to do; then exit code 1.",
     examples: ["recover data/lancedb-table --dry-run", "recover data/lancedb-table --keep"],
     json: `{ entries: [{ id, action, backup?, tables: [{ table, action, version?, passedOver }], assumed?: [{ table,
 versions }], conflicts: [{ table, versions }], error? }], healed: [{ table, damaged, openedAt }] }, where action is "rolled-back", "restored", "swept",
@@ -45,13 +49,7 @@ async function run(context: Context, database: string, options: Options): Promis
   if (overwrite && keep) throw new UsageError("--overwrite and --keep exclude each other.");
   assertDatabase(database);
   if (dryRun) return foretell(context, database);
-  if (overwrite || force) {
-    const plan = [
-      ...(overwrite ? ["Commits that others made since are passed over where they are in the way."] : []),
-      ...(force ? ["Processes on other hosts that may be at work are taken for dead."] : []),
-    ];
-    await confirm(context, yes, `Recovery of ${database}. ${plan.join(" ")}`, "Go on?");
-  }
+  if (!yes) await ask(context, database, options);
   const { BackupManager } = await import("../../guard/backup-manager.ts");
   await using manager = new BackupManager({ uri: database, logger: context.logger });
   context.interrupt.describe("The next guarded operation, or recover, goes on where this ended.", {
@@ -60,19 +58,37 @@ async function run(context: Context, database: string, options: Options): Promis
   const onConflict = overwrite ? "overwrite" : keep ? "keep" : undefined;
   const report = await manager.recover({ onConflict, force: force ?? false });
   const isOpen = report.entries.some(({ action }) => OPEN.has(action));
-  return { json: report, text: describe(report), exitCode: isOpen ? EXIT.failed : EXIT.done };
+  return { json: report, text: describe(report, database), exitCode: isOpen ? EXIT.failed : EXIT.done };
 }
 
 /** Entries that wait for somebody's word. */
 const OPEN: ReadonlySet<string> = new Set(["conflict", "locked", "damaged", "failed"]);
 
-async function foretell(context: Context, database: string): Promise<Answer> {
+/** Where it hides rows, or may take a living process for dead. */
+async function ask(context: Context, database: string, { overwrite, force }: Options): Promise<void> {
+  const findings = await findingsOf(context, database);
+  if (!overwrite && !force && !findings.some(({ check }) => check === "manifest")) return;
+  const plan = [
+    findingsText(context.terminal, findings),
+    `Recovery of ${database}.`,
+    ...(overwrite ? ["Commits that others made since are passed over where they are in the way."] : []),
+    ...(force ? ["Processes on other hosts that may be at work are taken for dead."] : []),
+  ];
+  await confirm(context, false, plan.join("\n"), "Go on?");
+}
+
+/** What a recovery is about. */
+async function findingsOf(context: Context, database: string): Promise<readonly Finding[]> {
   const { diagnose } = await import("../../doctor/diagnose.ts");
-  const all = await diagnose({ uri: database, signal: context.signal });
-  const findings = all.findings.filter(
+  const { findings } = await diagnose({ uri: database, signal: context.signal });
+  return findings.filter(
     ({ check, level }) =>
-      check === "journal" || check === "staging" || (check === "table" && level === "problem"),
+      ["journal", "staging", "manifest"].includes(check) || (check === "table" && level === "problem"),
   );
+}
+
+async function foretell(context: Context, database: string): Promise<Answer> {
+  const findings = await findingsOf(context, database);
   return { json: { dryRun: true, findings }, text: findingsText(context.terminal, findings) };
 }
 
@@ -89,7 +105,14 @@ const WORDS: Record<string, string> = {
   failed: "it could not be put back; it can be tried again",
 };
 
-function describe({ entries, healed }: RecoveryReport): string {
+function choices(database: string): string[] {
+  return [
+    `  ${commandLine("recover", database, "--overwrite")} goes back all the same; their versions stay reachable by number.`,
+    `  ${commandLine("recover", database, "--keep")} leaves the tables as they are, and keeps the backup.`,
+  ];
+}
+
+function describe({ entries, healed }: RecoveryReport, database: string): string {
   const lines = entries.flatMap(({ id, action, tables, assumed = [], conflicts, error }) => [
     `${id}: ${WORDS[action] ?? action}.`,
     ...restoredTables(tables),
@@ -100,7 +123,8 @@ function describe({ entries, healed }: RecoveryReport): string {
     ...conflicts.map(
       ({ table, versions }) => `  ${table}: versions ${versions.join(", ")} are somebody else's`,
     ),
-    ...(error && action !== "conflict" ? [`  ${error.message}`] : []),
+    ...(error && action !== "conflict" ? [`  ${printable(inCommandWords(error.message))}`] : []),
+    ...(action === "conflict" ? choices(database) : []),
   ]);
   for (const { table, damaged, openedAt } of healed) {
     lines.push(

@@ -1,0 +1,21 @@
+import type { JournalEntry } from "../guard/journal/entry.ts";
+import type { EntryRecord } from "../guard/journal/entry-record.ts";
+import { planRollback } from "../guard/rollback/plan.ts";
+import { keptDirectory } from "../guard/settle.ts";
+
+/** Commits of others that a rollback would hide, in words: `words, version 5`. Empty where there are none. */
+export async function foreignCommits(
+  entry: JournalEntry,
+  record: EntryRecord,
+  database: string,
+): Promise<string> {
+  const { conflicts } = await planRollback(database, {
+    record: { ...record, database },
+    kept: keptDirectory(entry, record),
+    log: entry.readLog(),
+    lastSign: entry.lastSign(),
+    onConflict: "fail",
+    explicit: false,
+  });
+  return conflicts.map(({ table, versions }) => `${table}, version ${versions.join(", ")}`).join("; ");
+}
