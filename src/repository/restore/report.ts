@@ -38,7 +38,11 @@ export interface RestoredTable {
   readonly action: "create" | "keep" | "restore" | "relink" | "rebuild" | "merge";
   /** Its newest version now; in place unknown before it is done. */
   readonly version: number | undefined;
-  /** In place: later versions, which are behind the newest now; `checkout` reaches them by number. */
+  /**
+   * In place: others' versions, which are behind the newest now. `checkout` reaches them by number; where the table had
+   * been made anew, versions that came back have their numbers first, and a manifest that had such a number is kept in
+   * `.lancedb-backup/aside/manifests`.
+   */
   readonly passedOver: readonly number[];
 }
 

@@ -1,10 +1,12 @@
 import { statSync } from "node:fs";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { UnsupportedError } from "../../errors.ts";
 import { Placer } from "../../fs/place.ts";
-import { captureTable } from "../../lance/capture.ts";
+import { captureTable, TAGS } from "../../lance/capture.ts";
 import type { TableLocation } from "../../lance/database.ts";
 import type { HistoryImage } from "../../lance/image.ts";
+import { versionOfTag } from "../../lance/tag.ts";
 import type { CapturedFile, CapturedTable, CapturedVersion, CaptureRequest } from "../source.ts";
 
 /** Stands for a placer where files are to stay where they are: it only sees whether they are there. */
@@ -70,20 +72,44 @@ async function capture(
       void versions.push({ version, timestamp: parsed.timestamp, rows }),
   });
   if (!found) return undefined;
+  const tags = await sortTags(root, found.tags, new Set(versions.map(({ version }) => version)));
+  const dropped = new Set(tags.lost.map(tagPath));
   return {
     id,
     directory,
     version: found.version,
     digest: found.digest,
     versions: versions.sort((a, b) => a.version - b.version),
-    files: paths.sort().map((path) => look(root, path)),
-    tags: found.tags,
-    leftOut: found.leftOut,
+    files: paths
+      .filter((path) => !dropped.has(path))
+      .sort()
+      .map((path) => look(root, path)),
+    tags: tags.kept,
+    leftOut: [...found.leftOut, ...tags.lost.map((tag) => `tag ${tag}: its version is not backed up`)],
   };
+}
+
+/** A tag without its version would name nothing, or another table's version where it is put back. */
+async function sortTags(
+  root: string,
+  tags: readonly string[],
+  versions: ReadonlySet<number>,
+): Promise<{ kept: string[]; lost: string[] }> {
+  const [kept, lost]: [string[], string[]] = [[], []];
+  for (const tag of tags) {
+    const version = versionOfTag(await readFile(join(root, tagPath(tag))));
+    (versions.has(version) ? kept : lost).push(tag);
+  }
+  return { kept, lost };
+}
+
+function tagPath(tag: string): string {
+  return `${TAGS}/${tag}.json`;
 }
 
 function look(root: string, path: string): CapturedFile {
   const location = join(root, path);
   const { size, ino, mtimeMs } = statSync(location);
-  return { path, location, size, inode: ino, mtimeMs };
+  // Beyond what a double holds (overlay file systems have such), 0: the file is then read each time.
+  return { path, location, size, inode: Number.isSafeInteger(ino) ? ino : 0, mtimeMs };
 }

@@ -1,8 +1,11 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { isMissing, toIoError } from "../../../fs/io.ts";
 import { PIN_ORDER, Placer } from "../../../fs/place.ts";
 import { TAGS } from "../../../lance/capture.ts";
-import { listManifests, VERSIONS } from "../../../lance/image.ts";
+import { VERSIONS } from "../../../lance/image.ts";
+import { versionOfTag } from "../../../lance/tag.ts";
+import { digestOfVersion } from "../../../lance/version-identity.ts";
 import type { SnapshotFile } from "../../snapshot.ts";
 
 /** Directories whose files belong to versions: put back sees to them. */
@@ -19,10 +22,32 @@ export async function mendFiles(
 ): Promise<void> {
   const placer = new Placer(PIN_ORDER);
   for (const { path } of damaged) {
-    const isOwn = OF_VERSIONS.some((room) => path.startsWith(room)) && !/^(_versions|_refs)\//.test(path);
-    if (isOwn) await placer.placeOver(join(staged, path), live, path);
+    if (isContent(path)) await placer.placeOver(join(staged, path), live, path);
   }
   await placer.sync();
+}
+
+/**
+ * Files of older versions that the live table has lost come back, where it has every version of the snapshot still:
+ * otherwise a cleanup has taken them, as it should. Those of the version that is restored are put back's.
+ */
+export async function placeMissing(
+  live: string,
+  staged: string,
+  files: readonly SnapshotFile[],
+): Promise<void> {
+  const manifests = files.filter(({ path }) => path.startsWith(`${VERSIONS}/`));
+  if (!manifests.every(({ path }) => existsSync(join(live, path)))) return;
+  const placer = new Placer(PIN_ORDER);
+  for (const { path } of files) {
+    if (isContent(path) && !existsSync(join(live, path))) await placer.place(staged, live, path);
+  }
+  await placer.sync();
+}
+
+/** Files that manifests name. */
+function isContent(path: string): boolean {
+  return OF_VERSIONS.some((room) => path.startsWith(room)) && !/^(_versions|_refs)\//.test(path);
 }
 
 /** Files that belong to the table rather than to a version come where they are missing. */
@@ -47,12 +72,13 @@ export async function putTags(
 ): Promise<string[]> {
   const tags = files.map(({ path }) => path).filter((path) => path.startsWith(`${TAGS}/`));
   if (tags.length === 0) return [];
-  const versions = new Set((await listManifests(live)).map((name) => name.version));
   const leftOut: string[] = [];
   const placer = new Placer(PIN_ORDER);
   for (const path of tags) {
     const wanted = readFileSync(join(staged, path));
-    if (!versions.has(versionOf(wanted))) leftOut.push(path.slice(TAGS.length + 1, -".json".length));
+    // The same manifest, not the same number alone: that may be another table's, made anew under the name.
+    const meant = meaningOf(wanted, staged);
+    if (meant === "" || meaningOf(wanted, live) !== meant) leftOut.push(nameOf(path));
     else if (!existsSync(join(live, path)) || !readFileSync(join(live, path)).equals(wanted)) {
       await placer.placeOver(join(staged, path), live, path);
     }
@@ -61,12 +87,30 @@ export async function putTags(
   return leftOut;
 }
 
-/** NaN where it cannot be told. */
-function versionOf(tag: Buffer): number {
-  try {
-    const content = JSON.parse(tag.toString("utf8")) as { version?: unknown } | null;
-    return Number(content?.version);
-  } catch {
-    return Number.NaN;
+/** What each tag of a live table names now: the digest of its version's manifest, empty where there is none. */
+export function meaningsOfTags(live: string): Map<string, string> {
+  const meanings = new Map<string, string>();
+  for (const name of namesIn(join(live, TAGS))) {
+    if (!name.endsWith(".json")) continue;
+    meanings.set(nameOf(`${TAGS}/${name}`), meaningOf(readFileSync(join(live, TAGS, name)), live));
   }
+  return meanings;
+}
+
+function namesIn(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch (error) {
+    if (isMissing(error)) return [];
+    throw toIoError(error, "list", directory);
+  }
+}
+
+function meaningOf(tag: Buffer, dataset: string): string {
+  const version = versionOfTag(tag);
+  return Number.isSafeInteger(version) ? digestOfVersion(dataset, version) : "";
+}
+
+function nameOf(path: string): string {
+  return path.slice(TAGS.length + 1, -".json".length);
 }

@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { BackupError, RestoreError } from "../../../errors.ts";
+import { TAGS } from "../../../lance/capture.ts";
 import { NAMESPACE_TABLE } from "../../../lance/database.ts";
 import { dropMissingTables } from "../../../lance/namespaces.ts";
 import { putBack } from "../../../lance/put-back/act.ts";
@@ -11,7 +12,7 @@ import type { InPlacePlan } from "../plan.ts";
 import { type RestoredTable, type RestoreReport, reportOf } from "../report.ts";
 import type { RestoreContext } from "../restore.ts";
 import { danglingEntry, type LeftOut, type SelectedTable } from "../select.ts";
-import { mendFiles, placeOwnFiles, putTags } from "./beside-versions.ts";
+import { meaningsOfTags, mendFiles, placeMissing, placeOwnFiles, putTags } from "./beside-versions.ts";
 import { lockTables } from "./lock-tables.ts";
 import { mergeNamespaces } from "./merge-namespaces.ts";
 import { POLICY, planInPlace, putBackTarget } from "./plan.ts";
@@ -101,6 +102,8 @@ class InPlaceWork {
     );
     if (isNamespaces(place) && plan.newest > 0) return this.#merge(place, dataset);
     await mendFiles(live, dataset, damaged);
+    await placeMissing(live, dataset, selected.files);
+    const meant = meaningsOfTags(live);
     const outcome = await putBack(this.#database, plan);
     if (!("passedOver" in outcome)) throw new TypeError("A put back that overwrites ended in a conflict.");
     await placeOwnFiles(live, dataset, selected.files);
@@ -109,6 +112,7 @@ class InPlaceWork {
       table: selected.id,
       what: `tag ${tag}: its version is not in the database`,
     }));
+    leftOut.push(...changedTags(selected, meant, meaningsOfTags(live)));
     if (isNamespaces(place)) leftOut.push(...(await this.#dropDangling()));
     return { table: restored(place, outcome), leftOut };
   }
@@ -129,6 +133,21 @@ class InPlaceWork {
     const dropped = await dropMissingTables(this.#database, this.#staging);
     return dropped.map(danglingEntry);
   }
+}
+
+/** Where a table had been made anew, versions that came back may have taken the numbers that its tags name. */
+function changedTags(
+  { id, files }: SelectedTable,
+  before: ReadonlyMap<string, string>,
+  after: ReadonlyMap<string, string>,
+): LeftOut[] {
+  const put = new Set(files.map(({ path }) => path));
+  return [...before]
+    .filter(([tag, meant]) => !put.has(`${TAGS}/${tag}.json`) && meant !== "" && after.get(tag) !== meant)
+    .map(([tag]) => ({
+      table: id,
+      what: `tag ${tag}, which is not of the snapshot: its number is another version's now; the manifest that it named is kept in .lancedb-backup/aside`,
+    }));
 }
 
 function restored(
