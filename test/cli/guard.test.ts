@@ -134,7 +134,9 @@ test("recover asks before it moves a damaged newest version aside", async () => 
   expect(refused.stderr).toContain("--yes");
   const no = await runOnTerminal(["recover", database], { columns: 500, type: [["[y/N]", "n\n"]] });
   expect(no.code).toBe(1);
-  expect(withoutEscapes(no.stdout)).toMatch(/newest manifest is damaged \(version 4\)[\s\S]*shows version 3\./);
+  expect(withoutEscapes(no.stdout)).toMatch(
+    /newest manifest is damaged \(version 4\)[\s\S]*shows version 3\./,
+  );
   expect(existsSync(head)).toBe(true);
   expect((await run(["recover", database, "--yes"])).stdout).toContain("it opens at version 3.");
 });

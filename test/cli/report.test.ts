@@ -45,6 +45,35 @@ test("report of damage is written, and ends with 3; wrong use with 2", async () 
   expect(nowhere.stderr).toContain("cannot be written");
 });
 
+test("report replaces a page of its own, and nothing else", async () => {
+  const place = await newPlace();
+  await snapshotOf(place);
+  const report = (file: string, ...more: string[]) => run(["report", place.repo, "--html", file, ...more]);
+  const file = join(place.directory, "out.html");
+  expect((await report(file)).code).toBe(0);
+  expect((await report(file)).code).toBe(0);
+  writeFileSync(file, "precious");
+  const refused = await report(file);
+  expect(refused.code).toBe(2);
+  expect(refused.stderr).toContain("is not such a page; --force replaces it");
+  expect(readFileSync(file, "utf8")).toBe("precious");
+  expect((await report(file, "--force")).code).toBe(0);
+
+  const marker = readFileSync(join(place.repo, "repository.json"), "utf8");
+  for (const [target, why] of [
+    [join(place.repo, "repository.json"), "it lies in the repository"],
+    [join(place.repo, "snapshots/page.html"), "it lies in the repository"],
+    [join(place.database, "words.lance/data/x.html"), "it lies among a database's files"],
+    [place.database, "is no regular file"],
+    [join(place.directory, "nowhere/x.html"), "its directory is not there"],
+    ["-", "needs a file's name"],
+  ] as const) {
+    const { code, stderr } = await report(target, "--force");
+    expect({ code, stderr }).toEqual({ code: 2, stderr: expect.stringContaining(why) });
+  }
+  expect(readFileSync(join(place.repo, "repository.json"), "utf8")).toBe(marker);
+});
+
 test("what is in names stays text", () => {
   const sample = sampleReport();
   const snapshots = sample.snapshots.map((snapshot) => ({ ...snapshot, name: `<img src=x onerror="x">'&` }));

@@ -1,6 +1,4 @@
-import { randomUUID } from "node:crypto";
-import { rename, rm, writeFile } from "node:fs/promises";
-import { basename, dirname, join, resolve } from "node:path";
+import { resolve } from "node:path";
 import { type Command, Option } from "commander";
 import type { RetentionPolicy } from "../../repository/index.ts";
 import { newCommand, type RepositoryOption, repositoryOption } from "../command.ts";
@@ -15,6 +13,7 @@ import { addRetentionOptions, policyInWords, policyOf, type RetentionOptions } f
 
 interface Options extends RepositoryOption, RetentionOptions {
   readonly html: string;
+  readonly force?: boolean;
   readonly readAll?: boolean;
 }
 
@@ -37,9 +36,10 @@ export function reportCommand(): Command {
     .addOption(
       new Option(
         "--html <file>",
-        "Where to write the page; a file of this name is replaced.",
+        "Where to write the page; an earlier page of this name is replaced.",
       ).makeOptionMandatory(),
     )
+    .option("--force", "Replace a file that is no such page.")
     .option("--read-all", "Verify every byte; without, names and sizes alone.");
   return addRetentionOptions(command).action(handle(run));
 }
@@ -48,11 +48,14 @@ async function run(context: Context, path: string | undefined, options: Options)
   const given = policyOf(options);
   const rules = policyInWords(given);
   const policy = rules === "" ? EXAMPLE_POLICY : given;
+  if (options.html === "-") throw new UsageError("--html needs a file's name; - is none.");
   const file = resolve(options.html);
   const location = path ?? options.repo;
   await using repository = await openRepository(context, {
     ...(location !== undefined && { repo: location }),
   });
+  const { assertReplaceable, replaceFile } = await import("../report/page-file.ts");
+  await assertReplaceable(file, repository.location, options.force ?? false);
   context.interrupt.describe("No page was written.");
   const { collect } = await import("../report/collect.ts");
   const { reportPage } = await import("../report/page.ts");
@@ -64,7 +67,9 @@ async function run(context: Context, path: string | undefined, options: Options)
     signal: context.signal,
     onProgress: progress.onProgress,
   }).finally(progress.end);
-  await replaceFile(file, reportPage(data));
+  const page = reportPage(data);
+  await assertReplaceable(file, repository.location, options.force ?? false); // there has been time to make it
+  await replaceFile(file, page);
   const { results } = data.verification;
   const damaged = results.filter(({ ok }) => !ok).length;
   const found = damaged > 0 ? ` ${damaged} of ${counted(results.length, "check")} found damage.` : "";
@@ -73,17 +78,4 @@ async function run(context: Context, path: string | undefined, options: Options)
     text: `Wrote ${file}: ${counted(data.snapshots.length, "snapshot")}.${found}`,
     exitCode: damaged > 0 ? EXIT.damage : EXIT.done,
   };
-}
-
-/** Whole, or as it was. */
-async function replaceFile(file: string, content: string): Promise<void> {
-  const temporary = join(dirname(file), `.${basename(file)}.${randomUUID()}.tmp`);
-  try {
-    await writeFile(temporary, content, { flag: "wx" });
-    await rename(temporary, file);
-  } catch (error) {
-    await rm(temporary, { force: true });
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new UsageError(`The page cannot be written to ${file}: ${reason}`);
-  }
 }

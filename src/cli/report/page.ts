@@ -8,10 +8,13 @@ import { STYLE } from "./style.ts";
 /** Charts of so many tables are drawn; the others are in the table below them. */
 const MOST_TABLES = 12;
 
+/** By this a page is known as one of ours. */
+export const PAGE_START = "<!doctype html><!-- lancedb-backup report -->";
+
 /** The report as one page that needs nothing else: no network, no script. */
 export function reportPage(data: ReportData): string {
   const sections = data.snapshots.length === 0 ? ["<p>There is no snapshot yet.</p>"] : sectionsOf(data);
-  return `<!doctype html>
+  return `${PAGE_START}
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
 <title>Backups in ${escapeHtml(data.location)}</title><style>${STYLE}</style></head><body>
