@@ -92,7 +92,7 @@ export class PeriodicBackupManager implements AsyncDisposable {
   async backupNow(): Promise<string> {
     const { backupDir } = this.#settings;
     const written = await this.#backup("due");
-    return written ?? join(backupDir, listBackupFiles(backupDir).at(-1)?.name ?? "");
+    return written ?? join(backupDir, this.#writer.newest ?? "");
   }
 
   /** Writes all rows of all tables; answers with the file's path. @throws as `backupNow`. */

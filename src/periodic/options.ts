@@ -29,7 +29,7 @@ export interface PeriodicBackupOptions {
   readonly primaryKey?: string | Readonly<Record<string, string | readonly string[]>> | undefined;
   /** Ids of the tables. Default: every table there is at the time of the backup. */
   readonly tables?: readonly string[] | undefined;
-  /** How many fulls are kept, with the deltas that follow them. Default: all, and nothing is ever removed. */
+  /** How many fulls of this database are kept, with the deltas that follow them. Default: all, and nothing is ever removed. */
   readonly keep?: number | undefined;
   /** Called after each backup that failed, with how many have failed since the last that did not. */
   readonly onBackupFailure?: ((error: Error, consecutiveFailures: number) => void) | undefined;

@@ -9,6 +9,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import { connect } from "@lancedb/lancedb";
 import { expect, test } from "vitest";
 import { applyDelta } from "../../src/periodic/replay/apply-delta.ts";
 import { loadBackup } from "../../src/periodic/replay/load-backup.ts";
@@ -174,7 +175,76 @@ test("pins outlive a cleanup of everything, and only the newest file's are kept"
   expect(JSON.parse(readFileSync(file, "utf8")).tables.a.upserts).toEqual([{ id: 1, name: "x" }]);
   const pins = join(place.uri, ".lancedb-backup", "pins");
   const [own] = readdirSync(pins);
-  expect(readdirSync(join(pins, own!))).toHaveLength(2);
+  const kept = readdirSync(join(pins, own!)).map((name) => name.replace(/^(a\.lance-|lancedb_).*/, "$1"));
+  expect(kept.sort()).toEqual(["a.lance-", "identity", "lancedb_"]);
+});
+
+for (const [at, what] of [
+  [0, "full"],
+  [2, "delta in the middle"],
+] as const) {
+  for (const how of ["is gone", "is another file", "was cut short"] as const) {
+    test(`no delta goes onto a chain whose ${what} ${how}: a full is taken, with a warning`, async () => {
+      await using place = new Place();
+      await using other = new Place();
+      const files = await chain(place);
+      const table = await (await place.db()).openTable("a");
+      const running = place.manager({ incremental: true });
+      expect(await running.backupDelta()).toBeNull();
+      const lost = files[at]!;
+      if (how === "is gone") rmSync(lost);
+      else if (how === "is another file") copyFileSync((await chain(other))[at]!, lost);
+      else writeFileSync(lost, readFileSync(lost).subarray(0, -5));
+      await table.add(rowsOf([9]));
+      expect(await running.backupDelta()).toMatch(/lancedb_backup_/);
+      expect(place.warnings).toHaveLength(1);
+      await table.add(rowsOf([10]));
+      expect(await place.manager({ incremental: true }).backupNow()).toMatch(/lancedb_delta_/);
+      const target = place.fresh();
+      await restoreLatest(place.backupDir, target);
+      expect(await contentOf(target)).toEqual(await contentOf(place.uri));
+      expect(place.warnings).toHaveLength(1);
+    });
+  }
+}
+
+test("two databases with one backup directory: chains of their own, and keep removes nothing of the other", async () => {
+  await using place = new Place();
+  const uris = [place.uri, place.fresh()];
+  const dbs = await Promise.all(uris.map((uri) => connect(uri)));
+  const options = { incremental: true, keep: 1, maxDeltasBeforeFull: 2, backupDir: place.backupDir };
+  const managers = uris.map((uri) => place.manager({ ...options, uri }));
+  const tables = await Promise.all(dbs.map((db) => db.createTable("a", rowsOf([0]))));
+  await managers[0]!.backupNow();
+  const second = await managers[1]!.backupNow();
+  place.warnings.length = 0;
+  for (let id = 1; id <= 4; id++) {
+    await tables[0]!.add(rowsOf([id]));
+    await managers[0]!.backupNow();
+    expect(await managers[1]!.backupNow()).toBe(second);
+  }
+  await tables[1]!.add(rowsOf([1]));
+  expect(await managers[1]!.backupNow()).toMatch(/lancedb_delta_/);
+  expect(place.warnings).toEqual([]);
+  const heads = place.files().map((name) => JSON.parse(readFileSync(join(place.backupDir, name), "utf8")));
+  const { database } = JSON.parse(readFileSync(second, "utf8"));
+  const kinds = (isSecond: boolean) =>
+    heads.filter((head) => (head.database === database) === isSecond).map((head) => head.type);
+  expect(kinds(false)).toEqual(["full", "delta"]);
+  expect(kinds(true)).toEqual(["full", "delta"]);
+  for (const db of dbs) db.close();
+});
+
+test("keep counts the fulls of managers without deltas, and of those after them", async () => {
+  await using place = new Place();
+  const table = await (await place.db()).createTable("a", rowsOf([0]));
+  for (let id = 1; id <= 3; id++) {
+    await place.manager({ keep: 2 }).backupNow();
+    await table.add(rowsOf([id]));
+  }
+  expect(place.files()).toHaveLength(2);
+  await place.manager({ keep: 1, incremental: true }).backupNow();
+  expect(place.files()).toHaveLength(1);
 });
 
 test("after another choice of tables comes a full", async () => {

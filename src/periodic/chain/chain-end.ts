@@ -1,37 +1,84 @@
-import { join } from "node:path";
 import { BackupError } from "../../errors.ts";
-import { peekBackupFile } from "../file/open.ts";
 import type { PeriodicSettings } from "../options.ts";
+import type { PinDocument } from "../pins/document.ts";
 import type { PinStore } from "../pins/pin-store.ts";
 import type { ChainEnd } from "../write/context.ts";
+import { backToFull } from "./back-to-full.ts";
 import { listBackupFiles } from "./directory.ts";
+import type { BackupFileName } from "./file-name.ts";
+import type { Heads } from "./heads.ts";
 
 /** Where the next delta can go on; or why it cannot, and a full has to begin a new chain. */
 export type Resumed =
-  | { readonly end: ChainEnd }
-  | { readonly end: undefined; readonly why: "empty" | "lost" | "tables"; readonly database?: string };
+  | { readonly end: ChainEnd /** Deltas since its full. */; readonly deltas: number }
+  | {
+      readonly end: undefined;
+      readonly why: "empty" | "lost" | "tables" | "broken";
+      readonly document?: PinDocument | undefined;
+    };
 
-/** Finds the end of the chain from what the files and the pins say, as after a restart. */
-export async function resumeChain(settings: PeriodicSettings, pins: PinStore): Promise<Resumed> {
-  const file = listBackupFiles(settings.backupDir).at(-1);
-  if (file === undefined) return { end: undefined, why: "empty" };
-  const document = pins.read(file.name);
+/**
+ * Finds the end of the database's own chain from what the files and the pins say, as after a restart. A chain
+ * that lacks a file has no end: what would follow could not be restored.
+ */
+export async function resumeChain(
+  settings: PeriodicSettings,
+  pins: PinStore,
+  heads: Heads,
+): Promise<Resumed> {
+  const files = listBackupFiles(settings.backupDir);
+  heads.keepOnly(files);
+  const identity = pins.identity();
+  const newest = await newestOf(files, { identity, pins, heads });
+  if (newest === undefined) {
+    const known = files.length === 0 || identity !== undefined;
+    return { end: undefined, why: known ? "empty" : "lost" };
+  }
+  const { file, document } = newest;
   if (document === undefined) return { end: undefined, why: "lost" };
-  const { database } = document;
-  const wanted = settings.tables ?? null;
-  if (JSON.stringify(wanted) !== JSON.stringify(document.selection)) {
-    return { end: undefined, why: "tables", database };
+  if (JSON.stringify(settings.tables ?? null) !== JSON.stringify(document.selection)) {
+    return { end: undefined, why: "tables", document };
   }
   try {
-    const { head, sha256 } = await peekBackupFile(join(settings.backupDir, file.name));
-    if (head.database !== database) return { end: undefined, why: "lost" };
-    return { end: { file, sha256, document } };
+    const { head, sha256 } = await heads.read(file.name);
+    if (head.database !== document.database) return { end: undefined, why: "lost" };
+    const chain = await backToFull(file, files, heads);
+    return { end: { file, sha256, document }, deltas: chain.length - 1 };
   } catch (error) {
     if (!(error instanceof BackupError)) throw error;
-    settings.logger.warn("the newest periodic file cannot be read", {
+    settings.logger.warn("the newest periodic files cannot be gone on from: a full is taken", {
       file: file.name,
+      directory: settings.backupDir,
       error: error.message,
     });
-    return { end: undefined, why: "lost", database };
+    return { end: undefined, why: "broken", document };
+  }
+}
+
+interface Newest {
+  readonly file: BackupFileName;
+  readonly document: PinDocument | undefined;
+}
+
+/** The newest file of this database, with what was remembered with it: other databases may back up here, too. */
+async function newestOf(
+  files: readonly BackupFileName[],
+  { identity, pins, heads }: { identity: string | undefined; pins: PinStore; heads: Heads },
+): Promise<Newest | undefined> {
+  for (const file of files.toReversed()) {
+    const document = pins.read(file.name);
+    if (document !== undefined) return { file, document };
+    if (identity !== undefined && (await isOf(identity, file, heads))) return { file, document };
+  }
+  return undefined;
+}
+
+/** False also where that cannot be told, because the file is damaged. */
+export async function isOf(identity: string, { name }: BackupFileName, heads: Heads): Promise<boolean> {
+  try {
+    return (await heads.read(name)).head.database === identity;
+  } catch (error) {
+    if (error instanceof BackupError) return false;
+    throw error;
   }
 }

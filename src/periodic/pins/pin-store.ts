@@ -12,6 +12,7 @@ import { formatPinDocument, type PinDocument, type PinnedTable, parsePinDocument
 
 const DOCUMENT = ".pin.json";
 const PARTIAL = ".partial";
+const IDENTITY = "identity";
 
 /**
  * The tables' versions at the last file of one backup directory, kept alive by links inside the database:
@@ -41,6 +42,34 @@ export class PinStore {
     try {
       mkdirSync(this.#root, { recursive: true });
       writeFileSync(path, formatPinDocument(document));
+    } catch (error) {
+      throw toIoError(error, "write", path);
+    }
+  }
+
+  /**
+   * What the files in the backup directory call this database; undefined where none is known to be of it.
+   * Pins that are lost leave it: it stays as long as their directory does.
+   */
+  identity(): string | undefined {
+    const path = join(this.#root, IDENTITY);
+    try {
+      const identity = readFileSync(path, "utf8").trim();
+      if (identity !== "") return identity;
+    } catch (error) {
+      if (!isMissing(error)) throw toIoError(error, "read", path);
+    }
+    const documents = this.#names().filter((name) => name.endsWith(DOCUMENT));
+    return documents.map((name) => this.read(name.slice(0, -DOCUMENT.length))?.database).find(Boolean);
+  }
+
+  /** Remembers what the files call this database. */
+  setIdentity(identity: string): void {
+    const path = join(this.#root, IDENTITY);
+    try {
+      mkdirSync(this.#root, { recursive: true });
+      writeFileSync(`${path}${PARTIAL}`, `${identity}\n`);
+      renameSync(`${path}${PARTIAL}`, path);
     } catch (error) {
       throw toIoError(error, "write", path);
     }
@@ -96,6 +125,7 @@ export class PinStore {
       files.flatMap((file) => (this.read(file)?.tables ?? []).map((table) => table.pin)),
     );
     for (const name of this.#names()) {
+      if (name === IDENTITY) continue;
       if (name.endsWith(DOCUMENT)) {
         if (files.includes(name.slice(0, -DOCUMENT.length))) continue;
       } else if (name.endsWith(PARTIAL)) {

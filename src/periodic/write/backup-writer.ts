@@ -1,11 +1,12 @@
 import { BackupError, IoError, ValidationError } from "../../errors.ts";
 import { resumeChain } from "../chain/chain-end.ts";
-import { deltasSinceFull, listBackupFiles } from "../chain/directory.ts";
+import { listBackupFiles } from "../chain/directory.ts";
+import { Heads } from "../chain/heads.ts";
 import { carryOutRetention, planRetention } from "../chain/retention.ts";
 import type { PeriodicSettings } from "../options.ts";
 import { PinStore } from "../pins/pin-store.ts";
 import { sweepTemporary } from "../sweep-temporary.ts";
-import type { ChainEnd, WriteContext } from "./context.ts";
+import type { WriteContext } from "./context.ts";
 import { PinLostError, writeDelta } from "./delta.ts";
 import { writeFull } from "./full.ts";
 
@@ -16,6 +17,8 @@ export type Wanted = "full" | "delta" | "due";
 export class BackupWriter {
   readonly #settings: PeriodicSettings;
   readonly #context: WriteContext;
+  readonly #heads: Heads;
+  #newest: string | undefined;
   #swept = false;
   /** The last delta failed for a reason that may lie in its pins: a full goes round them. */
   #avoidDelta = false;
@@ -23,6 +26,12 @@ export class BackupWriter {
   constructor(settings: PeriodicSettings) {
     this.#settings = settings;
     this.#context = { settings, pins: new PinStore(settings.database, settings.backupDir) };
+    this.#heads = new Heads(settings.backupDir);
+  }
+
+  /** Name of the database's newest file, as the last `write` left it. */
+  get newest(): string | undefined {
+    return this.#newest;
   }
 
   /** Answers with the file's name; null where there is nothing to write. Not to be called while it runs. */
@@ -32,25 +41,28 @@ export class BackupWriter {
     this.#swept = true;
     let name: string | null;
     try {
-      name = incremental ? await this.#writeNext(wanted) : await this.#writeFull(undefined);
+      name = incremental ? await this.#writeNext(wanted) : await this.#writeFull();
     } catch (error) {
       this.#sweepPins();
       throw error;
     }
     if (name === null) return null;
+    this.#newest = name;
     this.#sweepPins();
     await this.#removeOld();
     return name;
   }
 
   async #writeNext(wanted: Wanted): Promise<string | null> {
-    const resumed = await resumeChain(this.#settings, this.#context.pins);
-    const { end } = resumed;
-    if (end === undefined) {
+    const resumed = await resumeChain(this.#settings, this.#context.pins, this.#heads);
+    if (resumed.end === undefined) {
       if (resumed.why === "lost") this.#warnLost();
-      return this.#writeFull(resumed.database);
+      return this.#writeFull();
     }
-    if (wanted === "full" || (wanted === "due" && this.#isFullDue())) return this.#writeFull(end);
+    const { end, deltas } = resumed;
+    this.#newest = end.file.name;
+    const isFullDue = this.#avoidDelta || deltas >= this.#settings.maxDeltasBeforeFull;
+    if (wanted === "full" || (wanted === "due" && isFullDue)) return this.#writeFull();
     try {
       const name = await writeDelta(this.#context, end);
       this.#avoidDelta = false;
@@ -61,13 +73,8 @@ export class BackupWriter {
         throw error;
       }
       this.#warnLost();
-      return this.#writeFull(end);
+      return this.#writeFull();
     }
-  }
-
-  #isFullDue(): boolean {
-    const { backupDir, maxDeltasBeforeFull } = this.#settings;
-    return this.#avoidDelta || deltasSinceFull(listBackupFiles(backupDir)) >= maxDeltasBeforeFull;
   }
 
   #warnLost(): void {
@@ -76,9 +83,8 @@ export class BackupWriter {
     logger.warn(message, { database, backupDir });
   }
 
-  async #writeFull(before: ChainEnd | string | undefined): Promise<string> {
-    const identity = typeof before === "object" ? before.document.database : before;
-    const name = await writeFull(this.#context, identity);
+  async #writeFull(): Promise<string> {
+    const name = await writeFull(this.#context);
     this.#avoidDelta = false;
     return name;
   }
@@ -88,7 +94,9 @@ export class BackupWriter {
     const { backupDir, keep, logger } = this.#settings;
     if (keep === undefined) return;
     try {
-      const plan = await planRetention(backupDir, keep);
+      const identity = this.#context.pins.identity();
+      if (identity === undefined) return;
+      const plan = await planRetention(backupDir, { keep, database: identity, heads: this.#heads });
       await carryOutRetention(backupDir, plan);
       if (plan.remove.length > 0) logger.info("old periodic backups removed", { files: plan.remove });
     } catch (error) {
@@ -101,8 +109,11 @@ export class BackupWriter {
   #sweepPins(): void {
     const { backupDir, incremental, logger } = this.#settings;
     try {
-      const newest = incremental ? listBackupFiles(backupDir).at(-1) : undefined;
-      this.#context.pins.sweep(newest ? [newest.name] : []);
+      const { pins } = this.#context;
+      const newest = incremental
+        ? listBackupFiles(backupDir).findLast(({ name }) => pins.read(name))
+        : undefined;
+      pins.sweep(newest ? [newest.name] : []);
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       logger.warn("pins that nothing needs could not be removed", { error: reason });

@@ -6,12 +6,8 @@ import { pinTable, tablesOf, type WriteContext } from "./context.ts";
 import { publish } from "./publish.ts";
 import { openSource, type Source } from "./sources.ts";
 
-/**
- * Writes all rows of all tables, each at one version.
- *
- * @param database identity of the database, where a chain before this full has given it one.
- */
-export async function writeFull(context: WriteContext, database: string | undefined): Promise<string> {
+/** Writes all rows of all tables, each at one version. */
+export async function writeFull(context: WriteContext): Promise<string> {
   const { settings, pins } = context;
   const tables: PinnedTable[] = [];
   for (const table of await tablesOf(context)) {
@@ -20,7 +16,7 @@ export async function writeFull(context: WriteContext, database: string | undefi
   }
   // Everything that can be wrong with a table is found before the first byte is written.
   for (const table of tables) (await openSource(settings, pins, table))[Symbol.dispose]();
-  const file = { type: "full", database: database ?? randomUUID(), tables } as const;
+  const file = { type: "full", database: pins.identity() ?? randomUUID(), tables } as const;
   return publish(context, file, async (writer) => {
     for (const table of tables) {
       using source = await openSource(settings, pins, table);

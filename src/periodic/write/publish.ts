@@ -35,6 +35,7 @@ export async function publish(
   let written: { readonly bytes: number };
   try {
     await writeTables(writer);
+    if (pins.identity() !== database) pins.setIdentity(database);
     if (incremental) {
       pins.write(name, { database, selection: settings.tables ?? null, tables: file.tables });
     }

@@ -1,0 +1,48 @@
+import { statSync } from "node:fs";
+import { join } from "node:path";
+import { toIoError } from "../../fs/io.ts";
+import { peekBackupFile } from "../file/open.ts";
+import type { FileHead } from "../file/types.ts";
+import type { BackupFileName } from "./file-name.ts";
+
+/** What a file says of itself, unchecked: its head, and its checksum. */
+export interface KnownHead {
+  readonly head: FileHead;
+  readonly sha256: string;
+}
+
+/** What the files of a directory say of themselves; each is read once, as long as it stays the same file. */
+export class Heads {
+  readonly #directory: string;
+  readonly #known = new Map<string, { readonly stamp: string; readonly head: KnownHead }>();
+
+  constructor(directory: string) {
+    this.#directory = directory;
+  }
+
+  /** @throws IoError, CorruptError where the file is missing or its head cannot be read. */
+  async read(name: string): Promise<KnownHead> {
+    const path = join(this.#directory, name);
+    const stamp = stampOf(path);
+    const known = this.#known.get(name);
+    if (known?.stamp === stamp) return known.head;
+    const { head, sha256 } = await peekBackupFile(path);
+    this.#known.set(name, { stamp, head: { head, sha256 } });
+    return { head, sha256 };
+  }
+
+  /** Forgets files that are gone. */
+  keepOnly(files: readonly BackupFileName[]): void {
+    const names = new Set(files.map((file) => file.name));
+    for (const name of this.#known.keys()) if (!names.has(name)) this.#known.delete(name);
+  }
+}
+
+function stampOf(path: string): string {
+  try {
+    const { ino, size, mtimeMs } = statSync(path);
+    return `${ino} ${size} ${mtimeMs}`;
+  } catch (error) {
+    throw toIoError(error, "read", path);
+  }
+}
