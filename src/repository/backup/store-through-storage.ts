@@ -35,8 +35,10 @@ export async function storeThroughStorage(
   const stored = new Map<CapturedFile, StoredFile>();
   const first = new Map<string, CapturedFile>();
   for (const [file, sha256] of digests) {
-    if (first.has(sha256)) stored.set(file, { sha256, isNew: false });
-    else first.set(sha256, file);
+    if (first.has(sha256)) {
+      stored.set(file, { sha256, isNew: false });
+      onStored(file);
+    } else first.set(sha256, file);
   }
   await forEachParallel([...first], PARALLEL_WRITES, async ([sha256, file]) => {
     signal?.throwIfAborted();

@@ -4,8 +4,9 @@ import { Catalog } from "../catalog/catalog.ts";
 import { BLOBS, parseBlobName } from "../format/names.ts";
 import { planRetention, type RetentionPlan } from "../retention/plan.ts";
 import type { RetentionPolicy } from "../retention/policy.ts";
+import { documentIds } from "./document-names.ts";
 import { findMarks, type Mark } from "./mark.ts";
-import { documentIds, nothingRemoved, References } from "./references.ts";
+import { nothingRemoved, References } from "./references.ts";
 
 /** What a prune will do. */
 export interface PrunePlan {

@@ -1,5 +1,5 @@
 import { assertFlag, assertMilliseconds, assertOptions, assertSignal } from "../../checks.ts";
-import { LockedError, ValidationError } from "../../errors.ts";
+import { IoError, LockedError, ValidationError } from "../../errors.ts";
 import type { Logger } from "../../logger.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { type Clock, systemClock } from "../clock.ts";
@@ -89,13 +89,16 @@ async function foretell(run: Run, plan: PrunePlan): Promise<PruneReport> {
 async function carryOut(run: Run, plan: PrunePlan): Promise<PruneReport> {
   const { storage, logger, signal } = run;
   // Marks first: whoever reads a snapshot that goes has the grace period to end, also if we die in between.
-  const fresh = await writeMarks(storage, timeOf(run).now, plan.toMark, signal);
+  const mark = () => writeMarks(storage, timeOf(run).now, plan.toMark, signal);
+  let fresh = await unlessFull(mark);
   for (const name of plan.void) await storage.remove(name);
   for (const { snapshot, reason } of plan.retention.remove) {
     signal?.throwIfAborted();
     await storage.remove(snapshotName(snapshot.id));
     logger.info("snapshot removed", { snapshot: snapshot.id, reason });
   }
+  // On a full disk there is room now. Had we died in between, the next prune would have marked them, and waited.
+  fresh ??= await mark();
   const { dead, unfinished } = await leftByTheDead(run);
   for (const name of dead) await storage.remove(name);
   await removeUnfinished(unfinished);
@@ -123,6 +126,16 @@ async function carryOut(run: Run, plan: PrunePlan): Promise<PruneReport> {
     ...report.freed,
   });
   return report;
+}
+
+/** Undefined where the disk is full: a prune is how it gets room again. */
+async function unlessFull(mark: () => Promise<Mark[]>): Promise<Mark[] | undefined> {
+  try {
+    return await mark();
+  } catch (error) {
+    if (error instanceof IoError && (error.errno === "ENOSPC" || error.errno === "EDQUOT")) return undefined;
+    throw error;
+  }
 }
 
 /** Where backups do not end in time, the marks stay for the next prune. */

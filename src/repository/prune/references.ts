@@ -1,7 +1,7 @@
 import { CorruptError, IoError, UnsupportedError } from "../../errors.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { decodeSnapshot } from "../format/decode-snapshot.ts";
-import { parseSnapshotName, SNAPSHOTS, snapshotName } from "../format/names.ts";
+import { snapshotName } from "../format/names.ts";
 import { forEachParallel } from "../parallel.ts";
 import { readSmall } from "../read-small.ts";
 import type { SnapshotContent } from "../snapshot.ts";
@@ -46,28 +46,6 @@ export class References {
       throw nothingRemoved(error, id);
     }
   }
-}
-
-/**
- * Ids of all documents.
- *
- * @throws CorruptError where there is a document whose name is no id: nobody knows what it names.
- */
-export async function documentIds(storage: Storage, signal?: AbortSignal): Promise<string[]> {
-  const ids: string[] = [];
-  for await (const { name } of storage.list(SNAPSHOTS)) {
-    signal?.throwIfAborted();
-    const id = parseSnapshotName(name);
-    if (id !== undefined) ids.push(id);
-    else if (name.endsWith(".json")) {
-      const path = `${storage.location}/${name}`;
-      throw new CorruptError(
-        `No blob was removed: ${path} may be the document of a snapshot, under a name that is none. Give it back its name, or move it away.`,
-        { path },
-      );
-    }
-  }
-  return ids;
 }
 
 /** The same error for who prunes: what it means, and what to do. */

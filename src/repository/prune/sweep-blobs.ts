@@ -3,9 +3,9 @@ import type { Storage } from "../../storage/storage.ts";
 import { blobName } from "../format/names.ts";
 import type { Lease } from "../lease/lease.ts";
 import { forEachParallel } from "../parallel.ts";
+import { documentIds } from "./document-names.ts";
 import { findMarks, type Mark } from "./mark.ts";
 import type { PrunePlan } from "./plan.ts";
-import { documentIds } from "./references.ts";
 
 /** The lease is looked after once for so many blobs. */
 const BATCH = 256;

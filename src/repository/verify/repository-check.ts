@@ -5,6 +5,7 @@ import { isMissing } from "../../fs/io.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { BLOBS, blobName, parseBlobName, parseSnapshotName, REPOSITORY, SNAPSHOTS } from "../format/names.ts";
 import { readMarker } from "../marker.ts";
+import { mayBeDocument } from "../prune/document-names.ts";
 import type { BlobState } from "./blob-survey.ts";
 import { count, failed, type Problem, passed, type VerificationResult } from "./result.ts";
 
@@ -14,6 +15,8 @@ export interface Surroundings {
   readonly unreferenced: ReadonlyMap<string, number>;
   /** Names of objects that are none of a repository's. */
   readonly foreign: readonly string[];
+  /** Names below `snapshots/` that may be those of documents, and are no ids. */
+  readonly documents: readonly string[];
   /** Names of unfinished work; a local directory's alone can be seen. */
   readonly unfinished: readonly string[];
   /** Links, directories and others under names of blobs or documents: nothing reads them. */
@@ -30,6 +33,7 @@ export async function surveySurroundings(
 ): Promise<Surroundings> {
   const unreferenced = new Map<string, number>();
   const foreign: string[] = [];
+  const documents: string[] = [];
   let problem: BackupError | undefined;
   try {
     for await (const { name, size } of storage.list(BLOBS)) {
@@ -38,19 +42,21 @@ export async function surveySurroundings(
       if (sha256 === undefined) foreign.push(name);
       else if (!named.has(sha256)) unreferenced.set(sha256, size);
     }
-    for await (const { name } of storage.list(SNAPSHOTS)) if (!parseSnapshotName(name)) foreign.push(name);
+    for await (const { name } of storage.list(SNAPSHOTS)) {
+      if (!parseSnapshotName(name)) (mayBeDocument(name) ? documents : foreign).push(name);
+    }
   } catch (error) {
     if (!(error instanceof BackupError)) throw error;
     problem = error;
   }
   const hidden = storage.directory === undefined ? undefined : lookForHidden(storage.directory);
-  return { unreferenced, foreign, unfinished: [], noFiles: [], ...hidden, error: problem };
+  return { unreferenced, foreign, documents, unfinished: [], noFiles: [], ...hidden, error: problem };
 }
 
 /** The result that is about the repository and not about a snapshot. */
 export async function checkRepository(
   storage: Storage,
-  { unreferenced, foreign, unfinished, noFiles, error }: Surroundings,
+  { unreferenced, foreign, documents, unfinished, noFiles, error }: Surroundings,
   states: ReadonlyMap<string, BlobState>,
 ): Promise<VerificationResult> {
   const at = (name: string) => `${storage.location}/${name}`;
@@ -60,6 +66,11 @@ export async function checkRepository(
   if (error) problems.push({ what: error.message, path: storage.location, cause: error });
   for (const name of noFiles)
     problems.push({ what: `${name} is no plain file, and is not read`, path: at(name) });
+  for (const name of documents)
+    problems.push({
+      what: `${name} may be a snapshot under a name that is none; prune refuses`,
+      path: at(name),
+    });
   for (const sha256 of unreferenced.keys()) {
     const found = states.get(sha256);
     if (!found || (found.error === undefined && (found.sha256 === undefined || found.sha256 === sha256)))

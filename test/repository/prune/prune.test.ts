@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, utimesSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, renameSync, rmSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { beforeEach, describe, expect, test } from "vitest";
@@ -9,12 +9,14 @@ import { snapshotName } from "../../../src/repository/format/names.ts";
 import { acquireLease } from "../../../src/repository/lease/acquire.ts";
 import { encodeMark } from "../../../src/repository/prune/mark.ts";
 import { silent } from "../../crash/silent.ts";
+import { newDirectory } from "../../support/database.ts";
 import { FaultyStorage } from "../../support/faulty-storage.ts";
 import { stampOf } from "../../support/files.ts";
+import { otherFileSystem } from "../../support/other-file-system.ts";
 import { namesBelow, readAll, rejection } from "../../support/pieces.ts";
 import { digestOf, putBlobs, putSnapshot } from "../fixture.ts";
 import { leave, owners } from "../lease/leases.ts";
-import { HOUR, newPlace, newQuickPlace, type Place, tableOf } from "./place.ts";
+import { HOUR, newPlace, newQuickPlace, Place, tableOf } from "./place.ts";
 
 let place: Place;
 beforeEach(async () => {
@@ -180,6 +182,42 @@ describe("nothing is removed where a snapshot cannot be read", () => {
     expect((error as Error).message).toContain("snapshots/copy.json");
   });
 
+  test.each(["ID (1).json", "copy of ID.json", "ID.JSON", ".ID.json", "ID.json~", "Ä.json", "ID"])(
+    "since it was renamed to %s",
+    async (name) => {
+      const { id } = await put("2026-01-01T00:00:00Z", "a");
+      const folder = join(place.storage.directory, "snapshots");
+      const renamed = join(folder, name.replace("ID", id));
+      renameSync(join(folder, `${id}.json`), renamed);
+      const error = await rejection(place.prune({ graceHours: 0 }));
+      expect(error).toBeInstanceOf(CorruptError);
+      expect((error as Error).message).toContain(name.replace("ID", id));
+      renameSync(renamed, join(folder, `${id}.json`));
+      await place.assertWhole();
+    },
+  );
+
+  test("since it is behind a link", async () => {
+    const { id } = await put("2026-01-01T00:00:00Z", "a");
+    const path = join(place.storage.directory, snapshotName(id));
+    const elsewhere = join(await newDirectory(), "document");
+    renameSync(path, elsewhere);
+    symlinkSync(elsewhere, path);
+    expect(await rejection(place.prune({ graceHours: 0 }))).toBeInstanceOf(CorruptError);
+    rmSync(path);
+    renameSync(elsewhere, path);
+    await place.assertWhole();
+  });
+
+  test("but not for what is plainly none, or unfinished", async () => {
+    const { id } = await put("2026-01-01T00:00:00Z", "a");
+    const folder = join(place.storage.directory, "snapshots");
+    writeFileSync(join(folder, "README.txt"), "hands off");
+    writeFileSync(join(folder, `.${id}.json.1.claim`), "{}");
+    await place.prune({ graceHours: 0 });
+    await place.assertWhole();
+  });
+
   test("since it was damaged between mark and sweep", async () => {
     await putBlobs(place.storage, "orphan");
     await place.prune();
@@ -194,6 +232,25 @@ describe("nothing is removed where a snapshot cannot be read", () => {
     expect(await place.blobs()).toEqual([digestOf("orphan")]);
     expect(await namesBelow(place.storage, "leases/")).toEqual([]);
   });
+});
+
+test("on a full disk the snapshots that go make room for the marks", async () => {
+  const mount = await otherFileSystem();
+  if (!mount) return;
+  const full = new Place(join(mount, "repository"));
+  for (let day = 1; day <= 9; day++)
+    await putSnapshot(full.storage, { at: `2026-01-0${day}T00:00:00Z`, tables: tableOf(`${day}`) });
+  await full.prune(); // its directories are there
+  try {
+    for (let index = 0; ; index++) writeFileSync(join(mount, `filler-${index}`), Buffer.alloc(64 * 1024));
+  } catch (error) {
+    expect(error).toMatchObject({ code: "ENOSPC" });
+  }
+  expect(() => writeFileSync(join(mount, "more"), Buffer.alloc(8192))).toThrow("ENOSPC");
+  const report = await full.prune({ keepLast: 1, graceHours: 0 });
+  expect(report.freed.blobs).toBe(8);
+  expect((await full.catalog.ids()).length).toBe(1);
+  expect(await full.assertWhole()).toEqual(await full.blobs());
 });
 
 describe("marks", () => {

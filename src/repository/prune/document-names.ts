@@ -1,0 +1,56 @@
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { CorruptError } from "../../errors.ts";
+import { isMissing, toIoError } from "../../fs/io.ts";
+import type { Storage } from "../../storage/storage.ts";
+import { parseSnapshotName, SNAPSHOTS } from "../format/names.ts";
+
+/** Work of ours that was to get another name. */
+const UNFINISHED = /^\..+\.(tmp|claim)$/;
+/** What a person or a program has copied, renamed or linked may still say so. */
+const LIKE_A_DOCUMENT = /\.json|\d{8}T\d{6}Z-[0-9a-f]{8}/i;
+
+/** Whether a name below `snapshots/` that is none may be that of a document all the same. */
+export function mayBeDocument(name: string): boolean {
+  const base = name.slice(name.lastIndexOf("/") + 1);
+  return !UNFINISHED.test(base) && LIKE_A_DOCUMENT.test(base);
+}
+
+/**
+ * Ids of all documents.
+ *
+ * @throws CorruptError where there may be a document whose name is no id, or that is no plain file: nobody knows what it
+ * names.
+ */
+export async function documentIds(storage: Storage, signal?: AbortSignal): Promise<string[]> {
+  const ids: string[] = [];
+  const strangers: string[] = [];
+  for await (const { name } of storage.list(SNAPSHOTS)) {
+    signal?.throwIfAborted();
+    const id = parseSnapshotName(name);
+    if (id !== undefined) ids.push(id);
+    else if (mayBeDocument(name)) strangers.push(name);
+  }
+  if (storage.directory !== undefined) strangers.push(...hiddenFrom(storage.directory));
+  const [stranger] = strangers;
+  if (stranger === undefined) return ids;
+  const path = `${storage.location}/${stranger}`;
+  throw new CorruptError(
+    `No blob was removed: ${path} may be the document of a snapshot, under a name that is none, or behind a link. Give it back its name, or move it away.`,
+    { path },
+  );
+}
+
+/** A storage passes over links, and over names that no object can have. */
+function hiddenFrom(directory: string): string[] {
+  const folder = join(directory, SNAPSHOTS);
+  try {
+    return readdirSync(folder, { withFileTypes: true })
+      .map((entry) => ({ name: `${SNAPSHOTS}${entry.name}`, isFile: entry.isFile() }))
+      .filter(({ name, isFile }) => mayBeDocument(name) && !(isFile && parseSnapshotName(name) !== undefined))
+      .map(({ name }) => name);
+  } catch (error) {
+    if (isMissing(error)) return [];
+    throw toIoError(error, "list", folder);
+  }
+}
