@@ -1,0 +1,89 @@
+import { cpSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { connect } from "@lancedb/lancedb";
+import { expect, onTestFinished, test } from "vitest";
+import { CorruptError, Repository, UnsupportedError } from "../../src/index.ts";
+import { blobName } from "../../src/repository/format/names.ts";
+import { newDirectory } from "../support/database.ts";
+import { makeSampleTable } from "../support/sample.ts";
+import { silent } from "./sound.ts";
+
+// A backup that would pass for a good one, and is none, is not made.
+
+async function arrange() {
+  const directory = await newDirectory();
+  const [uri, location] = [join(directory, "db"), join(directory, "repository")];
+  const db = await connect(uri);
+  onTestFinished(() => db.close());
+  const table = await makeSampleTable(db, "main");
+  const repository = await Repository.init(location, { logger: silent });
+  return { directory, uri, location, db, table, repository };
+}
+
+const dataFile = (uri: string) => {
+  const folder = join(uri, "main.lance/data");
+  return join(folder, readdirSync(folder).sort()[0] ?? "");
+};
+
+function flip(path: string): void {
+  const bytes = readFileSync(path);
+  bytes[bytes.length >> 1]! ^= 1;
+  writeFileSync(path, bytes);
+}
+
+test("of tags that differ by case alone: refused by name, and nothing is in the way of others", async () => {
+  const { uri, table, repository } = await arrange();
+  await repository.backup({ source: uri, name: "before" });
+  const tags = await table.tags();
+  await tags.create("v1", 1);
+  await tags.create("V1", 1);
+  const wrong = repository.backup({ source: uri });
+  await expect(wrong).rejects.toThrow(UnsupportedError);
+  await expect(wrong).rejects.toThrow(/main.*_refs\/tags\/v1\.json/i);
+  expect((await repository.get("latest")).name).toBe("before");
+  await repository.prune({ keepLast: 1 });
+});
+
+test("of tables that differ by case alone", async () => {
+  const { uri, db, repository } = await arrange();
+  await makeSampleTable(db, "Main");
+  await expect(repository.backup({ source: uri })).rejects.toThrow(UnsupportedError);
+  await repository.backup({ source: uri, tables: ["main"] });
+});
+
+test("of a file that has rotted since the last, by a copy too: refused by name, and mended by heal", async () => {
+  const { directory, uri, repository } = await arrange();
+  const { id } = await repository.backup({ source: uri });
+  // To another disk and back, as a move is: new inodes.
+  const elsewhere = join(directory, "elsewhere");
+  cpSync(uri, elsewhere, { recursive: true, preserveTimestamps: true });
+  rmSync(uri, { recursive: true });
+  renameSync(elsewhere, uri);
+  flip(dataFile(uri));
+  const wrong = repository.backup({ source: uri });
+  await expect(wrong).rejects.toThrow(CorruptError);
+  await expect(wrong).rejects.toThrow(new RegExp(`main.lance/data/.*snapshot ${id}`));
+  expect((await repository.list()).map((snapshot) => snapshot.id)).toEqual([id]);
+  const report = await repository.scrub(uri, { heal: true });
+  expect(report.damage.map(({ mended }) => mended)).toEqual([true]);
+  await repository.backup({ source: uri });
+});
+
+test("of a rotten file whose good blob is lost", async () => {
+  const { uri, location, repository } = await arrange();
+  await repository.backup({ source: uri });
+  const file = dataFile(uri);
+  const good = readFileSync(file);
+  for (const blob of blobsOf(location)) {
+    const path = join(location, blobName(blob));
+    if (readFileSync(path).equals(good)) rmSync(path);
+  }
+  flip(file);
+  await expect(repository.backup({ source: uri })).rejects.toThrow(CorruptError);
+});
+
+function blobsOf(location: string): string[] {
+  return readdirSync(join(location, "blobs"), { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => entry.name);
+}
