@@ -151,11 +151,15 @@ export class PeriodicBackupManager implements AsyncDisposable {
     const { logger, onBackupFailure } = this.#settings;
     this.#failures++;
     logger.error("a periodic backup failed", { error: error.message, consecutiveFailures: this.#failures });
-    try {
-      onBackupFailure?.(error, this.#failures);
-    } catch (thrown) {
+    const report = (thrown: unknown) => {
       const reason = thrown instanceof Error ? thrown.message : String(thrown);
       logger.error("onBackupFailure threw", { error: reason });
+    };
+    try {
+      // It may be an async function, whatever its type says: a rejection that nobody takes ends the process.
+      Promise.resolve(onBackupFailure?.(error, this.#failures)).catch(report);
+    } catch (thrown) {
+      report(thrown);
     }
   }
 }

@@ -220,3 +220,22 @@ test("an attached source of commits is followed until it is detached", async () 
   expect(listeners.size).toBe(0);
   await manager.stop();
 });
+
+test("an async onBackupFailure that rejects is logged, and ends nothing", async () => {
+  await using place = new Place();
+  const rejections: unknown[] = [];
+  const take = (reason: unknown) => rejections.push(reason);
+  process.on("unhandledRejection", take);
+  try {
+    const onBackupFailure = async () => {
+      throw new Error("the pager is off");
+    };
+    const manager = place.manager({ onBackupFailure });
+    await expect(manager.backupNow()).rejects.toMatchObject({ code: "VALIDATION" });
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(rejections).toEqual([]);
+    expect(place.errors.at(-1)).toMatchObject({ meta: { error: "the pager is off" } });
+  } finally {
+    process.off("unhandledRejection", take);
+  }
+});
