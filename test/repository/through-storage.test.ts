@@ -56,6 +56,20 @@ async function arrange() {
   return { directory, uri, db, location, before };
 }
 
+test("progress of files of one content ends at its total", async () => {
+  const { directory, uri } = await arrange();
+  cpSync(join(uri, "main.lance"), join(uri, "twin.lance"), { recursive: true });
+  const repository = await Repository.init(new Remote(join(directory, "other")), { logger: silent });
+  let last: { files: number; bytes: number; totalFiles: number; totalBytes: number } | undefined;
+  await repository.backup({
+    source: uri,
+    onProgress: (progress) => {
+      last = progress;
+    },
+  });
+  expect([last?.files, last?.bytes]).toEqual([last?.totalFiles, last?.totalBytes]);
+});
+
 async function contentOf(uri: string): Promise<Record<string, TableSnapshot>> {
   const db: Connection = await connect(uri);
   try {

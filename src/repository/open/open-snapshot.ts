@@ -49,8 +49,7 @@ export async function openSnapshot(
   try {
     const database = join(scratch.directory, "database");
     await fill(storage, selected, database, signal);
-    const isPart = options.tables !== undefined || options.at !== undefined || options.versions !== undefined;
-    if (isPart && selected.tables.some((table) => table.id === NAMESPACE_TABLE)) {
+    if (selected.tables.some((table) => table.id === NAMESPACE_TABLE)) {
       const { dropMissingTables } = await import("../../lance/namespaces.ts");
       await dropMissingTables(database, scratch.directory);
     }

@@ -23,8 +23,6 @@ interface PlanBase {
 export interface NewPlan extends PlanBase {
   readonly mode: "new";
   readonly place: TargetPlace;
-  /** Some tables or older versions alone: the list of namespaces may name tables that are not restored. */
-  readonly isPart: boolean;
 }
 
 export interface InPlacePlan extends PlanBase {
@@ -59,12 +57,11 @@ export async function planNew(
   options: RestoreOptions,
 ): Promise<NewPlan> {
   const target = checkRestoreOptions(options, storage);
-  const { link = false, tables, at, versions } = options;
+  const { link = false } = options;
   const place = lookAtTarget(target, link ? storage.directory : undefined);
   const base = await planFiles(storage, content, options, target);
   if (!link) assertSpace(place.near, base.tables);
-  const isPart = tables !== undefined || at !== undefined || versions !== undefined;
-  return { ...base, mode: "new", place, isPart };
+  return { ...base, mode: "new", place };
 }
 
 async function planOver(

@@ -34,9 +34,12 @@ export async function restoreNew(
   return { ...reportOf(plan, started), dryRun: false, leftOut: [...plan.leftOut, ...dangling] };
 }
 
-/** Where not all is restored, the list of namespaces loses the tables that are not. */
+/**
+ * The list of namespaces loses the tables that are not restored: where not all is, and those that were dropped by somebody
+ * while the snapshot was taken.
+ */
 async function dropDangling(plan: NewPlan, database: string): Promise<LeftOut[]> {
-  if (!plan.isPart || !plan.tables.some((table) => table.id === NAMESPACE_TABLE)) return [];
+  if (!plan.tables.some((table) => table.id === NAMESPACE_TABLE)) return [];
   const { dropMissingTables } = await import("../../lance/namespaces.ts"); // loads LanceDB
   const dropped = await dropMissingTables(database, dirname(database));
   return dropped.map(danglingEntry);

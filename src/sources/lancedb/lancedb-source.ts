@@ -56,12 +56,19 @@ export class LanceDBSource implements Source {
     try {
       const capturedAt = Date.now();
       const tables: CapturedTable[] = [];
-      for (const location of await this.#locate(request.tables)) {
+      const take = async (location: TableLocation) => {
         request.signal?.throwIfAborted();
         const table =
           (await this.#unchanged(location, request)) ?? (await this.#changed(location, pins, request));
         if (table) tables.push(table);
+      };
+      // The list of namespaces first: a table that it names is there when the others are looked for.
+      const before = (await this.#locate(request.tables)).find(isNamespaces);
+      if (before) await take(before);
+      for (const location of await this.#locate(request.tables)) {
+        if (!before || !isNamespaces(location)) await take(location);
       }
+      tables.sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0));
       return { tables, capturedAt, [Symbol.asyncDispose]: async () => pins.release() };
     } catch (error) {
       pins.release();
@@ -100,4 +107,8 @@ export class LanceDBSource implements Source {
     if (wanted.some((id) => parseTableId(id).namespacePath.length > 0)) ids.add(NAMESPACE_TABLE);
     return all.filter((table) => ids.has(table.id));
   }
+}
+
+function isNamespaces({ id }: TableLocation): boolean {
+  return id === NAMESPACE_TABLE;
 }
