@@ -33,6 +33,8 @@ export interface Answer {
   readonly json: unknown;
   /** Printed without; empty: nothing. */
   readonly text: string;
+  /** What was changed, in a sentence; said where the answer itself is lost. */
+  readonly done?: string;
   /** Default 0. */
   readonly exitCode?: ExitCode;
 }

@@ -7,6 +7,7 @@ import { formatJson } from "./output/json.ts";
 import { screenLogger } from "./output/log.ts";
 import { Screen } from "./output/screen.ts";
 import { terminalOf } from "./output/terminal.ts";
+import { tellIfLost } from "./output/unwritable.ts";
 
 type Run = (context: Context, ...args: never[]) => Promise<Answer>;
 
@@ -26,6 +27,7 @@ export function handle(run: Run): (...args: unknown[]) => Promise<void> {
       const answer = await (run as (...args: unknown[]) => Promise<Answer>)(context, ...args);
       context.screen.status("");
       const text = options.json ? formatJson(answer.json) : answer.text;
+      tellIfLost(answer.done ?? "");
       if (text !== "") print(text);
       process.exitCode = answer.exitCode ?? EXIT.done;
     } catch (error) {

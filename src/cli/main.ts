@@ -2,18 +2,13 @@
 import { CommanderError } from "commander";
 import { EXIT } from "./exit-codes.ts";
 import { fail, screenOf } from "./handle.ts";
+import { watchOutputs } from "./output/unwritable.ts";
 import { buildProgram } from "./program.ts";
 
 // LanceDB's own warnings are for its developers.
 process.env["LANCEDB_LOG"] ??= "error";
 
-// Who reads us may stop reading: `lancedb-backup list | head`.
-for (const stream of [process.stdout, process.stderr]) {
-  stream.on("error", (error: NodeJS.ErrnoException) => {
-    if (error.code === "EPIPE" || error.code === "EIO") process.exit();
-    throw error;
-  });
-}
+watchOutputs();
 
 const words = process.argv.slice(2);
 

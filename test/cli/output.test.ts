@@ -1,4 +1,6 @@
 import { spawnSync } from "node:child_process";
+import { renameSync } from "node:fs";
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { newDirectory } from "../support/database.ts";
 import { MAIN, run, runOnTerminal, withoutEscapes } from "./cli.ts";
@@ -7,6 +9,8 @@ import { newPlace, snapshotOf } from "./fixture.ts";
 // What all commands have in common: help, wrong use, JSON, colours, width, and how long they take to start.
 
 const ESCAPE = "\u001b[";
+// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for
+const CONTROL = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/;
 
 test("help names the exit codes, and every command has an example and says what --json gives", async () => {
   const { code, stdout, stderr } = await run(["--help"]);
@@ -176,4 +180,44 @@ test.each(["--help", "list"])("%s starts within 250 ms: LanceDB is not loaded", 
     best = Math.min(best, ms);
   }
   expect(best).toBeLessThan(250);
+});
+
+test("a full disk behind standard output is an error in a line, and a backup says what was made", async () => {
+  const { database, env } = await newPlace();
+  const full = (words: string) =>
+    spawnSync("bash", ["-c", `"$0" "$1" ${words} > /dev/full`, process.execPath, MAIN], {
+      env: { ...process.env, ...env },
+      encoding: "utf8",
+    });
+  const lost = "error: The answer could not be written to standard output: the disk is full.";
+  for (const words of ["list", "--help", "list --json"]) {
+    expect(full(words)).toMatchObject({ status: 1, stderr: `${lost}\n` });
+  }
+  const backup = full(`backup ${database} --quiet`);
+  expect(backup.status).toBe(1);
+  expect(backup.stderr).toMatch(/^error: .* full\. Snapshot \S+ was made\.\n$/);
+});
+
+test("no name of a table reaches the terminal as it is", async () => {
+  const { database, directory, env } = await newPlace();
+  const name = "\u001b[31mred\u0007";
+  renameSync(join(database, "words.lance"), join(database, `${name}.lance`));
+  const target = join(directory, "restored");
+  for (const args of [
+    ["backup", database],
+    ["info", "latest", "--versions"],
+    ["verify", "latest", "--restore-test"],
+    ["diff", "latest", "latest"],
+    ["restore", "latest", target],
+    ["restore", "latest", database, "--in-place", "--dry-run"],
+    ["restore", "latest", database, "--in-place", "--table", "docs", "--dry-run"],
+    ["scrub", target, "--snapshot", "latest"],
+    ["doctor", database],
+    ["recover", database, "--dry-run"],
+  ]) {
+    const { code, stdout, stderr } = await run(args, { env });
+    expect({ args, code }).toEqual({ args, code: args[0] === "verify" ? 3 : 0 }); // LanceDB opens no such name
+    expect(stdout + stderr).not.toMatch(CONTROL);
+  }
+  expect((await run(["verify", "--restore-test"], { env })).stdout).toContain("restore:\ufffd[31mred\ufffd:");
 });

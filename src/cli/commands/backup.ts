@@ -69,6 +69,7 @@ async function run(context: Context, database: string, options: Options): Promis
   const fresh = `new: ${counted(newFiles, "file")}, ${formatBytes(newBytes)}`;
   return {
     json: snapshot,
+    done: `Snapshot ${id} was made.`,
     text: `Snapshot ${context.terminal.style("bold", id)}: ${size} (${fresh}), in ${formatDuration(durationMs)}.`,
   };
 }

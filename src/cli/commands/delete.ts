@@ -13,6 +13,7 @@ import type { Answer, Context } from "../context.ts";
 import { handle } from "../handle.ts";
 import { openRepository } from "../open-repository.ts";
 import { formatBytes, formatTime } from "../output/format.ts";
+import { printable } from "../output/printable.ts";
 
 interface Options extends RepositoryOption, ConfirmOptions {}
 
@@ -40,6 +41,7 @@ async function run(context: Context, reference: string, options: Options): Promi
   await repository.delete(id);
   return {
     json: { id, dryRun: false },
+    done: `Snapshot ${id} was deleted.`,
     text: `Deleted snapshot ${id}. Its space comes back with lancedb-backup prune.`,
   };
 }
@@ -57,5 +59,5 @@ async function look(repository: Repository, reference: string): Promise<Snapshot
 function describe({ id, name, createdAt, tables, bytes, source }: SnapshotDetails): string {
   const called = name === undefined ? "" : ` (${name})`;
   const size = `${tables.length} tables, ${formatBytes(bytes)}`;
-  return `Snapshot ${id}${called} of ${source.uri}, taken ${formatTime(createdAt)}, ${size}, is deleted.`;
+  return `Snapshot ${id}${called} of ${printable(source.uri)}, taken ${formatTime(createdAt)}, ${size}, is deleted.`;
 }

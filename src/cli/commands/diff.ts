@@ -91,13 +91,13 @@ function part(files: number, bytes: number): string {
 }
 
 function rowLines(id: string, changes: RowChanges): string {
-  if (!changes.comparable) return `Rows of ${id} cannot be compared: ${changes.why}.`;
+  if (!changes.comparable) return `Rows of ${printable(id)} cannot be compared: ${printable(changes.why)}.`;
   const { added, removed, changed, examples } = changes;
   const lines = (["added", "removed", "changed"] as const).flatMap((kind) =>
     examples[kind].map((key) => `  ${kind} ${printable(JSON.stringify(key, bigintsAsText))}`),
   );
   const counts = `${formatCount(added)} added, ${formatCount(removed)} removed, ${formatCount(changed)} changed`;
-  return [`Rows of ${id}: ${counts}.`, ...lines].join("\n");
+  return [`Rows of ${printable(id)}: ${counts}.`, ...lines].join("\n");
 }
 
 function bigintsAsText(_key: string, value: unknown): unknown {

@@ -12,6 +12,7 @@ import {
   formatDuration,
   formatTime,
 } from "../output/format.ts";
+import { printable } from "../output/printable.ts";
 import { formatPairs, formatTable } from "../output/table.ts";
 import type { Terminal } from "../output/terminal.ts";
 
@@ -40,7 +41,9 @@ async function run(context: Context, id: string, options: Options): Promise<Answ
   const snapshot = await repository.get(id);
   const parts = [summaryOf(context.terminal, snapshot), tablesOf(context.terminal, snapshot)];
   if (options.versions) parts.push(versionsOf(context.terminal, snapshot));
-  const leftOut = snapshot.tables.flatMap((table) => table.leftOut.map((what) => `  ${table.id}: ${what}`));
+  const leftOut = snapshot.tables.flatMap((table) =>
+    table.leftOut.map((what) => `  ${printable(`${table.id}: ${what}`)}`),
+  );
   if (leftOut.length > 0) parts.push(["Not in the snapshot:", ...leftOut].join("\n"));
   return { json: snapshot, text: parts.join("\n\n") };
 }

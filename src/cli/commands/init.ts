@@ -23,6 +23,7 @@ async function run(context: Context, path: string | undefined, options: Reposito
   const { id, location: place } = await Repository.init(location, { logger: context.logger });
   return {
     json: { location: place, id },
+    done: `A repository was made at ${place}.`,
     text: `Made a repository at ${place}.\nNext: lancedb-backup backup <database> --repo ${location}`,
   };
 }

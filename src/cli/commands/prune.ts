@@ -56,7 +56,8 @@ async function run(context: Context, options: Options): Promise<Answer> {
   }
   context.interrupt.describe("Every snapshot that list shows is whole. The next prune does the rest.");
   const report = await repository.prune({ ...policy, signal });
-  return { json: report, text: describe(terminal, report) };
+  const done = `${counted(report.removed.length, "snapshot")} removed.`;
+  return { json: report, text: describe(terminal, report), done };
 }
 
 function describe(terminal: Terminal, report: PruneReport): string {

@@ -118,17 +118,17 @@ function describe({ entries, healed }: RecoveryReport, database: string): string
     ...restoredTables(tables),
     ...assumed.map(
       ({ table, versions }) =>
-        `  ${table}: versions ${versions.join(", ")} were taken for its own, by kind and time; look at them by number if another program was writing`,
+        `  ${printable(table)}: versions ${versions.join(", ")} were taken for its own, by kind and time; look at them by number if another program was writing`,
     ),
     ...conflicts.map(
-      ({ table, versions }) => `  ${table}: versions ${versions.join(", ")} are somebody else's`,
+      ({ table, versions }) => `  ${printable(table)}: versions ${versions.join(", ")} are somebody else's`,
     ),
     ...(error && action !== "conflict" ? [`  ${printable(inCommandWords(error.message))}`] : []),
     ...(action === "conflict" ? choices(database) : []),
   ]);
   for (const { table, damaged, openedAt } of healed) {
     lines.push(
-      `${table}: damaged version ${damaged.join(", ")} moved aside; it opens at version ${openedAt}.`,
+      `${printable(table)}: damaged version ${damaged.join(", ")} moved aside; it opens at version ${openedAt}.`,
     );
   }
   return lines.length > 0 ? lines.join("\n") : "There was nothing to recover.";

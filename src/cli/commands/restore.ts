@@ -103,7 +103,11 @@ async function run(context: Context, wanted: string, target: string, options: Op
   const report = await repository
     .restore(id, { ...settings, onProgress: progress.onProgress })
     .finally(progress.end);
-  return { json: report, text: done(context, report) };
+  return {
+    json: report,
+    text: done(context, report),
+    done: `Snapshot ${report.snapshot} was restored to ${report.target}.`,
+  };
 }
 
 function done({ terminal }: Context, report: RestoreReport): string {

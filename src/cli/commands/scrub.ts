@@ -82,8 +82,8 @@ function describe(terminal: Terminal, report: ScrubReport): string {
   parts.push(
     `Compared with snapshot ${snapshot}: ${counted(tables.length, "table")}, ${counted(files, "file")}, ${formatBytes(bytes)}; ${counted(newFiles, "file")} newer than it.`,
   );
-  if (missingTables.length > 0) parts.push(`Not in the database: ${missingTables.join(", ")}.`);
-  if (newTables.length > 0) parts.push(`Not in the snapshot: ${newTables.join(", ")}.`);
+  if (missingTables.length > 0) parts.push(`Not in the database: ${printable(missingTables.join(", "))}.`);
+  if (newTables.length > 0) parts.push(`Not in the snapshot: ${printable(newTables.join(", "))}.`);
   const mended = damage.filter((each) => each.mended).length;
   parts.push(
     damage.length === 0

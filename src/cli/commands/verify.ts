@@ -72,7 +72,7 @@ function describe(terminal: Terminal, results: readonly VerificationResult[]): s
   const lines = results.map(({ snapshot, check, ok, details }) => {
     const mark = ok ? terminal.style("green", "ok    ") : terminal.style("red", "DAMAGE");
     const about = snapshot === "" || check === "repository" ? check : `${snapshot} ${check}`;
-    return `${mark}  ${terminal.style("bold", about)}: ${printable(details)}`;
+    return `${mark}  ${terminal.style("bold", printable(about))}: ${printable(details)}`;
   });
   const bad = results.filter(({ ok }) => !ok).length;
   const verdict =

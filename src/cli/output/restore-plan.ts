@@ -1,5 +1,6 @@
 import type { RestoredTable, RestoreReport } from "../../repository/index.ts";
 import { formatBytes, formatCount } from "./format.ts";
+import { printable } from "./printable.ts";
 import { formatTable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -16,7 +17,7 @@ const WORDS: Record<RestoredTable["action"], string> = {
 export function restorePlan(terminal: Terminal, report: RestoreReport): string {
   const { snapshot, target, tables, leftOut, leftAlone, mode } = report;
   const parts = [
-    `Snapshot ${snapshot} to ${target}${mode === "in-place" ? ", in place" : ""}:`,
+    `Snapshot ${snapshot} to ${printable(target)}${mode === "in-place" ? ", in place" : ""}:`,
     formatTable(
       terminal,
       [
@@ -30,7 +31,7 @@ export function restorePlan(terminal: Terminal, report: RestoreReport): string {
       tables,
     ),
   ];
-  if (leftAlone.length > 0) parts.push(`Left as they are: ${leftAlone.join(", ")}.`);
-  for (const { table, what } of leftOut) parts.push(`Not restored: ${table}: ${what}`);
+  if (leftAlone.length > 0) parts.push(`Left as they are: ${printable(leftAlone.join(", "))}.`);
+  for (const { table, what } of leftOut) parts.push(`Not restored: ${printable(`${table}: ${what}`)}`);
   return parts.join("\n");
 }

@@ -1,4 +1,5 @@
 import type { TableRestore } from "../../guard/rollback/act.ts";
+import { printable } from "./printable.ts";
 
 const DONE: Record<string, string> = {
   keep: "was as wanted",
@@ -15,6 +16,6 @@ export function restoredTables(tables: readonly TableRestore[]): string[] {
     const now = version === undefined ? "" : `, now version ${version}`;
     const hidden =
       passedOver.length === 0 ? "" : `; passed over, and reachable by number: ${passedOver.join(", ")}`;
-    return `  ${table}: ${DONE[action] ?? action}${now}${hidden}`;
+    return `  ${printable(table)}: ${DONE[action] ?? action}${now}${hidden}`;
   });
 }

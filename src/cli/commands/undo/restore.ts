@@ -4,6 +4,7 @@ import { type ConfirmOptions, confirmOptions, newCommand } from "../../command.t
 import { confirm } from "../../confirm.ts";
 import type { Answer, Context } from "../../context.ts";
 import { handle } from "../../handle.ts";
+import { printable } from "../../output/printable.ts";
 import { restoredTables } from "../../output/restored-tables.ts";
 import { type BackupDirOption, backupDirOption, backupTable, openManager } from "./backups.ts";
 
@@ -41,7 +42,7 @@ async function run(context: Context, database: string, wanted: string, options: 
     );
   }
   const { id, tables } = backup;
-  const plan = `${backupTable(context.terminal, [backup])}\nThe tables become as they were then, as new versions: ${tables.join(", ")}.`;
+  const plan = `${backupTable(context.terminal, [backup])}\nThe tables become as they were then, as new versions: ${printable(tables.join(", "))}.`;
   if (options.dryRun) return { json: { id, dryRun: true, tables }, text: plan };
   await confirm(context, options.yes, plan, "Restore it?");
   context.interrupt.describe(
