@@ -32,9 +32,7 @@ export interface PeriodicBackupOptions {
   /** How many fulls of this database are kept, with the deltas that follow them. Default: all, and nothing is ever removed. */
   readonly keep?: number | undefined;
   /** Called after each backup that failed, with how many have failed since the last that did not. What it throws is logged; nobody waits for it. */
-  readonly onBackupFailure?:
-    | ((error: Error, consecutiveFailures: number) => void | Promise<void>)
-    | undefined;
+  readonly onBackupFailure?: ((error: Error, consecutiveFailures: number) => void) | undefined;
   /** Default: winston on stderr, level `warn` or what `LANCEDB_BACKUP_LOG` says. */
   readonly logger?: Logger | undefined;
   /** @internal For tests: where times come from. */

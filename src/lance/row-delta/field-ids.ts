@@ -5,11 +5,14 @@ import type { Manifest } from "../manifest.ts";
 const NAME = 2;
 const ID = 3;
 const PARENT_ID = 4;
+const LOGICAL_TYPE = 5;
 
 interface Field {
   readonly name: string;
   readonly id: number;
   readonly parent: number;
+  /** Lance's name of its type: `int32`, `large_list`, … */
+  readonly type: string;
 }
 
 /**
@@ -24,8 +27,17 @@ export function sameFieldIds(a: Manifest, b: Manifest): boolean {
   return true;
 }
 
+/** Lance's names of the types of all columns and their members, each with the name of its column. */
+export function logicalTypes(manifest: Manifest): { readonly column: string; readonly type: string }[] {
+  return withPaths(manifest).map(({ path: [column = ""], field }) => ({ column, type: field.type }));
+}
+
 /** The ids by the names that lead to them. */
-function fieldIds({ message }: Manifest): Map<string, number> {
+function fieldIds(manifest: Manifest): Map<string, number> {
+  return new Map(withPaths(manifest).map(({ path, field }) => [JSON.stringify(path), field.id]));
+}
+
+function withPaths({ message }: Manifest): { readonly path: string[]; readonly field: Field }[] {
   const fields = message.fields.map(parseField);
   const byId = new Map(fields.map((field) => [field.id, field]));
   const pathOf = (field: Field, depth = 0): string[] => {
@@ -34,18 +46,19 @@ function fieldIds({ message }: Manifest): Map<string, number> {
       ? [field.name]
       : [...pathOf(parent, depth + 1), field.name];
   };
-  return new Map(fields.map((field) => [JSON.stringify(pathOf(field)), field.id]));
+  return fields.map((field) => ({ path: pathOf(field), field }));
 }
 
 function parseField(bytes: Uint8Array): Field {
   const reader = new BinaryReader(bytes);
-  let [name, id, parent] = ["", 0, 0];
+  let [name, id, parent, logical] = ["", 0, 0, ""];
   while (reader.pos < reader.len) {
     const [number, type] = reader.tag();
     if (number === NAME) name = reader.string();
     else if (number === ID) id = reader.int32();
     else if (number === PARENT_ID) parent = reader.int32();
+    else if (number === LOGICAL_TYPE) logical = reader.string();
     else reader.skip(type);
   }
-  return { name, id, parent };
+  return { name, id, parent, type: logical };
 }

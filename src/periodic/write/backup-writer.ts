@@ -7,8 +7,9 @@ import type { PeriodicSettings } from "../options.ts";
 import { PinStore } from "../pins/pin-store.ts";
 import { sweepTemporary } from "../sweep-temporary.ts";
 import type { WriteContext } from "./context.ts";
-import { PinLostError, writeDelta } from "./delta.ts";
+import { writeDelta } from "./delta.ts";
 import { writeFull } from "./full.ts";
+import { PinLostError } from "./pin-lost.ts";
 
 /** `due`: a delta where one is due, else a full. */
 export type Wanted = "full" | "delta" | "due";

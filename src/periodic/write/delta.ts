@@ -9,13 +9,10 @@ import type { PinnedTable } from "../pins/document.ts";
 import { type ChainEnd, pinTable, tablesOf, type WriteContext } from "./context.ts";
 import { writeAllRows } from "./full.ts";
 import { currentPosition, datasetOf } from "./live-tables.ts";
+import { PinLostError } from "./pin-lost.ts";
 import { publish } from "./publish.ts";
+import { reading } from "./reading.ts";
 import { openSource, type Source } from "./sources.ts";
-
-/** The pin of the version before is gone: only a full can go on. */
-export class PinLostError extends Error {
-  override readonly name = "PinLostError";
-}
 
 /** A table that changed since the file before. */
 interface Change {
@@ -48,7 +45,9 @@ export async function writeDelta(context: WriteContext, end: ChainEnd): Promise<
 
   using open = new OpenThings();
   const planned: PlannedChange[] = [];
-  for (const change of changes) planned.push(await plan(context, change, open));
+  for (const change of changes) {
+    planned.push(await reading(change.now.id, () => plan(context, change, open)));
+  }
   const follows = { file: end.file.name, sha256: end.sha256 };
   const file = { type: "delta", database: end.document.database, follows, tables: after } as const;
   return await publish(context, file, async (writer) => {
@@ -56,7 +55,7 @@ export async function writeDelta(context: WriteContext, end: ChainEnd): Promise<
       await writer.beginTable({ table: id, form: "dropped", key: [], from: position, indices: [] });
       await writer.endTable();
     }
-    for (const change of planned) await writeChange(writer, change);
+    for (const change of planned) await reading(change.now.id, () => writeChange(writer, change));
   });
 }
 

@@ -4,6 +4,7 @@ import type { BackupFileWriter, TableForm } from "../file/types.ts";
 import type { PinnedTable } from "../pins/document.ts";
 import { pinTable, tablesOf, type WriteContext } from "./context.ts";
 import { publish } from "./publish.ts";
+import { reading } from "./reading.ts";
 import { openSource, type Source } from "./sources.ts";
 
 /** Writes all rows of all tables, each at one version. */
@@ -33,7 +34,11 @@ export interface WholeTable {
 }
 
 /** Writes every row of a table. */
-export async function writeAllRows(writer: BackupFileWriter, whole: WholeTable): Promise<void> {
+export function writeAllRows(writer: BackupFileWriter, whole: WholeTable): Promise<void> {
+  return reading(whole.table.id, () => copyRows(writer, whole));
+}
+
+async function copyRows(writer: BackupFileWriter, whole: WholeTable): Promise<void> {
   const { schema, key, indices, door, version } = whole.source;
   const { id, position } = whole.table;
   const { form, from } = whole;

@@ -9,6 +9,8 @@ import { recordIndices } from "../indices.ts";
 import type { PeriodicSettings } from "../options.ts";
 import type { PinnedTable } from "../pins/document.ts";
 import type { PinStore } from "../pins/pin-store.ts";
+import { assertReadable, unreadableSchema } from "./assert-readable.ts";
+import { reading } from "./reading.ts";
 
 /** A pinned table that is open for reading, and what a file says before its rows. */
 export interface Source extends Disposable {
@@ -23,26 +25,29 @@ export interface Source extends Disposable {
  * Opens a pinned table.
  *
  * @throws ValidationError where deltas are wanted and its key is none.
- * @throws UnsupportedError for columns whose bytes a scan does not give.
+ * @throws UnsupportedError for columns whose bytes a scan does not give. @throws LanceError
  */
-export async function openSource(
-  settings: PeriodicSettings,
-  pins: PinStore,
-  table: PinnedTable,
-): Promise<Source> {
+export function openSource(settings: PeriodicSettings, pins: PinStore, table: PinnedTable): Promise<Source> {
+  return reading(table.id, () => open(settings, pins, table));
+}
+
+async function open(settings: PeriodicSettings, pins: PinStore, table: PinnedTable): Promise<Source> {
   const door = await Door.open(settings.database, pins.path(table));
   try {
-    const schema = await door.table.schema();
+    const version = (await pins.image(table))?.parsed;
+    if (version === undefined) throw new CorruptError(`The links to the table ${table.id} are damaged.`);
+    const schema = await door.table.schema().catch((error: unknown) => {
+      throw unreadableSchema(table.id, version, error) ?? error;
+    });
     const [blob] = await door.table.blobColumns();
     if (blob !== undefined) {
       throw new UnsupportedError(
         `The table ${table.id} keeps blobs in its column ${JSON.stringify(blob)}, which periodic files cannot hold. Leave it out with the option tables.`,
       );
     }
+    assertReadable(table.id, schema);
     const key = keyOf(settings, table.id, schema);
     const indices = await recordIndices(door.table);
-    const version = (await pins.image(table))?.parsed;
-    if (version === undefined) throw new CorruptError(`The links to the table ${table.id} are damaged.`);
     return { door, schema, key, indices, version, [Symbol.dispose]: () => door[Symbol.dispose]() };
   } catch (error) {
     door[Symbol.dispose]();
