@@ -9,6 +9,14 @@ export function assertOptions(value: unknown, of: string): void {
   }
 }
 
+/** One that is misspelt would be passed over, and something else done than was asked for. */
+export function assertKnown(options: object, of: string, known: readonly string[]): void {
+  for (const key of Object.keys(options)) {
+    if (known.includes(key)) continue;
+    throw new ValidationError(`${of} has no option ${JSON.stringify(key)}: it has ${known.join(", ")}.`);
+  }
+}
+
 /** By what it can do: a signal may come from another realm, or from a library. */
 export function assertSignal(value: unknown): asserts value is AbortSignal | undefined {
   if (value === undefined) return;

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { connect } from "@lancedb/lancedb";
 import { expect, onTestFinished, test } from "vitest";
-import { Repository } from "../../src/index.ts";
+import { Repository, ValidationError } from "../../src/index.ts";
 import { newDirectory, recordingLogger } from "../support/database.ts";
 import { makeSampleTable, sampleRows } from "../support/sample.ts";
 import { snapshotOf } from "../support/snapshot.ts";
@@ -152,6 +152,8 @@ test("options of a wrong type are TypeErrors in every call, and nothing is done"
     await expect(wrong, `${name}, signal`).rejects.toThrow(
       new TypeError("signal must be an AbortSignal, not string."),
     );
+    const misspelt = ask(repository, uri, target, { tabel: ["a"] } as never);
+    await expect(misspelt, `${name}, misspelt`).rejects.toThrow(ValidationError);
     if (name === "backup" || name === "restore") {
       const late = ask(repository, uri, target, { lockTimeoutMs: "1" } as never);
       await expect(late, `${name}, lockTimeoutMs`).rejects.toThrow(TypeError);

@@ -1,4 +1,4 @@
-import { assertOptions, assertSignal } from "../../checks.ts";
+import { assertKnown, assertOptions, assertSignal } from "../../checks.ts";
 import { ValidationError } from "../../errors.ts";
 import { VERSIONS } from "../../lance/image.ts";
 import { parseManifestName } from "../../lance/manifest-name.ts";
@@ -156,6 +156,7 @@ function bytesOf(files: readonly SnapshotFile[]): number {
 
 function assertDiffOptions(options: DiffOptions): void {
   assertOptions(options, "diff");
+  assertKnown(options, "diff", ["rows", "examples", "signal"]);
   assertSignal(options.signal);
   const { rows, examples } = options;
   const isKey = (key: unknown) =>

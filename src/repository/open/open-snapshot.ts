@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import type { Connection } from "@lancedb/lancedb";
-import { assertOptions, assertSignal } from "../../checks.ts";
+import { assertKnown, assertOptions, assertSignal } from "../../checks.ts";
 import { NAMESPACE_TABLE } from "../../lance/database.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { hasDirectory } from "../backup/store-locally.ts";
@@ -40,6 +40,7 @@ export async function openSnapshot(
   options: OpenOptions = {},
 ): Promise<OpenedSnapshot> {
   assertOptions(options, "openSnapshot");
+  assertKnown(options, "openSnapshot", ["tables", "at", "versions", "signal"]);
   assertSelection(options);
   const { signal } = options;
   assertSignal(signal);

@@ -1,5 +1,5 @@
 import { resolve, sep } from "node:path";
-import { assertFlag, assertMilliseconds, assertOptions, assertSignal } from "../../checks.ts";
+import { assertFlag, assertKnown, assertMilliseconds, assertOptions, assertSignal } from "../../checks.ts";
 import { UnsupportedError, ValidationError } from "../../errors.ts";
 import { localPath } from "../../fs/local-path.ts";
 import type { Storage } from "../../storage/storage.ts";
@@ -78,6 +78,21 @@ export function assertSelection({ tables, at, versions }: Selection): void {
  */
 export function checkRestoreOptions(options: RestoreOptions, storage: Storage): string {
   assertOptions(options, "restore");
+  assertKnown(options, "restore", [
+    ...[
+      "target",
+      "tables",
+      "at",
+      "versions",
+      "mode",
+      "link",
+      "verify",
+      "parallel",
+      "dryRun",
+      "lockTimeoutMs",
+    ],
+    ...["signal", "onProgress"],
+  ]);
   const { mode = "new", link = false, parallel } = options;
   const target = localPath(options.target, "target");
   assertSelection(options);

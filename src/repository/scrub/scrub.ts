@@ -2,7 +2,7 @@ import { existsSync, type Stats, statSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { assertFlag, assertOptions, assertSignal } from "../../checks.ts";
+import { assertFlag, assertKnown, assertOptions, assertSignal } from "../../checks.ts";
 import { BackupNotFoundError, ValidationError } from "../../errors.ts";
 import { databasePath, listTables } from "../../lance/database.ts";
 import type { Storage } from "../../storage/storage.ts";
@@ -48,6 +48,7 @@ export async function scrub(
   options: ScrubOptions = {},
 ): Promise<ScrubReport> {
   assertOptions(options, "scrub");
+  assertKnown(options, "scrub", ["heal", "snapshot", "signal", "onProgress"]);
   const { heal = false, signal } = options;
   assertFlag(heal, "heal");
   assertSignal(signal);
