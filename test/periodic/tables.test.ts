@@ -1,4 +1,5 @@
-import { readdirSync } from "node:fs";
+import { mkdirSync, readdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { arrow } from "../../src/lance/predicates/arrow.ts";
@@ -144,3 +145,31 @@ test("in real time: a started manager follows changes, and stop leaves whole fil
   await restoreLatest(place.backupDir, target);
   expect(await contentOf(target)).toEqual(await contentOf(place.uri));
 });
+
+for (const how of ["_versions is gone", "_versions is empty"]) {
+  for (const path of [[], ["ns"]]) {
+    test(`a table whose ${how} is damaged, not dropped${path.length > 0 ? " (in a namespace)" : ""}`, async () => {
+      await using place = new Place();
+      const db = await place.db();
+      if (path.length > 0) await db.createNamespace(path);
+      await db.createTable("w", rowsOf([1]), path);
+      const other = await db.createTable("other", rowsOf([1]));
+      const manager = place.manager({ incremental: true });
+      await manager.backupFull();
+      await other.add(rowsOf([2]));
+      const directory = readdirSync(place.uri).find((name) => /^w\.lance$|\$w$/.test(name)) ?? "";
+      const versions = join(place.uri, directory, "_versions");
+      rmSync(versions, { recursive: true });
+      if (how.endsWith("empty")) mkdirSync(versions);
+      for (const backup of [() => manager.backupDelta(), () => manager.backupFull()]) {
+        await expect(backup()).rejects.toMatchObject({
+          code: "CORRUPT",
+          message: expect.stringContaining(`table ${[...path, "w"].join("$")} is damaged`),
+        });
+      }
+      expect(place.files()).toHaveLength(1);
+      rmSync(join(place.uri, directory), { recursive: true });
+      expect(await manager.backupDelta()).toMatch(/lancedb_delta_/);
+    });
+  }
+}

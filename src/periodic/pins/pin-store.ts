@@ -91,7 +91,7 @@ export class PinStore {
         rmSync(partial, { recursive: true, force: true });
         return undefined;
       }
-      const pin = `${directory}-${capture.version}-${capture.digest.slice(0, 16)}`;
+      const pin = `${directory}${suffixOf(positionOf(capture))}`;
       const target = join(this.#root, pin);
       if (existsSync(target)) rmSync(partial, { recursive: true });
       else renameSync(partial, target);
@@ -148,6 +148,15 @@ export class PinStore {
 export interface Taken {
   readonly pin: string;
   readonly capture: Capture;
+}
+
+/** The directory in the database from which a table was pinned. */
+export function directoryOf({ pin, position }: PinnedTable): string {
+  return pin.slice(0, pin.length - suffixOf(position).length);
+}
+
+function suffixOf({ version, digest }: TablePosition): string {
+  return `-${version}-${digest.slice(0, 16)}`;
 }
 
 export function positionOf(capture: Capture): TablePosition {

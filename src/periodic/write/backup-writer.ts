@@ -4,6 +4,7 @@ import { listBackupFiles } from "../chain/directory.ts";
 import { Heads } from "../chain/heads.ts";
 import { carryOutRetention, planRetention } from "../chain/retention.ts";
 import type { PeriodicSettings } from "../options.ts";
+import type { PinDocument } from "../pins/document.ts";
 import { PinStore } from "../pins/pin-store.ts";
 import { sweepTemporary } from "../sweep-temporary.ts";
 import type { WriteContext } from "./context.ts";
@@ -58,12 +59,12 @@ export class BackupWriter {
     const resumed = await resumeChain(this.#settings, this.#context.pins, this.#heads);
     if (resumed.end === undefined) {
       if (resumed.why === "lost") this.#warnLost();
-      return this.#writeFull();
+      return this.#writeFull(resumed.document);
     }
     const { end, deltas } = resumed;
     this.#newest = end.file.name;
     const isFullDue = this.#avoidDelta || deltas >= this.#settings.maxDeltasBeforeFull;
-    if (wanted === "full" || (wanted === "due" && isFullDue)) return this.#writeFull();
+    if (wanted === "full" || (wanted === "due" && isFullDue)) return this.#writeFull(end.document);
     try {
       const name = await writeDelta(this.#context, end);
       this.#avoidDelta = false;
@@ -74,7 +75,7 @@ export class BackupWriter {
         throw error;
       }
       this.#warnLost();
-      return this.#writeFull();
+      return this.#writeFull(end.document);
     }
   }
 
@@ -84,8 +85,8 @@ export class BackupWriter {
     logger.warn(message, { database, backupDir });
   }
 
-  async #writeFull(): Promise<string> {
-    const name = await writeFull(this.#context);
+  async #writeFull(before?: PinDocument): Promise<string> {
+    const name = await writeFull(this.#context, before);
     this.#avoidDelta = false;
     return name;
   }

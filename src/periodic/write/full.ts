@@ -1,20 +1,29 @@
 import { randomUUID } from "node:crypto";
 import { scanAll } from "../../lance/row-delta/scan.ts";
 import type { BackupFileWriter, TableForm } from "../file/types.ts";
-import type { PinnedTable } from "../pins/document.ts";
+import type { PinDocument, PinnedTable } from "../pins/document.ts";
+import { assertDropped } from "./assert-dropped.ts";
 import { pinTable, tablesOf, type WriteContext } from "./context.ts";
 import { publish } from "./publish.ts";
 import { reading } from "./reading.ts";
 import { openSource, type Source } from "./sources.ts";
 
-/** Writes all rows of all tables, each at one version. */
-export async function writeFull(context: WriteContext): Promise<string> {
+/**
+ * Writes all rows of all tables, each at one version.
+ *
+ * @param before what is known of the file before it: a table of it that is there no more must have been dropped.
+ */
+export async function writeFull(context: WriteContext, before?: PinDocument): Promise<string> {
   const { settings, pins } = context;
   const tables: PinnedTable[] = [];
   for (const table of await tablesOf(context)) {
     const pinned = await pinTable(context, table);
     if (pinned) tables.push(pinned);
   }
+  const isOurs = ({ id }: PinnedTable) => settings.tables?.includes(id) ?? true;
+  const present = new Set(tables.map((table) => table.id));
+  const gone = before?.tables.filter((table) => isOurs(table) && !present.has(table.id)) ?? [];
+  await assertDropped(settings.database, gone);
   // Everything that can be wrong with a table is found before the first byte is written.
   for (const table of tables) (await openSource(settings, pins, table))[Symbol.dispose]();
   const file = { type: "full", database: pins.identity() ?? randomUUID(), tables } as const;
