@@ -1,4 +1,4 @@
-import { readdirSync } from "node:fs";
+import { readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { run, runJson, runOnTerminal, withoutEscapes } from "./cli.ts";
@@ -121,4 +121,18 @@ test("prune without a rule removes no snapshot, and does not ask", async () => {
   const { code, stdout } = await run(["prune"], { env: place.env });
   expect(code).toBe(0);
   expect(stdout).toContain("0 snapshots removed, 1 kept.");
+});
+
+test("verify latest where the newest document is damaged is damage, and says what to do", async () => {
+  const place = await newPlace();
+  await snapshotOf(place);
+  const id = await snapshotOf(place);
+  writeFileSync(join(place.repo, "snapshots", `${id}.json`), "{");
+  const { code, stdout } = await run(["verify", "latest"], { env: place.env });
+  expect(code).toBe(3);
+  expect(stdout).toMatch(new RegExp(`^DAMAGE {2}${id} document: `, "m"));
+  expect(stdout).toContain(`-> Nothing can be restored from snapshot ${id}`);
+  expect(stdout).toContain(`lancedb-backup delete ${id} --repo ${place.repo} removes it`);
+  const json = await run(["verify", "latest", "--json"], { env: place.env });
+  expect(JSON.parse(json.stdout)).toMatchObject([{ snapshot: id, check: "document", ok: false }]);
 });

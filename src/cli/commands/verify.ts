@@ -3,10 +3,12 @@ import type { Check, VerificationResult } from "../../repository/index.ts";
 import { parseBytes, parseFraction } from "../arguments.ts";
 import { newCommand, type RepositoryOption, repositoryOption } from "../command.ts";
 import type { Answer, Context } from "../context.ts";
+import { damagedSnapshot } from "../damaged-document.ts";
 import { EXIT } from "../exit-codes.ts";
 import { UsageError } from "../failure.ts";
 import { handle } from "../handle.ts";
-import { openRepository } from "../open-repository.ts";
+import { openRepository, repositoryPath } from "../open-repository.ts";
+import { commandLine } from "../output/command-line.ts";
 import { counted } from "../output/format.ts";
 import { printable } from "../output/printable.ts";
 import type { Terminal } from "../output/terminal.ts";
@@ -51,24 +53,31 @@ async function run(context: Context, id: string | undefined, options: Options): 
   const checks: Check[] = ["integrity", "completeness"];
   if (minBytes !== undefined) checks.push({ minBytes });
   const progress = await displayOf(context);
+  const settings = {
+    checks,
+    restoreTest,
+    readData: sizesOnly ? false : (read ?? true),
+    signal: context.signal,
+    onProgress: progress.onProgress,
+  };
   const results = await repository
-    .verify(id, {
-      checks,
-      restoreTest,
-      readData: sizesOnly ? false : (read ?? true),
-      signal: context.signal,
-      onProgress: progress.onProgress,
+    .verify(id, settings)
+    .catch((error: unknown) => {
+      // `latest`, and it cannot be known whether an older one would be: damage all the same.
+      const damaged = damagedSnapshot(error);
+      if (damaged === undefined) throw error;
+      return repository.verify(damaged, settings);
     })
     .finally(progress.end);
   const isWhole = results.every(({ ok }) => ok);
   return {
     json: results,
-    text: describe(context.terminal, results),
+    text: describe(context.terminal, results, repositoryPath(options)),
     exitCode: isWhole ? EXIT.done : EXIT.damage,
   };
 }
 
-function describe(terminal: Terminal, results: readonly VerificationResult[]): string {
+function describe(terminal: Terminal, results: readonly VerificationResult[], location: string): string {
   const lines = results.map(({ snapshot, check, ok, details }) => {
     const mark = ok ? terminal.style("green", "ok    ") : terminal.style("red", "DAMAGE");
     const about = snapshot === "" || check === "repository" ? check : `${snapshot} ${check}`;
@@ -79,5 +88,15 @@ function describe(terminal: Terminal, results: readonly VerificationResult[]): s
     bad === 0
       ? terminal.style("green", `All is well: ${counted(results.length, "check")}.`)
       : terminal.style("red", `${bad} of ${counted(results.length, "check")} found damage.`);
-  return [...lines, "", verdict].join("\n");
+  return [...lines, "", verdict, ...adviceOf(results, location)].join("\n");
+}
+
+/** What to do about damage, a line for each kind. */
+function adviceOf(results: readonly VerificationResult[], location: string): string[] {
+  const repo = ["--repo", location];
+  const documents = results.filter(({ ok, check }) => !ok && check === "document");
+  return documents.map(
+    ({ snapshot }) =>
+      `-> Nothing can be restored from snapshot ${snapshot}, and no blob is freed while it is there; the other snapshots are whole without it. ${commandLine("delete", snapshot, ...repo)} removes it; then take a new one.`,
+  );
 }
