@@ -1,5 +1,5 @@
 import { readdirSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { expect, test } from "vitest";
 import { run, runJson, runOnTerminal, withoutEscapes } from "./cli.ts";
 import { addRow, damage, largestBlob, newPlace, type Place, snapshotOf } from "./fixture.ts";
@@ -135,4 +135,26 @@ test("verify latest where the newest document is damaged is damage, and says wha
   expect(stdout).toContain(`lancedb-backup delete ${id} --repo ${place.repo} removes it`);
   const json = await run(["verify", "latest", "--json"], { env: place.env });
   expect(JSON.parse(json.stdout)).toMatchObject([{ snapshot: id, check: "document", ok: false }]);
+});
+
+test("verify --quarantine moves a damaged blob aside, and the next backup stores it anew", async () => {
+  const place = await newPlace();
+  const id = await snapshotOf(place);
+  const blob = largestBlob(place);
+  damage(blob);
+  await snapshotOf(place); // takes the blob for what it was
+  const found = await run(["verify"], { env: place.env });
+  expect(found.stdout).toContain(
+    `lancedb-backup verify --quarantine --repo ${place.repo} moves damaged blobs`,
+  );
+  const moved = await run(["verify", "--quarantine"], { env: place.env });
+  expect(moved.code).toBe(3);
+  expect(moved.stdout).toMatch(/quarantine: 1 damaged blob moved to .*quarantine\. The next backup/);
+  expect(readdirSync(join(place.repo, "quarantine"))).toEqual([basename(blob)]);
+  expect((await run(["verify"], { env: place.env })).stdout).toMatch(
+    new RegExp(`${id} integrity: .*is missing`),
+  );
+  await snapshotOf(place);
+  expect((await run(["verify"], { env: place.env })).code).toBe(0);
+  expect((await run(["verify", "--quarantine", "--sizes-only"], { env: place.env })).code).toBe(2);
 });

@@ -19,14 +19,20 @@ interface Options extends RepositoryOption {
   readonly sizesOnly?: boolean;
   readonly minBytes?: number;
   readonly restoreTest?: boolean;
+  readonly quarantine?: boolean;
 }
 
 export function verifyCommand(): Command {
   return newCommand("verify", {
     summary: "Check one snapshot, or the whole repository.",
     description:
-      "Checks that every blob is there with its bytes, and that every file that a table's manifests name is in its snapshot; without an id of all snapshots, and the repository around them. Exit code 3 where anything is damaged.",
-    examples: ["verify --repo ./vault", "verify latest --restore-test", "verify --read 10% --min-bytes 1MB"],
+      "Checks that every blob is there with its bytes, and that every file that a table's manifests name is in its snapshot; without an id of all snapshots, and the repository around them. Exit code 3 where anything is damaged. Changes nothing, unless --quarantine moves damaged blobs aside.",
+    examples: [
+      "verify --repo ./vault",
+      "verify latest --restore-test",
+      "verify --quarantine",
+      "verify --read 10% --min-bytes 1MB",
+    ],
     json: `[{ snapshot, check, ok, details, error? }]; snapshot is empty for the check of the repository itself`,
   })
     .argument("[id]", "A snapshot: its id, the beginning of it, its name, or latest. Default: all.")
@@ -42,6 +48,10 @@ export function verifyCommand(): Command {
       "--restore-test",
       "Also restore each snapshot into a temporary directory, and read it with LanceDB.",
     )
+    .option(
+      "--quarantine",
+      "Move damaged blobs aside, so that the next backup of a database that still has the files stores them anew.",
+    )
     .action(handle(run));
 }
 
@@ -49,6 +59,8 @@ async function run(context: Context, id: string | undefined, options: Options): 
   const { read, sizesOnly, minBytes, restoreTest = false } = options;
   if (read !== undefined && sizesOnly) throw new UsageError("--read and --sizes-only exclude each other.");
   await using repository = await openRepository(context, options);
+  if (options.quarantine && sizesOnly)
+    throw new UsageError("--quarantine goes by bytes, and --sizes-only reads none.");
   context.interrupt.describe("Not all was checked; nothing was changed.");
   const checks: Check[] = ["integrity", "completeness"];
   if (minBytes !== undefined) checks.push({ minBytes });
@@ -56,6 +68,7 @@ async function run(context: Context, id: string | undefined, options: Options): 
   const settings = {
     checks,
     restoreTest,
+    quarantine: options.quarantine ?? false,
     readData: sizesOnly ? false : (read ?? true),
     signal: context.signal,
     onProgress: progress.onProgress,
@@ -94,9 +107,21 @@ function describe(terminal: Terminal, results: readonly VerificationResult[], lo
 /** What to do about damage, a line for each kind. */
 function adviceOf(results: readonly VerificationResult[], location: string): string[] {
   const repo = ["--repo", location];
-  const documents = results.filter(({ ok, check }) => !ok && check === "document");
-  return documents.map(
+  const bad = results.filter(({ ok }) => !ok);
+  const isBlob = ({ check }: VerificationResult) => check === "integrity" || check === "completeness";
+  const wasMoved = results.some(({ check }) => check === "quarantine");
+  const documents = bad.filter(({ check }) => check === "document");
+  const lines = documents.map(
     ({ snapshot }) =>
       `-> Nothing can be restored from snapshot ${snapshot}, and no blob is freed while it is there; the other snapshots are whole without it. ${commandLine("delete", snapshot, ...repo)} removes it; then take a new one.`,
   );
+  const backup = commandLine("backup", "<database>", ...repo).replace("'<database>'", "<database>");
+  if (bad.some(isBlob)) {
+    lines.push(
+      wasMoved
+        ? `-> Now: ${backup} stores again what the database still has; verify tells what is left.`
+        : `-> Where the database still has the files, they can be stored again: ${commandLine("verify", "--quarantine", ...repo)} moves damaged blobs aside, then ${backup}. What it has no more is lost to these snapshots; the rest of them can be restored, with --table.`,
+    );
+  }
+  return lines;
 }

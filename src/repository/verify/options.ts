@@ -15,6 +15,11 @@ export interface VerifyOptions {
    * none (false): then sizes alone are looked at, as they are of every blob in any case.
    */
   readData?: boolean | number | undefined;
+  /**
+   * Move blobs that were read and are damaged into the repository's directory `quarantine`, so that the next backup of a
+   * database that still has the files stores them anew. Local directories only. Default false: nothing is changed.
+   */
+  quarantine?: boolean | undefined;
   signal?: AbortSignal | undefined;
   onProgress?: OnProgress | undefined;
 }
@@ -32,10 +37,11 @@ export interface VerifySettings {
 /** @throws ValidationError, TypeError. */
 export function settingsFrom(options: VerifyOptions): VerifySettings {
   assertOptions(options, "verify");
-  assertKnown(options, "verify", ["checks", "restoreTest", "readData", "signal", "onProgress"]);
+  assertKnown(options, "verify", ["checks", "restoreTest", "readData", "quarantine", "signal", "onProgress"]);
   const { checks = ["integrity", "completeness"], restoreTest = false, readData = true } = options;
   if (!Array.isArray(checks)) throw new TypeError("checks must be a list.");
   assertFlag(restoreTest, "restoreTest");
+  assertFlag(options.quarantine, "quarantine");
   assertSignal(options.signal);
   const sizes = checks.filter((check): check is { minBytes: number } => typeof check === "object");
   for (const check of checks as readonly unknown[]) assertCheck(check);

@@ -7,6 +7,7 @@ import { surveyBlobs } from "./blob-survey.ts";
 import { CompletenessCheck } from "./completeness.ts";
 import { checkIntegrity } from "./integrity.ts";
 import { settingsFrom, type VerifyOptions, type VerifySettings } from "./options.ts";
+import { assertQuarantine, quarantine } from "./quarantine.ts";
 import { checkRepository, surveySurroundings } from "./repository-check.ts";
 import { count, failed, passed, type VerificationResult } from "./result.ts";
 
@@ -63,6 +64,7 @@ class Verification {
   async run(reference: string | undefined): Promise<VerificationResult[]> {
     const { storage, catalog, random = Math.random } = this.#context;
     const { signal, onProgress } = this.#options;
+    const directory = this.#options.quarantine ? assertQuarantine(storage) : undefined;
     const all = reference === undefined;
     const ids = all ? await catalog.ids(signal) : [await catalog.resolve(reference, signal)];
     const blobs = new Set<string>();
@@ -85,6 +87,7 @@ class Verification {
       results.push(...this.#checkSize(content), ...(await this.#testRestore(content)));
     }
     if (around) results.push(await checkRepository(storage, around, states));
+    if (directory !== undefined) results.push(...(await quarantine(directory, states)));
     return results;
   }
 
