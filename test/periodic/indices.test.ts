@@ -3,6 +3,8 @@ import { connect, Index, type Table } from "@lancedb/lancedb";
 import { expect, test } from "vitest";
 import { arrow } from "../../src/lance/predicates/arrow.ts";
 import { makeIndices } from "../../src/periodic/indices.ts";
+import { applyDelta } from "../../src/periodic/replay/apply-delta.ts";
+import { loadBackup } from "../../src/periodic/replay/load-backup.ts";
 import { restoreLatest } from "../../src/periodic/replay/restore-latest.ts";
 import { Place, rowsOf, tableOf } from "./harness.ts";
 
@@ -26,6 +28,36 @@ test("indices are made anew, and one that cannot be is a warning", async () => {
     "names Bitmap",
   ]);
   db.close();
+});
+
+test("a delta that is applied leaves a table with the indices that it recorded, also one that it replaces", async () => {
+  await using place = new Place();
+  const db = await place.db();
+  const [a, b] = [await db.createTable("a", rowsOf([1, 2, 3])), await db.createTable("b", rowsOf([1]))];
+  await a.createIndex("id", { config: Index.btree() });
+  const manager = place.manager({ incremental: true });
+  const copy = place.fresh();
+  const loaded = await loadBackup(await manager.backupFull(), copy);
+  await a.addColumns([{ name: "z", valueSql: "id * 2" }]);
+  await b.createIndex("name", { config: Index.bitmap() });
+  await db.createTable("c", rowsOf([1])).then((c) => c.createIndex("id", { config: Index.btree() }));
+  const delta = (await manager.backupDelta()) ?? "";
+  const indicesOf = async () => {
+    const found: string[] = [];
+    for (const name of await loaded.tableNames()) {
+      for (const index of await (await loaded.openTable(name)).listIndices())
+        found.push(`${name} ${index.name} ${index.indexType}`);
+    }
+    return found.sort();
+  };
+  await applyDelta(copy, delta, { logger: place.logger });
+  expect(await indicesOf()).toEqual(["a id_idx BTree", "b name_idx Bitmap", "c id_idx BTree"]);
+  const version = await (await loaded.openTable("b")).version();
+  await applyDelta(copy, delta, { logger: place.logger });
+  expect(await (await loaded.openTable("b")).version()).toBe(version);
+  expect(await indicesOf()).toHaveLength(3);
+  expect(place.warnings).toEqual([]);
+  loaded.close();
 });
 
 const vectorType = new arrow.FixedSizeList(8, new arrow.Field("item", new arrow.Float32(), true));

@@ -1,10 +1,13 @@
-import type { Connection } from "@lancedb/lancedb";
+import type { Connection, Table } from "@lancedb/lancedb";
 import { parseTableId } from "../../lance/database.ts";
 import type { Logger } from "../../logger.ts";
 import type { IndexRecord } from "../file/types.ts";
 import { makeIndices } from "../indices.ts";
 
-/** Makes the recorded indices of each table, when all its rows are there. */
+/**
+ * Makes the recorded indices of each table that it lacks, when all its rows are there. One of the same name is
+ * taken for it where it is of the same kind, on the same columns.
+ */
 export async function remakeIndices(
   db: Connection,
   indices: ReadonlyMap<string, readonly IndexRecord[]>,
@@ -15,9 +18,22 @@ export async function remakeIndices(
     const { name, namespacePath } = parseTableId(id);
     const table = await db.openTable(name, namespacePath);
     try {
-      await makeIndices(table, records, { table: id, logger });
+      await makeIndices(table, await missing(table, records), { table: id, logger });
     } finally {
       table.close();
     }
   }
+}
+
+async function missing(table: Table, records: readonly IndexRecord[]): Promise<IndexRecord[]> {
+  const there = await table.listIndices();
+  return records.filter(
+    ({ name, type, columns }) =>
+      !there.some(
+        (index) =>
+          index.name === name &&
+          index.indexType === type &&
+          JSON.stringify(index.columns) === JSON.stringify(columns),
+      ),
+  );
 }
