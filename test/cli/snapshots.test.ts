@@ -118,6 +118,20 @@ describe("delete", () => {
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
     expect(readdirSync(join(place.repo, "snapshots"))).toEqual([]);
   });
+
+  test("takes a damaged one by the beginning of its id, naming it; never as the latest", async () => {
+    const place = await newPlace();
+    const id = await snapshotOf(place);
+    writeFileSync(join(place.repo, "snapshots", `${id}.json`), "{");
+    const latest = await run(["delete", "latest", "--yes"], { env: place.env });
+    expect(latest.code).toBe(2);
+    expect(latest.stderr).toContain(`lancedb-backup delete ${id} --repo ${place.repo}`);
+    const begin = id.slice(0, 20);
+    const planned = await run(["delete", begin, "--dry-run"], { env: place.env });
+    expect(planned.stdout).toContain(`Snapshot ${id}, whose document is damaged, is deleted.`);
+    expect(await runJson(["delete", begin, "--yes"], { env: place.env })).toEqual({ id, dryRun: false });
+    expect(readdirSync(join(place.repo, "snapshots"))).toEqual([]);
+  });
 });
 
 test("a backup of a directory without a table is wrong use, unless it is meant", async () => {

@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { CorruptError, UnsupportedError } from "../../errors.ts";
+import { UnsupportedError } from "../../errors.ts";
 import type { Repository, SnapshotDetails } from "../../repository/index.ts";
 import {
   type ConfirmOptions,
@@ -10,9 +10,12 @@ import {
 } from "../command.ts";
 import { confirm } from "../confirm.ts";
 import type { Answer, Context } from "../context.ts";
+import { damagedSnapshot } from "../damaged-document.ts";
+import { UsageError } from "../failure.ts";
 import { handle } from "../handle.ts";
-import { openRepository } from "../open-repository.ts";
-import { formatBytes, formatTime } from "../output/format.ts";
+import { openRepository, repositoryPath } from "../open-repository.ts";
+import { commandLine } from "../output/command-line.ts";
+import { counted, formatBytes, formatTime } from "../output/format.ts";
 import { printable } from "../output/printable.ts";
 
 interface Options extends RepositoryOption, ConfirmOptions {}
@@ -21,7 +24,7 @@ export function deleteCommand(): Command {
   const command = newCommand("delete", {
     summary: "Delete a snapshot.",
     description:
-      "Deletes a snapshot. Its space comes back with prune, when no other snapshot needs its blobs. Asks first; a snapshot whose document is damaged is deleted by its whole id.",
+      "Deletes a snapshot. Its space comes back with prune, when no other snapshot needs its blobs. Asks first; a snapshot whose document is damaged is deleted by its id, or the beginning of it.",
     examples: ["delete 20261121T033000Z-1a2b3c4d --repo ./vault", "delete nightly --yes"],
     json: "{ id, dryRun }",
   })
@@ -33,8 +36,7 @@ export function deleteCommand(): Command {
 
 async function run(context: Context, reference: string, options: Options): Promise<Answer> {
   await using repository = await openRepository(context, options);
-  const snapshot = await look(repository, reference);
-  const id = snapshot?.id ?? reference;
+  const { id, snapshot } = await look(repository, reference, options);
   const plan = snapshot ? describe(snapshot) : `Snapshot ${id}, whose document is damaged, is deleted.`;
   if (options.dryRun) return { json: { id, dryRun: true }, text: `${plan} (dry run)` };
   await confirm(context, options.yes, plan, "Delete it?");
@@ -46,18 +48,31 @@ async function run(context: Context, reference: string, options: Options): Promi
   };
 }
 
-/** Undefined for one that cannot be read. */
-async function look(repository: Repository, reference: string): Promise<SnapshotDetails | undefined> {
+/** Of one that cannot be read the id alone. @throws UsageError where it is not certain which one `latest` is. */
+async function look(
+  repository: Repository,
+  reference: string,
+  options: Options,
+): Promise<{ readonly id: string; readonly snapshot?: SnapshotDetails }> {
   try {
-    return await repository.get(reference);
+    const snapshot = await repository.get(reference);
+    return { id: snapshot.id, snapshot };
   } catch (error) {
-    if (error instanceof CorruptError || error instanceof UnsupportedError) return undefined;
+    const id = damagedSnapshot(error);
+    if (id !== undefined && reference === "latest") {
+      const command = commandLine("delete", id, "--repo", repositoryPath(options));
+      throw new UsageError(
+        `Snapshot ${id} may be the latest, and its document is damaged. Where that is the one: ${command}`,
+      );
+    }
+    if (id !== undefined) return { id };
+    if (error instanceof UnsupportedError) return { id: reference };
     throw error;
   }
 }
 
 function describe({ id, name, createdAt, tables, bytes, source }: SnapshotDetails): string {
   const called = name === undefined ? "" : ` (${name})`;
-  const size = `${tables.length} tables, ${formatBytes(bytes)}`;
+  const size = `${counted(tables.length, "table")}, ${formatBytes(bytes)}`;
   return `Snapshot ${id}${called} of ${printable(source.uri)}, taken ${formatTime(createdAt)}, ${size}, is deleted.`;
 }
