@@ -3,6 +3,8 @@ import { connect } from "@lancedb/lancedb";
 import type { DataType } from "apache-arrow";
 import { expect, test } from "vitest";
 import { arrow } from "../../src/lance/predicates/arrow.ts";
+import { applyDelta } from "../../src/periodic/replay/apply-delta.ts";
+import { loadBackup } from "../../src/periodic/replay/load-backup.ts";
 import { restoreLatest } from "../../src/periodic/replay/restore-latest.ts";
 import { contentOf, Place, rowsOf, tableOf } from "./harness.ts";
 
@@ -104,6 +106,29 @@ test("keys of two and of three columns", async () => {
   expect(formOf(await three.backupDelta(), "t")).toBe("changes");
   await assertReplays(place);
   expect(place.warnings).toEqual([]);
+});
+
+test.each([
+  ["with upserts", 1],
+  ["alone", 0],
+])("thousands of deletes by keys of two columns are one commit, %s", async (_name, upserts) => {
+  await using place = new Place();
+  const int = new arrow.Int32();
+  const rows = (ids: readonly number[]) => tableOf({ a: [int, ids], b: [int, ids.map((id) => id % 50)] });
+  const ids = Array.from({ length: 3500 }, (_, id) => id);
+  const table = await (await place.db()).createTable("t", rows(ids));
+  const manager = place.manager({ incremental: true, primaryKey: { t: ["a", "b"] } });
+  const copy = place.fresh();
+  const loaded = await loadBackup(await manager.backupFull(), copy);
+  await table.delete("a < 3000");
+  if (upserts > 0) await table.add(rows([9999]));
+  const delta = (await manager.backupDelta()) ?? "";
+  const versionOf = async () => (await loaded.openTable("t")).version();
+  const before = await versionOf();
+  expect(await applyDelta(copy, delta)).toBe(3000 + upserts);
+  expect(await versionOf()).toBe(before + 1);
+  expect(await contentOf(copy)).toEqual(await contentOf(place.uri));
+  loaded.close();
 });
 
 const types = arrow;
