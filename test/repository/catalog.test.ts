@@ -222,6 +222,14 @@ describe("get", () => {
     expect(await catalog.newestOf({ uri: "/none", host: "here" })).toBeUndefined();
     expect(warnings).toHaveLength(1);
   });
+
+  test("newestOf goes by the order of list, within one second too", async () => {
+    for (let ms = 0; ms < 10; ms++) {
+      await putSnapshot(storage, { at: `2026-01-01T10:00:00.${String((ms * 7) % 10)}00Z`, uri: "/a" });
+    }
+    const [newest] = await catalog.list();
+    expect((await catalog.newestOf({ uri: "/a", host: "here" }))?.snapshot.id).toBe(newest?.id);
+  });
 });
 
 describe("delete", () => {

@@ -16,7 +16,7 @@ import { readSmall } from "../read-small.ts";
 import type { Snapshot, SnapshotContent, SnapshotDetails } from "../snapshot.ts";
 import { assertFilter, fits, newestFirst, type SnapshotFilter } from "./filter.ts";
 import { readSummary } from "./read-summary.ts";
-import { chooseSnapshot } from "./resolve.ts";
+import { chooseSnapshot, secondOf } from "./resolve.ts";
 
 const PARALLEL_READS = 16;
 
@@ -120,25 +120,38 @@ export class Catalog {
   }
 
   /**
-   * The newest snapshot of a source that can be read, whole; undefined where there is none. Of two of one second, either.
+   * The newest snapshot of a source that can be read, whole, by the order of `list`; undefined where there is none.
    */
   async newestOf(
     source: { readonly uri: string; readonly host: string },
     signal?: AbortSignal,
   ): Promise<SnapshotContent | undefined> {
-    for (const id of (await this.ids(signal)).reverse()) {
-      try {
-        const { uri, host } = (await readSummary(this.#storage, id, signal)).source;
-        if (uri === source.uri && host === source.host) return await this.content(id, signal);
-      } catch (error) {
-        if (!isDamage(error) && !isGone(error) && !(error instanceof BackupNotFoundError)) throw error;
-        this.#logger.warn("a snapshot cannot be read and is passed over", {
-          snapshot: id,
-          reason: error instanceof Error ? error.message : String(error),
-        });
+    // Ids tell times to the second.
+    for (const second of Map.groupBy((await this.ids(signal)).reverse(), secondOf).values()) {
+      const found: Snapshot[] = [];
+      for (const id of second) {
+        const summary = await this.#unlessDamaged(id, () => readSummary(this.#storage, id, signal));
+        if (summary?.source.uri === source.uri && summary.source.host === source.host) found.push(summary);
+      }
+      for (const { id } of found.sort(newestFirst)) {
+        const content = await this.#unlessDamaged(id, () => this.content(id, signal));
+        if (content) return content;
       }
     }
     return undefined;
+  }
+
+  async #unlessDamaged<T>(id: string, read: () => Promise<T>): Promise<T | undefined> {
+    try {
+      return await read();
+    } catch (error) {
+      if (!isDamage(error) && !isGone(error) && !(error instanceof BackupNotFoundError)) throw error;
+      this.#logger.warn("a snapshot cannot be read and is passed over", {
+        snapshot: id,
+        reason: error instanceof Error ? error.message : String(error),
+      });
+      return undefined;
+    }
   }
 
   /**

@@ -6,6 +6,11 @@ const SHOWN = 10;
 /** `20261105T123456Z` of an id. */
 const SECOND_LETTERS = 16;
 
+/** The second of a snapshot's time, as its id tells it. */
+export function secondOf(id: string): string {
+  return id.slice(0, SECOND_LETTERS);
+}
+
 /**
  * The id of the snapshot that is meant by `latest`, a name, or the beginning of an id.
  *
@@ -19,9 +24,8 @@ export function chooseSnapshot(
   const { snapshots, damaged } = found;
   if (reference === "latest") {
     const [newest] = snapshots;
-    const second = (id: string) => id.slice(0, SECOND_LETTERS);
     // An older one in its place would be a silent loss of what is newer.
-    for (const { id, error } of damaged) if (!newest || second(id) >= second(newest.id)) throw error;
+    for (const { id, error } of damaged) if (!newest || secondOf(id) >= secondOf(newest.id)) throw error;
     if (!newest) throw new BackupNotFoundError(reference, "There is no snapshot in the repository.");
     return newest.id;
   }
