@@ -16,8 +16,9 @@ export interface CommitSource {
  * asks; each table at one version, while others write. Where `incremental`, deltas follow a full, and cost
  * what changed: the version at the last file is kept alive by links in `<uri>/.lancedb-backup/pins/`.
  *
- * Use one manager a backup directory. Deltas are found by `follows`, so that two do no harm but to the
- * number of files.
+ * Managers of several processes, and of several databases, may share a backup directory: those of one database
+ * wait for each other, and each goes on from the newest file of its own database. (`restoreLatest` takes the
+ * newest file of all, so give each database a directory of its own.)
  *
  * @example
  * ```ts

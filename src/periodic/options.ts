@@ -10,7 +10,7 @@ import { type Clock, systemClock } from "./schedule/clock.ts";
 export interface PeriodicBackupOptions {
   /** The database's directory; a path or a `file://` address. Default `data/lancedb-table`. */
   readonly uri?: string | undefined;
-  /** Where the files go. Default `data/backups`. One manager a directory. */
+  /** Where the files go. Default `data/backups`. Give each database a directory of its own. */
   readonly backupDir?: string | undefined;
   /** Seconds between backups while started; fractions too. Default 300. */
   readonly backupInterval?: number | undefined;

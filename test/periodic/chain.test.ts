@@ -176,7 +176,7 @@ test("pins outlive a cleanup of everything, and only the newest file's are kept"
   const pins = join(place.uri, ".lancedb-backup", "pins");
   const [own] = readdirSync(pins);
   const kept = readdirSync(join(pins, own!)).map((name) => name.replace(/^(a\.lance-|lancedb_).*/, "$1"));
-  expect(kept.sort()).toEqual(["a.lance-", "identity", "lancedb_"]);
+  expect(kept.sort()).toEqual([".lancedb-backup", "a.lance-", "identity", "lancedb_"]);
 });
 
 for (const [at, what] of [

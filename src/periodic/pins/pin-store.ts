@@ -6,7 +6,7 @@ import { isMissing, toIoError } from "../../fs/io.ts";
 import { PIN_ORDER, Placer } from "../../fs/place.ts";
 import { type Capture, captureTable } from "../../lance/capture.ts";
 import { ImageReader, listManifests, type VersionImage } from "../../lance/image.ts";
-import { privateDirectory } from "../../lance/private-directory.ts";
+import { PRIVATE_DIRECTORY, privateDirectory } from "../../lance/private-directory.ts";
 import type { TablePosition } from "../file/types.ts";
 import { formatPinDocument, type PinDocument, type PinnedTable, parsePinDocument } from "./document.ts";
 
@@ -25,6 +25,11 @@ export class PinStore {
   constructor(database: string, backupDir: string) {
     const name = createHash("sha256").update(backupDir).digest("hex").slice(0, 16);
     this.#root = join(privateDirectory(database, "pins"), name);
+  }
+
+  /** Where all of this lies. */
+  get directory(): string {
+    return this.#root;
   }
 
   /** What was remembered with a file; undefined where nothing readable was. */
@@ -125,7 +130,7 @@ export class PinStore {
       files.flatMap((file) => (this.read(file)?.tables ?? []).map((table) => table.pin)),
     );
     for (const name of this.#names()) {
-      if (name === IDENTITY) continue;
+      if (name === IDENTITY || name === PRIVATE_DIRECTORY) continue;
       if (name.endsWith(DOCUMENT)) {
         if (files.includes(name.slice(0, -DOCUMENT.length))) continue;
       } else if (name.endsWith(PARTIAL)) {

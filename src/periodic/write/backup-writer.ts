@@ -7,7 +7,8 @@ import type { PeriodicSettings } from "../options.ts";
 import type { PinDocument } from "../pins/document.ts";
 import { PinStore } from "../pins/pin-store.ts";
 import { sweepTemporary } from "../sweep-temporary.ts";
-import type { WriteContext } from "./context.ts";
+import { alone } from "./alone.ts";
+import { assertDatabase, type WriteContext } from "./context.ts";
 import { writeDelta } from "./delta.ts";
 import { writeFull } from "./full.ts";
 import { PinLostError } from "./pin-lost.ts";
@@ -38,6 +39,12 @@ export class BackupWriter {
 
   /** Answers with the file's name; null where there is nothing to write. Not to be called while it runs. */
   async write(wanted: Wanted): Promise<string | null> {
+    const { database, logger } = this.#settings;
+    assertDatabase(database);
+    return alone(this.#context.pins.directory, logger, () => this.#write(wanted));
+  }
+
+  async #write(wanted: Wanted): Promise<string | null> {
     const { incremental, backupDir, logger } = this.#settings;
     if (!this.#swept) sweepTemporary(backupDir, logger);
     this.#swept = true;

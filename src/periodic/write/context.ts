@@ -19,10 +19,15 @@ export interface ChainEnd {
   readonly document: PinDocument;
 }
 
+/** @throws ValidationError where there is no database. */
+export function assertDatabase(database: string): void {
+  if (!existsSync(database)) throw new ValidationError(`There is no database at ${database}.`);
+}
+
 /** The tables to back up, of a database that must be there. */
 export async function tablesOf({ settings }: WriteContext): Promise<TableLocation[]> {
   const { database, tables, logger } = settings;
-  if (!existsSync(database)) throw new ValidationError(`There is no database at ${database}.`);
+  assertDatabase(database);
   const found = await findTables(database, tables);
   const missing = tables?.filter((id) => !found.some((table) => table.id === id)) ?? [];
   if (missing.length > 0) logger.warn("tables to back up do not exist", { tables: missing });
