@@ -105,8 +105,10 @@ test("a process with a repository loads LanceDB's library only for what needs it
     expect(stderr).toBe("");
     return (JSON.parse(stdout) as { isLoaded: boolean }).isLoaded;
   };
-  expect(await run({ target: join(directory, "a") })).toBe(false);
+  expect(await run({ target: join(directory, "a"), tables: ["main"] })).toBe(false);
   expect(await run({ target: join(directory, "b"), versions: { main: 2 }, tables: ["main"] })).toBe(false);
+  // The list of namespaces is looked through.
+  expect(await run({ target: join(directory, "c") })).toBe(true);
   expect(await run({ target: uri, mode: "in-place" })).toBe(true);
 });
 
