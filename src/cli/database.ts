@@ -3,10 +3,15 @@ import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { UsageError } from "./failure.ts";
 
-/** Absolute; a database is named by a path or a `file://` address. */
+/** Absolute; a database is named by a path or a `file:///` address. @throws UsageError */
 export function pathOf(database: string): string {
-  const isAddress = /^file:\/\//i.test(database) && URL.canParse(database);
-  return resolve(isAddress ? fileURLToPath(database) : database);
+  if (!/^file:/i.test(database)) return resolve(database);
+  try {
+    return resolve(fileURLToPath(database));
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new UsageError(`${database} names no directory: ${reason}.`);
+  }
 }
 
 /** A misspelt path must not pass for a database in which there is nothing to do. @throws UsageError */

@@ -1,5 +1,11 @@
 import { CommanderError } from "commander";
-import { BackupError, type BackupErrorCode, RestoreError, ValidationError } from "../errors.ts";
+import {
+  BackupError,
+  type BackupErrorCode,
+  BackupNotFoundError,
+  RestoreError,
+  ValidationError,
+} from "../errors.ts";
 import { inCommandWords } from "./command-words.ts";
 import { EXIT, type ExitCode } from "./exit-codes.ts";
 import { Interrupted } from "./interrupt.ts";
@@ -45,7 +51,8 @@ export function failureOf(error: unknown, state: string): Failure {
     return { exitCode: EXIT.usage, code: "USAGE", message: printable(error.message.replace(/^error: /, "")) };
   }
   if (error instanceof BackupError) {
-    const exitCode = error instanceof ValidationError ? EXIT.usage : EXIT.failed;
+    const isWrongUse = error instanceof ValidationError || error instanceof BackupNotFoundError;
+    const exitCode = isWrongUse ? EXIT.usage : EXIT.failed;
     return { exitCode, code: error.code, message: printable(inCommandWords(error.message)) };
   }
   const message = error instanceof Error ? error.message : String(error);

@@ -1,3 +1,4 @@
+import { resolve } from "node:path";
 import type { Repository } from "../repository/index.ts";
 import { REPOSITORY_VARIABLE, type RepositoryOption } from "./command.ts";
 import type { Context } from "./context.ts";
@@ -7,6 +8,24 @@ import { UsageError } from "./failure.ts";
 export function repositoryPath({ repo }: RepositoryOption): string {
   if (repo !== undefined && repo !== "") return repo;
   throw new UsageError(`Which repository? Name it with --repo <directory> or in ${REPOSITORY_VARIABLE}.`);
+}
+
+/**
+ * The repository that an argument names, or else the option.
+ *
+ * @throws UsageError where they name two, or neither any. What the environment names gives way.
+ */
+export function namedRepository(
+  { env }: Context,
+  path: string | undefined,
+  options: RepositoryOption,
+): string {
+  const { repo } = options;
+  if (path === undefined) return repositoryPath(options);
+  if (repo !== undefined && repo !== env[REPOSITORY_VARIABLE] && resolve(repo) !== resolve(path)) {
+    throw new UsageError(`Which repository: ${path}, or ${repo} as --repo says? Name one.`);
+  }
+  return path;
 }
 
 export async function openRepository(context: Context, options: RepositoryOption): Promise<Repository> {

@@ -82,10 +82,10 @@ test("scrub finds a flipped bit and mends it, and asks before it does", async ()
   expect((await run(args, { env: place.env })).code).toBe(0);
 });
 
-test("scrub of a database that has no snapshot fails", async () => {
+test("scrub of a database that has no snapshot is wrong use", async () => {
   const place = await newPlace();
   const { code, stderr } = await run(["scrub", place.database], { env: place.env });
-  expect(code).toBe(1);
+  expect(code).toBe(2);
   expect(stderr).toContain(`has no snapshot of ${place.database}`);
 });
 

@@ -1,4 +1,4 @@
-import { mkdirSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { mkdirSync, renameSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { connect } from "@lancedb/lancedb";
 import { expect, test } from "vitest";
@@ -21,6 +21,18 @@ async function findings(args: readonly string[], checks: readonly string[]): Pro
   const all = (JSON.parse(stdout) as { findings: Finding[] }).findings;
   return all.filter(({ check, level }) => level !== "ok" && checks.includes(check));
 }
+
+test("advice can be pasted, whatever paths are called", async () => {
+  const place = await newPlace();
+  const database = join(place.directory, "it's a db");
+  renameSync(place.database, database);
+  const repo = join(place.directory, "a vault");
+  renameSync(place.repo, repo);
+  const [found] = await findings([database, "--repo", repo], ["repository"]);
+  expect(found?.advice).toBe(
+    `lancedb-backup backup '${place.directory}/it'\\''s a db' --repo '${place.directory}/a vault'`,
+  );
+});
 
 test("all is well: versions, file systems, tables and the repository; and nothing is changed", async () => {
   const place = await newPlace();

@@ -45,10 +45,10 @@ test("undo lists a backup, restores it, and removes it", async () => {
   expect(existsSync(join(backupDir, id))).toBe(false);
 });
 
-test("undo restore of what is not there fails, and a conflict is told of", async () => {
+test("undo restore of what is not there is wrong use, and a conflict is told of", async () => {
   const place = await newPlace();
   const missing = await run(["undo", "restore", place.database, "backup_1", "--yes"]);
-  expect(missing.code).toBe(1);
+  expect(missing.code).toBe(2);
   expect(missing.stderr).toContain('There is no backup "backup_1"');
   const { id, backupDir } = await undoPoint(place);
   await addRow(place);

@@ -1,5 +1,6 @@
 import { existsSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import { describe, expect, test } from "vitest";
 import { newDirectory } from "../support/database.ts";
 import { run, runJson, runOnTerminal, withoutEscapes } from "./cli.ts";
@@ -143,3 +144,37 @@ test("a backup of a directory without a table is wrong use, unless it is meant",
   expect(await runJson(["list"], { env })).toEqual([]);
   expect(await runJson(["backup", directory, "--allow-empty"], { env })).toMatchObject({ tables: [] });
 });
+
+test("a database named by an address is found by it", async () => {
+  const { database, env } = await newPlace();
+  const address = pathToFileURL(database).href;
+  const { id } = await runJson<{ id: string }>(["backup", address], { env });
+  for (const source of [address, database]) {
+    expect(await runJson(["list", "--source", source], { env })).toMatchObject([{ id }]);
+  }
+  expect((await run(["list", "--source", "file://%"], { env })).code).toBe(2);
+});
+
+test("two repositories in one command are wrong use, unless one is the environment's", async () => {
+  const { directory, repo, env } = await newPlace();
+  const page = join(directory, "page.html");
+  for (const args of [
+    ["init", join(directory, "a"), "--repo", join(directory, "b")],
+    ["report", repo, "--repo", "b", "--html", page],
+  ]) {
+    const { code, stderr } = await run(args);
+    expect({ code, stderr }).toEqual({ code: 2, stderr: expect.stringContaining("Name one.") });
+  }
+  const other = join(directory, "it's another");
+  const made = await run(["init", other], { env });
+  expect(made.stdout).toContain(`backup <database> --repo '${directory}/it'\\''s another'`);
+  expect(existsSync(join(directory, "a"))).toBe(false);
+});
+
+test.each([["info zzz"], ["delete nope --yes"], ["verify zzz"], ["diff a b"], ["restore zzz x"]])(
+  "%s: what is not there is wrong use",
+  async (words) => {
+    const { env } = await newPlace();
+    expect((await run(words.split(" "), { env })).code).toBe(2);
+  },
+);

@@ -2,7 +2,8 @@ import type { Command } from "commander";
 import { newCommand, type RepositoryOption, repositoryOption } from "../command.ts";
 import type { Answer, Context } from "../context.ts";
 import { handle } from "../handle.ts";
-import { repositoryPath } from "../open-repository.ts";
+import { namedRepository } from "../open-repository.ts";
+import { commandLine } from "../output/command-line.ts";
 
 export function initCommand(): Command {
   return newCommand("init", {
@@ -19,11 +20,11 @@ export function initCommand(): Command {
 
 async function run(context: Context, path: string | undefined, options: RepositoryOption): Promise<Answer> {
   const { Repository } = await import("../../repository/index.ts");
-  const location = path ?? repositoryPath(options);
+  const location = namedRepository(context, path, options);
   const { id, location: place } = await Repository.init(location, { logger: context.logger });
   return {
     json: { location: place, id },
     done: `A repository was made at ${place}.`,
-    text: `Made a repository at ${place}.\nNext: lancedb-backup backup <database> --repo ${location}`,
+    text: `Made a repository at ${place}.\nNext: ${commandLine("backup", "<database>", "--repo", place)}`,
   };
 }

@@ -3,6 +3,7 @@ import type { Snapshot } from "../../repository/index.ts";
 import { collect, momentArgument, parseCount } from "../arguments.ts";
 import { newCommand, type RepositoryOption, repositoryOption } from "../command.ts";
 import type { Answer, Context } from "../context.ts";
+import { pathOf } from "../database.ts";
 import { handle } from "../handle.ts";
 import { openRepository } from "../open-repository.ts";
 import { formatBytes, formatCount, formatTime } from "../output/format.ts";
@@ -43,7 +44,8 @@ leftOut }], software }], the newest first`,
 async function run(context: Context, options: Options): Promise<Answer> {
   const { name, source, tag: tags, before, after, limit } = options;
   await using repository = await openRepository(context, options);
-  const all = await repository.list({ name, source, tags, before, after });
+  const place = source !== undefined && /^file:/i.test(source) ? pathOf(source) : source;
+  const all = await repository.list({ name, source: place, tags, before, after });
   const snapshots = all.slice(0, limit);
   const text = options.ids
     ? snapshots.map(({ id }) => id).join("\n")

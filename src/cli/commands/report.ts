@@ -6,7 +6,7 @@ import type { Answer, Context } from "../context.ts";
 import { EXIT } from "../exit-codes.ts";
 import { UsageError } from "../failure.ts";
 import { handle } from "../handle.ts";
-import { openRepository } from "../open-repository.ts";
+import { namedRepository, openRepository } from "../open-repository.ts";
 import { counted } from "../output/format.ts";
 import { displayOf } from "../progress-display.ts";
 import { addRetentionOptions, policyInWords, policyOf, type RetentionOptions } from "../retention-options.ts";
@@ -50,10 +50,8 @@ async function run(context: Context, path: string | undefined, options: Options)
   const policy = rules === "" ? EXAMPLE_POLICY : given;
   if (options.html === "-") throw new UsageError("--html needs a file's name; - is none.");
   const file = resolve(options.html);
-  const location = path ?? options.repo;
-  await using repository = await openRepository(context, {
-    ...(location !== undefined && { repo: location }),
-  });
+  const repo = namedRepository(context, path, options);
+  await using repository = await openRepository(context, { repo });
   const { assertReplaceable, replaceFile } = await import("../report/page-file.ts");
   await assertReplaceable(file, repository.location, options.force ?? false);
   context.interrupt.describe("No page was written.");

@@ -115,7 +115,7 @@ function adviceOf(results: readonly VerificationResult[], location: string): str
     ({ snapshot }) =>
       `-> Nothing can be restored from snapshot ${snapshot}, and no blob is freed while it is there; the other snapshots are whole without it. ${commandLine("delete", snapshot, ...repo)} removes it; then take a new one.`,
   );
-  const backup = commandLine("backup", "<database>", ...repo).replace("'<database>'", "<database>");
+  const backup = commandLine("backup", "<database>", ...repo);
   if (bad.some(isBlob)) {
     lines.push(
       wasMoved

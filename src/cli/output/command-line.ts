@@ -1,8 +1,8 @@
-/** A command line of ours, ready to be pasted into a shell. */
+/** A command line of ours, ready to be pasted into a shell. What stands in angle brackets is for the reader to fill in. */
 export function commandLine(...words: readonly string[]): string {
   return ["lancedb-backup", ...words].map(quote).join(" ");
 }
 
 function quote(word: string): string {
-  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+  return /^[\w@%+=:,./-]+$|^<\w+>$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }

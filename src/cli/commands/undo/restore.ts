@@ -4,6 +4,7 @@ import { type ConfirmOptions, confirmOptions, newCommand } from "../../command.t
 import { confirm } from "../../confirm.ts";
 import type { Answer, Context } from "../../context.ts";
 import { handle } from "../../handle.ts";
+import { commandLine } from "../../output/command-line.ts";
 import { printable } from "../../output/printable.ts";
 import { restoredTables } from "../../output/restored-tables.ts";
 import { type BackupDirOption, backupDirOption, backupTable, openManager } from "./backups.ts";
@@ -46,7 +47,7 @@ async function run(context: Context, database: string, wanted: string, options: 
   if (options.dryRun) return { json: { id, dryRun: true, tables }, text: plan };
   await confirm(context, options.yes, plan, "Restore it?");
   context.interrupt.describe(
-    `lancedb-backup recover ${database} completes the restore, or finds nothing to do.`,
+    `${commandLine("recover", database)} completes the restore, or finds nothing to do.`,
     {
       isStoppable: false,
     },
