@@ -7,6 +7,7 @@ import type { Sizes } from "../data/sizes.ts";
 import { type Figure, ratio, time } from "../harness/figure.ts";
 import { type Contender, type Sample, takeTurns } from "../harness/measure.ts";
 import { settleDisk, syncTree } from "../harness/sync.ts";
+import { installed, run } from "../harness/tools.ts";
 import { Workplace } from "../harness/workplace.ts";
 
 const { DirectoryCopy, LanceVersion } = BackupStrategy;
@@ -25,17 +26,29 @@ function backup(place: Workplace, strategy: BackupStrategy, measured: "create" |
   return { name, before: () => settleDisk(place.root), run: create, after: cleanup };
 }
 
-function directoryCopyByHand(place: Workplace): Contender {
-  const target = join(place.root, "fs-extra", "words.lance");
-  return {
-    name: "fs-extra copy, synced",
+/** What people would do instead: none of it is safe beside a writer. */
+function byHand(place: Workplace): Contender[] {
+  const [source, target] = [join(place.uri, "words.lance"), join(place.root, "by-hand")];
+  const contender = (name: string, copy: () => Promise<void>): Contender => ({
+    name: `${name}, synced`,
     before: () => settleDisk(place.root),
-    run: async () => {
-      await fsExtra.copy(join(place.uri, "words.lance"), target);
-      await syncTree(target);
-    },
+    run: copy,
     after: () => rmSync(target, { recursive: true, force: true }),
-  };
+  });
+  const program = (name: string, flags: string) =>
+    contender(`${name} ${flags}`, async () => {
+      await run(name, [flags, `${source}/`, target]);
+      settleDisk(place.root);
+    });
+  return [
+    contender("fs-extra copy", async () => {
+      await fsExtra.copy(source, target);
+      await syncTree(target);
+    }),
+    program("cp", "-r"),
+    program("cp", "-al"),
+    ...(installed("rsync") ? [program("rsync", "-a")] : []),
+  ];
 }
 
 /** Backups of the table of words against a copy of its directory. */
@@ -51,16 +64,17 @@ export async function measureBackups(data: BenchData, sizes: Sizes): Promise<Fig
     sizes.runs.short,
     3,
   )) as [Sample, Sample, Sample, Sample];
-  const [linked, copied] = (await takeTurns(
-    [backup(place, DirectoryCopy, "create"), directoryCopyByHand(place)],
+  const [linked, ...copies] = (await takeTurns(
+    [backup(place, DirectoryCopy, "create"), ...byHand(place)],
     sizes.runs.long,
-  )) as [Sample, Sample];
+  )) as [Sample, Sample, ...Sample[]];
   return [
     time(`createBackup directory-copy, ${sizes.fragments} versions`, copy, 25),
-    ratio("fs-extra copy, synced / createBackup directory-copy", copied, linked, {
+    ratio("fs-extra copy, synced / createBackup directory-copy", copies[0] as Sample, linked, {
       kind: "least",
       limit: 100,
     }),
+    ...copies.map((sample) => time(sample.name, sample)),
     time("createBackup lance-version", pin, 15),
     time("cleanupBackup directory-copy", copyAway),
     time("cleanupBackup lance-version", pinAway),

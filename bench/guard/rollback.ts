@@ -1,3 +1,6 @@
+import { cpSync, existsSync, renameSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import fsExtra from "fs-extra";
 import { BackupStrategy } from "lancedb-backup";
 import type { BenchData } from "../data/databases.ts";
 import type { Sizes } from "../data/sizes.ts";
@@ -5,6 +8,7 @@ import { wordRows } from "../data/words.ts";
 import { type Figure, time } from "../harness/figure.ts";
 import { type Contender, Part, takeTurns } from "../harness/measure.ts";
 import { settleDisk } from "../harness/sync.ts";
+import { installed, run } from "../harness/tools.ts";
 import { Workplace } from "../harness/workplace.ts";
 
 const STRATEGIES = Object.values(BackupStrategy);
@@ -53,6 +57,34 @@ function failingWork(place: Workplace, strategy: BackupStrategy): Contender {
   };
 }
 
+/** What people would do instead, with nobody else at work: a copy takes the directory's place. */
+function copyBack(
+  place: Workplace,
+  name: string,
+  copy: (from: string, to: string) => Promise<unknown>,
+): Contender {
+  const table = join(place.uri, "words.lance");
+  const [kept, next, old] = ["kept", "next", "old"].map((part) => join(place.root, part)) as [
+    string,
+    string,
+    string,
+  ];
+  return {
+    name: `${name} of a copy into the table's place, synced`,
+    before: async () => {
+      if (!existsSync(kept)) cpSync(table, kept, { recursive: true });
+      settleDisk(place.root);
+    },
+    run: async () => {
+      await copy(kept, next);
+      renameSync(table, old);
+      renameSync(next, table);
+      settleDisk(place.root);
+    },
+    after: () => rmSync(old, { recursive: true }),
+  };
+}
+
 /** The way back on the table of words; each contender has a clone of its own, since its history grows. */
 export async function measureRollbacks(data: BenchData, sizes: Sizes): Promise<Figure[]> {
   const figures: Figure[] = [];
@@ -64,5 +96,14 @@ export async function measureRollbacks(data: BenchData, sizes: Sizes): Promise<F
     const samples = await takeTurns(contenders, sizes.runs.short, 2);
     figures.push(...samples.map((sample) => time(`rollback: ${sample.name}`, sample, LIMIT_MS)));
   }
-  return figures;
+  await using place = new Workplace(data.words);
+  const copies = [
+    copyBack(place, "fs-extra copy", (from, to) => fsExtra.copy(from, to)),
+    copyBack(place, "cp -r", (from, to) => run("cp", ["-r", from, to])),
+    ...(installed("rsync")
+      ? [copyBack(place, "rsync -a", (from, to) => run("rsync", ["-a", `${from}/`, to]))]
+      : []),
+  ];
+  const samples = await takeTurns(copies, sizes.runs.long);
+  return [...figures, ...samples.map((sample) => time(sample.name, sample))];
 }
