@@ -5,7 +5,7 @@ import { basename, dirname, join, resolve } from "node:path";
 const MOST_LINKS = 40;
 
 /** A path without symbolic links, also where it leads to what does not exist. */
-function realPath(path: string, links = MOST_LINKS): string {
+export function realPath(path: string, links = MOST_LINKS): string {
   try {
     return realpathSync.native(path);
   } catch {

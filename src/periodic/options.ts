@@ -2,6 +2,7 @@ import { isAbsolute, relative } from "node:path";
 import { assertFlag, assertLogger, assertOptions } from "../checks.ts";
 import { ValidationError } from "../errors.ts";
 import { localPath } from "../fs/local-path.ts";
+import { realPath } from "../fs/real-path.ts";
 import { assertTableId } from "../lance/database.ts";
 import { defaultLogger, type Logger } from "../logger.ts";
 import type { FileFormat } from "./file/types.ts";
@@ -98,7 +99,7 @@ export function localDirectory(value: unknown, what: string): string {
 }
 
 function assertOutside(database: string, backups: string): void {
-  const inner = relative(database, backups);
+  const inner = relative(realPath(database), realPath(backups));
   if (inner === "") throw new ValidationError("backupDir must not be the database's own directory.");
   if (inner.startsWith("..") || isAbsolute(inner)) return;
   throw new ValidationError(`backupDir ${backups} lies inside the database; it would be lost with it.`);

@@ -1,6 +1,10 @@
+import { mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { blob, type Connection } from "@lancedb/lancedb";
 import { expect, test } from "vitest";
 import { arrow } from "../../src/lance/predicates/arrow.ts";
+import { loadBackup } from "../../src/periodic/replay/load-backup.ts";
+import { restoreLatest } from "../../src/periodic/replay/restore-latest.ts";
 import { Place, rowsOf, tableOf } from "./harness.ts";
 
 const int = () => new arrow.Field("id", new arrow.Int32(), false);
@@ -104,4 +108,55 @@ test("options that cannot be are refused, and nothing is touched", async () => {
     expect(() => place.manager(options), JSON.stringify(options)).toThrow();
   }
   expect(place.files()).toEqual([]);
+});
+
+test("a backup directory that is a link into the database is refused, also where it is not there yet", async () => {
+  await using place = new Place();
+  await (await place.db()).createTable("a", rowsOf([1]));
+  const [link, inner, around] = ["link", "inner", "around"].map((name) => join(place.root, name));
+  symlinkSync(place.uri, link!);
+  symlinkSync(join(place.uri, "backups"), inner!);
+  symlinkSync(place.root, around!);
+  for (const options of [
+    { backupDir: link! },
+    { backupDir: inner! },
+    { backupDir: join(link!, "backups") },
+    { uri: link!, backupDir: join(place.uri, "backups") },
+    { backupDir: join(around!, "db", "x") },
+  ]) {
+    expect(() => place.manager(options), JSON.stringify(options)).toThrow(/database/);
+  }
+  await place.manager({ uri: link!, backupDir: join(around!, "backups") }).backupNow();
+  expect(place.files()).toHaveLength(1);
+});
+
+test("a file with a time that no clock tells is no backup, and in nobody's way", async () => {
+  await using place = new Place();
+  const table = await (await place.db()).createTable("a", rowsOf([1]));
+  mkdirSync(place.backupDir);
+  for (const time of ["99999999999_000000", "9007199254_740991"])
+    writeFileSync(join(place.backupDir, `lancedb_backup_${time}.json`), "x");
+  const manager = place.manager({ incremental: true });
+  expect(await manager.backupNow()).toMatch(/lancedb_backup_1/);
+  await table.add(rowsOf([2]));
+  expect(await manager.backupNow()).toMatch(/lancedb_delta_1/);
+  const summary = await restoreLatest(place.backupDir, place.fresh());
+  expect(summary.tables).toEqual({ a: 2 });
+});
+
+test("nothing is restored to a symbolic link", async () => {
+  await using place = new Place();
+  await (await place.db()).createTable("a", rowsOf([1]));
+  const file = await place.manager().backupNow();
+  const [empty, link, dangling] = [place.fresh(), place.fresh(), place.fresh()];
+  mkdirSync(empty);
+  symlinkSync(empty, link);
+  symlinkSync(join(place.root, "nowhere"), dangling);
+  const before = readdirSync(place.root);
+  for (const target of [link, dangling]) {
+    const refusal = { code: "VALIDATION", message: /symbolic link/ };
+    await expect(restoreLatest(place.backupDir, target)).rejects.toMatchObject(refusal);
+    await expect(loadBackup(file, target)).rejects.toMatchObject(refusal);
+  }
+  expect(readdirSync(place.root)).toEqual(before);
 });

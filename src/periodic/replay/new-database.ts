@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { mkdir, readdir, rename, rm, rmdir } from "node:fs/promises";
+import { lstat, mkdir, readdir, rename, rm, rmdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { connect } from "@lancedb/lancedb";
 import { ValidationError } from "../../errors.ts";
@@ -43,8 +43,14 @@ export async function makeDatabase<T>(path: string, fill: (target: Target) => Pr
   }
 }
 
-/** @throws ValidationError where something is there. */
+/** @throws ValidationError where something is there, a symbolic link too: it would have to be replaced. */
 export async function assertFree(path: string): Promise<void> {
+  const entry = await lstat(path).catch((error: unknown) => {
+    if (!isMissing(error)) throw toIoError(error, "read", path);
+  });
+  if (entry?.isSymbolicLink()) {
+    throw new ValidationError(`${path} is a symbolic link; give the directory that it leads to.`);
+  }
   let names: string[];
   try {
     names = await readdir(path);
