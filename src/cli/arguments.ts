@@ -60,7 +60,11 @@ const AGO_MS: Record<string, number> = { m: 6e4, min: 6e4, h: 36e5, d: 864e5, w:
 /** `2026-11-21`, `2026-11-21 02:30` and so on, on this machine's clock unless a zone is named; `90m`, `2h`, `3d` ago. */
 export function parseMoment(value: string, now = Date.now()): Date {
   const [, amount, unit = ""] = AGO.exec(value) ?? [];
-  if (amount !== undefined) return new Date(now - Number(amount) * (AGO_MS[unit] ?? 0));
+  if (amount !== undefined) {
+    const moment = new Date(now - Number(amount) * (AGO_MS[unit] ?? 0));
+    if (!Number.isNaN(moment.getTime())) return moment;
+    throw new InvalidArgumentError("That is longer ago than any calendar goes.");
+  }
   const [, year, month, day, time = "00:00", zone = ""] = MOMENT.exec(value) ?? [];
   const midnight = new Date(Date.UTC(Number(year), Number(month) - 1, Number(day)));
   const isDay = midnight.getUTCMonth() + 1 === Number(month) && midnight.getUTCDate() === Number(day);

@@ -62,11 +62,30 @@ export function failureOf(error: unknown, state: string): Failure {
       "Install it beside lancedb-backup: npm install @lancedb/lancedb apache-arrow. doctor tells which versions.";
     return { exitCode: EXIT.failed, code: "UNEXPECTED", message: `This needs ${peer}. ${advice}` };
   }
+  const refused = refusedBySystem(error);
+  if (refused !== undefined) return { exitCode: EXIT.failed, code: "IO", message: printable(refused) };
   return {
     exitCode: EXIT.failed,
     code: "UNEXPECTED",
     message: `${printable(message)} (Not expected; --verbose tells where it comes from.)`,
   };
+}
+
+const REASONS: Record<string, string> = {
+  EACCES: "permission denied",
+  EPERM: "operation not permitted",
+  EROFS: "the file system is read-only",
+  ENOSPC: "the disk is full",
+  EIO: "the device reported an input/output error; check the disk",
+};
+
+/** What the file system refused, by the system's own words; undefined for every other error. */
+function refusedBySystem(error: unknown): string | undefined {
+  if (!(error instanceof Error)) return undefined;
+  const { code = "", syscall, path } = error as NodeJS.ErrnoException;
+  const reason = REASONS[code];
+  if (reason === undefined || path === undefined) return undefined;
+  return `Could not ${syscall ?? "use"} ${path}: ${reason} (${code}).`;
 }
 
 /** The stack, and the causes below it, each with its own. */

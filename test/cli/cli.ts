@@ -14,6 +14,8 @@ export interface Ran {
 export interface RunOptions {
   readonly cwd?: string;
   readonly env?: NodeJS.ProcessEnv;
+  /** Whose process it is. */
+  readonly uid?: number;
   /** Called with all that was written so far, and a function that sends a signal. */
   readonly onOutput?: (written: string, kill: (signal: NodeJS.Signals) => void) => void;
 }
@@ -50,12 +52,16 @@ function quote(word: string): string {
 function start(
   program: string,
   args: readonly string[],
-  { cwd, env, onOutput }: RunOptions,
+  { cwd, env, uid, onOutput }: RunOptions,
   type: readonly (readonly [string, string])[] = [],
 ): Promise<Ran> {
   const { LANCEDB_BACKUP_REPO: _repo, NO_COLOR: _color, FORCE_COLOR: _force, ...inherited } = process.env;
   return new Promise((resolve, reject) => {
-    const child = spawn(program, args, { cwd, env: { ...inherited, TERM: "xterm", ...env } });
+    const child = spawn(program, args, {
+      cwd,
+      ...(uid !== undefined && { uid }),
+      env: { ...inherited, TERM: "xterm", ...env },
+    });
     let stdout = "";
     let stderr = "";
     const waiting = [...type];

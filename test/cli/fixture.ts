@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { connect } from "@lancedb/lancedb";
 import { newDirectory } from "../support/database.ts";
@@ -99,4 +99,18 @@ export function damage(file: string): void {
   bytes.writeUInt8(bytes.readUInt8(middle) ^ 1, middle);
   chmodSync(file, 0o644);
   writeFileSync(file, bytes);
+}
+
+const isRoot = process.getuid?.() === 0;
+const NOBODY = 65534;
+
+/** Options of a run whose process has no more rights than a file's mode gives: root has all. */
+export const STRANGER = isRoot ? { uid: NOBODY } : {};
+
+/** Makes that process the owner of everything in a directory. */
+export function giveAway(directory: string): void {
+  if (!isRoot) return;
+  for (const path of ["", ...readdirSync(directory, { recursive: true, encoding: "utf8" })]) {
+    chownSync(join(directory, path), NOBODY, NOBODY);
+  }
 }

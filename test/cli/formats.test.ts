@@ -55,6 +55,10 @@ describe("moments", () => {
     ["2024-02-29 02:30", new Date(2024, 1, 29, 2, 30).toISOString()],
   ])("%s", (text, moment) => expect(parseMoment(text, now).toISOString()).toBe(moment));
 
+  test.each(["9999999999999d"])("%j is before all calendars", (text) =>
+    expect(() => parseMoment(text, now)).toThrow("longer ago than"),
+  );
+
   test.each(["", "yesterday", "2026-02-29", "2026-13-01", "2026-11-21 25:00", "2026", "5", "2 years"])(
     "%j is none",
     (text) => expect(() => parseMoment(text, now)).toThrow("It must be a moment"),
@@ -172,6 +176,12 @@ test.each([
     "Run `lancedb-backup recover <database>` first.",
   ],
   ['restoreBackup("backup_1") goes back', "`lancedb-backup undo restore <database> backup_1` goes back"],
+  ['give it up: delete("2026-x").', "give it up: `lancedb-backup delete 2026-x`."],
+  ["/v is a repository already. Open it.", "/v is a repository already. Name it with --repo to use it."],
+  [
+    "Name its key with the option primaryKey, or leave the table out with the option tables.",
+    "Name its key with --key.",
+  ],
   ["There is no database at /x.", "There is no database at /x."],
 ])("the library's advice in the command's words: %s", (message, words) => {
   expect(inCommandWords(message)).toBe(words);

@@ -1,10 +1,11 @@
-import { existsSync, readdirSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, readdirSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { describe, expect, test } from "vitest";
 import { newDirectory } from "../support/database.ts";
+import { newestManifest } from "../support/files.ts";
 import { run, runJson, runOnTerminal, withoutEscapes } from "./cli.ts";
-import { addRow, newPlace, snapshotOf } from "./fixture.ts";
+import { addRow, giveAway, newPlace, STRANGER, snapshotOf } from "./fixture.ts";
 
 // init, backup, list, info, delete: as somebody at a terminal, or a script, would call them.
 
@@ -178,3 +179,32 @@ test.each([["info zzz"], ["delete nope --yes"], ["verify zzz"], ["diff a b"], ["
     expect((await run(words.split(" "), { env })).code).toBe(2);
   },
 );
+
+test("a damaged table stops a backup, which says how the others are kept meanwhile", async () => {
+  const { database, repo, env } = await newPlace();
+  truncateSync(newestManifest(join(database, "words.lance")), 10);
+  const { code, stderr } = await run(["backup", database], { env });
+  expect(code).toBe(1);
+  expect(stderr).toContain(`No snapshot was made. lancedb-backup doctor ${database} --repo ${repo} says`);
+  expect(stderr).toContain("--table, once for each of the others");
+  expect((await run(["backup", database, "--table", "docs"], { env })).code).toBe(0);
+});
+
+test.each([
+  [
+    "a file",
+    (table: string) => join(table, "data", readdirSync(join(table, "data"))[0] ?? ""),
+    "Could not read",
+  ],
+  ["a table's directory", (table: string) => table, "permission denied (EACCES)"],
+])("where %s of the database cannot be read, that is what is said", async (_, locked, told) => {
+  const { directory, database, repo, env } = await newPlace();
+  giveAway(directory);
+  chmodSync(locked(join(database, "words.lance")), 0);
+  const { code, stderr } = await run(["backup", database], { env, ...STRANGER });
+  expect(code).toBe(1);
+  const [error = ""] = stderr.split("\n").filter((line) => line.startsWith("error:"));
+  expect(error).toContain(told);
+  expect(error).toMatch(/^error: Could not \w+ \S*words\.lance/);
+  expect(error).not.toMatch(new RegExp(`Could not back up into ${repo}|Not expected`));
+});

@@ -1,5 +1,6 @@
 import { type Command, Option } from "commander";
 import { collect, parseNumber } from "../arguments.ts";
+import { backupFailure } from "../backup-failure.ts";
 import { newCommand, type RepositoryOption, repositoryOption } from "../command.ts";
 import type { Answer, Context } from "../context.ts";
 import { handle } from "../handle.ts";
@@ -62,6 +63,9 @@ async function run(context: Context, database: string, options: Options): Promis
       lockTimeoutMs: (options.lockTimeout ?? 30) * 1000,
       signal: context.signal,
       onProgress: progress.onProgress,
+    })
+    .catch((error: unknown) => {
+      throw backupFailure(error, database, repository.location);
     })
     .finally(progress.end);
   const { id, tables, files, bytes, newFiles, newBytes, durationMs } = snapshot;

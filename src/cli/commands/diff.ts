@@ -2,6 +2,7 @@ import { type Command, InvalidArgumentError, Option } from "commander";
 import type { RowChanges, SnapshotDiff, TableDiff } from "../../repository/index.ts";
 import { parseCount } from "../arguments.ts";
 import { newCommand, type RepositoryOption, repositoryOption } from "../command.ts";
+import { inCommandWords } from "../command-words.ts";
 import type { Answer, Context } from "../context.ts";
 import { UsageError } from "../failure.ts";
 import { handle } from "../handle.ts";
@@ -91,7 +92,8 @@ function part(files: number, bytes: number): string {
 }
 
 function rowLines(id: string, changes: RowChanges): string {
-  if (!changes.comparable) return `Rows of ${printable(id)} cannot be compared: ${printable(changes.why)}.`;
+  if (!changes.comparable)
+    return `Rows of ${printable(id)} cannot be compared: ${printable(inCommandWords(changes.why)).replace(/\.$/, "")}.`;
   const { added, removed, changed, examples } = changes;
   const lines = (["added", "removed", "changed"] as const).flatMap((kind) =>
     examples[kind].map((key) => `  ${kind} ${printable(JSON.stringify(key, bigintsAsText))}`),
