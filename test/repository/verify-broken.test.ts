@@ -1,4 +1,4 @@
-import { chmodSync, existsSync } from "node:fs";
+import { chmodSync, existsSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { CorruptError, UnsupportedError } from "../../src/errors.ts";
@@ -78,6 +78,18 @@ describe.each(Object.entries(ODD_REPOSITORIES))("%s", (name, breakIt) => {
     if (!name.includes("mixed in")) expect(own?.details).toContain(object.replace(/^blobs\/ab\//, ""));
   });
 });
+
+test.each(["copy.json", "ID (1).json", "ID.JSON"])(
+  "a document under the name %s is told: nobody knows what it needs",
+  async (name) => {
+    const { directory, storage, second } = await soundRepository();
+    const folder = join(directory, "snapshots");
+    const { id } = second.snapshot;
+    renameSync(join(folder, `${id}.json`), join(folder, name.replace("ID", id)));
+    const { details } = bad(await run(storage), "repository", "");
+    expect(details).toContain(name.replace("ID", id));
+  },
+);
 
 test("a snapshot whose blobs another repository has is told by its own manifests' blobs", async () => {
   const repository = await soundRepository();

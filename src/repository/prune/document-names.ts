@@ -11,7 +11,7 @@ const UNFINISHED = /^\..+\.(tmp|claim)$/;
 const LIKE_A_DOCUMENT = /\.json|\d{8}T\d{6}Z-[0-9a-f]{8}/i;
 
 /** Whether a name below `snapshots/` that is none may be that of a document all the same. */
-export function mayBeDocument(name: string): boolean {
+function mayBeDocument(name: string): boolean {
   const base = name.slice(name.lastIndexOf("/") + 1);
   return !UNFINISHED.test(base) && LIKE_A_DOCUMENT.test(base);
 }
@@ -23,15 +23,7 @@ export function mayBeDocument(name: string): boolean {
  * names.
  */
 export async function documentIds(storage: Storage, signal?: AbortSignal): Promise<string[]> {
-  const ids: string[] = [];
-  const strangers: string[] = [];
-  for await (const { name } of storage.list(SNAPSHOTS)) {
-    signal?.throwIfAborted();
-    const id = parseSnapshotName(name);
-    if (id !== undefined) ids.push(id);
-    else if (mayBeDocument(name)) strangers.push(name);
-  }
-  if (storage.directory !== undefined) strangers.push(...hiddenFrom(storage.directory));
+  const { ids, strangers } = await surveyDocuments(storage, signal);
   const [stranger] = strangers;
   if (stranger === undefined) return ids;
   const path = `${storage.location}/${stranger}`;
@@ -39,6 +31,22 @@ export async function documentIds(storage: Storage, signal?: AbortSignal): Promi
     `No blob was removed: ${path} may be the document of a snapshot, under a name that is none, or behind a link. Give it back its name, or move it away.`,
     { path },
   );
+}
+
+/** Ids of documents, and the names of what may be one all the same. Reads none. */
+export async function surveyDocuments(
+  storage: Storage,
+  signal?: AbortSignal,
+): Promise<{ ids: string[]; strangers: string[] }> {
+  const ids: string[] = [];
+  const strangers = new Set(storage.directory === undefined ? [] : hiddenFrom(storage.directory));
+  for await (const { name } of storage.list(SNAPSHOTS)) {
+    signal?.throwIfAborted();
+    const id = parseSnapshotName(name);
+    if (id !== undefined) ids.push(id);
+    else if (mayBeDocument(name)) strangers.add(name);
+  }
+  return { ids, strangers: [...strangers] };
 }
 
 /** A storage passes over links, and over names that no object can have. */

@@ -5,7 +5,7 @@ import { isMissing } from "../../fs/io.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { BLOBS, blobName, parseBlobName, parseSnapshotName, REPOSITORY, SNAPSHOTS } from "../format/names.ts";
 import { readMarker } from "../marker.ts";
-import { mayBeDocument } from "../prune/document-names.ts";
+import { surveyDocuments } from "../prune/document-names.ts";
 import type { BlobState } from "./blob-survey.ts";
 import { count, failed, type Problem, passed, type VerificationResult } from "./result.ts";
 
@@ -42,8 +42,9 @@ export async function surveySurroundings(
       if (sha256 === undefined) foreign.push(name);
       else if (!named.has(sha256)) unreferenced.set(sha256, size);
     }
+    documents.push(...(await surveyDocuments(storage, signal)).strangers);
     for await (const { name } of storage.list(SNAPSHOTS)) {
-      if (!parseSnapshotName(name)) (mayBeDocument(name) ? documents : foreign).push(name);
+      if (!parseSnapshotName(name) && !documents.includes(name)) foreign.push(name);
     }
   } catch (error) {
     if (!(error instanceof BackupError)) throw error;
@@ -66,7 +67,7 @@ export async function checkRepository(
   if (error) problems.push({ what: error.message, path: storage.location, cause: error });
   for (const name of noFiles)
     problems.push({ what: `${name} is no plain file, and is not read`, path: at(name) });
-  for (const name of documents)
+  for (const name of documents.filter((name) => !noFiles.includes(name)))
     problems.push({
       what: `${name} may be a snapshot under a name that is none; prune refuses`,
       path: at(name),
