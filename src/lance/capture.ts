@@ -145,12 +145,13 @@ class CaptureSession {
 
   /** Answers with the first path that was missing; then the next version is to be listed whole. */
   async #take(image: HistoryImage): Promise<string | undefined> {
-    let missing: string | undefined = "";
     try {
-      missing = await this.#placeImage(image);
+      const missing = await this.#placeImage(image);
+      if (missing !== undefined) this.#reader.forgetSeen();
       return missing;
-    } finally {
-      if (missing !== undefined) this.#reader.forgetSeen(); // also where it was refused as damaged
+    } catch (error) {
+      this.#reader.forgetSeen();
+      throw error;
     }
   }
 
