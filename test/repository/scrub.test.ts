@@ -25,7 +25,7 @@ import {
   type ScrubPlace,
   scrubPlace,
 } from "./scrub-fixture.ts";
-import { silent } from "./sound.ts";
+import { silent, takeSnapshot } from "./sound.ts";
 
 const flipMiddle = (file: string) => flipBit(file, statSync(file).size >> 1);
 
@@ -258,6 +258,15 @@ describe("options", () => {
     await expect(run(place, place.uri, options)).rejects.toThrow("enough");
     expect(readdirSync(place.uri)).not.toContain("aside");
     expect((await run(place, place.uri)).damage).toHaveLength(1);
+  });
+
+  test("a table that the newest snapshot does not have is compared with the newest that has it", async () => {
+    const place = await scrubPlace();
+    await place.db.createTable("young", sampleRows(0, 3));
+    await takeSnapshot(place.storage, place.uri, { tables: ["young"] });
+    flipMiddle(newestManifest(join(place.uri, "main.lance")));
+    const report = await run(place, place.uri, { heal: true });
+    expect(report).toMatchObject({ newTables: [], damage: [{ table: "main", mended: true }] });
   });
 
   test("another snapshot can be named", async () => {

@@ -121,17 +121,21 @@ export class Catalog {
 
   /**
    * The newest snapshot of a source that can be read, whole, by the order of `list`; undefined where there is none.
+   *
+   * @param isMeant passes over others.
    */
   async newestOf(
     source: { readonly uri: string; readonly host: string },
     signal?: AbortSignal,
+    isMeant: (snapshot: Snapshot) => boolean = () => true,
   ): Promise<SnapshotContent | undefined> {
     // Ids tell times to the second.
     for (const second of Map.groupBy((await this.ids(signal)).reverse(), secondOf).values()) {
       const found: Snapshot[] = [];
       for (const id of second) {
         const summary = await this.#unlessDamaged(id, () => readSummary(this.#storage, id, signal));
-        if (summary?.source.uri === source.uri && summary.source.host === source.host) found.push(summary);
+        const isOfSource = summary?.source.uri === source.uri && summary.source.host === source.host;
+        if (isOfSource && isMeant(summary)) found.push(summary);
       }
       for (const { id } of found.sort(newestFirst)) {
         const content = await this.#unlessDamaged(id, () => this.content(id, signal));

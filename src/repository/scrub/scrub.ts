@@ -13,6 +13,7 @@ import { describeDamage } from "./describe.ts";
 import { type LiveTable, readLiveTable, type TablePlace } from "./live-table.ts";
 import { locateFiles } from "./locate.ts";
 import { mend } from "./mend.ts";
+import { newestReference } from "./reference.ts";
 import type { Damage, ScrubOptions, ScrubReport } from "./report.ts";
 
 export interface ScrubContext {
@@ -57,7 +58,12 @@ export async function scrub(
   if (!existsSync(database)) throw new ValidationError(`There is no database at ${database}.`);
   const content =
     options.snapshot === undefined
-      ? await catalog.newestOf({ uri: database, host: hostname() }, signal)
+      ? await newestReference(
+          catalog,
+          { uri: database, host: hostname() },
+          await listTables(database),
+          signal,
+        )
       : await catalog.content(await catalog.resolve(options.snapshot, signal), signal);
   if (!content) {
     const why = `${storage.location} has no snapshot of ${database} on this host. Take one; or name a snapshot with the option snapshot.`;
