@@ -3,6 +3,7 @@ import {
   existsSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   renameSync,
   rmSync,
   utimesSync,
@@ -12,6 +13,7 @@ import { join } from "node:path";
 import { connect } from "@lancedb/lancedb";
 import { expect, test } from "vitest";
 import { applyDelta } from "../../src/periodic/replay/apply-delta.ts";
+import { findChain, OpenChain } from "../../src/periodic/replay/chain.ts";
 import { loadBackup } from "../../src/periodic/replay/load-backup.ts";
 import { restoreLatest } from "../../src/periodic/replay/restore-latest.ts";
 import { contentOf, Place, rowsOf } from "./harness.ts";
@@ -105,6 +107,32 @@ test("every moment of a chain can be restored, and none before it", async () => 
   await expect(restoreLatest(place.backupDir, place.fresh(), { at: new Date(0) })).rejects.toMatchObject({
     code: "BACKUP_NOT_FOUND",
   });
+});
+
+test("a long chain is restored whole, and keeps few of its files open at a time", async () => {
+  await using place = new Place();
+  const table = await (await place.db()).createTable("a", rowsOf([0]));
+  const manager = place.manager({ incremental: true, maxDeltasBeforeFull: 200 });
+  await manager.backupFull();
+  for (let id = 1; id <= 66; id++) {
+    await table.add(rowsOf([id]));
+    await manager.backupDelta();
+  }
+  const paths = await findChain(place.backupDir, undefined);
+  await using chain = await OpenChain.open(paths);
+  if (existsSync("/proc/self/fd")) {
+    const open = readdirSync("/proc/self/fd").map((fd) => {
+      const path = join("/proc/self/fd", fd);
+      return existsSync(path) ? readlinkSync(path, { encoding: "utf8" }) : ""; // the listing's own is closed
+    });
+    expect(open.filter((path) => paths.includes(path)).length).toBeLessThanOrEqual(64);
+  }
+  const last = paths.at(-1)!;
+  copyFileSync(paths[1]!, last);
+  await expect(chain.files.at(-1)!.read(async () => undefined)).rejects.toMatchObject({ code: "CORRUPT" });
+  rmSync(last);
+  const summary = await restoreLatest(place.backupDir, place.fresh());
+  expect(summary.tables).toEqual({ a: 66 });
 });
 
 test("nothing is restored over what is there", async () => {

@@ -4,7 +4,7 @@ import { BackupNotFoundError, CorruptError, ValidationError } from "../../errors
 import { listBackupFiles } from "../chain/directory.ts";
 import { type BackupFileName, isoTime, parseFileName } from "../chain/file-name.ts";
 import { openBackupFile, peekBackupFile } from "../file/open.ts";
-import type { BackupFileReader, TablePosition, TableReader } from "../file/types.ts";
+import type { BackupFileReader, FileHead, TablePosition, TableReader } from "../file/types.ts";
 import { checkTable } from "./check-table.ts";
 
 /**
@@ -42,11 +42,48 @@ export async function findChain(directory: string, at: Date | undefined): Promis
   return chain;
 }
 
-/** A chain whose files were all read and checked; open until disposed of. */
-export class OpenChain implements AsyncDisposable {
-  readonly files: readonly BackupFileReader[];
+/** So many files of a chain stay open: they can be read to the end though others remove them meanwhile. */
+const MOST_OPEN = 64;
 
-  private constructor(files: readonly BackupFileReader[]) {
+/** A file of a chain that was read and checked. */
+export class CheckedFile {
+  readonly path: string;
+  readonly head: FileHead;
+  readonly sha256: string;
+  #open: BackupFileReader | undefined;
+
+  constructor(file: BackupFileReader, isKeptOpen: boolean) {
+    this.path = file.path;
+    this.head = file.head;
+    this.sha256 = file.sha256;
+    this.#open = isKeptOpen ? file : undefined;
+  }
+
+  /**
+   * Reads the file, as it was checked.
+   *
+   * @throws CorruptError, IoError where it was closed, and is not there as it was.
+   */
+  async read(use: (file: BackupFileReader) => Promise<void>): Promise<void> {
+    if (this.#open !== undefined) return use(this.#open);
+    await using file = await openBackupFile(this.path);
+    if (file.sha256 !== this.sha256) {
+      throw new CorruptError(`${this.path} became another file while it was restored.`, { path: this.path });
+    }
+    await use(file);
+  }
+
+  async close(): Promise<void> {
+    await this.#open?.[Symbol.asyncDispose]();
+    this.#open = undefined;
+  }
+}
+
+/** A chain whose files were all read and checked, until disposed of. */
+export class OpenChain implements AsyncDisposable {
+  readonly files: readonly CheckedFile[];
+
+  private constructor(files: readonly CheckedFile[]) {
     this.files = files;
   }
 
@@ -57,29 +94,35 @@ export class OpenChain implements AsyncDisposable {
    * @throws CorruptError, ValidationError naming the file and what is wrong with it.
    */
   static async open(paths: readonly string[]): Promise<OpenChain> {
-    const files: BackupFileReader[] = [];
+    const chain: CheckedFile[] = [];
     try {
       const tables = new Map<string, TablePosition | undefined>();
       for (const path of paths) {
         const file = await openBackupFile(path);
-        const before = files.at(-1);
-        files.push(file);
-        checkHead(file, before);
-        for await (const table of file.tables()) checkStep(file, table, tables);
+        const isKeptOpen = chain.length < MOST_OPEN;
+        const checked = new CheckedFile(file, isKeptOpen);
+        const before = chain.at(-1);
+        chain.push(checked);
+        try {
+          checkHead(file, before);
+          for await (const table of file.tables()) checkStep(file, table, tables);
+        } finally {
+          if (!isKeptOpen) await file[Symbol.asyncDispose]();
+        }
       }
-      return new OpenChain(files);
+      return new OpenChain(chain);
     } catch (error) {
-      for (const file of files) await file[Symbol.asyncDispose]();
+      for (const file of chain) await file.close();
       throw error;
     }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const file of this.files) await file[Symbol.asyncDispose]();
+    for (const file of this.files) await file.close();
   }
 }
 
-function checkHead(file: BackupFileReader, before: BackupFileReader | undefined): void {
+function checkHead(file: BackupFileReader, before: CheckedFile | undefined): void {
   const { path, head } = file;
   const wrong = (what: string) => new CorruptError(`${path} ${what}.`, { path });
   const name = parseFileName(basename(path));

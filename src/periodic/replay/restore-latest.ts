@@ -53,13 +53,15 @@ export async function restoreLatest(
   await using chain = await OpenChain.open(paths);
   const tables = await makeDatabase(path, async (target) => {
     const indices = new Map<string, readonly IndexRecord[]>();
-    for (const file of chain.files) {
-      for await (const table of file.tables()) {
-        const write = file.head.type === "full" ? loadTable : applyTable;
-        await writing(file, table, () => write(target, table));
-        if (table.head.form === "dropped") indices.delete(table.head.table);
-        else indices.set(table.head.table, table.head.indices);
-      }
+    for (const checked of chain.files) {
+      await checked.read(async (file) => {
+        for await (const table of file.tables()) {
+          const write = file.head.type === "full" ? loadTable : applyTable;
+          await writing(file, table, () => write(target, table));
+          if (table.head.form === "dropped") indices.delete(table.head.table);
+          else indices.set(table.head.table, table.head.indices);
+        }
+      });
     }
     await remakeIndices(target.db, indices, logger);
     return countRows(target.db, indices.keys());
