@@ -26,9 +26,10 @@ test("killed at any moment, a manager leaves whole files, and the next one goes 
     if (named.length === 0) continue;
     await restoreLatest(place.backupDir, place.fresh());
   }
+  const isFirst = place.files().every((name) => name.startsWith(".")); // none of them got as far as that
   const manager = place.manager({ incremental: true, maxDeltasBeforeFull: 1000 });
   const file = await manager.backupDelta();
-  if (file !== null) expect(file).toMatch(/delta/);
+  if (file !== null && !isFirst) expect(file).toMatch(/delta/);
   const target = place.fresh();
   await restoreLatest(place.backupDir, target);
   expect(await contentOf(target)).toEqual(await contentOf(place.uri));
