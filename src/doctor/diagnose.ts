@@ -7,6 +7,7 @@ import type { Finding } from "./finding.ts";
 import { diagnoseJournal } from "./journal.ts";
 import { diagnoseLeftovers } from "./leftovers.ts";
 import { diagnoseMisnamed } from "./misnamed.ts";
+import { diagnoseReadable } from "./permissions.ts";
 import { Remedies } from "./remedies.ts";
 import { diagnoseRepository } from "./repository.ts";
 import { diagnoseTables } from "./tables.ts";
@@ -48,9 +49,12 @@ export async function diagnose(options: DiagnoseOptions = {}): Promise<Diagnosis
   const kept = location === undefined ? undefined : await diagnoseRepository(location, database, signal);
   if (database !== undefined) {
     const remedies = new Remedies(database, location, kept?.newest);
-    findings.push(...(await diagnosePlace(database, "database")));
-    findings.push(...(await diagnoseJournal(remedies)), ...(await diagnoseLeftovers(database, signal)));
-    findings.push(...(await diagnoseTables(remedies, signal)));
+    const locked = diagnoseReadable(database);
+    findings.push(...(await diagnosePlace(database, "database")), ...locked);
+    if (locked.length === 0) {
+      findings.push(...(await diagnoseJournal(remedies)), ...(await diagnoseLeftovers(database, signal)));
+      findings.push(...(await diagnoseTables(remedies, signal)));
+    }
   }
   findings.push(...(kept?.findings ?? []));
   return { ok: findings.every(({ level }) => level !== "problem"), findings };

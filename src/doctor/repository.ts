@@ -8,6 +8,7 @@ import type { Snapshot, SnapshotDetails } from "../repository/snapshot.ts";
 import { LocalStorage } from "../storage/local-storage.ts";
 import { diagnoseSpace } from "./file-system.ts";
 import { count, type Finding } from "./finding.ts";
+import { diagnoseWritable } from "./permissions.ts";
 import { commandLine, Remedies } from "./remedies.ts";
 
 const STALE_DAYS = 7;
@@ -31,7 +32,7 @@ export async function diagnoseRepository(
   const logger = collectWarnings(findings, base);
   try {
     const repository = await Repository.open(location, { logger });
-    findings.push(...diagnoseSpace(location, "repository"));
+    findings.push(...diagnoseSpace(location, "repository"), ...diagnoseWritable(location));
     const snapshots = (await repository.list()).filter(({ source }) => isOf(source, database));
     findings.push(...diagnoseSnapshots(base, snapshots, database));
     if (database !== undefined && snapshots[0]) newest = await repository.get(snapshots[0].id);

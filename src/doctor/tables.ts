@@ -1,4 +1,4 @@
-import { statSync } from "node:fs";
+import { existsSync, readdirSync, statSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { BackupError, UnsupportedError } from "../errors.ts";
@@ -9,8 +9,11 @@ import { ImageReader, type VersionImage } from "../lance/image.ts";
 import { inspectTable } from "../lance/put-back/state.ts";
 import { count, type Finding, reasonOf } from "./finding.ts";
 import { listNames } from "./list-names.ts";
+import { isReadable } from "./permissions.ts";
 import { commandLine, type Remedies } from "./remedies.ts";
 import { diagnoseTags } from "./tags.ts";
+
+const LOCKED = "cannot be read: permission denied";
 
 /** Every table: whether its newest version opens and has all its files, can be captured, and has tags that get in the way. */
 export async function diagnoseTables(remedies: Remedies, signal?: AbortSignal): Promise<Finding[]> {
@@ -106,6 +109,7 @@ function diagnoseFiles(remedies: Remedies, id: string, dataset: string, image: V
   const bad = image.files.flatMap(({ path, size }) => {
     const found = statSync(join(dataset, path), { throwIfNoEntry: false });
     if (!found) return [`${path} is missing`];
+    if (!isReadable(join(dataset, path))) return [`${path} ${LOCKED}`];
     return size !== undefined && found.size !== size ? [`${path} has ${found.size} bytes, not ${size}`] : [];
   });
   if (bad.length === 0) {
@@ -117,7 +121,9 @@ function diagnoseFiles(remedies: Remedies, id: string, dataset: string, image: V
     ...base,
     level: "problem",
     details: `Version ${image.version}: ${bad.slice(0, 3).join("; ")}${more}.`,
-    advice: `${remedies.scrub()} brings files back from a snapshot that has them.`,
+    advice: bad.every((what) => what.endsWith(LOCKED))
+      ? "Give this user the right to read it, or work as the user who owns it."
+      : `${remedies.scrub()} brings files back from a snapshot that has them.`,
   };
 }
 
@@ -145,11 +151,17 @@ async function emptyDirectories(database: string): Promise<Finding[]> {
 }
 
 function emptyTable(about: string, directory: string): Finding {
-  return {
-    check: "table",
-    about,
-    level: "warning",
-    details: "LanceDB lists it as a table, and it holds none: it has no manifests.",
-    advice: `Remove ${directory} if nothing in it is wanted.`,
-  };
+  const base = { check: "table", about, level: "warning" } as const;
+  const details = "LanceDB lists it as a table, and it holds none: it has no manifests.";
+  if (!existsSync(directory)) {
+    const advice = "Rename it, by a program that shows its bytes; then look at it again.";
+    return { ...base, details: "Its name is not UTF-8, so that it cannot be opened.", advice };
+  }
+  if (existsSync(join(directory, "repository.json"))) {
+    const advice = "Move it out of the database, best to another disk.";
+    return { ...base, details: "It is a repository, and LanceDB lists it as a table.", advice };
+  }
+  const holds = readdirSync(directory).length;
+  const advice = holds === 0 ? "It is empty: remove it." : "Look at what is in it, and move that elsewhere.";
+  return { ...base, details, advice };
 }

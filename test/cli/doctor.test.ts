@@ -1,11 +1,11 @@
-import { mkdirSync, renameSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, renameSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { connect } from "@lancedb/lancedb";
 import { expect, test } from "vitest";
 import { ImageReader, listManifests } from "../../src/lance/image.ts";
 import { filesBelow, newestManifest } from "../support/files.ts";
 import { run, runJson } from "./cli.ts";
-import { countRows, dieAtWork, newPlace, snapshotOf } from "./fixture.ts";
+import { countRows, dieAtWork, giveAway, newPlace, STRANGER, snapshotOf } from "./fixture.ts";
 
 interface Finding {
   readonly check: string;
@@ -174,6 +174,20 @@ test("a table of which nothing is whole: the advice names the newest snapshot of
   expect(await countRows(place.database, "words")).toBe(39);
 });
 
+test("what only looks like a table is not to be removed while it holds something", async () => {
+  const { database, repo } = await newPlace();
+  renameSync(repo, join(database, "a.lance"));
+  mkdirSync(join(database, "b.lance/data"), { recursive: true });
+  mkdirSync(join(database, "c.lance"));
+  mkdirSync(Buffer.from(`${database}/\xff.lance`, "latin1"));
+  const found = await findings([database], ["table"]);
+  const adviceFor = (name: string) => found.find(({ about }) => about === name)?.advice;
+  expect(adviceFor("a.lance")).toContain("Move it out of the database");
+  expect(adviceFor("b.lance")).toContain("move that elsewhere");
+  expect(adviceFor("c.lance")).toBe("It is empty: remove it.");
+  expect(adviceFor("\ufffd.lance")).toContain("Rename it");
+});
+
 test("a table's directory and a repository are no databases, and are not to be backed up", async () => {
   const place = await newPlace();
   const table = await run(["doctor", join(place.database, "words.lance"), "--repo", place.repo]);
@@ -209,4 +223,31 @@ test("a damaged newest version that the repository has is brought back, not move
   expect((await run([...command.split(" "), "--yes"])).code).toBe(3);
   expect(await findings([place.database], ["manifest"])).toEqual([]);
   expect(await countRows(place.database, "words")).toBe(39);
+});
+
+test("what this user may not read or write is told", async () => {
+  const place = await newPlace();
+  await snapshotOf(place);
+  giveAway(place.directory);
+  const look = async () => {
+    const { stdout } = await run(["doctor", place.database, "--repo", place.repo, "--json"], STRANGER);
+    const { findings: all } = JSON.parse(stdout) as { findings: Finding[] };
+    return all.filter(({ level }) => level === "problem");
+  };
+  expect(await look()).toEqual([]);
+  const file = join(place.database, "docs.lance", await dataFileOf(join(place.database, "docs.lance")));
+  chmodSync(file, 0);
+  expect(await look()).toMatchObject([
+    { check: "table", details: expect.stringContaining("permission denied") },
+  ]);
+  chmodSync(file, 0o644);
+  chmodSync(join(place.repo, "snapshots"), 0o555);
+  expect(await look()).toMatchObject([
+    { check: "permissions", details: expect.stringContaining("snapshots cannot be written to by ") },
+  ]);
+  chmodSync(join(place.database, "words.lance"), 0);
+  expect(await look()).toMatchObject([
+    { check: "permissions", about: join(place.database, "words.lance") },
+    {},
+  ]);
 });
