@@ -19,6 +19,7 @@ export class Interrupt {
   readonly #controller = new AbortController();
   readonly #screen: Screen;
   #state = "";
+  #leftBehind = "";
   #isStoppable = true;
 
   constructor(screen: Screen) {
@@ -38,10 +39,15 @@ export class Interrupt {
    * Says for the work that begins now what state things are in when it is stopped.
    *
    * @param options.isStoppable false: it goes on to its end, and leaving at once is the only way out.
+   * @param options.leftBehind what lies about after leaving at once.
    */
-  describe(state: string, options: { readonly isStoppable: boolean } = { isStoppable: true }): void {
+  describe(
+    state: string,
+    options: { readonly isStoppable?: boolean; readonly leftBehind?: string } = {},
+  ): void {
     this.#state = state;
-    this.#isStoppable = options.isStoppable;
+    this.#isStoppable = options.isStoppable ?? true;
+    this.#leftBehind = options.leftBehind ?? "";
   }
 
   listen(): void {
@@ -55,7 +61,7 @@ export class Interrupt {
   readonly request = (): void => {
     if (this.signal.aborted) {
       this.#screen.status("");
-      this.#screen.line(`Left at once. ${this.#state}`.trimEnd());
+      this.#screen.line(["Left at once.", this.#state, this.#leftBehind].filter(Boolean).join(" "));
       process.exit(EXIT.interrupted);
     }
     this.#screen.line(

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { BackupManager } from "../../src/index.ts";
@@ -100,4 +100,32 @@ test("what cannot stop half-way says so, and a second Ctrl-C leaves at once; the
     0,
   );
   expect(await countRows(place.database, "words")).toBe(39);
+});
+
+test("a second Ctrl-C in a restore says what is left beside the target, and the next restore removes it", async () => {
+  const place = await newPlace({ rows: 20_000 });
+  await snapshotOf(place);
+  const target = join(place.directory, "restored");
+  const half = () => readdirSync(place.directory).some((name) => name.includes(".partial-"));
+  let told = "";
+  for (let attempt = 0; attempt < 20 && told === ""; attempt++) {
+    rmSync(target, { recursive: true, force: true });
+    let watch: NodeJS.Timeout | undefined;
+    const { stderr } = await run(["restore", "latest", target, "--verbose"], {
+      env: place.env,
+      onOutput: (_, kill) => {
+        watch ??= setInterval(() => {
+          if (!half()) return;
+          clearInterval(watch);
+          kill("SIGINT");
+          kill("SIGTERM"); // two of one kind may come as one
+        }, 2);
+      },
+    });
+    clearInterval(watch);
+    if (stderr.includes("Left at once. Nothing was restored")) told = stderr;
+  }
+  expect(told).toContain(`.partial-… beside the target or in it: the next restore to ${target} removes that`);
+  await runJson(["restore", "latest", target], { env: place.env });
+  expect(readdirSync(place.directory).filter((name) => name.includes(".partial-"))).toEqual([]);
 });

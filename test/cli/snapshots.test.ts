@@ -208,3 +208,19 @@ test.each([
   expect(error).toMatch(/^error: Could not \w+ \S*words\.lance/);
   expect(error).not.toMatch(new RegExp(`Could not back up into ${repo}|Not expected`));
 });
+
+test("init inside of a repository or a table is refused, and beside tables warned of", async () => {
+  const { database, directory, repo } = await newPlace();
+  for (const place of [
+    join(repo, "deep/er"),
+    join(database, "words.lance/vault"),
+    join(database, "vault.lance"),
+  ]) {
+    const { code, stderr } = await run(["init", place]);
+    expect({ place, code }).toEqual({ place, code: 2 });
+    expect(stderr).toMatch(/lies inside of|would pass for a table/);
+    expect(existsSync(place)).toBe(false);
+  }
+  expect((await run(["init", join(database, "vault")])).stderr).toContain("lies in a database's directory");
+  expect((await run(["init", join(directory, "other")])).stderr).toBe("");
+});

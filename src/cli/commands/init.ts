@@ -4,6 +4,7 @@ import type { Answer, Context } from "../context.ts";
 import { handle } from "../handle.ts";
 import { namedRepository } from "../open-repository.ts";
 import { commandLine } from "../output/command-line.ts";
+import { assertPlace } from "../repository-place.ts";
 
 export function initCommand(): Command {
   return newCommand("init", {
@@ -21,6 +22,7 @@ export function initCommand(): Command {
 async function run(context: Context, path: string | undefined, options: RepositoryOption): Promise<Answer> {
   const { Repository } = await import("../../repository/index.ts");
   const location = namedRepository(context, path, options);
+  assertPlace(location, context);
   const { id, location: place } = await Repository.init(location, { logger: context.logger });
   return {
     json: { location: place, id },

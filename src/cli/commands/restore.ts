@@ -98,6 +98,11 @@ async function run(context: Context, wanted: string, target: string, options: Op
     options.inPlace
       ? "Tables that had gone back stay so; the same command again completes the restore."
       : "Nothing was restored: the target is as it was.",
+    options.inPlace
+      ? {}
+      : {
+          leftBehind: `Half of it may lie in a directory named .partial-… beside the target or in it: the next restore to ${target} removes that, or you can.`,
+        },
   );
   const progress = await displayOf(context);
   const report = await repository
