@@ -3,6 +3,7 @@ import type { Answer, Context, GlobalOptions } from "./context.ts";
 import { EXIT } from "./exit-codes.ts";
 import { failureOf, traceOf } from "./failure.ts";
 import { Interrupt } from "./interrupt.ts";
+import { withLocalTimes } from "./output/format.ts";
 import { formatJson } from "./output/json.ts";
 import { screenLogger } from "./output/log.ts";
 import { Screen } from "./output/screen.ts";
@@ -67,7 +68,7 @@ export function fail(
 ): void {
   const { exitCode, code, message } = failureOf(error, state);
   const label = exitCode === EXIT.interrupted || code === "DECLINED" ? "" : "error: ";
-  screen.line(`${label === "" ? "" : screen.terminal.style("red", label)}${message}`);
+  screen.line(`${label === "" ? "" : screen.terminal.style("red", label)}${withLocalTimes(message)}`);
   if (options.verbose) screen.line(traceOf(error));
   if (options.json) print(formatJson({ error: { code, message } }));
   process.exitCode = exitCode;

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { CommanderError } from "commander";
 import { EXIT } from "./exit-codes.ts";
+import { UsageError } from "./failure.ts";
 import { fail, screenOf } from "./handle.ts";
 import { watchOutputs } from "./output/unwritable.ts";
 import { buildProgram } from "./program.ts";
@@ -14,7 +15,14 @@ const words = process.argv.slice(2);
 
 try {
   if (words[0] === "__complete") await answerShell(words.slice(1));
-  else await buildProgram().parseAsync();
+  else {
+    if (/^(--repo(=.*)?|-r.*)$/.test(words[0] ?? "")) {
+      throw new UsageError("--repo stands behind the command: lancedb-backup list --repo <directory>.");
+    }
+    // Commander's own `help` goes no deeper than one command.
+    const isDeep = words[0] === "help" && words.length > 2;
+    await buildProgram().parseAsync(isDeep ? [...words.slice(1), "--help"] : words, { from: "user" });
+  }
 } catch (error) {
   const isHelp = error instanceof CommanderError && error.code.startsWith("commander.help");
   if (isHelp && error.exitCode !== 0 && !words.includes("--json")) process.exitCode = EXIT.usage;

@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { renameSync } from "node:fs";
+import { readdirSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { newDirectory } from "../support/database.ts";
@@ -73,10 +73,10 @@ describe("wrong use ends with 2 and one line that says what is wrong", () => {
   });
 });
 
-test("a snapshot that is not there: failed, in one line; --verbose adds the stack", async () => {
+test("a snapshot that is not there: wrong use, in one line; --verbose adds the stack", async () => {
   const { env } = await newPlace();
   const { code, stderr } = await run(["info", "nope"], { env });
-  expect(code).toBe(1);
+  expect(code).toBe(2);
   expect(stderr).toMatch(/^error: .*"nope".*\n$/);
   const verbose = await run(["info", "nope", "--verbose"], { env });
   expect(verbose.stderr).toContain("BackupNotFoundError: ");
@@ -220,4 +220,44 @@ test("no name of a table reaches the terminal as it is", async () => {
     expect(stdout + stderr).not.toMatch(CONTROL);
   }
   expect((await run(["verify", "--restore-test"], { env })).stdout).toContain("restore:\ufffd[31mred\ufffd:");
+});
+
+test("help of a command below a command; and where --repo belongs", async () => {
+  const help = await run(["help", "undo", "restore"]);
+  expect(help).toEqual(await run(["undo", "restore", "--help"]));
+  expect(help.stdout).toMatch(/^Usage: lancedb-backup undo restore /);
+  for (const words of [
+    ["--repo", "vault", "list"],
+    ["-r", "vault", "list"],
+    ["--repo=vault", "list"],
+  ]) {
+    const { code, stderr } = await run(words);
+    expect(code).toBe(2);
+    expect(stderr).toContain("--repo stands behind the command");
+  }
+});
+
+test("times are the machine's, for people; an empty repository is called so; damage is told once", async () => {
+  const { database, env } = await newPlace();
+  const local = { ...env, TZ: "Asia/Kolkata" };
+  expect((await run(["list"], { env })).stdout).toBe("The repository has no snapshot yet.\n");
+  const { createdAt } = JSON.parse((await run(["backup", database, "--json"], { env })).stdout) as {
+    createdAt: string;
+  };
+  const there = new Date(Date.parse(createdAt) + 5.5 * 3_600_000)
+    .toISOString()
+    .slice(0, 19)
+    .replace("T", " ");
+  const doctor = await run(["doctor", database, "--repo", env["LANCEDB_BACKUP_REPO"] ?? ""], { env: local });
+  expect(doctor.stdout).toContain(`the newest is of ${there}.`);
+  const past = await run(["restore", "latest", `${database}2`, "--at", "1w"], { env: local });
+  expect(past.stderr).not.toMatch(/\d\.\d{3}Z/);
+
+  const file = join(database, "words.lance/data", readdirSync(join(database, "words.lance/data"))[0] ?? "");
+  rmSync(file);
+  const found = await run(["scrub", database], { env });
+  expect(found.code).toBe(3);
+  expect(found.stderr).not.toContain("warning:");
+  const mended = await run(["scrub", database, "--heal", "--yes"], { env });
+  expect(mended.stdout).toContain("the file was missing, and is there again");
 });

@@ -4,7 +4,7 @@ import { newCommand, type RepositoryOption, repositoryOption } from "../command.
 import type { Answer, Context } from "../context.ts";
 import { EXIT } from "../exit-codes.ts";
 import { handle } from "../handle.ts";
-import { counted } from "../output/format.ts";
+import { counted, withLocalTimes } from "../output/format.ts";
 import { printable } from "../output/printable.ts";
 import type { Style, Terminal } from "../output/terminal.ts";
 
@@ -50,7 +50,7 @@ const WIDEST = "PROBLEM".length;
 export function findingsText(terminal: Terminal, findings: readonly Finding[]): string {
   const lines = findings.map(({ check, about, level, details, advice }) => {
     const [mark, style] = LOOKS[level];
-    const head = `${terminal.style(style, mark.padEnd(WIDEST))}  ${check} ${terminal.style("bold", printable(about))}: ${printable(details)}`;
+    const head = `${terminal.style(style, mark.padEnd(WIDEST))}  ${check} ${terminal.style("bold", printable(about))}: ${printable(withLocalTimes(details))}`;
     return advice === undefined ? head : `${head}\n${" ".repeat(WIDEST)}  -> ${printable(advice)}`;
   });
   const problems = findings.filter(({ level }) => level === "problem").length;

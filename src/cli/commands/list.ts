@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import type { Snapshot } from "../../repository/index.ts";
+import type { Snapshot, SnapshotFilter } from "../../repository/index.ts";
 import { collect, momentArgument, parseCount } from "../arguments.ts";
 import { newCommand, type RepositoryOption, repositoryOption } from "../command.ts";
 import type { Answer, Context } from "../context.ts";
@@ -45,16 +45,23 @@ async function run(context: Context, options: Options): Promise<Answer> {
   const { name, source, tag: tags, before, after, limit } = options;
   await using repository = await openRepository(context, options);
   const place = source !== undefined && /^file:/i.test(source) ? pathOf(source) : source;
-  const all = await repository.list({ name, source: place, tags, before, after });
+  const filter = { name, source: place, tags, before, after };
+  const all = await repository.list(filter);
   const snapshots = all.slice(0, limit);
   const text = options.ids
     ? snapshots.map(({ id }) => id).join("\n")
-    : snapshotTable(context.terminal, snapshots);
+    : snapshots.length > 0
+      ? snapshotTable(context.terminal, snapshots)
+      : nothing(filter);
   return { json: snapshots, text };
 }
 
+function nothing(filter: SnapshotFilter): string {
+  const isFiltered = Object.values(filter).some((value) => value !== undefined);
+  return !isFiltered ? "The repository has no snapshot yet." : "There is no such snapshot.";
+}
+
 function snapshotTable(terminal: Terminal, snapshots: readonly Snapshot[]): string {
-  if (snapshots.length === 0) return "There is no such snapshot.";
   return formatTable(
     terminal,
     [

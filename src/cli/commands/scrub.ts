@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import type { Logger } from "../../logger.ts";
 import type { ScrubReport } from "../../repository/index.ts";
 import {
   type ConfirmOptions,
@@ -42,7 +43,10 @@ rows?: [{ fragment, first, last }], mended, refused?, aside? }] }`,
 
 async function run(context: Context, database: string, options: Options): Promise<Answer> {
   const { heal = false, yes, dryRun, snapshot } = options;
-  await using repository = await openRepository(context, options);
+  await using repository = await openRepository(
+    { ...context, logger: withoutDamage(context.logger) },
+    options,
+  );
   const scrub = async (mends: boolean) => {
     context.interrupt.describe(
       mends
@@ -67,12 +71,24 @@ async function run(context: Context, database: string, options: Options): Promis
   };
 }
 
+/** Each damage is in the answer, with what to do: it need not be told as a warning too. */
+function withoutDamage(logger: Logger): Logger {
+  const isDamage = /^(a damaged file was mended|a file is damaged)$/;
+  return {
+    ...logger,
+    warn: (message, meta) =>
+      isDamage.test(message) ? logger.debug(message, meta) : logger.warn(message, meta),
+  };
+}
+
 function describe(terminal: Terminal, report: ScrubReport): string {
   const { snapshot, tables, missingTables, newTables, files, bytes, newFiles, damage } = report;
   const parts = damage.map(({ details, mended, refused, aside }) => {
     const mark = mended ? terminal.style("yellow", "MENDED") : terminal.style("red", "DAMAGE");
     const next = mended
-      ? `the damaged file is kept at ${aside ?? "no place"}`
+      ? aside === undefined
+        ? "the file was missing, and is there again"
+        : `the damaged file is kept at ${aside}`
       : refused === undefined
         ? "--heal puts the snapshot's file in its place"
         : `not mended: ${refused}`;

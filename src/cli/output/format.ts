@@ -58,3 +58,8 @@ export function formatAge(moment: Date, now = Date.now()): string {
   if (age < 60_000) return "just now";
   return `${formatDuration(age).split(" ").slice(0, 2).join(" ")} ago`;
 }
+
+/** A text whose times, in UTC as programs read them, are shown on the clock of this machine. */
+export function withLocalTimes(text: string): string {
+  return text.replace(/\b\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z/g, (time) => formatTime(new Date(time)));
+}
