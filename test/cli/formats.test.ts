@@ -110,6 +110,7 @@ describe("progress", () => {
     for (const columns of [20, 40, 60, 80])
       expect(barLine(progress, 10_000, columns).length).toBeLessThanOrEqual(columns);
     expect(barLine(progress, 10_000, 80)).toContain("5,000 files");
+    for (const columns of [39, 60]) expect(barLine(progress, 10_000, columns)).toMatch(/30%.* 120 MB\/s/);
   });
 
   test("elsewhere than on a terminal there is a line every ten seconds, and one at the end", () => {

@@ -261,3 +261,16 @@ test("times are the machine's, for people; an empty repository is called so; dam
   const mended = await run(["scrub", database, "--heal", "--yes"], { env });
   expect(mended.stdout).toContain("the file was missing, and is there again");
 });
+
+test("a list fits 80 columns, with ids whole while names and tags leave room", async () => {
+  const place = await newPlace();
+  const { env } = place;
+  const linesOf = async () =>
+    withoutEscapes((await runOnTerminal(["list"], { env, columns: 80 })).stdout)
+      .trimEnd()
+      .split("\n");
+  const id = await snapshotOf(place);
+  expect((await linesOf())[1]).toContain(id);
+  await snapshotOf(place, "--name", "nightly", "--tag", "keep");
+  for (const line of await linesOf()) expect(line.length).toBeLessThanOrEqual(80);
+});

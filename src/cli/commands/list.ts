@@ -66,7 +66,7 @@ function snapshotTable(terminal: Terminal, snapshots: readonly Snapshot[]): stri
     terminal,
     [
       { title: "ID", value: ({ id }) => id, style: () => "cyan" },
-      { title: "TIME", value: ({ createdAt }) => formatTime(createdAt) },
+      { title: "TIME", value: ({ createdAt }) => formatTime(createdAt), least: 11 },
       { title: "NAME", value: ({ name }) => name ?? "", least: 6 },
       { title: "TABLES", value: ({ tables }) => formatCount(tables.length), align: "right" },
       { title: "ROWS", value: ({ rows }) => formatCount(rows), align: "right" },

@@ -73,7 +73,7 @@ function describe(terminal: Terminal, report: PruneReport): string {
         terminal,
         [
           { title: "SNAPSHOT", value: ({ snapshot }) => snapshot.id },
-          { title: "TIME", value: ({ snapshot }) => formatTime(snapshot.createdAt) },
+          { title: "TIME", value: ({ snapshot }) => formatTime(snapshot.createdAt), least: 11 },
           { title: "NAME", value: ({ snapshot }) => snapshot.name ?? "", least: 6 },
           {
             title: "ACTION",

@@ -61,18 +61,18 @@ function doneLine({ phase, files, bytes }: Progress): string {
   return `${DOING[phase]}: ${counted(files, "file")}, ${formatBytes(bytes)}`;
 }
 
-/** What does not fit is left out from the end. */
+/** Percent and rate come first, then bytes, files and the time left, and last the bar itself: what fits is shown. */
 export function barLine(progress: Progress, elapsedMs: number, columns: number): string {
-  const [head = "", ...rest] = parts(progress, elapsedMs);
+  const [head = "", files = "", bytes = "", rate = "", left = ""] = parts(progress, elapsedMs);
   const share = shareOf(progress);
   const full = Math.round(share * BAR_COLUMNS);
-  const bar = `[${"#".repeat(full)}${"-".repeat(BAR_COLUMNS - full)}] ${String(Math.floor(share * 100)).padStart(3)}%`;
-  let line = `${head.padEnd(8)} ${bar}`;
-  for (const part of rest) {
-    if (line.length + 2 + part.length > columns) break;
-    line += `  ${part}`;
-  }
-  return cut(line, columns);
+  const percent = `${String(Math.floor(share * 100)).padStart(3)}%`;
+  const bar = `[${"#".repeat(full)}${"-".repeat(BAR_COLUMNS - full)}] ${percent}`;
+  const choices = [[files, bytes, rate, left], [files, bytes, rate], [bytes, rate], [rate], []];
+  const lines = choices.flatMap((texts) =>
+    [bar, percent].map((shown) => [`${head.padEnd(8)} ${shown}`, ...texts.filter(Boolean)].join("  ")),
+  );
+  return lines.find((line) => line.length <= columns) ?? cut(lines.at(-1) ?? "", columns);
 }
 
 function parts(progress: Progress, elapsedMs: number): string[] {

@@ -7,11 +7,13 @@ export interface Column<Row> {
   readonly value: (row: Row) => string;
   readonly align?: "left" | "right";
   readonly style?: (row: Row) => Style | undefined;
-  /** How far it may be cut where the terminal is narrow. Default: not at all. */
+  /** How far it may be cut, before others are, where the terminal is narrow. */
   readonly least?: number;
 }
 
 const GAP = "  ";
+/** What a column of text keeps where even the columns that may be cut have no more to give. */
+const LEAST = 6;
 
 /**
  * Rows in columns, with a line of titles. On a terminal it fits: the widest of the columns that may be cut gets
@@ -32,6 +34,12 @@ export function formatTable<Row>(
   shrink(
     widths,
     shown.map(({ column }) => column.least),
+    terminal.columns,
+  );
+  // Where that is not enough: text, but no number.
+  shrink(
+    widths,
+    shown.map(({ column }) => (column.align === "right" ? undefined : LEAST)),
     terminal.columns,
   );
   const line = (cellOf: (index: number) => string, styleOf: (index: number) => Style | undefined) =>
