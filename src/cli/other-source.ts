@@ -1,4 +1,4 @@
-import { realpathSync } from "node:fs";
+import { existsSync, realpathSync } from "node:fs";
 import { hostname } from "node:os";
 import type { Snapshot } from "../repository/index.ts";
 import { pathOf } from "./database.ts";
@@ -21,6 +21,7 @@ export function otherSource(
   database: string,
   { yes, dryRun, otherSource }: OtherSourceOptions,
 ): string {
+  if (!existsSync(pathOf(database))) return ""; // which the restore says
   if (source.host === hostname() && realPath(source.uri) === realPath(pathOf(database))) return "";
   const told = `Snapshot ${id} was taken from another database: ${printable(source.uri)} on ${printable(source.host)}.`;
   if (yes && !dryRun && !otherSource) {

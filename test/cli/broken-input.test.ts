@@ -31,10 +31,10 @@ describe("a damaged repository.json fails every command that needs the repositor
 });
 
 test.each([
-  ["verify nope", 1, '"nope"'],
-  ["delete nope --yes", 1, '"nope"'],
-  ["restore nope DIR/out", 1, '"nope"'],
-  ["scrub DB --snapshot nope", 1, '"nope"'],
+  ["verify nope", 2, '"nope"'],
+  ["delete nope --yes", 2, '"nope"'],
+  ["restore nope DIR/out", 2, '"nope"'],
+  ["scrub DB --snapshot nope", 2, '"nope"'],
   ["restore latest DIR/out --table nope", 2, 'has no table "nope"'],
   ["restore latest DIR/out --table-version words", 2, "It must be a table and a version"],
   ["restore latest DIR/out --table-version words=99", 2, "has no version 99"],
@@ -48,7 +48,7 @@ test.each([
   ["backup DB --repo s3://bucket/x", 1, "Only local directories are supported"],
   ["backup DB --lock-timeout soon", 2, "It must be a number, 0 or more."],
   ["undo", 2, ""],
-  ["undo clean DB backup_1 --yes", 1, 'There is no backup "backup_1"'],
+  ["undo clean DB backup_1 --yes", 2, 'There is no backup "backup_1"'],
 ])("%s: exit code %d, %s", async (line, expected, message) => {
   const place = await newPlace();
   await snapshotOf(place);
