@@ -1,6 +1,7 @@
 // `npm run bench`: measures against the targets and against other tools, and writes docs/benchmarks.md. `-- --quick` does it on small data, to show that it works.
 import { rmSync } from "node:fs";
 import { join } from "node:path";
+import { measureCommand } from "./command.ts";
 import { measureConsistency } from "./consistency.ts";
 import { type BenchData, makeData } from "./data/databases.ts";
 import { cache } from "./data/paths.ts";
@@ -118,6 +119,7 @@ const parts = [
     measurePeak,
     "Peak of the whole process, by the command.",
   ),
+  part("command", "The command", measureCommand, "A process of its own each, from its start to its end."),
   part(
     "many-files",
     "Many files and versions",

@@ -158,29 +158,25 @@ test("who reads it may stop reading", async () => {
   expect({ code: shell.status, stderr: shell.stderr }).toEqual({ code: 0, stderr: "" });
 });
 
-test.each(["--help", "list"])("%s starts within 250 ms: LanceDB is not loaded", async (command) => {
-  const place = await newPlace();
-  await snapshotOf(place);
-  // Time on the processor: others use the machine too while tests run.
-  const report = `
+// How long it takes: the part `command` of the bench.
+test.each(["--help", "list"])(
+  "%s does not load LanceDB, which takes a start half of its time",
+  async (command) => {
+    const place = await newPlace();
+    await snapshotOf(place);
+    const report = `
     import { registerHooks } from "node:module";
     import { writeSync } from "node:fs";
     const loaded = [];
     registerHooks({ load: (url, context, next) => (loaded.push(url), next(url, context)) });
-    process.on("exit", () => {
-      const { user, system } = process.cpuUsage();
-      writeSync(2, JSON.stringify({ ms: (user + system) / 1000, loaded }));
-    });`;
-  const preload = `--import=data:text/javascript,${encodeURIComponent(report)}`;
-  let best = Number.POSITIVE_INFINITY;
-  for (let attempt = 0; attempt < 5; attempt++) {
+    process.on("exit", () => writeSync(2, JSON.stringify(loaded)));`;
+    const preload = `--import=data:text/javascript,${encodeURIComponent(report)}`;
     const { stderr } = await run([command], { env: { ...place.env, NODE_OPTIONS: preload } });
-    const { ms, loaded } = JSON.parse(stderr) as { ms: number; loaded: string[] };
+    const loaded = JSON.parse(stderr) as string[];
+    expect(loaded.some((url) => url.includes("/cli/"))).toBe(true);
     expect(loaded.filter((url) => url.includes("@lancedb") || url.includes("apache-arrow"))).toEqual([]);
-    best = Math.min(best, ms);
-  }
-  expect(best).toBeLessThan(250);
-});
+  },
+);
 
 test("a full disk behind standard output is an error in a line, and a backup says what was made", async () => {
   const { database, env } = await newPlace();

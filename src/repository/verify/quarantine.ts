@@ -7,7 +7,7 @@ import { blobName } from "../format/names.ts";
 import type { BlobState } from "./blob-survey.ts";
 import { count, type VerificationResult } from "./result.ts";
 
-export const QUARANTINE = "quarantine";
+const QUARANTINE = "quarantine";
 
 /** @throws UnsupportedError where blobs cannot be renamed. */
 export function assertQuarantine(storage: Storage): string {
