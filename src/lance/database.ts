@@ -5,17 +5,12 @@ import { isMissing, toIoError } from "../fs/io.ts";
 import { localPath } from "../fs/local-path.ts";
 import { assertTableName } from "../fs/names.ts";
 import { isDataset } from "./capture.ts";
+import { idOfDirectory, isHidden, LISTED, NAMESPACED } from "./table-directory.ts";
 
 /** The dataset in which LanceDB keeps namespaces; it is captured and put back like a table. */
 export const NAMESPACE_TABLE = "__manifest";
 
 const SEPARATOR = "$";
-
-/** LanceDB allows no `$` in a root table's name: what has one lies in a namespace, whatever its name ends in. */
-const NAMESPACED = /^[0-9a-f]{8}_(.*\$.*)$/s;
-
-/** How LanceDB names the directory of any table that it lists in `__manifest`. */
-const LISTED = /^[0-9a-f]{8}_(.+)$/s;
 
 /** A table of a database: what it is called and where it lies. */
 export interface TableLocation {
@@ -76,14 +71,6 @@ export function parseTableId(id: string): { name: string; namespacePath: string[
   return { name: parts.at(-1) ?? id, namespacePath: parts.slice(0, -1) };
 }
 
-/** The id that a directory of the database stands for: `0123abcd_ns$t.lance` is `ns$t.lance`, `t.lance` is `t`. */
-export function idOfDirectory(directory: string): string {
-  const namespaced = NAMESPACED.exec(directory)?.[1];
-  if (namespaced !== undefined) return namespaced;
-  if (directory.endsWith(".lance")) return directory.slice(0, -".lance".length);
-  return LISTED.exec(directory)?.[1] ?? directory;
-}
-
 /** Whether an id is that of a table in a namespace. */
 export function isInNamespace(id: string): boolean {
   return id.includes(SEPARATOR);
@@ -130,11 +117,6 @@ export async function listTables(database: string): Promise<TableLocation[]> {
   return directories
     .map((directory) => ({ id: idOfDirectory(directory), directory }))
     .sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0));
-}
-
-/** What begins with a dot is no table's, unless a table is called so. */
-export function isHidden(directory: string): boolean {
-  return directory.startsWith(".") && !directory.endsWith(".lance");
 }
 
 /** Directories but the root one that a table's id could mean; leftovers of a killed process among them. */

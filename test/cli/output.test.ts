@@ -174,7 +174,8 @@ test.each(["--help", "list"])(
     const { stderr } = await run([command], { env: { ...place.env, NODE_OPTIONS: preload } });
     const loaded = JSON.parse(stderr) as string[];
     expect(loaded.some((url) => url.includes("/cli/"))).toBe(true);
-    expect(loaded.filter((url) => url.includes("@lancedb") || url.includes("apache-arrow"))).toEqual([]);
+    // What reads tables is not needed to list snapshots.
+    expect(loaded.filter((url) => /@lancedb|apache-arrow|@bufbuild/.test(url))).toEqual([]);
   },
 );
 

@@ -1,5 +1,5 @@
 import { createHash, randomUUID } from "node:crypto";
-import { idOfDirectory } from "../../src/lance/database.ts";
+import { idOfDirectory } from "../../src/lance/table-directory.ts";
 import { encodeSnapshot } from "../../src/repository/format/encode-snapshot.ts";
 import { blobName, newSnapshotId, snapshotName } from "../../src/repository/format/names.ts";
 import type { Snapshot, SnapshotContent, SnapshotFile } from "../../src/repository/snapshot.ts";

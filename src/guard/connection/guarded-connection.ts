@@ -6,14 +6,9 @@ import { UnsupportedError } from "../../errors.ts";
 import { syncDirectories } from "../../fs/durable.ts";
 import { io } from "../../fs/io.ts";
 import { makeDirectory } from "../../fs/make-directory.ts";
-import {
-  idOfDirectory,
-  listTables,
-  namespacedDirectories,
-  rootDirectory,
-  tableId,
-} from "../../lance/database.ts";
+import { listTables, namespacedDirectories, rootDirectory, tableId } from "../../lance/database.ts";
 import { ensurePrivateDirectory } from "../../lance/private-directory.ts";
+import { idOfDirectory } from "../../lance/table-directory.ts";
 import type { Operation } from "../operation.ts";
 import { guardMaterialized, guardTable } from "./guarded-table.ts";
 import { HandleView } from "./handle-view.ts";

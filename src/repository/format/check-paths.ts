@@ -1,6 +1,6 @@
 import { CorruptError } from "../../errors.ts";
 import { assertInnerPath } from "../../fs/names.ts";
-import { idOfDirectory, isHidden } from "../../lance/database.ts";
+import { idOfDirectory, isHidden } from "../../lance/table-directory.ts";
 
 /**
  * Holds the paths of one directory to what every file system can hold apart: inside of it, none twice, none that

@@ -1,0 +1,18 @@
+/** LanceDB allows no `$` in a root table's name: what has one lies in a namespace, whatever its name ends in. */
+export const NAMESPACED = /^[0-9a-f]{8}_(.*\$.*)$/s;
+
+/** How LanceDB names the directory of any table that it lists in `__manifest`. */
+export const LISTED = /^[0-9a-f]{8}_(.+)$/s;
+
+/** The id that a directory of the database stands for: `0123abcd_ns$t.lance` is `ns$t.lance`, `t.lance` is `t`. */
+export function idOfDirectory(directory: string): string {
+  const namespaced = NAMESPACED.exec(directory)?.[1];
+  if (namespaced !== undefined) return namespaced;
+  if (directory.endsWith(".lance")) return directory.slice(0, -".lance".length);
+  return LISTED.exec(directory)?.[1] ?? directory;
+}
+
+/** What begins with a dot is no table's, unless a table is called so. */
+export function isHidden(directory: string): boolean {
+  return directory.startsWith(".") && !directory.endsWith(".lance");
+}
