@@ -2,7 +2,6 @@ import { randomUUID } from "node:crypto";
 import { existsSync } from "node:fs";
 import { rename } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { CorruptError, LanceError } from "../../errors.ts";
 import { syncDirectories } from "../../fs/durable.ts";
 import { errnoOf, io } from "../../fs/io.ts";
@@ -16,6 +15,7 @@ import { commitRestore, type RestoreCommit } from "./commit-restore.ts";
 import { linkBackFiles, linkBackHistory } from "./link-back.ts";
 import { type PutBackAction, type PutBackPlan, type PutBackTarget, planPutBack } from "./plan.ts";
 import { findManifest, inspectTable } from "./state.ts";
+import { cleanupMayLastUntil, mendUntilQuiet } from "./watch.ts";
 
 /** A table that is as it should be. */
 export interface PutBackOutcome {
@@ -30,10 +30,6 @@ export interface PutBackOutcome {
 
 /** How often others may be quicker before we give up: each time they have made a commit. */
 const MOST_ATTEMPTS = 1000;
-
-/** A cleanup that was seen counts as ended when nothing was missing so many times. */
-const QUIET_LOOKS = 5;
-const PAUSE_MS = 20;
 
 /** Where damaged and replaced manifests go; never deleted by us. */
 function damagedDirectory(database: string, dataset: string): string {
@@ -158,14 +154,10 @@ class PutBack {
    * it took comes back; where it took anything, we look again until it has ended.
    */
   async #commitAndWatch(dataset: string, head: number): Promise<RestoreCommit | undefined> {
+    const until = await cleanupMayLastUntil(dataset, this.#plan.policy.ours);
     const commit = await this.#commit(dataset, head);
     if (!commit) return undefined;
-    const mended = await this.#mendFiles(dataset);
-    let quiet = mended > 0 || this.#othersAtWork ? 0 : QUIET_LOOKS;
-    for (; quiet < QUIET_LOOKS; quiet++) {
-      await sleep(PAUSE_MS);
-      if ((await this.#mendFiles(dataset)) > 0) quiet = -1;
-    }
+    await mendUntilQuiet(() => this.#mendFiles(dataset), until, this.#othersAtWork);
     await this.#placer.sync();
     return commit;
   }
