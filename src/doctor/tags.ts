@@ -4,6 +4,7 @@ import { BackupError } from "../errors.ts";
 import { isMissing } from "../fs/io.ts";
 import type { ManifestName } from "../lance/manifest-name.ts";
 import { readManifest } from "../lance/put-back/state.ts";
+import { versionOfTag } from "../lance/tag.ts";
 import type { Finding } from "./finding.ts";
 import { listNames } from "./list-names.ts";
 
@@ -75,10 +76,10 @@ function timeOf(dataset: string, name: ManifestName): number | undefined {
 
 async function versionOf(path: string): Promise<number | undefined> {
   try {
-    const { version } = JSON.parse(await readFile(path, "utf8")) as { version?: unknown };
-    return typeof version === "number" ? version : undefined;
+    const version = versionOfTag(await readFile(path));
+    return Number.isNaN(version) ? undefined : version;
   } catch (error) {
-    if (isMissing(error) || error instanceof SyntaxError) return undefined; // deleted meanwhile, or no tag
+    if (isMissing(error)) return undefined; // deleted meanwhile
     throw error;
   }
 }

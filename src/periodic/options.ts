@@ -73,8 +73,8 @@ export function periodicSettings(options: PeriodicBackupOptions): PeriodicSettin
   if (tables !== undefined && !Array.isArray(tables))
     throw new TypeError("tables must be an array of names.");
   for (const table of tables ?? []) assertTableId(table);
-  const database = localDirectory(options.uri ?? "data/lancedb-table", "uri");
-  const backupDir = localDirectory(options.backupDir ?? "data/backups", "backupDir");
+  const database = localPath(options.uri ?? "data/lancedb-table", "uri");
+  const backupDir = localPath(options.backupDir ?? "data/backups", "backupDir");
   assertOutside(database, backupDir);
   return {
     database,
@@ -91,11 +91,6 @@ export function periodicSettings(options: PeriodicBackupOptions): PeriodicSettin
     logger,
     clock: options.clock ?? systemClock,
   };
-}
-
-/** The absolute path of a local directory that an option names. */
-export function localDirectory(value: unknown, what: string): string {
-  return localPath(value, what);
 }
 
 function assertOutside(database: string, backups: string): void {

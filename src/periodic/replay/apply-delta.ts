@@ -1,9 +1,9 @@
 import { existsSync } from "node:fs";
 import { connect } from "@lancedb/lancedb";
 import { ValidationError } from "../../errors.ts";
+import { localPath } from "../../fs/local-path.ts";
 import { openBackupFile } from "../file/open.ts";
 import type { IndexRecord } from "../file/types.ts";
-import { localDirectory } from "../options.ts";
 import { applyTable, assertAppliable } from "./apply-table.ts";
 import { checkTable } from "./check-table.ts";
 import { loggerOf, type ReplayOptions } from "./options.ts";
@@ -23,9 +23,9 @@ import { writing } from "./writing.ts";
  * place where the file is damaged. Nothing was written then.
  */
 export async function applyDelta(uri: string, file: string, options: ReplayOptions = {}): Promise<number> {
-  const path = localDirectory(uri, "uri");
+  const path = localPath(uri, "uri");
   const logger = loggerOf(options);
-  await using reader = await openBackupFile(localDirectory(file, "file"));
+  await using reader = await openBackupFile(localPath(file, "file"));
   if (reader.head.type !== "delta") {
     throw new ValidationError(`${reader.path} is a full; load it into a new database with loadBackup.`);
   }

@@ -1,8 +1,8 @@
 import { type Connection, connect } from "@lancedb/lancedb";
 import { ValidationError } from "../../errors.ts";
+import { localPath } from "../../fs/local-path.ts";
 import { openBackupFile } from "../file/open.ts";
 import type { IndexRecord } from "../file/types.ts";
-import { localDirectory } from "../options.ts";
 import { loadTable } from "./apply-table.ts";
 import { checkTable } from "./check-table.ts";
 import { assertFree, makeDatabase } from "./new-database.ts";
@@ -23,9 +23,9 @@ export async function loadBackup(
   uri: string,
   options: ReplayOptions = {},
 ): Promise<Connection> {
-  const path = localDirectory(uri, "uri");
+  const path = localPath(uri, "uri");
   const logger = loggerOf(options);
-  await using reader = await openBackupFile(localDirectory(file, "file"));
+  await using reader = await openBackupFile(localPath(file, "file"));
   if (reader.head.type !== "full") {
     throw new ValidationError(`${reader.path} is a delta; load the full that it follows, then apply it.`);
   }

@@ -1,9 +1,9 @@
 import { basename } from "node:path";
 import type { Connection } from "@lancedb/lancedb";
 import { ValidationError } from "../../errors.ts";
+import { localPath } from "../../fs/local-path.ts";
 import { parseTableId } from "../../lance/database.ts";
 import type { IndexRecord } from "../file/types.ts";
-import { localDirectory } from "../options.ts";
 import { applyTable, loadTable } from "./apply-table.ts";
 import { findChain, OpenChain } from "./chain.ts";
 import { assertFree, makeDatabase } from "./new-database.ts";
@@ -44,11 +44,11 @@ export async function restoreLatest(
   options: RestoreLatestOptions = {},
 ): Promise<RestoreSummary> {
   const { at } = options;
-  const path = localDirectory(uri, "uri");
+  const path = localPath(uri, "uri");
   const logger = loggerOf(options);
   if (at !== undefined && !(at instanceof Date)) throw new TypeError("at must be a Date.");
   if (at !== undefined && Number.isNaN(at.getTime())) throw new ValidationError("at is no valid date.");
-  const paths = await findChain(localDirectory(backupDir, "backupDir"), at);
+  const paths = await findChain(localPath(backupDir, "backupDir"), at);
   await assertFree(path);
   await using chain = await OpenChain.open(paths);
   const tables = await makeDatabase(path, async (target) => {

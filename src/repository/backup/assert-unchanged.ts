@@ -17,7 +17,7 @@ export function assertUnchanged(
   previous: SnapshotContent | undefined,
   stored: ReadonlyMap<CapturedFile, StoredFile>,
 ): void {
-  if (!previous) return;
+  if (!previous || stored.size === 0) return;
   for (const table of tables) {
     const before = new Map(previous.files.get(table.directory)?.map((file) => [file.path, file]));
     for (const file of table.files) {

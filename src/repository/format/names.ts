@@ -7,6 +7,9 @@ export const SNAPSHOTS = "snapshots/";
 export const LEASES = "leases/";
 export const MARKS = "marks/";
 
+/** What is called so, in a local directory, is a file or a directory of a run that was to get another name. */
+export const UNFINISHED = /^\..+\.(tmp|claim)$/;
+
 const DIGEST = /^[0-9a-f]{64}$/;
 const BLOB = /^blobs\/([0-9a-f]{2})\/([0-9a-f]{64})$/;
 const SNAPSHOT = /^snapshots\/([0-9]{8}T[0-9]{6}Z-[0-9a-f]{8})\.json$/;

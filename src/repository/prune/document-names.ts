@@ -3,10 +3,8 @@ import { join } from "node:path";
 import { CorruptError } from "../../errors.ts";
 import { isMissing, toIoError } from "../../fs/io.ts";
 import type { Storage } from "../../storage/storage.ts";
-import { parseSnapshotName, SNAPSHOTS } from "../format/names.ts";
+import { parseSnapshotName, SNAPSHOTS, UNFINISHED } from "../format/names.ts";
 
-/** Work of ours that was to get another name. */
-const UNFINISHED = /^\..+\.(tmp|claim)$/;
 /** What a person or a program has copied, renamed or linked may still say so. */
 const LIKE_A_DOCUMENT = /\.json|\d{8}T\d{6}Z-[0-9a-f]{8}/i;
 
@@ -33,20 +31,21 @@ export async function documentIds(storage: Storage, signal?: AbortSignal): Promi
   );
 }
 
-/** Ids of documents, and the names of what may be one all the same. Reads none. */
+/** Ids of documents, the names of what may be one all the same, and those of what is plainly none. Reads none. */
 export async function surveyDocuments(
   storage: Storage,
   signal?: AbortSignal,
-): Promise<{ ids: string[]; strangers: string[] }> {
-  const ids: string[] = [];
+): Promise<{ ids: string[]; strangers: string[]; others: string[] }> {
+  const [ids, others]: [string[], string[]] = [[], []];
   const strangers = new Set(storage.directory === undefined ? [] : hiddenFrom(storage.directory));
   for await (const { name } of storage.list(SNAPSHOTS)) {
     signal?.throwIfAborted();
     const id = parseSnapshotName(name);
     if (id !== undefined) ids.push(id);
     else if (mayBeDocument(name)) strangers.add(name);
+    else others.push(name);
   }
-  return { ids, strangers: [...strangers] };
+  return { ids, strangers: [...strangers], others };
 }
 
 /** A storage passes over links, and over names that no object can have. */

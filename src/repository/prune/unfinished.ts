@@ -4,10 +4,8 @@ import { join } from "node:path";
 import { errnoOf, io, isMissing, toIoError } from "../../fs/io.ts";
 import { livenessOfToken } from "../../fs/process-token.ts";
 import type { Storage } from "../../storage/storage.ts";
-import { BLOBS, LEASES, MARKS, SNAPSHOTS } from "../format/names.ts";
+import { BLOBS, LEASES, MARKS, SNAPSHOTS, UNFINISHED } from "../format/names.ts";
 
-/** What is called so is a file, or a directory of a run, that was to get another name. */
-const UNFINISHED = /^\..+\.(tmp|claim)$/;
 /** A snapshot that is open: links of a process. */
 const OPENED = /^\.open-([^.]+)\./;
 const BLOB_FOLDER = /^[0-9a-f]{2}$/;

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { assertFlag, assertKnown, assertOptions, assertSignal } from "../../checks.ts";
 import { BackupNotFoundError, ValidationError } from "../../errors.ts";
-import { databasePath, listTables } from "../../lance/database.ts";
+import { databasePath, listTables, type TableLocation } from "../../lance/database.ts";
 import type { Storage } from "../../storage/storage.ts";
 import type { Catalog } from "../catalog/catalog.ts";
 import type { SnapshotContent } from "../snapshot.ts";
@@ -56,20 +56,16 @@ export async function scrub(
   signal?.throwIfAborted();
   const database = await databasePath(uri);
   if (!existsSync(database)) throw new ValidationError(`There is no database at ${database}.`);
+  const there = await listTables(database);
   const content =
     options.snapshot === undefined
-      ? await newestReference(
-          catalog,
-          { uri: database, host: hostname() },
-          await listTables(database),
-          signal,
-        )
+      ? await newestReference(catalog, { uri: database, host: hostname() }, there, signal)
       : await catalog.content(await catalog.resolve(options.snapshot, signal), signal);
   if (!content) {
     const why = `${storage.location} has no snapshot of ${database} on this host. Take one; or name a snapshot with the option snapshot.`;
     throw new BackupNotFoundError("latest", why);
   }
-  const { report, judged } = await plan(storage, database, content, options);
+  const { report, judged } = await plan(storage, database, there, content, options);
   if (!heal) return report;
   const damage: Damage[] = [];
   const name = `scrub-${new Date().toISOString().replace(/[:.]/g, "-")}`;
@@ -94,10 +90,10 @@ export async function scrub(
 async function plan(
   storage: Storage,
   database: string,
+  there: readonly TableLocation[],
   content: SnapshotContent,
   { signal, onProgress }: ScrubOptions,
 ): Promise<{ report: ScrubReport; judged: readonly Judged[] }> {
-  const there = await listTables(database);
   const directories = new Set(there.map(({ directory }) => directory));
   const { tables } = content.snapshot;
   const both = tables.filter(({ directory }) => directories.has(directory));

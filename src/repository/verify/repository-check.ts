@@ -42,10 +42,9 @@ export async function surveySurroundings(
       if (sha256 === undefined) foreign.push(name);
       else if (!named.has(sha256)) unreferenced.set(sha256, size);
     }
-    documents.push(...(await surveyDocuments(storage, signal)).strangers);
-    for await (const { name } of storage.list(SNAPSHOTS)) {
-      if (!parseSnapshotName(name) && !documents.includes(name)) foreign.push(name);
-    }
+    const { strangers, others } = await surveyDocuments(storage, signal);
+    documents.push(...strangers);
+    foreign.push(...others);
   } catch (error) {
     if (!(error instanceof BackupError)) throw error;
     problem = error;

@@ -63,11 +63,13 @@ export class LanceDBSource implements Source {
         if (table) tables.push(table);
       };
       // The list of namespaces first: a table that it names is there when the others are looked for.
-      const before = (await this.#locate(request.tables)).find(isNamespaces);
-      if (before) await take(before);
-      for (const location of await this.#locate(request.tables)) {
-        if (!before || !isNamespaces(location)) await take(location);
+      let locations = await this.#locate(request.tables);
+      const list = locations.find(isNamespaces);
+      if (list) {
+        await take(list);
+        locations = (await this.#locate(request.tables)).filter((location) => !isNamespaces(location));
       }
+      for (const location of locations) await take(location);
       tables.sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0));
       return { tables, capturedAt, [Symbol.asyncDispose]: async () => pins.release() };
     } catch (error) {
