@@ -1,4 +1,4 @@
-import { connect } from "@lancedb/lancedb";
+import { connect, type Table } from "@lancedb/lancedb";
 import { applyDelta, restoreLatest } from "lancedb-backup";
 import type { BenchData } from "../data/databases.ts";
 import type { Sizes } from "../data/sizes.ts";
@@ -9,80 +9,89 @@ import { settleDisk } from "../harness/sync.ts";
 import { PeriodicPlace } from "./place.ts";
 
 const CHANGED = 100;
+const TABLE = "words";
 
 /** Deltas after a full of the table of words, and their replay. */
 export async function measureDeltas(data: BenchData, sizes: Sizes): Promise<Figure[]> {
+  return [...(await measureInARow(data, sizes)), ...(await measureAfterFulls(data, sizes))];
+}
+
+/** One chain: what a delta costs by what was committed before it. */
+async function measureInARow(data: BenchData, sizes: Sizes): Promise<Figure[]> {
   using place = new PeriodicPlace(data.words);
   const manager = place.manager({ incremental: true, maxDeltasBeforeFull: 1_000_000 });
-  const started = performance.now();
   await manager.backupFull();
-  const full = sampleOf("full", [performance.now() - started]);
   const db = await connect(place.uri);
-  const table = await db.openTable("words");
+  const table = await db.openTable(TABLE);
   let run = 0;
-  let newest: string | null = null;
   const delta = (name: string, change: () => Promise<unknown>): Contender => ({
     name,
     before: async () => {
       await change();
       settleDisk(place.root);
     },
-    run: async () => {
-      newest = (await manager.backupDelta()) ?? newest;
-    },
+    run: () => manager.backupDelta(),
   });
-  const update = async () => {
-    const first = ++run * CHANGED;
-    const where = `id >= ${first} AND id < ${first + CHANGED}`;
-    await table.update({ where, values: { word: `w${run}` } });
-  };
   const [changed, nothing, noRow] = (await takeTurns(
     [
-      delta(`delta of ${CHANGED} updated rows of one fragment`, update),
+      delta(`delta of ${CHANGED} updated rows of one fragment`, () => update(table, ++run)),
       delta("delta where nothing was committed", async () => undefined),
       delta("delta where a commit changed no row", () => table.delete("false")),
     ],
-    Math.max(5, sizes.runs.long),
+    sizes.runs.long,
   )) as [Sample, Sample, Sample];
-  await update();
-  await manager.backupDelta();
-  const file = newest ?? "";
-  await table.optimize();
-  const compacted = await takeTurns(
-    [delta("delta after everything was compacted", async () => undefined)],
-    1,
-    0,
-  );
   table.close();
   db.close();
-  const [restored] = await takeTurns(
-    [
-      {
-        name: "restoreLatest of a full and its deltas",
-        before: () => {
-          place.clear("restored");
-          settleDisk(place.root);
-        },
-        run: async () => {
-          (await restoreLatest(place.backupDir, place.clear("restored"), { logger: quiet })) as unknown;
-          settleDisk(place.root);
-        },
-      },
-    ],
-    sizes.runs.slow,
-  );
-  const applied: Contender = {
-    name: `applyDelta of ${CHANGED} rows`,
-    run: () => applyDelta(`${place.root}/restored`, file),
-  };
-  const [again] = await takeTurns([applied], Math.max(5, sizes.runs.long));
+  return [time(changed.name, changed, 300), time(nothing.name, nothing, 20), time(noRow.name, noRow, 20)];
+}
+
+/** A chain anew each time: a full, a delta of some rows, one after everything was compacted, and all of it replayed. */
+async function measureAfterFulls(data: BenchData, sizes: Sizes): Promise<Figure[]> {
+  const times = { full: [] as number[], delta: [] as number[], compacted: [] as number[] };
+  const restored: number[] = [];
+  const applied: number[] = [];
+  for (let run = -1; run < sizes.runs.slow; run++) {
+    using place = new PeriodicPlace(data.words);
+    const manager = place.manager({ incremental: true });
+    const db = await connect(place.uri);
+    const table = await db.openTable(TABLE);
+    const measured = async (into: number[], work: () => Promise<unknown>) => {
+      settleDisk(place.root);
+      const started = performance.now();
+      await work();
+      if (run >= 0) into.push(performance.now() - started); // the first round warms up
+    };
+    await measured(times.full, () => manager.backupFull());
+    await update(table, 1);
+    let file: string | null = null;
+    await measured(times.delta, async () => {
+      file = await manager.backupDelta();
+    });
+    if (!file) throw new Error("no delta of the updated rows");
+    await table.optimize();
+    await measured(times.compacted, () => manager.backupDelta());
+    table.close();
+    db.close();
+    const target = place.clear("restored");
+    await measured(restored, async () => {
+      await restoreLatest(place.backupDir, target, { logger: quiet });
+      settleDisk(place.root);
+    });
+    await measured(applied, () => applyDelta(target, file ?? ""));
+  }
+  const [full, delta] = [sampleOf("full", times.full), sampleOf("delta", times.delta)];
+  const compacted = sampleOf("delta after everything was compacted", times.compacted);
   return [
-    time(changed.name, changed, 300),
-    ratio("the same / a full", changed, full, { kind: "most", limit: 0.02 }),
-    time(nothing.name, nothing, 20),
-    time(noRow.name, noRow, 20),
-    ...compacted.map((sample) => time(sample.name, sample, 50)),
-    time((restored as Sample).name, restored as Sample),
-    time((again as Sample).name, again as Sample),
+    ratio("delta of the first such rows / the full before it", delta, full, { kind: "most", limit: 0.02 }),
+    time(compacted.name, compacted, 50),
+    time("restoreLatest of a full and its deltas", sampleOf("restoreLatest", restored)),
+    time(`applyDelta of ${CHANGED} rows, again`, sampleOf("applyDelta", applied)),
   ];
+}
+
+/** New words for rows of one fragment, others each time. */
+async function update(table: Table, run: number): Promise<void> {
+  const first = run * CHANGED;
+  const where = `id >= ${first} AND id < ${first + CHANGED}`;
+  await table.update({ where, values: { word: `w${run}` } });
 }
