@@ -13,8 +13,8 @@ export default defineConfig({
     // For the thousands of programs that are started to be killed: half of their time is compiling.
     env: { NODE_COMPILE_CACHE: join(import.meta.dirname, "node_modules/.cache/node-compile") },
     // Tests make real databases on a real disk; a slow one is no failure.
-    testTimeout: nightly ? 600_000 : 180_000,
-    hookTimeout: nightly ? 600_000 : 180_000,
+    testTimeout: nightly ? 3_600_000 : 300_000,
+    hookTimeout: nightly ? 3_600_000 : 300_000,
     reporters: ["default", "./scripts/count-reporter.ts"],
   },
 });

@@ -16,4 +16,4 @@ test("a full round trip in a shell script", async () => {
   );
   expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
   expect(stdout).toMatch(/\nround trip: done\n$/);
-}, 120_000);
+});

@@ -38,7 +38,7 @@ const WAYS: [string, boolean][] = [
   ["processes that are killed while they hold a lock never let two in", false],
   ["nor do those that take the lock's directory away meanwhile", true],
 ];
-test.for(WAYS)("%s", { timeout: 300_000 }, async ([, forgets]) => {
+test.for(WAYS)("%s", async ([, forgets]) => {
   const database = join(workshop.root, `locks-${forgets}`);
   const inside = join(workshop.root, `inside-${forgets}`);
   mkdirSync(database);

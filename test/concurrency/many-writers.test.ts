@@ -32,7 +32,6 @@ test.for([
   { name: "guarded ones are killed", kills: true, seed: SEED + 1 },
 ])(
   "eight writers, $name: every acknowledged row is there, none that was rolled back",
-  { timeout: 300_000 },
   async ({ name, kills, seed }) => {
     const root = await mkdtemp(join(tmpdir(), "lancedb-backup-writers-"));
     onTestFinished(() => rm(root, { recursive: true, force: true }));

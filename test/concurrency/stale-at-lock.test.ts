@@ -104,7 +104,7 @@ test("two processes, several works in each", async () => {
   const rows = await rowsOf(place);
   expect(rows).toHaveLength(2 + 4);
   expect(rows.find(({ id }) => id === "first")?.n).toBe(8);
-}, 60_000);
+});
 
 test("the other handles of the work, and one that was checked out, keep what they show until they write", async () => {
   const place = await newShared();

@@ -68,7 +68,7 @@ async function check(
 }
 
 describe("each of our own file calls fails, the caller hears of it, all is as before or as after", () => {
-  test.for(combinations)("$scenario, $strategy, $kind", { timeout: 3_600_000 }, async (combination) => {
+  test.for(combinations)("$scenario, $strategy, $kind", async (combination) => {
     const { scenario, strategy, kind, error, on } = combination;
     const ends = await workshop.ends(scenario);
     const run = (place: Place, at: number) =>
@@ -116,7 +116,7 @@ describe.skipIf(!hasStrace)("LanceDB's own calls fail, by strace", () => {
     (scenario) => ["renameat", "linkat"].map((call) => ({ scenario, call })),
   );
 
-  test.for(cases)("$scenario, $call", { timeout: 3_600_000 }, async ({ scenario, call }) => {
+  test.for(cases)("$scenario, $call", async ({ scenario, call }) => {
     const strategy = "lance-version";
     const ends = await workshop.ends(scenario);
     const problems: string[] = [];
@@ -155,7 +155,7 @@ describe.skipIf(!hasStrace)("LanceDB's own calls fail, by strace", () => {
 
 describe("each file call of a recovery fails; the next recovery makes it whole", () => {
   const scenario = "failing work";
-  test.for(STRATEGIES)("%s", { timeout: 3_600_000 }, async (strategy) => {
+  test.for(STRATEGIES)("%s", async (strategy) => {
     const ends = await workshop.ends(scenario);
     const place = workshop.place(scenarioOf(scenario));
     const work = workshop.argv(place, { task: "work", scenario, strategy });

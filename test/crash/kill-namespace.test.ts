@@ -20,7 +20,7 @@ afterAll(() => workshop[Symbol.dispose]());
 const combinations = SCENARIOS.flatMap((scenario) => STRATEGIES.map((strategy) => ({ scenario, strategy })));
 
 describe.skipIf(!hasStrace)("killed at every step, then others make tables in namespaces", () => {
-  test.for(combinations)("$scenario, $strategy", { timeout: 3_600_000 }, async ({ scenario, strategy }) => {
+  test.for(combinations)("$scenario, $strategy", async ({ scenario, strategy }) => {
     const place = workshop.place(scenarioOf(scenario));
     const again = workshop.keep(place);
     const argv = workshop.argv(place, { task: "work", scenario, strategy });
@@ -46,7 +46,7 @@ describe.skipIf(!hasStrace)("killed at every step, then others make tables in na
 });
 
 describe.skipIf(!hasStrace)("a restore killed at every step, then completed", () => {
-  test.for(STRATEGIES)("%s", { timeout: 3_600_000 }, async (strategy) => {
+  test.for(STRATEGIES)("%s", async (strategy) => {
     const place = workshop.place({ namespace: true });
     const manager = new BackupManager({ ...place, logger: silent });
     const db = await connect(place.uri);

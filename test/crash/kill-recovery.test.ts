@@ -25,7 +25,7 @@ afterAll(() => workshop[Symbol.dispose]());
 const combinations = SCENARIOS.flatMap((scenario) => STRATEGIES.map((strategy) => ({ scenario, strategy })));
 
 describe.skipIf(!hasStrace)("recovery killed, killed again, then left to finish", () => {
-  test.for(combinations)("$scenario, $strategy", { timeout: 3_600_000 }, async ({ scenario, strategy }) => {
+  test.for(combinations)("$scenario, $strategy", async ({ scenario, strategy }) => {
     const ends = await workshop.ends(scenario);
     const place = workshop.place(scenarioOf(scenario));
     const work = workshop.argv(place, { task: "work", scenario, strategy });

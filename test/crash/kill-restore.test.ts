@@ -96,7 +96,7 @@ async function assertWhole({ place, ends, backup }: Arranged, armed: boolean | u
 describe("restoreBackup killed after each change of a file, then recovered: all tables or none", () => {
   const lines: Record<string, string | number>[] = [];
 
-  test.for(STRATEGIES)("%s", { timeout: 3_600_000 }, async (strategy) => {
+  test.for(STRATEGIES)("%s", async (strategy) => {
     const arranged = await arrange(strategy);
     const { place, restore, again } = arranged;
     const whole = await kill(restore, place, Number.MAX_SAFE_INTEGER);
@@ -121,7 +121,7 @@ describe("restoreBackup killed after each change of a file, then recovered: all 
     expect(count.after).toBeGreaterThan(0);
   });
 
-  test.for(STRATEGIES)("%s, and the recovery is killed, twice", { timeout: 3_600_000 }, async (strategy) => {
+  test.for(STRATEGIES)("%s, and the recovery is killed, twice", async (strategy) => {
     const arranged = await arrange(strategy);
     const { place, restore, recover, again } = arranged;
     const whole = await kill(restore, place, Number.MAX_SAFE_INTEGER);
@@ -143,7 +143,7 @@ describe("restoreBackup killed after each change of a file, then recovered: all 
     expect(problems).toEqual([]);
   });
 
-  test.for(STRATEGIES)("%s, a call fails in place of the kill", { timeout: 3_600_000 }, async (strategy) => {
+  test.for(STRATEGIES)("%s, a call fails in place of the kill", async (strategy) => {
     const arranged = await arrange(strategy);
     const { place, restore, again } = arranged;
     const { calls } = await runInjected(restore, { root: place.root, at: 0 });

@@ -62,7 +62,7 @@ if (!hasStrace) {
 
 const combinations = SCENARIOS.flatMap((scenario) => STRATEGIES.map((strategy) => ({ scenario, strategy })));
 describe("killed after each change of a file, recovered, all is as before or as after", () => {
-  test.for(combinations)("$scenario, $strategy", { timeout: 3_600_000 }, async ({ scenario, strategy }) => {
+  test.for(combinations)("$scenario, $strategy", async ({ scenario, strategy }) => {
     const { fails = false } = scenarioOf(scenario);
     const ends = await workshop.ends(scenario);
     const line = { steps: 0, kills: 0, before: 0, after: 0, lost: 0 };
@@ -102,7 +102,7 @@ describe("killed after each change of a file, recovered, all is as before or as 
 });
 
 describe("where strace is missing", () => {
-  test("the program kills itself at its own file calls", { timeout: 600_000 }, async () => {
+  test("the program kills itself at its own file calls", async () => {
     const scenario: ScenarioName = "failing work";
     const ends = await workshop.ends(scenario);
     const place = workshop.place(scenarioOf(scenario));

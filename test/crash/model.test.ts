@@ -51,9 +51,7 @@ const command: fc.Arbitrary<Command> = fc.oneof(
   },
 );
 
-test(`random work, crashes, recoveries and other programs (SEED=${SEED})`, {
-  timeout: 3_600_000,
-}, async () => {
+test(`random work, crashes, recoveries and other programs (SEED=${SEED})`, async () => {
   const totals = { runs: 0, steps: 0, crashes: 0, rollbacks: 0, recoveries: 0, conflicts: 0, foreign: 0 };
   await fc.assert(
     fc.asyncProperty(fc.array(command, { minLength: 4, maxLength: 24 }), async (commands) => {

@@ -62,7 +62,7 @@ describe.skipIf(!mountable)("a full disk", () => {
     (scenario) => STRATEGIES.map((strategy) => ({ scenario, strategy })),
   );
 
-  test.for(cases)("$scenario, $strategy", { timeout: 3_600_000 }, async ({ scenario, strategy }) => {
+  test.for(cases)("$scenario, $strategy", async ({ scenario, strategy }) => {
     const disk = join(workshop.root, `disk-${scenario}-${strategy}`);
     const ends = await workshop.ends(scenario);
     expect(mountTmpfs(disk, "8m")).toBe(true);
@@ -195,7 +195,7 @@ describe.skipIf(!isRoot)("a user who may not write", () => {
 });
 
 describe("too few open files", () => {
-  test.for(STRATEGIES)("%s", { timeout: 600_000 }, async (strategy) => {
+  test.for(STRATEGIES)("%s", async (strategy) => {
     const scenario = "several tables";
     const ends = await workshop.ends(scenario);
     const told = { success: 0, error: 0, died: 0 };

@@ -335,7 +335,7 @@ describe("calls", () => {
     mkdirSync(join(directory, "ok"));
     const other = place.newManager({ backupDir: join(directory, "ok") });
     await other.cleanupBackup(await other.createBackup(BackupStrategy.DirectoryCopy));
-  }, 10_000);
+  });
 });
 
 describe("what is logged", () => {

@@ -25,7 +25,7 @@ test("every snippet is of the right types", async () => {
     return error as { stdout: string };
   });
   expect(stdout).toBe("");
-}, 60_000);
+});
 
 test("the snippets run, one after the other, on a database that has the table", async () => {
   const directory = await newDirectory();
@@ -48,4 +48,4 @@ test("the snippets run, one after the other, on a database that has the table", 
   }
   expect(existsSync(join(directory, "data/restored/documents.lance"))).toBe(true);
   database.close();
-}, 120_000);
+});

@@ -174,5 +174,5 @@ describe.each(["json", "arrow"] as const)("a %s delta with a right checksum", (f
     }
     expect(refused).toBeGreaterThan(10);
     expect(await contentOf(target.uri)).toEqual(before);
-  }, 600_000);
+  });
 });

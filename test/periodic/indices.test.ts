@@ -74,30 +74,26 @@ const KINDS: [string, () => Index][] = [
   ["vector", () => Index.hnswPq({ m: 9, numSubVectors: 4, distanceType: "cosine" })],
 ];
 
-test.each(["json", "arrow"] as const)(
-  "indices of each kind keep their settings (%s)",
-  async (fileFormat) => {
-    await using place = new Place();
-    const ids = Array.from({ length: 300 }, (_, id) => id);
-    const vectors = ids.map((id) => Array.from({ length: 8 }, (_, at) => Math.sin(id * 8 + at)));
-    const rows = tableOf({
-      id: [new arrow.Int32(), ids],
-      text: [new arrow.Utf8(), ids.map((id) => `the word ${id}`)],
-      vector: [vectorType, vectors],
-    });
-    const table = await (await place.db()).createTable("a", rows);
-    for (const [at, [column, make]] of KINDS.entries())
-      await table.createIndex(column, { config: make(), name: `i${at}`, replace: false });
-    await place.manager({ fileFormat }).backupFull();
-    const target = place.fresh();
-    await restoreLatest(place.backupDir, target, { logger: place.logger });
-    const db = await connect(target);
-    expect(place.warnings).toEqual([]);
-    expect(await settingsOf(await db.openTable("a"))).toEqual(await settingsOf(table));
-    db.close();
-  },
-  60_000,
-);
+test.each(["json", "arrow"] as const)("indices of each kind keep their settings (%s)", async (fileFormat) => {
+  await using place = new Place();
+  const ids = Array.from({ length: 300 }, (_, id) => id);
+  const vectors = ids.map((id) => Array.from({ length: 8 }, (_, at) => Math.sin(id * 8 + at)));
+  const rows = tableOf({
+    id: [new arrow.Int32(), ids],
+    text: [new arrow.Utf8(), ids.map((id) => `the word ${id}`)],
+    vector: [vectorType, vectors],
+  });
+  const table = await (await place.db()).createTable("a", rows);
+  for (const [at, [column, make]] of KINDS.entries())
+    await table.createIndex(column, { config: make(), name: `i${at}`, replace: false });
+  await place.manager({ fileFormat }).backupFull();
+  const target = place.fresh();
+  await restoreLatest(place.backupDir, target, { logger: place.logger });
+  const db = await connect(target);
+  expect(place.warnings).toEqual([]);
+  expect(await settingsOf(await db.openTable("a"))).toEqual(await settingsOf(table));
+  db.close();
+});
 
 async function settingsOf(table: Table) {
   const indices = await table.listIndices();

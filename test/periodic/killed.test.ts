@@ -33,7 +33,7 @@ test("killed at any moment, a manager leaves whole files, and the next one goes 
   const target = place.fresh();
   await restoreLatest(place.backupDir, target);
   expect(await contentOf(target)).toEqual(await contentOf(place.uri));
-}, 300_000);
+});
 
 test("a started manager does not keep a process alive that has nothing else to do", async () => {
   await using place = new Place();

@@ -74,5 +74,5 @@ describe.each(["json", "arrow"] as const)("a %s full with a right checksum", (fo
         ).toEqual([]);
       }
     }
-  }, 600_000);
+  });
 });

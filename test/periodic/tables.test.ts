@@ -121,7 +121,7 @@ test("each file has its tables at one version while others write", async () => {
     expect(a.rows).toHaveLength(200);
     expect(rounds.size).toBe(1);
   }
-}, 120_000);
+});
 
 test("in real time: a started manager follows changes, and stop leaves whole files only", async () => {
   await using place = new Place();

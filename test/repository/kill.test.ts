@@ -125,7 +125,7 @@ async function assertDatabase(operation: Operation, place: Place, repository: Re
 }
 
 describe("killed after each change of a file, no snapshot is lost or half-made, and work goes on", () => {
-  test.for(OPERATIONS)("%s", { timeout: 3_600_000 }, async (operation) => {
+  test.for(OPERATIONS)("%s", async (operation) => {
     const whole = newPlace();
     const { steps, stdout, stderr } = await run(operation, whole, Number.MAX_SAFE_INTEGER);
     expect(stdout, stderr).toContain("done");

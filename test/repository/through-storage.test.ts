@@ -130,7 +130,6 @@ test.each<Fault>(["fail", "lose", "trickle", "cut"])(
       }
     }
   },
-  120_000,
 );
 
 async function attempt(storage: Storage, source: string): Promise<"done" | "refused"> {

@@ -38,7 +38,7 @@ export interface RestoreOptions extends Selection {
    * restored as it is.
    */
   verify?: boolean | undefined;
-  /** Worker threads, or for a storage elsewhere reads at a time. Default: by the machine, 4 at most. */
+  /** Worker threads, or for a storage elsewhere reads at a time. Default 4. */
   parallel?: number | undefined;
   /** Only check and report: nothing is written. */
   dryRun?: boolean | undefined;

@@ -59,7 +59,7 @@ describe("memory does not grow with a stream", () => {
     ["objects", () => batchesOfRows(ROWS, 1000)],
     ["objects, one by one", () => oneByOne(batchesOfRows(ROWS, 1000))],
     ["Arrow tables", () => recordBatches(ROWS, 10_000)],
-  ])("%s", { timeout: 120_000 }, async (_, data) => {
+  ])("%s", async (_, data) => {
     const { manager, db } = await newPlace();
     const options = { table: "t", strategy: "lance-version", manager } as const;
     await insertRecordsWithBackup(batchesOfRows(20_000, 1000), { ...options, table: "warm" });

@@ -5,7 +5,7 @@ import { countLines, runUnderKills } from "../../concurrency/under-kills.ts";
 import { recordFigures } from "../../crash/figures.ts";
 import { newDirectory } from "../../support/database.ts";
 
-test("killed holders bar nobody and never let two in who bar each other", { timeout: 300_000 }, async () => {
+test("killed holders bar nobody and never let two in who bar each other", async () => {
   const root = await newDirectory();
   const inside = join(root, "inside");
   mkdirSync(inside);

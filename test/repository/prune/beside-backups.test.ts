@@ -9,9 +9,7 @@ import { nightly } from "../../crash/workshop.ts";
 import { newDirectory } from "../../support/database.ts";
 import { Place } from "./place.ts";
 
-test("backups of a database whose files come and go, beside prunes without a grace period", {
-  timeout: 600_000,
-}, async () => {
+test("backups of a database whose files come and go, beside prunes without a grace period", async () => {
   const directory = await newDirectory();
   const [uri, location] = [join(directory, "db"), join(directory, "repository")];
   const random = new Random(20_261_121);

@@ -135,7 +135,7 @@ class Model {
   }
 }
 
-test("whatever is done in whatever order, no blob goes before its time", { timeout: 3_600_000 }, async () => {
+test("whatever is done in whatever order, no blob goes before its time", async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(steps, { minLength: 1, maxLength: 25 }), async (list) => {
       const place = await newQuickPlace();

@@ -6,9 +6,7 @@ import { newDirectory } from "../../support/database.ts";
 import { namesBelow } from "../../support/pieces.ts";
 import { Place } from "./place.ts";
 
-test("backups, deletions and prunes without a grace period in several processes that are killed: no snapshot lacks a blob", {
-  timeout: 600_000,
-}, async () => {
+test("backups, deletions and prunes without a grace period in several processes that are killed: no snapshot lacks a blob", async () => {
   const root = await newDirectory();
   const directory = join(root, "repository");
   const place = new Place(directory);

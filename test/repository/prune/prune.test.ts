@@ -512,7 +512,7 @@ describe("a dry run", () => {
 describe("interrupted at any step, it leaves every snapshot whole, and the next one ends it", () => {
   const faults = ["fail", "lose", "abort"] as const;
 
-  test.each(faults)("%s", { timeout: 120_000 }, async (fault) => {
+  test.each(faults)("%s", async (fault) => {
     let steps = Number.POSITIVE_INFINITY;
     for (let at = 1; at <= steps; at++) {
       place = await newQuickPlace();
@@ -563,7 +563,7 @@ test.each([
   expect(stampOf(place.storage.directory)).toEqual(before);
 });
 
-test("a repository of many blobs is marked and swept", { timeout: 120_000 }, async () => {
+test("a repository of many blobs is marked and swept", async () => {
   place = await newQuickPlace();
   await putBlobs(place.storage, ...Array.from({ length: 1500 }, (_, index) => `blob ${index}`));
   await put("2026-01-01T00:00:00Z", ...Array.from({ length: 700 }, (_, index) => `blob ${index}`));

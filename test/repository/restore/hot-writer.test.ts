@@ -17,9 +17,7 @@ const nightly = process.env["NIGHTLY"] === "1";
 const BACKUPS = nightly ? 200 : 50;
 const RESTORES = nightly ? 100 : 10;
 
-test("every backup taken beside a writer is restored, and read in full in each of its versions", {
-  timeout: 600_000,
-}, async () => {
+test("every backup taken beside a writer is restored, and read in full in each of its versions", async () => {
   const place = await newRestorePlace();
   const stop = await startWriter(place);
   const context = { storage: place.storage, logger: silent };
@@ -47,7 +45,7 @@ test("every backup taken beside a writer is restored, and read in full in each o
   expect(newest.size).toBeGreaterThan(BACKUPS / 5); // or the writer was not hot
 });
 
-test("restores in place beside a writer leave a table that is whole", { timeout: 600_000 }, async () => {
+test("restores in place beside a writer leave a table that is whole", async () => {
   const place = await newRestorePlace();
   const stop = await startWriter(place);
   const context = { storage: place.storage, logger: silent };

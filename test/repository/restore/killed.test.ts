@@ -41,7 +41,6 @@ describe.skipIf(!hasStrace)("killed after a change of a file", () => {
     ["an empty directory", true],
   ])(
     "new, into %s: it is whole or as it was; the next restore finds nothing in its way and leaves nothing behind",
-    { timeout: 600_000 },
     async (_what, isThere) => {
       const { uri, storage, directory } = await smallPlace();
       const before = await showing(uri);
@@ -79,7 +78,7 @@ describe.skipIf(!hasStrace)("killed after a change of a file", () => {
     },
   );
 
-  test("in place: done again, all is as in the snapshot", { timeout: 600_000 }, async () => {
+  test("in place: done again, all is as in the snapshot", async () => {
     const { uri, storage, directory, db } = await smallPlace();
     const before = await showing(uri);
     const content = await takeSnapshot(storage, uri);
@@ -108,7 +107,7 @@ describe.skipIf(!hasStrace)("killed after a change of a file", () => {
   });
 });
 
-test("at random moments aborted: the target is as it was", { timeout: 120_000 }, async () => {
+test("at random moments aborted: the target is as it was", async () => {
   const { db, uri, storage, directory } = await newRestorePlace();
   await makeAllKinds(db);
   const content = await takeSnapshot(storage, uri);
