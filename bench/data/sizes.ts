@@ -20,6 +20,8 @@ export interface Sizes {
   readonly beside: number;
   /** `slow`: for what takes up to a minute. */
   readonly runs: { readonly short: number; readonly long: number; readonly slow: number };
+  /** Before each run of what fills much of the memory. */
+  readonly restMs: number;
 }
 
 export const FULL: Sizes = {
@@ -40,6 +42,7 @@ export const FULL: Sizes = {
   manyVersions: 3_350,
   beside: 20,
   runs: { short: 25, long: 5, slow: 5 },
+  restMs: 2_500,
 };
 
 /** For CI: shows that the bench works, and nothing about time. */
@@ -56,4 +59,5 @@ export const QUICK: Sizes = {
   manyVersions: 30,
   beside: 2,
   runs: { short: 3, long: 2, slow: 1 },
+  restMs: 0,
 };

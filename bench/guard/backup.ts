@@ -62,11 +62,12 @@ export async function measureBackups(data: BenchData, sizes: Sizes): Promise<Fig
       backup(place, LanceVersion, "cleanup"),
     ],
     sizes.runs.short,
-    3,
+    { warmUps: 3 },
   )) as [Sample, Sample, Sample, Sample];
   const [linked, ...copies] = (await takeTurns(
     [backup(place, DirectoryCopy, "create"), ...byHand(place)],
     sizes.runs.long,
+    { restMs: sizes.restMs },
   )) as [Sample, Sample, ...Sample[]];
   return [
     time(`createBackup directory-copy, ${sizes.fragments} versions`, copy, 25),

@@ -33,7 +33,7 @@ export async function measureManyTables(data: BenchData, sizes: Sizes): Promise<
       const [among, alone] = (await takeTurns(
         [write("many", many, strategy, fresh), write("one", one, strategy, fresh)],
         sizes.runs.short,
-        2,
+        { warmUps: 2 },
       )) as [Sample, Sample];
       const what = `withBackup ${strategy}, ${sizes.smallTables} tables / 1 table`;
       const limit = { kind: "most" as const, limit: 3 };

@@ -93,7 +93,7 @@ export async function measureRollbacks(data: BenchData, sizes: Sizes): Promise<F
     await using second = new Workplace(data.words);
     const places = [first, second];
     const contenders = STRATEGIES.map((strategy, index) => make(places[index] ?? first, strategy));
-    const samples = await takeTurns(contenders, sizes.runs.short, 2);
+    const samples = await takeTurns(contenders, sizes.runs.short, { warmUps: 2 });
     figures.push(...samples.map((sample) => time(`rollback: ${sample.name}`, sample, LIMIT_MS)));
   }
   await using place = new Workplace(data.words);
@@ -104,6 +104,6 @@ export async function measureRollbacks(data: BenchData, sizes: Sizes): Promise<F
       ? [copyBack(place, "rsync -a", (from, to) => run("rsync", ["-a", `${from}/`, to]))]
       : []),
   ];
-  const samples = await takeTurns(copies, sizes.runs.long);
+  const samples = await takeTurns(copies, sizes.runs.long, { restMs: sizes.restMs });
   return [...figures, ...samples.map((sample) => time(sample.name, sample))];
 }

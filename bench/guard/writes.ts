@@ -101,7 +101,7 @@ async function compare(
       under(pinned, LanceVersion),
     ],
     Math.max(sizes.runs.long, Math.ceil(sizes.runs.short / 3)),
-    2,
+    { warmUps: 2 },
   );
   return samples as [Sample, Sample, Sample];
 }

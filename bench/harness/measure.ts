@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 
@@ -30,27 +31,43 @@ export class Part {
   }
 }
 
-/** Has each contender do its work `runs` times after a warm-up; they take turns, another one first each time. */
+export interface Turns {
+  readonly warmUps?: number;
+  /**
+   * Milliseconds of rest before each run. Free memory that the system gives back to its host has to be had anew, so
+   * that of those who fill much of it the first after another's clean-up would be spared seconds.
+   */
+  readonly restMs?: number;
+}
+
+/** Has each contender do its work `runs` times after a warm-up; they take turns, after another one each time. */
 export async function takeTurns(
   contenders: readonly Contender[],
   runs: number,
-  warmUps = 1,
+  { warmUps = 1, restMs = 0 }: Turns = {},
 ): Promise<Sample[]> {
   const times = contenders.map((): number[] => []);
   for (let run = -warmUps; run < runs; run++) {
-    for (let turn = 0; turn < contenders.length; turn++) {
-      const index = (turn + run + warmUps) % contenders.length;
-      const contender = contenders[index];
-      if (!contender) continue;
-      const ms = await timeOf(contender);
+    for (const index of orderOf(contenders.length, run + warmUps)) {
+      const ms = await timeOf(contenders[index] as Contender, restMs);
       if (run >= 0) times[index]?.push(ms);
     }
   }
   return contenders.map(({ name }, index) => sampleOf(name, times[index] ?? []));
 }
 
-async function timeOf({ before, run, after }: Contender): Promise<number> {
+/** A row of a Williams design, by which each comes after each other equally often: 0, 1, n-1, 2, n-2 and so on, shifted. */
+function orderOf(count: number, row: number): number[] {
+  const order = Array.from({ length: count }, (_, place) => {
+    const zigzag = place % 2 === 1 ? (place + 1) / 2 : count - place / 2;
+    return (zigzag + row) % count;
+  });
+  return count % 2 === 1 && row % 2 === 1 ? order.reverse() : order;
+}
+
+async function timeOf({ before, run, after }: Contender, restMs: number): Promise<number> {
   await before?.();
+  if (restMs > 0) await sleep(restMs);
   collectGarbage();
   const started = performance.now();
   const result = await run();

@@ -41,7 +41,7 @@ export async function measureAgain(data: BenchData, sizes: Sizes): Promise<Figur
   const unchanged = await takeTurns(
     contendersAfter(() => undefined),
     Math.max(5, sizes.runs.long),
-    2,
+    { warmUps: 2 },
   );
   const table = await (await connect(place.uri)).openTable("words");
   const rows = Math.max(1, Math.floor((await table.countRows()) / sizes.fragments));
@@ -57,7 +57,7 @@ export async function measureAgain(data: BenchData, sizes: Sizes): Promise<Figur
       return db.isOpen();
     },
   };
-  const [opened] = await takeTurns([opens], Math.max(5, sizes.runs.long), 2);
+  const [opened] = await takeTurns([opens], Math.max(5, sizes.runs.long), { warmUps: 2 });
   const limits: Record<string, number> = { "lancedb-backup": 15 };
   return [
     ...unchanged.map((sample) =>

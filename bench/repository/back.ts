@@ -41,7 +41,7 @@ export async function measureRestore(data: BenchData, sizes: Sizes): Promise<Fig
     await run(...backup(archive, place.uri, "first"));
     all.push(by(name, (target) => restore(archive, "first", target)));
   }
-  const samples = await takeTurns(all, sizes.runs.long);
+  const samples = await takeTurns(all, sizes.runs.long, { restMs: sizes.restMs });
   const named = (name: string) => samples.find((sample) => sample.name === name);
   const ours = named("lancedb-backup") as Sample;
   const figures = samples.map((sample) => time(`restore, ${sample.name}`, sample));

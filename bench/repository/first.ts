@@ -56,7 +56,7 @@ function into(place: RepositoryPlace, { name, init, backup }: Archiver): Contend
 
 export async function measureFirst(data: BenchData, sizes: Sizes): Promise<Figure[]> {
   using place = new RepositoryPlace(data.words);
-  const samples = await takeTurns(contenders(place), sizes.runs.long);
+  const samples = await takeTurns(contenders(place), sizes.runs.long, { restMs: sizes.restMs });
   const named = (name: string) => samples.find((sample) => sample.name === name);
   const ours = named("lancedb-backup") as Sample;
   const figures = samples.map((sample) => time(`first snapshot, ${sample.name}`, sample));
