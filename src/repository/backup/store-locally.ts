@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { mkdirSync, renameSync, statSync } from "node:fs";
 import { rm } from "node:fs/promises";
+import { availableParallelism } from "node:os";
 import { dirname, join } from "node:path";
 import { CorruptError } from "../../errors.ts";
 import { syncDirectories } from "../../fs/durable.ts";
@@ -12,7 +13,7 @@ import type { CapturedFile } from "../../sources/source.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { blobName } from "../format/names.ts";
 import { type CopyResult, type CopyTask, SMALL_BYTES } from "../workers/copy-task.ts";
-import { runTasks } from "../workers/pool.ts";
+import { runTasks, THREADS } from "../workers/pool.ts";
 import type { StoredFile, StoreRequest } from "./write-blobs.ts";
 
 export type LocalDirectory = Storage & { readonly directory: string };
@@ -101,8 +102,10 @@ class LocalRun {
       onCopied({ file, temporary: task.target, result });
       onStored(file);
     };
+    // Without a sync no thread waits: more than the processors would only cost memory, 20 MB each.
+    const parallel = sync ? THREADS : Math.min(THREADS, availableParallelism());
     try {
-      await runTasks("copy", tasks, { bytesOf: ({ size }) => size, onDone, signal });
+      await runTasks("copy", tasks, { bytesOf: ({ size }) => size, onDone, parallel, signal });
     } catch (error) {
       throw errnoOf(error) ? toIoError(error, "back up into", dirname(this.#blobs)) : error;
     }
