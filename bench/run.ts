@@ -12,6 +12,7 @@ import { measureManyTables } from "./guard/many-tables.ts";
 import { measureMemory } from "./guard/memory.ts";
 import { measureRollbacks } from "./guard/rollback.ts";
 import { measureWrites } from "./guard/writes.ts";
+import { takeCommands } from "./harness/commands.ts";
 import type { Figure } from "./harness/figure.ts";
 import { machine } from "./harness/machine.ts";
 import { type Part, writePage } from "./harness/page.ts";
@@ -153,7 +154,8 @@ const done: Part[] = [];
 for (const { name, title, measure, text } of parts) {
   if (wanted.length > 0 && !wanted.includes(name)) continue;
   console.log(`measuring ${name}`);
-  done.push({ name, title, text, figures: await measure(data, sizes) });
+  const figures = await measure(data, sizes);
+  done.push({ name, title, text, figures, commands: takeCommands() });
 }
 report(
   done.flatMap(({ figures }) => figures),

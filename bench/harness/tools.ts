@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { cache } from "../data/paths.ts";
+import { noteCommand } from "./commands.ts";
 
 const call = promisify(execFile);
 
@@ -19,6 +20,7 @@ const ENVIRONMENT = {
 
 /** The most memory that a program's process held, in MB (millions of bytes); only Linux tells. */
 export async function peakMemory(program: string, args: readonly string[]): Promise<number> {
+  noteCommand(program, args);
   const child = spawn(program, args, { env: ENVIRONMENT, stdio: ["ignore", "ignore", "inherit"] });
   let highest = 0;
   const timer = setInterval(() => {
@@ -42,6 +44,7 @@ const found = new Map<string, boolean>();
 
 /** Runs a program to its end; what it says is shown where it fails. */
 export async function run(program: string, args: readonly string[], cwd?: string): Promise<void> {
+  noteCommand(program, args, cwd);
   await call(program, args, { env: ENVIRONMENT, cwd, maxBuffer: 1 << 26 });
 }
 
