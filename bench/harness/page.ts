@@ -43,7 +43,7 @@ function headOf(machine: Machine, judged: number, missed: readonly Figure[]): st
       : `${judged - missed.length} of ${judged} targets are met. Not met: ${missed.map(({ what }) => what.trim()).join("; ")}.`;
   return `# Benchmarks
 
-Written by \`npm run bench\` on ${machine.date} (commit ${machine.commit?.slice(0, 7) ?? "unknown"}); nothing here is typed by hand. Medians, with the shortest and the longest run in brackets; contenders take turns within a run, each after another one each time, after a warm-up, and each ends with its data on the disk: `sync -f` is part of the time of programs that do not sync. Command lines are given with paths below the place of the work.
+Written by \`npm run bench\` on ${machine.date} (commit ${machine.commit?.slice(0, 7) ?? "unknown"}); nothing here is typed by hand. Medians, with the shortest and the longest run in brackets; contenders take turns within a run, each after another one each time, after a warm-up, and each ends with its data on the disk: \`sync -f\` is part of the time of programs that do not sync. Command lines are given with paths below the place of the work.
 
 ${machine.os}, ${machine.cpu}, ${machine.cores} processors, ${machine.memoryGiB} GiB, ${machine.fileSystem}; ${machine.tools.join(", ")}.
 
