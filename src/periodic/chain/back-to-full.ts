@@ -19,17 +19,25 @@ export async function backToFull(
   for (let last = newest; head.follows !== undefined; ) {
     const { file: name, sha256 } = head.follows;
     const before = parseFileName(name);
+    const path = heads.path(last.name);
     if (before === undefined || before.micros >= last.micros || !names.has(name)) {
-      throw new CorruptError(`${last.name} follows ${name}, which is not there before it.`);
+      throw new CorruptError(
+        `${path} follows ${name}, which is not there before it: the chain has a gap. What was backed up before it can be restored with an earlier time.`,
+        { path },
+      );
     }
     const known = await heads.read(name);
     if (known.sha256 !== sha256) {
-      throw new CorruptError(`${last.name} follows another file of the name ${name} than is there.`);
+      throw new CorruptError(
+        `${path} does not follow ${heads.path(name)} as it is there: its checksum is another.`,
+        { path },
+      );
     }
     chain.push(before);
     head = known.head;
     last = before;
   }
+  const first = heads.path(chain.at(-1)?.name ?? newest.name);
   if (head.type === "full") return chain;
-  throw new CorruptError(`${chain.at(-1)?.name} is a delta, and follows nothing.`);
+  throw new CorruptError(`${first} is a delta, and follows nothing.`, { path: first });
 }

@@ -20,9 +20,13 @@ export class Heads {
     this.#directory = directory;
   }
 
+  path(name: string): string {
+    return join(this.#directory, name);
+  }
+
   /** @throws IoError, CorruptError where the file is missing or its head cannot be read. */
   async read(name: string): Promise<KnownHead> {
-    const path = join(this.#directory, name);
+    const path = this.path(name);
     const stamp = stampOf(path);
     const known = this.#known.get(name);
     if (known?.stamp === stamp) return known.head;

@@ -1,46 +1,9 @@
-import { existsSync } from "node:fs";
-import { basename, join } from "node:path";
-import { BackupNotFoundError, CorruptError, ValidationError } from "../../errors.ts";
-import { listBackupFiles } from "../chain/directory.ts";
-import { type BackupFileName, isoTime, parseFileName } from "../chain/file-name.ts";
-import { openBackupFile, peekBackupFile } from "../file/open.ts";
+import { basename } from "node:path";
+import { CorruptError, ValidationError } from "../../errors.ts";
+import { isoTime, parseFileName } from "../chain/file-name.ts";
+import { openBackupFile } from "../file/open.ts";
 import type { BackupFileReader, FileHead, TablePosition, TableReader } from "../file/types.ts";
 import { checkTable } from "./check-table.ts";
-
-/**
- * The files that lead to the state at a time: a full and its deltas, oldest first. They are found by what
- * each delta says that it follows, so that a missing one is missed.
- *
- * @throws BackupNotFoundError where nothing is that old.
- * @throws CorruptError where a file is missing or unreadable.
- */
-export async function findChain(directory: string, at: Date | undefined): Promise<string[]> {
-  const latest = at === undefined ? Number.POSITIVE_INFINITY : at.getTime() * 1000 + 999;
-  const files = listBackupFiles(directory);
-  const newest = files.findLast((file) => file.micros <= latest);
-  if (newest === undefined) {
-    const [oldest] = files;
-    const what = oldest ? `the oldest is of ${isoTime(oldest.micros)}` : "there is none at all";
-    const when = at === undefined ? "" : ` of ${at.toISOString()} or before`;
-    throw new BackupNotFoundError(directory, `There is no periodic backup${when} in ${directory}: ${what}.`);
-  }
-  const chain: string[] = [];
-  for (let file: BackupFileName | undefined = newest; file !== undefined; ) {
-    const path: string = join(directory, file.name);
-    chain.unshift(path);
-    const { head } = await peekBackupFile(path);
-    if (head.follows === undefined) break;
-    const before: BackupFileName | undefined = parseFileName(head.follows.file);
-    if (!before || before.micros >= file.micros || !existsSync(join(directory, before.name))) {
-      throw new CorruptError(
-        `${path} follows ${head.follows.file}, which is not there before it: the chain has a gap. What was backed up before it can be restored with an earlier time.`,
-        { path },
-      );
-    }
-    file = before;
-  }
-  return chain;
-}
 
 /** So many files of a chain stay open: they can be read to the end though others remove them meanwhile. */
 const MOST_OPEN = 64;
