@@ -82,7 +82,7 @@ const parts = [
     "periodic-delta",
     "Periodic deltas",
     measureDeltas,
-    "`backupDelta` after a full, in arrow, and the replay.",
+    "`backupDelta` after a full in both formats; and in arrow a chain anew each time, with its replay.",
   ),
   part(
     "repository-first",

@@ -13,19 +13,23 @@ const TABLE = "words";
 
 /** Deltas after a full of the table of words, and their replay. */
 export async function measureDeltas(data: BenchData, sizes: Sizes): Promise<Figure[]> {
-  return [...(await measureInARow(data, sizes)), ...(await measureAfterFulls(data, sizes))];
+  return [
+    ...(await measureInARow(data, sizes, "arrow")),
+    ...(await measureInARow(data, sizes, "json")),
+    ...(await measureAfterFulls(data, sizes)),
+  ];
 }
 
 /** One chain: what a delta costs by what was committed before it. */
-async function measureInARow(data: BenchData, sizes: Sizes): Promise<Figure[]> {
+async function measureInARow(data: BenchData, sizes: Sizes, fileFormat: "arrow" | "json"): Promise<Figure[]> {
   using place = new PeriodicPlace(data.words);
-  const manager = place.manager({ incremental: true, maxDeltasBeforeFull: 1_000_000 });
+  const manager = place.manager({ fileFormat, incremental: true, maxDeltasBeforeFull: 1_000_000 });
   await manager.backupFull();
   const db = await connect(place.uri);
   const table = await db.openTable(TABLE);
   let run = 0;
   const delta = (name: string, change: () => Promise<unknown>): Contender => ({
-    name,
+    name: `${name}, ${fileFormat}`,
     before: async () => {
       await change();
       settleDisk(place.root);
