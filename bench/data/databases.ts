@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { type Connection, connect } from "@lancedb/lancedb";
+import { type Connection, connect, Index } from "@lancedb/lancedb";
 import { bytesBelow, syncTree } from "../harness/sync.ts";
 import { cloneDatabase } from "./clone.ts";
 import { cache } from "./paths.ts";
@@ -12,11 +12,14 @@ import { loadWords, makeUpWords, wordFragments } from "./words.ts";
 const FORMAT = 1;
 
 const SMALL_ROWS = 100;
+const ROWS_OF_A_PARTITION = 50_000;
 
 /** Databases that nobody writes to; `cloneDatabase` makes one to work on. */
 export interface BenchData {
-  /** Table `words`: as many versions as fragments. */
+  /** Table `words`: a version for each fragment, and one for each index: vector, full text and scalar. */
   readonly words: string;
+  /** The same rows without an index. */
+  readonly wordsWithoutIndex: string;
   /** The same rows with the newest version alone. */
   readonly wordsOneVersion: string;
   /** The same rows with a long history. */
@@ -41,14 +44,19 @@ export interface Grown {
 
 /** Makes what is not in the cache. */
 export async function makeData(sizes: Sizes): Promise<BenchData> {
-  const words = await cached(sizes, "words", (path) => makeWords(path, sizes));
+  const wordsWithoutIndex = await cached(sizes, "words", (path) => makeWords(path, sizes));
+  const words = await cached(sizes, "words-indexed", async (path) => {
+    cloneDatabase(wordsWithoutIndex, path);
+    await makeIndices(path);
+  });
   return {
     words,
+    wordsWithoutIndex,
     wordsOneVersion: await cached(sizes, "words-one-version", async (path) => {
-      cloneDatabase(words, path, { newestOnly: true });
+      cloneDatabase(wordsWithoutIndex, path, { newestOnly: true });
     }),
     wordsLongHistory: await cached(sizes, "words-long-history", async (path) => {
-      cloneDatabase(words, path);
+      cloneDatabase(wordsWithoutIndex, path);
       await commitNothing(path, sizes.longHistory);
     }),
     inserts: await cached(sizes, "inserts", (path) => makeInserts(path, sizes)),
@@ -117,6 +125,17 @@ function makeWords(path: string, sizes: Sizes): Promise<void> {
     if (first.done) throw new Error("there are no words");
     const table = await db.createTable("words", first.value);
     for (const fragment of fragments) await table.add(fragment);
+  });
+}
+
+function makeIndices(path: string): Promise<void> {
+  return withConnection(path, async (db) => {
+    const table = await db.openTable("words");
+    const numPartitions = Math.ceil((await table.countRows()) / ROWS_OF_A_PARTITION);
+    const config = Index.ivfPq({ numPartitions, numSubVectors: 10 });
+    await table.createIndex("vector", { config });
+    await table.createIndex("word", { config: Index.fts() });
+    await table.createIndex("id", { config: Index.btree() });
   });
 }
 

@@ -70,7 +70,7 @@ export async function measureBackups(data: BenchData, sizes: Sizes): Promise<Fig
     { restMs: sizes.restMs },
   )) as [Sample, Sample, ...Sample[]];
   return [
-    time(`createBackup directory-copy, ${sizes.fragments} versions`, copy, 25),
+    time("createBackup directory-copy", copy, 25),
     ratio("fs-extra copy, synced / createBackup directory-copy", copies[0] as Sample, linked, {
       kind: "least",
       limit: 100,

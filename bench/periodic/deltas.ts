@@ -22,7 +22,7 @@ export async function measureDeltas(data: BenchData, sizes: Sizes): Promise<Figu
 
 /** One chain: what a delta costs by what was committed before it. */
 async function measureInARow(data: BenchData, sizes: Sizes, fileFormat: "arrow" | "json"): Promise<Figure[]> {
-  using place = new PeriodicPlace(data.words);
+  using place = new PeriodicPlace(data.wordsWithoutIndex);
   const manager = place.manager({ fileFormat, incremental: true, maxDeltasBeforeFull: 1_000_000 });
   await manager.backupFull();
   const db = await connect(place.uri);
@@ -55,7 +55,7 @@ async function measureAfterFulls(data: BenchData, sizes: Sizes): Promise<Figure[
   const restored: number[] = [];
   const applied: number[] = [];
   for (let run = -1; run < sizes.runs.slow; run++) {
-    using place = new PeriodicPlace(data.words);
+    using place = new PeriodicPlace(data.wordsWithoutIndex);
     const manager = place.manager({ incremental: true });
     const db = await connect(place.uri);
     const table = await db.openTable(TABLE);

@@ -24,7 +24,7 @@ async function scan(table: Table): Promise<void> {
 
 /** Fulls in both formats against a scan that writes nothing, and the way back. */
 export async function measureFulls(data: BenchData, sizes: Sizes): Promise<Figure[]> {
-  using place = new PeriodicPlace(data.words);
+  using place = new PeriodicPlace(data.wordsWithoutIndex);
   const files: Partial<Record<(typeof FORMATS)[number], string>> = {};
   const scans: Contender = {
     name: "plain scan",
