@@ -1,4 +1,4 @@
-import { cpSync, existsSync, readdirSync, rmSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { hasStrace, runTraced } from "../../crash/trace.ts";
@@ -52,10 +52,7 @@ describe.skipIf(!hasStrace)("killed after a change of a file", () => {
         rmSync(parent, { recursive: true, force: true });
         if (isThere) cpSync(join(directory, "p0"), parent, { recursive: true });
       };
-      if (isThere) {
-        const { mkdirSync } = await import("node:fs");
-        mkdirSync(join(directory, "p0", "restored"), { recursive: true });
-      }
+      if (isThere) mkdirSync(join(directory, "p0", "restored"), { recursive: true });
       arrange();
       const { steps } = await run(parent, task);
       let [whole, none] = [0, 0];
