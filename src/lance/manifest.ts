@@ -9,6 +9,7 @@ import {
   type Transaction,
   TransactionSchema,
 } from "./proto/lance_pb.ts";
+import { sameFields } from "./same-fields.ts";
 
 /** One version of a table, as its manifest file states it. */
 export interface Manifest {
@@ -108,7 +109,7 @@ export function sameContent(a: Manifest, b: Manifest): boolean {
   const [x, y] = [a.message, b.message];
   return (
     sameList(x.fragments, y.fragments) &&
-    sameList(x.fields, y.fields) &&
+    sameFields(a, b) &&
     sameList(inOrder(x.schemaMetadata), inOrder(y.schemaMetadata)) &&
     sameList(inOrder(x.config), inOrder(y.config)) &&
     sameList(inOrder(x.tableMetadata), inOrder(y.tableMetadata)) &&

@@ -2,6 +2,7 @@ import type { Table } from "@lancedb/lancedb";
 import type { Schema } from "apache-arrow";
 import type { Manifest } from "../manifest.ts";
 import { arrow } from "../predicates/arrow.ts";
+import { sameFields } from "../same-fields.ts";
 import { AddressSet } from "./addresses.ts";
 import { diffRows } from "./diff.ts";
 import { sameFieldIds } from "./field-ids.ts";
@@ -34,8 +35,7 @@ export async function planDelta(input: DeltaInput): Promise<TableDelta> {
   const { before, after, newer, key, signal } = input;
   const schema = await newer.schema();
   const columns = schema.fields.map((field) => field.name);
-  const sameFields = sameBytes(before.message.fields, after.message.fields);
-  if (!sameFields || !sameBytes(before.message.schemaMetadata, after.message.schemaMetadata)) {
+  if (!sameFields(before, after) || !sameBytes(before.message.schemaMetadata, after.message.schemaMetadata)) {
     const older = await input.older();
     if (!sameSchema(await older.schema(), schema) || !sameFieldIds(before, after)) {
       return { form: "replaced", why: "its columns changed", cause: "schema" };

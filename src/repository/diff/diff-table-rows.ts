@@ -9,6 +9,7 @@ import { assertKey } from "../../lance/row-delta/key.ts";
 import { proveKeys } from "../../lance/row-delta/prove-keys.ts";
 import { rowDigests } from "../../lance/row-delta/row-bytes.ts";
 import { rowsAt } from "../../lance/row-delta/rows-at.ts";
+import { sameFields } from "../../lance/same-fields.ts";
 import type { RowChanges, RowKey } from "./report.ts";
 
 export interface TableRowsRequest {
@@ -60,8 +61,7 @@ function sharedColumns(a: Schema, b: Schema): string[] {
 
 /** Where columns changed, the same file may hold another column under a name: then all rows are compared. */
 function fragmentsOf({ before, after }: TableRowsRequest): FragmentDiff {
-  const fields = ({ message }: Manifest) => Buffer.concat([...message.fields]);
-  if (fields(before).equals(fields(after))) return diffFragments(before, after);
+  if (sameFields(before, after)) return diffFragments(before, after);
   const nothing = { ...after, message: { ...after.message, fragments: [] } };
   const { made } = diffFragments(nothing, after);
   const { gone } = diffFragments(before, nothing);
