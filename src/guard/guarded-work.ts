@@ -121,7 +121,13 @@ async function rollBack(operation: Operation, workError: unknown, onConflict: On
     });
     const tables = await carryOut(plan, { database, asideName: entry.id, onConflict, logger });
     await entry.become("armed", "done");
-    const passedOver = tables.filter((table) => table.passedOver.length > 0);
+    if (plan.assumed.length > 0) {
+      logger.warn(
+        "these versions were taken for what the work wrote, although no write reported them; should one be somebody else's, checkout reaches it by number",
+        { backup: entry.id, assumed: plan.assumed },
+      );
+    }
+    const passedOver = tables.filter(({ action, passedOver }) => action !== "drop" && passedOver.length > 0);
     if (passedOver.length > 0) {
       logger.warn("the rollback passed over commits of others; checkout reaches them by number", {
         tables: passedOver,

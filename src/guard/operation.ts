@@ -13,6 +13,7 @@ import { reserveEntry } from "./journal/journal.ts";
 import type { Intent, Outcome } from "./journal/log.ts";
 import { OpenCalls } from "./open-calls.ts";
 import type { OperationSettings } from "./operation-settings.ts";
+import { ReportedCommits } from "./reported-commits.ts";
 
 /** What runs a write: announces it, lets it happen, and reports what it made. */
 export interface Write<R> {
@@ -23,8 +24,8 @@ export interface Write<R> {
   /** Where it is no write to the table that captures something else. */
   readonly capture?: (() => Promise<void>) | undefined;
   readonly outcome: (result: R) => Promise<Outcome> | Outcome;
-  /** A failed write has committed nothing. Otherwise what it may have committed is found on the disk. */
-  readonly failsWhole?: boolean | undefined;
+  /** What a write has committed that failed; without it, nothing. */
+  readonly failure?: (() => Promise<Outcome>) | undefined;
 }
 
 /**
@@ -40,6 +41,7 @@ export class Operation {
   readonly #createdAt = new Date().toISOString();
   readonly #captures: Captures;
   readonly #calls: OpenCalls;
+  readonly #reported = new ReportedCommits();
   #queue: Promise<unknown> = Promise.resolve();
 
   private constructor(settings: OperationSettings, reserved: Awaited<ReturnType<typeof reserveEntry>>) {
@@ -172,15 +174,35 @@ export class Operation {
     const intent = await write.intent();
     this.assertOpen();
     const report = this.entry.log.announce(intent);
+    if (intent.step === "commit") this.#reported.announced(intent);
     let result: R;
     try {
       result = await write.run();
     } catch (error) {
-      if (write.failsWhole ?? true) report({ versions: [], failed: true });
+      report({ ...(await this.#committedBy(write, intent)), failed: true });
       throw error;
     }
-    report(await this.#identified(intent.table, await write.outcome(result)));
+    const outcome = await this.#identified(intent.table, await write.outcome(result));
+    if (intent.step === "commit" && this.#reported.isTwin(intent, outcome)) {
+      const newest = await this.headOf(intent.table);
+      this.entry.log.announce(this.#reported.unreported(intent, newest));
+    }
+    report(outcome);
     return result;
+  }
+
+  /** What a failed write has committed; nothing where that cannot be told. */
+  async #committedBy<R>(write: Write<R>, intent: Intent): Promise<Outcome> {
+    try {
+      return await this.#identified(intent.table, (await write.failure?.()) ?? { versions: [] });
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      this.logger.warn("it cannot be told what a failed write committed", {
+        table: intent.table,
+        error: reason,
+      });
+      return { versions: [] };
+    }
   }
 
   /** Own versions are known by their manifests, not by number: others may drop the table and make it anew. */

@@ -46,7 +46,25 @@ export function tableId(name: string, namespacePath: readonly string[] = []): st
   for (const part of namespacePath) assertTableName(part, "namespace");
   assertTableName(name);
   if (name === NAMESPACE_TABLE && namespacePath.length === 0) throw takenName();
-  return [...namespacePath, name].join(SEPARATOR);
+  const id = [...namespacePath, name].join(SEPARATOR);
+  assertLength(id);
+  return id;
+}
+
+/** What is left of a file's name of 255 bytes for a table's id: `.lance` follows it, and in namespaces a hash precedes. */
+const MOST_BYTES = { root: 249, inNamespace: 240 };
+
+/** Whether no file system takes a directory named after the id. */
+export function isTooLong(id: string): boolean {
+  return Buffer.byteLength(id) > (isInNamespace(id) ? MOST_BYTES.inNamespace : MOST_BYTES.root);
+}
+
+function assertLength(id: string): void {
+  if (!isTooLong(id)) return;
+  const name = JSON.stringify(`${id.slice(0, 40)}…`);
+  throw new ValidationError(
+    `The table name ${name} has ${Buffer.byteLength(id)} bytes, for which no file system has a name long enough.`,
+  );
 }
 
 /** @throws UnsupportedError where a root table is named like the namespaces' own. */
@@ -64,6 +82,7 @@ function takenName(): UnsupportedError {
 export function assertTableId(id: unknown): asserts id is string {
   if (typeof id !== "string") throw new TypeError(`A table must be named by a string, not ${typeof id}.`);
   for (const part of id.split(SEPARATOR)) assertTableName(part);
+  assertLength(id);
 }
 
 export function parseTableId(id: string): { name: string; namespacePath: string[] } {

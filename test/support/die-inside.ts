@@ -1,8 +1,13 @@
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
+import type { GuardedWorkOptions } from "../../src/guard/guarded-work.ts";
 
 /** A guarded operation in a process of its own: it runs `work`, a program's text, on `db`, and is killed in it. */
-export function dieInside(place: { uri: string; backupDir: string }, work: string): void {
+export function dieInside(
+  place: { uri: string; backupDir: string },
+  work: string,
+  options: GuardedWorkOptions = {},
+): void {
   const { uri, backupDir } = place;
   const program = `
     const { BackupManager } = await import(${JSON.stringify(join(import.meta.dirname, "../../src/index.ts"))});
@@ -11,7 +16,7 @@ export function dieInside(place: { uri: string; backupDir: string }, work: strin
       ${work};
       process.kill(process.pid, "SIGKILL");
       await new Promise(() => undefined);
-    });`;
+    }, ${JSON.stringify(options)});`;
   const env = { ...process.env, LANCEDB_LOG: "off" };
   const { signal, stderr } = spawnSync(process.execPath, ["--input-type=module", "-e", program], {
     env,

@@ -25,9 +25,14 @@ export function commitWithVersion<R extends { version: number }>(
   });
 }
 
+/** Commits that move rows and change none: whoever made them, going back behind them loses nothing. */
+const MOVES: readonly CommitKind[] = ["reserveFragments", "rewrite"];
+
 /**
- * A write whose result names no version: the newest commit of its kind up to the handle's own version is
- * ours; all of them where it can make several.
+ * A write whose result names no version. `one`: the newest commit of its kind up to the handle's own version is
+ * ours. `all`: all of them, but of an index the handle's own version alone, since others may have made theirs
+ * meanwhile. Where it fails, what others cannot lose is ours and nothing else: a commit that came of it all the
+ * same is then taken for somebody else's, and reported.
  */
 export function commitOnHandle<R>(
   operation: Operation,
@@ -35,7 +40,7 @@ export function commitOnHandle<R>(
   view: HandleView,
   kinds: readonly CommitKind[],
   run: () => Promise<R>,
-  several = false,
+  makes: "one" | "all" = "one",
 ): Promise<R> {
   let above = 0;
   return operation.write({
@@ -43,37 +48,48 @@ export function commitOnHandle<R>(
     intent: async () => {
       await view.refresh();
       above = await operation.headOf(table);
-      return { step: "commit", table, kinds, above, several };
+      return { step: "commit", table, kinds, above, several: makes === "all" };
     },
     run,
-    failsWhole: !several,
-    outcome: async () => ({
-      versions: await madeSince(operation, table, above, await view.table.version(), kinds, several),
-    }),
+    failure: async () => {
+      const made = await madeSince(operation, table, above, await operation.headOf(table));
+      return {
+        versions: made.filter(({ kind }) => kinds.includes(kind) && MOVES.includes(kind)).map(versionOf),
+      };
+    },
+    outcome: async () => {
+      const own = await view.table.version();
+      const made = await madeSince(operation, table, above, own);
+      const fitting = made.filter(({ kind }) => kinds.includes(kind));
+      const ours =
+        makes === "one"
+          ? fitting.slice(0, 1)
+          : fitting.filter(({ kind, version }) => kind !== "createIndex" || version === own);
+      return { versions: ours.map(versionOf) };
+    },
   });
 }
 
-/**
- * The commits of the announced kinds up to the handle's own version. The handle may have moved on to
- * somebody else's commit, which is then not of these kinds.
- */
+interface Made {
+  readonly version: number;
+  readonly kind: CommitKind;
+}
+
+const versionOf = ({ version }: Made): number => version;
+
+/** The commits in a stretch of versions, newest first. */
 async function madeSince(
   operation: Operation,
   table: string,
   above: number,
   newest: number,
-  kinds: readonly CommitKind[],
-  several: boolean,
-): Promise<number[]> {
+): Promise<Made[]> {
   const directory = await operation.directoryOf(table);
   if (newest <= above || !directory) return [];
   const dataset = join(operation.database, directory);
-  const fresh = (await listManifests(dataset)).filter(
-    (name) => name.version > above && name.version <= newest,
-  );
-  const ours = fresh.filter((name) => {
+  const fresh = (await listManifests(dataset)).filter(({ version }) => version > above && version <= newest);
+  return fresh.flatMap((name) => {
     const kind = commitKindOf(dataset, name);
-    return kind !== undefined && kinds.includes(kind);
+    return kind === undefined ? [] : { version: name.version, kind };
   });
-  return (several ? ours : ours.slice(0, 1)).map((name) => name.version);
 }

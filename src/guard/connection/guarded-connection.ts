@@ -1,15 +1,22 @@
 import { existsSync } from "node:fs";
 import { rename } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import type { Connection, Table } from "@lancedb/lancedb";
+import type { Connection, OpenTableOptions, Table } from "@lancedb/lancedb";
 import { UnsupportedError } from "../../errors.ts";
 import { syncDirectories } from "../../fs/durable.ts";
 import { io } from "../../fs/io.ts";
 import { makeDirectory } from "../../fs/make-directory.ts";
-import { listTables, namespacedDirectories, rootDirectory, tableId } from "../../lance/database.ts";
+import {
+  isTooLong,
+  listTables,
+  namespacedDirectories,
+  rootDirectory,
+  tableId,
+} from "../../lance/database.ts";
 import { ensurePrivateDirectory } from "../../lance/private-directory.ts";
 import { idOfDirectory } from "../../lance/table-directory.ts";
 import type { Operation } from "../operation.ts";
+import { type Creation, creationOf } from "./creation.ts";
 import { guardMaterialized, guardTable } from "./guarded-table.ts";
 import { HandleView } from "./handle-view.ts";
 import { withMembers } from "./proxy.ts";
@@ -43,7 +50,13 @@ export function guardConnection(operation: Operation, connection: Connection): C
         : connection.createNamespace(...args),
     dropNamespace: (...args: Parameters<Connection["dropNamespace"]>) =>
       call(() => guard.dropNamespace(...args)),
-  });
+    // What takes a connection apart, as a permutation's `persist`, writes past all of this.
+    get inner(): never {
+      throw new UnsupportedError(
+        "Guarded work hands over no native connection: what asks for it, as a permutation's persist does, would write past the guard. Use a connection of your own for that.",
+      );
+    },
+  } as Partial<Record<keyof Connection, unknown>>);
 }
 
 class ConnectionGuard {
@@ -60,7 +73,9 @@ class ConnectionGuard {
     const id = idOf(args[0], args[1]);
     if (id) await this.#operation.healIfDamaged(id);
     const open = () => this.#connection.openTable(...args);
-    return id ? guardTable(this.#operation, id, await HandleView.open(this.#operation, id, open)) : open();
+    if (!id) return open();
+    const isPinned = versionOf(args) !== undefined;
+    return guardTable(this.#operation, id, await HandleView.open(this.#operation, id, open, isPinned));
   }
 
   async openMaterializedView(name: string) {
@@ -71,18 +86,11 @@ class ConnectionGuard {
   }
 
   createTable(args: unknown[]): Promise<Table> {
-    const [first, second, third] = args;
-    const byOptions = typeof first === "object" && first !== null && "name" in first;
-    const name = byOptions ? first.name : first;
-    const path = byOptions ? second : third;
-    return this.#create(String(name), namespaceOf(path), () =>
-      Reflect.apply(this.#connection.createTable, this.#connection, args),
-    );
+    return this.#createAs(creationOf(args), args, this.#connection.createTable);
   }
 
   createEmptyTable(args: unknown[]): Promise<Table> {
-    const run = () => Reflect.apply(this.#connection.createEmptyTable, this.#connection, args);
-    return this.#create(String(args[0]), namespaceOf(args[2]), run);
+    return this.#createAs(creationOf(args), args, this.#connection.createEmptyTable);
   }
 
   cloneTable(...args: Parameters<Connection["cloneTable"]>): Promise<Table> {
@@ -143,14 +151,41 @@ class ConnectionGuard {
     return this.#operation.writeNamespace(path, () => this.#connection.dropNamespace(...args));
   }
 
-  async #create(name: string, path: string[], run: () => Promise<Table>): Promise<Table> {
+  /**
+   * Whether LanceDB has made the table, or has opened what others made a moment before, its answer does not tell: so
+   * it is told to refuse, and then to open.
+   */
+  async #createAs(
+    { name, path, mode, refusing }: Creation,
+    args: unknown[],
+    create: (...args: never[]) => Promise<Table>,
+  ): Promise<Table> {
+    const run = (given: readonly unknown[]) => () =>
+      Reflect.apply(create, this.#connection, given as never[]) as Promise<Table>;
+    if (mode !== "open") return this.#create(name, path, run(args), mode === "overwrite");
+    try {
+      return await this.#create(name, path, run(refusing));
+    } catch (error) {
+      const isThere = error instanceof Error && /already exists/i.test(error.message);
+      const id = isThere && idOf(name, path);
+      if (!id || (await this.#operation.headOf(id)) === 0) throw error;
+      return this.openTable(name, [...path]);
+    }
+  }
+
+  async #create(
+    name: string,
+    path: readonly string[],
+    run: () => Promise<Table>,
+    overwrites = false,
+  ): Promise<Table> {
     const id = idOf(name, path);
     if (!id) return run();
-    const table = await this.#createOne(id, run);
+    const table = await this.#createOne(id, run, overwrites);
     return guardTable(this.#operation, id, HandleView.fresh(this.#operation, id, table));
   }
 
-  #createOne(id: string, run: () => Promise<Table>): Promise<Table> {
+  #createOne(id: string, run: () => Promise<Table>, overwrites: boolean): Promise<Table> {
     const operation = this.#operation;
     let above = 0;
     return operation.write({
@@ -166,8 +201,10 @@ class ConnectionGuard {
       outcome: async (table) => {
         const version = await table.version();
         if (above > 0) return { versions: version > above ? [version] : [] };
-        const versions = Array.from({ length: version }, (_, index) => index + 1);
-        return { versions, directory: await operation.directoryOf(id) };
+        const directory = await operation.directoryOf(id);
+        // What it wrote over was made by others since.
+        if (overwrites) return { versions: [version], directory };
+        return { versions: Array.from({ length: version }, (_, index) => index + 1), directory };
       },
     });
   }
@@ -191,7 +228,6 @@ class ConnectionGuard {
         await syncDirectories([parent, dirname(parent), dirname(dirname(parent))]);
         return run();
       },
-      failsWhole: false,
       outcome: () => ({ versions: [] }),
     });
   }
@@ -208,7 +244,8 @@ function idOf(name: unknown, path: readonly string[] | undefined): string | unde
   } catch (error) {
     if (error instanceof UnsupportedError) throw error;
     const isRoot = path === undefined || path.length === 0;
-    if (typeof name !== "string" || (isRoot && !LANCEDB_TAKES.test(name))) return undefined;
+    if (typeof name !== "string" || isTooLong([...(path ?? []), name].join("$"))) return undefined;
+    if (isRoot && !LANCEDB_TAKES.test(name)) return undefined;
     const whole = [...(path ?? []), name].join("$");
     throw new UnsupportedError(
       `Table ${JSON.stringify(whole)} has a name that guarded work cannot use: letters, digits, "_", "-" and "." only.`,
@@ -217,9 +254,13 @@ function idOf(name: unknown, path: readonly string[] | undefined): string | unde
   }
 }
 
+/** The version at which `openTable` is asked to open. */
+function versionOf([, second, third]: Parameters<Connection["openTable"]>): number | undefined {
+  const options = Array.isArray(second)
+    ? third
+    : (third ?? (second as Partial<OpenTableOptions> | undefined));
+  return options?.version;
+}
+
 /** LanceDB's rule for root tables. In namespaces it takes any name. */
 const LANCEDB_TAKES = /^(?!\.\.$)[A-Za-z0-9_.-]+$/;
-
-function namespaceOf(value: unknown): string[] {
-  return Array.isArray(value) ? value.map(String) : [];
-}

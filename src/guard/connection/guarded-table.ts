@@ -1,18 +1,20 @@
-import type { Job, MaterializedView, MergeInsertBuilder, Table, Tags } from "@lancedb/lancedb";
+import type { Branches, Job, MaterializedView, MergeInsertBuilder, Table, Tags } from "@lancedb/lancedb";
 import { UnsupportedError } from "../../errors.ts";
 import type { CommitKind } from "../../lance/commit-kind.ts";
 import { type CommitMark, markOfAppend, markOfDelete } from "../../lance/commit-mark.ts";
 import type { Operation } from "../operation.ts";
 import { commitOnHandle, commitWithVersion } from "./commits.ts";
-import type { HandleView } from "./handle-view.ts";
+import { HandleView } from "./handle-view.ts";
 import { withMembers } from "./proxy.ts";
 
 const APPEND: readonly CommitKind[] = ["append", "overwrite"];
 const ROWS: readonly CommitKind[] = ["update", "append", "delete"];
 const COLUMNS: readonly CommitKind[] = ["merge", "project", "updateConfig"];
+/** New values of a computed column, and the note of how far they are computed. */
+const VALUES: readonly CommitKind[] = ["dataReplacement", "merge", "updateConfig"];
 const INDEX: readonly CommitKind[] = ["createIndex"];
 const OPTIMIZE: readonly CommitKind[] = ["reserveFragments", "rewrite", "createIndex"];
-const VIEW: readonly CommitKind[] = [...ROWS, "overwrite", "project", "merge", "updateConfig", "rewrite"];
+const VIEW: readonly CommitKind[] = [...ROWS, "overwrite", "project", ...VALUES, "rewrite"];
 
 /**
  * A LanceDB table whose every write is captured, announced and counted as the operation's own. Writes on a
@@ -20,14 +22,15 @@ const VIEW: readonly CommitKind[] = [...ROWS, "overwrite", "project", "merge", "
  */
 export function guardTable(operation: Operation, id: string, view: HandleView): Table {
   const { table } = view;
-  if (table.currentBranch() !== null) return table;
+  const branches = async () => guardBranches(operation, id, await table.branches());
+  if (table.currentBranch() !== null) return withMembers(table, { branches });
   const versioned = <R extends { version: number }>(
     kinds: readonly CommitKind[],
     run: () => Promise<R>,
     mark?: CommitMark,
   ) => commitWithVersion(operation, id, view, kinds, run, mark);
-  const onHandle = <R>(kinds: readonly CommitKind[], run: () => Promise<R>, several = false) =>
-    commitOnHandle(operation, id, view, kinds, run, several);
+  const onHandle = <R>(kinds: readonly CommitKind[], run: () => Promise<R>, makes: "one" | "all" = "one") =>
+    commitOnHandle(operation, id, view, kinds, run, makes);
   const update = (...args: Parameters<Table["update"]>) => versioned(["update"], () => table.update(...args));
   const members: Partial<Table> = {
     add: (data, options) => versioned(APPEND, () => table.add(data, options), markOfAppend(data)),
@@ -39,20 +42,21 @@ export function guardTable(operation: Operation, id: string, view: HandleView): 
     dropColumns: (names) => versioned(COLUMNS, () => table.dropColumns(names)),
     updateFieldMetadata: (updates) => versioned(COLUMNS, () => table.updateFieldMetadata(updates)),
     setUnenforcedPrimaryKey: (columns) => onHandle(COLUMNS, () => table.setUnenforcedPrimaryKey(columns)),
-    refreshColumn: (column) => onHandle(VIEW, () => table.refreshColumn(column), true),
+    refreshColumn: (column) => onHandle(VALUES, () => table.refreshColumn(column), "all"),
     refreshColumnAsync: (column) =>
-      backgroundJob(operation, id, view, VIEW, () => table.refreshColumnAsync(column)),
+      backgroundJob(operation, id, view, VALUES, () => table.refreshColumnAsync(column)),
     refreshMaterializedView: (full, source) =>
-      onHandle(VIEW, () => table.refreshMaterializedView(full, source), true),
+      onHandle(VIEW, () => table.refreshMaterializedView(full, source), "all"),
     createIndex: (column, options) => onHandle(INDEX, () => table.createIndex(column, options)),
     createIndexAsync: (column, options) =>
       backgroundJob(operation, id, view, INDEX, () => table.createIndexAsync(column, options)),
     dropIndex: (name) => onHandle(INDEX, () => table.dropIndex(name)),
-    optimize: (options) => onHandle(OPTIMIZE, () => table.optimize(options), true),
+    optimize: (options) => onHandle(OPTIMIZE, () => table.optimize(options), "all"),
     checkout: (version) => view.checkout(version),
     checkoutLatest: () => view.checkoutLatest(),
     restore: () => onHandle(["restore"], () => view.restore()),
     tags: async () => guardTags(operation, id, await table.tags()),
+    branches,
     setLsmWriteSpec: () => {
       throw new UnsupportedError(
         `Table ${id} cannot change to the LSM write path inside guarded work: its rows would lie outside every version.`,
@@ -78,7 +82,7 @@ export function guardMaterialized(
   return withMembers(materialized, {
     table: () => guarded,
     refresh: (options: Parameters<MaterializedView["refresh"]>[0]) =>
-      commitOnHandle(operation, id, view, VIEW, () => materialized.refresh(options), true),
+      commitOnHandle(operation, id, view, VIEW, () => materialized.refresh(options), "all"),
   });
 }
 
@@ -117,6 +121,17 @@ function guardTags(operation: Operation, id: string, tags: Tags): Tags {
   });
 }
 
+/** The main line is a branch like any other to LanceDB: a handle on it is guarded, whichever way it was come by. */
+function guardBranches(operation: Operation, id: string, branches: Branches): Branches {
+  const guarded = async (open: () => Promise<Table>, isPinned: boolean) =>
+    guardTable(operation, id, await HandleView.open(operation, id, open, isPinned));
+  return withMembers(branches, {
+    create: (...args: Parameters<Branches["create"]>) => guarded(() => branches.create(...args), false),
+    checkout: (...args: Parameters<Branches["checkout"]>) =>
+      guarded(() => branches.checkout(...args), args[1] !== undefined),
+  });
+}
+
 /** A job commits when it is done: the end of the work waits for it, whether or not the caller does. */
 async function backgroundJob(
   operation: Operation,
@@ -136,7 +151,7 @@ async function backgroundJob(
       started.resolve(job);
       await job.wait();
     },
-    true,
+    "all",
   );
   finished.catch((error: unknown) => started.reject(error));
   return started.promise;

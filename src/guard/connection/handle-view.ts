@@ -34,11 +34,23 @@ export class HandleView {
     this.#openedOn = openedOn;
   }
 
-  /** Opens a handle, and remembers what it was opened on. */
-  static async open(operation: Operation, id: string, open: () => Promise<Table>): Promise<HandleView> {
+  /**
+   * Opens a handle, and remembers what it was opened on.
+   *
+   * @param isPinned it is opened on a version of its own choice, as by a `checkout`
+   */
+  static async open(
+    operation: Operation,
+    id: string,
+    open: () => Promise<Table>,
+    isPinned = false,
+  ): Promise<HandleView> {
     const locked = operation.captured(id) !== undefined;
     const table = await open();
-    return new HandleView(operation, id, table, locked ? undefined : await openedOn(operation, id, table));
+    const on = locked ? undefined : await openedOn(operation, id, table);
+    const view = new HandleView(operation, id, table, on);
+    view.#isCheckedOut = isPinned;
+    return view;
   }
 
   /** For a table that guarded work has just made. */

@@ -27,6 +27,8 @@ export type Intent =
       readonly several: boolean;
       /** What else the commit will be known by, where that can be told before. */
       readonly mark?: CommitMark | undefined;
+      /** One commit of these kinds up to this version, whichever: another write has reported this one's as its own. */
+      readonly upTo?: number | undefined;
     }
   | {
       readonly step: "create";
@@ -174,15 +176,15 @@ export class IntentLog {
 /**
  * Reads a log that a dead process left. A last line that is cut short is a step that never began.
  *
- * @throws CorruptError where any other line is damaged.
+ * @throws CorruptError where any other line is damaged, or there is no such file: it was there before the first step.
  */
 export function readIntentLog(path: string): readonly LoggedIntent[] {
   let text: string;
   try {
     text = readFileSync(path, "utf8");
   } catch (error) {
-    if (isMissing(error)) return [];
-    throw toIoError(error, "read", path);
+    if (!isMissing(error)) throw toIoError(error, "read", path);
+    throw new CorruptError(`${path} is gone: what the operation did cannot be told.`, { path, cause: error });
   }
   const lines = text.split("\n");
   const torn = lines.pop() ?? "";

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { existsSync } from "node:fs";
 import { rename } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { ConflictError, type ConflictingVersions } from "../../errors.ts";
 import { syncDirectories } from "../../fs/durable.ts";
 import { io } from "../../fs/io.ts";
@@ -115,18 +115,44 @@ async function takeAway(
   };
   if (!existsSync(path)) return gone;
   makeDirectory(aside);
-  const taken = join(aside, `created-${randomUUID()}`);
+  let taken = join(aside, `created-${randomUUID()}`);
   await io("take away", path, () => rename(path, taken));
   undo.push(async () => {
     await io("put back", path, () => rename(taken, path));
-    await syncDirectories([database, aside]);
+    await syncDirectories([database, dirname(taken)]);
   });
   await syncDirectories([database, aside]);
   const foreign = await foreignIn(taken, drop.ours);
   if (foreign.length > 0 && onConflict === "fail")
     throw conflictError([{ table: drop.table, versions: foreign }]);
+  if (foreign.length > 0) {
+    taken = await keepOthers(database, taken, drop.directory, asideName);
+    logger.warn(
+      "a table that had not been there is gone again, with what others have committed to it: it is kept",
+      {
+        table: drop.table,
+        versions: foreign,
+        path: taken,
+      },
+    );
+  }
   logger.debug("created table removed", { table: drop.table });
   return { ...gone, passedOver: foreign };
+}
+
+/** What lies here stays until somebody removes it by hand: LanceDB opens it as a table of its own. */
+async function keepOthers(
+  database: string,
+  taken: string,
+  directory: string,
+  asideName: string,
+): Promise<string> {
+  const others = join(ensurePrivateDirectory(database, "aside"), "others", `${asideName}-${randomUUID()}`);
+  makeDirectory(others);
+  const kept = join(others, directory);
+  await io("keep", kept, () => rename(taken, kept));
+  await syncDirectories([others, dirname(others), dirname(dirname(others)), dirname(taken)]);
+  return kept;
 }
 
 export function conflictError(conflicts: readonly ConflictingVersions[]): ConflictError {

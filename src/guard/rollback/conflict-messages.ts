@@ -19,7 +19,7 @@ export function workConflict(
       ? ` (${backup.returned.join(", ")}: dropped by the work, and back with all that it held, since others have written to it)`
       : "";
   return new ConflictError(
-    `The guarded work failed (${reason}), and others have committed meanwhile (${listed(found.conflicts)}): going back would hide that. So nothing was rolled back, and what the work wrote is still in its tables (${backup.tables.join(", ")})${returned}. The backup is ${backup.id}: restoreBackup("${backup.id}") goes back all the same, and their commits stay reachable by number; cleanupBackup("${backup.id}") leaves the tables as they are.`,
+    `The guarded work failed (${reason}), and others have committed meanwhile (${listed(found.conflicts)}): going back would hide that. So nothing was rolled back, and what the work wrote is still in its tables (${backup.tables.join(", ")})${returned}. The backup is ${backup.id}: restoreBackup("${backup.id}") goes back all the same, and their commits stay reachable: by number, or where the table goes again below .lancedb-backup/aside/others; cleanupBackup("${backup.id}") leaves the tables as they are.`,
     found.conflicts,
     { cause: workError },
   );
@@ -28,7 +28,7 @@ export function workConflict(
 /** What a dead process left could not be rolled back. Its tables are closed to guarded work until that is decided. */
 export function recoveryConflict(found: ConflictError, id: string): ConflictError {
   return new ConflictError(
-    `The operation ${id} was cut off by the death of its process, and others have committed since (${listed(found.conflicts)}): going back would hide that. So nothing was rolled back, what it wrote is still in its tables, and they are closed to guarded work until you decide: recover({ onConflict: "overwrite" }) goes back all the same, and their commits stay reachable by number; recover({ onConflict: "keep" }) leaves the tables as they are and keeps the backup.`,
+    `The operation ${id} was cut off by the death of its process, and others have committed since (${listed(found.conflicts)}): going back would hide that. So nothing was rolled back, what it wrote is still in its tables, and they are closed to guarded work until you decide: recover({ onConflict: "overwrite" }) goes back all the same, and their commits stay reachable: by number, or where the table goes again below .lancedb-backup/aside/others; recover({ onConflict: "keep" }) leaves the tables as they are and keeps the backup.`,
     found.conflicts,
     { cause: found },
   );

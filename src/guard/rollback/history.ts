@@ -11,6 +11,8 @@ interface OpenCommit {
   readonly above: number;
   readonly several: boolean;
   readonly mark?: CommitMark | undefined;
+  /** Whichever commit of these kinds up to this version nobody else reports. */
+  readonly upTo?: number | undefined;
 }
 
 /** One life of a table, from its creation to its drop. */

@@ -40,7 +40,8 @@ export async function ownVersions(
   const manifests = await listManifests(dataset);
   if (isRemade(dataset, manifests, known)) return { ours, doubtful, assumed: [] };
   const unreported = commitsUntil(dataset, manifests, lastSign + SLACK_MS);
-  for (const intent of incarnation.open) {
+  const anyOf = incarnation.open.filter((intent) => intent.upTo !== undefined);
+  for (const intent of incarnation.open.filter((one) => one.upTo === undefined)) {
     const fitting = unreported.filter(
       (commit) =>
         commit.version > intent.above &&
@@ -50,6 +51,16 @@ export async function ownVersions(
     );
     if (intent.several || fitting.length === 1)
       for (const { version, digest } of fitting) ours.set(version, digest);
+    else doubtful.push(...fitting.map(({ version }) => version));
+  }
+  if (anyOf.length > 0) {
+    const above = Math.min(...anyOf.map((intent) => intent.above));
+    const upTo = Math.max(...anyOf.map((intent) => intent.upTo ?? 0));
+    const kinds = new Set(anyOf.flatMap((intent) => intent.kinds));
+    const fitting = unreported.filter(
+      ({ version, kind }) => version > above && version <= upTo && !ours.has(version) && kinds.has(kind),
+    );
+    if (fitting.length <= anyOf.length) for (const { version, digest } of fitting) ours.set(version, digest);
     else doubtful.push(...fitting.map(({ version }) => version));
   }
   if (incarnation.creating) {

@@ -73,6 +73,7 @@ export async function planRollback(database: string, request: RollbackRequest): 
   for (const table of request.record.tables) {
     const history = histories.get(table.id);
     if (table.id === NAMESPACE_TABLE && (live.isThere || table.state === "absent")) continue;
+    if (history === undefined && !request.explicit) continue; // the work only named it: nothing is to be undone
     if (table.state === "present") {
       const place = live.placeOf(table, currentOf(history));
       const plan = await planPresent(database, { ...table, place }, history, request, assume);
@@ -183,15 +184,26 @@ async function planDrops(
     if ((await listManifests(join(database, directory))).length === 0) found.add(directory);
   }
   if (before) found.delete(before);
+  // Others made it after it was found absent, and the work wrote to it.
+  const others = before === undefined && found.size === 0 && wrote(current) ? possible : [];
   const plans: DropPlan[] = [];
-  for (const directory of found) {
+  for (const directory of [...found, ...others]) {
     const dataset = join(database, directory);
     if (!existsSync(dataset)) continue;
-    const { ours, assumed } = await ownVersions(dataset, current, undefined, lastSign);
+    const { ours, doubtful, assumed } = await ownVersions(dataset, current, undefined, lastSign);
+    const foreign = await foreignIn(dataset, ours);
+    if (others.includes(directory)) {
+      const present = await listManifests(dataset);
+      if (doubtful.length === 0 && foreign.length === present.length) continue; // nothing of ours is in it
+    }
     assume(table.id, assumed);
-    plans.push({ table: table.id, directory, foreign: await foreignIn(dataset, ours), ours });
+    plans.push({ table: table.id, directory, foreign, ours });
   }
   return plans;
+}
+
+function wrote({ ours, open }: Incarnation): boolean {
+  return ours.size > 0 || open.length > 0;
 }
 
 /** Versions in a dataset that are not among these. Ascending. */
