@@ -5,6 +5,7 @@ import { isMissing } from "../fs/io.ts";
 import { isInNamespace, NAMESPACE_TABLE } from "../lance/database.ts";
 import { ImageReader, listManifests, manifestPath } from "../lance/image.ts";
 import { syncNewest } from "../lance/namespaces.ts";
+import { findManifest } from "../lance/put-back/state.ts";
 import type { Operation } from "./operation.ts";
 
 /** How many files are synced at once. */
@@ -19,7 +20,7 @@ export async function syncCommitted(operation: Operation): Promise<void> {
     const directory = await operation.directoryOf(table.id);
     const dataset = directory && join(operation.database, directory);
     if (!dataset || !existsSync(dataset)) continue;
-    await syncNewVersions(dataset, table.state === "present" ? table.version : 0);
+    await syncNewVersions(dataset, table.state === "present" ? table : undefined);
   }
   const { tables, namespaces = [] } = operation.record;
   if (namespaces.length > 0 || tables.some(({ id }) => isInNamespace(id)))
@@ -27,14 +28,18 @@ export async function syncCommitted(operation: Operation): Promise<void> {
   await syncDirectories([operation.database]);
 }
 
-async function syncNewVersions(dataset: string, after: number): Promise<void> {
+async function syncNewVersions(
+  dataset: string,
+  captured: { readonly version: number; readonly digest: string } | undefined,
+): Promise<void> {
   const reader = new ImageReader(dataset);
   const manifests = await listManifests(dataset);
-  const before = manifests.find((name) => name.version === after);
+  // Where it is not there, the table may have been dropped and made anew: then all that is there is new.
+  const before = captured && (await findManifest(dataset, captured.version, captured.digest, manifests));
   const old = new Set(before ? (await reader.read(before)).files.map((file) => file.path) : []);
   const fresh = new Set<string>();
   const heads: string[] = [];
-  for (const manifest of manifests.filter((name) => name.version > after)) {
+  for (const manifest of manifests.filter((name) => name.version > (before?.version ?? 0))) {
     try {
       for (const file of (await reader.read(manifest)).files) if (!old.has(file.path)) fresh.add(file.path);
       heads.push(manifestPath(manifest.name));

@@ -211,6 +211,7 @@ describe.skipIf(!hasStrace)("when success is reported", () => {
   test.for(STRATEGIES)("all that LanceDB wrote is on the disk with durable, %s", async (strategy) => {
     expect(await lostAtSuccess("insert, durable", strategy)).toEqual([]);
     expect(await lostAtSuccess("everything, durable", strategy)).toEqual([]);
+    expect(await lostAtSuccess("drop and create, durable", strategy)).toEqual([]);
   });
 
   test("and without it LanceDB leaves that to the system, so that the test can tell", async () => {

@@ -106,6 +106,13 @@ export const scenarios = {
       await (await db.createTable("c", [{ id: 1, other: true }])).add([{ id: 2, other: false }]);
     },
   },
+  "drop and create, durable": {
+    work: async (db) => {
+      await db.dropTable("c");
+      await (await db.createTable("c", [{ id: 1, other: true }])).add([{ id: 2, other: false }]);
+    },
+    options: { durable: true },
+  },
   namespace: {
     work: async (db) => {
       await db.createTable("m", rows(0, 3), ["ns"]);
