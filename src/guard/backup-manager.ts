@@ -34,6 +34,13 @@ export interface RecoveryReport {
   readonly entries: readonly RecoveredEntry[];
   /** Tables whose newest manifest was damaged, and the version at which they open now. */
   readonly healed: readonly (HealedHead & { readonly table: string })[];
+  /** Tables whose newest manifest is damaged, and that could not be brought to an older version. */
+  readonly unreadable: readonly UnreadableTable[];
+}
+
+export interface UnreadableTable {
+  readonly table: string;
+  readonly error: BackupError;
 }
 
 /**
@@ -204,10 +211,10 @@ export class BackupManager implements AsyncDisposable {
     assertFlag(options.force, "force");
     await databasePath(this.#settings.database);
     const entries = await this.#recoverEntries(options);
-    const healed = await this.#healHeads(options.force ?? false);
+    const { healed, unreadable } = await this.#healHeads(options.force ?? false);
     const stuck = entries.find((entry) => entry.action === "failed" || entry.action === "locked");
     if (stuck?.error) throw stuck.error;
-    return { entries, healed };
+    return { entries, healed, unreadable };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -243,10 +250,11 @@ export class BackupManager implements AsyncDisposable {
   }
 
   /** Looks at every table's newest manifest: for `recover()`, since it costs a read a table. */
-  async #healHeads(force: boolean): Promise<(HealedHead & { table: string })[]> {
+  async #healHeads(force: boolean): Promise<Pick<RecoveryReport, "healed" | "unreadable">> {
     const { database, logger } = this.#settings;
     const locks = this.#locks(force);
     const healed: (HealedHead & { table: string })[] = [];
+    const unreadable: UnreadableTable[] = [];
     for (const { id, directory } of await listTables(database)) {
       const dataset = join(database, directory);
       if ((await inspectTable(dataset)).damaged.length === 0) continue;
@@ -259,11 +267,15 @@ export class BackupManager implements AsyncDisposable {
         }
       } catch (error) {
         if (!(error instanceof BackupError) || error instanceof LockedError) throw error;
-        logger.error("a table has no whole version left", { table: id, error: error.message });
+        unreadable.push({ table: id, error });
+        logger.error("a table's newest version is damaged, and no other could be made its newest", {
+          table: id,
+          error: error.message,
+        });
       } finally {
         locks.releaseAll();
       }
     }
-    return healed;
+    return { healed, unreadable };
   }
 }

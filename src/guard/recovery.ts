@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import {
   BackupError,
   ConflictError,
@@ -17,7 +18,7 @@ import { backupOfRestore } from "./restore/restore-entry.ts";
 import { carryOut, conflictError, type TableRestore } from "./rollback/act.ts";
 import { bringFilesBack } from "./rollback/bring-files-back.ts";
 import { recoveryConflict } from "./rollback/conflict-messages.ts";
-import { type OnConflict, planRollback } from "./rollback/plan.ts";
+import { type OnConflict, planRollback, type RollbackPlan } from "./rollback/plan.ts";
 import { keepEntry, keptDirectory, sweepEntry } from "./settle.ts";
 
 /**
@@ -96,11 +97,13 @@ export async function recoverBeforeRestore(
   tables: readonly string[],
   settings: RecoverySettings,
 ): Promise<void> {
+  const { locks } = settings;
   for (const entry of listEntries(settings.database)) {
     if (!claimsOf(entry, settings).some((table) => tables.includes(table))) continue;
     const { error } = await recoverEntry(entry, settings);
     if (!error) continue;
     if (entry.isRestore && entry.state === "armed") throw error;
+    if (error instanceof LockedError && tables.some((table) => !holds(locks, table))) throw error;
     settings.logger.warn("an entry of the journal needs a look", { backup: entry.id, error: error.message });
   }
 }
@@ -119,10 +122,14 @@ export async function recoverTable(table: string, settings: RecoverySettings, ex
   }
 }
 
+function holds(locks: LockSet, table: string): boolean {
+  return locks.holds(table) || locks.isHeldByParent(table);
+}
+
 /** The tables that an entry captured. One whose list cannot be read holds up nobody. */
 function claimsOf(entry: JournalEntry, { logger }: RecoverySettings): string[] {
   try {
-    return entry.tableIds();
+    return entry.claims();
   } catch (error) {
     if (!(error instanceof CorruptError)) throw error;
     logger.warn("an entry of the journal needs a look", { backup: entry.id, error: error.message });
@@ -175,9 +182,14 @@ async function rollBackDead(
 ): Promise<RecoveredEntry> {
   const { database, locks, logger } = settings;
   const started = performance.now();
-  const extra = entry.tableIds().filter((table) => !locks.holds(table) && !locks.isHeldByParent(table));
-  await locks.acquireAll(extra);
+  const wanted = entry.tableIds().filter((table) => !locks.isHeldByParent(table));
+  const held = wanted.filter((table) => locks.holds(table));
+  const extra = wanted.filter((table) => !held.includes(table));
+  // Several that wait for tables of one dead operation would wait for each other, each with its own: so all of them
+  // take all in one order. Nothing has been done yet to those that are let go here.
+  if (extra.length > 0) for (const table of held) locks.release(table);
   try {
+    await locks.acquireAll(wanted);
     // Somebody may have recovered it while we waited for the locks.
     if (entry.state !== "armed") return result("swept");
     const record = entry.read("armed");
@@ -188,21 +200,38 @@ async function rollBackDead(
     }
     const keep = settings.onConflict === "keep";
     const onConflict = settings.onConflict === "overwrite" ? "overwrite" : "fail";
-    const plan = await planRollback(database, {
-      record: { ...record, database },
-      kept: keptDirectory(entry, record),
-      log: entry.readLog(),
-      lastSign: entry.lastSign(),
-      onConflict,
-      explicit: false,
-    });
-    if (plan.conflicts.length > 0) {
-      await bringFilesBack(plan, plan.conflicts, logger);
-      if (!keep) throw conflictError(plan.conflicts);
-      await keepEntry(entry, record);
-      return result("kept", { conflicts: plan.conflicts });
+    let plan: RollbackPlan;
+    let tables: TableRestore[];
+    try {
+      plan = await planRollback(database, {
+        record: { ...record, database },
+        kept: keptDirectory(entry, record),
+        log: entry.readLog(),
+        lastSign: entry.lastSign(),
+        onConflict,
+        explicit: false,
+      });
+      if (plan.conflicts.length > 0) {
+        await bringFilesBack(plan, plan.conflicts, logger);
+        if (!keep) throw conflictError(plan.conflicts);
+        await keepEntry(entry, record);
+        return result("kept", { conflicts: plan.conflicts });
+      }
+      tables = await carryOut(plan, { database, asideName: entry.id, onConflict, logger });
+    } catch (error) {
+      if (!(error instanceof CorruptError)) throw error;
+      if (!keep) throw withoutWayBack(error, entry);
+      logger.warn("gave up the rollback of an operation whose process had died", {
+        backup: entry.id,
+        error: error.message,
+      });
+      if (existsSync(keptDirectory(entry, record))) await keepEntry(entry, record);
+      else {
+        await entry.become("armed", "done");
+        await sweep(entry, settings);
+      }
+      return result("kept");
     }
-    const tables = await carryOut(plan, { database, asideName: entry.id, onConflict, logger });
     await entry.become("armed", "done");
     await sweep(entry, settings);
     if (plan.assumed.length > 0) {
@@ -219,6 +248,7 @@ async function rollBackDead(
     return result("rolled-back", { tables, assumed: plan.assumed });
   } finally {
     for (const table of extra) locks.release(table);
+    await locks.acquireAll(held);
   }
 }
 
@@ -228,6 +258,13 @@ async function sweep(entry: JournalEntry, { database, logger }: RecoverySettings
   logger.warn(
     "a backup was left where it is: this database is a copy, or was moved without its backups, and another may need it; if none does, remove it by hand",
     { backup: entry.id, path: left },
+  );
+}
+
+function withoutWayBack(error: CorruptError, entry: JournalEntry): CorruptError {
+  return new CorruptError(
+    `The operation ${entry.id} was cut off by the death of its process, and cannot be rolled back: ${error.message} Its tables are closed to guarded work until that is mended, or given up: recover({ onConflict: "keep" }) leaves them as they are and keeps what there is of the backup.`,
+    { path: error.path, cause: error },
   );
 }
 

@@ -125,6 +125,36 @@ describe("a table that another process holds", () => {
     expect(now).toHaveLength((ends.before["a"]?.rows.length ?? 0) + 1);
   });
 
+  test("several that wait for tables of one dead operation: one rolls it back, all have their turn", async () => {
+    const ends = await workshop.ends("several tables");
+    for (let round = 0; round < 5; round++) {
+      const place = workshop.place();
+      await workshop.die(place, "several tables", "lance-version");
+      const waiting = ["b", "a"].map((table) =>
+        managerOf(place, 10_000).withBackup(
+          "lance-version",
+          async (db) => void (await (await db.openTable(table)).add(rows(700, 1))),
+          { tables: [table] },
+        ),
+      );
+      await Promise.all(waiting);
+      const now = await observe(place.uri);
+      for (const table of ["a", "b"]) {
+        expect(now[table]?.rows.filter((row) => !/"id":700/.test(row))).toEqual(ends.before[table]?.rows);
+      }
+    }
+  });
+
+  test("with a lock of a number that no lock has: told, and no wait without end", async () => {
+    const place = workshop.place();
+    const locks = join(place.uri, ".lancedb-backup/locks/a");
+    mkdirSync(locks, { recursive: true });
+    writeFileSync(join(locks, "999999999999999.json"), "");
+    const error = await addTo(place, "a").catch((reason: unknown) => reason);
+    expect(error).toMatchObject({ code: "CORRUPT", path: join(locks, "999999999999999.json") });
+    await addTo(place, "b");
+  });
+
   test("an abort ends the wait with its reason, and leaves nothing", async () => {
     const place = workshop.place();
     const holder = await hold(place, "a");

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { connect } from "@lancedb/lancedb";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { BackupManager } from "../../src/guard/backup-manager.ts";
-import { newestManifest } from "../support/files.ts";
+import { newestManifest, stampOf } from "../support/files.ts";
 import { recordFigures } from "./figures.ts";
 import { rows } from "./fixture.ts";
 import { observe, versionsOnDisk } from "./observe.ts";
@@ -169,6 +169,17 @@ function next(path: string): string {
   const older = String(BigInt(name.slice(0, 20)) + 1n).padStart(20, "0");
   return path.replace(name, `${older}.manifest`);
 }
+
+test("a table without any whole version is told of, and left as it is", async () => {
+  const place = workshop.place();
+  const versions = join(place.uri, "a.lance", "_versions");
+  for (const name of readdirSync(versions)) truncateSync(join(versions, name), 0);
+  const before = stampOf(join(place.uri, "a.lance"));
+  const { healed, unreadable } = await managerOf(place).recover();
+  expect(healed).toEqual([]);
+  expect(unreadable).toMatchObject([{ table: "a", error: { code: "CORRUPT" } }]);
+  expect(stampOf(join(place.uri, "a.lance"))).toEqual(before);
+});
 
 test("an undamaged database is left as it is", async () => {
   const place = workshop.place();

@@ -7,6 +7,7 @@ import { BackupManager } from "../../src/guard/backup-manager.ts";
 import { stampOf } from "../support/files.ts";
 import { recordFigures } from "./figures.ts";
 import { rows } from "./fixture.ts";
+import { observe } from "./observe.ts";
 import { silent } from "./silent.ts";
 import { assertWhole, nightly, type Place, STRATEGIES, Workshop } from "./workshop.ts";
 
@@ -113,6 +114,20 @@ describe.for(STRATEGIES)("an entry of the journal, %s", (strategy) => {
     await assertWhole(place, ends, "before");
   });
 
+  test("whose log is gone: it was there before the first step", async () => {
+    const { place, log } = await deadPlace(strategy);
+    rmSync(log);
+    await assertRefused(place, log);
+    await assertOthersUsable(place);
+  });
+
+  test("whose tables' file names are gone holds them back by its record", async () => {
+    const { place, entry, armed } = await deadPlace(strategy);
+    rmSync(join(entry, "tables"), { recursive: true });
+    await assertRefused(place, armed);
+    await assertOthersUsable(place);
+  });
+
   test("whose owner cannot be read", async () => {
     const { place, entry } = await deadPlace(strategy);
     const owner = join(entry, "owner.json");
@@ -137,6 +152,31 @@ describe.for(STRATEGIES)("an entry of the journal, %s", (strategy) => {
     rmSync(join(entry, "pins"), { recursive: true, force: true });
     rmSync(place.backupDir, { recursive: true, force: true });
     await assertWhole(place, ends, "before");
+  });
+
+  test("whose table cannot go back any more: nothing is touched until it is given up", async () => {
+    const { place, entry } = await deadPlace(strategy);
+    rmSync(join(entry, "pins"), { recursive: true, force: true });
+    rmSync(place.backupDir, { recursive: true, force: true });
+    const versions = join(place.uri, "b.lance/_versions");
+    const manifests = readdirSync(versions).filter((name) => name.endsWith(".manifest"));
+    for (const name of manifests.sort().slice(1)) rmSync(join(versions, name)); // as a cleanup inside of the work
+    const { rows: left } = (await observe(place.uri))["b"] ?? {};
+    const manager = managerOf(place);
+    for (const onConflict of [undefined, "overwrite"] as const) {
+      const { entries } = await manager.recover({ onConflict });
+      expect(entries).toMatchObject([{ action: "damaged", error: { code: "CORRUPT" } }]);
+      expect(entries[0]?.error?.message).toContain('recover({ onConflict: "keep" })');
+    }
+    const write = () =>
+      manager.withBackup("lance-version", async (db) => {
+        await (await db.openTable("b")).add(rows(800, 1));
+      });
+    await expect(write()).rejects.toThrow('recover({ onConflict: "keep" })');
+    expect((await manager.recover({ onConflict: "keep" })).entries).toMatchObject([{ action: "kept" }]);
+    expect((await observe(place.uri))["b"]?.rows).toEqual(left);
+    await write();
+    expect((await manager.recover()).entries).toEqual([]);
   });
 });
 

@@ -27,7 +27,8 @@ export function recoverCommand(): Command {
       "Rolls back guarded work whose process died, completes restores that were cut off, sweeps what was never finished, and moves damaged newest versions aside, after it has asked: a snapshot may have them whole, and scrub --heal brings them back. The next guarded operation does the same by itself. Tables that others have committed to since are reported and left alone, unless --overwrite or --keep says what to do; then exit code 1.",
     examples: ["recover data/lancedb-table --dry-run", "recover data/lancedb-table --keep"],
     json: `{ entries: [{ id, action, backup?, tables: [{ table, action, version?, passedOver }], assumed?: [{ table,
-versions }], conflicts: [{ table, versions }], error? }], healed: [{ table, damaged, openedAt }] }, where action is "rolled-back", "restored", "swept",
+versions }], conflicts: [{ table, versions }], error? }], healed: [{ table, damaged, openedAt }],
+unreadable: [{ table, error }] }, where action is "rolled-back", "restored", "swept",
 "kept", "held", "active", "conflict", "locked", "damaged" or "failed". With --dry-run: { dryRun, findings }, as of doctor`,
   })
     .argument("<database>", "The database's directory.")
@@ -57,7 +58,7 @@ async function run(context: Context, database: string, options: Options): Promis
   });
   const onConflict = overwrite ? "overwrite" : keep ? "keep" : undefined;
   const report = await manager.recover({ onConflict, force: force ?? false });
-  const isOpen = report.entries.some(({ action }) => OPEN.has(action));
+  const isOpen = report.unreadable.length > 0 || report.entries.some(({ action }) => OPEN.has(action));
   return { json: report, text: describe(report, database), exitCode: isOpen ? EXIT.failed : EXIT.done };
 }
 
@@ -112,7 +113,7 @@ function choices(database: string): string[] {
   ];
 }
 
-function describe({ entries, healed }: RecoveryReport, database: string): string {
+function describe({ entries, healed, unreadable }: RecoveryReport, database: string): string {
   const lines = entries.flatMap(({ id, action, tables, assumed = [], conflicts, error }) => [
     `${id}: ${WORDS[action] ?? action}.`,
     ...restoredTables(tables),
@@ -131,5 +132,6 @@ function describe({ entries, healed }: RecoveryReport, database: string): string
       `${printable(table)}: damaged version ${damaged.join(", ")} moved aside; it opens at version ${openedAt}.`,
     );
   }
+  for (const { table, error } of unreadable) lines.push(`${printable(table)}: ${printable(error.message)}`);
   return lines.length > 0 ? lines.join("\n") : "There was nothing to recover.";
 }

@@ -110,6 +110,14 @@ export class JournalEntry {
     }
   }
 
+  /** The same; where all file names are gone, which nobody takes away, what its record names. */
+  claims(): string[] {
+    const marked = this.tableIds();
+    const path = this.#record("armed");
+    const body = marked.length === 0 ? readRecord(path) : undefined;
+    return body === undefined ? marked : claimsOf(assertEntryRecord(body, path));
+  }
+
   get #markers(): string {
     return join(this.directory, "tables");
   }

@@ -92,8 +92,7 @@ export class LockSet implements Holder {
         return attempt.fromDead;
       }
       if (attempt) this.#refuseDeadlock(table, attempt.holder.operation);
-      if (attempt && performance.now() >= deadline)
-        throw this.#lockedError(table, attempt.holder, attempt.known);
+      if (performance.now() >= deadline) throw this.#lockedError(table, attempt);
       await this.#pause(pause);
     }
   }
@@ -142,8 +141,14 @@ export class LockSet implements Holder {
     }
   }
 
-  #lockedError(table: string, holder: Owner, known: boolean): LockedError {
-    const who = describeOwner(holder);
+  #lockedError(table: string, attempt: { holder: Owner; known: boolean } | undefined): LockedError {
+    if (!attempt) {
+      return new LockedError(
+        `Table ${table} could not be locked within ${this.#timeoutMs} ms: others were quicker each time.`,
+      );
+    }
+    const { known } = attempt;
+    const who = describeOwner(attempt.holder);
     return new LockedError(
       known
         ? `Table ${table} is in use by a guarded operation of ${who}; waited ${this.#timeoutMs} ms for it.`

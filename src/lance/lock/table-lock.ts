@@ -35,6 +35,9 @@ export type Attempt =
 /** More epochs than can be used up in a millisecond. */
 const EPOCHS_PER_MS = 100;
 
+/** None is as high, by the clock of any year to come. */
+const MOST_EPOCHS = 10 ** DIGITS - 1;
+
 export class TableLock {
   readonly #database: string;
   readonly #directory: string;
@@ -59,6 +62,7 @@ export class TableLock {
       makeDirectory(this.#directory); // a holder has just taken it away
       return undefined;
     }
+    if (highest >= MOST_EPOCHS) throw this.#damaged(this.#file(highest));
     let fromDead = false;
     if (highest > 0 && !this.#isReleased(highest)) {
       const holder = this.#read(highest);
@@ -158,11 +162,13 @@ export class TableLock {
       if (isMissing(error)) return undefined;
       if (errnoOf(error) !== undefined) throw toIoError(error, "read", path);
     }
-    throw new CorruptError(
+    throw this.#damaged(path);
+  }
+
+  #damaged(path: string): CorruptError {
+    return new CorruptError(
       `The lock ${path} was changed by hand or is damaged. Remove it if nothing holds the table.`,
-      {
-        path,
-      },
+      { path },
     );
   }
 
