@@ -2,7 +2,12 @@ export { type DiagnoseOptions, type Diagnosis, diagnose } from "./doctor/diagnos
 export type { Finding, FindingLevel } from "./doctor/finding.ts";
 export * from "./errors.ts";
 export type { LinkMode } from "./fs/place.ts";
-export { BackupManager, type RecoverOptions, type RecoveryReport, type UnreadableTable } from "./guard/backup-manager.ts";
+export {
+  BackupManager,
+  type RecoverOptions,
+  type RecoveryReport,
+  type UnreadableTable,
+} from "./guard/backup-manager.ts";
 export {
   type CreateIndexesResult,
   createIndexesWithBackup,

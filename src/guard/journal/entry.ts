@@ -83,8 +83,14 @@ export class JournalEntry {
     return statSync(join(this.directory, "log"), { throwIfNoEntry: false })?.mtimeMs ?? 0;
   }
 
+  /** @throws CorruptError where it is damaged or gone. */
   readLog(): readonly LoggedIntent[] {
     return readIntentLog(join(this.directory, "log"));
+  }
+
+  /** The same for a backup that waits: made by hand it has none, and one whose entry is lost has none any more. */
+  readLogIfAny(): readonly LoggedIntent[] {
+    return existsSync(join(this.directory, "log")) ? this.readLog() : [];
   }
 
   /**

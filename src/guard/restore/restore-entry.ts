@@ -19,7 +19,7 @@ export function planRestore(
   return planRollback(database, {
     record,
     kept: keptDirectory(backup, record),
-    log: backup.readLog(),
+    log: backup.readLogIfAny(),
     lastSign: backup.lastSign(),
     onConflict,
     explicit: true,
