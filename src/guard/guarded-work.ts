@@ -3,6 +3,7 @@ import { ConflictError, RestoreError } from "../errors.ts";
 import { LockSet } from "../lance/lock/lock-set.ts";
 import type { Logger } from "../logger.ts";
 import { guardConnection } from "./connection/guarded-connection.ts";
+import type { LoggedIntent } from "./journal/log.ts";
 import { OpenCalls } from "./open-calls.ts";
 import { Operation } from "./operation.ts";
 import type { Settings } from "./options.ts";
@@ -127,6 +128,13 @@ async function rollBack(operation: Operation, workError: unknown, onConflict: On
         { backup: entry.id, assumed: plan.assumed },
       );
     }
+    const dropped = droppedBy(entry.log.entries);
+    const returned = tables.filter(({ table, action }) => action === "rebuild" && !dropped.has(table));
+    if (returned.length > 0) {
+      logger.warn("the rollback brought tables back that somebody else has dropped meanwhile", {
+        tables: returned.map(({ table }) => table),
+      });
+    }
     const passedOver = tables.filter(({ action, passedOver }) => action !== "drop" && passedOver.length > 0);
     if (passedOver.length > 0) {
       logger.warn("the rollback passed over commits of others; checkout reaches them by number", {
@@ -150,6 +158,10 @@ async function rollBack(operation: Operation, workError: unknown, onConflict: On
       { restoreError: error, workError, backupPath: record.backupPath },
     );
   }
+}
+
+function droppedBy(log: readonly LoggedIntent[]): Set<string> {
+  return new Set(log.flatMap(({ intent }) => (intent.step === "drop" ? intent.table : [])));
 }
 
 /** What fails here fails no operation: it is swept later. */

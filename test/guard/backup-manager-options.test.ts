@@ -321,7 +321,7 @@ describe("calls", () => {
     await expect(manager.createBackup(LanceVersion)).rejects.toThrow(ValidationError);
     await expect(manager.restoreBackup("backup_1")).rejects.toMatchObject({ code: "BACKUP_NOT_FOUND" });
     await expect(manager.cleanupBackup("backup_1")).rejects.toMatchObject({ code: "BACKUP_NOT_FOUND" });
-    expect(await manager.recover()).toEqual({ entries: [], healed: [] });
+    expect(await manager.recover()).toEqual({ entries: [], healed: [], unreadable: [] });
     expect(stampOf(directory)).toEqual([]);
   });
 

@@ -225,22 +225,25 @@ describe("a call that may commit several times fails, and others commit after it
   });
 });
 
-test("a table that others drop while the work only names it stays dropped", async () => {
-  const { db, manager } = await newDatabase();
+test("a table that others drop beside the work comes back when that fails, and that is told", async () => {
+  const { db, manager, logged } = await newDatabase();
   await db.createTable("t", [{ id: 1 }]);
   await db.createTable("u", [{ id: 1 }]);
   const failing = manager.withBackup(
     "directory-copy",
     async (guarded) => {
-      await (await guarded.openTable("u")).add([{ id: 2 }]);
+      await guarded.dropTable("u");
       await db.dropTable("t");
       throw failure;
     },
     { tables: ["t", "u"] },
   );
   await expect(failing).rejects.toBe(failure);
-  expect(await db.tableNames()).toEqual(["u"]);
-  expect(await idsOf(db, "u")).toEqual([1]);
+  expect([await idsOf(db), await idsOf(db, "u")]).toEqual([[1], [1]]);
+  const told = logged.filter(
+    ({ level, message }) => level === "warn" && message.includes("brought tables back"),
+  );
+  expect(told.map(({ meta }) => meta)).toEqual([{ tables: ["t"] }]);
 });
 
 test("overwrite takes a table away that the work made, and keeps it with what others wrote to it", async () => {

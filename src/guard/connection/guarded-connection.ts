@@ -50,12 +50,9 @@ export function guardConnection(operation: Operation, connection: Connection): C
         : connection.createNamespace(...args),
     dropNamespace: (...args: Parameters<Connection["dropNamespace"]>) =>
       call(() => guard.dropNamespace(...args)),
-    // What takes a connection apart, as a permutation's `persist`, writes past all of this.
-    get inner(): never {
-      throw new UnsupportedError(
-        "Guarded work hands over no native connection: what asks for it, as a permutation's persist does, would write past the guard. Use a connection of your own for that.",
-      );
-    },
+    // What takes the native connection from it, as a permutation's `persist`, would write past all of this: it gets
+    // something that LanceDB refuses ("Failed to recover `Connection` type").
+    inner: { unavailable: "Guarded work hands over no native connection." },
   } as Partial<Record<keyof Connection, unknown>>);
 }
 

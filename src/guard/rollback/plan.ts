@@ -73,7 +73,6 @@ export async function planRollback(database: string, request: RollbackRequest): 
   for (const table of request.record.tables) {
     const history = histories.get(table.id);
     if (table.id === NAMESPACE_TABLE && (live.isThere || table.state === "absent")) continue;
-    if (history === undefined && !request.explicit) continue; // the work only named it: nothing is to be undone
     if (table.state === "present") {
       const place = live.placeOf(table, currentOf(history));
       const plan = await planPresent(database, { ...table, place }, history, request, assume);
