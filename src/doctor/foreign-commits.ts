@@ -12,7 +12,7 @@ export async function foreignCommits(
   const { conflicts } = await planRollback(database, {
     record: { ...record, database },
     kept: keptDirectory(entry, record),
-    log: entry.readLog(),
+    log: entry.readLogIfAny(),
     lastSign: entry.lastSign(),
     onConflict: "fail",
     explicit: false,
