@@ -1,9 +1,25 @@
-/** The version that a tag's file names; NaN where it cannot be told. */
-export function versionOfTag(content: Buffer): number {
+/** What a tag's file says. */
+export interface Tag {
+  /** NaN where it cannot be told. */
+  readonly version: number;
+  /** The branch whose version it is; undefined for the main line. */
+  readonly branch: string | undefined;
+}
+
+export function parseTag(content: Buffer): Tag {
   try {
-    const tag = JSON.parse(content.toString("utf8")) as { version?: unknown } | null;
-    return Number(tag?.version);
+    const tag = JSON.parse(content.toString("utf8")) as { version?: unknown; branch?: unknown } | null;
+    return {
+      version: Number(tag?.version),
+      branch: typeof tag?.branch === "string" ? tag.branch : undefined,
+    };
   } catch {
-    return Number.NaN;
+    return { version: Number.NaN, branch: undefined };
   }
+}
+
+/** The version of the main line that a tag's file names; NaN where it names none. */
+export function versionOfTag(content: Buffer): number {
+  const { version, branch } = parseTag(content);
+  return branch === undefined ? version : Number.NaN;
 }

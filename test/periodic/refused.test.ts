@@ -44,6 +44,15 @@ const UNREADABLE: [string, string, (db: Connection) => Promise<unknown>][] = [
     (db) => db.createTable("bad", tableOf({ id: [new arrow.Int32(), [1]], "a`b": [new arrow.Int32(), [1]] })),
   ],
   [
+    "values that LanceDB computes",
+    "twice",
+    async (db) => {
+      const table = await db.createTable("bad", rowsOf([1, 2]));
+      await table.addColumns({ computed: [{ name: "twice", valueSql: "id * 2" }] });
+      await table.refreshColumn("twice");
+    },
+  ],
+  [
     "large lists",
     "list",
     async (db) => {

@@ -3,7 +3,8 @@ import { dirname, join } from "node:path";
 import { syncDirectory } from "../../fs/durable.ts";
 import { PIN_ORDER, Placer } from "../../fs/place.ts";
 import { TAGS } from "../../lance/capture.ts";
-import { listManifests } from "../../lance/image.ts";
+import { listManifests, VERSIONS } from "../../lance/image.ts";
+import { parseTag } from "../../lance/tag.ts";
 import type { TagPlan } from "./plan.ts";
 
 /**
@@ -21,7 +22,7 @@ export async function putTagsBack(plan: TagPlan): Promise<string[]> {
     const kept = join(plan.source, path);
     if (!plan.captured.includes(tag)) {
       rmSync(live, { force: true });
-    } else if (!versions.has(versionOf(kept))) {
+    } else if (!isNamed(kept, plan.dataset, versions)) {
       leftOut.push(tag);
     } else if (!existsSync(live) || !readFileSync(live).equals(readFileSync(kept))) {
       await placer.placeOver(kept, plan.dataset, path);
@@ -32,10 +33,9 @@ export async function putTagsBack(plan: TagPlan): Promise<string[]> {
   return leftOut;
 }
 
-function versionOf(tagFile: string): number {
-  if (!existsSync(tagFile)) return Number.NaN;
-  const content: unknown = JSON.parse(readFileSync(tagFile, "utf8"));
-  return typeof content === "object" && content !== null && "version" in content
-    ? Number(content.version)
-    : Number.NaN;
+/** Whether what a tag names is there. A branch stays where it is, whatever becomes of the main line. */
+function isNamed(tagFile: string, dataset: string, versions: ReadonlySet<number>): boolean {
+  if (!existsSync(tagFile)) return false;
+  const { version, branch } = parseTag(readFileSync(tagFile));
+  return branch === undefined ? versions.has(version) : existsSync(join(dataset, "tree", branch, VERSIONS));
 }

@@ -18,6 +18,9 @@ export function assertReadable(table: string, schema: Schema): void {
     if (field.name === "" || field.name.includes("`")) {
       throw refusal(table, field.name, "whose name LanceDB takes in no query");
     }
+    if (field.metadata.get("computed_column") === "true") {
+      throw refusal(table, field.name, "that LanceDB computes, and takes no values for");
+    }
     if (holdsJson(field)) {
       throw refusal(table, field.name, "of JSON, which LanceDB reads as another type than it states");
     }
