@@ -25,7 +25,7 @@ export type { BackupManagerOptions } from "./guard/options.ts";
 export type { Embedding } from "./guard/records/embed.ts";
 export type { GuardedOptions } from "./guard/records/options.ts";
 export type { KeysInput, RecordsInput } from "./guard/records/source.ts";
-export type { RecoveredEntry, RecoveryAction } from "./guard/recovery.ts";
+export type { RecoveredEntry, RecoveryAction } from "./guard/recovered.ts";
 export type { RestoreResult } from "./guard/restore/restore-backup.ts";
 export type { TableRestore } from "./guard/rollback/act.ts";
 export { BackupStrategy } from "./guard/strategy.ts";

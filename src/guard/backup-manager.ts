@@ -14,7 +14,8 @@ import { type BackupInfo, cleanupBackup, createBackup, listBackups } from "./exp
 import { type GuardedWorkOptions, runGuarded } from "./guarded-work.ts";
 import type { JournalEntry } from "./journal/entry.ts";
 import { type BackupManagerOptions, type Settings, settingsOf } from "./options.ts";
-import { type RecoveredEntry, recoverAll, recoverEntries } from "./recovery.ts";
+import type { RecoveredEntry } from "./recovered.ts";
+import { recoverAll, recoverEntries } from "./recovery.ts";
 import { type RestoreResult, restoreBackup } from "./restore/restore-backup.ts";
 import { strategyOf } from "./strategies/index.ts";
 import type { BackupStrategy } from "./strategy.ts";

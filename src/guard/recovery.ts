@@ -1,70 +1,14 @@
-import { existsSync } from "node:fs";
-import {
-  BackupError,
-  ConflictError,
-  type ConflictingVersions,
-  CorruptError,
-  LockedError,
-} from "../errors.ts";
+import { BackupError, ConflictError, CorruptError, LockedError } from "../errors.ts";
 import { freeLocks } from "../lance/lock/free-locks.ts";
 import type { LockSet } from "../lance/lock/lock-set.ts";
 import { describeOwner } from "../lance/lock/owner.ts";
 import { sweepStaging } from "../lance/staging.ts";
-import type { Logger } from "../logger.ts";
 import type { JournalEntry } from "./journal/entry.ts";
 import { listEntries } from "./journal/journal.ts";
-import { completeRestore } from "./restore/complete.ts";
+import type { RecoveredEntry, RecoveryAction, RecoverySettings } from "./recovered.ts";
 import { backupOfRestore } from "./restore/restore-entry.ts";
-import { carryOut, conflictError, type TableRestore } from "./rollback/act.ts";
-import { bringFilesBack } from "./rollback/bring-files-back.ts";
+import { rollBackDead, sweepDead } from "./roll-back-dead.ts";
 import { recoveryConflict } from "./rollback/conflict-messages.ts";
-import { type OnConflict, planRollback, type RollbackPlan } from "./rollback/plan.ts";
-import { keepEntry, keptDirectory, sweepEntry } from "./settle.ts";
-
-/**
- * `rolled-back`: its process died, the tables are as before. `restored`: its process died inside of
- * `restoreBackup`, and the restore was completed. `swept`: nothing had to be restored (it was
- * never complete, or it had finished). `kept`: closed with its backup kept and the
- * tables as they are, by `onConflict: "keep"`. `held`: a backup that waits for its owner's word. `active`: its process is alive. `conflict`: others have
- * committed since; nothing was touched. `locked`: whether its owner lives cannot be known. `damaged`: its
- * record cannot be read; nothing was touched. `failed`: the file system or LanceDB refused; to be tried again.
- */
-export type RecoveryAction =
-  | "rolled-back"
-  | "restored"
-  | "swept"
-  | "kept"
-  | "held"
-  | "active"
-  | "conflict"
-  | "locked"
-  | "damaged"
-  | "failed";
-
-export interface RecoveredEntry {
-  readonly id: string;
-  readonly action: RecoveryAction;
-  /** For an interrupted `restoreBackup`: the backup that was restored. */
-  readonly backup?: string | undefined;
-  readonly tables: readonly TableRestore[];
-  readonly conflicts: readonly ConflictingVersions[];
-  /**
-   * Versions that were rolled back as the dead process's own although it could not report them: they fit what it was
-   * about to commit, and came when it may have been alive. Should one be somebody else's, `checkout` reaches it by
-   * its number, unless the table itself was new.
-   */
-  readonly assumed?: readonly ConflictingVersions[] | undefined;
-  readonly error?: BackupError | undefined;
-}
-
-export interface RecoverySettings {
-  readonly database: string;
-  readonly locks: LockSet;
-  readonly logger: Logger;
-  readonly onConflict: OnConflict | "keep";
-  /** Treat owners of whom nothing can be known as dead. */
-  readonly force: boolean;
-}
 
 /** Recovers every entry of the journal; one that cannot be does not hold up the others. */
 export async function recoverAll(settings: RecoverySettings): Promise<RecoveredEntry[]> {
@@ -158,7 +102,7 @@ async function recoverEntry(entry: JournalEntry, settings: RecoverySettings): Pr
     if (!entry.exists()) return result("swept"); // its owner has just done so
     if (life === "unknown" && !settings.force) return result("locked", { error: lockedError(entry) });
     if (state === "armed") return await rollBackDead(entry, settings, result);
-    await sweep(entry, settings);
+    await sweepDead(entry, settings);
     settings.logger.info("leftovers of a dead operation swept", { backup: id, state });
     return result("swept");
   } catch (error) {
@@ -171,101 +115,6 @@ async function recoverEntry(entry: JournalEntry, settings: RecoverySettings): Pr
     if (error instanceof BackupError) return result("failed", { error });
     throw error;
   }
-}
-
-type MakeResult = (action: RecoveryAction, more?: Partial<RecoveredEntry>) => RecoveredEntry;
-
-async function rollBackDead(
-  entry: JournalEntry,
-  settings: RecoverySettings,
-  result: MakeResult,
-): Promise<RecoveredEntry> {
-  const { database, locks, logger } = settings;
-  const started = performance.now();
-  const wanted = entry.tableIds().filter((table) => !locks.isHeldByParent(table));
-  const held = wanted.filter((table) => locks.holds(table));
-  const extra = wanted.filter((table) => !held.includes(table));
-  // Several that wait for tables of one dead operation would wait for each other, each with its own: so all of them
-  // take all in one order. Nothing has been done yet to those that are let go here.
-  if (extra.length > 0) for (const table of held) locks.release(table);
-  try {
-    await locks.acquireAll(wanted);
-    // Somebody may have recovered it while we waited for the locks.
-    if (entry.state !== "armed") return result("swept");
-    const record = entry.read("armed");
-    if (!record) return result("swept");
-    if (record.restore) {
-      const { action, ...more } = await completeRestore(entry, { ...record, database }, settings);
-      return result(action, more);
-    }
-    const keep = settings.onConflict === "keep";
-    const onConflict = settings.onConflict === "overwrite" ? "overwrite" : "fail";
-    let plan: RollbackPlan;
-    let tables: TableRestore[];
-    try {
-      plan = await planRollback(database, {
-        record: { ...record, database },
-        kept: keptDirectory(entry, record),
-        log: entry.readLog(),
-        lastSign: entry.lastSign(),
-        onConflict,
-        explicit: false,
-      });
-      if (plan.conflicts.length > 0) {
-        await bringFilesBack(plan, plan.conflicts, logger);
-        if (!keep) throw conflictError(plan.conflicts);
-        await keepEntry(entry, record);
-        return result("kept", { conflicts: plan.conflicts });
-      }
-      tables = await carryOut(plan, { database, asideName: entry.id, onConflict, logger });
-    } catch (error) {
-      if (!(error instanceof CorruptError)) throw error;
-      if (!keep) throw withoutWayBack(error, entry);
-      logger.warn("gave up the rollback of an operation whose process had died", {
-        backup: entry.id,
-        error: error.message,
-      });
-      if (existsSync(keptDirectory(entry, record))) await keepEntry(entry, record);
-      else {
-        await entry.become("armed", "done");
-        await sweep(entry, settings);
-      }
-      return result("kept");
-    }
-    await entry.become("armed", "done");
-    await sweep(entry, settings);
-    if (plan.assumed.length > 0) {
-      logger.warn(
-        "the process died inside of a write, and these versions were taken for what it wrote; should one be somebody else's, checkout reaches it by number",
-        { backup: entry.id, assumed: plan.assumed },
-      );
-    }
-    logger.warn("rolled back an operation whose process had died", {
-      backup: entry.id,
-      tables: tables.map((table) => table.table),
-      ms: Math.round(performance.now() - started),
-    });
-    return result("rolled-back", { tables, assumed: plan.assumed });
-  } finally {
-    for (const table of extra) locks.release(table);
-    await locks.acquireAll(held);
-  }
-}
-
-async function sweep(entry: JournalEntry, { database, logger }: RecoverySettings): Promise<void> {
-  const left = await sweepEntry(database, entry);
-  if (left === undefined) return;
-  logger.warn(
-    "a backup was left where it is: this database is a copy, or was moved without its backups, and another may need it; if none does, remove it by hand",
-    { backup: entry.id, path: left },
-  );
-}
-
-function withoutWayBack(error: CorruptError, entry: JournalEntry): CorruptError {
-  return new CorruptError(
-    `The operation ${entry.id} was cut off by the death of its process, and cannot be rolled back: ${error.message} Its tables are closed to guarded work until that is mended, or given up: recover({ onConflict: "keep" }) leaves them as they are and keeps what there is of the backup.`,
-    { path: error.path, cause: error },
-  );
 }
 
 function lockedError(entry: JournalEntry): LockedError {

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { BackupManager } from "../../src/guard/backup-manager.ts";
-import type { RecoveryAction } from "../../src/guard/recovery.ts";
+import type { RecoveryAction } from "../../src/guard/recovered.ts";
 import { BackupStrategy } from "../../src/guard/strategy.ts";
 import { makeFixture, rows } from "./fixture.ts";
 import { type DatabaseView, leftovers, observe, versionsOnDisk } from "./observe.ts";
