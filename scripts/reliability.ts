@@ -128,25 +128,35 @@ async function runTests(): Promise<number | null> {
   });
 }
 
-function readFigures(): Map<string, Line[]> {
-  const tables = new Map<string, Line[]>();
+interface Table {
+  readonly lines: Line[];
+  /** How many of the lines came of which commit. */
+  readonly commits: Map<string, number>;
+}
+
+function readFigures(): Map<string, Table> {
+  const tables = new Map<string, Table>();
   for (const name of readdirSync(figures).sort()) {
-    const { table, lines } = JSON.parse(readFileSync(join(figures, name), "utf8")) as {
+    const { table, commit, lines } = JSON.parse(readFileSync(join(figures, name), "utf8")) as {
       table: string;
+      commit: string;
       lines: Line[];
     };
-    tables.set(table, [...(tables.get(table) ?? []), ...lines]);
+    const known: Table = tables.get(table) ?? { lines: [], commits: new Map() };
+    known.lines.push(...lines);
+    known.commits.set(commit, (known.commits.get(commit) ?? 0) + lines.length);
+    tables.set(table, known);
   }
   return tables;
 }
 
-function documentOf(tables: ReadonlyMap<string, readonly Line[]>): string {
+function documentOf(tables: ReadonlyMap<string, Table>): string {
   const unknown = [...tables.keys()].filter((name) => !SECTIONS.some((section) => section.table === name));
   if (unknown.length > 0)
     throw new Error(`No section of docs/reliability.md has the tables ${unknown.join(", ")}.`);
   const sections = SECTIONS.map(({ table, text }) => {
-    const lines = tables.get(table);
-    const body = lines && lines.length > 0 ? tableOf(lines) : "Not run on this machine.";
+    const found = tables.get(table);
+    const body = found ? `${tableOf(found.lines)}\n\n${commitsOf(found)}` : "Not run on this machine.";
     return `## ${table}\n\n${text}\n\n${body}\n`;
   });
   const sampled =
@@ -162,6 +172,12 @@ The promise: after a guarded operation ends in any way, every table is as the op
 
 ${sections.join("\n")}
 ${REMAINS}`;
+}
+
+function commitsOf({ lines, commits }: Table): string {
+  const names = [...commits].map(([commit, count]) => `${commit} (${count})`);
+  if (lines.length === 1 || commits.size === 1) return `Of commit ${[...commits.keys()].join(", ")}.`;
+  return `Of commits, with the number of lines: ${names.join(", ")}.`;
 }
 
 function tableOf(lines: readonly Line[]): string {

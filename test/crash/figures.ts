@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
@@ -15,5 +16,14 @@ export function recordFigures(table: string, lines: readonly Figures[], part = "
   if (!directory) return;
   mkdirSync(directory, { recursive: true });
   const name = `${`${table} ${part}`.replaceAll(/\W+/g, "-")}.json`;
-  writeFileSync(join(directory, name), JSON.stringify({ table, lines }, null, 2));
+  writeFileSync(join(directory, name), JSON.stringify({ table, commit: commit(), lines }, null, 2));
+}
+
+/** Of the sources that ran; `unknown` outside of a clone. */
+function commit(): string {
+  const { status, stdout } = spawnSync("git", ["rev-parse", "--short=7", "HEAD"], {
+    cwd: import.meta.dirname,
+    encoding: "utf8",
+  });
+  return status === 0 ? stdout.trim() : "unknown";
 }
