@@ -27,7 +27,12 @@ export interface TableRestore {
   readonly action: Exclude<PutBackAction, "conflict"> | "drop" | "merge";
   /** Its newest version now; undefined where it is gone. */
   readonly version: number | undefined;
-  /** Versions of others that are now behind the newest; `checkout` reaches them by number. */
+  /**
+   * Versions of others that are now behind the newest; `checkout` reaches them by number. Where the table had been
+   * dropped and made anew, a number that the restored table has too names that one's version again: the other's
+   * manifest is kept in `.lancedb-backup/aside/manifests`. Where guarded work had made the table, and
+   * it is gone, they are kept with it in `.lancedb-backup/aside/others`; what came after a backup made by hand is not.
+   */
   readonly passedOver: readonly number[];
 }
 
@@ -125,7 +130,7 @@ async function takeAway(
   const foreign = await foreignIn(taken, drop.ours);
   if (foreign.length > 0 && onConflict === "fail")
     throw conflictError([{ table: drop.table, versions: foreign }]);
-  if (foreign.length > 0) {
+  if (foreign.length > 0 && drop.keepsForeign) {
     taken = await keepOthers(database, taken, drop.directory, asideName);
     logger.warn(
       "a table that had not been there is gone again, with what others have committed to it: it is kept",

@@ -22,6 +22,8 @@ export interface DropPlan {
   readonly foreign: readonly number[];
   /** What it may hold without a conflict. */
   readonly ours: VersionIdentities;
+  /** Whether it stays on the disk, out of the way, where others have committed to it. */
+  readonly keepsForeign: boolean;
 }
 
 export interface TagPlan {
@@ -164,7 +166,7 @@ async function planDrops(
   database: string,
   table: CapturedTable,
   { history, made }: { history: TableHistory | undefined; made: string | undefined },
-  { explicit, lastSign }: RollbackRequest,
+  { explicit, lastSign, record }: RollbackRequest,
   assume: Assume,
 ): Promise<DropPlan[]> {
   const current = currentOf(history);
@@ -196,7 +198,9 @@ async function planDrops(
       if (doubtful.length === 0 && foreign.length === present.length) continue; // nothing of ours is in it
     }
     assume(table.id, assumed);
-    plans.push({ table: table.id, directory, foreign, ours });
+    // Between a backup made by hand and its restore nobody notes whose a commit is: mostly the caller's own.
+    const keepsForeign = record.kind === "guarded";
+    plans.push({ table: table.id, directory, foreign, ours, keepsForeign });
   }
   return plans;
 }

@@ -65,9 +65,6 @@ async function cutOff(
   return { place, backup, add };
 }
 
-/** What is left but the tables of others that a restore took away, which are kept. */
-const left = (place: TestDatabase) => leftovers(place).filter((path) => !path.endsWith("aside/others"));
-
 describe.each(Object.values(BackupStrategy))("%s: a restore that was cut off", (strategy) => {
   test("recover() completes it and says so; the backup stays", async () => {
     const { place, backup } = await cutOff(strategy);
@@ -79,7 +76,7 @@ describe.each(Object.values(BackupStrategy))("%s: a restore that was cut off", (
     expect(await place.db.tableNames()).toEqual(["a", "b"]);
     for (const table of ["a", "b"]) expect(await ids(place, table)).toEqual([1, 2]);
     await place.manager.cleanupBackup(backup);
-    expect(left(place)).toEqual([]);
+    expect(leftovers(place)).toEqual([]);
   });
 
   test("so does the next guarded operation on one of its tables, before it begins", async () => {
@@ -207,7 +204,7 @@ describe.each(Object.values(BackupStrategy))("%s: a restore that was cut off", (
     await place.newManager().restoreBackup(backup);
     for (const table of ["a", "b"]) expect(await ids(place, table)).toEqual([1, 2]);
     await place.manager.cleanupBackup(backup);
-    expect(left(place)).toEqual([]);
+    expect(leftovers(place)).toEqual([]);
   });
 });
 
@@ -225,7 +222,7 @@ describe.each(Object.values(BackupStrategy))("%s: a restore that fails", (strate
     expect(await ids(place, "a")).toEqual([1, 2]);
     await place.manager.withBackup(strategy, async (db) => (await db.openTable("a")).add(rows(3)));
     await place.manager.cleanupBackup(backup);
-    expect(left(place)).toEqual([]);
+    expect(leftovers(place)).toEqual([]);
   });
 
   test("where it cannot be set back: it stays armed, and says so", async () => {
@@ -248,6 +245,6 @@ describe.each(Object.values(BackupStrategy))("%s: a restore that fails", (strate
     const decided = await place.manager.recover({ onConflict: "keep" });
     expect(decided.entries.map(({ action }) => action)).toContain("kept");
     await place.manager.cleanupBackup(backup);
-    expect(left(place)).toEqual([]);
+    expect(leftovers(place)).toEqual([]);
   });
 });
