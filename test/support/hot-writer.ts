@@ -12,6 +12,9 @@ let stop = false;
 process.on("message", () => {
   stop = true;
 });
+process.once("disconnect", () => {
+  stop = true; // whoever started it has died
+});
 let commits = 0;
 for (let batch = 1000; !stop; batch++) {
   try {
