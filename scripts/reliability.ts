@@ -90,6 +90,10 @@ const SECTIONS: readonly Section[] = [
     table: "Lock of one table, taken away now and then",
     text: "The same, while the lock's directory is removed as that of a table that is gone.",
   },
+  {
+    table: "Locks of tables that are new",
+    text: "The same, on a table of another name each hundredth of a second: all come to it at once for the first time.",
+  },
 ];
 
 const REMAINS = `## What remains

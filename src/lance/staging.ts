@@ -10,7 +10,7 @@ import { ensurePrivateDirectory, privateDirectory } from "./private-directory.ts
  * Half-made things, each in a directory of its own that names its process, so that anybody can tell what a
  * dead one left: `<kind>.<process>.<uuid>`.
  */
-type Kind = "door" | "look" | "table" | "entry" | "removed" | "snapshot" | "probe";
+type Kind = "door" | "look" | "table" | "entry" | "lock" | "removed" | "snapshot" | "probe";
 
 /** Makes an empty directory in `staging/`; who makes it removes it, or moves it to where it belongs. */
 export function makeStagingDirectory(database: string, kind: Kind): string {

@@ -16,6 +16,8 @@ export interface LockerTask extends TurnsTask {
   readonly inside: string;
   /** Whether it takes the lock's directory away now and then. */
   readonly forgets?: boolean;
+  /** Where given, a table of another name each so many milliseconds: all come to it at once for the first time. */
+  readonly newTableEveryMs?: number;
 }
 
 const task = JSON.parse(process.argv[2] ?? "{}") as LockerTask;
@@ -23,11 +25,13 @@ const random = new Random(task.seed);
 
 while (!isStopped(task)) {
   const locks = new LockSet({ database: task.database, timeoutMs: 60_000 });
-  await locks.acquire("t");
-  const mine = join(task.inside, String(process.pid));
+  const table = `t${task.newTableEveryMs ? Math.floor(Date.now() / task.newTableEveryMs) : ""}`;
+  await locks.acquire(table);
+  const mine = join(task.inside, `${table}.${process.pid}`);
   writeFileSync(mine, "");
   const others = readdirSync(task.inside)
-    .map(Number)
+    .filter((name) => name.startsWith(`${table}.`))
+    .map((name) => Number(name.split(".")[1]))
     .filter((pid) => pid !== process.pid && isAlive(pid));
   if (random.chance(0.7)) await sleep(random.below(4));
   process.stdout.write(others.length > 0 ? `overlap with ${others.join(", ")}\n` : "turn\n");

@@ -13,6 +13,7 @@ import { rows } from "../crash/fixture.ts";
 import { observe } from "../crash/observe.ts";
 import { silent } from "../crash/silent.ts";
 import { assertWhole, type Place, Workshop } from "../crash/workshop.ts";
+import type { LockerTask } from "./locker.ts";
 import { countLines, runUnderKills } from "./under-kills.ts";
 
 const LOCKER = join(import.meta.dirname, "locker.ts");
@@ -34,26 +35,37 @@ function start(program: string, task: unknown): ChildProcess {
   return child;
 }
 
-const WAYS: [string, boolean][] = [
-  ["processes that are killed while they hold a lock never let two in", false],
-  ["nor do those that take the lock's directory away meanwhile", true],
+const WAYS: [test: string, table: string, task: Partial<LockerTask>, turns: number][] = [
+  ["processes that are killed while they hold a lock never let two in", "Lock of one table", {}, 100],
+  [
+    "nor do those that take the lock's directory away meanwhile",
+    "Lock of one table, taken away now and then",
+    { forgets: true },
+    100,
+  ],
+  [
+    "nor do those that come to a table that nobody has locked before",
+    "Locks of tables that are new",
+    { newTableEveryMs: 10 },
+    1000,
+  ],
 ];
-test.for(WAYS)("%s", async ([, forgets]) => {
-  const database = join(workshop.root, `locks-${forgets}`);
-  const inside = join(workshop.root, `inside-${forgets}`);
+test.for(WAYS)("%s", async ([, table, way, turns]) => {
+  const database = join(workshop.root, `locks-${table}`);
+  const inside = join(workshop.root, `inside-${table}`);
   mkdirSync(database);
   mkdirSync(inside);
   const turnsIn = (output: string) => countLines(output, /^turn$/);
   const { output, kills } = await runUnderKills({
     program: LOCKER,
     processes: 6,
-    task: { database, inside, forgets },
+    task: { database, inside, ...way },
     directory: inside,
     pauseMs: [50, 150],
-    isEnough: (output) => turnsIn(output) > 100,
+    isEnough: (output) => turnsIn(output) > turns,
   });
   const overlaps = output.match(/^overlap.*$/gm) ?? [];
-  recordFigures(forgets ? "Lock of one table, taken away now and then" : "Lock of one table", [
+  recordFigures(table, [
     { processes: 6, turns: turnsIn(output), "holders killed": kills, overlaps: overlaps.length },
   ]);
   expect(overlaps).toEqual([]);

@@ -53,7 +53,8 @@ async function forget(database: string, table: string): Promise<void> {
   const attempt = await lock.attempt(owner, false);
   if (!attempt?.taken) return;
   try {
-    if (!attempt.fromDead && (await isGone(database, table))) await lock.retire();
+    if (!attempt.fromDead && lock.isPast(attempt.epoch) && (await isGone(database, table)))
+      await lock.retire();
   } finally {
     lock.release(attempt.epoch, owner); // where it has gone, this does nothing
   }

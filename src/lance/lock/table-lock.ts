@@ -11,7 +11,6 @@ import { join } from "node:path";
 import { CorruptError, IoError } from "../../errors.ts";
 import { createFileExclusively } from "../../fs/durable.ts";
 import { errnoOf, isMissing, toIoError } from "../../fs/io.ts";
-import { makeDirectory } from "../../fs/make-directory.ts";
 import { removeTree } from "../../fs/remove-tree.ts";
 import { ensurePrivateDirectory } from "../private-directory.ts";
 import { makeStagingDirectory, removeStagingDirectory } from "../staging.ts";
@@ -22,8 +21,10 @@ import { endOperation, isOwner, livenessOfOwner, type Owner } from "./owner.ts";
  * complete (written aside, then linked), so a reader never sees half an owner. `<epoch>.released` frees it;
  * so does emptying it, which a full disk allows. A power cut leaves an empty file too, and no holder.
  *
- * A holder may take the whole directory away. The next one begins with an epoch above all that were in it, so
- * that a contender that has seen the old ones cannot come out above those who hold the new.
+ * The directory comes into the world with its first epoch in it, free: all who want the table then contend for the
+ * same next one, and one of them gets it. In an empty directory each would begin with an epoch of its own, a later one
+ * above one that is held. A holder may take the whole directory away. The next one is born with an epoch above all
+ * that were in it, so that a contender that has seen the old ones cannot come out above those who hold the new.
  */
 const DIGITS = 15;
 const HOLDER = /^(\d{15})\.json$/;
@@ -31,6 +32,9 @@ const HOLDER = /^(\d{15})\.json$/;
 export type Attempt =
   | { readonly taken: true; readonly epoch: number; readonly fromDead: boolean }
   | { readonly taken: false; readonly holder: Owner; readonly known: boolean };
+
+/** What renaming over a directory that is not empty answers with. */
+const TAKEN = new Set(["ENOTEMPTY", "EEXIST", ...(process.platform === "win32" ? ["EPERM"] : [])]);
 
 /** More epochs than can be used up in a millisecond. */
 const EPOCHS_PER_MS = 100;
@@ -48,7 +52,6 @@ export class TableLock {
     this.#database = database;
     this.#directory = join(ensurePrivateDirectory(database, "locks"), table);
     this.isNew = !existsSync(this.#directory);
-    makeDirectory(this.#directory);
   }
 
   /**
@@ -57,14 +60,11 @@ export class TableLock {
    * made an epoch that was used and swept meanwhile.
    */
   async attempt(owner: Owner, force: boolean): Promise<Attempt | undefined> {
-    const highest = this.#highest();
-    if (highest === undefined) {
-      makeDirectory(this.#directory); // a holder has just taken it away
-      return undefined;
-    }
+    const highest = this.#highest() || this.#begin();
+    if (highest === 0) return undefined; // it has just been taken away again
     if (highest >= MOST_EPOCHS) throw this.#damaged(this.#file(highest));
     let fromDead = false;
-    if (highest > 0 && !this.#isReleased(highest)) {
+    if (!this.#isReleased(highest)) {
       const holder = this.#read(highest);
       if (!holder) return undefined;
       if (holder !== "released") {
@@ -75,7 +75,7 @@ export class TableLock {
         fromDead = true;
       }
     }
-    const epoch = highest === 0 ? Date.now() * EPOCHS_PER_MS : highest + 1;
+    const epoch = highest + 1;
     if (!(await this.#create(epoch, owner))) return undefined;
     if (!this.#isHighest(epoch, owner)) return undefined;
     this.#sweepBelow(epoch);
@@ -111,6 +111,25 @@ export class TableLock {
       throw toIoError(error, "remove", this.#directory);
     }
     await removeTree(removed);
+  }
+
+  /** Puts the directory in its place, with a first epoch that nobody holds. Answers with the highest there is then. */
+  #begin(): number {
+    const staged = makeStagingDirectory(this.#database, "lock");
+    const first = `${String(Date.now() * EPOCHS_PER_MS).padStart(DIGITS, "0")}.json`;
+    try {
+      writeFileSync(join(staged, first), "");
+      renameSync(staged, this.#directory);
+    } catch (error) {
+      removeStagingDirectory(staged);
+      if (!TAKEN.has(errnoOf(error) ?? "")) throw toIoError(error, "make directory", this.#directory);
+    }
+    return this.#highest() ?? 0;
+  }
+
+  /** Whether a directory that is made from now on begins above this epoch. */
+  isPast(epoch: number): boolean {
+    return Date.now() * EPOCHS_PER_MS > epoch;
   }
 
   /** False where somebody was quicker, or the directory has gone. */
