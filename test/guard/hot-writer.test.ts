@@ -9,8 +9,8 @@ import { newDatabase, type TestDatabase } from "../support/database.ts";
 // Another process adds, deletes, compacts and cleans up without pause. A walk over the directory gets a whole
 // table in one of five cases then (docs/lance-facts.md); a backup must in every case.
 
-const BACKUPS = process.env["NIGHTLY"] === "1" ? 1000 : 100;
-const RESTORES = process.env["NIGHTLY"] === "1" ? 200 : 15;
+const BACKUPS = process.env["NIGHTLY"] === "1" ? 1000 : 50;
+const RESTORES = process.env["NIGHTLY"] === "1" ? 200 : 8;
 
 test("every directory copy opens and reads in full, each of its versions", async () => {
   const place = await newDatabase();
