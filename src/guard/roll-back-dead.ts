@@ -1,11 +1,12 @@
 import { existsSync } from "node:fs";
 import { CorruptError } from "../errors.ts";
 import type { JournalEntry } from "./journal/entry.ts";
+import type { EntryRecord } from "./journal/entry-record.ts";
 import type { MakeResult, RecoveredEntry, RecoverySettings } from "./recovered.ts";
 import { completeRestore } from "./restore/complete.ts";
-import { carryOut, conflictError, type TableRestore } from "./rollback/act.ts";
+import { carryOut, conflictError } from "./rollback/act.ts";
 import { bringFilesBack } from "./rollback/bring-files-back.ts";
-import { planRollback, type RollbackPlan } from "./rollback/plan.ts";
+import { planRollback } from "./rollback/plan.ts";
 import { keepEntry, keptDirectory, sweepEntry } from "./settle.ts";
 
 /** Puts back what an armed entry whose process died stands for, or completes its restore. */
@@ -14,8 +15,7 @@ export async function rollBackDead(
   settings: RecoverySettings,
   result: MakeResult,
 ): Promise<RecoveredEntry> {
-  const { database, locks, logger } = settings;
-  const started = performance.now();
+  const { database, locks } = settings;
   const wanted = entry.tableIds().filter((table) => !locks.isHeldByParent(table));
   const held = wanted.filter((table) => locks.holds(table));
   const extra = wanted.filter((table) => !held.includes(table));
@@ -32,58 +32,75 @@ export async function rollBackDead(
       const { action, ...more } = await completeRestore(entry, { ...record, database }, settings);
       return result(action, more);
     }
-    const keep = settings.onConflict === "keep";
-    const onConflict = settings.onConflict === "overwrite" ? "overwrite" : "fail";
-    let plan: RollbackPlan;
-    let tables: TableRestore[];
     try {
-      plan = await planRollback(database, {
-        record: { ...record, database },
-        kept: keptDirectory(entry, record),
-        log: entry.readLog(),
-        lastSign: entry.lastSign(),
-        onConflict,
-        explicit: false,
-      });
-      if (plan.conflicts.length > 0) {
-        await bringFilesBack(plan, plan.conflicts, logger);
-        if (!keep) throw conflictError(plan.conflicts);
-        await keepEntry(entry, record);
-        return result("kept", { conflicts: plan.conflicts });
-      }
-      tables = await carryOut(plan, { database, asideName: entry.id, onConflict, logger });
+      return await goBack(entry, record, settings, result);
     } catch (error) {
-      if (!(error instanceof CorruptError)) throw error;
-      if (!keep) throw withoutWayBack(error, entry);
-      logger.warn("gave up the rollback of an operation whose process had died", {
-        backup: entry.id,
-        error: error.message,
-      });
-      if (existsSync(keptDirectory(entry, record))) await keepEntry(entry, record);
-      else {
-        await entry.become("armed", "done");
-        await sweepDead(entry, settings);
-      }
+      if (!(error instanceof CorruptError) || entry.state !== "armed") throw error;
+      if (settings.onConflict !== "keep") throw withoutWayBack(error, entry);
+      await giveUp(entry, record, settings, error);
       return result("kept");
     }
-    await entry.become("armed", "done");
-    await sweepDead(entry, settings);
-    if (plan.assumed.length > 0) {
-      logger.warn(
-        "the process died inside of a write, and these versions were taken for what it wrote; should one be somebody else's, checkout reaches it by number",
-        { backup: entry.id, assumed: plan.assumed },
-      );
-    }
-    logger.warn("rolled back an operation whose process had died", {
-      backup: entry.id,
-      tables: tables.map((table) => table.table),
-      ms: Math.round(performance.now() - started),
-    });
-    return result("rolled-back", { tables, assumed: plan.assumed });
   } finally {
     for (const table of extra) locks.release(table);
     await locks.acquireAll(held);
   }
+}
+
+/** @throws ConflictError where commits of others are in the way. @throws CorruptError where there is no way back. */
+async function goBack(
+  entry: JournalEntry,
+  record: EntryRecord,
+  settings: RecoverySettings,
+  result: MakeResult,
+): Promise<RecoveredEntry> {
+  const { database, logger } = settings;
+  const started = performance.now();
+  const onConflict = settings.onConflict === "overwrite" ? "overwrite" : "fail";
+  const plan = await planRollback(database, {
+    record: { ...record, database },
+    kept: keptDirectory(entry, record),
+    log: entry.readLog(),
+    lastSign: entry.lastSign(),
+    onConflict,
+    explicit: false,
+  });
+  if (plan.conflicts.length > 0) {
+    await bringFilesBack(plan, plan.conflicts, logger);
+    if (settings.onConflict !== "keep") throw conflictError(plan.conflicts);
+    await keepEntry(entry, record);
+    return result("kept", { conflicts: plan.conflicts });
+  }
+  const tables = await carryOut(plan, { database, asideName: entry.id, onConflict, logger });
+  await entry.become("armed", "done");
+  await sweepDead(entry, settings);
+  if (plan.assumed.length > 0) {
+    logger.warn(
+      "the process died inside of a write, and these versions were taken for what it wrote; should one be somebody else's, checkout reaches it by number",
+      { backup: entry.id, assumed: plan.assumed },
+    );
+  }
+  logger.warn("rolled back an operation whose process had died", {
+    backup: entry.id,
+    tables: tables.map((table) => table.table),
+    ms: Math.round(performance.now() - started),
+  });
+  return result("rolled-back", { tables, assumed: plan.assumed });
+}
+
+/** Leaves the tables as they are. What there is of the backup waits for `restoreBackup` or `cleanupBackup`. */
+async function giveUp(
+  entry: JournalEntry,
+  record: EntryRecord,
+  settings: RecoverySettings,
+  { message }: CorruptError,
+): Promise<void> {
+  settings.logger.warn("gave up the rollback of an operation whose process had died", {
+    backup: entry.id,
+    error: message,
+  });
+  if (existsSync(keptDirectory(entry, record))) return keepEntry(entry, record);
+  await entry.become("armed", "done");
+  await sweepDead(entry, settings);
 }
 
 /** Removes what a dead operation left, and says where a copy had to be left alone. */

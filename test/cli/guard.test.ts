@@ -1,4 +1,4 @@
-import { existsSync, truncateSync } from "node:fs";
+import { existsSync, readdirSync, truncateSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { BackupManager } from "../../src/index.ts";
@@ -139,4 +139,19 @@ test("recover asks before it moves a damaged newest version aside", async () => 
   );
   expect(existsSync(head)).toBe(true);
   expect((await run(["recover", database, "--yes"])).stdout).toContain("it opens at version 3.");
+});
+
+test("recover tells of a table that has no whole version left, and fails", async () => {
+  const { database } = await newPlace();
+  const versions = join(database, "words.lance", "_versions");
+  for (const name of readdirSync(versions)) truncateSync(join(versions, name), 0);
+  const told = await run(["recover", database, "--yes"]);
+  expect(told.code).toBe(1);
+  expect(told.stdout).toMatch(/^words: No version of the table at /m);
+  const { code, stdout } = await run(["recover", database, "--yes", "--json"]);
+  expect(code).toBe(1);
+  expect(JSON.parse(stdout)).toMatchObject({
+    healed: [],
+    unreadable: [{ table: "words", error: { code: "CORRUPT" } }],
+  });
 });

@@ -3,7 +3,8 @@ import { join } from "node:path";
 import { type Connection, connect, embedding, type Table } from "@lancedb/lancedb";
 import { Float32 } from "apache-arrow";
 import { describe, expect, test } from "vitest";
-import { ConflictError, insertRecordsWithBackup } from "../../src/index.ts";
+import type { GuardedWorkOptions } from "../../src/guard/guarded-work.ts";
+import { type BackupManager, ConflictError } from "../../src/index.ts";
 import { newDatabase } from "../support/database.ts";
 import { dieInside } from "../support/die-inside.ts";
 
@@ -11,26 +12,38 @@ import { dieInside } from "../support/die-inside.ts";
 
 const failure = new Error("on purpose");
 
+/** What the caller of guarded work gets that fails at its end. */
+const failingWith = (
+  manager: BackupManager,
+  work: (db: Connection) => Promise<unknown>,
+  options: GuardedWorkOptions = {},
+): Promise<unknown> => {
+  const failing = async (db: Connection) => {
+    await work(db);
+    throw failure;
+  };
+  return manager.withBackup("lance-version", failing, options).then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+};
+
 const idsIn = async (table: Table) =>
   (await table.query().toArray()).map(({ id }: { id: number }) => Number(id)).sort((a, b) => a - b);
 const idsOf = async (db: Connection, name = "t") => idsIn(await db.openTable(name));
-/** Rows that take LanceDB a while to convert, so that others come in between. */
-const many = (first: number) => Array.from({ length: 50_000 }, (_, index) => ({ id: first + index }));
 
 describe("a table that is absent when the work comes to it", () => {
   test("is made by others, and written to by the work: a conflict, and nothing of theirs is lost", async () => {
     const { db, manager } = await newDatabase();
     await db.createTable("u", [{ id: 1 }]);
-    const failing = manager.withBackup(
-      "lance-version",
+    const error = await failingWith(
+      manager,
       async (guarded) => {
         await db.createTable("t", [{ id: 1 }]);
         await (await guarded.openTable("t")).add([{ id: 2 }]);
-        throw failure;
       },
       { tables: ["t"] },
     );
-    const error = await failing.catch((reason: unknown) => reason);
     expect(error).toBeInstanceOf(ConflictError);
     expect(error).toMatchObject({ conflicts: [{ table: "t", versions: [1] }] });
     expect(await idsOf(db)).toEqual([1, 2]);
@@ -40,17 +53,16 @@ describe("a table that is absent when the work comes to it", () => {
   test("is made by others, and only read: it stays, and the work goes back", async () => {
     const { db, manager } = await newDatabase();
     await db.createTable("u", [{ id: 1 }]);
-    const failing = manager.withBackup(
-      "lance-version",
+    const error = await failingWith(
+      manager,
       async (guarded) => {
         await db.createTable("t", [{ id: 1 }]);
         await (await guarded.openTable("u")).add([{ id: 2 }]);
         expect(await idsOf(guarded)).toEqual([1]);
-        throw failure;
       },
       { tables: ["t"] },
     );
-    await expect(failing).rejects.toBe(failure);
+    expect(error).toBe(failure);
     expect([await idsOf(db), await idsOf(db, "u")]).toEqual([[1], [1]]);
   });
 
@@ -65,24 +77,6 @@ describe("a table that is absent when the work comes to it", () => {
     const { entries } = await place.manager.recover();
     expect(entries).toMatchObject([{ action: "conflict", conflicts: [{ table: "t", versions: [1] }] }]);
     expect(await idsOf(place.db)).toEqual([1, 2]);
-  });
-
-  test("is made by others while the helper waits for its rows", async () => {
-    const { db, manager } = await newDatabase();
-    async function* rows() {
-      yield { id: 2 };
-      await db.createTable("t", [{ id: 1 }]).catch(() => undefined); // the helper may have been quicker
-      for (const row of many(10)) yield row;
-      throw failure;
-    }
-    const error = await insertRecordsWithBackup(rows(), {
-      table: "t",
-      strategy: "lance-version",
-      manager,
-    }).catch((reason: unknown) => reason);
-    const there = (await db.tableNames()).includes("t") ? await idsOf(db) : [];
-    if (error instanceof ConflictError) expect(there).toContain(1);
-    else expect(there.filter((id) => id !== 1)).toEqual([]);
   });
 });
 
@@ -116,13 +110,12 @@ describe("createTable while others make the table, or write to it", () => {
     const { db, manager } = await newDatabase();
     await db.createTable("u", [{ id: 1 }]);
     during = async () => (await db.createTable("t", [whole(1)])).add([whole(2)]);
-    const failing = manager.withBackup("lance-version", async (guarded) => {
+    const error = await failingWith(manager, async (guarded) => {
       expect(await idsIn(await guarded.createTable("t", [row(9)], { existOk: true, ...slowly }))).toEqual([
         1, 2,
       ]);
-      throw failure;
     });
-    await expect(failing).rejects.toBe(failure);
+    expect(error).toBe(failure);
     expect(await idsOf(db)).toEqual([1, 2]);
   });
 
@@ -130,12 +123,10 @@ describe("createTable while others make the table, or write to it", () => {
     const { db, manager } = await newDatabase();
     await db.createTable("u", [{ id: 1 }]);
     during = async () => (await db.createTable("t", [whole(1)])).add([whole(2)]);
-    const failing = manager.withBackup("lance-version", async (guarded) => {
+    const error = await failingWith(manager, async (guarded) => {
       const made = await guarded.createTable("t", [row(9)], { mode: "overwrite", ...slowly });
       expect(await idsIn(made)).toEqual([9]);
-      throw failure;
     });
-    const error = await failing.catch((reason: unknown) => reason);
     expect(error).toBeInstanceOf(ConflictError);
     expect(error).toMatchObject({ conflicts: [{ table: "t", versions: [1, 2] }] });
     expect(await idsIn(await db.openTable("t", [], { version: 2 }))).toEqual([1, 2]);
@@ -145,13 +136,12 @@ describe("createTable while others make the table, or write to it", () => {
     const { db, manager } = await newDatabase();
     const theirs = await db.createTable("t", [whole(1)]);
     during = () => theirs.add([whole(2)]);
-    const failing = manager.withBackup("lance-version", async (guarded) => {
+    const error = await failingWith(manager, async (guarded) => {
       expect(await idsIn(await guarded.createTable("t", [row(9)], { existOk: true, ...slowly }))).toEqual([
         1, 2,
       ]);
-      throw failure;
     });
-    await expect(failing).rejects.toBe(failure);
+    expect(error).toBe(failure);
     expect(await idsOf(db)).toEqual([1, 2]);
   });
 
@@ -210,13 +200,11 @@ describe("a call that may commit several times fails, and others commit after it
     await table.add([{ id: 2 }]);
     await (await table.tags()).create("old", 1); // optimize refuses to clean it up
     const other = await (await connect(uri)).openTable("t");
-    const failing = manager.withBackup("lance-version", async (guarded) => {
+    const error = await failingWith(manager, async (guarded) => {
       await expect(run(await guarded.openTable("t"))).rejects.toThrow();
       await other.checkoutLatest();
       await commit(other);
-      throw failure;
     });
-    const error = await failing.catch((reason: unknown) => reason);
     if (error !== failure) expect(error).toBeInstanceOf(ConflictError);
     const now = await (await connect(uri)).openTable("t");
     const [rows, indices] = [await idsIn(now), await now.listIndices()];
@@ -229,16 +217,15 @@ test("a table that others drop beside the work comes back when that fails, and t
   const { db, manager, logged } = await newDatabase();
   await db.createTable("t", [{ id: 1 }]);
   await db.createTable("u", [{ id: 1 }]);
-  const failing = manager.withBackup(
-    "directory-copy",
+  const error = await failingWith(
+    manager,
     async (guarded) => {
       await guarded.dropTable("u");
       await db.dropTable("t");
-      throw failure;
     },
     { tables: ["t", "u"] },
   );
-  await expect(failing).rejects.toBe(failure);
+  expect(error).toBe(failure);
   expect([await idsOf(db), await idsOf(db, "u")]).toEqual([[1], [1]]);
   const told = logged.filter(
     ({ level, message }) => level === "warn" && message.includes("brought tables back"),
@@ -249,16 +236,15 @@ test("a table that others drop beside the work comes back when that fails, and t
 test("overwrite takes a table away that the work made, and keeps it with what others wrote to it", async () => {
   const { db, uri, manager, logged } = await newDatabase();
   await db.createTable("u", [{ id: 1 }]);
-  const failing = manager.withBackup(
-    "lance-version",
+  const error = await failingWith(
+    manager,
     async (guarded) => {
       await guarded.createTable("t", [{ id: 1 }]);
       await (await db.openTable("t")).add([{ id: 2 }]);
-      throw failure;
     },
     { onConflict: "overwrite" },
   );
-  await expect(failing).rejects.toBe(failure);
+  expect(error).toBe(failure);
   expect(await db.tableNames()).toEqual(["u"]);
   const told = logged.find(({ meta }) => meta?.["path"] !== undefined)?.meta;
   expect(told).toMatchObject({ table: "t", versions: [2] });

@@ -52,10 +52,10 @@ export function commitOnHandle<R>(
     },
     run,
     failure: async () => {
+      const moves = kinds.filter((kind) => MOVES.includes(kind));
+      if (moves.length === 0) return { versions: [] };
       const made = await madeSince(operation, table, above, await operation.headOf(table));
-      return {
-        versions: made.filter(({ kind }) => kinds.includes(kind) && MOVES.includes(kind)).map(versionOf),
-      };
+      return { versions: made.filter(({ kind }) => moves.includes(kind)).map(versionOf) };
     },
     outcome: async () => {
       const own = await view.table.version();

@@ -159,7 +159,7 @@ class ConnectionGuard {
   ): Promise<Table> {
     const run = (given: readonly unknown[]) => () =>
       Reflect.apply(create, this.#connection, given as never[]) as Promise<Table>;
-    if (mode !== "open") return this.#create(name, path, run(args), mode === "overwrite");
+    if (mode !== "open") return this.#create(name, path, run(args));
     try {
       return await this.#create(name, path, run(refusing));
     } catch (error) {
@@ -170,19 +170,14 @@ class ConnectionGuard {
     }
   }
 
-  async #create(
-    name: string,
-    path: readonly string[],
-    run: () => Promise<Table>,
-    overwrites = false,
-  ): Promise<Table> {
+  async #create(name: string, path: readonly string[], run: () => Promise<Table>): Promise<Table> {
     const id = idOf(name, path);
     if (!id) return run();
-    const table = await this.#createOne(id, run, overwrites);
+    const table = await this.#createOne(id, run);
     return guardTable(this.#operation, id, HandleView.fresh(this.#operation, id, table));
   }
 
-  #createOne(id: string, run: () => Promise<Table>, overwrites: boolean): Promise<Table> {
+  #createOne(id: string, run: () => Promise<Table>): Promise<Table> {
     const operation = this.#operation;
     let above = 0;
     return operation.write({
@@ -198,10 +193,8 @@ class ConnectionGuard {
       outcome: async (table) => {
         const version = await table.version();
         if (above > 0) return { versions: version > above ? [version] : [] };
-        const directory = await operation.directoryOf(id);
-        // What it wrote over was made by others since.
-        if (overwrites) return { versions: [version], directory };
-        return { versions: Array.from({ length: version }, (_, index) => index + 1), directory };
+        // A creation is one commit. What stands before it, others have made since, and it wrote over that.
+        return { versions: [version], directory: await operation.directoryOf(id) };
       },
     });
   }
@@ -241,9 +234,9 @@ function idOf(name: unknown, path: readonly string[] | undefined): string | unde
   } catch (error) {
     if (error instanceof UnsupportedError) throw error;
     const isRoot = path === undefined || path.length === 0;
-    if (typeof name !== "string" || isTooLong([...(path ?? []), name].join("$"))) return undefined;
-    if (isRoot && !LANCEDB_TAKES.test(name)) return undefined;
     const whole = [...(path ?? []), name].join("$");
+    if (typeof name !== "string" || isTooLong(whole) || (isRoot && !LANCEDB_TAKES.test(name)))
+      return undefined;
     throw new UnsupportedError(
       `Table ${JSON.stringify(whole)} has a name that guarded work cannot use: letters, digits, "_", "-" and "." only.`,
       { cause: error },

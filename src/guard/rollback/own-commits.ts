@@ -40,7 +40,6 @@ export async function ownVersions(
   const manifests = await listManifests(dataset);
   if (isRemade(dataset, manifests, known)) return { ours, doubtful, assumed: [] };
   const unreported = commitsUntil(dataset, manifests, lastSign + SLACK_MS);
-  const anyOf = incarnation.open.filter((intent) => intent.upTo !== undefined);
   for (const intent of incarnation.open.filter((one) => one.upTo === undefined)) {
     const fitting = unreported.filter(
       (commit) =>
@@ -53,21 +52,23 @@ export async function ownVersions(
       for (const { version, digest } of fitting) ours.set(version, digest);
     else doubtful.push(...fitting.map(({ version }) => version));
   }
-  if (anyOf.length > 0) {
-    const above = Math.min(...anyOf.map((intent) => intent.above));
-    const upTo = Math.max(...anyOf.map((intent) => intent.upTo ?? 0));
-    const kinds = new Set(anyOf.flatMap((intent) => intent.kinds));
-    const fitting = unreported.filter(
-      ({ version, kind }) => version > above && version <= upTo && !ours.has(version) && kinds.has(kind),
-    );
-    if (fitting.length <= anyOf.length) for (const { version, digest } of fitting) ours.set(version, digest);
-    else doubtful.push(...fitting.map(({ version }) => version));
-  }
+  const missing = incarnation.open.filter((one) => one.upTo !== undefined);
+  const left = couldBe(missing, unreported).filter(({ version }) => !ours.has(version));
+  if (left.length <= missing.length) for (const { version, digest } of left) ours.set(version, digest);
+  else doubtful.push(...left.map(({ version }) => version));
   if (incarnation.creating) {
-    for (const { version, digest } of unreported) if (version <= CREATING_COMMITS) ours.set(version, digest);
+    for (const { version, digest } of unreported) if (version === CREATED) ours.set(version, digest);
   }
   const assumed = [...ours.keys()].filter((version) => !incarnation.ours.has(version));
   return { ours, doubtful: doubtful.filter((version) => !ours.has(version)), assumed };
+}
+
+/** The commits that are any of those of which other writes' results were reported (`reported-commits.ts`). */
+function couldBe(missing: Incarnation["open"], commits: readonly Commit[]): Commit[] {
+  const above = Math.min(...missing.map((intent) => intent.above));
+  const upTo = Math.max(...missing.map((intent) => intent.upTo ?? 0));
+  const kinds = new Set(missing.flatMap((intent) => intent.kinds));
+  return commits.filter(({ version, kind }) => version > above && version <= upTo && kinds.has(kind));
 }
 
 function hasMark(
@@ -81,8 +82,8 @@ function hasMark(
   return canBe(mark, manifest, before && readManifest(dataset, before)?.manifest);
 }
 
-/** A creation is one commit, two in a namespace (empty, then the rows). */
-const CREATING_COMMITS = 2;
+/** A creation is one commit. */
+const CREATED = 1;
 
 /** A sign of life comes every tenth of a second; a busy process may be late with one. */
 const SLACK_MS = 400;

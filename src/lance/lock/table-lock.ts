@@ -42,6 +42,9 @@ const EPOCHS_PER_MS = 100;
 /** None is as high, by the clock of any year to come. */
 const MOST_EPOCHS = 10 ** DIGITS - 1;
 
+const holderName = (epoch: number) => `${String(epoch).padStart(DIGITS, "0")}.json`;
+const releasedName = (epoch: number) => `${String(epoch).padStart(DIGITS, "0")}.released`;
+
 export class TableLock {
   readonly #database: string;
   readonly #directory: string;
@@ -116,9 +119,8 @@ export class TableLock {
   /** Puts the directory in its place, with a first epoch that nobody holds. Answers with the highest there is then. */
   #begin(): number {
     const staged = makeStagingDirectory(this.#database, "lock");
-    const first = `${String(Date.now() * EPOCHS_PER_MS).padStart(DIGITS, "0")}.json`;
     try {
-      writeFileSync(join(staged, first), "");
+      writeFileSync(join(staged, holderName(Date.now() * EPOCHS_PER_MS)), "");
       renameSync(staged, this.#directory);
     } catch (error) {
       removeStagingDirectory(staged);
@@ -143,11 +145,11 @@ export class TableLock {
   }
 
   #file(epoch: number): string {
-    return join(this.#directory, `${String(epoch).padStart(DIGITS, "0")}.json`);
+    return join(this.#directory, holderName(epoch));
   }
 
   #released(epoch: number): string {
-    return join(this.#directory, `${String(epoch).padStart(DIGITS, "0")}.released`);
+    return join(this.#directory, releasedName(epoch));
   }
 
   /** Undefined where the directory has been taken away. */
@@ -166,7 +168,7 @@ export class TableLock {
   }
 
   #isReleased(epoch: number): boolean {
-    return (this.#list() ?? []).some((name) => name === `${String(epoch).padStart(DIGITS, "0")}.released`);
+    return (this.#list() ?? []).some((name) => name === releasedName(epoch));
   }
 
   /** Undefined where it was swept while we looked. */

@@ -2,10 +2,7 @@ import { Worker } from "node:worker_threads";
 import { TASKS, type TaskInput, type TaskName, type TaskResult } from "./jobs.ts";
 import type { Batch, Outcome } from "./worker.ts";
 
-/**
- * Threads beside the main one, also where there are fewer processors: while one waits for the disk, another hashes.
- * Four took 12 % less time than two for a first snapshot of 1.4 GB with two processors, and 8 % less for `verify`.
- */
+/** Threads beside the main one, also where there are fewer processors: while one waits for the disk, another hashes. */
 export const THREADS = 4;
 
 /** A message to a thread carries at most this much: enough to make it worth, little enough to spread the work. */
