@@ -35,7 +35,7 @@ export interface Turns {
   readonly warmUps?: number;
   /**
    * Milliseconds of rest before each run. Free memory that the system gives back to its host has to be had anew, so
-   * that of those who fill much of it the first after another's clean-up would be spared seconds.
+   * that of those who fill much of it the first after another's clean-up would be spared a second.
    */
   readonly restMs?: number;
 }

@@ -51,9 +51,13 @@ async function measureInARow(data: BenchData, sizes: Sizes, fileFormat: "arrow" 
 
 /** A chain anew each time: a full, a delta of some rows, one after everything was compacted, and all of it replayed. */
 async function measureAfterFulls(data: BenchData, sizes: Sizes): Promise<Figure[]> {
-  const times = { full: [] as number[], delta: [] as number[], compacted: [] as number[] };
-  const restored: number[] = [];
-  const applied: number[] = [];
+  const times: Record<"full" | "delta" | "compacted" | "restored" | "applied", number[]> = {
+    full: [],
+    delta: [],
+    compacted: [],
+    restored: [],
+    applied: [],
+  };
   for (let run = -1; run < sizes.runs.slow; run++) {
     using place = new PeriodicPlace(data.wordsWithoutIndex);
     const manager = place.manager({ incremental: true });
@@ -77,19 +81,19 @@ async function measureAfterFulls(data: BenchData, sizes: Sizes): Promise<Figure[
     table.close();
     db.close();
     const target = place.clear("restored");
-    await measured(restored, async () => {
+    await measured(times.restored, async () => {
       await restoreLatest(place.backupDir, target, { logger: quiet });
       settleDisk(place.root);
     });
-    await measured(applied, () => applyDelta(target, file ?? ""));
+    await measured(times.applied, () => applyDelta(target, file ?? ""));
   }
   const [full, delta] = [sampleOf("full", times.full), sampleOf("delta", times.delta)];
   const compacted = sampleOf("delta after everything was compacted", times.compacted);
   return [
     ratio("delta of the first such rows / the full before it", delta, full, { kind: "most", limit: 0.02 }),
     time(compacted.name, compacted, 50),
-    time("restoreLatest of a full and its deltas", sampleOf("restoreLatest", restored)),
-    time(`applyDelta of ${CHANGED} rows, again`, sampleOf("applyDelta", applied)),
+    time("restoreLatest of a full and its deltas", sampleOf("restoreLatest", times.restored)),
+    time(`applyDelta of ${CHANGED} rows, again`, sampleOf("applyDelta", times.applied)),
   ];
 }
 
