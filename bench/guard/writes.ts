@@ -14,12 +14,6 @@ const TABLE = "documents";
 type Limits = Readonly<Record<BackupStrategy, number>>;
 const LIMITS: Limits = { [DirectoryCopy]: 1.25, [LanceVersion]: 1.1 };
 
-/**
- * Writes in one run: what is measured is their mean. A single one would be unfair to guarded work, which
- * waits for the disk after its write, so that the garbage of LanceDB's call is collected within its time.
- */
-const IN_A_ROW = 5;
-
 /** One kind of write, with a number for each, so that it never does the same twice. */
 interface Kind {
   readonly name: string;
@@ -63,6 +57,7 @@ function remove(count: number): Kind {
 function inARow(
   name: string,
   place: Workplace,
+  count: number,
   prepare: Kind["prepare"],
   write: (n: number) => Promise<unknown>,
 ): Contender {
@@ -71,13 +66,13 @@ function inARow(
     name,
     before: async () => {
       const db = await place.manager.connection();
-      if (prepare) for (let n = 0; n < IN_A_ROW; n++) await prepare(db, number + n);
+      if (prepare) for (let n = 0; n < count; n++) await prepare(db, number + n);
       settleDisk(place.root);
     },
     run: async () => {
       const started = performance.now();
-      for (let n = 0; n < IN_A_ROW; n++) await write(number++);
-      return new Part((performance.now() - started) / IN_A_ROW);
+      for (let n = 0; n < count; n++) await write(number++);
+      return new Part((performance.now() - started) / count);
     },
   };
 }
@@ -93,10 +88,12 @@ async function compare(
   await using copied = new Workplace(data.inserts);
   await using pinned = new Workplace(data.inserts);
   const under = (place: Workplace, strategy: BackupStrategy) =>
-    inARow(strategy, place, kind.prepare, (number) => guarded(place, strategy, number));
+    inARow(strategy, place, sizes.writesInARow, kind.prepare, (number) => guarded(place, strategy, number));
   const samples = await takeTurns(
     [
-      inARow("plain", alone, kind.prepare, async (n) => kind.write(await alone.manager.connection(), n)),
+      inARow("plain", alone, sizes.writesInARow, kind.prepare, async (n) =>
+        kind.write(await alone.manager.connection(), n),
+      ),
       under(copied, DirectoryCopy),
       under(pinned, LanceVersion),
     ],
