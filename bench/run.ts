@@ -3,6 +3,7 @@ import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { measureCommand } from "./command.ts";
 import { measureConsistency } from "./consistency.ts";
+import { measureCosts } from "./costs/costs.ts";
 import { type BenchData, makeData } from "./data/databases.ts";
 import { cache } from "./data/paths.ts";
 import { FULL, QUICK, type Sizes } from "./data/sizes.ts";
@@ -126,6 +127,12 @@ const parts = [
     "Many files and versions",
     measureManyFiles,
     "A table with a data file for each version, compacted now and then.",
+  ),
+  part(
+    "costs",
+    "What the disk is asked for",
+    measureCosts,
+    "What a system call takes that changes a directory or waits for the disk, one after another; how many of them an operation makes (the second time, by all threads; strace counts), and how long they would take at these prices. Some are made side by side in truth.",
   ),
 ];
 

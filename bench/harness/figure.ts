@@ -12,6 +12,8 @@ export interface Figure {
   readonly target?: { readonly kind: "most" | "least"; readonly limit: number };
   /** Where it lies on a chart of growth. */
   readonly point?: { readonly series: string; readonly axis: string; readonly x: number };
+  /** What it was reckoned from, in the place of the shortest and the longest run. */
+  readonly madeOf?: string;
   /** What stands behind the value. */
   readonly samples: readonly Sample[];
 }

@@ -76,7 +76,8 @@ function amount(value: number, unit: Figure["unit"]): string {
   return `${value.toFixed(digits)} ${unit}`;
 }
 
-function spreadOf({ samples, unit }: Figure): string {
+function spreadOf({ samples, unit, madeOf }: Figure): string {
+  if (madeOf !== undefined) return madeOf;
   if (unit === "×") return samples.map(({ median }) => `${amount(median, "ms")}`).join(" / ");
   return samples.map(({ min, max }) => `${amount(min, unit)} to ${amount(max, unit)}`).join(", ");
 }

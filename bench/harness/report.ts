@@ -35,7 +35,8 @@ function show(value: number, unit: Figure["unit"]): string {
 }
 
 /** The shortest and the longest run of each contender. */
-function spreadOf({ samples, unit }: Figure): string {
+function spreadOf({ samples, unit, madeOf }: Figure): string {
+  if (madeOf !== undefined) return madeOf;
   const each = samples.map(({ min, median, max }) =>
     unit === "×"
       ? `${median.toFixed(1)} (${min.toFixed(1)} to ${max.toFixed(1)})`
