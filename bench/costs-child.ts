@@ -1,11 +1,13 @@
-// One operation between two marks, in a process of its own, for whoever counts its system calls:
+// One operation in a process of its own: between two marks, for whoever counts its system calls, or as often as it
+// says, for its times:
 //
-//   node bench/costs-child.ts <operation> <database>
+//   node bench/costs-child.ts <operation> <database> [<runs>]
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { connect } from "@lancedb/lancedb";
 import { BackupStrategy } from "lancedb-backup";
 import { MARK } from "./costs/calls.ts";
+import type { Spent } from "./costs/costs.ts";
 import type { Operation } from "./costs/operations.ts";
 import { cache } from "./data/paths.ts";
 import { insertRows } from "./data/rows.ts";
@@ -13,18 +15,40 @@ import { Workplace } from "./harness/workplace.ts";
 import { PeriodicPlace } from "./periodic/place.ts";
 import { RepositoryPlace } from "./repository/place.ts";
 
+const [operation, database, runs] = process.argv.slice(2) as [Operation, string, string?];
+
 type Work = () => Promise<unknown>;
 
-/** The second time is what counts: the first has loaded code, and made what is made once. */
-async function counted(work: Work, after?: Work): Promise<void> {
+/** Not the first time, which loads code, and makes what is made once. */
+async function measure(work: Work, after?: Work): Promise<void> {
   await work();
   await after?.();
+  if (runs === undefined) await betweenMarks(work);
+  else {
+    const spent: Spent[] = [];
+    while (spent.length < Number(runs)) {
+      spent.push(await spentOn(work));
+      await after?.();
+    }
+    console.log(JSON.stringify(spent));
+  }
+}
+
+async function betweenMarks(work: Work): Promise<void> {
   const marks = mkdtempSync(join(cache, "work", "marks-"));
   mkdirSync(join(marks, `${MARK}-1`));
   await work();
   mkdirSync(join(marks, `${MARK}-2`));
-  await after?.();
   rmSync(marks, { recursive: true });
+}
+
+async function spentOn(work: Work): Promise<Spent> {
+  const before = process.cpuUsage();
+  const started = performance.now();
+  await work();
+  const wall = performance.now() - started;
+  const { user, system } = process.cpuUsage(before);
+  return { wall, user: user / 1000, system: system / 1000 };
 }
 
 const rows = insertRows(10_000, 99);
@@ -34,13 +58,13 @@ async function add(database: string, strategy?: BackupStrategy): Promise<void> {
   const db = await place.manager.connection();
   const write = async (connection: typeof db) =>
     void (await (await connection.openTable("documents")).add(rows));
-  await counted(() => (strategy ? place.manager.withBackup(strategy, write) : write(db)));
+  await measure(() => (strategy ? place.manager.withBackup(strategy, write) : write(db)));
 }
 
 async function createBackup(database: string, strategy: BackupStrategy): Promise<void> {
   await using place = new Workplace(database);
   let id = "";
-  await counted(
+  await measure(
     async () => {
       id = await place.manager.createBackup(strategy);
     },
@@ -61,23 +85,22 @@ const operations: Readonly<Record<Operation, (database: string) => Promise<void>
     const table = await (await connect(place.uri)).openTable("words");
     const commit = () => table.delete("false");
     await commit();
-    await counted(() => manager.backupDelta(), commit);
+    await measure(() => manager.backupDelta(), commit);
   },
   "snapshot, nothing changed": async (database) => {
     using place = new RepositoryPlace(database);
     const repository = await place.newRepository("ours");
-    await counted(() => repository.backup({ source: place.uri }));
+    await measure(() => repository.backup({ source: place.uri }));
   },
   openSnapshot: async (database) => {
     using place = new RepositoryPlace(database);
     const repository = await place.newRepository("ours");
     await repository.backup({ source: place.uri });
-    await counted(async () => {
+    await measure(async () => {
       await using db = await repository.openSnapshot("latest");
       return db.isOpen();
     });
   },
 };
 
-const [operation, database] = process.argv.slice(2) as [Operation, string];
 await operations[operation](database);

@@ -130,9 +130,9 @@ const parts = [
   ),
   part(
     "costs",
-    "What the disk is asked for",
+    "Where the time goes",
     measureCosts,
-    "What a system call takes that changes a directory or waits for the disk, one after another; how many of them an operation makes (the second time, by all threads; strace counts), and how long they would take at these prices. Some are made side by side in truth.",
+    "What a system call takes that changes a directory or waits for the disk, one after another in an empty directory. Then operations in a loop: the median of all, what the processors spent on one, and the calls of one by all threads (counted by strace) with what they would take at these prices. The rest is reading, listing and threads that wake each other; and files and directories cost more where thousands were removed within the last minute (performance.md).",
   ),
 ];
 

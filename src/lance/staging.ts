@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { mkdirSync, readdirSync, rmSync } from "node:fs";
+import { mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { remove } from "fs-extra/esm";
 import { io, isMissing, toIoError } from "../fs/io.ts";
@@ -10,20 +10,31 @@ import { ensurePrivateDirectory, privateDirectory } from "./private-directory.ts
  * Half-made things, each in a directory of its own that names its process, so that anybody can tell what a
  * dead one left: `<kind>.<process>.<uuid>`.
  */
-type Kind = "door" | "look" | "table" | "entry" | "lock" | "removed" | "snapshot" | "probe";
+type Kind = "door" | "look" | "table" | "entry" | "lock" | "snapshot" | "probe";
 
 /** Makes an empty directory in `staging/`; who makes it removes it, or moves it to where it belongs. */
 export function makeStagingDirectory(database: string, kind: Kind): string {
-  const directory = join(
-    ensurePrivateDirectory(database, "staging"),
-    `${kind}.${PROCESS_TOKEN}.${randomUUID()}`,
-  );
+  const directory = newName(database, kind);
   try {
     mkdirSync(directory);
   } catch (error) {
     throw toIoError(error, "make directory", directory);
   }
   return directory;
+}
+
+/**
+ * Moves a directory to `staging/`, in one step, for whoever removes it from there; answers with its new path.
+ * Throws the system's own error.
+ */
+export function moveToStaging(directory: string, database: string): string {
+  const removed = newName(database, "removed");
+  renameSync(directory, removed);
+  return removed;
+}
+
+function newName(database: string, kind: Kind | "removed"): string {
+  return join(ensurePrivateDirectory(database, "staging"), `${kind}.${PROCESS_TOKEN}.${randomUUID()}`);
 }
 
 /** Takes a staging directory away; one that resists is swept when this process has ended. */

@@ -128,8 +128,12 @@ function isKept(backupDir: string, path: string): boolean {
   return relative(backupDir, path).split("/").length > 2 && path.startsWith(`${backupDir}/`);
 }
 
-/** What need not be on the disk for the way back: whose it is, which a power cut settles, and outcomes. */
-const SWEPT = /\/(owner\.json|log|backup\.json)$|\/(locks|staging|ids)(\/|$)/;
+/**
+ * What need not be on the disk for the way back: whose it is, which a power cut settles, and outcomes; of the files
+ * that stand for tables the content, since their names tell.
+ */
+const SWEPT =
+  /\/(owner\.json|log|backup\.json)$|\/(locks|staging|ids)(\/|$)|^content .*\/journal\/[^/]+\/tables\//;
 
 const figures: Record<string, string | number>[] = [];
 

@@ -1,16 +1,17 @@
-import { existsSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, rmSync, statSync } from "node:fs";
 import { rename } from "node:fs/promises";
 import { join } from "node:path";
 import { BackupError, CorruptError } from "../../errors.ts";
 import { syncDirectories, syncDirectory, writeFileDurably } from "../../fs/durable.ts";
 import { errnoOf, io, isMissing, toIoError } from "../../fs/io.ts";
 import { makeDirectory } from "../../fs/make-directory.ts";
+import { nameFile } from "../../fs/name-file.ts";
 import { encodeRecord } from "../../fs/record.ts";
 import { removeTree } from "../../fs/remove-tree.ts";
 import type { Liveness } from "../../fs/this-process.ts";
 import { endOperation, livenessOfOwner, type Owner } from "../../lance/lock/owner.ts";
 import { privateDirectory } from "../../lance/private-directory.ts";
-import { makeStagingDirectory, removeStagingDirectory } from "../../lance/staging.ts";
+import { moveToStaging } from "../../lance/staging.ts";
 import { type EntryOwner, readEntryOwner } from "./entry-owner.ts";
 import { claimsOf, type EntryRecord } from "./entry-record.ts";
 import { IntentLog, type LoggedIntent, readIntentLog } from "./log.ts";
@@ -133,7 +134,7 @@ export class JournalEntry {
     const fresh = claims.filter((claim) => !known.has(claim));
     makeDirectory(this.#markers);
     try {
-      for (const claim of fresh) writeFileSync(join(this.#markers, claim), "");
+      for (const claim of fresh) nameFile(this.ownerFile, join(this.#markers, claim));
     } catch (error) {
       throw toIoError(error, "write", this.#markers);
     }
@@ -197,11 +198,10 @@ export class JournalEntry {
   /** Takes the entry away in one step: nobody may read half of it as an entry that was never finished. */
   async remove(): Promise<void> {
     this.log.close();
-    const removed = makeStagingDirectory(this.database, "removed");
+    let removed: string;
     try {
-      renameSync(this.directory, removed);
+      removed = moveToStaging(this.directory, this.database);
     } catch (error) {
-      removeStagingDirectory(removed);
       if (isMissing(error)) return;
       throw toIoError(error, "remove", this.directory);
     }

@@ -11,9 +11,10 @@ import { join } from "node:path";
 import { CorruptError, IoError } from "../../errors.ts";
 import { createFileExclusively } from "../../fs/durable.ts";
 import { errnoOf, isMissing, toIoError } from "../../fs/io.ts";
+import { nameFile } from "../../fs/name-file.ts";
 import { removeTree } from "../../fs/remove-tree.ts";
 import { ensurePrivateDirectory } from "../private-directory.ts";
-import { makeStagingDirectory, removeStagingDirectory } from "../staging.ts";
+import { makeStagingDirectory, moveToStaging, removeStagingDirectory } from "../staging.ts";
 import { endOperation, isOwner, livenessOfOwner, type Owner } from "./owner.ts";
 
 /**
@@ -88,7 +89,7 @@ export class TableLock {
   /** Frees the table. Never throws; the error, where others will find it held until this process ends. */
   release(epoch: number, owner: Owner): unknown {
     try {
-      writeFileSync(this.#released(epoch), "", { flag: "w" });
+      nameFile(this.#file(epoch), this.#released(epoch));
     } catch (error) {
       if (isMissing(error)) return undefined;
       try {
@@ -106,11 +107,10 @@ export class TableLock {
    * it meanwhile finds that gone at its second look.
    */
   async retire(): Promise<void> {
-    const removed = makeStagingDirectory(this.#database, "removed");
+    let removed: string;
     try {
-      renameSync(this.#directory, removed);
+      removed = moveToStaging(this.#directory, this.#database);
     } catch (error) {
-      removeStagingDirectory(removed);
       throw toIoError(error, "remove", this.#directory);
     }
     await removeTree(removed);
