@@ -84,8 +84,14 @@ export async function writeFileDurably(
 /**
  * Creates a file that appears complete, or tells that the name is taken: `false`, and nothing changed.
  * Not synced: for locks, whose loss in a power cut frees them.
+ *
+ * @param isWanted asked directly before it gets its name; `false`, too, where it is not.
  */
-export async function createFileExclusively(path: string, content: string | Uint8Array): Promise<boolean> {
+export async function createFileExclusively(
+  path: string,
+  content: string | Uint8Array,
+  isWanted?: () => boolean,
+): Promise<boolean> {
   const temporary = join(dirname(path), `.${randomUUID()}.tmp`);
   return io("create", path, async () => {
     const file = openSync(temporary, "wx");
@@ -95,6 +101,7 @@ export async function createFileExclusively(path: string, content: string | Uint
       closeSync(file);
     }
     try {
+      if (isWanted?.() === false) return false;
       linkSync(temporary, path);
       return true;
     } catch (error) {

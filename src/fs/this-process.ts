@@ -23,7 +23,10 @@ export const thisProcess: ProcessIdentity = {
   startTime: processStat(process.pid)?.startTime ?? null,
 };
 
-/** Whether a process lives. `unknown` where that cannot be seen from here: another host, another container. */
+/**
+ * Whether a process lives. `unknown` where that cannot be seen from here: another host, another container, or a
+ * process of another user that the system hides.
+ */
 export function livenessOf(other: ProcessIdentity): Liveness {
   if (other.host !== thisProcess.host) return "unknown";
   if (other.bootId !== null && other.bootId !== thisProcess.bootId) return "dead";
@@ -31,7 +34,8 @@ export function livenessOf(other: ProcessIdentity): Liveness {
   if (other.pid === process.pid && other.startTime === thisProcess.startTime) return "alive";
   if (other.startTime === null) return signalable(other.pid) ? "alive" : "dead";
   const stat = processStat(other.pid);
-  if (!stat || stat.startTime !== other.startTime) return "dead";
+  if (!stat) return signalable(other.pid) ? "unknown" : "dead";
+  if (stat.startTime !== other.startTime) return "dead";
   return stat.state === "Z" || stat.state === "X" ? "dead" : "alive";
 }
 
@@ -67,7 +71,7 @@ function readText(path: string): string | null {
   try {
     return readFileSync(path, "utf8").trim();
   } catch {
-    return null; // not Linux, or no such process
+    return null; // not Linux, no such process, or none that we may read now
   }
 }
 

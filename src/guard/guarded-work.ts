@@ -120,7 +120,7 @@ async function rollBack(operation: Operation, workError: unknown, onConflict: On
       onConflict,
       explicit: false,
     });
-    const tables = await carryOut(plan, { database, asideName: entry.id, onConflict, logger });
+    const tables = await carryOut(plan, { database, asideName: entry.id, by: entry.id, onConflict, logger });
     await entry.become("armed", "done");
     if (plan.assumed.length > 0) {
       logger.warn(
@@ -148,9 +148,16 @@ async function rollBack(operation: Operation, workError: unknown, onConflict: On
   } catch (error) {
     if (error instanceof ConflictError) {
       const returned = plan ? await bringFilesBack(plan, error.conflicts, logger) : [];
-      await keepEntry(entry, record);
       const tables = record.tables.map((table) => table.id);
-      throw workConflict(error, { id: record.id, tables, returned }, workError);
+      const conflict = workConflict(error, { id: record.id, tables, returned }, workError);
+      await keepEntry(entry, record).catch((reason: unknown) => {
+        entry.abandon();
+        throw new RestoreError(
+          `${conflict.message} But that it waits could not be written down (${messageOf(reason)}): recover() comes to it again.`,
+          { restoreError: conflict, workError, backupPath: record.backupPath },
+        );
+      });
+      throw conflict;
     }
     entry.abandon();
     throw new RestoreError(

@@ -7,6 +7,7 @@ import { completeRestore } from "./restore/complete.ts";
 import { carryOut, conflictError } from "./rollback/act.ts";
 import { bringFilesBack } from "./rollback/bring-files-back.ts";
 import { planRollback } from "./rollback/plan.ts";
+import { returnTaken } from "./rollback/taken-tables.ts";
 import { keepEntry, keptDirectory, sweepEntry } from "./settle.ts";
 
 /** Puts back what an armed entry whose process died stands for, or completes its restore. */
@@ -56,6 +57,8 @@ async function goBack(
   const { database, logger } = settings;
   const started = performance.now();
   const onConflict = settings.onConflict === "overwrite" ? "overwrite" : "fail";
+  const taking = { database, asideName: entry.id, by: entry.id };
+  await returnTaken(taking);
   const plan = await planRollback(database, {
     record: { ...record, database },
     kept: keptDirectory(entry, record),
@@ -63,6 +66,7 @@ async function goBack(
     lastSign: entry.lastSign(),
     onConflict,
     explicit: false,
+    again: true,
   });
   if (plan.conflicts.length > 0) {
     await bringFilesBack(plan, plan.conflicts, logger);
@@ -70,7 +74,7 @@ async function goBack(
     await keepEntry(entry, record);
     return result("kept", { conflicts: plan.conflicts });
   }
-  const tables = await carryOut(plan, { database, asideName: entry.id, onConflict, logger });
+  const tables = await carryOut(plan, { ...taking, onConflict, logger });
   await entry.become("armed", "done");
   await sweepDead(entry, settings);
   if (plan.assumed.length > 0) {

@@ -1,5 +1,6 @@
-import { mkdirSync, readdirSync, rmSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, readdirSync, rmSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { connect } from "@lancedb/lancedb";
 import { describe, expect, test } from "vitest";
 import { Placer } from "../../src/fs/place.ts";
 import { CorruptError } from "../../src/index.ts";
@@ -53,6 +54,43 @@ async function captured(): Promise<Captured> {
 /** Own versions; of a plain number nothing else is known. */
 const known = (versions: readonly (number | readonly [number, string])[]) =>
   new Map(versions.map((version) => (typeof version === "number" ? [version, undefined] : version)));
+
+describe("an attempt that was cut off once the image was back, in a directory that was made anew", () => {
+  async function linked(made: (place: TestDatabase) => Promise<unknown>) {
+    const c = await captured();
+    await c.place.db.dropTable("main");
+    await made(c.place);
+    // As `relink` leaves it before it commits.
+    for (const room of ["data", "_deletions", "_versions"])
+      cpSync(join(c.target.sources[0] ?? "", room), join(c.dataset, room), { recursive: true });
+    return c;
+  }
+  const anew = ({ db }: TestDatabase) => db.createTable("main", [{ x: 1 }]);
+
+  test("goes above the numbers that are known to have been seen", async () => {
+    const { target, place } = await linked(anew);
+    const known8 = { ...target, asideDataset: join(place.directory, "aside"), highestKnown: 8 };
+    const policy = { ours: new Map(), onConflict: "overwrite", always: false } as const;
+    const plan = await planPutBack(known8, policy);
+    expect(plan).toMatchObject({ action: "restore", floor: 8 });
+    await putBack(place.uri, plan);
+    expect(await (await connect(place.uri).then((db) => db.openTable("main"))).version()).toBe(9);
+    expect((await planPutBack(known8, policy)).action).toBe("keep");
+  });
+
+  test("goes above those that may have been seen", async () => {
+    const { target, place } = await linked(anew);
+    const again = { ...target, again: true };
+    const policy = { ours: new Map(), onConflict: "overwrite", always: false } as const;
+    const plan = await planPutBack(again, policy);
+    expect(plan.action).toBe("restore");
+    expect(plan.floor).toBeGreaterThanOrEqual(target.version + 1000);
+    await putBack(place.uri, plan);
+    expect((await planPutBack(again, policy)).action).toBe("keep");
+    // Not of a restore that is asked for in a copy of the database, whose directories are all younger.
+    expect((await planPutBack(target, policy)).action).toBe("keep");
+  });
+});
 
 describe("the plan reads and never writes", () => {
   const add = async ({ place }: Captured, count = 1) => {

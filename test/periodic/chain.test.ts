@@ -1,17 +1,21 @@
+import { spawnSync } from "node:child_process";
 import {
   copyFileSync,
+  cpSync,
   existsSync,
   readdirSync,
   readFileSync,
   readlinkSync,
   renameSync,
   rmSync,
+  truncateSync,
   utimesSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
 import { connect } from "@lancedb/lancedb";
 import { expect, test } from "vitest";
+import { thisProcess } from "../../src/fs/this-process.ts";
 import { applyDelta } from "../../src/periodic/replay/apply-delta.ts";
 import { OpenChain } from "../../src/periodic/replay/chain.ts";
 import { findChain } from "../../src/periodic/replay/find-chain.ts";
@@ -308,6 +312,67 @@ test("keep leaves the newest fulls with their deltas, and nothing that they need
   ]);
   const summary = await restoreLatest(place.backupDir, place.fresh());
   expect(summary.tables).toEqual({ a: 8 });
+});
+
+test("what a process that lives is writing stays, however old; what a dead one left goes at once", async () => {
+  await using place = new Place();
+  await chain(place);
+  const { pid } = spawnSync("true");
+  const { host, bootId, pidNamespace, startTime } = thisProcess;
+  const [alive, dead] = [process.pid, pid].map((id) => {
+    const token = JSON.stringify([host, bootId, pidNamespace, id, startTime]);
+    return `.lancedb_delta_1_000000.json.${Buffer.from(token).toString("base64url")}.0b0f36a4.tmp`;
+  }) as [string, string];
+  for (const name of [alive, dead]) writeFileSync(join(place.backupDir, name), "half");
+  utimesSync(join(place.backupDir, alive), 0, 0);
+  await place.manager().backupNow();
+  expect([alive, dead].map((name) => existsSync(join(place.backupDir, name)))).toEqual([true, false]);
+});
+
+test("a full goes round a damaged pin of a table that has not changed since", async () => {
+  await using place = new Place();
+  await chain(place);
+  const db = await place.db();
+  const other = await db.createTable("b", rowsOf([1]));
+  const manager = place.manager({ incremental: true });
+  await manager.backupDelta();
+  const pins = join(place.uri, ".lancedb-backup", "pins");
+  const manifests = readdirSync(pins, { recursive: true, encoding: "utf8" }).filter((name) =>
+    /a\.lance-.*\.manifest$/.test(name),
+  );
+  expect(manifests).toHaveLength(1);
+  truncateSync(join(pins, manifests[0]!), 0);
+  await other.add(rowsOf([2]));
+  expect(await manager.backupDelta()).toMatch(/lancedb_delta_/);
+  expect(await manager.backupFull()).toMatch(/lancedb_backup_/);
+  await (await db.openTable("a")).add(rowsOf([9]));
+  expect(await manager.backupDelta()).toMatch(/lancedb_delta_/);
+  const target = place.fresh();
+  await restoreLatest(place.backupDir, target);
+  expect(await contentOf(target)).toEqual(await contentOf(place.uri));
+});
+
+test("a copy of a database is another one: keep removes nothing of the original, whose chain goes on", async () => {
+  await using place = new Place();
+  const [full] = await chain(place);
+  const copy = place.fresh();
+  cpSync(place.uri, copy, { recursive: true });
+  const options = { incremental: true, keep: 1 };
+  const ofCopy = place.manager({ ...options, uri: copy });
+  const table = await (await connect(copy)).openTable("a");
+  const first = (await ofCopy.backupDelta()) as string;
+  expect(first).toMatch(/lancedb_backup_/);
+  expect(place.warnings).toHaveLength(1);
+  for (const id of [20, 21]) {
+    await table.add(rowsOf([id]));
+    expect(await ofCopy.backupFull()).toMatch(/lancedb_backup_/);
+  }
+  expect([existsSync(full!), existsSync(first)]).toEqual([true, false]);
+  await (await (await place.db()).openTable("a")).add(rowsOf([9]));
+  const next = (await place.manager(options).backupDelta()) as string;
+  expect(next).toMatch(/lancedb_delta_/);
+  const databaseOf = (file: string) => JSON.parse(readFileSync(file, "utf8")).database;
+  expect(databaseOf(next)).toBe(databaseOf(full!));
 });
 
 test("what a dead process left half written is swept when it is old", async () => {

@@ -47,17 +47,18 @@ async function run(context: Context, options: Options): Promise<Answer> {
   const policy = { ...policyOf(options), graceHours };
   await using repository = await openRepository(context, options);
   const { signal, terminal } = context;
-  if (dryRun || !yes) {
-    const planned = await repository.prune({ ...policy, signal, dryRun: true });
-    const plan = describe(terminal, planned);
-    if (dryRun) return { json: planned, text: plan };
-    const destroys = planned.removed.length > 0 || planned.freed.blobs > 0;
-    if (destroys) await confirm(context, yes, plan, "Prune?");
+  let plan = dryRun || !yes ? await repository.prune({ ...policy, signal, dryRun: true }) : undefined;
+  if (dryRun && plan) return { json: plan, text: describe(terminal, plan) };
+  for (;;) {
+    if (plan && (plan.removed.length > 0 || plan.freed.blobs > 0))
+      await confirm(context, yes, describe(terminal, plan), "Prune?");
+    context.interrupt.describe("Every snapshot that list shows is whole. The next prune does the rest.");
+    const agreed = plan?.removed.map(({ snapshot }) => snapshot.id);
+    const report = await repository.prune({ ...policy, signal, agreed });
+    const done = `${counted(report.removed.length, "snapshot")} removed.`;
+    if (!report.dryRun) return { json: report, text: describe(terminal, report), done };
+    plan = report; // while the question waited, a backup or a new day has changed what the rules remove
   }
-  context.interrupt.describe("Every snapshot that list shows is whole. The next prune does the rest.");
-  const report = await repository.prune({ ...policy, signal });
-  const done = `${counted(report.removed.length, "snapshot")} removed.`;
-  return { json: report, text: describe(terminal, report), done };
 }
 
 function describe(terminal: Terminal, report: PruneReport): string {

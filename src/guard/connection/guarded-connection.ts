@@ -1,11 +1,7 @@
 import { existsSync } from "node:fs";
-import { rename } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import type { Connection, OpenTableOptions, Table } from "@lancedb/lancedb";
 import { UnsupportedError } from "../../errors.ts";
-import { syncDirectories } from "../../fs/durable.ts";
-import { io } from "../../fs/io.ts";
-import { makeDirectory } from "../../fs/make-directory.ts";
 import {
   isTooLong,
   listTables,
@@ -13,10 +9,10 @@ import {
   rootDirectory,
   tableId,
 } from "../../lance/database.ts";
-import { ensurePrivateDirectory } from "../../lance/private-directory.ts";
 import { idOfDirectory } from "../../lance/table-directory.ts";
 import type { Operation } from "../operation.ts";
 import { type Creation, creationOf } from "./creation.ts";
+import { dropAside } from "./drop-aside.ts";
 import { guardMaterialized, guardTable } from "./guarded-table.ts";
 import { HandleView } from "./handle-view.ts";
 import { withMembers } from "./proxy.ts";
@@ -204,20 +200,11 @@ class ConnectionGuard {
     await operation.capture(id);
     const directory = await operation.directoryOf(id);
     if (!directory || (await operation.headOf(id)) === 0) return run();
-    const name = `dropped-${++this.#asides}`;
-    const aside = `${operation.entry.id}/${name}`;
+    const aside = `${operation.entry.id}/dropped-${++this.#asides}`;
     return operation.write({
       table: id,
       intent: () => ({ step: "drop", table: id, directory, aside }),
-      run: async () => {
-        const path = join(operation.database, directory);
-        const parent = join(ensurePrivateDirectory(operation.database, "aside"), operation.entry.id);
-        makeDirectory(parent);
-        await io("move aside", path, () => rename(path, join(parent, name)));
-        makeDirectory(path);
-        await syncDirectories([parent, dirname(parent), dirname(dirname(parent))]);
-        return run();
-      },
+      run: () => dropAside(operation.database, directory, aside, run),
       outcome: () => ({ versions: [] }),
     });
   }

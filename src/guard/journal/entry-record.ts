@@ -59,6 +59,8 @@ export interface EntryRecord {
 export interface ArmedRestore {
   /** The backup's id. */
   readonly backup: string;
+  /** The backup's own. */
+  readonly kind: "guarded" | "explicit";
   readonly onConflict: "fail" | "overwrite";
   /** The newest version in each directory that the restore changes, as it was armed; 0: there was none. */
   readonly heads: readonly {

@@ -1,6 +1,6 @@
 import { existsSync, readdirSync, rmSync, statSync } from "node:fs";
 import { rename } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { BackupError, CorruptError } from "../../errors.ts";
 import { syncDirectories, syncDirectory, writeFileDurably } from "../../fs/durable.ts";
 import { errnoOf, io, isMissing, toIoError } from "../../fs/io.ts";
@@ -51,8 +51,15 @@ export class JournalEntry {
     return join(this.directory, "pins");
   }
 
+  /** In one look: its record may be renamed meanwhile. `making`, too, where there is no such entry any more. */
   get state(): EntryState {
-    return NAMED_STATES.find((state) => existsSync(this.#record(state))) ?? "making";
+    try {
+      const names = new Set(readdirSync(this.directory));
+      return NAMED_STATES.find((state) => names.has(basename(this.#record(state)))) ?? "making";
+    } catch (error) {
+      if (isMissing(error)) return "making";
+      throw toIoError(error, "list", this.directory);
+    }
   }
 
   exists(): boolean {

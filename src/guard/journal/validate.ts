@@ -35,7 +35,8 @@ export function assertEntryRecord(body: unknown, path: string): EntryRecord {
 function assertRestore(restore: unknown, path: string, corrupt: (why: string) => CorruptError): void {
   if (!isObject(restore) || typeof restore["backup"] !== "string" || !ID.test(restore["backup"]))
     throw corrupt("a restore names no backup");
-  const { onConflict, heads } = restore;
+  const { kind, onConflict, heads } = restore;
+  if (kind !== "guarded" && kind !== "explicit") throw corrupt("a restore names no kind of backup");
   if (onConflict !== "fail" && onConflict !== "overwrite") throw corrupt('"onConflict" is unknown');
   if (!Array.isArray(heads)) throw corrupt('"heads" is no list');
   for (const head of heads) {

@@ -8,6 +8,7 @@ import type { JournalEntry } from "../journal/entry.ts";
 import type { ArmedRestore, EntryRecord } from "../journal/entry-record.ts";
 import { carryOut, type TableRestore } from "../rollback/act.ts";
 import { conflictsOf, type DropPlan, type OnConflict, type RollbackPlan } from "../rollback/plan.ts";
+import { returnTaken } from "../rollback/taken-tables.ts";
 import { sweepEntry } from "../settle.ts";
 import { planRestore } from "./restore-entry.ts";
 
@@ -35,9 +36,11 @@ export async function completeRestore(
   if (!restore) throw new TypeError(`${entry.id} is no restore.`);
   const onConflict = settings.onConflict === "overwrite" ? "overwrite" : restore.onConflict;
   try {
-    const whole = await planRestore(database, restore.backup, record, onConflict);
+    const taking = { database, asideName: restore.backup, by: entry.id };
+    await returnTaken(taking);
+    const whole = await planRestore(database, restore.backup, record, onConflict, true);
     const plan = await whatRemains(database, whole, restore, onConflict);
-    const tables = await carryOut(plan, { database, asideName: restore.backup, onConflict, logger });
+    const tables = await carryOut(plan, { ...taking, onConflict, logger });
     await end(entry, database);
     logger.warn("completed a restore whose process had died", { backup: restore.backup, tables });
     return { action: "restored", tables, conflicts: [] };

@@ -69,7 +69,7 @@ async function carryOutArmed(
       untouched = true;
     };
     const canSetBack = plan.puts.every(({ action }) => action === "keep" || action === "restore");
-    const options = { database, asideName: id, onConflict, logger };
+    const options = { database, asideName: id, by: entry.id, onConflict, logger };
     const tables = await carryOut(plan, canSetBack ? { ...options, onSetBack } : options);
     await entry.become("armed", "done");
     await sweep(entry, database, logger);

@@ -8,12 +8,17 @@ import { listEntries, reserveEntry } from "../journal/journal.ts";
 import { type OnConflict, planRollback, type RollbackPlan } from "../rollback/plan.ts";
 import { keptDirectory } from "../settle.ts";
 
-/** Plans how every table of a backup gets back to it, whatever came later. */
+/**
+ * Plans how every table of a backup gets back to it, whatever came later.
+ *
+ * @param again a restore of it was cut off
+ */
 export function planRestore(
   database: string,
   backupId: string,
   record: EntryRecord,
   onConflict: OnConflict,
+  again = false,
 ): Promise<RollbackPlan> {
   const backup = new JournalEntry(database, backupId);
   return planRollback(database, {
@@ -23,6 +28,7 @@ export function planRestore(
     lastSign: backup.lastSign(),
     onConflict,
     explicit: true,
+    again,
   });
 }
 
@@ -43,7 +49,8 @@ export async function armRestore(
   try {
     const directories = [...directoriesOf(plan), ...plan.drops.map((drop) => drop.directory)];
     const heads = await Promise.all([...new Set(directories)].map((name) => headOf(database, name)));
-    const restore: ArmedRestore = { backup: backup.id, onConflict, heads };
+    const kind = backup.record.kind === "guarded" ? "guarded" : "explicit";
+    const restore: ArmedRestore = { backup: backup.id, kind, onConflict, heads };
     await entry.write("armed", { ...backup.record, id: entry.id, uuid, kind: "restore", restore });
     return entry;
   } catch (error) {

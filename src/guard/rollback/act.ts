@@ -1,14 +1,11 @@
-import { randomUUID } from "node:crypto";
 import { existsSync } from "node:fs";
 import { rename } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { ConflictError, type ConflictingVersions } from "../../errors.ts";
 import { syncDirectories } from "../../fs/durable.ts";
 import { io } from "../../fs/io.ts";
-import { makeDirectory } from "../../fs/make-directory.ts";
 import { NAMESPACE_TABLE } from "../../lance/database.ts";
 import { listManifests } from "../../lance/image.ts";
-import { ensurePrivateDirectory } from "../../lance/private-directory.ts";
 import { type PutBackOutcome, putBack } from "../../lance/put-back/act.ts";
 import { commitRestore } from "../../lance/put-back/commit-restore.ts";
 import type { PutBackAction, PutBackPlan } from "../../lance/put-back/plan.ts";
@@ -16,6 +13,7 @@ import type { Logger } from "../../logger.ts";
 import { putNamespacesBack } from "./act-namespaces.ts";
 import { type DropPlan, foreignIn, type OnConflict, type RollbackPlan } from "./plan.ts";
 import { putTagsBack } from "./tags.ts";
+import { keepTaken, type Taking, takeDirectory } from "./taken-tables.ts";
 
 /** What became of one table. */
 export interface TableRestore {
@@ -36,10 +34,7 @@ export interface TableRestore {
   readonly passedOver: readonly number[];
 }
 
-export interface CarryOutOptions {
-  readonly database: string;
-  /** Where directories go that are taken away: below `aside/`. */
-  readonly asideName: string;
+export interface CarryOutOptions extends Taking {
   readonly onConflict: OnConflict;
   readonly logger: Logger;
   /** Called after an error of any kind when what had been done is undone, as far as it can be. */
@@ -109,9 +104,8 @@ async function takeAway(
   options: CarryOutOptions,
   undo: (() => Promise<void>)[],
 ): Promise<TableRestore> {
-  const { database, asideName, onConflict, logger } = options;
+  const { database, onConflict, logger } = options;
   const path = join(database, drop.directory);
-  const aside = join(ensurePrivateDirectory(database, "aside"), asideName);
   const gone: TableRestore = {
     table: drop.table,
     action: "drop",
@@ -119,19 +113,17 @@ async function takeAway(
     passedOver: drop.foreign,
   };
   if (!existsSync(path)) return gone;
-  makeDirectory(aside);
-  let taken = join(aside, `created-${randomUUID()}`);
-  await io("take away", path, () => rename(path, taken));
+  let taken = await takeDirectory(options, drop.directory);
   undo.push(async () => {
     await io("put back", path, () => rename(taken, path));
     await syncDirectories([database, dirname(taken)]);
   });
-  await syncDirectories([database, aside]);
+  await syncDirectories([database, dirname(taken)]);
   const foreign = await foreignIn(taken, drop.ours);
   if (foreign.length > 0 && onConflict === "fail")
     throw conflictError([{ table: drop.table, versions: foreign }]);
   if (foreign.length > 0 && drop.keepsForeign) {
-    taken = await keepOthers(database, taken, drop.directory, asideName);
+    taken = await keepTaken(options, taken, drop.directory);
     logger.warn(
       "a table that had not been there is gone again, with what others have committed to it: it is kept",
       {
@@ -143,21 +135,6 @@ async function takeAway(
   }
   logger.debug("created table removed", { table: drop.table });
   return { ...gone, passedOver: foreign };
-}
-
-/** What lies here stays until somebody removes it by hand: LanceDB opens it as a table of its own. */
-async function keepOthers(
-  database: string,
-  taken: string,
-  directory: string,
-  asideName: string,
-): Promise<string> {
-  const others = join(ensurePrivateDirectory(database, "aside"), "others", `${asideName}-${randomUUID()}`);
-  makeDirectory(others);
-  const kept = join(others, directory);
-  await io("keep", kept, () => rename(taken, kept));
-  await syncDirectories([others, dirname(others), dirname(dirname(others)), dirname(taken)]);
-  return kept;
 }
 
 export function conflictError(conflicts: readonly ConflictingVersions[]): ConflictError {

@@ -72,7 +72,8 @@ export function foldLog(database: string, log: readonly LoggedIntent[]): Map<str
       case "namespace":
         break; // its entry alone tells what is to be done
       case "tag":
-        history.tags.add(intent.tag);
+        // One that LanceDB refused is somebody else's still, or no name at all.
+        if (!outcome?.failed && isTagName(intent.tag)) history.tags.add(intent.tag);
         break;
     }
   }
@@ -83,6 +84,11 @@ export function foldLog(database: string, log: readonly LoggedIntent[]): Map<str
 export function namespacesOf(log: readonly LoggedIntent[]): Set<string> {
   const done = log.filter(({ outcome }) => !outcome?.failed);
   return new Set(done.flatMap(({ intent }) => (intent.step === "namespace" ? intent.namespace : [])));
+}
+
+/** Its file is one of the tags' directory, or below. */
+function isTagName(tag: unknown): boolean {
+  return typeof tag === "string" && !/(^|[/\\])\.\.?([/\\]|$)/.test(tag);
 }
 
 function addOurs({ ours }: Incarnation, outcome: Outcome | undefined): void {

@@ -58,6 +58,8 @@ export interface RollbackRequest {
   readonly onConflict: OnConflict;
   /** The restore was asked for, whatever came later. */
   readonly explicit: boolean;
+  /** An earlier rollback or restore may have been cut off. */
+  readonly again?: boolean | undefined;
 }
 
 /** Plans how every table of a backup gets back to what it was. */
@@ -140,6 +142,7 @@ async function planPresent(
       asideDataset: dropped,
       highestKnown: Math.max(table.version, ...seen, ...current.ours.keys()),
       capturedAt: Date.parse(request.record.createdAt),
+      again: request.again,
     },
     {
       ours: own.ours,
@@ -199,7 +202,7 @@ async function planDrops(
     }
     assume(table.id, assumed);
     // Between a backup made by hand and its restore nobody notes whose a commit is: mostly the caller's own.
-    const keepsForeign = record.kind === "guarded";
+    const keepsForeign = (record.restore?.kind ?? record.kind) === "guarded";
     plans.push({ table: table.id, directory, foreign, ours, keepsForeign });
   }
   return plans;

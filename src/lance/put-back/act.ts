@@ -53,7 +53,8 @@ export async function putBack(database: string, plan: PutBackPlan): Promise<PutB
       const passedOver = [...foreign, ...commit.overtaken];
       return { action, version: commit.version, before: newest, passedOver };
     }
-    current = await planPutBack(plan.target, plan.policy);
+    const next = await planPutBack(plan.target, plan.policy);
+    current = { ...next, floor: Math.max(next.floor, plan.floor) };
   }
   throw new LanceError(`Table ${plan.target.table} is committed to without pause; it could not be put back.`);
 }

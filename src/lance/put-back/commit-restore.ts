@@ -1,4 +1,4 @@
-import { existsSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, rmSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { BackupError, CorruptError, LanceError } from "../../errors.ts";
@@ -8,11 +8,17 @@ import { PIN_ORDER, Placer } from "../../fs/place.ts";
 import { Door } from "../door.ts";
 import { listManifests, manifestPath, VERSIONS } from "../image.ts";
 import { parseManifest, renumberManifest, sameContent } from "../manifest.ts";
-import { type ManifestName, manifestName } from "../manifest-name.ts";
+import { type ManifestName, manifestName, parseManifestName } from "../manifest-name.ts";
 import { makeStagingDirectory, removeStagingDirectory } from "../staging.ts";
 
 /** Where LanceDB notes the newest version's number; it may be absent. */
 const VERSION_HINT = "latest_version_hint.json";
+
+/**
+ * Two commits and a cleanup take longer. Where less has passed since a number was seen to be the highest, whoever is
+ * above the next one has gone on from what we linked there; otherwise it may have been used, and cleaned up.
+ */
+const OVERTAKEN_MS = 1;
 
 export interface RestoreRequest {
   /** The dataset that gets the commit. */
@@ -52,9 +58,14 @@ export async function commitRestore(
     const made = await restoreIn(database, staging, wanted.manifest.version, head);
     await placeTransaction(staging, dataset, made.transactionFile);
     const next = join(dataset, VERSIONS, manifestName(head + 1, newest.scheme));
-    if (!(await createFileExclusively(next, made.bytes))) return undefined;
-    const now = (await listManifests(dataset))[0];
-    if (now && now.version > head + 1) {
+    let looked = 0;
+    const isStillHead = () => {
+      looked = performance.now();
+      return newestNow(dataset) === head;
+    };
+    if (!(await createFileExclusively(next, made.bytes, isStillHead))) return undefined;
+    const ms = performance.now() - looked;
+    if (ms >= OVERTAKEN_MS && newestNow(dataset) > head + 1) {
       // The number was free because a cleanup had taken it: this is no newest version, and nobody's.
       rmSync(next, { force: true });
       return undefined;
@@ -65,6 +76,16 @@ export async function commitRestore(
     return { version, overtaken };
   } finally {
     removeStagingDirectory(staging);
+  }
+}
+
+/** The highest version number, without a pause in which others could commit. */
+function newestNow(dataset: string): number {
+  const directory = join(dataset, VERSIONS);
+  try {
+    return Math.max(0, ...readdirSync(directory).map((name) => parseManifestName(name)?.version ?? 0));
+  } catch (error) {
+    throw toIoError(error, "list", directory);
   }
 }
 

@@ -22,6 +22,8 @@ export interface PutBackTarget {
   readonly highestKnown: number;
   /** When the image was captured, milliseconds since 1970: bounds the numbers that cannot be known. */
   readonly capturedAt: number;
+  /** An earlier attempt may have been cut off after the image was back, and before its number was high enough. */
+  readonly again?: boolean | undefined;
 }
 
 export interface PutBackPolicy {
@@ -68,13 +70,16 @@ export async function planPutBack(target: PutBackTarget, policy: PutBackPolicy):
   const seen = [...state.manifests, ...state.damaged].map((name) => name.version);
   const floor = Math.max(target.highestKnown, target.version, ...seen);
   const unseen = target.asideDataset ? 0 : highestUnseen(target);
+  const newest = state.manifests[0]?.version ?? 0;
+  // An attempt that was cut off has perhaps linked the image into another table's directory.
+  const taken = target.again && !target.asideDataset && isBornAfter(target.dataset, target.capturedAt);
   const plan = (action: PutBackAction, foreign: number[] = []): PutBackPlan => ({
     action: foreign.length > 0 && policy.onConflict === "fail" ? "conflict" : action,
     target,
     foreign: foreign.sort((a, b) => a - b),
     damaged: state.damaged,
-    floor: action === "rebuild" || action === "relink" ? Math.max(floor, unseen) : floor,
-    newest: state.manifests[0]?.version ?? 0,
+    floor: action === "rebuild" || action === "relink" || taken ? Math.max(floor, unseen) : floor,
+    newest,
     newestDigest: state.headDigest,
     policy,
     mend: false,
@@ -96,7 +101,8 @@ export async function planPutBack(target: PutBackTarget, policy: PutBackPolicy):
     const wanted = readManifest(target.dataset, image)?.manifest;
     const alreadyBack = state.head && wanted && sameContent(state.head, wanted);
     const mayHide = policy.onConflict === "overwrite" || foreign.length === 0;
-    if (alreadyBack && mayHide) return { ...plan("keep"), mend: true };
+    const isHigh = newest >= target.highestKnown && !(taken && newest <= target.version + LEAST_JUMP);
+    if (alreadyBack && mayHide) return isHigh ? { ...plan("keep"), mend: true } : plan("restore", foreign);
     return policy.always || mine ? plan("restore", foreign) : plan("keep");
   }
   // The version is not there. It may be damaged itself. Where only newer ones are, a cleanup took it.

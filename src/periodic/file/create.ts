@@ -9,7 +9,7 @@ import { CheckedWriter } from "./writer.ts";
 
 /**
  * Begins a backup file. It appears under `path` when `finish` has written and synced it whole; until then,
- * and after `abort` or a death, there is at most `.<name>.<uuid>.tmp` beside it, which may be deleted.
+ * and after `abort` or a death, there is at most `.<name>.<process>.<random>.tmp` beside it, which may be deleted.
  *
  * @throws ValidationError where `path` exists (now, or at `finish`), and for names and heads that no file can have.
  * @throws IoError where the directory is missing or the disk refuses.

@@ -5,6 +5,7 @@ import { IoError, ValidationError } from "../../errors.ts";
 import { syncDirectory } from "../../fs/durable.ts";
 import { errnoOf, io, isMissing } from "../../fs/io.ts";
 import { nameNew } from "../../fs/name-new.ts";
+import { PROCESS_TOKEN } from "../../fs/process-token.ts";
 
 /** Buffers of one system call; Linux takes 1,024. */
 const MAX_BUFFERS = 512;
@@ -14,7 +15,7 @@ const SYNC_BYTES = 64 * 1024 * 1024;
 
 /**
  * A file that is written from front to back and hashed on the way, and that gets its name only when it is
- * whole and on the disk. Until then it is `.<name>.<uuid>.tmp` beside it.
+ * whole and on the disk. Until then it is `.<name>.<process>.<random>.tmp` beside it.
  */
 export class SealedOutput {
   readonly path: string;
@@ -38,7 +39,10 @@ export class SealedOutput {
   /** @throws ValidationError where the name is taken. */
   static async create(path: string): Promise<SealedOutput> {
     if (await exists(path)) throw taken(path);
-    const temporary = join(dirname(path), `.${basename(path)}.${randomUUID()}.tmp`);
+    const temporary = join(
+      dirname(path),
+      `.${basename(path)}.${PROCESS_TOKEN}.${randomUUID().slice(0, 8)}.tmp`,
+    );
     const file = await io("create", path, () => open(temporary, "wx"));
     return new SealedOutput(path, temporary, file);
   }

@@ -4,6 +4,7 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { isMissing, toIoError } from "../../fs/io.ts";
 import { PIN_ORDER, Placer } from "../../fs/place.ts";
+import { stampOf } from "../../fs/stamp.ts";
 import { type Capture, captureTable } from "../../lance/capture.ts";
 import { ImageReader, listManifests, type VersionImage } from "../../lance/image.ts";
 import { PRIVATE_DIRECTORY, privateDirectory } from "../../lance/private-directory.ts";
@@ -32,8 +33,9 @@ export class PinStore {
     return this.#root;
   }
 
-  /** What was remembered with a file; undefined where nothing readable was. */
+  /** What was remembered with a file; undefined where nothing readable was, or by the database that this is a copy of. */
   read(file: string): PinDocument | undefined {
+    if (this.#isCopy()) return undefined;
     try {
       return parsePinDocument(readFileSync(join(this.#root, `${file}${DOCUMENT}`), "utf8"));
     } catch (error) {
@@ -54,34 +56,48 @@ export class PinStore {
 
   /**
    * What the files in the backup directory call this database; undefined where none is known to be of it.
-   * Pins that are lost leave it: it stays as long as their directory does.
+   * Pins that are lost leave it: it stays as long as their directory does. A copy of a database has none yet: the
+   * files are the original's.
    */
   identity(): string | undefined {
-    const path = join(this.#root, IDENTITY);
-    try {
-      const identity = readFileSync(path, "utf8").trim();
-      if (identity !== "") return identity;
-    } catch (error) {
-      if (!isMissing(error)) throw toIoError(error, "read", path);
-    }
+    const known = this.#readIdentity();
+    if (known !== undefined) return known.isOwn ? known.identity : undefined;
     const documents = this.#names().filter((name) => name.endsWith(DOCUMENT));
     return documents.map((name) => this.read(name.slice(0, -DOCUMENT.length))?.database).find(Boolean);
   }
 
-  /** Remembers what the files call this database. */
+  /** Remembers what the files call this database. What was remembered under another identity is forgotten. */
   setIdentity(identity: string): void {
     const path = join(this.#root, IDENTITY);
     try {
       mkdirSync(this.#root, { recursive: true });
-      writeFileSync(`${path}${PARTIAL}`, `${identity}\n`);
+      for (const name of this.#names()) if (name.endsWith(DOCUMENT)) rmSync(join(this.#root, name));
+      writeFileSync(`${path}${PARTIAL}`, `${identity} ${stampOf(this.#root)}\n`);
       renameSync(`${path}${PARTIAL}`, path);
     } catch (error) {
       throw toIoError(error, "write", path);
     }
   }
 
+  /** Whether all of this was made in another directory, and copied with its database. */
+  #isCopy(): boolean {
+    return this.#readIdentity()?.isOwn === false;
+  }
+
+  #readIdentity(): { readonly identity: string; readonly isOwn: boolean } | undefined {
+    const path = join(this.#root, IDENTITY);
+    try {
+      const [, identity, stamp] = /^(\S+) (.+)$/m.exec(readFileSync(path, "utf8")) ?? [];
+      if (identity === undefined) return undefined; // a power cut has emptied it
+      return { identity, isOwn: stamp === stampOf(this.#root) };
+    } catch (error) {
+      if (isMissing(error)) return undefined;
+      throw toIoError(error, "read", path);
+    }
+  }
+
   /** Where a pinned table lies, as a dataset of its own. */
-  path(table: PinnedTable): string {
+  path(table: Pick<PinnedTable, "pin">): string {
     return join(this.#root, table.pin);
   }
 
@@ -96,10 +112,14 @@ export class PinStore {
         rmSync(partial, { recursive: true, force: true });
         return undefined;
       }
-      const pin = `${directory}${suffixOf(positionOf(capture))}`;
+      const position = positionOf(capture);
+      const pin = `${directory}${suffixOf(position)}`;
       const target = join(this.#root, pin);
-      if (existsSync(target)) rmSync(partial, { recursive: true });
-      else renameSync(partial, target);
+      if (await this.image({ pin, position })) rmSync(partial, { recursive: true });
+      else {
+        rmSync(target, { recursive: true, force: true }); // a power cut has broken it, or a death its removal
+        renameSync(partial, target);
+      }
       return { pin, capture };
     } catch (error) {
       rmSync(partial, { recursive: true, force: true });
@@ -108,7 +128,7 @@ export class PinStore {
   }
 
   /** A pinned table's version as its manifest states it; undefined where the pin is damaged or gone. */
-  async image(table: PinnedTable): Promise<VersionImage | undefined> {
+  async image(table: Pick<PinnedTable, "pin" | "position">): Promise<VersionImage | undefined> {
     const path = this.path(table);
     try {
       const manifests = await listManifests(path);

@@ -26,6 +26,8 @@ export interface PruneOptions extends RetentionPolicy {
   readonly lockTimeoutMs?: number | undefined;
   /** Ends it between two steps. What was not done, the next prune does. */
   readonly signal?: AbortSignal | undefined;
+  /** @internal Ids of the snapshots that somebody has agreed to lose: with others among them it is a dry run. */
+  readonly agreed?: readonly string[] | undefined;
   /** @internal For tests. */
   readonly clock?: Clock | undefined;
 }
@@ -58,6 +60,7 @@ export async function prune(
     graceHours = 24,
     lockTimeoutMs = 60_000,
     signal,
+    agreed,
     clock = systemClock,
     ...policy
   } = options;
@@ -69,7 +72,8 @@ export async function prune(
   signal?.throwIfAborted();
   const run: Run = { ...place, clock, graceMs: graceHours * HOUR_MS, lockTimeoutMs, signal };
   const plan = await planPrune(place, policy, timeOf(run), signal);
-  return dryRun ? foretell(run, plan) : carryOut(run, plan);
+  const isAgreed = plan.retention.remove.every(({ snapshot }) => agreed?.includes(snapshot.id) ?? true);
+  return dryRun || !isAgreed ? foretell(run, plan) : carryOut(run, plan);
 }
 
 async function foretell(run: Run, plan: PrunePlan): Promise<PruneReport> {
@@ -89,22 +93,30 @@ async function foretell(run: Run, plan: PrunePlan): Promise<PruneReport> {
 async function carryOut(run: Run, plan: PrunePlan): Promise<PruneReport> {
   const { storage, logger, signal } = run;
   // Marks first: whoever reads a snapshot that goes has the grace period to end, also if we die in between.
-  const mark = () => writeMarks(storage, timeOf(run).now, plan.toMark, signal);
+  const mark = (blobs = plan.toMark) => writeMarks(storage, timeOf(run).now, blobs, signal);
+  const removeVoid = async () => {
+    for (const name of plan.void) await storage.remove(name);
+  };
   let fresh = await unlessFull(mark);
-  for (const name of plan.void) await storage.remove(name);
   for (const { snapshot, reason } of plan.retention.remove) {
     signal?.throwIfAborted();
     await storage.remove(snapshotName(snapshot.id));
     logger.info("snapshot removed", { snapshot: snapshot.id, reason });
   }
-  // On a full disk there is room now. Had we died in between, the next prune would have marked them, and waited.
-  fresh ??= await mark();
   const { dead, unfinished } = await leftByTheDead(run);
   for (const name of dead) await storage.remove(name);
   await removeUnfinished(unfinished);
   if (storage.directory !== undefined) await sweepScratch(storage.directory);
-  const due = [...plan.due, ...(run.graceMs === 0 ? fresh : [])];
+  // On a full disk there is room now. Had we died in between, the next prune would have marked them, and waited.
+  fresh ??= await unlessFull(mark);
+  if (fresh) await removeVoid();
+  const due = [...plan.due, ...(run.graceMs === 0 ? (fresh ?? []) : [])];
   const { freed, postponed } = await sweep(run, plan, due);
+  if (!fresh) {
+    const gone = new Set(freed);
+    fresh = await mark(plan.toMark.filter((sha256) => !gone.has(sha256)));
+    await removeVoid();
+  }
   const report: PruneReport = {
     dryRun: false,
     ...snapshotsOf(plan),

@@ -2,6 +2,7 @@ import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { TAGS } from "../../lance/capture.ts";
 import { VERSIONS } from "../../lance/image.ts";
+import { hasUniqueName } from "../../lance/unique-name.ts";
 import type { OnProgress } from "../progress.ts";
 import type { SnapshotFile } from "../snapshot.ts";
 import { runTasks } from "../workers/pool.ts";
@@ -25,13 +26,6 @@ export interface Comparison {
   readonly bytes: number;
   readonly newFiles: number;
   readonly findings: readonly Finding[];
-}
-
-/** Of these names no two files are ever made: they hold a random id. */
-const UNIQUE = ["data/", "_deletions/", "_indices/"];
-
-export function hasUniqueName(path: string): boolean {
-  return UNIQUE.some((room) => path.startsWith(room));
 }
 
 interface Candidate extends Omit<Finding, "problem"> {

@@ -1,18 +1,29 @@
 import { createHash, randomUUID } from "node:crypto";
-import { chmodSync, copyFileSync, linkSync, renameSync, type Stats, statSync, unlinkSync } from "node:fs";
+import {
+  chmodSync,
+  copyFileSync,
+  linkSync,
+  renameSync,
+  rmdirSync,
+  type Stats,
+  statSync,
+  unlinkSync,
+} from "node:fs";
 import { open } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { BackupError, CorruptError } from "../../errors.ts";
 import { syncDirectories, syncFile } from "../../fs/durable.ts";
 import { errnoOf, io } from "../../fs/io.ts";
 import { makeDirectory } from "../../fs/make-directory.ts";
+import { isDataset } from "../../lance/capture.ts";
 import { ensurePrivateDirectory } from "../../lance/private-directory.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { blobName } from "../format/names.ts";
 
 /** A live file that a blob is to take the place of. */
 export interface MendPlan {
-  /** Absolute. */
+  /** The table's directory, and the file in it; absolute. */
+  readonly dataset: string;
   readonly file: string;
   /** Where the damaged one is kept, below the database's own directory for that. */
   readonly asideName: string;
@@ -26,11 +37,12 @@ export type Mended =
   | { readonly mended: false; readonly refused: string };
 
 const MODE = 0o644;
+const DROPPED = "its table has been dropped meanwhile";
 
 /**
  * Puts a blob in the place of a damaged file: written beside it and hashed, synced, then renamed over it. The damaged
  * one is kept. Until the rename nothing has changed; a reader sees the one or the other. A file that is not any more as
- * it was judged is left alone.
+ * it was judged is left alone, and a table that was dropped stays so.
  */
 export async function mend(
   storage: Storage,
@@ -38,8 +50,9 @@ export async function mend(
   plan: MendPlan,
   signal?: AbortSignal,
 ): Promise<Mended> {
-  const { file, seen } = plan;
+  const { dataset, file, seen } = plan;
   const temporary = join(dirname(file), `.${randomUUID()}.tmp`);
+  if (!isDataset(dataset)) return { mended: false, refused: DROPPED };
   try {
     await io("make directory", dirname(file), () => makeDirectory(dirname(file)));
     await writeBlob(storage, plan.sha256, temporary, signal);
@@ -47,6 +60,10 @@ export async function mend(
     if (!isAsSeen(file, seen)) return { mended: false, refused: "it has changed while it was looked at" };
     const aside = seen && (await keep(database, file, plan.asideName));
     await io("mend", file, () => (seen ? renameSync(temporary, file) : linkSync(temporary, file)));
+    if (!isDataset(dataset)) {
+      removeQuietly(file);
+      return { mended: false, refused: DROPPED };
+    }
     await syncDirectories([dirname(file), dirname(dirname(file))]);
     return { mended: true, aside };
   } catch (error) {
@@ -55,6 +72,7 @@ export async function mend(
     throw error;
   } finally {
     removeQuietly(temporary);
+    if (!isDataset(dataset)) removeEmpty(dirname(file), dataset);
   }
 }
 
@@ -104,6 +122,16 @@ async function keep(database: string, file: string, name: string): Promise<strin
   await syncFile(aside);
   await syncDirectories([dirname(aside)]);
   return aside;
+}
+
+/** What was made for a file in a table that has gone meanwhile: LanceDB would list it as a table. */
+function removeEmpty(directory: string, dataset: string): void {
+  try {
+    rmdirSync(directory);
+    if (directory !== dataset) removeEmpty(dirname(directory), dataset);
+  } catch {
+    return; // there is something in it
+  }
 }
 
 function removeQuietly(path: string): void {

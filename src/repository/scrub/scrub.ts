@@ -5,10 +5,11 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { assertFlag, assertKnown, assertOptions, assertSignal } from "../../checks.ts";
 import { BackupNotFoundError, ValidationError } from "../../errors.ts";
 import { databasePath, listTables, type TableLocation } from "../../lance/database.ts";
+import { hasUniqueName } from "../../lance/unique-name.ts";
 import type { Storage } from "../../storage/storage.ts";
 import type { Catalog } from "../catalog/catalog.ts";
 import type { SnapshotContent } from "../snapshot.ts";
-import { type Comparison, compareTables, type Finding, hasUniqueName } from "./compare.ts";
+import { type Comparison, compareTables, type Finding } from "./compare.ts";
 import { describeDamage } from "./describe.ts";
 import { type LiveTable, readLiveTable, type TablePlace } from "./live-table.ts";
 import { locateFiles } from "./locate.ts";
@@ -79,7 +80,7 @@ export async function scrub(
     const done = await mend(
       storage,
       database,
-      { file: one.file, asideName, sha256: one.sha256, seen },
+      { dataset: join(database, directory), file: one.file, asideName, sha256: one.sha256, seen },
       signal,
     );
     damage.push({ ...one, ...done });

@@ -1,7 +1,10 @@
-import { mkdir, rename } from "node:fs/promises";
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { link, mkdir, rename, unlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { pipeline } from "node:stream/promises";
 import { UnsupportedError } from "../../errors.ts";
-import { io } from "../../fs/io.ts";
+import { errnoOf, io, isMissing } from "../../fs/io.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { blobName } from "../format/names.ts";
 import type { BlobState } from "./blob-survey.ts";
@@ -21,20 +24,53 @@ export function assertQuarantine(storage: Storage): string {
  * Moves blobs that were read and are not what their names say out of the way, into `quarantine/`. While such a blob is
  * there, a backup takes it for the file that it was and stores nothing; once it is gone, the next backup of a database
  * that still has the file stores it anew, under the same name, which mends every snapshot that needs it.
+ *
+ * A backup may have done so since they were read, so each is read again, and once more when it has been moved.
  */
 export async function quarantine(
   directory: string,
   states: ReadonlyMap<string, BlobState>,
+  signal?: AbortSignal,
 ): Promise<VerificationResult[]> {
-  const damaged = [...states].filter(([name, { sha256 }]) => sha256 !== undefined && sha256 !== name);
-  if (damaged.length === 0) return [];
-  for (const [sha256] of damaged) {
-    const [from, to] = [join(directory, blobName(sha256)), join(directory, QUARANTINE, sha256)];
-    await io("move aside", from, async () => {
-      await mkdir(dirname(to), { recursive: true });
-      await rename(from, to);
-    });
+  let moved = 0;
+  for (const [name, { sha256 }] of states) {
+    if (sha256 === undefined || sha256 === name) continue;
+    if (await moveAside(directory, name, signal)) moved += 1;
   }
-  const details = `${count(damaged.length, "damaged blob")} moved to ${join(directory, QUARANTINE)}. The next backup of a database that still has these files stores them anew.`;
+  if (moved === 0) return [];
+  const details = `${count(moved, "damaged blob")} moved to ${join(directory, QUARANTINE)}. The next backup of a database that still has these files stores them anew.`;
   return [{ snapshot: "", check: "quarantine", ok: true, details }];
+}
+
+/** False where the blob is sound by now, or gone. */
+async function moveAside(directory: string, name: string, signal?: AbortSignal): Promise<boolean> {
+  const [from, to] = [join(directory, blobName(name)), join(directory, QUARANTINE, name)];
+  if (!(await isDamaged(name, from, signal))) return false;
+  return io("move aside", from, async () => {
+    await mkdir(dirname(to), { recursive: true });
+    try {
+      await rename(from, to);
+    } catch (error) {
+      if (isMissing(error)) return false;
+      throw error;
+    }
+    if (await isDamaged(name, to)) return true;
+    await link(to, from).catch((error: unknown) => {
+      if (errnoOf(error) !== "EEXIST") throw error;
+    });
+    await unlink(to);
+    return false;
+  });
+}
+
+/** False where it is gone, or cannot be read, which the verification has said. */
+async function isDamaged(name: string, path: string, signal?: AbortSignal): Promise<boolean> {
+  const hash = createHash("sha256");
+  try {
+    await pipeline(createReadStream(path), hash, { signal });
+  } catch {
+    signal?.throwIfAborted();
+    return false;
+  }
+  return hash.digest("hex") !== name;
 }

@@ -87,7 +87,7 @@ class Verification {
       results.push(...this.#checkSize(content), ...(await this.#testRestore(content)));
     }
     if (around) results.push(await checkRepository(storage, around, states));
-    if (directory !== undefined) results.push(...(await quarantine(directory, states)));
+    if (directory !== undefined) results.push(...(await quarantine(directory, states, signal)));
     return results;
   }
 

@@ -58,7 +58,7 @@ async function cutOff(
     drops: plan.drops.filter(({ table }) => reached.includes(table)),
     tags: [],
   };
-  await carryOut(part, { database, asideName: backup, onConflict, logger });
+  await carryOut(part, { database, asideName: backup, by: entry.id, onConflict, logger });
   if (options.dead ?? true) entry.abandon(); // nobody owns it: its process is dead
   const add = async (table: string, ...more: number[]) =>
     (await (await place.db.openTable(table)).add(rows(...more))).version;

@@ -24,7 +24,8 @@ test("others make a created table anew between the plan and its removal: both ta
     conflicts: [],
     assumed: [],
   };
-  const options = { database: place.uri, asideName: "x", onConflict: "fail", logger: place.logger } as const;
+  const taking = { database: place.uri, asideName: "x", by: "x" };
+  const options = { ...taking, onConflict: "fail", logger: place.logger } as const;
   const error = await carryOut(plan, options).catch((reason: unknown) => reason);
   expect(error).toBeInstanceOf(ConflictError);
   expect(error).toMatchObject({ conflicts: [{ table: "second", versions: [1] }] });

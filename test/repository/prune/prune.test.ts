@@ -234,6 +234,17 @@ describe("nothing is removed where a snapshot cannot be read", () => {
   });
 });
 
+test("with other snapshots to go than were agreed to it is a dry run", async () => {
+  for (const day of [1, 2, 3]) await put(`2026-01-0${day}T00:00:00Z`, `${day}`);
+  const planned = await place.prune({ keepLast: 2, dryRun: true });
+  const agreed = planned.removed.map(({ snapshot }) => snapshot.id);
+  await put("2026-01-04T00:00:00Z", "4");
+  expect(await place.prune({ keepLast: 2, agreed })).toMatchObject({ dryRun: true, removed: [{}, {}] });
+  expect(await place.catalog.ids()).toHaveLength(4);
+  expect(await place.prune({ keepLast: 3, agreed })).toMatchObject({ dryRun: false, removed: [{}] });
+  expect(await place.catalog.ids()).toHaveLength(3);
+});
+
 test("on a full disk the snapshots that go make room for the marks", async () => {
   const mount = await otherFileSystem();
   if (!mount) return;
@@ -251,6 +262,27 @@ test("on a full disk the snapshots that go make room for the marks", async () =>
   expect(report.freed.blobs).toBe(8);
   expect((await full.catalog.ids()).length).toBe(1);
   expect(await full.assertWhole()).toEqual(await full.blobs());
+});
+
+test("on a full disk what the dead left half-written makes room for the marks", async () => {
+  const mount = await otherFileSystem();
+  if (!mount) return;
+  const full = new Place(join(mount, "repository"));
+  await putSnapshot(full.storage, { at: "2026-01-01T00:00:00Z", tables: tableOf("1") });
+  await full.prune(); // its directories are there
+  await putBlobs(full.storage, "a", "b");
+  const { host, bootId, pidNamespace, pid, startTime } = owners.dead;
+  const token = Buffer.from(JSON.stringify([host, bootId, pidNamespace, pid, startTime])).toString(
+    "base64url",
+  );
+  writeFileSync(join(full.storage.directory, "blobs", `.${token}.1.tmp`), Buffer.alloc(256 * 1024));
+  try {
+    for (let index = 0; ; index++) writeFileSync(join(mount, `filler-${index}`), Buffer.alloc(4096));
+  } catch (error) {
+    expect(error).toMatchObject({ code: "ENOSPC" });
+  }
+  expect(await full.prune()).toMatchObject({ marked: { blobs: 2 }, unfinished: 1 });
+  expect(await namesBelow(full.storage, "marks/")).toHaveLength(1);
 });
 
 describe("marks", () => {

@@ -2,6 +2,7 @@ import { linkSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { toIoError } from "../../../fs/io.ts";
 import { makeDirectory } from "../../../fs/make-directory.ts";
+import { hasUniqueName } from "../../../lance/unique-name.ts";
 import type { Storage } from "../../../storage/storage.ts";
 import type { SnapshotFile } from "../../snapshot.ts";
 import { runTasks } from "../../workers/pool.ts";
@@ -46,7 +47,10 @@ export async function stage(
   return staged;
 }
 
-/** Files that the live table has with the right content; with `verify: false`, of the right size. */
+/**
+ * Files that the live table has with the right content; with `verify: false`, of the right size, where LanceDB gives
+ * their names only once. (Tags and manifests are written again under the same names, often of the same size.)
+ */
 async function unchanged(
   files: readonly SnapshotFile[],
   live: string,
@@ -55,10 +59,11 @@ async function unchanged(
   const candidates = files
     .map((file) => ({ path: join(live, file.path), file }))
     .filter(({ path, file }) => statSync(path, { throwIfNoEntry: false })?.size === file.size);
-  if (!verify) return new Set(candidates.map(({ file }) => file));
-  const same = new Set<SnapshotFile>();
+  const isTrusted = ({ file }: (typeof candidates)[number]) => !verify && hasUniqueName(file.path);
+  const same = new Set(candidates.filter(isTrusted).map(({ file }) => file));
+  const questioned = candidates.filter((candidate) => !isTrusted(candidate));
   try {
-    await runTasks("hash", candidates, {
+    await runTasks("hash", questioned, {
       bytesOf: (task) => (task as (typeof candidates)[number]).file.size,
       onDone: (task, { sha256 }) => {
         const { file } = task as (typeof candidates)[number];

@@ -1,0 +1,67 @@
+import { randomUUID } from "node:crypto";
+import { existsSync, readdirSync } from "node:fs";
+import { rename } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { syncDirectories } from "../../fs/durable.ts";
+import { io, isMissing, toIoError } from "../../fs/io.ts";
+import { makeDirectory } from "../../fs/make-directory.ts";
+import { ensurePrivateDirectory, privateDirectory } from "../../lance/private-directory.ts";
+
+/** Whose tables are taken away, and where to. */
+export interface Taking {
+  readonly database: string;
+  /** The directory below `aside/`, which goes with the entry of this id. */
+  readonly asideName: string;
+  /** The entry that has them taken away: the same, or a restore's. */
+  readonly by: string;
+}
+
+/** Renames a table's directory away; answers with where it lies. Not synced. */
+export async function takeDirectory({ database, asideName, by }: Taking, directory: string): Promise<string> {
+  const path = join(database, directory);
+  const aside = join(ensurePrivateDirectory(database, "aside"), asideName);
+  makeDirectory(aside);
+  const taken = join(aside, `created-${by}.${randomUUID()}.${directory}`);
+  await io("take away", path, () => rename(path, taken));
+  return taken;
+}
+
+/**
+ * Puts back what was taken away by somebody who died before he came to its end: whether others have written to it was
+ * perhaps not looked at yet. Where another table has the name by now, it is kept for ever.
+ */
+export async function returnTaken(taking: Taking): Promise<void> {
+  const { database, asideName, by } = taking;
+  const aside = join(privateDirectory(database, "aside"), asideName);
+  for (const name of namesIn(aside)) {
+    if (!name.startsWith(`created-${by}.`)) continue;
+    const directory = name.slice(`created-${by}.`.length).replace(/^[^.]*\./, "");
+    const [taken, path] = [join(aside, name), join(database, directory)];
+    if (existsSync(path)) await keepTaken(taking, taken, directory);
+    else await io("put back", path, () => rename(taken, path));
+    await syncDirectories([database, aside]);
+  }
+}
+
+/** What lies here stays until somebody removes it by hand: LanceDB opens it as a table of its own. */
+export async function keepTaken(
+  { database, asideName }: Taking,
+  taken: string,
+  directory: string,
+): Promise<string> {
+  const others = join(ensurePrivateDirectory(database, "aside"), "others", `${asideName}-${randomUUID()}`);
+  makeDirectory(others);
+  const kept = join(others, directory);
+  await io("keep", kept, () => rename(taken, kept));
+  await syncDirectories([others, dirname(others), dirname(dirname(others)), dirname(taken)]);
+  return kept;
+}
+
+function namesIn(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch (error) {
+    if (isMissing(error)) return [];
+    throw toIoError(error, "list", directory);
+  }
+}
