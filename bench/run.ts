@@ -16,8 +16,9 @@ import { measureWrites } from "./guard/writes.ts";
 import { takeCommands } from "./harness/commands.ts";
 import type { Figure } from "./harness/figure.ts";
 import { machine } from "./harness/machine.ts";
-import { type Part, writePage } from "./harness/page.ts";
+import { writePage } from "./harness/page.ts";
 import { report } from "./harness/report.ts";
+import { keepParts, type MeasuredPart } from "./harness/results.ts";
 import { measureDeltas } from "./periodic/deltas.ts";
 import { measureFulls } from "./periodic/fulls.ts";
 import { measureAgain } from "./repository/again.ts";
@@ -157,15 +158,22 @@ if (unknown.length > 0) {
 process.env["LANCEDB_LOG"] ??= "error";
 rmSync(join(cache, "work"), { recursive: true, force: true });
 const data = await makeData(sizes);
-const done: Part[] = [];
+const done: MeasuredPart[] = [];
+const here = machine();
 for (const { name, title, measure, text } of parts) {
   if (wanted.length > 0 && !wanted.includes(name)) continue;
   console.log(`measuring ${name}`);
   const figures = await measure(data, sizes);
-  done.push({ name, title, text, figures, commands: takeCommands() });
+  done.push({ name, title, text, figures, commands: takeCommands(), date: here.date, commit: here.commit });
 }
 report(
   done.flatMap(({ figures }) => figures),
   sizes,
 );
-if (sizes === FULL && done.length === parts.length) console.log(writePage(done, machine()));
+if (sizes === FULL) {
+  const all = keepParts(
+    done,
+    parts.map(({ name }) => name),
+  );
+  console.log(all ? writePage(all, here) : "no page: not every part was measured yet");
+}

@@ -4,6 +4,7 @@ import { barChart } from "./chart.ts";
 import { type Figure, isMet } from "./figure.ts";
 import { growthChart } from "./growth-chart.ts";
 import type { Machine } from "./machine.ts";
+import type { MeasuredPart } from "./results.ts";
 
 /** The figures of one part of the bench. */
 export interface Part {
@@ -19,7 +20,7 @@ export interface Part {
 const ROOT = join(import.meta.dirname, "..", "..");
 
 /** Writes docs/benchmarks.md and its charts. Nothing there is typed by hand. */
-export function writePage(parts: readonly Part[], machine: Machine): string {
+export function writePage(parts: readonly MeasuredPart[], machine: Machine): string {
   const images = join(ROOT, "docs", "images");
   mkdirSync(images, { recursive: true });
   const sections = parts.map((part) => {
@@ -43,7 +44,7 @@ function headOf(machine: Machine, judged: number, missed: readonly Figure[]): st
       : `${judged - missed.length} of ${judged} targets are met. Not met: ${missed.map(({ what }) => what.trim()).join("; ")}.`;
   return `# Benchmarks
 
-Written by \`npm run bench\` on ${machine.date} (commit ${machine.commit?.slice(0, 7) ?? "unknown"}); nothing here is typed by hand. Medians, with the shortest and the longest run in brackets; contenders take turns within a run, each after another one each time, after a warm-up, and each ends with its data on the disk: \`sync -f\` is part of the time of programs that do not sync. Command lines are given with paths below the place of the work.
+Written by \`npm run bench\`; nothing here is typed by hand. Medians, with the shortest and the longest run in brackets; contenders take turns within a run, each after another one each time, after a warm-up, and each ends with its data on the disk: \`sync -f\` is part of the time of programs that do not sync. Command lines are given with paths below the place of the work.
 
 ${machine.os}, ${machine.cpu}, ${machine.cores} processors, ${machine.memoryGiB} GiB, ${machine.fileSystem}; ${machine.tools.join(", ")}.
 
@@ -53,8 +54,8 @@ ${verdict}
 `;
 }
 
-function commandsOf({ name, commands }: Part): string {
-  const again = `This part alone: \`npm run bench -- ${name}\`.`;
+function commandsOf({ name, commands, date, commit }: MeasuredPart): string {
+  const again = `Measured on ${date} (commit ${commit?.slice(0, 7) ?? "unknown"}). This part alone: \`npm run bench -- ${name}\`.`;
   if (commands.length === 0) return again;
   return `${again} What it ran of other programs, and of ours as a command:\n\n\`\`\`sh\n${commands.join("\n")}\n\`\`\``;
 }

@@ -1,10 +1,7 @@
-import { writeFileSync } from "node:fs";
-import { resultsFile } from "../data/paths.ts";
 import type { Sizes } from "../data/sizes.ts";
 import { type Figure, isMet } from "./figure.ts";
-import { machine } from "./machine.ts";
 
-/** Prints the figures, and writes them with their samples for whoever makes pages of them. */
+/** Prints the figures. */
 export function report(figures: readonly Figure[], sizes: Sizes): void {
   const isQuick = sizes.name === "quick";
   const rows = figures.map((figure) => [
@@ -18,16 +15,9 @@ export function report(figures: readonly Figure[], sizes: Sizes): void {
   const judged = figures.filter((figure) => figure.target);
   const met = judged.filter((figure) => isMet(figure));
   console.log(isQuick ? QUICK_NOTE : `${met.length} of ${judged.length} targets met`);
-  const results = { sizes, machine: machine(), date: new Date().toISOString(), figures: figures.map(judge) };
-  writeFileSync(resultsFile, `${JSON.stringify(results, undefined, 2)}\n`);
-  console.log(resultsFile);
 }
 
 const QUICK_NOTE = "small data: this run shows that the bench works, and says nothing about the targets";
-
-function judge(figure: Figure) {
-  return { ...figure, met: isMet(figure) ?? null };
-}
 
 function show(value: number, unit: Figure["unit"]): string {
   const digits = unit === "×" && value < 10 ? 2 : value < 100 ? 1 : 0;

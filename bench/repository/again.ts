@@ -2,7 +2,7 @@ import { connect } from "@lancedb/lancedb";
 import type { BenchData } from "../data/databases.ts";
 import type { Sizes } from "../data/sizes.ts";
 import { type Figure, ratio, time } from "../harness/figure.ts";
-import { type Contender, type Sample, sampleOf, takeTurns } from "../harness/measure.ts";
+import { type Contender, type Sample, takeTurns } from "../harness/measure.ts";
 import { settleDisk } from "../harness/sync.ts";
 import { run } from "../harness/tools.ts";
 import { archivers } from "./archiver.ts";
@@ -11,10 +11,18 @@ import { RepositoryPlace } from "./place.ts";
 /** Backups of what is known already, and of one new fragment beside those that are. */
 export async function measureAgain(data: BenchData, sizes: Sizes): Promise<Figure[]> {
   using place = new RepositoryPlace(data.words);
+  const firsts: Contender = {
+    name: "first snapshot",
+    before: () => {
+      place.clear("first");
+      settleDisk(place.root);
+    },
+    run: async () => (await place.newRepository("first")).backup({ source: place.uri }),
+    after: () => void place.clear("first"),
+  };
+  const [first] = (await takeTurns([firsts], sizes.runs.slow, { restMs: sizes.restMs })) as [Sample];
   const repository = await place.newRepository("ours");
-  const started = performance.now();
   await repository.backup({ source: place.uri });
-  const first = sampleOf("first snapshot", [performance.now() - started]);
   const others = archivers();
   for (const { name, init, backup } of others) {
     await init(place.clear(name));
