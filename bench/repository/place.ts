@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, rmSync } from "node:fs";
+import { cpSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { Repository } from "lancedb-backup";
 import { cloneDatabase } from "../data/clone.ts";
@@ -12,10 +12,12 @@ export class RepositoryPlace implements Disposable {
   readonly root = join(cache, "work", `repository-${process.pid}-${++count}`);
   readonly uri = join(this.root, "db");
 
-  constructor(database: string) {
+  /** @param how `copy`: files of its own, whose times of change no other contender's links touch. */
+  constructor(database: string, how: "clone" | "copy" = "clone") {
     rmSync(this.root, { recursive: true, force: true });
     mkdirSync(this.root, { recursive: true });
-    cloneDatabase(database, this.uri);
+    if (how === "clone") cloneDatabase(database, this.uri);
+    else cpSync(database, this.uri, { recursive: true });
   }
 
   path(name: string): string {
