@@ -7,7 +7,7 @@ import { hasStrace, runTraced, type Step, type TracedRun } from "./trace.ts";
 import { assertWhole, nightly, type Place, STRATEGIES, spread, Workshop } from "./workshop.ts";
 
 /** First kills of a recovery; every step of it in the nightly run. */
-const SAMPLE = nightly ? Number.POSITIVE_INFINITY : 4;
+const SAMPLE = nightly ? Number.POSITIVE_INFINITY : 2;
 
 /** Where the work is killed, so that recovery has the most to do: all written, nothing final. */
 const SCENARIOS: readonly ScenarioName[] = [

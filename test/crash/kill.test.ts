@@ -16,7 +16,7 @@ import {
 } from "./workshop.ts";
 
 /** Kills of one scenario; every step of it in the nightly run. */
-const SAMPLE = nightly ? Number.POSITIVE_INFINITY : 3;
+const SAMPLE = nightly ? Number.POSITIVE_INFINITY : 2;
 
 const workshop = new Workshop();
 beforeAll(() => workshop.prepare());
