@@ -16,9 +16,9 @@ import { measureWrites } from "./guard/writes.ts";
 import { takeCommands } from "./harness/commands.ts";
 import type { Figure } from "./harness/figure.ts";
 import { machine } from "./harness/machine.ts";
-import { writePage } from "./harness/page.ts";
+import { type Part, writePage } from "./harness/page.ts";
 import { report } from "./harness/report.ts";
-import { keepParts, type MeasuredPart } from "./harness/results.ts";
+import { keepParts } from "./harness/results.ts";
 import { measureDeltas } from "./periodic/deltas.ts";
 import { measureFulls } from "./periodic/fulls.ts";
 import { measureAgain } from "./repository/again.ts";
@@ -158,7 +158,7 @@ if (unknown.length > 0) {
 process.env["LANCEDB_LOG"] ??= "error";
 rmSync(join(cache, "work"), { recursive: true, force: true });
 const data = await makeData(sizes);
-const done: MeasuredPart[] = [];
+const done: Part[] = [];
 const here = machine();
 for (const { name, title, measure, text } of parts) {
   if (wanted.length > 0 && !wanted.includes(name)) continue;

@@ -4,7 +4,6 @@ import { barChart } from "./chart.ts";
 import { type Figure, isMet } from "./figure.ts";
 import { growthChart } from "./growth-chart.ts";
 import type { Machine } from "./machine.ts";
-import type { MeasuredPart } from "./results.ts";
 
 /** The figures of one part of the bench. */
 export interface Part {
@@ -15,12 +14,15 @@ export interface Part {
   readonly figures: readonly Figure[];
   /** Command lines of the programs that took part. */
   readonly commands: readonly string[];
+  /** When it was measured, and of which commit. */
+  readonly date: string;
+  readonly commit: string | null;
 }
 
 const ROOT = join(import.meta.dirname, "..", "..");
 
 /** Writes docs/benchmarks.md and its charts. Nothing there is typed by hand. */
-export function writePage(parts: readonly MeasuredPart[], machine: Machine): string {
+export function writePage(parts: readonly Part[], machine: Machine): string {
   const images = join(ROOT, "docs", "images");
   mkdirSync(images, { recursive: true });
   const sections = parts.map((part) => {
@@ -54,7 +56,7 @@ ${verdict}
 `;
 }
 
-function commandsOf({ name, commands, date, commit }: MeasuredPart): string {
+function commandsOf({ name, commands, date, commit }: Part): string {
   const again = `Measured on ${date} (commit ${commit?.slice(0, 7) ?? "unknown"}). This part alone: \`npm run bench -- ${name}\`.`;
   if (commands.length === 0) return again;
   return `${again} What it ran of other programs, and of ours as a command:\n\n\`\`\`sh\n${commands.join("\n")}\n\`\`\``;

@@ -2,20 +2,11 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { resultsFile } from "../data/paths.ts";
 import type { Part } from "./page.ts";
 
-/** A part as it was measured last: when, and of which commit. */
-export interface MeasuredPart extends Part {
-  readonly date: string;
-  readonly commit: string | null;
-}
-
 /**
  * Remembers the parts that were measured, with those of earlier runs, in the order given. Undefined where one was never
  * measured. A part can so be measured again without the hour that all take.
  */
-export function keepParts(
-  done: readonly MeasuredPart[],
-  order: readonly string[],
-): readonly MeasuredPart[] | undefined {
+export function keepParts(done: readonly Part[], order: readonly string[]): readonly Part[] | undefined {
   const known = new Map(readParts().map((part) => [part.name, part]));
   for (const part of done) known.set(part.name, part);
   const all = order.flatMap((name) => known.get(name) ?? []);
@@ -23,8 +14,8 @@ export function keepParts(
   return all.length === order.length ? all : undefined;
 }
 
-function readParts(): readonly MeasuredPart[] {
+function readParts(): readonly Part[] {
   if (!existsSync(resultsFile)) return [];
-  const { parts = [] } = JSON.parse(readFileSync(resultsFile, "utf8")) as { parts?: MeasuredPart[] };
+  const { parts = [] } = JSON.parse(readFileSync(resultsFile, "utf8")) as { parts?: Part[] };
   return parts;
 }

@@ -1,15 +1,15 @@
 import { lstat, readdir } from "node:fs/promises";
 import { join } from "node:path";
+import { listNames } from "../fs/list-names.ts";
 import { livenessOfToken } from "../fs/process-token.ts";
 import { privateDirectory } from "../lance/private-directory.ts";
 import { count, type Finding } from "./finding.ts";
-import { listNames } from "./list-names.ts";
 
 /** What lies in our directory inside a database besides the journal: pins, what was moved aside, what is half-made. */
 export async function diagnoseLeftovers(database: string, signal?: AbortSignal): Promise<Finding[]> {
   const findings: Finding[] = [];
   const pins = privateDirectory(database, "pins");
-  for (const name of await listNames(pins)) {
+  for (const name of listNames(pins)) {
     const size = await sizeOf(join(pins, name), signal);
     findings.push({
       check: "pins",
@@ -20,7 +20,7 @@ export async function diagnoseLeftovers(database: string, signal?: AbortSignal):
     });
   }
   const aside = privateDirectory(database, "aside");
-  if ((await listNames(aside)).length > 0) {
+  if (listNames(aside).length > 0) {
     findings.push({
       check: "aside",
       about: aside,
@@ -30,9 +30,7 @@ export async function diagnoseLeftovers(database: string, signal?: AbortSignal):
     });
   }
   const staging = privateDirectory(database, "staging");
-  const dead = (await listNames(staging)).filter(
-    (name) => livenessOfToken(name.split(".")[1] ?? "") === "dead",
-  );
+  const dead = listNames(staging).filter((name) => livenessOfToken(name.split(".")[1] ?? "") === "dead");
   if (dead.length > 0) {
     findings.push({
       check: "staging",

@@ -3,12 +3,12 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { BackupError, UnsupportedError } from "../errors.ts";
 import { isMissing, toIoError } from "../fs/io.ts";
+import { listNames } from "../fs/list-names.ts";
 import { isDataset } from "../lance/capture.ts";
 import { listTables, type TableLocation } from "../lance/database.ts";
 import { ImageReader, type VersionImage } from "../lance/image.ts";
 import { inspectTable } from "../lance/put-back/state.ts";
 import { count, type Finding, reasonOf } from "./finding.ts";
-import { listNames } from "./list-names.ts";
 import { isReadable } from "./permissions.ts";
 import { commandLine, type Remedies } from "./remedies.ts";
 import { diagnoseTags } from "./tags.ts";
@@ -129,7 +129,7 @@ function diagnoseFiles(remedies: Remedies, id: string, dataset: string, image: V
 
 async function diagnoseBranches(id: string, dataset: string): Promise<Finding[]> {
   const directory = join(dataset, "_refs/branches");
-  const names = (await listNames(directory)).map((name) => name.replace(/\.json$/, ""));
+  const names = listNames(directory).map((name) => name.replace(/\.json$/, ""));
   if (names.length === 0) return [];
   const details = `It has branches (${names.join(", ")}), which hold absolute paths.`;
   const advice =

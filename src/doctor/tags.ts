@@ -2,11 +2,11 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { BackupError } from "../errors.ts";
 import { isMissing } from "../fs/io.ts";
+import { listNames } from "../fs/list-names.ts";
 import type { ManifestName } from "../lance/manifest-name.ts";
 import { readManifest } from "../lance/put-back/state.ts";
 import { versionOfTag } from "../lance/tag.ts";
 import type { Finding } from "./finding.ts";
-import { listNames } from "./list-names.ts";
 
 /** `optimize()` removes versions that are older than this, unless it is told otherwise. */
 const CUTOFF_DAYS = 7;
@@ -24,7 +24,7 @@ export async function diagnoseTags(
 ): Promise<Finding[]> {
   const findings: Finding[] = [];
   const base = { check: "tags", about: id };
-  for (const file of await listNames(join(dataset, "_refs/tags"))) {
+  for (const file of listNames(join(dataset, "_refs/tags"))) {
     if (!file.endsWith(".json")) continue;
     const tag = file.slice(0, -".json".length);
     if (/[^\u0020-\u007e]/.test(tag)) {

@@ -1,8 +1,9 @@
 import { randomUUID } from "node:crypto";
-import { mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
+import { mkdirSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { remove } from "fs-extra/esm";
-import { io, isMissing, toIoError } from "../fs/io.ts";
+import { io, toIoError } from "../fs/io.ts";
+import { listNames } from "../fs/list-names.ts";
 import { livenessOfToken, PROCESS_TOKEN } from "../fs/process-token.ts";
 import { ensurePrivateDirectory, privateDirectory } from "./private-directory.ts";
 
@@ -49,14 +50,7 @@ export function removeStagingDirectory(directory: string): void {
 /** Removes what dead processes left in `staging/`. Nothing there is ever needed by another process. */
 export async function sweepStaging(database: string): Promise<void> {
   const staging = privateDirectory(database, "staging");
-  let names: string[];
-  try {
-    names = readdirSync(staging);
-  } catch (error) {
-    if (isMissing(error)) return;
-    throw toIoError(error, "list", staging);
-  }
-  for (const name of names) {
+  for (const name of listNames(staging)) {
     if (livenessOfToken(name.split(".")[1] ?? "") !== "dead") continue;
     const path = join(staging, name);
     await io("remove", path, () => remove(path));

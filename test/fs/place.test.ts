@@ -155,3 +155,11 @@ test.each(["", "/a", "a//b", "a/", "../a", "a/../b", "./a", "a/.", "C:/a", "a\\.
     expect(() => assertInnerPath(path, "the manifest")).toThrow(/the manifest/);
   },
 );
+
+test("an exclusive file is not made where it is not wanted any more, and nothing is left of it", async () => {
+  const { from } = await source();
+  const before = filesBelow(from);
+  expect(await createFileExclusively(join(from, "new"), "x", () => false)).toBe(false);
+  expect(filesBelow(from)).toEqual(before);
+  expect(await createFileExclusively(join(from, "new"), "x", () => true)).toBe(true);
+});

@@ -61,6 +61,17 @@ describe("a table that guarded work made and others wrote to, taken away by a re
   });
 });
 
+test("a table with a long name goes, too", async () => {
+  const place = await newDatabase();
+  const name = "t".repeat(240);
+  const work = place.manager.withBackup("lance-version", async (guarded) => {
+    await guarded.createTable(name, [{ id: 1 }]);
+    throw failure;
+  });
+  await expect(work).rejects.toBe(failure);
+  expect(await place.db.tableNames()).toEqual([]);
+});
+
 test("a restore of a guarded backup that is completed keeps for others what goes with a table", async () => {
   const place = await newDatabase();
   await place.db.createTable("u", [{ id: 1 }]);

@@ -40,9 +40,9 @@ test("a table that was dropped since it was looked at stays so", async () => {
 
 test("a table that is dropped while its file is mended does not come back as a directory", async () => {
   const { mended, dataset } = await missingFile((dropped) =>
-    // LanceDB's drop finds the file that is being written, and cannot remove what is not listed yet.
     rmSync(join(dropped, "_versions"), { recursive: true }),
   );
+  // All but the file that is being written, which a drop that has listed the others leaves.
   for (const room of ["_deletions", "_indices", "_refs", "_transactions"])
     rmSync(join(dataset, room), { recursive: true, force: true });
   rmSync(join(dataset, "data"), { recursive: true });

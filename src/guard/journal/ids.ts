@@ -1,6 +1,7 @@
-import { closeSync, mkdirSync, opendirSync, openSync, readdirSync, rmSync } from "node:fs";
+import { closeSync, mkdirSync, opendirSync, openSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { errnoOf, isMissing, toIoError } from "../../fs/io.ts";
+import { listNames } from "../../fs/list-names.ts";
 import { makeDirectory } from "../../fs/make-directory.ts";
 import { privateDirectory } from "../../lance/private-directory.ts";
 
@@ -61,7 +62,7 @@ function take(path: string): boolean | undefined {
 }
 
 function highestSuffix(directory: string, kind: string): number {
-  const suffixes = list(directory).map((name) => {
+  const suffixes = listNames(directory).map((name) => {
     const [, its, suffix = "1"] = /^(backup|restore)_\d+(?:_(\d+))?$/.exec(name) ?? [];
     return its === kind ? Number(suffix) : 0;
   });
@@ -71,7 +72,7 @@ function highestSuffix(directory: string, kind: string): number {
 /** A few at a time: what a busy hour has left must not hold up one operation. */
 function forgetOldSeconds(database: string, seconds: number): void {
   const ids = privateDirectory(database, "ids");
-  for (const hour of list(ids)) {
+  for (const hour of listNames(ids)) {
     if (!/^\d+$/.test(hour) || (Number(hour) + 2) * SECONDS_AN_HOUR > seconds) continue;
     try {
       forgetSome(join(ids, hour));
@@ -92,14 +93,5 @@ function forgetSome(directory: string): void {
     }
   } finally {
     found.closeSync();
-  }
-}
-
-function list(directory: string): string[] {
-  try {
-    return readdirSync(directory);
-  } catch (error) {
-    if (isMissing(error)) return [];
-    throw toIoError(error, "list", directory);
   }
 }

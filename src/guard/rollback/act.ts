@@ -118,7 +118,6 @@ async function takeAway(
     await io("put back", path, () => rename(taken, path));
     await syncDirectories([database, dirname(taken)]);
   });
-  await syncDirectories([database, dirname(taken)]);
   const foreign = await foreignIn(taken, drop.ours);
   if (foreign.length > 0 && onConflict === "fail")
     throw conflictError([{ table: drop.table, versions: foreign }]);

@@ -1,9 +1,10 @@
 import { randomUUID } from "node:crypto";
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { rename } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { syncDirectories } from "../../fs/durable.ts";
-import { io, isMissing, toIoError } from "../../fs/io.ts";
+import { io } from "../../fs/io.ts";
+import { listNames } from "../../fs/list-names.ts";
 import { makeDirectory } from "../../fs/make-directory.ts";
 import { ensurePrivateDirectory, privateDirectory } from "../../lance/private-directory.ts";
 
@@ -16,13 +17,14 @@ export interface Taking {
   readonly by: string;
 }
 
-/** Renames a table's directory away; answers with where it lies. Not synced. */
+/** Renames a table's directory away, on the disk when it returns; answers with where it lies. */
 export async function takeDirectory({ database, asideName, by }: Taking, directory: string): Promise<string> {
   const path = join(database, directory);
-  const aside = join(ensurePrivateDirectory(database, "aside"), asideName);
+  const aside = join(ensurePrivateDirectory(database, "aside"), asideName, `${madeBy(by)}${randomUUID()}`);
   makeDirectory(aside);
-  const taken = join(aside, `created-${by}.${randomUUID()}.${directory}`);
+  const taken = join(aside, directory);
   await io("take away", path, () => rename(path, taken));
+  await syncDirectories([database, aside, dirname(aside)]);
   return taken;
 }
 
@@ -33,15 +35,18 @@ export async function takeDirectory({ database, asideName, by }: Taking, directo
 export async function returnTaken(taking: Taking): Promise<void> {
   const { database, asideName, by } = taking;
   const aside = join(privateDirectory(database, "aside"), asideName);
-  for (const name of namesIn(aside)) {
-    if (!name.startsWith(`created-${by}.`)) continue;
-    const directory = name.slice(`created-${by}.`.length).replace(/^[^.]*\./, "");
-    const [taken, path] = [join(aside, name), join(database, directory)];
-    if (existsSync(path)) await keepTaken(taking, taken, directory);
-    else await io("put back", path, () => rename(taken, path));
-    await syncDirectories([database, aside]);
+  const rooms = listNames(aside).filter((name) => name.startsWith(madeBy(by)));
+  for (const room of rooms.map((name) => join(aside, name))) {
+    for (const directory of listNames(room)) {
+      const [taken, path] = [join(room, directory), join(database, directory)];
+      if (existsSync(path)) await keepTaken(taking, taken, directory);
+      else await io("put back", path, () => rename(taken, path));
+      await syncDirectories([database, room]);
+    }
   }
 }
+
+const madeBy = (entry: string) => `created-${entry}.`;
 
 /** What lies here stays until somebody removes it by hand: LanceDB opens it as a table of its own. */
 export async function keepTaken(
@@ -55,13 +60,4 @@ export async function keepTaken(
   await io("keep", kept, () => rename(taken, kept));
   await syncDirectories([others, dirname(others), dirname(dirname(others)), dirname(taken)]);
   return kept;
-}
-
-function namesIn(directory: string): string[] {
-  try {
-    return readdirSync(directory);
-  } catch (error) {
-    if (isMissing(error)) return [];
-    throw toIoError(error, "list", directory);
-  }
 }

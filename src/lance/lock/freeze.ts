@@ -1,7 +1,7 @@
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { IoError, LockedError } from "../../errors.ts";
-import { isMissing, toIoError } from "../../fs/io.ts";
+import { listNames } from "../../fs/list-names.ts";
 import { privateDirectory } from "../private-directory.ts";
 import { LockSet } from "./lock-set.ts";
 import { lockedTables } from "./locked-tables.ts";
@@ -61,21 +61,12 @@ async function acquire(locks: LockSet, tables: readonly string[]): Promise<boole
 /** Whoever held a table of an armed journal entry has ended, since we hold it now: the table may be half-written. */
 export function assertNothingLeft(database: string, wants: (table: string) => boolean): void {
   const journal = privateDirectory(database, "journal");
-  for (const entry of list(journal)) {
+  for (const entry of listNames(journal)) {
     if (!existsSync(join(journal, entry, "armed.json"))) continue;
-    const table = list(join(journal, entry, "tables")).find(wants);
+    const table = listNames(join(journal, entry, "tables")).find(wants);
     if (table === undefined) continue;
     throw new LockedError(
       `Table ${table} was left by guarded work that did not end (${entry} in the journal of ${database}). Call recover() of a BackupManager on it first, or "lancedb-backup recover".`,
     );
-  }
-}
-
-function list(directory: string): string[] {
-  try {
-    return readdirSync(directory);
-  } catch (error) {
-    if (isMissing(error)) return [];
-    throw toIoError(error, "list", directory);
   }
 }

@@ -1,14 +1,7 @@
-import { readdirSync } from "node:fs";
-import { isMissing, toIoError } from "../../fs/io.ts";
+import { listNames } from "../../fs/list-names.ts";
 import { privateDirectory } from "../private-directory.ts";
 
 /** The tables that have a lock: a guarded operation makes one before it touches a table, and it stays for an hour at least. */
 export function lockedTables(database: string): string[] {
-  const directory = privateDirectory(database, "locks");
-  try {
-    return readdirSync(directory);
-  } catch (error) {
-    if (isMissing(error)) return [];
-    throw toIoError(error, "list", directory);
-  }
+  return listNames(privateDirectory(database, "locks"));
 }

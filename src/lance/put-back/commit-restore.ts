@@ -83,7 +83,8 @@ export async function commitRestore(
 function newestNow(dataset: string): number {
   const directory = join(dataset, VERSIONS);
   try {
-    return Math.max(0, ...readdirSync(directory).map((name) => parseManifestName(name)?.version ?? 0));
+    const versions = readdirSync(directory).map((name) => parseManifestName(name)?.version ?? 0);
+    return versions.reduce((highest, version) => Math.max(highest, version), 0);
   } catch (error) {
     throw toIoError(error, "list", directory);
   }

@@ -1,17 +1,11 @@
-import { mkdirSync, readdirSync } from "node:fs";
-import { isMissing, toIoError } from "../../fs/io.ts";
+import { mkdirSync } from "node:fs";
+import { toIoError } from "../../fs/io.ts";
+import { listNames } from "../../fs/list-names.ts";
 import { type BackupFileName, parseFileName } from "./file-name.ts";
 
 /** The periodic files of a directory, oldest first; empty where there is no directory. */
 export function listBackupFiles(directory: string): BackupFileName[] {
-  let names: string[];
-  try {
-    names = readdirSync(directory);
-  } catch (error) {
-    if (isMissing(error)) return [];
-    throw toIoError(error, "list", directory);
-  }
-  return names
+  return listNames(directory)
     .map(parseFileName)
     .filter((file) => file !== undefined)
     .sort((a, b) => a.micros - b.micros || (a.name < b.name ? -1 : 1));

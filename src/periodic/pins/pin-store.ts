@@ -1,8 +1,9 @@
 import { createHash, randomUUID } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { isMissing, toIoError } from "../../fs/io.ts";
+import { listNames } from "../../fs/list-names.ts";
 import { PIN_ORDER, Placer } from "../../fs/place.ts";
 import { stampOf } from "../../fs/stamp.ts";
 import { type Capture, captureTable } from "../../lance/capture.ts";
@@ -35,9 +36,9 @@ export class PinStore {
 
   /** What was remembered with a file; undefined where nothing readable was, or by the database that this is a copy of. */
   read(file: string): PinDocument | undefined {
-    if (this.#isCopy()) return undefined;
     try {
-      return parsePinDocument(readFileSync(join(this.#root, `${file}${DOCUMENT}`), "utf8"));
+      const document = parsePinDocument(readFileSync(join(this.#root, `${file}${DOCUMENT}`), "utf8"));
+      return this.#readIdentity()?.isOwn === false ? undefined : document;
     } catch (error) {
       if (isMissing(error)) return undefined;
       throw toIoError(error, "read", join(this.#root, `${file}${DOCUMENT}`));
@@ -62,7 +63,7 @@ export class PinStore {
   identity(): string | undefined {
     const known = this.#readIdentity();
     if (known !== undefined) return known.isOwn ? known.identity : undefined;
-    const documents = this.#names().filter((name) => name.endsWith(DOCUMENT));
+    const documents = listNames(this.#root).filter((name) => name.endsWith(DOCUMENT));
     return documents.map((name) => this.read(name.slice(0, -DOCUMENT.length))?.database).find(Boolean);
   }
 
@@ -71,7 +72,7 @@ export class PinStore {
     const path = join(this.#root, IDENTITY);
     try {
       mkdirSync(this.#root, { recursive: true });
-      for (const name of this.#names()) if (name.endsWith(DOCUMENT)) rmSync(join(this.#root, name));
+      for (const name of listNames(this.#root)) if (name.endsWith(DOCUMENT)) rmSync(join(this.#root, name));
       writeFileSync(`${path}${PARTIAL}`, `${identity} ${stampOf(this.#root)}\n`);
       renameSync(`${path}${PARTIAL}`, path);
     } catch (error) {
@@ -79,11 +80,7 @@ export class PinStore {
     }
   }
 
-  /** Whether all of this was made in another directory, and copied with its database. */
-  #isCopy(): boolean {
-    return this.#readIdentity()?.isOwn === false;
-  }
-
+  /** Not its own where all of this was made in another directory, and copied with its database. */
   #readIdentity(): { readonly identity: string; readonly isOwn: boolean } | undefined {
     const path = join(this.#root, IDENTITY);
     try {
@@ -149,7 +146,7 @@ export class PinStore {
     const needed = new Set(
       files.flatMap((file) => (this.read(file)?.tables ?? []).map((table) => table.pin)),
     );
-    for (const name of this.#names()) {
+    for (const name of listNames(this.#root)) {
       if (name === IDENTITY || name === PRIVATE_DIRECTORY) continue;
       if (name.endsWith(DOCUMENT)) {
         if (files.includes(name.slice(0, -DOCUMENT.length))) continue;
@@ -157,15 +154,6 @@ export class PinStore {
         if (isAlive(Number.parseInt(name, 10))) continue;
       } else if (needed.has(name)) continue;
       rmSync(join(this.#root, name), { recursive: true, force: true });
-    }
-  }
-
-  #names(): string[] {
-    try {
-      return readdirSync(this.#root);
-    } catch (error) {
-      if (isMissing(error)) return [];
-      throw toIoError(error, "list", this.#root);
     }
   }
 }

@@ -1,6 +1,6 @@
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { isMissing, toIoError } from "../../../fs/io.ts";
+import { listNames } from "../../../fs/list-names.ts";
 import { PIN_ORDER, Placer } from "../../../fs/place.ts";
 import { TAGS } from "../../../lance/capture.ts";
 import { VERSIONS } from "../../../lance/image.ts";
@@ -90,20 +90,11 @@ export async function putTags(
 /** What each tag of a live table names now: the digest of its version's manifest, empty where there is none. */
 export function meaningsOfTags(live: string): Map<string, string> {
   const meanings = new Map<string, string>();
-  for (const name of namesIn(join(live, TAGS))) {
+  for (const name of listNames(join(live, TAGS))) {
     if (!name.endsWith(".json")) continue;
     meanings.set(nameOf(`${TAGS}/${name}`), meaningOf(readFileSync(join(live, TAGS, name)), live));
   }
   return meanings;
-}
-
-function namesIn(directory: string): string[] {
-  try {
-    return readdirSync(directory);
-  } catch (error) {
-    if (isMissing(error)) return [];
-    throw toIoError(error, "list", directory);
-  }
 }
 
 function meaningOf(tag: Buffer, dataset: string): string {
