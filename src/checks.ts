@@ -9,11 +9,21 @@ export function assertOptions(value: unknown, of: string): void {
   }
 }
 
-/** One that is misspelt would be passed over, and something else done than was asked for. */
-export function assertKnown(options: object, of: string, known: readonly string[]): void {
+/**
+ * Options are an object of these and no others: one that is misspelt would be passed over, and something else done
+ * than was asked for. `known` names every member of `T`, which the compiler sees to; one that is `false` is known and
+ * not offered.
+ */
+export function assertKnown<T extends object>(
+  options: T,
+  of: string,
+  known: Readonly<Record<keyof T, boolean>>,
+): void {
+  assertOptions(options, of);
+  const offered = Object.keys(known).filter((key) => known[key as keyof T]);
   for (const key of Object.keys(options)) {
-    if (known.includes(key)) continue;
-    throw new ValidationError(`${of} has no option ${JSON.stringify(key)}: it has ${known.join(", ")}.`);
+    if (Object.hasOwn(known, key)) continue;
+    throw new ValidationError(`${of} has no option ${JSON.stringify(key)}: it has ${offered.join(", ")}.`);
   }
 }
 

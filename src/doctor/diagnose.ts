@@ -1,4 +1,5 @@
 import { existsSync } from "node:fs";
+import { assertKnown } from "../checks.ts";
 import { ValidationError } from "../errors.ts";
 import { localPath } from "../fs/local-path.ts";
 import { databasePath } from "../lance/database.ts";
@@ -35,7 +36,7 @@ export interface Diagnosis {
  * @throws ValidationError where there is no such database. @throws UnsupportedError where it is not local.
  */
 export async function diagnose(options: DiagnoseOptions = {}): Promise<Diagnosis> {
-  if (typeof options !== "object" || options === null) throw new TypeError("The options must be an object.");
+  assertKnown(options, "diagnose", { uri: true, repository: true, signal: true });
   const { uri, repository, signal } = options;
   const findings: Finding[] = await diagnoseVersions();
   const directory = uri === undefined ? undefined : await databasePath(uri);

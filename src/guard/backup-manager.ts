@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { type Connection, connect } from "@lancedb/lancedb";
-import { assertFlag, assertOptions, assertSignal } from "../checks.ts";
+import { assertFlag, assertKnown, assertSignal } from "../checks.ts";
 import { BackupError, LockedError } from "../errors.ts";
 import { databasePath, listTables } from "../lance/database.ts";
 import { type HealedHead, healDamagedHead } from "../lance/heal-head.ts";
@@ -107,7 +107,7 @@ export class BackupManager implements AsyncDisposable {
     options: { tables?: readonly string[] | undefined; signal?: AbortSignal | undefined } = {},
   ): Promise<string> {
     strategyOf(strategy);
-    assertOptions(options, "createBackup");
+    assertKnown(options, "createBackup", { tables: true, signal: true });
     assertTables(options.tables);
     assertSignal(options.signal);
     options.signal?.throwIfAborted();
@@ -136,7 +136,7 @@ export class BackupManager implements AsyncDisposable {
     options: { onConflict?: "fail" | "overwrite" | undefined } = {},
   ): Promise<RestoreResult> {
     assertBackupId(id);
-    assertOptions(options, "restoreBackup");
+    assertKnown(options, "restoreBackup", { onConflict: true });
     assertOnConflict(options.onConflict, ["fail", "overwrite"]);
     await databasePath(this.#settings.database);
     return restoreBackup(this.#settings, id, options);
@@ -178,7 +178,7 @@ export class BackupManager implements AsyncDisposable {
   ): Promise<T> {
     strategyOf(strategy);
     if (typeof work !== "function") throw new TypeError("work must be a function.");
-    assertOptions(options, "withBackup");
+    assertKnown(options, "withBackup", { tables: true, signal: true, onConflict: true, durable: true });
     assertTables(options.tables);
     assertOnConflict(options.onConflict, ["fail", "overwrite"]);
     assertSignal(options.signal);
@@ -207,7 +207,7 @@ export class BackupManager implements AsyncDisposable {
    * refused; both when everything else is done.
    */
   async recover(options: RecoverOptions = {}): Promise<RecoveryReport> {
-    assertOptions(options, "recover");
+    assertKnown(options, "recover", { onConflict: true, force: true });
     assertOnConflict(options.onConflict, ["overwrite", "keep"]);
     assertFlag(options.force, "force");
     await databasePath(this.#settings.database);

@@ -1,10 +1,17 @@
 import { type Connection, Index, type Table } from "@lancedb/lancedb";
 import type { Field } from "apache-arrow";
+import { assertKnown } from "../checks.ts";
 import { ValidationError } from "../errors.ts";
 import type { Logger } from "../logger.ts";
 import { callLance } from "./records/lance-call.ts";
 import { lookAtExisting } from "./records/look.ts";
-import { checkGuarded, type GuardedOptions, guardOptions, managerFor } from "./records/options.ts";
+import {
+  checkGuarded,
+  GUARDED_OPTIONS,
+  type GuardedOptions,
+  guardOptions,
+  managerFor,
+} from "./records/options.ts";
 import { refName, requireTable, type TableRef, type Target } from "./records/target.ts";
 
 /** One index to make. */
@@ -45,7 +52,7 @@ export async function createIndexesWithBackup(
   options: GuardedOptions,
 ): Promise<CreateIndexesResult> {
   const start = performance.now();
-  const ref = checkGuarded(table, options);
+  const ref = checkGuarded("createIndexesWithBackup", table, options, GUARDED_OPTIONS);
   const { signal } = options;
   const manager = managerFor(options);
   signal?.throwIfAborted();
@@ -72,6 +79,7 @@ function checkSpecs(specs: readonly IndexSpec[], fields: readonly Field[]): void
   if (!Array.isArray(specs)) throw new ValidationError("The indexes must be an array of { column, config }.");
   const names = new Set<string>();
   for (const [place, spec] of specs.entries()) {
+    assertKnown(spec ?? {}, `Index ${place}`, { column: true, config: true, name: true, replace: true });
     if (typeof spec?.column !== "string") throw new ValidationError(`Index ${place} names no column.`);
     if (!hasColumn(spec.column, fields)) {
       throw new ValidationError(`Index ${place}: the table has no column ${JSON.stringify(spec.column)}.`);

@@ -5,7 +5,13 @@ import { filtersFor, keyColumn } from "./records/delete-keys.ts";
 import { Feed } from "./records/feed.ts";
 import { callLance } from "./records/lance-call.ts";
 import { lookAtExisting } from "./records/look.ts";
-import { checkGuarded, type GuardedOptions, guardOptions, managerFor } from "./records/options.ts";
+import {
+  checkGuarded,
+  GUARDED_OPTIONS,
+  type GuardedOptions,
+  guardOptions,
+  managerFor,
+} from "./records/options.ts";
 import { type KeysInput, openSource } from "./records/source.ts";
 import { refName, requireTable, type TableRef } from "./records/target.ts";
 import { sameLayout } from "./records/types.ts";
@@ -48,7 +54,11 @@ export async function deleteRowsWithBackup(
   options: DeleteRowsOptions,
 ): Promise<DeleteRowsResult> {
   const start = performance.now();
-  const ref = checkGuarded(options?.table, options);
+  const ref = checkGuarded("deleteRowsWithBackup", options?.table, options, {
+    ...GUARDED_OPTIONS,
+    table: true,
+    key: true,
+  });
   const { key, signal } = options;
   if (typeof key !== "string" || key === "") throw new ValidationError("The option key must name a column.");
   const manager = managerFor(options);

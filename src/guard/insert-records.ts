@@ -1,4 +1,5 @@
 import type { Connection } from "@lancedb/lancedb";
+import { assertKnown } from "../checks.ts";
 import { ValidationError } from "../errors.ts";
 import type { BackupManager } from "./backup-manager.ts";
 import { checkAhead, chunksOf } from "./records/chunk-stream.ts";
@@ -8,6 +9,7 @@ import { lookAt } from "./records/look.ts";
 import {
   checkChoice,
   checkGuarded,
+  GUARDED_OPTIONS,
   type GuardedOptions,
   guardOptions,
   managerFor,
@@ -75,7 +77,14 @@ export async function insertRecordsWithBackup(
   options: InsertRecordsOptions,
 ): Promise<InsertRecordsResult> {
   const start = performance.now();
-  const ref = checkGuarded(options?.table, options);
+  const ref = checkGuarded("insertRecordsWithBackup", options?.table, options, {
+    ...GUARDED_OPTIONS,
+    table: true,
+    mergeOn: true,
+    whenMatched: true,
+    mode: true,
+    embedding: true,
+  });
   const intent = checkIntent(options);
   const manager = managerFor(options);
   const { signal } = options;
@@ -142,6 +151,8 @@ function checkIntent(options: InsertRecordsOptions): WriteIntent {
   if (mergeOn.length > 0 && mode === "overwrite") {
     throw new ValidationError('The options mergeOn and mode: "overwrite" exclude each other.');
   }
+  if (embedding !== undefined)
+    assertKnown(embedding, "embedding", { function: true, source: true, vector: true });
   if (embedding !== undefined && typeof embedding?.function?.computeSourceEmbeddings !== "function") {
     throw new ValidationError(
       "The option embedding.function must be an EmbeddingFunction of LanceDB's kind.",

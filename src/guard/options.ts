@@ -1,5 +1,5 @@
 import { isAbsolute, relative } from "node:path";
-import { assertLogger, assertMilliseconds, assertOptions } from "../checks.ts";
+import { assertKnown, assertLogger, assertMilliseconds } from "../checks.ts";
 import { ValidationError } from "../errors.ts";
 import { localPath } from "../fs/local-path.ts";
 import type { LinkMode } from "../fs/place.ts";
@@ -33,7 +33,13 @@ const LINK_MODES: readonly LinkMode[] = ["auto", "reflink", "hardlink", "copy"];
 
 /** Checks the options and fills in the defaults. Touches nothing. */
 export function settingsOf(options: BackupManagerOptions): Settings {
-  assertOptions(options, "BackupManager");
+  assertKnown(options, "BackupManager", {
+    uri: true,
+    backupDir: true,
+    link: true,
+    logger: true,
+    lockTimeoutMs: true,
+  });
   const { uri = "data/lancedb-table", backupDir = "data/backups", link = "auto" } = options;
   const { logger = defaultLogger(), lockTimeoutMs = DEFAULT_LOCK_TIMEOUT_MS } = options;
   if (!LINK_MODES.includes(link)) {

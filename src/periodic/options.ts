@@ -1,5 +1,5 @@
 import { isAbsolute, relative } from "node:path";
-import { assertFlag, assertLogger, assertOptions } from "../checks.ts";
+import { assertFlag, assertKnown, assertLogger } from "../checks.ts";
 import { ValidationError } from "../errors.ts";
 import { localPath } from "../fs/local-path.ts";
 import { realPath } from "../fs/real-path.ts";
@@ -60,7 +60,21 @@ const DEFAULT_KEY = "id";
 
 /** Checks the options and fills in the defaults. Touches nothing. */
 export function periodicSettings(options: PeriodicBackupOptions): PeriodicSettings {
-  assertOptions(options, "PeriodicBackupManager");
+  assertKnown(options, "PeriodicBackupManager", {
+    uri: true,
+    backupDir: true,
+    backupInterval: true,
+    minBackupInterval: true,
+    fileFormat: true,
+    incremental: true,
+    maxDeltasBeforeFull: true,
+    primaryKey: true,
+    tables: true,
+    keep: true,
+    onBackupFailure: true,
+    logger: true,
+    clock: false,
+  });
   const { fileFormat = "json", incremental = false, tables, logger = defaultLogger() } = options;
   if (fileFormat !== "json" && fileFormat !== "arrow") {
     throw new ValidationError(`fileFormat must be "json" or "arrow", not ${JSON.stringify(fileFormat)}.`);

@@ -1,4 +1,4 @@
-import { assertLogger, assertOptions } from "../checks.ts";
+import { assertKnown, assertLogger } from "../checks.ts";
 import { localPath } from "../fs/local-path.ts";
 import type { Logger } from "../logger.ts";
 import { defaultLogger } from "../logger.ts";
@@ -17,7 +17,7 @@ export function placeOf(
   location: string | Storage,
   options: RepositoryOptions,
 ): { storage: Storage; logger: Logger } {
-  assertOptions(options, "Repository");
+  assertKnown(options, "Repository", { logger: true });
   const { logger = defaultLogger() } = options;
   assertLogger(logger);
   if (typeof location === "string")

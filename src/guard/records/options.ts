@@ -1,4 +1,4 @@
-import { assertFlag, assertSignal } from "../../checks.ts";
+import { assertFlag, assertKnown, assertSignal } from "../../checks.ts";
 import { ValidationError } from "../../errors.ts";
 import { localPath } from "../../fs/local-path.ts";
 import { assertTableName } from "../../fs/names.ts";
@@ -27,9 +27,30 @@ export interface GuardedOptions {
   readonly durable?: boolean | undefined;
 }
 
-/** Checks what all helpers share. Throws `ValidationError`; nothing was touched. */
-export function checkGuarded(table: unknown, options: GuardedOptions): TableRef {
-  if (typeof options !== "object" || options === null) throw new TypeError("The options are missing.");
+/** The options of every helper, for `checkGuarded`. */
+export const GUARDED_OPTIONS: Readonly<Record<keyof GuardedOptions, true>> = {
+  strategy: true,
+  namespacePath: true,
+  manager: true,
+  uri: true,
+  backupDir: true,
+  signal: true,
+  onConflict: true,
+  durable: true,
+};
+
+/**
+ * Checks what all helpers share. @throws ValidationError, TypeError; nothing was touched.
+ *
+ * @param of the helper's name. @param known its options, `GUARDED_OPTIONS` among them.
+ */
+export function checkGuarded<T extends GuardedOptions>(
+  of: string,
+  table: unknown,
+  options: T,
+  known: Readonly<Record<keyof T, true>>,
+): TableRef {
+  assertKnown(options, of, known);
   assertTableName(table);
   const namespacePath = options.namespacePath ?? [];
   if (!Array.isArray(namespacePath)) throw new TypeError("namespacePath must be an array of names.");

@@ -24,7 +24,7 @@ import { writing } from "./writing.ts";
  */
 export async function applyDelta(uri: string, file: string, options: ReplayOptions = {}): Promise<number> {
   const path = localPath(uri, "uri");
-  const logger = loggerOf(options);
+  const logger = loggerOf(options, "applyDelta");
   await using reader = await openBackupFile(localPath(file, "file"));
   if (reader.head.type !== "delta") {
     throw new ValidationError(`${reader.path} is a full; load it into a new database with loadBackup.`);

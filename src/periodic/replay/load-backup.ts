@@ -24,7 +24,7 @@ export async function loadBackup(
   options: ReplayOptions = {},
 ): Promise<Connection> {
   const path = localPath(uri, "uri");
-  const logger = loggerOf(options);
+  const logger = loggerOf(options, "loadBackup");
   await using reader = await openBackupFile(localPath(file, "file"));
   if (reader.head.type !== "full") {
     throw new ValidationError(`${reader.path} is a delta; load the full that it follows, then apply it.`);

@@ -1,4 +1,4 @@
-import { assertLogger, assertOptions } from "../../checks.ts";
+import { assertKnown, assertLogger } from "../../checks.ts";
 import { defaultLogger, type Logger } from "../../logger.ts";
 
 export interface ReplayOptions {
@@ -6,8 +6,8 @@ export interface ReplayOptions {
   readonly logger?: Logger | undefined;
 }
 
-export function loggerOf(options: ReplayOptions): Logger {
-  assertOptions(options, "a replay");
+export function loggerOf(options: ReplayOptions, of: string): Logger {
+  assertKnown(options, of, { logger: true });
   const { logger = defaultLogger() } = options;
   assertLogger(logger);
   return logger;

@@ -1,5 +1,6 @@
 import { basename } from "node:path";
 import type { Connection } from "@lancedb/lancedb";
+import { assertKnown } from "../../checks.ts";
 import { ValidationError } from "../../errors.ts";
 import { localPath } from "../../fs/local-path.ts";
 import { parseTableId } from "../../lance/database.ts";
@@ -44,9 +45,10 @@ export async function restoreLatest(
   uri: string,
   options: RestoreLatestOptions = {},
 ): Promise<RestoreSummary> {
-  const { at } = options;
+  assertKnown(options, "restoreLatest", { at: true, logger: true });
+  const { at, ...replay } = options;
   const path = localPath(uri, "uri");
-  const logger = loggerOf(options);
+  const logger = loggerOf(replay, "restoreLatest");
   if (at !== undefined && !(at instanceof Date)) throw new TypeError("at must be a Date.");
   if (at !== undefined && Number.isNaN(at.getTime())) throw new ValidationError("at is no valid date.");
   const paths = await findChain(localPath(backupDir, "backupDir"), at);

@@ -1,4 +1,4 @@
-import { assertFlag, assertKnown, assertMilliseconds, assertOptions, assertSignal } from "../../checks.ts";
+import { assertFlag, assertKnown, assertMilliseconds, assertSignal } from "../../checks.ts";
 import { ValidationError } from "../../errors.ts";
 import type { Source } from "../../sources/source.ts";
 import { assertLabel } from "../format/names.ts";
@@ -28,11 +28,18 @@ const LONGEST_DESCRIPTION = 10_000;
 
 /** @throws ValidationError, TypeError. Nothing has been touched. */
 export function assertBackupOptions(options: BackupOptions): void {
-  assertOptions(options, "backup");
-  assertKnown(options, "backup", [
-    ...["source", "name", "description", "tags", "tables", "history", "allowEmpty", "lockTimeoutMs"],
-    ...["signal", "onProgress"],
-  ]);
+  assertKnown(options, "backup", {
+    source: true,
+    name: true,
+    description: true,
+    tags: true,
+    tables: true,
+    history: true,
+    allowEmpty: true,
+    lockTimeoutMs: true,
+    signal: true,
+    onProgress: true,
+  });
   const { source, name, description, tags = [], tables, history = "all" } = options;
   if (typeof source !== "string" && typeof source?.capture !== "function") {
     throw new TypeError("source must be a database's directory or a source.");

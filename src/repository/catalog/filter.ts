@@ -1,4 +1,5 @@
 import { resolve } from "node:path";
+import { assertKnown } from "../../checks.ts";
 import { ValidationError } from "../../errors.ts";
 import type { Snapshot } from "../snapshot.ts";
 
@@ -15,14 +16,9 @@ export interface SnapshotFilter {
   readonly after?: Date | undefined;
 }
 
-const KEYS = new Set(["name", "source", "tags", "before", "after"]);
-
 /** @throws ValidationError, TypeError */
 export function assertFilter(filter: SnapshotFilter): void {
-  if (typeof filter !== "object" || filter === null) throw new TypeError("A filter must be an object.");
-  for (const key of Object.keys(filter)) {
-    if (!KEYS.has(key)) throw new ValidationError(`A filter has no ${key}: it has ${[...KEYS].join(", ")}.`);
-  }
+  assertKnown(filter, "list", { name: true, source: true, tags: true, before: true, after: true });
   const { name, source, tags, before, after } = filter;
   for (const [key, value] of Object.entries({ name, source })) {
     if (value !== undefined && typeof value !== "string") throw new TypeError(`${key} must be a string.`);

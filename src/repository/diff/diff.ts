@@ -1,4 +1,4 @@
-import { assertKnown, assertOptions, assertSignal } from "../../checks.ts";
+import { assertKnown, assertSignal } from "../../checks.ts";
 import { ValidationError } from "../../errors.ts";
 import { VERSIONS } from "../../lance/image.ts";
 import { parseManifestName } from "../../lance/manifest-name.ts";
@@ -155,8 +155,7 @@ function bytesOf(files: readonly SnapshotFile[]): number {
 }
 
 function assertDiffOptions(options: DiffOptions): void {
-  assertOptions(options, "diff");
-  assertKnown(options, "diff", ["rows", "examples", "signal"]);
+  assertKnown(options, "diff", { rows: true, examples: true, signal: true });
   assertSignal(options.signal);
   const { rows, examples } = options;
   const isKey = (key: unknown) =>

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import type { Connection } from "@lancedb/lancedb";
-import { assertKnown, assertOptions, assertSignal } from "../../checks.ts";
+import { assertKnown, assertSignal } from "../../checks.ts";
 import { NAMESPACE_TABLE } from "../../lance/database.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { hasDirectory } from "../backup/store-locally.ts";
@@ -39,8 +39,7 @@ export async function openSnapshot(
   content: SnapshotContent,
   options: OpenOptions = {},
 ): Promise<OpenedSnapshot> {
-  assertOptions(options, "openSnapshot");
-  assertKnown(options, "openSnapshot", ["tables", "at", "versions", "signal"]);
+  assertKnown(options, "openSnapshot", { tables: true, at: true, versions: true, signal: true });
   assertSelection(options);
   const { signal } = options;
   assertSignal(signal);

@@ -1,5 +1,5 @@
 import { resolve, sep } from "node:path";
-import { assertFlag, assertKnown, assertMilliseconds, assertOptions, assertSignal } from "../../checks.ts";
+import { assertFlag, assertKnown, assertMilliseconds, assertSignal } from "../../checks.ts";
 import { UnsupportedError, ValidationError } from "../../errors.ts";
 import { localPath } from "../../fs/local-path.ts";
 import type { Storage } from "../../storage/storage.ts";
@@ -77,22 +77,20 @@ export function assertSelection({ tables, at, versions }: Selection): void {
  * @throws ValidationError, UnsupportedError, TypeError. Nothing has been touched.
  */
 export function checkRestoreOptions(options: RestoreOptions, storage: Storage): string {
-  assertOptions(options, "restore");
-  assertKnown(options, "restore", [
-    ...[
-      "target",
-      "tables",
-      "at",
-      "versions",
-      "mode",
-      "link",
-      "verify",
-      "parallel",
-      "dryRun",
-      "lockTimeoutMs",
-    ],
-    ...["signal", "onProgress"],
-  ]);
+  assertKnown(options, "restore", {
+    target: true,
+    tables: true,
+    at: true,
+    versions: true,
+    mode: true,
+    link: true,
+    verify: true,
+    parallel: true,
+    dryRun: true,
+    lockTimeoutMs: true,
+    signal: true,
+    onProgress: true,
+  });
   const { mode = "new", link = false, parallel } = options;
   const target = localPath(options.target, "target");
   assertSelection(options);

@@ -2,7 +2,7 @@ import { existsSync, type Stats, statSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { assertFlag, assertKnown, assertOptions, assertSignal } from "../../checks.ts";
+import { assertFlag, assertKnown, assertSignal } from "../../checks.ts";
 import { BackupNotFoundError, ValidationError } from "../../errors.ts";
 import { databasePath, listTables, type TableLocation } from "../../lance/database.ts";
 import { hasUniqueName } from "../../lance/unique-name.ts";
@@ -49,8 +49,7 @@ export async function scrub(
   uri: string,
   options: ScrubOptions = {},
 ): Promise<ScrubReport> {
-  assertOptions(options, "scrub");
-  assertKnown(options, "scrub", ["heal", "snapshot", "signal", "onProgress"]);
+  assertKnown(options, "scrub", { heal: true, snapshot: true, signal: true, onProgress: true });
   const { heal = false, signal } = options;
   assertFlag(heal, "heal");
   assertSignal(signal);

@@ -1,4 +1,4 @@
-import { assertFlag, assertKnown, assertOptions, assertSignal } from "../../checks.ts";
+import { assertFlag, assertKnown, assertSignal } from "../../checks.ts";
 import { ValidationError } from "../../errors.ts";
 import type { OnProgress } from "../progress.ts";
 
@@ -36,8 +36,14 @@ export interface VerifySettings {
 
 /** @throws ValidationError, TypeError. */
 export function settingsFrom(options: VerifyOptions): VerifySettings {
-  assertOptions(options, "verify");
-  assertKnown(options, "verify", ["checks", "restoreTest", "readData", "quarantine", "signal", "onProgress"]);
+  assertKnown(options, "verify", {
+    checks: true,
+    restoreTest: true,
+    readData: true,
+    quarantine: true,
+    signal: true,
+    onProgress: true,
+  });
   const { checks = ["integrity", "completeness"], restoreTest = false, readData = true } = options;
   if (!Array.isArray(checks)) throw new TypeError("checks must be a list.");
   assertFlag(restoreTest, "restoreTest");
