@@ -1,8 +1,12 @@
 import { existsSync } from "node:fs";
 import { sep } from "node:path";
 import { CorruptError, IoError, UnsupportedError } from "../errors.ts";
+import { isFull } from "../fs/io.ts";
 import { pathOf } from "./database.ts";
 import { commandLine } from "./output/command-line.ts";
+
+/** What only the place that is written to can say. */
+const ofTheTarget = (error: IoError) => isFull(error) || error.errno === "EROFS";
 
 /** What a backup failed with, and where it is one table or file of the database, what to do about it. */
 export function backupFailure(error: unknown, database: string, repository: string): unknown {
@@ -18,7 +22,7 @@ export function backupFailure(error: unknown, database: string, repository: stri
   if (error instanceof IoError) {
     // What copies a file tells of the repository that it copies into; the system tells which file it was.
     const [, path] = /, \w+ '([^']+)'/.exec(error.cause instanceof Error ? error.cause.message : "") ?? [];
-    if (path === undefined || !inside(path) || error.errno === undefined) return error;
+    if (path === undefined || !inside(path) || error.errno === undefined || ofTheTarget(error)) return error;
     const reason = error.errno === "EACCES" ? "permission denied" : "it cannot be read";
     const message = `Could not read ${path}, a file of the database: ${reason} (${error.errno}). ${advice}`;
     return new IoError(message, { ...options, path, errno: error.errno });

@@ -10,8 +10,14 @@ export function isMissing(error: unknown): boolean {
   return errno === "ENOENT" || errno === "ENOTDIR";
 }
 
+/** Whether a disk, or somebody's share of it, has no room left. */
+export function isFull(error: unknown): boolean {
+  const errno = error instanceof IoError ? error.errno : errnoOf(error);
+  return errno === "ENOSPC" || errno === "EDQUOT";
+}
+
 const ADVICE: Record<string, string> = {
-  ENOSPC: "the disk is full; free some space and try again",
+  ENOSPC: "the disk is full; free some space on it and try again",
   EDQUOT: "the disk quota is used up",
   EACCES: "permission denied",
   EPERM: "operation not permitted",

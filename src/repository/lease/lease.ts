@@ -1,4 +1,5 @@
 import { LockedError } from "../../errors.ts";
+import { isFull } from "../../fs/io.ts";
 import { thisProcess } from "../../fs/this-process.ts";
 import type { Logger } from "../../logger.ts";
 import type { Storage } from "../../storage/storage.ts";
@@ -43,12 +44,25 @@ export class Lease implements AsyncDisposable {
   /** @internal Writes the object; where that fails, none stays if it can be helped. */
   async create(signal: AbortSignal | undefined): Promise<void> {
     try {
-      await this.#storage.writeNew(this.name, this.#record(this.#since), { signal });
+      await this.#write(signal);
     } catch (error) {
       await this.release();
       throw error;
     }
     this.#stopTimer = this.#clock.every(RENEW_MS, () => this.#beat());
+  }
+
+  /**
+   * On a full disk there is room for a name still, and a lease without content counts like one with: so a prune, which
+   * makes room, can have its lease.
+   */
+  async #write(signal: AbortSignal | undefined): Promise<void> {
+    try {
+      await this.#storage.writeNew(this.name, this.#record(this.#since), { signal });
+    } catch (error) {
+      if (this.kind !== "exclusive" || !isFull(error)) throw error;
+      await this.#storage.writeNew(this.name, Buffer.alloc(0), { signal });
+    }
   }
 
   /** Whether it is still held, as far as this process knows; the storage is not asked. */

@@ -1,5 +1,6 @@
 import { assertFlag, assertMilliseconds, assertOptions, assertSignal } from "../../checks.ts";
-import { IoError, LockedError, ValidationError } from "../../errors.ts";
+import { LockedError, ValidationError } from "../../errors.ts";
+import { isFull } from "../../fs/io.ts";
 import type { Logger } from "../../logger.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { type Clock, systemClock } from "../clock.ts";
@@ -110,6 +111,7 @@ async function carryOut(run: Run, plan: PrunePlan): Promise<PruneReport> {
   // On a full disk there is room now. Had we died in between, the next prune would have marked them, and waited.
   fresh ??= await unlessFull(mark);
   if (fresh) await removeVoid();
+  // With no room for a mark, blobs without a grace period go all the same.
   const due = [...plan.due, ...(run.graceMs === 0 ? (fresh ?? []) : [])];
   const { freed, postponed } = await sweep(run, plan, due);
   if (!fresh) {
@@ -145,7 +147,7 @@ async function unlessFull(mark: () => Promise<Mark[]>): Promise<Mark[] | undefin
   try {
     return await mark();
   } catch (error) {
-    if (error instanceof IoError && (error.errno === "ENOSPC" || error.errno === "EDQUOT")) return undefined;
+    if (isFull(error)) return undefined;
     throw error;
   }
 }
@@ -157,7 +159,7 @@ async function sweep(
   due: readonly Mark[],
 ): Promise<{ freed: readonly string[]; postponed?: string }> {
   const { storage, logger, clock, lockTimeoutMs, signal } = run;
-  if (due.length === 0) return { freed: [] };
+  if (due.length === 0 && plan.toFree.length === 0) return { freed: [] };
   const lease = await acquireLease(storage, "exclusive", {
     signal,
     timeoutMs: lockTimeoutMs,
