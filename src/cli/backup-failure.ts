@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { sep } from "node:path";
 import { CorruptError, IoError, UnsupportedError } from "../errors.ts";
-import { isFull } from "../fs/io.ts";
+import { isError, isFull } from "../fs/io.ts";
 import { pathOf } from "./database.ts";
 import { commandLine } from "./output/command-line.ts";
 
@@ -10,7 +10,7 @@ const ofTheTarget = (error: IoError) => isFull(error) || error.errno === "EROFS"
 
 /** What a backup failed with, and where it is one table or file of the database, what to do about it. */
 export function backupFailure(error: unknown, database: string, repository: string): unknown {
-  if (!(error instanceof Error) || !existsSync(pathOf(database))) return error;
+  if (!isError(error) || !existsSync(pathOf(database))) return error;
   const inside = (path: string | undefined) => path?.startsWith(pathOf(database) + sep) ?? false;
   const doctor = commandLine("doctor", pathOf(database), "--repo", repository);
   const advice = `No snapshot was made. ${doctor} says what is wrong and what helps; --table, once for each of the others, backs them up meanwhile.`;
@@ -21,7 +21,7 @@ export function backupFailure(error: unknown, database: string, repository: stri
   }
   if (error instanceof IoError) {
     // What copies a file tells of the repository that it copies into; the system tells which file it was.
-    const [, path] = /, \w+ '([^']+)'/.exec(error.cause instanceof Error ? error.cause.message : "") ?? [];
+    const [, path] = /, \w+ '([^']+)'/.exec(isError(error.cause) ? error.cause.message : "") ?? [];
     if (path === undefined || !inside(path) || error.errno === undefined || ofTheTarget(error)) return error;
     const reason = error.errno === "EACCES" ? "permission denied" : "it cannot be read";
     const message = `Could not read ${path}, a file of the database: ${reason} (${error.errno}). ${advice}`;

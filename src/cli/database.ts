@@ -1,6 +1,7 @@
 import { existsSync, statSync } from "node:fs";
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { reasonOf } from "../fs/io.ts";
 import { UsageError } from "./failure.ts";
 
 /** Absolute; a database is named by a path or a `file:///` address. @throws UsageError */
@@ -9,7 +10,7 @@ export function pathOf(database: string): string {
   try {
     return resolve(fileURLToPath(database));
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = reasonOf(error);
     throw new UsageError(`${database} names no directory: ${reason}.`);
   }
 }

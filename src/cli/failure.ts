@@ -6,6 +6,7 @@ import {
   RestoreError,
   ValidationError,
 } from "../errors.ts";
+import { isError, reasonOf } from "../fs/io.ts";
 import { inCommandWords } from "./command-words.ts";
 import { EXIT, type ExitCode } from "./exit-codes.ts";
 import { Interrupted } from "./interrupt.ts";
@@ -55,7 +56,7 @@ export function failureOf(error: unknown, state: string): Failure {
     const exitCode = isWrongUse ? EXIT.usage : EXIT.failed;
     return { exitCode, code: error.code, message: printable(inCommandWords(error.message)) };
   }
-  const message = error instanceof Error ? error.message : String(error);
+  const message = reasonOf(error);
   const peer = /^Cannot find package '(@lancedb\/lancedb|apache-arrow)'/.exec(message)?.[1];
   if (peer !== undefined) {
     const advice =
@@ -81,7 +82,7 @@ const REASONS: Record<string, string> = {
 
 /** What the file system refused, by the system's own words; undefined for every other error. */
 function refusedBySystem(error: unknown): string | undefined {
-  if (!(error instanceof Error)) return undefined;
+  if (!isError(error)) return undefined;
   const { code = "", syscall, path } = error as NodeJS.ErrnoException;
   const reason = REASONS[code];
   if (reason === undefined || path === undefined) return undefined;
@@ -91,7 +92,7 @@ function refusedBySystem(error: unknown): string | undefined {
 /** The stack, and the causes below it, each with its own. */
 export function traceOf(error: unknown): string {
   return causesOf(error)
-    .map((cause) => (cause instanceof Error ? (cause.stack ?? String(cause)) : String(cause)))
+    .map((cause) => (isError(cause) ? (cause.stack ?? String(cause)) : String(cause)))
     .join("\ncaused by: ");
 }
 
@@ -100,7 +101,7 @@ function causesOf(error: unknown): unknown[] {
   const causes: unknown[] = [];
   for (let current = error; current != null && !causes.includes(current); ) {
     causes.push(current);
-    current = current instanceof Error ? current.cause : undefined;
+    current = isError(current) ? current.cause : undefined;
   }
   return causes;
 }

@@ -1,10 +1,10 @@
 import { existsSync, linkSync, statfsSync, writeFileSync } from "node:fs";
-import { copyFile, constants as modes } from "node:fs/promises";
 import { join } from "node:path";
-import { errnoOf } from "../fs/io.ts";
+import { errnoOf, reasonOf } from "../fs/io.ts";
+import { reflink } from "../fs/place.ts";
 import { PRIVATE_DIRECTORY, privateDirectory, removeIfEmpty } from "../lance/private-directory.ts";
 import { makeStagingDirectory, removeStagingDirectory } from "../lance/staging.ts";
-import { type Finding, reasonOf } from "./finding.ts";
+import type { Finding } from "./finding.ts";
 
 /** Magic numbers of `statfs`, which Linux gives. */
 const NAMES: Readonly<Record<number, string>> = {
@@ -80,12 +80,10 @@ async function diagnoseLinks(database: string): Promise<Finding> {
   try {
     const source = join(directory, "source");
     writeFileSync(source, "probe");
-    const reflink = await can(() =>
-      copyFile(source, join(directory, "reflink"), modes.COPYFILE_FICLONE_FORCE),
-    );
+    const hasReflinks = await can(() => reflink(source, join(directory, "reflink")));
     const hardLink = await can(() => linkSync(source, join(directory, "link")));
-    const words = `Reflinks: ${yesNo(reflink)}. Hard links: ${yesNo(hardLink)}.`;
-    if (reflink || hardLink) return { ...base, level: "ok", details: words };
+    const words = `Reflinks: ${yesNo(hasReflinks)}. Hard links: ${yesNo(hardLink)}.`;
+    if (hasReflinks || hardLink) return { ...base, level: "ok", details: words };
     const advice =
       "Every backup copies every byte here. A file system with links makes them in milliseconds.";
     return { ...base, level: "warning", details: words, advice };

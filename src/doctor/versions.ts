@@ -1,7 +1,8 @@
 import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type Finding, reasonOf } from "./finding.ts";
+import { reasonOf } from "../fs/io.ts";
+import type { Finding } from "./finding.ts";
 
 interface PackageFile {
   readonly name?: string;

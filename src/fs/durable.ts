@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { closeSync, fsync, linkSync, openSync, renameSync, unlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
-import { io, isMissing } from "./io.ts";
+import { errnoOf, io, isMissing } from "./io.ts";
 
 const fsyncFile = promisify(fsync);
 
@@ -105,7 +105,7 @@ export async function createFileExclusively(
       linkSync(temporary, path);
       return true;
     } catch (error) {
-      if (error instanceof Error && "code" in error && error.code === "EEXIST") return false;
+      if (errnoOf(error) === "EEXIST") return false;
       throw error;
     } finally {
       await removeQuietly(temporary);

@@ -1,8 +1,22 @@
+import { types } from "node:util";
 import { BackupError, IoError } from "../errors.ts";
+
+/**
+ * Whether a thrown value is an error, of whichever realm: under Jest, or in a context of `node:vm`, errors of Node's own
+ * modules are of another one, and `instanceof Error` does not know them.
+ */
+export function isError(value: unknown): value is Error {
+  return types.isNativeError(value) || value instanceof Error;
+}
+
+/** What a thrown value says. */
+export function reasonOf(error: unknown): string {
+  return isError(error) ? error.message : String(error);
+}
 
 /** The system's name of an error (`ENOENT`, `ENOSPC`, …), where it has one. */
 export function errnoOf(error: unknown): string | undefined {
-  return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
+  return isError(error) && "code" in error && typeof error.code === "string" ? error.code : undefined;
 }
 
 export function isMissing(error: unknown): boolean {
@@ -31,7 +45,7 @@ const ADVICE: Record<string, string> = {
 export function toIoError(error: unknown, action: string, path: string): BackupError {
   if (error instanceof BackupError) return error;
   const errno = errnoOf(error);
-  const reason = (errno && ADVICE[errno]) ?? (error instanceof Error ? error.message : String(error));
+  const reason = (errno && ADVICE[errno]) ?? reasonOf(error);
   return new IoError(`Could not ${action} ${path}: ${reason}${errno ? ` (${errno})` : ""}.`, {
     cause: error,
     path,

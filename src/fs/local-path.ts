@@ -1,6 +1,7 @@
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { UnsupportedError, ValidationError } from "../errors.ts";
+import { reasonOf } from "./io.ts";
 
 /** Two letters at least: one is a drive of Windows. A directory of such a name is reached by `./`. */
 const SCHEME = /^([a-z][a-z0-9+.-]+):(?=\/)/i;
@@ -46,7 +47,7 @@ function pathOfAddress(value: string, what: string): string {
     path = fileURLToPath(url);
   } catch (error) {
     if (error instanceof ValidationError) throw error;
-    throw refuse(error instanceof Error ? error.message : String(error), error);
+    throw refuse(reasonOf(error), error);
   }
   if (path.includes("\0")) throw refuse("it names no directory");
   return resolve(path);

@@ -157,10 +157,19 @@ export class Placer {
   }
 
   async #duplicate(source: string, target: string, method: "reflink" | "copy"): Promise<void> {
-    const flag = method === "reflink" ? constants.COPYFILE_FICLONE_FORCE : 0;
-    await copyFile(source, target, constants.COPYFILE_EXCL | flag);
+    if (method === "reflink") await reflink(source, target);
+    else await copyFile(source, target, constants.COPYFILE_EXCL);
     this.#bodies.push(target);
   }
+}
+
+/** Makes a new file that shares the blocks of another; throws the system's own error where that cannot be. */
+export async function reflink(source: string, target: string): Promise<void> {
+  if ("deno" in process.versions) {
+    const message = "ENOTSUP: Deno makes a plain copy where a reflink is asked for, and does not say so";
+    throw Object.assign(new Error(message), { code: "ENOTSUP" });
+  }
+  await copyFile(source, target, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE_FORCE);
 }
 
 const synced = new Set<string>();

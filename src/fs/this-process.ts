@@ -1,5 +1,6 @@
 import { readFileSync, readlinkSync } from "node:fs";
 import { hostname } from "node:os";
+import { errnoOf } from "./io.ts";
 
 /** A process on some machine: enough to tell, later and from elsewhere, whether it is still alive. */
 export interface ProcessIdentity {
@@ -55,7 +56,7 @@ function signalable(pid: number): boolean {
     process.kill(pid, 0);
     return true;
   } catch (error) {
-    return error instanceof Error && "code" in error && error.code === "EPERM";
+    return errnoOf(error) === "EPERM";
   }
 }
 

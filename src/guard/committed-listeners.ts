@@ -1,3 +1,4 @@
+import { reasonOf } from "../fs/io.ts";
 import type { Logger } from "../logger.ts";
 
 /** Those who want to know of each guarded success. By then all is done: what they do wrong undoes nothing. */
@@ -14,7 +15,7 @@ export class Listeners {
 
   tell(logger: Logger): void {
     const warn = (error: unknown) => {
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = reasonOf(error);
       logger.warn("a listener of onCommitted failed; the work stays committed", { error: reason });
     };
     for (const listener of this.#listeners) {

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { BackupError, LockedError, ValidationError } from "../errors.ts";
-import { isMissing, toIoError } from "../fs/io.ts";
+import { isMissing, reasonOf, toIoError } from "../fs/io.ts";
 import { assertNamesAreFree, assertNoneIsNested, listTables } from "../lance/database.ts";
 import { listManifests } from "../lance/image.ts";
 import { LockSet } from "../lance/lock/lock-set.ts";
@@ -81,7 +81,7 @@ export async function createBackup(
       entry.abandon();
       logger.warn("an unfinished backup could not be removed; the next operation sweeps it", {
         backup: entry.id,
-        error: reason instanceof Error ? reason.message : String(reason),
+        error: reasonOf(reason),
       });
     });
     throw error;

@@ -1,5 +1,6 @@
 import { type Connection, connect } from "@lancedb/lancedb";
 import { ConflictError, RestoreError } from "../errors.ts";
+import { reasonOf } from "../fs/io.ts";
 import { LockSet } from "../lance/lock/lock-set.ts";
 import type { Logger } from "../logger.ts";
 import { guardConnection } from "./connection/guarded-connection.ts";
@@ -67,7 +68,7 @@ export async function runGuarded<T>(
       if (operation.entry.state === "armed") await operation.entry.become("armed", "done");
     } catch (error) {
       await operation.close(OpenCalls.ended());
-      logger.info("guarded work failed; rolling back", { ...meta(), error: messageOf(error) });
+      logger.info("guarded work failed; rolling back", { ...meta(), error: reasonOf(error) });
       await rollBack(operation, error, onConflict);
       throw error;
     }
@@ -105,7 +106,7 @@ async function rollBack(operation: Operation, workError: unknown, onConflict: On
   const { entry, record, database, logger } = operation;
   if (entry.state === "done") {
     throw new RestoreError(
-      `The guarded work was done, but its record could not be put on the disk (${messageOf(workError)}), nor taken back. Its changes are there; a power cut may undo them.`,
+      `The guarded work was done, but its record could not be put on the disk (${reasonOf(workError)}), nor taken back. Its changes are there; a power cut may undo them.`,
       { restoreError: workError, backupPath: record.backupPath },
     );
   }
@@ -153,7 +154,7 @@ async function rollBack(operation: Operation, workError: unknown, onConflict: On
       await keepEntry(entry, record).catch((reason: unknown) => {
         entry.abandon();
         throw new RestoreError(
-          `${conflict.message} But that it waits could not be written down (${messageOf(reason)}): recover() comes to it again.`,
+          `${conflict.message} But that it waits could not be written down (${reasonOf(reason)}): recover() comes to it again.`,
           { restoreError: conflict, workError, backupPath: record.backupPath },
         );
       });
@@ -161,7 +162,7 @@ async function rollBack(operation: Operation, workError: unknown, onConflict: On
     }
     entry.abandon();
     throw new RestoreError(
-      `The guarded work failed (${messageOf(workError)}), and so did the rollback (${messageOf(error)}). The backup is kept at ${record.backupPath}; recover() tries again.`,
+      `The guarded work failed (${reasonOf(workError)}), and so did the rollback (${reasonOf(error)}). The backup is kept at ${record.backupPath}; recover() tries again.`,
       { restoreError: error, workError, backupPath: record.backupPath },
     );
   }
@@ -182,11 +183,7 @@ async function clean(operation: Operation, logger: Logger): Promise<void> {
     entry.abandon();
     logger.warn("a backup could not be cleaned up; the next operation sweeps it", {
       backup: entry.id,
-      error: messageOf(error),
+      error: reasonOf(error),
     });
   }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

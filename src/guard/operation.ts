@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { reasonOf } from "../fs/io.ts";
 import { stampOf } from "../fs/stamp.ts";
 import { rootDirectory } from "../lance/database.ts";
 import { listManifests } from "../lance/image.ts";
@@ -196,7 +197,7 @@ export class Operation {
     try {
       return await this.#identified(intent.table, (await write.failure?.()) ?? { versions: [] });
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = reasonOf(error);
       this.logger.warn("it cannot be told what a failed write committed", {
         table: intent.table,
         error: reason,

@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { relative } from "node:path";
-import { stampOf } from "../fs/stamp.ts";
+import { isStampOf } from "../fs/stamp.ts";
 import type { JournalEntry } from "./journal/entry.ts";
 import { isCopied } from "./strategies/directory-copy.ts";
 
@@ -26,7 +26,7 @@ export interface BackupClaim {
  * A database that was moved to another file system without its backups cannot be told from a copy.
  */
 export function ownsBackup(entry: JournalEntry, claim: BackupClaim, path = claim.backupPath): boolean {
-  if (claim.home !== undefined && claim.home === stampOf(entry.directory)) return true;
+  if (isStampOf(claim.home, entry.directory)) return true;
   if (relative(claim.backupPath, claim.database) !== relative(path, entry.database)) return false;
   return !existsSync(path) || isCopied(path);
 }

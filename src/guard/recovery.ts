@@ -1,4 +1,5 @@
 import { BackupError, ConflictError, CorruptError, LockedError } from "../errors.ts";
+import { reasonOf } from "../fs/io.ts";
 import { freeLocks } from "../lance/lock/free-locks.ts";
 import type { LockSet } from "../lance/lock/lock-set.ts";
 import { describeOwner } from "../lance/lock/owner.ts";
@@ -15,7 +16,7 @@ export async function recoverAll(settings: RecoverySettings): Promise<RecoveredE
   const report = await recoverEntries(listEntries(settings.database), settings);
   if (settings.force) await freeLocks(settings.database);
   await sweepStaging(settings.database).catch((error: unknown) => {
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = reasonOf(error);
     settings.logger.warn("not everything that dead processes left could be removed", { error: reason });
   });
   return report;

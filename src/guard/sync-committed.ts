@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { syncDirectories, syncFile } from "../fs/durable.ts";
-import { isMissing } from "../fs/io.ts";
+import { isError, isMissing } from "../fs/io.ts";
 import { isInNamespace, NAMESPACE_TABLE } from "../lance/database.ts";
 import { ImageReader, listManifests, manifestPath } from "../lance/image.ts";
 import { syncNewest } from "../lance/namespaces.ts";
@@ -60,7 +60,7 @@ async function syncAll(dataset: string, paths: readonly string[]): Promise<void>
         try {
           await syncFile(join(dataset, path));
         } catch (error) {
-          if (!isMissing(error instanceof Error ? error.cause : error)) throw error;
+          if (!isMissing(isError(error) ? error.cause : error)) throw error;
         }
       }),
     );

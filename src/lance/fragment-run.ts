@@ -72,7 +72,8 @@ export function isSameAt(index: number, a: FragmentRun, b: FragmentRun): boolean
   if (start === undefined || end === undefined || otherStart === undefined || otherEnd === undefined)
     return false;
   if (end - start !== otherEnd - otherStart) return false;
-  return a.bytes.compare(b.bytes, otherStart, otherEnd, start, end) === 0;
+  // By views, since Deno's `compare` looks at other bytes than the ranges that it is given.
+  return a.bytes.subarray(start, end).equals(b.bytes.subarray(otherStart, otherEnd));
 }
 
 function joined(pieces: readonly Buffer[]): Buffer {

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Table } from "@lancedb/lancedb";
 import { LanceError } from "../errors.ts";
 import { syncDirectories, syncFile } from "../fs/durable.ts";
-import { isMissing } from "../fs/io.ts";
+import { isError, isMissing, reasonOf } from "../fs/io.ts";
 import { isDataset } from "./capture.ts";
 import { NAMESPACE_TABLE } from "./database.ts";
 import { Door } from "./door.ts";
@@ -147,7 +147,7 @@ async function withDoor<T>(
     using door = await Door.open(scratch, dataset, kind);
     return await task(door);
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = reasonOf(error);
     throw new LanceError(`LanceDB could not read or change the namespaces in ${dataset}: ${reason}`, {
       cause: error,
     });
@@ -177,7 +177,7 @@ export async function syncNewest(dataset: string): Promise<void> {
 }
 
 function unlessMissing(error: unknown): void {
-  if (!isMissing(error instanceof Error ? error.cause : error)) throw error;
+  if (!isMissing(isError(error) ? error.cause : error)) throw error;
 }
 
 interface Known {

@@ -1,4 +1,5 @@
 import { Index, type IvfPqOptions, type Table } from "@lancedb/lancedb";
+import { reasonOf } from "../fs/io.ts";
 import type { Logger } from "../logger.ts";
 import type { IndexRecord } from "./file/types.ts";
 import { textSettings, vectorSettings } from "./index-settings.ts";
@@ -62,7 +63,7 @@ export async function makeIndices(
       await table.createIndex(column, { config, name, replace: true });
       made.push(name);
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = reasonOf(error);
       context.logger.warn("an index could not be made anew", { table: context.table, index: name, reason });
     }
   }

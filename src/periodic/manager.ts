@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { ValidationError } from "../errors.ts";
+import { isError, reasonOf } from "../fs/io.ts";
 import { deltasSinceFull, listBackupFiles } from "./chain/directory.ts";
 import { type PeriodicBackupOptions, type PeriodicSettings, periodicSettings } from "./options.ts";
 import { Schedule } from "./schedule/schedule.ts";
@@ -141,7 +142,7 @@ export class PeriodicBackupManager implements AsyncDisposable {
       this.#failures = 0;
       return name === null ? null : join(this.#settings.backupDir, name);
     } catch (error) {
-      this.#fail(error instanceof Error ? error : new Error(String(error)));
+      this.#fail(isError(error) ? error : new Error(String(error)));
       throw error;
     } finally {
       this.#schedule.ended();
@@ -153,7 +154,7 @@ export class PeriodicBackupManager implements AsyncDisposable {
     this.#failures++;
     logger.error("a periodic backup failed", { error: error.message, consecutiveFailures: this.#failures });
     const report = (thrown: unknown) => {
-      const reason = thrown instanceof Error ? thrown.message : String(thrown);
+      const reason = reasonOf(thrown);
       logger.error("onBackupFailure threw", { error: reason });
     };
     try {

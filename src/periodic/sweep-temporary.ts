@@ -1,6 +1,6 @@
 import { readdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { isMissing } from "../fs/io.ts";
+import { isMissing, reasonOf } from "../fs/io.ts";
 import { livenessOfToken } from "../fs/process-token.ts";
 import type { Logger } from "../logger.ts";
 
@@ -24,7 +24,7 @@ export function sweepTemporary(directory: string, logger: Logger): void {
     }
   } catch (error) {
     if (isMissing(error)) return;
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = reasonOf(error);
     logger.warn("half-written periodic files could not be removed", { directory, reason });
   }
 }

@@ -1,3 +1,4 @@
+import { types } from "node:util";
 import type { Content } from "./storage.ts";
 
 /**
@@ -9,7 +10,7 @@ export async function* piecesOf(
   signal: AbortSignal | undefined,
 ): AsyncGenerator<Uint8Array> {
   signal?.throwIfAborted();
-  if (content instanceof Uint8Array) {
+  if (types.isUint8Array(content)) {
     yield content;
     return;
   }

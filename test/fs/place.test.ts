@@ -11,6 +11,7 @@ import {
 import { errnoOf, io, isMissing, toIoError } from "../../src/fs/io.ts";
 import { assertInnerPath, assertTableName } from "../../src/fs/names.ts";
 import { PIN_ORDER, Placer } from "../../src/fs/place.ts";
+import { isStampOf, stampOf } from "../../src/fs/stamp.ts";
 import { CorruptError, IoError, ValidationError } from "../../src/index.ts";
 import { newDirectory } from "../support/database.ts";
 import { filesBelow } from "../support/files.ts";
@@ -162,4 +163,15 @@ test("an exclusive file is not made where it is not wanted any more, and nothing
   expect(await createFileExclusively(join(from, "new"), "x", () => false)).toBe(false);
   expect(filesBelow(from)).toEqual(before);
   expect(await createFileExclusively(join(from, "new"), "x", () => true)).toBe(true);
+});
+
+test("a directory is known by its stamp whatever part of a second the runtime that wrote it could tell", async () => {
+  const directory = await newDirectory();
+  const [inode, nanoseconds = ""] = stampOf(directory)!.split(" ");
+  const asDeno = `${nanoseconds.slice(0, -6)}000000`;
+  expect(isStampOf(stampOf(directory), directory)).toBe(true);
+  expect(isStampOf(`${inode} ${asDeno}`, directory)).toBe(true);
+  expect(isStampOf(`${inode} ${BigInt(asDeno) - 1_000_000n}`, directory)).toBe(false);
+  expect(isStampOf(`1${inode} ${nanoseconds}`, directory)).toBe(false);
+  expect(isStampOf(undefined, directory)).toBe(false);
 });

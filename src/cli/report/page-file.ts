@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { type FileHandle, lstat, open, realpath, rename, rm, writeFile } from "node:fs/promises";
 import { basename, dirname, join, relative, sep } from "node:path";
+import { reasonOf } from "../../fs/io.ts";
 import { UsageError } from "../failure.ts";
 import { PAGE_START } from "./page.ts";
 
@@ -53,7 +54,7 @@ const REASONS: Record<string, string> = {
 
 function cannotWrite(file: string, error: unknown): UsageError {
   const code = (error as NodeJS.ErrnoException).code ?? "";
-  const reason = REASONS[code] ?? (error instanceof Error ? error.message : String(error));
+  const reason = REASONS[code] ?? reasonOf(error);
   return new UsageError(`The page cannot be written to ${file}: ${reason}.`);
 }
 

@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Connection, OpenTableOptions, Table } from "@lancedb/lancedb";
 import { UnsupportedError } from "../../errors.ts";
+import { isError } from "../../fs/io.ts";
 import {
   isTooLong,
   listTables,
@@ -159,7 +160,7 @@ class ConnectionGuard {
     try {
       return await this.#create(name, path, run(refusing));
     } catch (error) {
-      const isThere = error instanceof Error && /already exists/i.test(error.message);
+      const isThere = isError(error) && /already exists/i.test(error.message);
       const id = isThere && idOf(name, path);
       if (!id || (await this.#operation.headOf(id)) === 0) throw error;
       return this.openTable(name, [...path]);

@@ -1,3 +1,4 @@
+import { reasonOf } from "../../fs/io.ts";
 import type { Logger } from "../../logger.ts";
 import { abortable } from "./abortable.ts";
 import { lengthOf, type Piece, roughBytes, type Source } from "./source.ts";
@@ -65,7 +66,7 @@ export class Feed {
       () => undefined,
       (error: unknown) =>
         this.#logger.warn("the rows' iterable failed when it was closed", {
-          error: error instanceof Error ? error.message : String(error),
+          error: reasonOf(error),
         }),
     );
     if (!this.#signal?.aborted) await closing;

@@ -1,6 +1,8 @@
+import { types } from "node:util";
 import { makeArrowTable } from "@lancedb/lancedb";
 import type { DataType, Field, Float, Schema } from "apache-arrow";
 import { ValidationError } from "../../errors.ts";
+import { reasonOf } from "../../fs/io.ts";
 import { arrow } from "../../lance/predicates/arrow.ts";
 import { elementsOf, isRecord } from "./encode/elements.ts";
 import { toRecord } from "./row-groups.ts";
@@ -25,10 +27,9 @@ export function inferSchema(
     const schema = makeArrowTable(witnesses.rows(), { vectorColumns }).schema;
     return new arrow.Schema(schema.fields.map((field: Field) => withDates(field, witnesses.dates)));
   } catch (error) {
-    throw new ValidationError(
-      `The columns' types cannot be told from the rows: ${error instanceof Error ? error.message : String(error)}`,
-      { cause: error },
-    );
+    throw new ValidationError(`The columns' types cannot be told from the rows: ${reasonOf(error)}`, {
+      cause: error,
+    });
   }
 }
 
@@ -81,7 +82,7 @@ class Witnesses {
   }
 
   #stand(value: unknown, key: string): unknown {
-    if (value instanceof Date) {
+    if (types.isDate(value)) {
       this.dates.add(key);
       return 0n;
     }

@@ -1,4 +1,5 @@
 import { BackupError, LanceError } from "../../errors.ts";
+import { reasonOf } from "../../fs/io.ts";
 
 /**
  * Calls LanceDB. What it throws comes out as `LanceError` with the original as `cause`; our own errors
@@ -13,7 +14,7 @@ export async function callLance<T>(
     return await work();
   } catch (error) {
     if (error instanceof BackupError || (signal?.aborted && error === signal.reason)) throw error;
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = reasonOf(error);
     throw new LanceError(`LanceDB could not ${action}: ${reason}`, { cause: error });
   }
 }

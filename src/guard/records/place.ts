@@ -1,3 +1,4 @@
+import { types } from "node:util";
 import { ValidationError } from "../../errors.ts";
 
 /** Where the values of one column stand, so that an error can name the row that the caller wrote. */
@@ -25,8 +26,8 @@ export function show(value: unknown): string {
   if (typeof value === "string")
     return JSON.stringify(value.length > 60 ? `${value.slice(0, 57)}...` : value);
   if (typeof value === "bigint") return `${value}n`;
-  if (value instanceof Date) return Number.isNaN(value.getTime()) ? "an invalid Date" : value.toISOString();
-  if (value instanceof Uint8Array) return `${value.length} bytes`;
+  if (types.isDate(value)) return Number.isNaN(value.getTime()) ? "an invalid Date" : value.toISOString();
+  if (types.isUint8Array(value)) return `${value.length} bytes`;
   if (ArrayBuffer.isView(value) || Array.isArray(value)) return "an array";
   if (typeof value === "function" || typeof value === "symbol") return `a ${typeof value}`;
   if (typeof value === "object" && value !== null) return "an object";

@@ -1,6 +1,7 @@
 import type { Connection, Table } from "@lancedb/lancedb";
 import type { Schema } from "apache-arrow";
 import { ValidationError } from "../../errors.ts";
+import { isError } from "../../fs/io.ts";
 import { adoptSchema } from "./adopt.ts";
 import { callLance } from "./lance-call.ts";
 
@@ -81,5 +82,5 @@ export async function requireNamespace(
 
 /** Errors of LanceDB carry no code: only their text tells them apart. */
 function isNotFound(error: unknown): boolean {
-  return error instanceof Error && /^Table '.*' was not found|Namespace not found/s.test(error.message);
+  return isError(error) && /^Table '.*' was not found|Namespace not found/s.test(error.message);
 }

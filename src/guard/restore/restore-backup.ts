@@ -1,4 +1,5 @@
 import { BackupNotFoundError, CorruptError, LockedError, RestoreError } from "../../errors.ts";
+import { reasonOf } from "../../fs/io.ts";
 import { LockSet } from "../../lance/lock/lock-set.ts";
 import type { Logger } from "../../logger.ts";
 import type { JournalEntry } from "../journal/entry.ts";
@@ -83,7 +84,7 @@ async function carryOutArmed(
     }
     if (untouched && !(error instanceof CorruptError)) throw error;
     const { backupPath } = backup.record;
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = reasonOf(error);
     const next = untouched ? "Nothing was changed." : "It is done in part; recover() completes it.";
     throw new RestoreError(
       `Backup ${id} could not be restored: ${reason} ${next} It is kept at ${backupPath}.`,
@@ -99,7 +100,7 @@ async function sweep(entry: JournalEntry, database: string, logger: Logger): Pro
     await sweepEntry(database, entry);
   } catch (error) {
     entry.abandon();
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = reasonOf(error);
     logger.warn("a finished restore could not be cleaned up; the next operation sweeps it", {
       backup: entry.id,
       error: reason,

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { connect } from "@lancedb/lancedb";
 import { LanceError } from "../../errors.ts";
+import { reasonOf } from "../../fs/io.ts";
 import { NAMESPACE_TABLE, parseTableId } from "../../lance/database.ts";
 import { listManifests } from "../../lance/image.ts";
 import { changeNamespaces, listNamespaces } from "../../lance/namespaces.ts";
@@ -58,7 +59,7 @@ async function assertFound(
       try {
         (await connection.openTable(name, namespacePath)).close();
       } catch (error) {
-        throw notFound(id, error instanceof Error ? error.message : String(error), error);
+        throw notFound(id, reasonOf(error), error);
       }
     }
   } finally {

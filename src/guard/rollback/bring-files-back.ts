@@ -2,7 +2,7 @@ import { type Dirent, existsSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { dirname, join, relative, sep } from "node:path";
 import type { ConflictingVersions } from "../../errors.ts";
-import { errnoOf, isMissing, toIoError } from "../../fs/io.ts";
+import { errnoOf, isMissing, reasonOf, toIoError } from "../../fs/io.ts";
 import { PIN_ORDER, Placer } from "../../fs/place.ts";
 import { isInNamespace, NAMESPACE_TABLE } from "../../lance/database.ts";
 import { changeNamespaces, type NamespaceEntry } from "../../lance/namespaces.ts";
@@ -31,7 +31,7 @@ export async function bringFilesBack(
       if (isInNamespace(table)) await listAgain(dirname(dataset), plan, table);
       returned.push(table);
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = reasonOf(error);
       logger.warn("files of a dropped table could not be brought back", { table, error: reason });
     }
   }

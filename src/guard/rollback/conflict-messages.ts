@@ -1,4 +1,5 @@
 import { ConflictError, type ConflictingVersions } from "../../errors.ts";
+import { reasonOf } from "../../fs/io.ts";
 
 // What a ConflictError says: whose commits are in the way, what the tables hold now, and what to do.
 
@@ -13,7 +14,7 @@ export function workConflict(
   },
   workError: unknown,
 ): ConflictError {
-  const reason = workError instanceof Error ? workError.message : String(workError);
+  const reason = reasonOf(workError);
   const returned =
     backup.returned.length > 0
       ? ` (${backup.returned.join(", ")}: dropped by the work, and back with all that it held, since others have written to it)`

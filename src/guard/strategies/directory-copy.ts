@@ -8,7 +8,7 @@ import { makeDirectory } from "../../fs/make-directory.ts";
 import { Placer } from "../../fs/place.ts";
 import { encodeRecord } from "../../fs/record.ts";
 import { removeTree } from "../../fs/remove-tree.ts";
-import { stampOf } from "../../fs/stamp.ts";
+import { isStampOf, stampOf } from "../../fs/stamp.ts";
 import { captureTable } from "../../lance/capture.ts";
 import { readRecord } from "../journal/record.ts";
 import { BackupStrategy } from "../strategy.ts";
@@ -98,7 +98,7 @@ export function isCopied(backupPath: string): boolean {
   try {
     const body = readRecord(join(backupPath, BACKUP_FILE));
     const self = typeof body === "object" && body !== null && "self" in body ? body.self : undefined;
-    return self !== undefined && self !== stampOf(backupPath);
+    return self !== undefined && !isStampOf(self, backupPath);
   } catch (error) {
     if (error instanceof CorruptError) return false;
     throw error;

@@ -1,6 +1,7 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { setTimeout as sleep } from "node:timers/promises";
 import { LockedError } from "../../errors.ts";
+import { reasonOf } from "../../fs/io.ts";
 import type { Logger } from "../../logger.ts";
 import { type Holder, holdsNoMore, isDeadlock, nowHolds, nowWaits, waitsNoMore } from "./deadlock.ts";
 import { forgetUnusedLocks } from "./forget-locks.ts";
@@ -113,7 +114,7 @@ export class LockSet implements Holder {
     if (error) {
       this.#logger?.warn("a lock could not be released; others find the table held until this process ends", {
         table,
-        error: error instanceof Error ? error.message : String(error),
+        error: reasonOf(error),
       });
     }
   }

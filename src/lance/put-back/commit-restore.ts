@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { BackupError, CorruptError, LanceError } from "../../errors.ts";
 import { createFileExclusively, syncDirectory, syncFile } from "../../fs/durable.ts";
-import { errnoOf, io, isMissing, toIoError } from "../../fs/io.ts";
+import { errnoOf, io, isError, isMissing, reasonOf, toIoError } from "../../fs/io.ts";
 import { PIN_ORDER, Placer } from "../../fs/place.ts";
 import { Door } from "../door.ts";
 import { listManifests, manifestPath, VERSIONS } from "../image.ts";
@@ -128,7 +128,7 @@ async function restoreIn(
     await door.table.restore();
   } catch (error) {
     if (error instanceof BackupError) throw error;
-    const message = error instanceof Error ? error.message : String(error);
+    const message = reasonOf(error);
     throw new LanceError(`LanceDB could not restore version ${wanted}: ${message}`, { cause: error });
   }
   const made = await readVersion(staging, head + 1);
@@ -193,7 +193,7 @@ async function syncVersions(
       await syncFile(path);
     } catch (error) {
       // Others went on from it, and cleaned it up: theirs is the newest then.
-      if (!isMissing(error instanceof Error ? error.cause : error)) throw error;
+      if (!isMissing(isError(error) ? error.cause : error)) throw error;
     }
   }
   await syncDirectory(join(dataset, VERSIONS));

@@ -1,3 +1,4 @@
+import { types } from "node:util";
 import type { RecordBatch } from "apache-arrow";
 
 /** The column in which LanceDB tells a row's place: fragment id * 2^32 + offset. */
@@ -57,7 +58,7 @@ export class AddressSet {
 /** The addresses of a batch's rows, as pairs of offset and fragment: no BigInt a row. */
 export function addressesOf(batch: RecordBatch): Uint32Array {
   const values: unknown = batch.getChild(ADDRESS)?.data[0]?.values;
-  if (!(values instanceof BigUint64Array)) throw new TypeError(`The batch has no column ${ADDRESS}.`);
+  if (!types.isBigUint64Array(values)) throw new TypeError(`The batch has no column ${ADDRESS}.`);
   return new Uint32Array(values.buffer, values.byteOffset, values.length * 2);
 }
 

@@ -1,3 +1,4 @@
+import { types } from "node:util";
 import type { Data, DataType } from "apache-arrow";
 import { arrow } from "../../lance/predicates/arrow.ts";
 import { bytesIn, byteWidth, isValid, rangeAt } from "../../lance/predicates/column-read.ts";
@@ -39,7 +40,7 @@ function joinedValues(type: DataType, pieces: readonly Data[], length: number) {
     for (let index = 0; index < piece.length; index++) {
       const at = end + rangeAt(piece, index)[1] - first;
       row++;
-      if (offsets instanceof Int32Array) offsets[row] = at;
+      if (types.isInt32Array(offsets)) offsets[row] = at;
       else offsets[row] = BigInt(at);
     }
     end += last - first;

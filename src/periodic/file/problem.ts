@@ -1,4 +1,5 @@
 import { CorruptError, ValidationError } from "../../errors.ts";
+import { isError } from "../../fs/io.ts";
 
 /** Something read from a file is not as it must be. Who knows file and place makes a `CorruptError` of it. */
 export class Problem extends Error {}
@@ -29,11 +30,11 @@ export function validating<T>(what: string, task: () => T): T {
   }
 }
 
-/** RangeErrors come from reads beyond a buffer, SyntaxErrors from JSON; a ValidationError from a name. */
+/** RangeErrors come from reads beyond a buffer, so also from Node's own realm; SyntaxErrors from JSON; a ValidationError from a name. */
 function isProblem(error: unknown): error is Error {
   return (
     error instanceof Problem ||
-    error instanceof RangeError ||
+    (isError(error) && error.name === "RangeError") ||
     error instanceof SyntaxError ||
     error instanceof ValidationError
   );

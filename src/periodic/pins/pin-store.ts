@@ -2,10 +2,10 @@ import { createHash, randomUUID } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { isMissing, toIoError } from "../../fs/io.ts";
+import { errnoOf, isMissing, toIoError } from "../../fs/io.ts";
 import { listNames } from "../../fs/list-names.ts";
 import { PIN_ORDER, Placer } from "../../fs/place.ts";
-import { stampOf } from "../../fs/stamp.ts";
+import { isStampOf, stampOf } from "../../fs/stamp.ts";
 import { type Capture, captureTable } from "../../lance/capture.ts";
 import { ImageReader, listManifests, type VersionImage } from "../../lance/image.ts";
 import { PRIVATE_DIRECTORY, privateDirectory } from "../../lance/private-directory.ts";
@@ -86,7 +86,7 @@ export class PinStore {
     try {
       const [, identity, stamp] = /^(\S+) (.+)$/m.exec(readFileSync(path, "utf8")) ?? [];
       if (identity === undefined) return undefined; // a power cut has emptied it
-      return { identity, isOwn: stamp === stampOf(this.#root) };
+      return { identity, isOwn: isStampOf(stamp, this.#root) };
     } catch (error) {
       if (isMissing(error)) return undefined;
       throw toIoError(error, "read", path);
@@ -181,6 +181,6 @@ function isAlive(pid: number): boolean {
     process.kill(pid, 0);
     return true;
   } catch (error) {
-    return error instanceof Error && "code" in error && error.code === "EPERM";
+    return errnoOf(error) === "EPERM";
   }
 }

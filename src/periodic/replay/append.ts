@@ -1,5 +1,6 @@
 import type { Connection, Table } from "@lancedb/lancedb";
 import type { Table as ArrowTable, Schema } from "apache-arrow";
+import { isError } from "../../fs/io.ts";
 import { arrow } from "../../lance/predicates/arrow.ts";
 import { writingAsIs } from "./as-is.ts";
 
@@ -33,7 +34,7 @@ async function append(table: Table, rows: ArrowTable): Promise<void> {
   try {
     await table.add(rows);
   } catch (error) {
-    if (!(error instanceof Error) || !error.message.includes("NaN")) throw error;
+    if (!isError(error) || !error.message.includes("NaN")) throw error;
     await appendByMerge(table, rows);
   }
 }

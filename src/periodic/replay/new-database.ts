@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import { connect } from "@lancedb/lancedb";
 import { ValidationError } from "../../errors.ts";
 import { syncDirectory, syncFile } from "../../fs/durable.ts";
-import { io, isMissing, toIoError } from "../../fs/io.ts";
+import { errnoOf, io, isMissing, toIoError } from "../../fs/io.ts";
 import type { Target } from "./target.ts";
 
 const AT_ONCE = 16;
@@ -55,7 +55,7 @@ export async function assertFree(path: string): Promise<void> {
   try {
     names = await readdir(path);
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return;
+    if (errnoOf(error) === "ENOENT") return;
     if (isMissing(error)) throw new ValidationError(`${path} is not a directory.`, { cause: error });
     throw toIoError(error, "list", path);
   }

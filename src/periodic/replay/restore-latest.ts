@@ -1,4 +1,5 @@
 import { basename } from "node:path";
+import { types } from "node:util";
 import type { Connection } from "@lancedb/lancedb";
 import { assertKnown } from "../../checks.ts";
 import { ValidationError } from "../../errors.ts";
@@ -49,7 +50,7 @@ export async function restoreLatest(
   const { at, ...replay } = options;
   const path = localPath(uri, "uri");
   const logger = loggerOf(replay, "restoreLatest");
-  if (at !== undefined && !(at instanceof Date)) throw new TypeError("at must be a Date.");
+  if (at !== undefined && !types.isDate(at)) throw new TypeError("at must be a Date.");
   if (at !== undefined && Number.isNaN(at.getTime())) throw new ValidationError("at is no valid date.");
   const paths = await findChain(localPath(backupDir, "backupDir"), at);
   await assertFree(path);

@@ -1,4 +1,5 @@
 import { BackupError, LanceError } from "../../errors.ts";
+import { reasonOf } from "../../fs/io.ts";
 import type { BackupFileReader, TableReader } from "../file/types.ts";
 
 /** Runs what writes a table of a file; an error of LanceDB comes out with the names of both. */
@@ -11,7 +12,7 @@ export async function writing<T>(
     return await task();
   } catch (error) {
     if (error instanceof BackupError) throw error;
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = reasonOf(error);
     throw new LanceError(`LanceDB could not write the table ${head.table} of ${path}: ${reason}`, {
       cause: error,
     });

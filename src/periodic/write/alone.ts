@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { reasonOf } from "../../fs/io.ts";
 import { describeOwner, endOperation, newOwner } from "../../lance/lock/owner.ts";
 import { TableLock } from "../../lance/lock/table-lock.ts";
 import type { Logger } from "../../logger.ts";
@@ -27,7 +28,7 @@ export async function alone<T>(directory: string, logger: Logger, task: () => Pr
         const error = lock.release(attempt.epoch, owner);
         if (error !== undefined) {
           endOperation(owner);
-          const reason = error instanceof Error ? error.message : String(error);
+          const reason = reasonOf(error);
           logger.warn("the lock of a backup could not be released before this process ends", { reason });
         }
       }

@@ -1,4 +1,5 @@
 import { BackupError, IoError, ValidationError } from "../../errors.ts";
+import { reasonOf } from "../../fs/io.ts";
 import { resumeChain } from "../chain/chain-end.ts";
 import { listBackupFiles } from "../chain/directory.ts";
 import { Heads } from "../chain/heads.ts";
@@ -124,7 +125,7 @@ export class BackupWriter {
         : undefined;
       pins.sweep(newest ? [newest.name] : []);
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = reasonOf(error);
       logger.warn("pins that nothing needs could not be removed", { error: reason });
     }
   }

@@ -1,4 +1,5 @@
 import { BackupError, LanceError } from "../../errors.ts";
+import { reasonOf } from "../../fs/io.ts";
 import { PinLostError } from "./pin-lost.ts";
 
 /** Runs what reads a table for a backup; an error of LanceDB comes out with the table's name. */
@@ -7,7 +8,7 @@ export async function reading<T>(table: string, task: () => Promise<T>): Promise
     return await task();
   } catch (error) {
     if (error instanceof BackupError || error instanceof PinLostError) throw error;
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = reasonOf(error);
     throw new LanceError(`The table ${table} could not be read for a backup: ${reason}`, { cause: error });
   }
 }

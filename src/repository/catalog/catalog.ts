@@ -5,6 +5,7 @@ import {
   IoError,
   UnsupportedError,
 } from "../../errors.ts";
+import { reasonOf } from "../../fs/io.ts";
 import type { Logger } from "../../logger.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { type Clock, systemClock } from "../clock.ts";
@@ -152,7 +153,7 @@ export class Catalog {
       if (!isDamage(error) && !isGone(error) && !(error instanceof BackupNotFoundError)) throw error;
       this.#logger.warn("a snapshot cannot be read and is passed over", {
         snapshot: id,
-        reason: error instanceof Error ? error.message : String(error),
+        reason: reasonOf(error),
       });
       return undefined;
     }

@@ -1,4 +1,5 @@
 import { resolve } from "node:path";
+import { types } from "node:util";
 import { assertKnown } from "../../checks.ts";
 import { ValidationError } from "../../errors.ts";
 import type { Snapshot } from "../snapshot.ts";
@@ -28,7 +29,7 @@ export function assertFilter(filter: SnapshotFilter): void {
   }
   for (const [key, value] of Object.entries({ before, after })) {
     if (value === undefined) continue;
-    if (!(value instanceof Date)) throw new TypeError(`${key} must be a Date.`);
+    if (!types.isDate(value)) throw new TypeError(`${key} must be a Date.`);
     if (Number.isNaN(value.getTime())) throw new ValidationError(`${key} is no valid date.`);
   }
 }

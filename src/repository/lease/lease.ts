@@ -1,5 +1,5 @@
 import { LockedError } from "../../errors.ts";
-import { isFull } from "../../fs/io.ts";
+import { isFull, reasonOf } from "../../fs/io.ts";
 import { thisProcess } from "../../fs/this-process.ts";
 import type { Logger } from "../../logger.ts";
 import type { Storage } from "../../storage/storage.ts";
@@ -94,7 +94,7 @@ export class Lease implements AsyncDisposable {
       await this.#storage.remove(this.name);
     } catch (error) {
       endLease(this.name);
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = reasonOf(error);
       this.#logger.warn("a lease could not be removed; others wait for it until this process ends", {
         lease: this.name,
         reason,
@@ -135,7 +135,7 @@ export class Lease implements AsyncDisposable {
     this.#beating = this.#renew()
       .catch((error) => {
         if (this.#ending.signal.aborted) return;
-        const reason = error instanceof Error ? error.message : String(error);
+        const reason = reasonOf(error);
         this.#logger.warn("a lease could not be renewed", { lease: this.name, reason });
       })
       .finally(() => {

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { mkdirSync, readdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { errnoOf, isMissing, toIoError } from "../../fs/io.ts";
+import { errnoOf, isError, isMissing, toIoError } from "../../fs/io.ts";
 import { livenessOfToken, PROCESS_TOKEN } from "../../fs/process-token.ts";
 import { removeTree } from "../../fs/remove-tree.ts";
 import type { Storage } from "../../storage/storage.ts";
@@ -35,7 +35,7 @@ async function tryMake(root: string, prefix: string): Promise<string | undefined
   try {
     return await make(root, prefix);
   } catch (error) {
-    const cause = error instanceof Error ? error.cause : undefined;
+    const cause = isError(error) ? error.cause : undefined;
     if (READ_ONLY.has(errnoOf(cause) ?? "")) return undefined;
     throw error;
   }

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { type Connection, connect, type IndexConfig, type Table } from "@lancedb/lancedb";
 import { BackupError, CorruptError, LanceError } from "../../errors.ts";
+import { reasonOf } from "../../fs/io.ts";
 import { NAMESPACE_TABLE, parseTableId } from "../../lance/database.ts";
 import { Door } from "../../lance/door.ts";
 import type { SnapshotDetails, SnapshotTableDetails } from "../snapshot.ts";
@@ -116,6 +117,6 @@ async function testRows(
 }
 
 function lanceError(id: string, cause: unknown): LanceError {
-  const reason = cause instanceof Error ? cause.message : String(cause);
+  const reason = reasonOf(cause);
   return new LanceError(`LanceDB cannot use table ${id}: ${reason}`, { cause });
 }

@@ -1,4 +1,5 @@
 import { resolve, sep } from "node:path";
+import { types } from "node:util";
 import { assertFlag, assertKnown, assertMilliseconds, assertSignal } from "../../checks.ts";
 import { UnsupportedError, ValidationError } from "../../errors.ts";
 import { localPath } from "../../fs/local-path.ts";
@@ -55,7 +56,7 @@ export function assertSelection({ tables, at, versions }: Selection): void {
     throw new TypeError("tables must be an array of ids.");
   }
   if (tables?.length === 0) throw new ValidationError("tables is empty: name one at least, or leave it out.");
-  if (at !== undefined && !(at instanceof Date)) throw new TypeError("at must be a Date.");
+  if (at !== undefined && !types.isDate(at)) throw new TypeError("at must be a Date.");
   if (at !== undefined && Number.isNaN(at.getTime())) throw new ValidationError("at is no valid time.");
   if (versions === undefined) return;
   if (typeof versions !== "object" || versions === null || Array.isArray(versions)) {

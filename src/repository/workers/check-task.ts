@@ -1,4 +1,4 @@
-import { errnoOf } from "../../fs/io.ts";
+import { errnoOf, reasonOf } from "../../fs/io.ts";
 import { hashFile } from "./hash-file.ts";
 
 export interface CheckTask {
@@ -18,7 +18,7 @@ export function checkTask({ path }: CheckTask): CheckResult {
   } catch (error) {
     return {
       ok: false,
-      message: error instanceof Error ? error.message : String(error),
+      message: reasonOf(error),
       code: errnoOf(error),
     };
   }

@@ -1,4 +1,5 @@
 import { parentPort } from "node:worker_threads";
+import { isError, reasonOf } from "../../fs/io.ts";
 import { TASKS, type TaskName } from "./jobs.ts";
 
 /** A batch of tasks, and what became of each: its result, or what a thread can pass on of its error. */
@@ -20,7 +21,7 @@ function attempt(name: TaskName, input: unknown): Outcome {
   try {
     return { ok: true, result: (TASKS[name] as (input: unknown) => unknown)(input) };
   } catch (error) {
-    const code = error instanceof Error && "code" in error ? String(error.code) : undefined;
-    return { ok: false, message: error instanceof Error ? error.message : String(error), code };
+    const code = isError(error) && "code" in error ? String(error.code) : undefined;
+    return { ok: false, message: reasonOf(error), code };
   }
 }

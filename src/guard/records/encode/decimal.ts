@@ -1,3 +1,4 @@
+import { types } from "node:util";
 import type { Data, Decimal } from "apache-arrow";
 import { badValue, type Place, show } from "../place.ts";
 import { columnData } from "./data.ts";
@@ -15,7 +16,7 @@ export function encodeDecimals(type: Decimal, values: readonly unknown[], place:
   for (let index = 0; index < values.length; index++) {
     const value = values[index];
     if (value === null || value === undefined) continue;
-    if (value instanceof Uint32Array && value.length === stride) {
+    if (types.isUint32Array(value) && value.length === stride) {
       data.set(value, index * stride);
       continue;
     }

@@ -1,8 +1,9 @@
+import { types } from "node:util";
 /** The items of a list value: an array, a typed array, or anything else that iterates (an Arrow vector, a Set). */
 export function elementsOf(value: unknown): ArrayLike<unknown> | undefined {
   if (Array.isArray(value)) return value;
-  if (typeof value !== "object" || value === null || value instanceof Map) return undefined;
-  if (ArrayBuffer.isView(value)) return value instanceof DataView ? undefined : (value as Uint8Array);
+  if (typeof value !== "object" || value === null || types.isMap(value)) return undefined;
+  if (ArrayBuffer.isView(value)) return types.isDataView(value) ? undefined : (value as Uint8Array);
   return isIterable(value) ? Array.from(value) : undefined;
 }
 
@@ -17,7 +18,7 @@ export function isRecord(value: unknown): value is Record<string, unknown> {
     value !== null &&
     !Array.isArray(value) &&
     !ArrayBuffer.isView(value) &&
-    !(value instanceof Date || value instanceof Map || value instanceof Set || value instanceof RegExp) &&
-    !(value instanceof ArrayBuffer)
+    !(types.isDate(value) || types.isMap(value) || types.isSet(value) || types.isRegExp(value)) &&
+    !types.isArrayBuffer(value)
   );
 }

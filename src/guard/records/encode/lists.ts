@@ -1,3 +1,4 @@
+import { types } from "node:util";
 import type { Data, FixedSizeList, Float, List } from "apache-arrow";
 import { arrow } from "../../../lance/predicates/arrow.ts";
 import { badValue, inside, type Place, show } from "../place.ts";
@@ -49,7 +50,7 @@ export function encodeVectors(type: FixedSizeList<Float>, values: readonly unkno
   for (let index = 0; index < values.length; index++) {
     if (isMissing(values[index])) continue;
     const list = itemsOfLength(size, values, index, place);
-    if (list instanceof Float32Array || list instanceof Float64Array) numbers.set(list, index * size);
+    if (types.isFloat32Array(list) || types.isFloat64Array(list)) numbers.set(list, index * size);
     else copyNumbers(list, numbers, index * size, (problem) => badValue(place, index, problem));
   }
   const items = columnData(

@@ -1,3 +1,4 @@
+import { types } from "node:util";
 import type { Bool, Data, Float, Int } from "apache-arrow";
 import { arrow } from "../../../lance/predicates/arrow.ts";
 import { badValue, type Place, show } from "../place.ts";
@@ -22,7 +23,7 @@ export function encodeInts(type: Int, values: readonly unknown[], place: Place):
   const min = type.isSigned ? -(2n ** (bits - 1n)) : 0n;
   const max = type.isSigned ? 2n ** (bits - 1n) - 1n : 2n ** bits - 1n;
   const data = new type.ArrayType(values.length);
-  const wide = data instanceof BigInt64Array || data instanceof BigUint64Array;
+  const wide = types.isBigInt64Array(data) || types.isBigUint64Array(data);
   const [low, high] = [Number(min), Number(max)];
   for (let index = 0; index < values.length; index++) {
     const value = values[index];

@@ -1,3 +1,4 @@
+import { types } from "node:util";
 import type { Data, Dictionary, Field, Map_, Struct } from "apache-arrow";
 import { arrow } from "../../../lance/predicates/arrow.ts";
 import { badValue, inside, type Place, show } from "../place.ts";
@@ -73,7 +74,7 @@ export function encodeMaps(type: Map_, values: readonly unknown[], place: Place)
 function pairsAt(values: readonly unknown[], index: number, place: Place): Iterable<readonly unknown[]> {
   const value = values[index];
   if (value === null || value === undefined) return [];
-  if (value instanceof Map) return value.entries();
+  if (types.isMap(value)) return value.entries();
   if (Array.isArray(value) && value.every((pair) => Array.isArray(pair) && pair.length === 2)) return value;
   if (isRecord(value)) return Object.entries(value);
   throw badValue(place, index, `${show(value)} is not a Map, an array of pairs, or an object`);

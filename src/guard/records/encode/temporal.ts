@@ -1,3 +1,4 @@
+import { types } from "node:util";
 import type { Data, DataType, Date_, Duration, Time, Timestamp } from "apache-arrow";
 import { arrow } from "../../../lance/predicates/arrow.ts";
 import { badValue, type Place, show } from "../place.ts";
@@ -70,7 +71,7 @@ export function encodeTimes(type: Time | Duration, values: readonly unknown[], p
 }
 
 function milliseconds(value: unknown): number | string {
-  if (value instanceof Date) return Number.isNaN(value.getTime()) ? "an invalid Date" : value.getTime();
+  if (types.isDate(value)) return Number.isNaN(value.getTime()) ? "an invalid Date" : value.getTime();
   if (typeof value === "number" && Number.isFinite(value)) return value;
   return `${show(value)} is not a Date, a number of milliseconds, or a bigint`;
 }

@@ -1,3 +1,4 @@
+import { types } from "node:util";
 import type { Data, DataType } from "apache-arrow";
 import { arrow } from "../../../lance/predicates/arrow.ts";
 import { badValue, type Place, show } from "../place.ts";
@@ -43,9 +44,9 @@ export function encodeBytes(type: DataType, values: readonly unknown[], place: P
 
 /** The bytes of a Uint8Array, Buffer, ArrayBuffer or DataView; other typed arrays are lists of numbers. */
 export function bytesOf(value: unknown): Uint8Array | undefined {
-  if (value instanceof Uint8Array) return value;
-  if (value instanceof ArrayBuffer) return new Uint8Array(value);
-  if (value instanceof DataView) return new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
+  if (types.isUint8Array(value)) return value;
+  if (types.isArrayBuffer(value)) return new Uint8Array(value);
+  if (types.isDataView(value)) return new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
   return undefined;
 }
 

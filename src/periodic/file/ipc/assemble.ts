@@ -1,3 +1,4 @@
+import { types } from "node:util";
 import type { Data, DataType, RecordBatch } from "apache-arrow";
 import { arrow } from "../../../lance/predicates/arrow.ts";
 import { bytesIn, byteWidth, itemsOf } from "../../../lance/predicates/column-read.ts";
@@ -105,9 +106,9 @@ class Assembler {
 
 /** The offsets of the first `length` values, counted from the first; an empty column's may be left out by its maker. */
 function rebased(offsets: Int32Array | BigInt64Array, length: number): Int32Array | BigInt64Array {
-  if (offsets.length === 0) return offsets instanceof Int32Array ? new Int32Array(1) : new BigInt64Array(1);
+  if (offsets.length === 0) return types.isInt32Array(offsets) ? new Int32Array(1) : new BigInt64Array(1);
   const own = offsets.subarray(0, length + 1);
-  if (own instanceof Int32Array) {
+  if (types.isInt32Array(own)) {
     const start = own[0] ?? 0;
     return start === 0 ? own : own.map((offset) => offset - start);
   }

@@ -1,5 +1,6 @@
 import { join } from "node:path";
-import { BackupError, RestoreError } from "../../../errors.ts";
+import { RestoreError } from "../../../errors.ts";
+import { reasonOf } from "../../../fs/io.ts";
 import { TAGS } from "../../../lance/capture.ts";
 import { NAMESPACE_TABLE } from "../../../lance/database.ts";
 import { dropMissingTables } from "../../../lance/namespaces.ts";
@@ -168,7 +169,7 @@ function inPart(
   const names = (list: readonly { id: string }[]) => list.map(({ id }) => id).join(", ");
   const back = new Set(done.map(({ directory }) => directory));
   const rest = plan.inPlace.filter(({ directory }) => !back.has(directory));
-  const reason = error instanceof BackupError || error instanceof Error ? error.message : String(error);
+  const reason = reasonOf(error);
   return new RestoreError(
     `Snapshot ${plan.snapshot} is restored in part: ${names(done)} went back, ${names(rest)} did not. ${reason} Restore it again to complete it; what has gone back stays as it is.`,
     { restoreError: error, backupPath },
