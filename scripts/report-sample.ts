@@ -55,7 +55,7 @@ function snapshotOf(uri: string, night: number, end: Date, scale: number): Snaps
     id: `${seconds}-${(night * 0x1f3d5 + Math.round(scale * 1e6)).toString(16).padStart(8, "0")}`,
     ...(night % 15 === 7 && { name: "before-release" }),
     tags: night % 15 === 7 ? ["keep"] : [],
-    source: { type: "lancedb", uri, host: "app-1" },
+    source: { type: "lancedb", id: "sample", uri, host: "app-1" },
     createdAt,
     durationMs: 4_000,
     history: "all",

@@ -1,5 +1,4 @@
-import { existsSync, realpathSync } from "node:fs";
-import { hostname } from "node:os";
+import { existsSync } from "node:fs";
 import type { Snapshot } from "../repository/index.ts";
 import { pathOf } from "./database.ts";
 import { UsageError } from "./failure.ts";
@@ -16,25 +15,17 @@ export interface OtherSourceOptions {
  *
  * @throws UsageError where `--yes` alone would have it done: `latest` is the newest snapshot of any database.
  */
-export function otherSource(
+export async function otherSource(
   { id, source }: Snapshot,
   database: string,
   { yes, dryRun, otherSource }: OtherSourceOptions,
-): string {
+): Promise<string> {
   if (!existsSync(pathOf(database))) return ""; // which the restore says
-  if (source.host === hostname() && realPath(source.uri) === realPath(pathOf(database))) return "";
-  const told = `Snapshot ${id} was taken from another database: ${printable(source.uri)} on ${printable(source.host)}.`;
+  const { identifyDatabase } = await import("../repository/index.ts");
+  if (source.id === identifyDatabase(pathOf(database)).id) return "";
+  const told = `Snapshot ${id} was taken from another database: ${printable(source.uri)} on ${printable(source.host)} (id ${printable(source.id)}).`;
   if (yes && !dryRun && !otherSource) {
     throw new UsageError(`${told} To restore it into ${database} all the same, add --other-source.`);
   }
   return told;
-}
-
-/** The path itself where nothing is there. */
-function realPath(path: string): string {
-  try {
-    return realpathSync(path);
-  } catch {
-    return path;
-  }
 }

@@ -1,6 +1,6 @@
 import { statSync } from "node:fs";
-import { hostname } from "node:os";
 import { BackupError } from "../errors.ts";
+import { identifyDatabase } from "../lance/database-identity.ts";
 import type { Logger } from "../logger.ts";
 import { findLeases } from "../repository/lease/lease-record.ts";
 import { Repository } from "../repository/repository.ts";
@@ -33,7 +33,8 @@ export async function diagnoseRepository(
   try {
     const repository = await Repository.open(location, { logger });
     findings.push(...diagnoseSpace(location, "repository"), ...diagnoseWritable(location));
-    const snapshots = (await repository.list()).filter(({ source }) => isOf(source, database));
+    const id = database === undefined ? undefined : identifyDatabase(database).id;
+    const snapshots = (await repository.list()).filter(({ source }) => id === undefined || source.id === id);
     findings.push(...diagnoseSnapshots(base, snapshots, database));
     if (database !== undefined && snapshots[0]) newest = await repository.get(snapshots[0].id);
     for (const { alive, kind, holder } of await findLeases(new LocalStorage(location), Date.now(), signal)) {
@@ -62,11 +63,6 @@ export async function diagnoseRepository(
     findings.push({ ...base, level: "problem", details: error.message });
   }
   return { findings, newest };
-}
-
-/** Where no database is named, every snapshot counts. */
-function isOf({ uri, host }: Snapshot["source"], database: string | undefined): boolean {
-  return database === undefined || (uri === database && host === hostname());
 }
 
 function diagnoseSnapshots(

@@ -1,5 +1,6 @@
 /** What users import as `lancedb-backup/repository`: repositories alone, without loading LanceDB's native library. */
 export * from "../errors.ts";
+export { type DatabaseIdentity, identifyDatabase } from "../lance/database-identity.ts";
 export type { Logger } from "../logger.ts";
 export type { Source } from "../sources/source.ts";
 export type {

@@ -1,8 +1,11 @@
 /** Where a snapshot's tables came from. */
 export interface SnapshotSource {
   readonly type: "lancedb";
-  /** The database's directory, absolute, on `host`. */
+  /** Which database it was: the same on whatever host and by whatever path. Snapshots of one id belong together. */
+  readonly id: string;
+  /** The database's directory, absolute, on `host`, when the snapshot was taken. */
   readonly uri: string;
+  /** Who took the snapshot. For people alone: in containers it changes with every run. */
   readonly host: string;
 }
 

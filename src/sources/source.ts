@@ -57,7 +57,11 @@ export interface CaptureRequest {
 /** Something that can be backed up. */
 export interface Source {
   readonly type: "lancedb";
-  /** The same for the same source, on one host. */
+  /** Where it is, for people. */
   readonly uri: string;
+  /** Which one it is: the same on whatever host and by whatever path. Snapshots of one id belong together. */
+  readonly id: string;
+  /** Makes the id last where it is new, before a snapshot is published; answers with what it is from now on. */
+  keepId?(): Promise<string>;
   capture(request: CaptureRequest): Promise<Capture>;
 }

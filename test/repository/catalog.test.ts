@@ -218,8 +218,8 @@ describe("get", () => {
     await putSnapshot(storage, { at: "2026-01-04T10:00:00Z", uri: "/b" });
     await putSnapshot(storage, { at: "2026-01-05T10:00:00Z", uri: "/a", host: "there" });
     await damage(cut.id, documentOf(makeSnapshot({ at: 0 })).length - 100);
-    expect((await catalog.newestOf({ uri: "/a", host: "here" }))?.snapshot.id).toBe(wanted.id);
-    expect(await catalog.newestOf({ uri: "/none", host: "here" })).toBeUndefined();
+    expect((await catalog.newestOf({ id: "here:/a" }))?.snapshot.id).toBe(wanted.id);
+    expect(await catalog.newestOf({ id: "here:/none" })).toBeUndefined();
     expect(warnings).toHaveLength(1);
   });
 
@@ -228,7 +228,7 @@ describe("get", () => {
       await putSnapshot(storage, { at: `2026-01-01T10:00:00.${String((ms * 7) % 10)}00Z`, uri: "/a" });
     }
     const [newest] = await catalog.list();
-    expect((await catalog.newestOf({ uri: "/a", host: "here" }))?.snapshot.id).toBe(newest?.id);
+    expect((await catalog.newestOf({ id: "here:/a" }))?.snapshot.id).toBe(newest?.id);
   });
 });
 

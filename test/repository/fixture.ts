@@ -10,6 +10,8 @@ export interface SnapshotRequest {
   readonly at: string | number | Date;
   readonly uri?: string;
   readonly host?: string;
+  /** Default: one of its own for each pair of host and uri. */
+  readonly sourceId?: string;
   readonly name?: string;
   readonly tags?: readonly string[];
   /** Content by path, by table directory. Default: one table with one file of its own. */
@@ -29,6 +31,7 @@ export async function putBlobs(storage: Storage, ...contents: readonly string[])
 /** A snapshot without a database, as a backup would have made it. */
 export function makeSnapshot(request: SnapshotRequest): SnapshotContent {
   const { uri = "/data/db", host = "here", name, tags = [] } = request;
+  const { sourceId = `${host}:${uri}` } = request;
   const createdAt = new Date(request.at);
   const id = newSnapshotId(createdAt, randomUUID());
   const tables = request.tables ?? { "t.lance": { "data/own.lance": id } };
@@ -67,7 +70,7 @@ export function makeSnapshot(request: SnapshotRequest): SnapshotContent {
     id,
     ...(name !== undefined && { name }),
     tags,
-    source: { type: "lancedb" as const, uri, host },
+    source: { type: "lancedb" as const, id: sourceId, uri, host },
     createdAt,
     durationMs: 12,
     history: "all" as const,

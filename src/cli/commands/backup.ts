@@ -9,6 +9,7 @@ import { counted, formatBytes, formatDuration } from "../output/format.ts";
 import { displayOf } from "../progress-display.ts";
 
 interface Options extends RepositoryOption {
+  readonly sourceId?: string;
   readonly name?: string;
   readonly description?: string;
   readonly tag?: string[];
@@ -27,12 +28,16 @@ export function backupCommand(): Command {
       "backup data/lancedb-table --repo ./vault",
       "backup data/lancedb-table --name nightly --tag keep --table documents",
     ],
-    json: `The snapshot: { id, name?, description?, tags, source: { type, uri, host }, createdAt, durationMs, history,
+    json: `The snapshot: { id, name?, description?, tags, source: { type, id, uri, host }, createdAt, durationMs, history,
 files, bytes, newFiles, newBytes, rows, tables: [{ id, directory, version, digest, versionCount, files, bytes,
 rows, tags, leftOut, versions: [{ version, createdAt, rows }] }], software, checksum }`,
   })
     .argument("<database>", "The database's directory.")
     .addOption(repositoryOption())
+    .option(
+      "--source-id <id>",
+      "The database's id from now on; by default a UUID that is kept in it, by which its snapshots belong together.",
+    )
     .option("--name <name>", "A name by which the newest snapshot that has it is found.")
     .option("--description <text>", "Anything.")
     .option("--tag <tag>", "A tag; may be given several times.", collect)
@@ -54,6 +59,7 @@ async function run(context: Context, database: string, options: Options): Promis
   const snapshot = await repository
     .backup({
       source: database,
+      sourceId: options.sourceId,
       name: options.name,
       description: options.description,
       tags: options.tag ?? [],

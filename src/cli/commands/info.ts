@@ -26,7 +26,7 @@ export function infoCommand(): Command {
     description:
       "Shows what a snapshot holds. Its document is checked; its blobs are not, which verify does.",
     examples: ["info latest --repo ./vault", "info nightly --versions"],
-    json: `The snapshot: { id, name?, description?, tags, source: { type, uri, host }, createdAt, durationMs, history,
+    json: `The snapshot: { id, name?, description?, tags, source: { type, id, uri, host }, createdAt, durationMs, history,
 files, bytes, newFiles, newBytes, rows, tables: [{ id, directory, version, digest, versionCount, files, bytes,
 rows, tags, leftOut, versions: [{ version, createdAt, rows }] }], software, checksum }`,
   })
@@ -59,7 +59,9 @@ function summaryOf(terminal: Terminal, snapshot: SnapshotDetails): string {
       "Taken",
       `${formatTime(snapshot.createdAt)} (${formatAge(snapshot.createdAt)}), in ${formatDuration(snapshot.durationMs)}`,
     ],
-    ["Source", `${source.uri} on ${source.host}`],
+    ["Source", source.uri],
+    ["Source id", source.id],
+    ["Taken by", source.host],
     ["Versions", snapshot.history === "all" ? "all" : "the latest of each table"],
     [
       "Size",

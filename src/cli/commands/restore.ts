@@ -73,7 +73,7 @@ action, version?, passedOver }], files, bytes, leftOut: [{ table, what }], leftA
 async function run(context: Context, wanted: string, target: string, options: Options): Promise<Answer> {
   await using repository = await openRepository(context, options);
   const snapshot = options.inPlace ? await repository.get(wanted) : undefined;
-  const warning = snapshot ? otherSource(snapshot, target, options) : "";
+  const warning = snapshot ? await otherSource(snapshot, target, options) : "";
   const id = snapshot?.id ?? wanted; // the one that was asked about, whatever is taken meanwhile
   const { signal } = context;
   const settings = {

@@ -47,9 +47,8 @@ async function newestOfEach(
 ): Promise<SnapshotDetails[]> {
   const bySource = new Map<string, Snapshot>();
   for (const snapshot of snapshots) {
-    const { host, uri } = snapshot.source;
-    const key = `${host}\n${uri}`;
-    if (!bySource.has(key)) bySource.set(key, snapshot);
+    const { id } = snapshot.source;
+    if (!bySource.has(id)) bySource.set(id, snapshot);
   }
   return Promise.all(Array.from(bySource.values(), ({ id }) => repository.get(id)));
 }

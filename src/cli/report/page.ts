@@ -57,6 +57,7 @@ function figures({ snapshots, stored, verification, madeAt }: ReportData): strin
 }
 
 function timelineOf(oldestFirst: readonly Snapshot[]): string {
+  const databaseOf = databaseNames(oldestFirst);
   const marks = oldestFirst.map((snapshot) => ({
     at: snapshot.createdAt,
     label: `${snapshot.name ?? snapshot.id}, ${formatTime(snapshot.createdAt)}, ${formatBytes(snapshot.bytes)}`,
@@ -75,7 +76,7 @@ function timelineOf(oldestFirst: readonly Snapshot[]): string {
 }
 
 function sizesOf(oldestFirst: readonly Snapshot[]): string {
-  const groups = Map.groupBy(oldestFirst, databaseOf);
+  const groups = Map.groupBy(oldestFirst, databaseNames(oldestFirst));
   return Array.from(groups, ([database, snapshots]) => {
     const of = (value: (snapshot: Snapshot) => number) =>
       snapshots.map((snapshot) => ({ label: formatTime(snapshot.createdAt), value: value(snapshot) }));
@@ -96,8 +97,14 @@ function sizesOf(oldestFirst: readonly Snapshot[]): string {
   }).join("\n");
 }
 
-function databaseOf({ source: { uri, host } }: Snapshot): string {
-  return `${uri} on ${host}`;
+/** What each database is called: by where it was last, and where several were there, by the beginning of its id too. */
+function databaseNames(oldestFirst: readonly Snapshot[]): (snapshot: Snapshot) => string {
+  const uris = new Map(oldestFirst.map(({ source }) => [source.id, source.uri]));
+  const counts = Map.groupBy(uris.values(), (uri) => uri);
+  return ({ source: { id } }) => {
+    const uri = uris.get(id) ?? "";
+    return (counts.get(uri)?.length ?? 0) > 1 ? `${uri} (${id.slice(0, 8)})` : uri;
+  };
 }
 
 function deduplicationOf({ snapshots, stored }: ReportData): string {

@@ -1,5 +1,4 @@
 import { randomBytes } from "node:crypto";
-import { hostname } from "node:os";
 import { IoError, LockedError } from "../../errors.ts";
 import type { Logger } from "../../logger.ts";
 import { LanceDBSource } from "../../sources/lancedb/lancedb-source.ts";
@@ -24,7 +23,7 @@ export interface BackupContext {
   readonly storage: Storage;
   readonly logger: Logger;
   /** The newest snapshot of a source, whole; undefined where there is none that can be read. */
-  previous(source: { uri: string; host: string }): Promise<SnapshotContent | undefined>;
+  previous(source: { readonly id: string }): Promise<SnapshotContent | undefined>;
   /** @internal The leases' clock, for tests. */
   readonly clock?: Clock | undefined;
 }
@@ -39,8 +38,10 @@ export async function backup(context: BackupContext, options: BackupOptions): Pr
   assertBackupOptions(options);
   options.signal?.throwIfAborted();
   const source =
-    typeof options.source === "string" ? await LanceDBSource.open(options.source) : options.source;
-  const previous = await context.previous({ uri: source.uri, host: hostname() });
+    typeof options.source === "string"
+      ? await LanceDBSource.open(options.source, { id: options.sourceId })
+      : options.source;
+  const previous = await context.previous(source);
   const distrusted = new Set<string>();
   const { signal, lockTimeoutMs: timeoutMs = DEFAULT_TIMEOUT_MS } = options;
   for (let attempt = 1; ; attempt++) {
@@ -159,7 +160,9 @@ class BackupRun {
     stored: ReadonlyMap<CapturedFile, StoredFile>,
   ): Promise<SnapshotDetails> {
     const { storage } = this.#context;
-    const composed = composeSnapshot(this.#source, this.#options, capture, stored);
+    const { type, uri } = this.#source;
+    const source = { type, id: (await this.#source.keepId?.()) ?? this.#source.id, uri };
+    const composed = composeSnapshot(source, this.#options, capture, stored);
     const files = filesOf(capture, plan, stored);
     this.#options.signal?.throwIfAborted();
     for (;;) {

@@ -10,7 +10,7 @@ type Stored = ReadonlyMap<CapturedFile, StoredFile>;
 
 /** What a snapshot's document says besides its files, but for its id and how long it took. */
 export function composeSnapshot(
-  source: Source,
+  source: Pick<Source, "type" | "id" | "uri">,
   { name, description, tags = [], history = "all" }: BackupOptions,
   capture: Capture,
   stored: Stored,
@@ -21,7 +21,7 @@ export function composeSnapshot(
     ...(name !== undefined && { name }),
     ...(description !== undefined && { description }),
     tags: [...new Set(tags)],
-    source: { type: source.type, uri: source.uri, host: hostname() },
+    source: { type: source.type, id: source.id, uri: source.uri, host: hostname() },
     createdAt: new Date(capture.capturedAt),
     history,
     files: total(tables, "files"),

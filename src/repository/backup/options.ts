@@ -7,6 +7,12 @@ import type { OnProgress } from "../progress.ts";
 export interface BackupOptions {
   /** A LanceDB database's directory, or a source. */
   source: string | Source;
+  /**
+   * The database's id, by which its snapshots belong together: in place of the one that is kept in its directory, and
+   * kept there from now on. 1 to 100 letters, digits and `_ . : + @ -`. Default: a UUID that its first backup gives it;
+   * where nothing can be written, one that is derived from its path: give one then, where other databases have that path.
+   */
+  sourceId?: string | undefined;
   /** By which `get`, `restore` and others find it: the newest of the name. Need not be unique. */
   name?: string | undefined;
   /** Anything, up to 10,000 characters. */
@@ -30,6 +36,7 @@ const LONGEST_DESCRIPTION = 10_000;
 export function assertBackupOptions(options: BackupOptions): void {
   assertKnown(options, "backup", {
     source: true,
+    sourceId: true,
     name: true,
     description: true,
     tags: true,
@@ -43,6 +50,13 @@ export function assertBackupOptions(options: BackupOptions): void {
   const { source, name, description, tags = [], tables, history = "all" } = options;
   if (typeof source !== "string" && typeof source?.capture !== "function") {
     throw new TypeError("source must be a database's directory or a source.");
+  }
+  if (typeof source === "object" && (typeof source.id !== "string" || source.id === "")) {
+    throw new TypeError("A source must have an id, by which its snapshots belong together.");
+  }
+  if (options.sourceId !== undefined) assertLabel(options.sourceId, "source id");
+  if (options.sourceId !== undefined && typeof source !== "string") {
+    throw new ValidationError("sourceId is for a database's directory: this source has an id of its own.");
   }
   if (name !== undefined) assertLabel(name, "name");
   if (description !== undefined && typeof description !== "string") {

@@ -126,7 +126,7 @@ export class Catalog {
    * @param isMeant passes over others.
    */
   async newestOf(
-    source: { readonly uri: string; readonly host: string },
+    source: { readonly id: string },
     signal?: AbortSignal,
     isMeant: (snapshot: Snapshot) => boolean = () => true,
   ): Promise<SnapshotContent | undefined> {
@@ -135,8 +135,7 @@ export class Catalog {
       const found: Snapshot[] = [];
       for (const id of second) {
         const summary = await this.#unlessDamaged(id, () => readSummary(this.#storage, id, signal));
-        const isOfSource = summary?.source.uri === source.uri && summary.source.host === source.host;
-        if (isOfSource && isMeant(summary)) found.push(summary);
+        if (summary?.source.id === source.id && isMeant(summary)) found.push(summary);
       }
       for (const { id } of found.sort(newestFirst)) {
         const content = await this.#unlessDamaged(id, () => this.content(id, signal));

@@ -102,6 +102,7 @@ function summaryFrom(document: Record<string, unknown>, id: string, place: strin
     tags: fields.texts("tags"),
     source: {
       type: source.oneOf("type", ["lancedb"]),
+      id: idFrom(source, place),
       uri: source.text("uri"),
       host: source.text("host"),
     },
@@ -116,6 +117,12 @@ function summaryFrom(document: Record<string, unknown>, id: string, place: strin
     tables,
     software: { lancedbBackup: software.text("lancedbBackup"), node: software.text("node") },
   };
+}
+
+function idFrom(source: Fields, place: string): string {
+  const id = source.text("id");
+  if (id !== "") return id;
+  throw corrupt(place, "its source has no id");
 }
 
 function tableFrom(fields: Fields): SnapshotTable {

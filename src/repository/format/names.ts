@@ -51,12 +51,12 @@ export function isSnapshotId(value: string): boolean {
 const LABEL = /^[A-Za-z0-9][A-Za-z0-9_.:+@-]{0,99}$/;
 
 /**
- * Names and tags of snapshots: up to 100 ASCII letters, digits and `_ . : + @ -`, beginning with a letter or digit.
+ * Names and tags of snapshots, and ids that people give to databases: up to 100 ASCII letters, digits and `_ . : + @ -`, beginning with a letter or digit.
  *
  * @throws ValidationError
  */
-export function assertLabel(value: unknown, what: "name" | "tag"): asserts value is string {
-  if (typeof value !== "string") throw new TypeError(`A snapshot's ${what} must be a string.`);
+export function assertLabel(value: unknown, what: "name" | "tag" | "source id"): asserts value is string {
+  if (typeof value !== "string") throw new TypeError(`A ${what} must be a string.`);
   if (!LABEL.test(value)) {
     throw new ValidationError(
       `${JSON.stringify(value)} is not a ${what}: 1 to 100 letters, digits and _ . : + @ -, beginning with a letter or digit.`,

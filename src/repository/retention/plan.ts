@@ -45,8 +45,8 @@ export function planRetention(
   return plan;
 }
 
-function sourceOf({ source: { type, host, uri } }: Snapshot): string {
-  return JSON.stringify([type, host, uri]);
+function sourceOf({ source: { type, id } }: Snapshot): string {
+  return JSON.stringify([type, id]);
 }
 
 /** @param group of one source, the newest first. */

@@ -1,7 +1,7 @@
 import { ValidationError } from "../../errors.ts";
 
 /**
- * Which snapshots are kept. It is applied to the snapshots of each source (type, host, uri) by themselves, so that
+ * Which snapshots are kept. It is applied to the snapshots of each source, by its id, by themselves, so that
  * two databases in one repository do not push each other out.
  *
  * Each `keep…` rule with a number keeps what it says, and a snapshot that one of them keeps is kept. Without such a

@@ -8,7 +8,7 @@ import type { SnapshotContent } from "../snapshot.ts";
  */
 export async function newestReference(
   catalog: Pick<Catalog, "newestOf">,
-  source: { readonly uri: string; readonly host: string },
+  source: { readonly id: string },
   tables: readonly TableLocation[],
   signal?: AbortSignal,
 ): Promise<SnapshotContent | undefined> {

@@ -1,10 +1,10 @@
 import { existsSync, type Stats, statSync } from "node:fs";
-import { hostname } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { assertFlag, assertKnown, assertSignal } from "../../checks.ts";
 import { BackupNotFoundError, ValidationError } from "../../errors.ts";
 import { databasePath, listTables, type TableLocation } from "../../lance/database.ts";
+import { identifyDatabase } from "../../lance/database-identity.ts";
 import { hasUniqueName } from "../../lance/unique-name.ts";
 import type { Storage } from "../../storage/storage.ts";
 import type { Catalog } from "../catalog/catalog.ts";
@@ -59,10 +59,10 @@ export async function scrub(
   const there = await listTables(database);
   const content =
     options.snapshot === undefined
-      ? await newestReference(catalog, { uri: database, host: hostname() }, there, signal)
+      ? await newestReference(catalog, identifyDatabase(database), there, signal)
       : await catalog.content(await catalog.resolve(options.snapshot, signal), signal);
   if (!content) {
-    const why = `${storage.location} has no snapshot of ${database} on this host. Take one; or name a snapshot with the option snapshot.`;
+    const why = `${storage.location} has no snapshot of ${database}. Take one; or name a snapshot with the option snapshot.`;
     throw new BackupNotFoundError("latest", why);
   }
   const { report, judged } = await plan(storage, database, there, content, options);

@@ -10,6 +10,12 @@ import {
   parseTableId,
   type TableLocation,
 } from "../../lance/database.ts";
+import {
+  type DatabaseIdentity,
+  identifyDatabase,
+  keepIdentity,
+  setIdentity,
+} from "../../lance/database-identity.ts";
 import { whileFrozen } from "../../lance/lock/freeze.ts";
 import { DEFAULT_LOCK_TIMEOUT_MS } from "../../lance/lock/lock-set.ts";
 import type { Capture, CapturedTable, CaptureRequest, Source } from "../source.ts";
@@ -24,16 +30,38 @@ import { reuseUnchanged } from "./unchanged.ts";
 export class LanceDBSource implements Source {
   readonly type = "lancedb";
   readonly uri: string;
+  readonly #chosenId: string | undefined;
+  #identity: DatabaseIdentity;
 
-  private constructor(uri: string) {
+  private constructor(uri: string, chosenId: string | undefined) {
     this.uri = uri;
+    this.#chosenId = chosenId;
+    this.#identity = identifyDatabase(uri);
   }
 
-  /** @throws ValidationError where there is no such directory. @throws UnsupportedError where it is not local. */
-  static async open(uri: string): Promise<LanceDBSource> {
+  get id(): string {
+    return this.#chosenId ?? this.#identity.id;
+  }
+
+  /**
+   * @param options.id the database's id from now on, in place of the one that is kept beside it.
+   * @throws ValidationError where there is no such directory. @throws UnsupportedError where it is not local.
+   */
+  static async open(uri: string, options: { readonly id?: string | undefined } = {}): Promise<LanceDBSource> {
     const path = await databasePath(uri);
     if (!existsSync(path)) throw new ValidationError(`There is no database at ${path}.`);
-    return new LanceDBSource(path);
+    return new LanceDBSource(path, options.id);
+  }
+
+  /** Where the database cannot be written to, an id that was chosen counts for this once. */
+  async keepId(): Promise<string> {
+    if (this.#chosenId !== undefined) {
+      await setIdentity(this.uri, this.#chosenId);
+      return this.#chosenId;
+    }
+    const id = await keepIdentity(this.uri, this.#identity);
+    this.#identity = { id, origin: "kept" };
+    return id;
   }
 
   /**

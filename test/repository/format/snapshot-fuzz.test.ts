@@ -308,8 +308,14 @@ describe("documents that somebody hostile has sealed", () => {
     "no source": (document) => {
       delete document.summary["source"];
     },
+    "a source without an id": (document) => {
+      document.summary["source"] = { type: "lancedb", uri: "/", host: "h" };
+    },
+    "a source with an empty id": (document) => {
+      document.summary["source"] = { type: "lancedb", id: "", uri: "/", host: "h" };
+    },
     "another type of source": (document) => {
-      document.summary["source"] = { type: "postgres", uri: "/", host: "h" };
+      document.summary["source"] = { type: "postgres", id: "i", uri: "/", host: "h" };
     },
     "tags that are no texts": (document) => {
       document.summary["tags"] = [1];

@@ -24,7 +24,7 @@ test("every backup taken beside a writer is restored, and read in full in each o
   const catalog = new Catalog(context);
   const ids: string[] = [];
   for (let n = 0; n < BACKUPS; n++) {
-    const previous = (source: { uri: string; host: string }) => catalog.newestOf(source);
+    const previous = (source: { id: string }) => catalog.newestOf(source);
     const snapshot = await backup(
       { ...context, previous },
       { source: place.uri, history: n % 2 ? "all" : "latest" },
