@@ -8,7 +8,7 @@ import type { Finding } from "./finding.ts";
 import { diagnoseJournal } from "./journal.ts";
 import { diagnoseLeftovers } from "./leftovers.ts";
 import { diagnoseMisnamed } from "./misnamed.ts";
-import { diagnoseReadable } from "./permissions.ts";
+import { diagnoseOwners, diagnoseReadable } from "./permissions.ts";
 import { Remedies } from "./remedies.ts";
 import { diagnoseRepository } from "./repository.ts";
 import { diagnoseTables } from "./tables.ts";
@@ -54,7 +54,10 @@ export async function diagnose(options: DiagnoseOptions = {}): Promise<Diagnosis
     findings.push(...(await diagnosePlace(database, "database")), ...locked);
     if (locked.length === 0) {
       findings.push(...(await diagnoseJournal(remedies)), ...(await diagnoseLeftovers(database, signal)));
-      findings.push(...(await diagnoseTables(remedies, signal)));
+      findings.push(
+        ...(await diagnoseTables(remedies, signal)),
+        ...diagnoseOwners(database, "database", signal),
+      );
     }
   }
   findings.push(...(kept?.findings ?? []));

@@ -1,8 +1,9 @@
-import { accessSync, constants, readdirSync } from "node:fs";
+import { accessSync, constants, type Dirent, lstatSync, readdirSync } from "node:fs";
 import { userInfo } from "node:os";
 import { join } from "node:path";
 import { isMissing } from "../fs/io.ts";
-import type { Finding } from "./finding.ts";
+import { count, type Finding } from "./finding.ts";
+import { quote } from "./remedies.ts";
 
 const { R_OK, W_OK, X_OK } = constants;
 
@@ -68,5 +69,47 @@ function directoriesIn(directory: string): string[] {
     return entries.filter((entry) => entry.isDirectory()).map(({ name }) => join(directory, name));
   } catch {
     return []; // told of the directory itself, or not there
+  }
+}
+
+/**
+ * Files and directories that belong to another user than the directory that they are in: left by root, mostly, and
+ * some day in the way of the user whose directory it is.
+ *
+ * @param root a database or a repository. @param what it is, for people.
+ */
+export function diagnoseOwners(root: string, what: string, signal?: AbortSignal): Finding[] {
+  const foreign: string[] = [];
+  const owner = lstatSync(root).uid;
+  for (const path of pathsBelow(root)) {
+    signal?.throwIfAborted();
+    const found = lstatSync(path, { throwIfNoEntry: false });
+    if (found && found.uid !== owner) foreign.push(path);
+  }
+  const [first, ...others] = foreign;
+  if (first === undefined) return [];
+  const more = others.length > 0 ? ` and ${count(others.length, "more path")}` : "";
+  return [
+    {
+      check: "owners",
+      about: root,
+      level: "warning",
+      details: `${first}${more} in the ${what} belong to another user than the ${what} itself (user ${owner}), which may keep that user from writing.`,
+      advice: `As root: chown -R --reference=${quote(root)} ${quote(root)}`,
+    },
+  ];
+}
+
+function* pathsBelow(directory: string): Generator<string> {
+  let entries: Dirent[];
+  try {
+    entries = readdirSync(directory, { withFileTypes: true });
+  } catch {
+    return; // gone meanwhile, or not to be read, which is told elsewhere
+  }
+  for (const entry of entries) {
+    const path = join(directory, entry.name);
+    yield path;
+    if (entry.isDirectory()) yield* pathsBelow(path);
   }
 }

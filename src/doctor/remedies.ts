@@ -5,7 +5,8 @@ export function commandLine(...words: readonly string[]): string {
   return ["lancedb-backup", ...words].map(quote).join(" ");
 }
 
-function quote(word: string): string {
+/** A word of a shell command. */
+export function quote(word: string): string {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }
 

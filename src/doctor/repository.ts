@@ -8,7 +8,7 @@ import type { Snapshot, SnapshotDetails } from "../repository/snapshot.ts";
 import { LocalStorage } from "../storage/local-storage.ts";
 import { diagnoseSpace } from "./file-system.ts";
 import { count, type Finding } from "./finding.ts";
-import { diagnoseWritable } from "./permissions.ts";
+import { diagnoseOwners, diagnoseWritable } from "./permissions.ts";
 import { commandLine, Remedies } from "./remedies.ts";
 
 const STALE_DAYS = 7;
@@ -33,6 +33,7 @@ export async function diagnoseRepository(
   try {
     const repository = await Repository.open(location, { logger });
     findings.push(...diagnoseSpace(location, "repository"), ...diagnoseWritable(location));
+    findings.push(...diagnoseOwners(location, "repository", signal));
     const id = database === undefined ? undefined : identifyDatabase(database).id;
     const snapshots = (await repository.list()).filter(({ source }) => id === undefined || source.id === id);
     findings.push(...diagnoseSnapshots(base, snapshots, database));

@@ -3,6 +3,7 @@ import { closeSync, fsync, linkSync, openSync, renameSync, unlinkSync, writeFile
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { errnoOf, io, isMissing } from "./io.ts";
+import { takeOwner } from "./owner.ts";
 
 const fsyncFile = promisify(fsync);
 
@@ -38,6 +39,7 @@ async function writeTemporary(
     const file = openSync(temporary, "wx");
     try {
       writeFileSync(file, content);
+      takeOwner(temporary);
       const settled = await Promise.allSettled([fsyncFile(file), before?.()]);
       for (const result of settled) if (result.status === "rejected") throw result.reason;
     } catch (error) {
@@ -97,6 +99,7 @@ export async function createFileExclusively(
     const file = openSync(temporary, "wx");
     try {
       writeFileSync(file, content);
+      takeOwner(temporary);
     } finally {
       closeSync(file);
     }

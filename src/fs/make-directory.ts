@@ -1,6 +1,7 @@
 import { mkdirSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { errnoOf, toIoError } from "./io.ts";
+import { takeOwner } from "./owner.ts";
 
 /**
  * Makes a directory and its parents, where they are missing. Node's own `recursive` answers "no such file"
@@ -17,6 +18,7 @@ export function makeDirectory(directory: string): void {
 function make(directory: string): void {
   try {
     mkdirSync(directory);
+    takeOwner(directory);
   } catch (error) {
     const errno = errnoOf(error);
     if (errno === "EEXIST" && statSync(directory).isDirectory()) return;

@@ -2,6 +2,7 @@ import { open, readdir, readFile, rename, stat, unlink } from "node:fs/promises"
 import { basename, dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { errnoOf, isMissing } from "./io.ts";
+import { takeOwner } from "./owner.ts";
 import { isProcessIdentity, livenessOf, thisProcess } from "./this-process.ts";
 
 /** A claim is held for one rename; where its holder's life cannot be known, an older one is a dead one's. */
@@ -41,6 +42,7 @@ async function takeClaim(path: string): Promise<number | undefined> {
   try {
     const file = await open(claimPath(path, mine), "wx");
     await file.writeFile(JSON.stringify(thisProcess)).finally(() => file.close());
+    takeOwner(claimPath(path, mine));
   } catch (error) {
     if (errnoOf(error) === "EEXIST") return undefined;
     throw error;

@@ -1,5 +1,6 @@
 import { linkSync, writeFileSync } from "node:fs";
 import { errnoOf } from "./io.ts";
+import { takeOwner } from "./owner.ts";
 
 /**
  * Makes a file whose name alone counts; one that has the name stays. As a link to `body` where that can be: a file of
@@ -10,6 +11,8 @@ export function nameFile(body: string, path: string): void {
   try {
     linkSync(body, path);
   } catch (error) {
-    if (errnoOf(error) !== "EEXIST") writeFileSync(path, "");
+    if (errnoOf(error) === "EEXIST") return;
+    writeFileSync(path, "");
+    takeOwner(path);
   }
 }

@@ -6,6 +6,7 @@ import { UnsupportedError } from "../errors.ts";
 import { syncDirectories, syncFile } from "./durable.ts";
 import { errnoOf, io, toIoError } from "./io.ts";
 import { makeDirectory } from "./make-directory.ts";
+import { takeOwner } from "./owner.ts";
 
 /**
  * How a file gets a second name or a second body.
@@ -159,6 +160,7 @@ export class Placer {
   async #duplicate(source: string, target: string, method: "reflink" | "copy"): Promise<void> {
     if (method === "reflink") await reflink(source, target);
     else await copyFile(source, target, constants.COPYFILE_EXCL);
+    takeOwner(target);
     this.#bodies.push(target);
   }
 }

@@ -2,6 +2,9 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { remove } from "fs-extra/esm";
 import { io } from "../fs/io.ts";
+import { takeOwnerBelow } from "../fs/owner.ts";
+import { NAMESPACE_TABLE } from "../lance/database.ts";
+import { locateTable } from "../lance/locate.ts";
 import { privateDirectory } from "../lance/private-directory.ts";
 import type { JournalEntry } from "./journal/entry.ts";
 import type { EntryRecord } from "./journal/entry-record.ts";
@@ -22,7 +25,7 @@ export async function keepEntry(entry: JournalEntry, record: EntryRecord): Promi
 }
 
 /**
- * Removes what a finished or unfinished entry left: its copy, what was moved aside for it, itself. Answers with
+ * What LanceDB wrote as root takes the owner of its table. Removes what a finished or unfinished entry left: its copy, what was moved aside for it, itself. Answers with
  * the copy's directory where that was left alone, because it may be another database's.
  *
  * @param path where the copy lies now, if it was moved
@@ -32,13 +35,19 @@ export async function sweepEntry(
   entry: JournalEntry,
   path?: string,
 ): Promise<string | undefined> {
-  const claim = entry.isRestore ? undefined : claimOf(entry);
+  const record = !entry.isRestore && entry.state === "done" ? entry.read("done") : undefined;
+  const claim = entry.isRestore ? undefined : claimOf(entry, record);
   const backupPath = path ?? claim?.backupPath;
   let left: string | undefined;
   if (claim && backupPath !== undefined) {
     if (ownsBackup(entry, claim, backupPath)) await directoryCopy.discard(backupPath, claim.uuid);
     else if (existsSync(backupPath) && entry.exists()) left = backupPath;
   }
+  for (const { id } of record?.tables ?? []) {
+    const directory = await locateTable(database, id);
+    if (directory !== undefined) takeOwnerBelow(join(database, directory));
+  }
+  takeOwnerBelow(join(database, NAMESPACE_TABLE));
   const aside = join(privateDirectory(database, "aside"), entry.id);
   await io("remove", aside, () => remove(aside));
   await entry.remove();
@@ -46,8 +55,7 @@ export async function sweepEntry(
 }
 
 /** Undefined where the entry keeps everything in itself. */
-function claimOf(entry: JournalEntry): BackupClaim | undefined {
-  const record = entry.state === "done" ? entry.read("done") : undefined;
+function claimOf(entry: JournalEntry, record: EntryRecord | undefined): BackupClaim | undefined {
   if (record) return strategyOf(record.strategy) === directoryCopy ? record : undefined;
   const owner = entry.readOwner();
   if (owner?.backupPath === undefined || owner.database === undefined) return undefined;

@@ -2,6 +2,7 @@ import { symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { connect, type Table } from "@lancedb/lancedb";
 import { toIoError } from "../fs/io.ts";
+import { takeOwner } from "../fs/owner.ts";
 import { makeStagingDirectory, removeStagingDirectory } from "./staging.ts";
 
 const NAME = "table";
@@ -24,7 +25,9 @@ export class Door implements Disposable {
   static async open(database: string, dataset: string, kind: "door" | "look" = "door"): Promise<Door> {
     const directory = makeStagingDirectory(database, kind);
     try {
-      symlinkSync(dataset, join(directory, `${NAME}.lance`), "junction");
+      const door = join(directory, `${NAME}.lance`);
+      symlinkSync(dataset, door, "junction");
+      takeOwner(door);
     } catch (error) {
       throw toIoError(error, "link", directory);
     }

@@ -4,6 +4,7 @@ import type { Table } from "@lancedb/lancedb";
 import { LanceError } from "../errors.ts";
 import { syncDirectories, syncFile } from "../fs/durable.ts";
 import { isError, isMissing, reasonOf } from "../fs/io.ts";
+import { takeOwnerBelow } from "../fs/owner.ts";
 import { isDataset } from "./capture.ts";
 import { NAMESPACE_TABLE } from "./database.ts";
 import { Door } from "./door.ts";
@@ -145,7 +146,9 @@ async function withDoor<T>(
 ): Promise<T> {
   try {
     using door = await Door.open(scratch, dataset, kind);
-    return await task(door);
+    const result = await task(door);
+    if (kind === "door") takeOwnerBelow(dataset);
+    return result;
   } catch (error) {
     const reason = reasonOf(error);
     throw new LanceError(`LanceDB could not read or change the namespaces in ${dataset}: ${reason}`, {

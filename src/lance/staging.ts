@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { remove } from "fs-extra/esm";
 import { io, toIoError } from "../fs/io.ts";
 import { listNames } from "../fs/list-names.ts";
+import { takeOwner } from "../fs/owner.ts";
 import { livenessOfToken, PROCESS_TOKEN } from "../fs/process-token.ts";
 import { ensurePrivateDirectory, privateDirectory } from "./private-directory.ts";
 
@@ -18,6 +19,7 @@ export function makeStagingDirectory(database: string, kind: Kind): string {
   const directory = newName(database, kind);
   try {
     mkdirSync(directory);
+    takeOwner(directory);
   } catch (error) {
     throw toIoError(error, "make directory", directory);
   }

@@ -6,6 +6,7 @@ import { IoError } from "../errors.ts";
 import { syncDirectories } from "../fs/durable.ts";
 import { errnoOf, io, isMissing, toIoError } from "../fs/io.ts";
 import { nameNew } from "../fs/name-new.ts";
+import { takeOwner } from "../fs/owner.ts";
 import { PROCESS_TOKEN } from "../fs/process-token.ts";
 import { Directories } from "./directories.ts";
 import { assertObjectName, assertObjectPrefix } from "./object-name.ts";
@@ -113,6 +114,7 @@ export class LocalStorage implements Storage {
     const temporary = join(dirname(path), `.${PROCESS_TOKEN}.${randomUUID()}.tmp`);
     try {
       const file = await io("write", path, () => open(temporary, "wx"));
+      takeOwner(temporary);
       try {
         for await (const piece of piecesOf(content, signal)) await writeWhole(file, path, piece);
         await io("sync", path, () => file.sync());

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { errnoOf, isMissing, toIoError } from "../../fs/io.ts";
 import { listNames } from "../../fs/list-names.ts";
 import { makeDirectory } from "../../fs/make-directory.ts";
+import { takeOwner } from "../../fs/owner.ts";
 import { privateDirectory } from "../../lance/private-directory.ts";
 
 const SECONDS_AN_HOUR = 3600;
@@ -42,6 +43,7 @@ function secondsDirectory(database: string, seconds: number): [string, boolean] 
   const directory = join(parent, String(seconds));
   try {
     mkdirSync(directory);
+    takeOwner(directory);
     return [directory, true];
   } catch (error) {
     if (errnoOf(error) === "EEXIST") return [directory, false];
@@ -53,6 +55,7 @@ function secondsDirectory(database: string, seconds: number): [string, boolean] 
 function take(path: string): boolean | undefined {
   try {
     closeSync(openSync(path, "wx"));
+    takeOwner(path);
     return true;
   } catch (error) {
     if (errnoOf(error) === "EEXIST") return false;

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { syncDirectory } from "../../fs/durable.ts";
 import { errnoOf, isMissing, toIoError } from "../../fs/io.ts";
 import { makeDirectory } from "../../fs/make-directory.ts";
+import { takeOwner } from "../../fs/owner.ts";
 import { stampOf } from "../../fs/stamp.ts";
 import type { Owner } from "../../lance/lock/owner.ts";
 import { PRIVATE_DIRECTORY, privateDirectory } from "../../lance/private-directory.ts";
@@ -70,7 +71,9 @@ export async function reserveEntry(
 function publish(database: string, entry: JournalEntry, content: object): boolean {
   const temporary = makeStagingDirectory(database, "entry");
   try {
-    writeFileSync(join(temporary, "owner.json"), JSON.stringify({ ...content, home: stampOf(temporary) }));
+    const owner = join(temporary, "owner.json");
+    writeFileSync(owner, JSON.stringify({ ...content, home: stampOf(temporary) }));
+    takeOwner(owner);
     renameSync(temporary, entry.directory);
     return true;
   } catch (error) {

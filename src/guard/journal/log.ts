@@ -11,6 +11,7 @@ import {
 } from "node:fs";
 import { CorruptError } from "../../errors.ts";
 import { isMissing, toIoError } from "../../fs/io.ts";
+import { takeOwner } from "../../fs/owner.ts";
 import type { CommitKind } from "../../lance/commit-kind.ts";
 import type { CommitMark } from "../../lance/commit-mark.ts";
 
@@ -141,7 +142,9 @@ export class IntentLog {
 
   #handle(): number {
     try {
-      this.#file ??= openSync(this.#path, "a");
+      if (this.#file !== undefined) return this.#file;
+      this.#file = openSync(this.#path, "a");
+      takeOwner(this.#path);
       return this.#file;
     } catch (error) {
       throw toIoError(error, "open", this.#path);

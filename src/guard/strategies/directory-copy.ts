@@ -5,6 +5,7 @@ import { CorruptError } from "../../errors.ts";
 import { syncDirectories, writeFileDurably } from "../../fs/durable.ts";
 import { errnoOf, io, isMissing, toIoError } from "../../fs/io.ts";
 import { makeDirectory } from "../../fs/make-directory.ts";
+import { takeOwner } from "../../fs/owner.ts";
 import { Placer } from "../../fs/place.ts";
 import { encodeRecord } from "../../fs/record.ts";
 import { removeTree } from "../../fs/remove-tree.ts";
@@ -62,10 +63,9 @@ function claimDirectory(path: string, uuid: string): boolean {
   const partial = partialPath(path, uuid);
   try {
     makeDirectory(partial);
-    writeFileSync(
-      join(partial, BACKUP_FILE),
-      encodeRecord({ uuid, state: "making", self: stampOf(partial) }),
-    );
+    const document = join(partial, BACKUP_FILE);
+    writeFileSync(document, encodeRecord({ uuid, state: "making", self: stampOf(partial) }));
+    takeOwner(document);
     return renameUnlessTaken(partial, path);
   } catch (error) {
     removeQuietly(partial);

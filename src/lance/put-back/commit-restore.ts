@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { BackupError, CorruptError, LanceError } from "../../errors.ts";
 import { createFileExclusively, syncDirectory, syncFile } from "../../fs/durable.ts";
 import { errnoOf, io, isError, isMissing, reasonOf, toIoError } from "../../fs/io.ts";
+import { takeOwner } from "../../fs/owner.ts";
 import { PIN_ORDER, Placer } from "../../fs/place.ts";
 import { Door } from "../door.ts";
 import { listManifests, manifestPath, VERSIONS } from "../image.ts";
@@ -144,6 +145,7 @@ async function placeTransaction(staging: string, dataset: string, file: string):
   const path = `_transactions/${file}`;
   if (!file || !existsSync(join(staging, path))) return;
   await new Placer(PIN_ORDER).place(staging, dataset, path);
+  takeOwner(join(dataset, path));
 }
 
 /**

@@ -1,6 +1,6 @@
-import { mkdirSync } from "node:fs";
 import { toIoError } from "../../fs/io.ts";
 import { listNames } from "../../fs/list-names.ts";
+import { makeDirectory } from "../../fs/make-directory.ts";
 import { type BackupFileName, parseFileName } from "./file-name.ts";
 
 /** The periodic files of a directory, oldest first; empty where there is no directory. */
@@ -26,7 +26,7 @@ export function deltasSinceFull(files: readonly BackupFileName[]): number {
 
 export function ensureDirectory(directory: string): void {
   try {
-    mkdirSync(directory, { recursive: true });
+    makeDirectory(directory);
   } catch (error) {
     throw toIoError(error, "make directory", directory);
   }

@@ -5,6 +5,7 @@ import { IoError, ValidationError } from "../../errors.ts";
 import { syncDirectory } from "../../fs/durable.ts";
 import { errnoOf, io, isMissing } from "../../fs/io.ts";
 import { nameNew } from "../../fs/name-new.ts";
+import { takeOwner } from "../../fs/owner.ts";
 import { PROCESS_TOKEN } from "../../fs/process-token.ts";
 
 /** Buffers of one system call; Linux takes 1,024. */
@@ -44,6 +45,7 @@ export class SealedOutput {
       `.${basename(path)}.${PROCESS_TOKEN}.${randomUUID().slice(0, 8)}.tmp`,
     );
     const file = await io("create", path, () => open(temporary, "wx"));
+    takeOwner(temporary);
     return new SealedOutput(path, temporary, file);
   }
 

@@ -1,9 +1,10 @@
 import { createHash, randomUUID } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { mkdir } from "node:fs/promises";
+import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { errnoOf, isMissing, toIoError } from "../../fs/io.ts";
 import { listNames } from "../../fs/list-names.ts";
+import { makeDirectory } from "../../fs/make-directory.ts";
+import { takeOwner } from "../../fs/owner.ts";
 import { PIN_ORDER, Placer } from "../../fs/place.ts";
 import { isStampOf, stampOf } from "../../fs/stamp.ts";
 import { type Capture, captureTable } from "../../lance/capture.ts";
@@ -48,8 +49,9 @@ export class PinStore {
   write(file: string, document: PinDocument): void {
     const path = join(this.#root, `${file}${DOCUMENT}`);
     try {
-      mkdirSync(this.#root, { recursive: true });
+      makeDirectory(this.#root);
       writeFileSync(path, formatPinDocument(document));
+      takeOwner(path);
     } catch (error) {
       throw toIoError(error, "write", path);
     }
@@ -71,9 +73,10 @@ export class PinStore {
   setIdentity(identity: string): void {
     const path = join(this.#root, IDENTITY);
     try {
-      mkdirSync(this.#root, { recursive: true });
+      makeDirectory(this.#root);
       for (const name of listNames(this.#root)) if (name.endsWith(DOCUMENT)) rmSync(join(this.#root, name));
       writeFileSync(`${path}${PARTIAL}`, `${identity} ${stampOf(this.#root)}\n`);
+      takeOwner(`${path}${PARTIAL}`);
       renameSync(`${path}${PARTIAL}`, path);
     } catch (error) {
       throw toIoError(error, "write", path);
@@ -102,7 +105,7 @@ export class PinStore {
   async take(dataset: string, directory: string, signal?: AbortSignal): Promise<Taken | undefined> {
     const partial = join(this.#root, `${process.pid}-${randomUUID()}${PARTIAL}`);
     try {
-      await mkdir(partial, { recursive: true });
+      makeDirectory(partial);
       const placer = new Placer(PIN_ORDER);
       const capture = await captureTable(dataset, { target: partial, placer, history: "latest", signal });
       if (capture === undefined) {

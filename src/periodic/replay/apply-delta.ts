@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { connect } from "@lancedb/lancedb";
 import { ValidationError } from "../../errors.ts";
 import { localPath } from "../../fs/local-path.ts";
+import { takeOwnerBelow } from "../../fs/owner.ts";
 import { openBackupFile } from "../file/open.ts";
 import type { IndexRecord } from "../file/types.ts";
 import { applyTable, assertAppliable } from "./apply-table.ts";
@@ -44,6 +45,7 @@ export async function applyDelta(uri: string, file: string, options: ReplayOptio
       if (table.head.form !== "dropped") indices.set(table.head.table, table.head.indices);
     }
     await remakeIndices(db, indices, logger);
+    takeOwnerBelow(path);
     return affected;
   } finally {
     db.close();

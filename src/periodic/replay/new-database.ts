@@ -1,10 +1,12 @@
 import { randomUUID } from "node:crypto";
-import { lstat, mkdir, readdir, rename, rm, rmdir } from "node:fs/promises";
+import { lstat, readdir, rename, rm, rmdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { connect } from "@lancedb/lancedb";
 import { ValidationError } from "../../errors.ts";
 import { syncDirectory, syncFile } from "../../fs/durable.ts";
 import { errnoOf, io, isMissing, toIoError } from "../../fs/io.ts";
+import { makeDirectory } from "../../fs/make-directory.ts";
+import { takeOwnerBelow } from "../../fs/owner.ts";
 import type { Target } from "./target.ts";
 
 const AT_ONCE = 16;
@@ -18,7 +20,7 @@ const AT_ONCE = 16;
 export async function makeDatabase<T>(path: string, fill: (target: Target) => Promise<T>): Promise<T> {
   await assertFree(path);
   const partial = `${path}.partial-${randomUUID()}`;
-  await io("make directory", partial, () => mkdir(partial, { recursive: true }));
+  await io("make directory", partial, () => makeDirectory(partial));
   try {
     const db = await connect(partial);
     let result: T;
@@ -27,6 +29,7 @@ export async function makeDatabase<T>(path: string, fill: (target: Target) => Pr
     } finally {
       db.close();
     }
+    takeOwnerBelow(partial);
     await syncTree(partial);
     await io("put in place", path, async () => {
       await assertFree(path);

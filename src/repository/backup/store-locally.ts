@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { mkdirSync, renameSync, statSync } from "node:fs";
+import { renameSync, statSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { dirname, join } from "node:path";
@@ -126,7 +126,7 @@ function rename(from: string, to: string): void {
     renameSync(from, to);
   } catch (error) {
     if (!isMissing(error)) throw toIoError(error, "write", to);
-    mkdirSync(dirname(to), { recursive: true });
+    makeDirectory(dirname(to));
     renameSync(from, to);
   }
 }

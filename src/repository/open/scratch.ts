@@ -3,6 +3,7 @@ import { mkdirSync, readdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { errnoOf, isError, isMissing, toIoError } from "../../fs/io.ts";
+import { takeOwner } from "../../fs/owner.ts";
 import { livenessOfToken, PROCESS_TOKEN } from "../../fs/process-token.ts";
 import { removeTree } from "../../fs/remove-tree.ts";
 import type { Storage } from "../../storage/storage.ts";
@@ -45,6 +46,7 @@ async function make(root: string, prefix: string): Promise<string> {
   const directory = join(root, `${prefix}${PROCESS_TOKEN}.${randomUUID()}`);
   try {
     mkdirSync(directory, { mode: 0o700 });
+    takeOwner(directory);
   } catch (error) {
     throw toIoError(error, "make directory", directory);
   }

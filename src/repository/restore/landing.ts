@@ -5,6 +5,7 @@ import { basename, dirname, join } from "node:path";
 import { syncDirectories } from "../../fs/durable.ts";
 import { io } from "../../fs/io.ts";
 import { makeDirectory } from "../../fs/make-directory.ts";
+import { takeOwner } from "../../fs/owner.ts";
 import { livenessOfToken, PROCESS_TOKEN } from "../../fs/process-token.ts";
 import { removeTree } from "../../fs/remove-tree.ts";
 import { NAMESPACE_TABLE } from "../../lance/database.ts";
@@ -41,8 +42,10 @@ export class Landing {
       makeDirectory(around);
       await sweep(around, prefix);
       await io("write", partial, () => {
-        mkdirSync(partial);
-        mkdirSync(landing.directory);
+        for (const directory of [partial, landing.directory]) {
+          mkdirSync(directory);
+          takeOwner(directory);
+        }
       });
       return landing;
     } catch (error) {

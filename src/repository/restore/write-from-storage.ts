@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { type FileHandle, open } from "node:fs/promises";
+import { takeOwner } from "../../fs/owner.ts";
 import { syncTogether } from "../../fs/sync-together.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { damagedBlob, missingBlob, wrongSize } from "../blob-errors.ts";
@@ -32,6 +33,7 @@ async function writeOne(
   const hash = createHash("sha256");
   let bytes = 0;
   const target = await open(file.target, "wx");
+  takeOwner(file.target);
   try {
     for await (const piece of piecesOf(storage, file, signal)) {
       bytes += piece.length;

@@ -15,6 +15,7 @@ import { BackupError, CorruptError } from "../../errors.ts";
 import { syncDirectories, syncFile } from "../../fs/durable.ts";
 import { errnoOf, io } from "../../fs/io.ts";
 import { makeDirectory } from "../../fs/make-directory.ts";
+import { takeOwner } from "../../fs/owner.ts";
 import { isDataset } from "../../lance/capture.ts";
 import { ensurePrivateDirectory } from "../../lance/private-directory.ts";
 import type { Storage } from "../../storage/storage.ts";
@@ -86,6 +87,7 @@ async function writeBlob(
   const hash = createHash("sha256");
   await io("write", path, async () => {
     const file = await open(path, "wx");
+    takeOwner(path);
     try {
       for await (const piece of storage.read(blobName(sha256), { signal })) {
         hash.update(piece);
@@ -117,6 +119,7 @@ async function keep(database: string, file: string, name: string): Promise<strin
     } catch (error) {
       if (errnoOf(error) === "EEXIST" || errnoOf(error) === "ENOENT") throw error;
       copyFileSync(file, aside);
+      takeOwner(aside);
     }
   });
   await syncFile(aside);

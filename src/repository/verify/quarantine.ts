@@ -1,10 +1,11 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { link, mkdir, rename, unlink } from "node:fs/promises";
+import { link, rename, unlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { UnsupportedError } from "../../errors.ts";
 import { errnoOf, io, isMissing } from "../../fs/io.ts";
+import { makeDirectory } from "../../fs/make-directory.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { blobName } from "../format/names.ts";
 import type { BlobState } from "./blob-survey.ts";
@@ -47,7 +48,7 @@ async function moveAside(directory: string, name: string, signal?: AbortSignal):
   const [from, to] = [join(directory, blobName(name)), join(directory, QUARANTINE, name)];
   if (!(await isDamaged(name, from, signal))) return false;
   return io("move aside", from, async () => {
-    await mkdir(dirname(to), { recursive: true });
+    makeDirectory(dirname(to));
     try {
       await rename(from, to);
     } catch (error) {

@@ -11,6 +11,7 @@ import {
   unlinkSync,
   writeFileSync,
 } from "node:fs";
+import { takeOwner } from "../../fs/owner.ts";
 import { hashFile, PIECE_BYTES, sharedPiece } from "./hash-file.ts";
 
 export interface CopyTask {
@@ -50,6 +51,7 @@ function copySmall({ source, target, unlessAt, sync }: CopyTask): CopyResult {
   if (isThere(unlessAt, found)) return { ...found, copied: false };
   try {
     writeFileSync(target, content, { flag: "wx", mode: 0o600, flush: sync });
+    takeOwner(target);
     chmodSync(target, modeFor(source));
   } catch (error) {
     remove(target);
@@ -86,6 +88,7 @@ function copyLarge({ source, target, unlessAt, sync }: CopyTask): CopyResult {
   }
   try {
     copyFileSync(source, target);
+    takeOwner(target);
     const found = hashFile(target);
     chmodSync(target, modeFor(source));
     if (sync) syncNow(target);

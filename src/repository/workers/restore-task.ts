@@ -1,4 +1,5 @@
 import { chmodSync, closeSync, copyFileSync, fsyncSync, openSync, statSync } from "node:fs";
+import { takeOwner } from "../../fs/owner.ts";
 import { hashFile } from "./hash-file.ts";
 
 export interface RestoreTask {
@@ -23,6 +24,7 @@ const OWNER_WRITE = 0o200;
 /** Copies a blob to a file's place. It gets the blob's mode, and its owner may write to it as to any file. */
 export function restoreTask({ source, target, hash, sync }: RestoreTask): RestoreResult {
   copyFileSync(source, target);
+  takeOwner(target);
   const { size, mode } = statSync(target);
   chmodSync(target, (mode & 0o777) | OWNER_WRITE);
   const found = hash ? hashFile(target) : { bytes: size, sha256: undefined };

@@ -1,0 +1,60 @@
+import { lchownSync, lstatSync, readdirSync, statSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { errnoOf, isMissing, toIoError } from "./io.ts";
+
+// Root works in directories of others: a nightly backup, a repair by hand. What it makes there takes the owner and
+// group of the directory around it, or the application could no longer write to its own database.
+
+/** What a file system, or a process without the right, answers that keeps owners as they are. */
+const KEPT = new Set(["EPERM", "EACCES", "EINVAL", "ENOSYS", "ENOTSUP", "EOPNOTSUPP", "EROFS"]);
+
+/**
+ * As root: gives what was just made the owner and group of its directory. Nothing for other users, and where owners
+ * cannot be given: the files serve root all the same, and doctor names them.
+ *
+ * @throws IoError
+ */
+export function takeOwner(path: string): void {
+  if (!isRoot()) return;
+  try {
+    const { uid, gid } = statSync(dirname(path));
+    if (uid !== 0 || gid !== 0) lchownSync(path, uid, gid);
+  } catch (error) {
+    if (!isKept(error)) throw toIoError(error, "give to the owner of its directory", path);
+  }
+}
+
+/**
+ * The same for what LanceDB has made below a directory: all that is root's takes the directory's owner.
+ *
+ * @throws IoError
+ */
+export function takeOwnerBelow(directory: string): void {
+  if (!isRoot()) return;
+  const around = lstatSync(directory, { throwIfNoEntry: false });
+  if (!around?.isDirectory() || around.uid === 0) return;
+  for (const entry of entriesOf(directory)) {
+    const path = join(directory, entry.name);
+    const found = lstatSync(path, { throwIfNoEntry: false });
+    if (found?.uid === 0) takeOwner(path);
+    if (found?.isDirectory()) takeOwnerBelow(path);
+  }
+}
+
+function isRoot(): boolean {
+  return process.geteuid?.() === 0;
+}
+
+/** Gone by now, too: others may move what is theirs. */
+function isKept(error: unknown): boolean {
+  return isMissing(error) || KEPT.has(errnoOf(error) ?? "");
+}
+
+function entriesOf(directory: string) {
+  try {
+    return readdirSync(directory, { withFileTypes: true });
+  } catch (error) {
+    if (isMissing(error)) return [];
+    throw toIoError(error, "list", directory);
+  }
+}
