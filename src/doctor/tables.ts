@@ -4,11 +4,13 @@ import { join } from "node:path";
 import { BackupError, UnsupportedError } from "../errors.ts";
 import { isMissing, reasonOf, toIoError } from "../fs/io.ts";
 import { listNames } from "../fs/list-names.ts";
+import { brokenIndices } from "../lance/broken-indices.ts";
 import { isDataset } from "../lance/capture.ts";
 import { listTables, type TableLocation } from "../lance/database.ts";
 import { ImageReader, type VersionImage } from "../lance/image.ts";
 import { inspectTable } from "../lance/put-back/state.ts";
 import { count, type Finding } from "./finding.ts";
+import { diagnoseIndices } from "./indices.ts";
 import { isReadable } from "./permissions.ts";
 import { commandLine, type Remedies } from "./remedies.ts";
 import { diagnoseTags } from "./tags.ts";
@@ -64,7 +66,10 @@ async function diagnoseTable(remedies: Remedies, { id, directory }: TableLocatio
     if (!newest && damaged.length === 0) findings.push(emptyTable(id, dataset));
     if (!newest) return findings;
     const image = await new ImageReader(dataset).read(newest);
-    findings.push(diagnoseFiles(remedies, id, dataset, image));
+    findings.push(
+      diagnoseFiles(remedies, id, dataset, image),
+      ...diagnoseIndices(remedies, id, dataset, image),
+    );
     findings.push(...(await diagnoseBranches(id, dataset)), ...(await diagnoseTags(id, dataset, manifests)));
   } catch (error) {
     if (isMissing(error)) return findings; // it went while we looked
@@ -106,15 +111,17 @@ function restoreAdvice(remedies: Remedies, id: string): string {
 
 function diagnoseFiles(remedies: Remedies, id: string, dataset: string, image: VersionImage): Finding {
   const base = { check: "table", about: id };
-  const bad = image.files.flatMap(({ path, size }) => {
+  const bad = image.files.flatMap(({ path, size, index }) => {
     const found = statSync(join(dataset, path), { throwIfNoEntry: false });
+    if (index && (!found || found.size !== (size ?? found.size))) return []; // told of the index
     if (!found) return [`${path} is missing`];
     if (!isReadable(join(dataset, path))) return [`${path} ${LOCKED}`];
     return size !== undefined && found.size !== size ? [`${path} has ${found.size} bytes, not ${size}`] : [];
   });
   if (bad.length === 0) {
     const size = `${count(image.rows, "row")}, ${count(image.files.length, "file")}`;
-    return { ...base, level: "ok", details: `Version ${image.version}: ${size}, all there in their sizes.` };
+    const whole = brokenIndices(dataset, image).length === 0 ? "all there in their sizes" : "all rows there";
+    return { ...base, level: "ok", details: `Version ${image.version}: ${size}, ${whole}.` };
   }
   const more = bad.length > 3 ? ` and ${bad.length - 3} more` : "";
   return {

@@ -1,4 +1,4 @@
-import { type Connection, Index, type Table } from "@lancedb/lancedb";
+import { type Connection, Index, type IndexConfig, type Table } from "@lancedb/lancedb";
 import type { Field } from "apache-arrow";
 import { assertKnown } from "../checks.ts";
 import { ValidationError } from "../errors.ts";
@@ -136,12 +136,22 @@ async function createAll(
 
 /** Answers with the index's name. */
 async function createOne(table: Table, { column, config, name, replace }: IndexSpec): Promise<string> {
-  const known = new Set((await table.listIndices()).map((index) => index.indexUuid));
+  const before = await listIndices(table);
   await table.createIndex(column, {
     ...(config !== undefined && { config }),
     ...(name !== undefined && { name }),
     ...(replace !== undefined && { replace }),
   });
-  const made = (await table.listIndices()).find((index) => !known.has(index.indexUuid));
+  const known = new Set(before?.map((index) => index.indexUuid));
+  const made = before && (await listIndices(table))?.find((index) => !known.has(index.indexUuid));
   return made?.name ?? name ?? `${column}_idx`;
+}
+
+/** Undefined where LanceDB cannot tell: a full-text index without its files makes it throw, and may be what is made anew. */
+async function listIndices(table: Table): Promise<IndexConfig[] | undefined> {
+  try {
+    return await table.listIndices();
+  } catch {
+    return undefined; // only the name's spelling in the answer depends on it
+  }
 }

@@ -4,10 +4,12 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { CorruptError } from "../errors.ts";
 import { errnoOf, isMissing } from "../fs/io.ts";
 import type { Placer } from "../fs/place.ts";
+import { indicesWithoutList, leftOutIndex, sizesDiffer } from "./broken-indices.ts";
 import {
   type HistoryImage,
   type ImageFile,
   ImageReader,
+  type IndexPlace,
   listManifests,
   manifestPath,
   VERSIONS,
@@ -39,7 +41,7 @@ export interface Capture {
   readonly files: number;
   readonly bytes: number;
   readonly tags: readonly string[];
-  /** What was not taken, in words for a warning: branches, older versions that are damaged. */
+  /** What was not taken, in words for a warning: branches, older versions that are damaged, indices without their files. */
   readonly leftOut: readonly string[];
 }
 
@@ -66,13 +68,20 @@ export async function captureTable(dataset: string, options: CaptureOptions): Pr
     if (!newest) return undefined;
     const missing = await session.takeHead(newest);
     if (!missing) return session.finish(manifests.slice(1));
+    // A cleanup spares the newest version: where that is the newest still, the index was broken before.
+    if (missing.index && (await listManifests(dataset))[0]?.name === newest.name) {
+      session.leaveOut(missing.index, `${missing.path} is missing`);
+      continue;
+    }
     if (attempt === ATTEMPTS) {
-      const path = join(dataset, missing);
+      const path = join(dataset, missing.path);
       throw new CorruptError(`${path} is missing, and version ${newest.version} needs it.`, { path });
     }
     if (attempt > 0) await sleep(PAUSE_MS);
   }
 }
+
+type Missing = Pick<ImageFile, "path" | "index">;
 
 class CaptureSession {
   readonly #dataset: string;
@@ -81,6 +90,8 @@ class CaptureSession {
   readonly #placed = new Map<string, number>();
   readonly #versions: number[] = [];
   readonly #leftOut: string[] = [];
+  /** Directories of indices that are not whole: no further file of theirs is taken. */
+  readonly #broken = new Set<string>();
   #newest = 0;
   #head: { readonly version: number; readonly digest: string } | undefined;
 
@@ -90,15 +101,22 @@ class CaptureSession {
     this.#reader = new ImageReader(dataset);
   }
 
-  /** Places the newest version; answers with the first path that was missing, undefined when all is there. */
-  async takeHead(manifest: ManifestName): Promise<string | undefined> {
+  /** An index that lacks a file holds up no row. */
+  leaveOut(index: IndexPlace, why: string): void {
+    if (this.#broken.has(index.directory)) return;
+    this.#broken.add(index.directory);
+    this.#leftOut.push(leftOutIndex({ name: index.name, why }));
+  }
+
+  /** Places the newest version; answers with the first file that was missing, undefined when all is there. */
+  async takeHead(manifest: ManifestName): Promise<Missing | undefined> {
     this.#newest = manifest.version;
     this.#reader.forgetDirectories();
     let image: HistoryImage;
     try {
       image = await this.#reader.readUnseen(manifest);
     } catch (error) {
-      if (isMissing(error)) return manifestPath(manifest.name);
+      if (isMissing(error)) return { path: manifestPath(manifest.name) };
       throw error;
     }
     const missing = await this.#take(image);
@@ -131,10 +149,14 @@ class CaptureSession {
     this.#options.signal?.throwIfAborted();
     try {
       const image = await this.#reader.readUnseen(manifest);
-      const missing = await this.#take(image);
+      let missing = await this.#take(image);
+      while (missing?.index && this.#exists(manifestPath(manifest.name))) {
+        this.leaveOut(missing.index, `${missing.path} is missing`);
+        missing = await this.#take(image);
+      }
       if (!missing) return;
       if (this.#exists(manifestPath(manifest.name))) {
-        this.#leftOut.push(`version ${manifest.version}: ${missing} is missing`);
+        this.#leftOut.push(`version ${manifest.version}: ${missing.path} is missing`);
       }
     } catch (error) {
       if (isMissing(error)) return; // cleaned up by somebody while we read: it is no version any more
@@ -143,8 +165,8 @@ class CaptureSession {
     }
   }
 
-  /** Answers with the first path that was missing; then the next version is to be listed whole. */
-  async #take(image: HistoryImage): Promise<string | undefined> {
+  /** Answers with the first file that was missing; then the next version is to be listed whole. */
+  async #take(image: HistoryImage): Promise<Missing | undefined> {
     try {
       const missing = await this.#placeImage(image);
       if (missing !== undefined) this.#reader.forgetSeen();
@@ -155,9 +177,13 @@ class CaptureSession {
     }
   }
 
-  async #placeImage(image: HistoryImage): Promise<string | undefined> {
+  async #placeImage(image: HistoryImage): Promise<Missing | undefined> {
     for (const file of image.files) {
-      if (!this.#placed.has(file.path) && !(await this.#place(file))) return file.path;
+      if (this.#placed.has(file.path) || (file.index && this.#broken.has(file.index.directory))) continue;
+      if (!(await this.#place(file))) return file;
+    }
+    for (const index of indicesWithoutList(image)) {
+      if (!this.#exists(index.directory)) this.leaveOut(index, `${index.directory} is missing`);
     }
     const { history, transactions = true } = this.#options;
     if (history === "all" && transactions && image.parsed.message.transactionFile) {
@@ -166,7 +192,7 @@ class CaptureSession {
     const path = manifestPath(image.manifest.name);
     // The newest manifest gets a body of its own: LanceDB never synced it, and all else hangs on it.
     const how = image.version === this.#newest ? "copy" : "place";
-    if (!(await this.#place({ path, size: image.manifestBytes }, how))) return path;
+    if (!(await this.#place({ path, size: image.manifestBytes }, how))) return { path };
     this.#versions.push(image.version);
     this.#options.onVersion?.(image);
     return undefined;
@@ -185,6 +211,10 @@ class CaptureSession {
     }
     const path = join(target, file.path);
     const size = statSync(path).size;
+    if (file.size !== undefined && size !== file.size && file.index) {
+      this.leaveOut(file.index, sizesDiffer(file.path, size, file.size));
+      return true;
+    }
     if (file.size !== undefined && size !== file.size) {
       const source = join(this.#dataset, file.path);
       throw new CorruptError(`${source} has ${size} bytes where its manifest says ${file.size}.`, {

@@ -1,6 +1,6 @@
 import { fromBinary, type UnknownField } from "@bufbuild/protobuf";
 import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
-import { formatUuid } from "./image.ts";
+import { placeOf } from "./image.ts";
 import type { Manifest } from "./manifest.ts";
 import { type DataFragment, DataFragmentSchema } from "./proto/lance_pb.ts";
 
@@ -58,10 +58,7 @@ export function findOwners(manifest: Manifest, paths: Iterable<string>): Readonl
   }
   for (const index of manifest.indices) {
     const columns = packed(index.$unknown, INDEX_FIELDS).map((id) => names.of(id));
-    inDirectory(`_indices/${formatUuid(index.uuid?.uuid ?? new Uint8Array())}`, {
-      index: index.name,
-      columns,
-    });
+    inDirectory(placeOf(index).directory, { index: index.name, columns });
   }
   return owners;
 }

@@ -1,6 +1,6 @@
 import { type FragmentContents, FragmentFiles } from "./fragment-files.ts";
 import { countOf, type FragmentRun, fragmentAt, isSameAt, isStartOf } from "./fragment-run.ts";
-import { formatUuid, type ImageFile } from "./image.ts";
+import { type ImageFile, type IndexPlace, placeOf } from "./image.ts";
 import { type Manifest, parseManifestApart } from "./manifest.ts";
 import { assertCapturable } from "./supported.ts";
 
@@ -62,16 +62,17 @@ export class HistoryFiles {
 
   #addIndices(manifest: Manifest, files: ImageFile[], source: string): void {
     for (const index of manifest.indices) {
-      const directory = `_indices/${formatUuid(index.uuid?.uuid ?? new Uint8Array())}`;
-      if (index.files.length === 0) this.#addBelow(directory, files);
-      for (const file of index.files) {
-        files.push(this.#fragments.checked(`${directory}/${file.path}`, file.sizeBytes, source));
+      const place = placeOf(index);
+      if (index.files.length === 0) this.#addBelow(place.directory, files, place);
+      for (const { path, sizeBytes } of index.files) {
+        const file = this.#fragments.checked(`${place.directory}/${path}`, sizeBytes, source);
+        files.push({ ...file, index: place });
       }
     }
   }
 
-  #addBelow(directory: string, files: ImageFile[]): void {
-    for (const path of this.#below(directory)) files.push({ path, size: undefined });
+  #addBelow(directory: string, files: ImageFile[], index?: IndexPlace): void {
+    for (const path of this.#below(directory)) files.push({ path, size: undefined, index });
   }
 }
 

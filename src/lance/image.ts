@@ -7,6 +7,7 @@ import { type FragmentContents, FragmentFiles } from "./fragment-files.ts";
 import { countOf, type FragmentRun, fragmentAt, isSameAt, isStartOf } from "./fragment-run.ts";
 import { type Manifest, parseManifest, parseManifestApart } from "./manifest.ts";
 import { type ManifestName, parseManifestName } from "./manifest-name.ts";
+import type { IndexMetadata } from "./proto/lance_pb.ts";
 import { ReusedBuffer } from "./reused-buffer.ts";
 import { assertCapturable } from "./supported.ts";
 
@@ -15,6 +16,14 @@ export interface ImageFile {
   readonly path: string;
   /** Bytes; undefined where the manifest does not say. */
   readonly size: number | undefined;
+  /** The index that it is part of: rows are whole without it. */
+  readonly index?: IndexPlace | undefined;
+}
+
+export interface IndexPlace {
+  readonly name: string;
+  /** `_indices/<uuid>`, relative to the dataset. */
+  readonly directory: string;
 }
 
 /** One version of a table as the list of files that it is made of. */
@@ -181,13 +190,15 @@ export class ImageReader {
 
   async #addIndices(parsed: Manifest, files: ImageFile[], source: string): Promise<void> {
     for (const index of parsed.indices) {
-      const directory = `_indices/${formatUuid(index.uuid?.uuid ?? new Uint8Array())}`;
+      const place = placeOf(index);
       if (index.files.length === 0) {
-        files.push(...(await listFiles(this.dataset, directory)));
+        const found = await listFiles(this.dataset, place.directory);
+        files.push(...found.map((file) => ({ ...file, index: place })));
         continue;
       }
-      for (const file of index.files) {
-        files.push(this.#fragments.checked(`${directory}/${file.path}`, file.sizeBytes, source));
+      for (const { path, sizeBytes } of index.files) {
+        const file = this.#fragments.checked(`${place.directory}/${path}`, sizeBytes, source);
+        files.push({ ...file, index: place });
       }
     }
   }
@@ -198,7 +209,11 @@ function stemOf(path: string): string | undefined {
   return path.startsWith("data/") ? path.slice("data/".length).replace(/\.lance$/, "") : undefined;
 }
 
-export function formatUuid(bytes: Uint8Array): string {
+export function placeOf({ name, uuid }: IndexMetadata): IndexPlace {
+  return { name, directory: `_indices/${formatUuid(uuid?.uuid ?? new Uint8Array())}` };
+}
+
+function formatUuid(bytes: Uint8Array): string {
   const hex = Buffer.from(bytes).toString("hex");
   return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
 }

@@ -10,7 +10,7 @@ import { findManifest } from "./state.ts";
  * Links the files of a version back from where they were kept, those that are missing or have another
  * size. Answers with how many.
  *
- * @throws CorruptError where a file is neither there nor kept.
+ * @throws CorruptError where a file is neither there nor kept, unless it is an index's: that stays as broken as it was.
  */
 export async function linkBackFiles(
   image: VersionImage,
@@ -26,6 +26,7 @@ export async function linkBackFiles(
     const wanted = file.size ?? kept ?? size;
     if (size !== undefined && size === wanted) continue;
     if (kept === undefined || kept !== wanted) {
+      if (file.index) continue; // it was not whole when it was captured, and no row is in it
       const path = join(dataset, file.path);
       throw new CorruptError(`${path} is missing or cut short, and no copy of it was kept.`, { path });
     }

@@ -137,7 +137,7 @@ export class PinStore {
       const image = await new ImageReader(path).read(name);
       const whole =
         image.digest === table.position.digest &&
-        image.files.every((file) => existsSync(join(path, file.path)));
+        image.files.every((file) => file.index || existsSync(join(path, file.path)));
       return whole ? image : undefined;
     } catch {
       return undefined; // whatever is wrong with it, the answer is a full

@@ -1,9 +1,10 @@
 import type { Schema } from "apache-arrow";
 import { CorruptError, UnsupportedError } from "../../errors.ts";
-import { Door } from "../../lance/door.ts";
+import type { Door } from "../../lance/door.ts";
 import type { Manifest } from "../../lance/manifest.ts";
 import { assertFilterable, assertMergeable } from "../../lance/row-delta/assert-usable.ts";
 import { assertKey, isKeyType } from "../../lance/row-delta/key.ts";
+import { openWithoutBroken } from "../../lance/without-broken-indices.ts";
 import type { IndexRecord } from "../file/types.ts";
 import { recordIndices } from "../indices.ts";
 import type { PeriodicSettings } from "../options.ts";
@@ -14,7 +15,7 @@ import { reading } from "./reading.ts";
 
 /** A pinned table that is open for reading, and what a file says before its rows. */
 export interface Source extends Disposable {
-  readonly door: Door;
+  readonly door: Pick<Door, "table">;
   readonly schema: Schema;
   readonly key: readonly string[];
   readonly indices: readonly IndexRecord[];
@@ -32,7 +33,7 @@ export function openSource(settings: PeriodicSettings, pins: PinStore, table: Pi
 }
 
 async function open(settings: PeriodicSettings, pins: PinStore, table: PinnedTable): Promise<Source> {
-  const door = await Door.open(settings.database, pins.path(table));
+  const door = await openWithoutBroken(settings.database, pins.path(table));
   try {
     const version = (await pins.image(table))?.parsed;
     if (version === undefined) throw new CorruptError(`The links to the table ${table.id} are damaged.`);

@@ -53,6 +53,11 @@ export async function openSnapshot(
       const { dropMissingTables } = await import("../../lance/namespaces.ts");
       await dropMissingTables(database, scratch.directory);
     }
+    for (const { directory, lacksIndices } of selected.tables) {
+      if (!lacksIndices) continue;
+      const { dropBrokenIndices } = await import("../../lance/without-broken-indices.ts");
+      await dropBrokenIndices(scratch.directory, join(database, directory));
+    }
     const { connect } = await import("@lancedb/lancedb");
     const connection = await connect(database);
     return Object.assign(connection, {

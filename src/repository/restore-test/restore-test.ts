@@ -5,6 +5,7 @@ import type { Storage } from "../../storage/storage.ts";
 import { makeScratch } from "../open/scratch.ts";
 import type { OnProgress } from "../progress.ts";
 import { planNew } from "../restore/plan.ts";
+import type { RestoreReport } from "../restore/report.ts";
 import { restoreNew } from "../restore/restore-new.ts";
 import type { SnapshotContent } from "../snapshot.ts";
 
@@ -55,10 +56,12 @@ export async function restoreTest(
   const scratch = await makeScratch(context.storage);
   try {
     const target = join(scratch.directory, "database");
-    const refused = await restoreInto(target, context, content, options);
-    if (refused) return content.snapshot.tables.map(({ id }) => ({ table: id, ...refused }));
+    const restored = await restoreInto(target, context, content, options);
+    if ("ok" in restored) return content.snapshot.tables.map(({ id }) => ({ table: id, ...restored }));
     const { testDatabase } = await import("./test-database.ts"); // loads LanceDB
-    return await testDatabase(target, content.snapshot, { scratch: scratch.directory, sample, signal });
+    const newest = new Map(restored.tables.map(({ directory, version }) => [directory, version]));
+    const settings = { scratch: scratch.directory, newest, sample, signal };
+    return await testDatabase(target, content.snapshot, settings);
   } finally {
     await scratch.remove().catch((error: unknown) => {
       context.logger.warn("a restore test could not be cleaned up; the next one sweeps it", {
@@ -68,27 +71,26 @@ export async function restoreTest(
   }
 }
 
-/** Answers with what is wrong with the snapshot, if it cannot be restored. */
+/** Answers with what was restored, or what is wrong with the snapshot, if it cannot be. */
 async function restoreInto(
   target: string,
   { storage }: Context,
   content: SnapshotContent,
   { parallel, signal, onProgress }: RestoreTestOptions,
-): Promise<Pick<RestoreTestResult, "ok" | "details" | "error"> | undefined> {
+): Promise<RestoreReport | Pick<RestoreTestResult, "ok" | "details" | "error">> {
   const attempt = async (link: boolean) => {
     const options = { target, link, parallel, signal, onProgress };
-    await restoreNew({ storage }, await planNew(storage, content, options), options, performance.now());
+    return restoreNew({ storage }, await planNew(storage, content, options), options, performance.now());
   };
   try {
     const isBeside = storage.directory !== undefined && dirname(dirname(target)) === storage.directory;
     try {
-      await attempt(isBeside);
+      return await attempt(isBeside);
     } catch (error) {
       // The file system may refuse links also within itself: to another user's files, or any.
       if (!isBeside || !(error instanceof ValidationError)) throw error;
-      await attempt(false);
+      return await attempt(false);
     }
-    return undefined;
   } catch (error) {
     signal?.throwIfAborted();
     if (!(error instanceof CorruptError || error instanceof UnsupportedError)) throw error;

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { CorruptError } from "../../errors.ts";
+import { isLeftOut } from "../../lance/broken-indices.ts";
 import { TAGS } from "../../lance/capture.ts";
 import { HistoryFiles, pathsBelow } from "../../lance/history-files.ts";
 import { VERSIONS } from "../../lance/image.ts";
@@ -40,7 +41,8 @@ export async function filesUpTo(
     const number = manifestVersion(file.path);
     if (number === undefined || number > version) continue;
     const bytes = await readBlob(storage, table.id, file);
-    for (const { path } of reader.read(bytes, number, file.path).files) {
+    for (const { path, index } of reader.read(bytes, number, file.path).files) {
+      if (!listed.has(path) && index && isLeftOut(table.leftOut, index)) continue;
       if (!listed.has(path)) {
         throw new CorruptError(
           `Version ${number} of table ${table.id} needs ${path}, which the snapshot lacks.`,

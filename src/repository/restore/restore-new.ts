@@ -1,4 +1,4 @@
-import { dirname } from "node:path";
+import { dirname, join } from "node:path";
 import { NAMESPACE_TABLE } from "../../lance/database.ts";
 import { Landing } from "./landing.ts";
 import type { RestoreOptions } from "./options.ts";
@@ -21,17 +21,36 @@ export async function restoreNew(
   const { link, verify, parallel, signal, onProgress } = options;
   const landing = await Landing.open(plan.place, plan.snapshot);
   let dangling: readonly LeftOut[];
+  let versions: ReadonlyMap<string, number>;
   try {
     const { directory } = landing;
     await writeFiles({ storage, directory, tables: plan.tables, link, verify, parallel, signal, onProgress });
     dangling = await dropDangling(plan, directory);
+    versions = await dropBroken(plan, directory);
     signal?.throwIfAborted();
     await landing.finish();
   } catch (error) {
     await landing.abandon();
     throw error;
   }
-  return { ...reportOf(plan, started), dryRun: false, leftOut: [...plan.leftOut, ...dangling] };
+  const report = reportOf(plan, started);
+  const tables = report.tables.map((table) => ({
+    ...table,
+    version: versions.get(table.directory) ?? table.version,
+  }));
+  return { ...report, tables, dryRun: false, leftOut: [...plan.leftOut, ...dangling] };
+}
+
+/** What a restored table would name, and has no files of, is dropped: it answers with such tables' newest versions. */
+async function dropBroken({ tables }: NewPlan, database: string): Promise<Map<string, number>> {
+  const versions = new Map<string, number>();
+  for (const { directory, lacksIndices } of tables) {
+    if (!lacksIndices) continue;
+    const { dropBrokenIndices } = await import("../../lance/without-broken-indices.ts"); // loads LanceDB
+    const { version } = await dropBrokenIndices(dirname(database), join(database, directory));
+    versions.set(directory, version);
+  }
+  return versions;
 }
 
 /**

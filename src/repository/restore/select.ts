@@ -1,4 +1,5 @@
 import { ValidationError } from "../../errors.ts";
+import { saysIndices } from "../../lance/broken-indices.ts";
 import { NAMESPACE_TABLE, parseTableId } from "../../lance/database.ts";
 import type { Storage } from "../../storage/storage.ts";
 import type { SnapshotContent, SnapshotFile, SnapshotTableDetails, SnapshotVersion } from "../snapshot.ts";
@@ -19,6 +20,8 @@ export interface SelectedTable {
   readonly highest: number;
   readonly files: readonly SnapshotFile[];
   readonly bytes: number;
+  /** Whether files of an index were missing when the snapshot was taken. */
+  readonly lacksIndices: boolean;
 }
 
 /** Something of the snapshot, or of the database that it was made of, that is not restored. */
@@ -78,6 +81,7 @@ export async function select(
       highest: table.version,
       files: chosen.files,
       bytes: chosen.files.reduce((sum, file) => sum + file.size, 0),
+      lacksIndices: saysIndices(table.leftOut),
     });
   }
   if (tables.every((table) => table.id === NAMESPACE_TABLE) && wanted.some(isUsers)) {

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { BackupError } from "../../errors.ts";
+import { isLeftOut } from "../../lance/broken-indices.ts";
 import { HistoryFiles, pathsBelow } from "../../lance/history-files.ts";
 import { VERSIONS } from "../../lance/image.ts";
 import { parseManifestName } from "../../lance/manifest-name.ts";
@@ -73,7 +74,7 @@ export class CompletenessCheck {
     for (const manifest of manifests) {
       if (known.has(manifest.sha256) || this.#states.get(manifest.sha256)?.size !== manifest.size) continue;
       this.#signal?.throwIfAborted();
-      problems.push(...(await this.#lackingOf(manifest, table.id, reader, sizes)));
+      problems.push(...(await this.#lackingOf(manifest, table, reader, sizes)));
     }
     if (problems.length === 0) {
       const proven = new Set(manifests.map(({ sha256 }) => sha256));
@@ -111,7 +112,7 @@ export class CompletenessCheck {
 
   async #lackingOf(
     manifest: ManifestFile,
-    table: string,
+    { id: table, leftOut }: SnapshotTableDetails,
     reader: HistoryFiles,
     sizes: ReadonlyMap<string, number>,
   ): Promise<Problem[]> {
@@ -128,6 +129,7 @@ export class CompletenessCheck {
       const { files } = reader.read(bytes, manifest.version, `${manifest.path} (${name})`);
       this.#buffers.reverse();
       return files
+        .filter(({ index }) => !(index && isLeftOut(leftOut, index)))
         .filter(
           (file) => !(sizes.has(file.path) && (file.size ?? sizes.get(file.path)) === sizes.get(file.path)),
         )

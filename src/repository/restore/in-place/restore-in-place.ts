@@ -7,6 +7,7 @@ import { dropMissingTables } from "../../../lance/namespaces.ts";
 import { putBack } from "../../../lance/put-back/act.ts";
 import { planPutBack } from "../../../lance/put-back/plan.ts";
 import { makeStagingDirectory, removeStagingDirectory, sweepStaging } from "../../../lance/staging.ts";
+import { dropBrokenIndices } from "../../../lance/without-broken-indices.ts";
 import type { Snapshot } from "../../snapshot.ts";
 import type { RestoreOptions } from "../options.ts";
 import type { InPlacePlan } from "../plan.ts";
@@ -115,7 +116,10 @@ class InPlaceWork {
     }));
     leftOut.push(...changedTags(selected, meant, meaningsOfTags(live)));
     if (isNamespaces(place)) leftOut.push(...(await this.#dropDangling()));
-    return { table: restored(place, outcome), leftOut };
+    if (!selected.lacksIndices || outcome.action === "keep")
+      return { table: restored(place, outcome), leftOut };
+    const { version } = await dropBrokenIndices(this.#database, live);
+    return { table: restored(place, { ...outcome, version }), leftOut };
   }
 
   async #merge(place: Place, staged: string) {
