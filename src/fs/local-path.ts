@@ -6,6 +6,12 @@ import { reasonOf } from "./io.ts";
 /** Two letters at least: one is a drive of Windows. A directory of such a name is reached by `./`. */
 const SCHEME = /^([a-z][a-z0-9+.-]+):(?=\/)/i;
 
+/** What a shell would have taken away, and a configuration file or a program passes on: directories of such names are not meant. */
+const LITERAL: readonly (readonly [RegExp, string])[] = [
+  [/^(["'`]).*\1$/s, "it stands in quotes, which would be part of the directory's name; leave them out"],
+  [/^~(\/|$)/, "only a shell knows ~; write the directory out, or ./~ where one of that name is meant"],
+];
+
 /**
  * The absolute path of a local directory that a caller names by a path or a `file:` address. Touches nothing.
  *
@@ -19,6 +25,8 @@ export function localPath(value: unknown, what: string): string {
   }
   if (value.trim() === "" || value.includes("\0"))
     throw new ValidationError(`${what} must name a directory.`);
+  const literal = LITERAL.find(([pattern]) => pattern.test(value));
+  if (literal) throw new ValidationError(`${what} is ${value}: ${literal[1]}.`);
   if (/^file:/i.test(value)) return pathOfAddress(value, what);
   const scheme = SCHEME.exec(value)?.[1];
   if (scheme !== undefined) {

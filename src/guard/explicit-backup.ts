@@ -60,6 +60,13 @@ export async function createBackup(
   const { entry } = operation;
   try {
     const tables = options.tables ?? (await everyTable(database));
+    if (tables.length === 0) {
+      throw new ValidationError(
+        options.tables
+          ? "tables is empty: name one at least, or leave it out."
+          : `There is no table in ${database}, so no backup was made. Is it the right directory?`,
+      );
+    }
     await operation.captureAll(tables, options.tables ? "all" : "present");
     const { record } = operation;
     if (!options.tables) await warnOfLeftOut(settings, record);
