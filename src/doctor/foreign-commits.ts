@@ -2,6 +2,7 @@ import type { JournalEntry } from "../guard/journal/entry.ts";
 import type { EntryRecord } from "../guard/journal/entry-record.ts";
 import { planRollback } from "../guard/rollback/plan.ts";
 import { keptDirectory } from "../guard/settle.ts";
+import { LanceDB } from "../lance/which-lancedb.ts";
 
 /** Commits of others that a rollback would hide, in words: `words, version 5`. Empty where there are none. */
 export async function foreignCommits(
@@ -9,7 +10,7 @@ export async function foreignCommits(
   record: EntryRecord,
   database: string,
 ): Promise<string> {
-  const { conflicts } = await planRollback(database, {
+  const { conflicts } = await planRollback(new LanceDB(), database, {
     record: { ...record, database },
     kept: keptDirectory(entry, record),
     log: entry.readLogIfAny(),

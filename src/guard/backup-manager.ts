@@ -1,17 +1,18 @@
 import { join } from "node:path";
-import { type Connection, connect } from "@lancedb/lancedb";
+import type { Connection } from "@lancedb/lancedb";
 import { assertFlag, assertKnown, assertSignal } from "../checks.ts";
 import { BackupError, LockedError } from "../errors.ts";
 import { databasePath, listTables } from "../lance/database.ts";
 import { type HealedHead, healDamagedHead } from "../lance/heal-head.ts";
 import { LockSet } from "../lance/lock/lock-set.ts";
 import { inspectTable } from "../lance/put-back/state.ts";
+import type { LanceDB } from "../lance/which-lancedb.ts";
 import type { Logger } from "../logger.ts";
 import { assertBackupId, assertOnConflict, assertTables } from "./checks.ts";
 import { Listeners } from "./committed-listeners.ts";
 import { DeadEntries } from "./dead-entries.ts";
 import { type BackupInfo, cleanupBackup, createBackup, listBackups } from "./explicit-backup.ts";
-import { type GuardedWorkOptions, runGuarded } from "./guarded-work.ts";
+import { type GuardedWork, type GuardedWorkOptions, runGuarded } from "./guarded-work.ts";
 import type { JournalEntry } from "./journal/entry.ts";
 import { type BackupManagerOptions, type Settings, settingsOf } from "./options.ts";
 import type { RecoveredEntry } from "./recovered.ts";
@@ -78,6 +79,16 @@ export class BackupManager implements AsyncDisposable {
     return this.#settings.backupDir;
   }
 
+  /** How undo points are kept where a call names no other way. */
+  get strategy(): BackupStrategy {
+    return this.#settings.strategy;
+  }
+
+  /** @internal Which LanceDB is at work. */
+  get lancedb(): LanceDB {
+    return this.#settings.lancedb;
+  }
+
   get logger(): Logger {
     return this.#settings.logger;
   }
@@ -89,7 +100,10 @@ export class BackupManager implements AsyncDisposable {
   async connection(): Promise<Connection> {
     await this.#ready();
     const open = await this.#connection;
-    if (!open?.isOpen()) this.#connection = connect(this.#settings.database);
+    if (!open?.isOpen()) {
+      const { lancedb, database } = this.#settings;
+      this.#connection = lancedb.connect(database);
+    }
     return this.#connection as Promise<Connection>;
   }
 
@@ -97,13 +111,14 @@ export class BackupManager implements AsyncDisposable {
    * Takes a backup and answers with its id, `backup_<unix seconds>`. Each table is taken at one version,
    * also while others write. It stays until `cleanupBackup`.
    *
+   * @param strategy default: the manager's.
    * @param options.tables ids of the tables (`ns$table` in a namespace). Default: every table there is.
    * A named table that does not exist is remembered as absent, and a restore removes it.
    * @throws ValidationError, UnsupportedError (a table that cannot be captured in full), CorruptError,
    * LockedError, IoError. On any error nothing is left behind.
    */
   async createBackup(
-    strategy: BackupStrategy,
+    strategy: BackupStrategy = this.strategy,
     options: { tables?: readonly string[] | undefined; signal?: AbortSignal | undefined } = {},
   ): Promise<string> {
     strategyOf(strategy);
@@ -167,15 +182,19 @@ export class BackupManager implements AsyncDisposable {
    * `db` behaves like any LanceDB connection. Writes that go another way are somebody else's to the guard.
    * What the work does on branches is not rolled back.
    *
+   * @param strategy default, also where it is left out: the manager's.
    * @throws whatever `work` throws; ConflictError where others have committed to a table that would have to
    * go back; RestoreError where the rollback itself failed; LockedError where a table is in use for longer
    * than `lockTimeoutMs`, at once where operations of this process wait for each other; the signal's reason.
    */
-  async withBackup<T>(
-    strategy: BackupStrategy,
-    work: (db: Connection) => Promise<T>,
-    options: GuardedWorkOptions = {},
-  ): Promise<T> {
+  withBackup<T>(work: GuardedWork<T>, options?: GuardedWorkOptions | undefined): Promise<T>;
+  withBackup<T>(
+    strategy: BackupStrategy | undefined,
+    work: GuardedWork<T>,
+    options?: GuardedWorkOptions | undefined,
+  ): Promise<T>;
+  async withBackup<T>(...args: WithBackupArguments<T>): Promise<T> {
+    const [strategy = this.strategy, work, options = {}] = withStrategy(args);
     strategyOf(strategy);
     if (typeof work !== "function") throw new TypeError("work must be a function.");
     assertKnown(options, "withBackup", { tables: true, signal: true, onConflict: true, durable: true });
@@ -234,11 +253,11 @@ export class BackupManager implements AsyncDisposable {
     options: RecoverOptions,
     entries?: readonly JournalEntry[],
   ): Promise<RecoveredEntry[]> {
-    const { database, logger } = this.#settings;
+    const { lancedb, database, logger } = this.#settings;
     const { onConflict = "fail", force = false } = options;
     const locks = this.#locks(force);
     try {
-      const settings = { database, locks, logger, onConflict, force } as const;
+      const settings = { lancedb, database, locks, logger, onConflict, force } as const;
       return await (entries ? recoverEntries(entries, settings) : recoverAll(settings));
     } finally {
       locks.releaseAll();
@@ -252,7 +271,7 @@ export class BackupManager implements AsyncDisposable {
 
   /** Looks at every table's newest manifest: for `recover()`, since it costs a read a table. */
   async #healHeads(force: boolean): Promise<Pick<RecoveryReport, "healed" | "unreadable">> {
-    const { database, logger } = this.#settings;
+    const { lancedb, database, logger } = this.#settings;
     const locks = this.#locks(force);
     const healed: (HealedHead & { table: string })[] = [];
     const unreadable: UnreadableTable[] = [];
@@ -261,7 +280,7 @@ export class BackupManager implements AsyncDisposable {
       if ((await inspectTable(dataset)).damaged.length === 0) continue;
       try {
         await locks.acquire(id);
-        const result = await healDamagedHead(database, dataset);
+        const result = await healDamagedHead(lancedb, database, dataset);
         if (result) {
           healed.push({ table: id, ...result });
           logger.warn("a damaged newest manifest was moved aside", { table: id, ...result });
@@ -279,4 +298,20 @@ export class BackupManager implements AsyncDisposable {
     }
     return { healed, unreadable };
   }
+}
+
+type WithStrategy<T> = [
+  strategy: BackupStrategy | undefined,
+  work: GuardedWork<T>,
+  options?: GuardedWorkOptions | undefined,
+];
+type WithBackupArguments<T> =
+  | WithStrategy<T>
+  | [work: GuardedWork<T>, options?: GuardedWorkOptions | undefined];
+
+/** The arguments of `withBackup` in one form. */
+function withStrategy<T>(args: WithBackupArguments<T>): WithStrategy<T> {
+  const [first, second] = args;
+  if (typeof first !== "function") return args as WithStrategy<T>;
+  return [undefined, first, second as GuardedWorkOptions | undefined];
 }

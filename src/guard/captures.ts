@@ -88,7 +88,7 @@ export class Captures {
     const held = locks.holds(claim);
     try {
       await this.#lock(claim);
-      const entries = await listNamespaces(context.database);
+      const entries = await listNamespaces(context.lancedb, context.database);
       const entry = entries.find((one) => one.object_id === id && one.location === null) ?? null;
       this.#namespaces.set(id, { id, entry, claim });
       await arm();
@@ -102,7 +102,8 @@ export class Captures {
 
   /** Whether a damaged newest manifest was found, and moved aside. */
   async heal(table: string, dataset: string): Promise<boolean> {
-    const healed = await healDamagedHead(this.#settings.context.database, dataset);
+    const { database, lancedb } = this.#settings.context;
+    const healed = await healDamagedHead(lancedb, database, dataset);
     if (healed) this.#settings.logger.warn("a damaged newest manifest was moved aside", { table, ...healed });
     return healed !== undefined;
   }
@@ -149,27 +150,28 @@ export class Captures {
   async #lock(name: string): Promise<void> {
     const { locks, logger, kind, context } = this.#settings;
     if (!locks.isHeldByParent(name) || kind === "guarded") await locks.acquire(name);
-    const { database } = context;
-    const settings = { database, locks, logger, onConflict: "fail", force: false } as const;
+    const { database, lancedb } = context;
+    const settings = { lancedb, database, locks, logger, onConflict: "fail", force: false } as const;
     await recoverTable(name, settings, this.#entry.id);
   }
 
   /** A table in a namespace is what LanceDB lists. A backup takes what it does not list too. */
   async #locate(table: string): Promise<string | undefined> {
-    const { database } = this.#settings.context;
+    const { database, lancedb } = this.#settings.context;
     if (isInNamespace(table)) {
-      const listed = await listedDirectory(database, table);
+      const listed = await listedDirectory(lancedb, database, table);
       if (listed !== undefined && isDataset(join(database, listed))) return listed;
       if (this.#settings.kind === "guarded") return undefined;
     }
-    return locateTable(database, table);
+    return locateTable(lancedb, database, table);
   }
 
   /** Keeps what `__manifest` says of a table, and of the namespaces that it lies in; of all, for `__manifest` itself. */
   async #captureEntries(table: string, directory: string): Promise<NamespaceEntry | undefined> {
     const isList = table === NAMESPACE_TABLE;
     if (!isList && !isInNamespace(table)) return undefined;
-    const entries = await listNamespaces(this.#settings.context.database);
+    const { database, lancedb } = this.#settings.context;
+    const entries = await listNamespaces(lancedb, database);
     for (const entry of entries) {
       const { object_id: id, location } = entry;
       if (location !== null || !(isList || table.startsWith(`${id}$`))) continue;

@@ -1,4 +1,4 @@
-import { type Connection, Index, type IndexConfig, type Table } from "@lancedb/lancedb";
+import type { Connection, Index, IndexConfig, Table } from "@lancedb/lancedb";
 import type { Field } from "apache-arrow";
 import { assertKnown } from "../checks.ts";
 import { ValidationError } from "../errors.ts";
@@ -84,7 +84,7 @@ function checkSpecs(specs: readonly IndexSpec[], fields: readonly Field[]): void
     if (!hasColumn(spec.column, fields)) {
       throw new ValidationError(`Index ${place}: the table has no column ${JSON.stringify(spec.column)}.`);
     }
-    if (spec.config !== undefined && !(spec.config instanceof Index)) {
+    if (spec.config !== undefined && !isIndex(spec.config)) {
       throw new ValidationError(`Index ${place}: config must be made by LanceDB's Index (Index.btree(), …).`);
     }
     if (spec.config !== undefined && specs.findIndex(({ config }) => config === spec.config) < place) {
@@ -98,6 +98,11 @@ function checkSpecs(specs: readonly IndexSpec[], fields: readonly Field[]): void
       throw new ValidationError(`Two of the indexes have the name ${JSON.stringify(name)}.`);
     names.add(name);
   }
+}
+
+/** `instanceof` sees the `Index` of one copy of LanceDB only; every copy's has its native part in `inner`. */
+function isIndex(config: unknown): boolean {
+  return typeof config === "object" && config !== null && typeof Reflect.get(config, "inner") === "object";
 }
 
 function hasColumn(path: string, fields: readonly Field[]): boolean {

@@ -84,7 +84,7 @@ export async function createBackup(
     });
     return entry.id;
   } catch (error) {
-    await sweepEntry(database, entry).catch((reason: unknown) => {
+    await sweepEntry(settings.lancedb, database, entry).catch((reason: unknown) => {
       entry.abandon();
       logger.warn("an unfinished backup could not be removed; the next operation sweeps it", {
         backup: entry.id,
@@ -132,7 +132,7 @@ export async function cleanupBackup(settings: Settings, id: string): Promise<voi
       await entry.become("done", "held");
       throw error;
     }
-    await sweepEntry(database, entry, record.backupPath);
+    await sweepEntry(settings.lancedb, database, entry, record.backupPath);
   } else {
     await directoryCopy.discard(record.backupPath, record.uuid);
   }

@@ -1,4 +1,4 @@
-import { type Connection, connect } from "@lancedb/lancedb";
+import type { Connection } from "@lancedb/lancedb";
 import { ConflictError, RestoreError } from "../errors.ts";
 import { reasonOf } from "../fs/io.ts";
 import { LockSet } from "../lance/lock/lock-set.ts";
@@ -16,6 +16,9 @@ import { keepEntry, keptDirectory, sweepEntry } from "./settle.ts";
 import { strategyOf } from "./strategies/index.ts";
 import type { BackupStrategy } from "./strategy.ts";
 import { syncCommitted } from "./sync-committed.ts";
+
+/** What is guarded: it writes through the connection that it gets. */
+export type GuardedWork<T> = (db: Connection) => Promise<T>;
 
 export interface GuardedWorkOptions {
   /**
@@ -35,7 +38,7 @@ export interface GuardedWorkOptions {
 export async function runGuarded<T>(
   settings: Settings,
   strategy: BackupStrategy,
-  work: (db: Connection) => Promise<T>,
+  work: GuardedWork<T>,
   options: GuardedWorkOptions,
 ): Promise<T> {
   const { database, logger, lockTimeoutMs } = settings;
@@ -61,7 +64,7 @@ export async function runGuarded<T>(
     let result: T;
     try {
       if (options.tables) await operation.captureAll(options.tables, "all");
-      result = await locks.run(() => runWork(settings.database, operation, work));
+      result = await locks.run(() => runWork(operation, work));
       await operation.close(OpenCalls.ended());
       signal?.throwIfAborted();
       if (options.durable) await syncCommitted(operation);
@@ -80,13 +83,9 @@ export async function runGuarded<T>(
   }
 }
 
-async function runWork<T>(
-  uri: string,
-  operation: Operation,
-  work: (db: Connection) => Promise<T>,
-): Promise<T> {
+async function runWork<T>(operation: Operation, work: GuardedWork<T>): Promise<T> {
   operation.signal?.throwIfAborted();
-  const connection = await connect(uri);
+  const connection = await operation.lancedb.connect(operation.database);
   const running = (async () => work(guardConnection(operation, connection)))();
   const { signal } = operation;
   if (!signal) return running;
@@ -103,7 +102,7 @@ async function runWork<T>(
 }
 
 async function rollBack(operation: Operation, workError: unknown, onConflict: OnConflict): Promise<void> {
-  const { entry, record, database, logger } = operation;
+  const { entry, record, lancedb, database, logger } = operation;
   if (entry.state === "done") {
     throw new RestoreError(
       `The guarded work was done, but its record could not be put on the disk (${reasonOf(workError)}), nor taken back. Its changes are there; a power cut may undo them.`,
@@ -113,7 +112,7 @@ async function rollBack(operation: Operation, workError: unknown, onConflict: On
   if (entry.state !== "armed") return;
   let plan: RollbackPlan | undefined;
   try {
-    plan = await planRollback(database, {
+    plan = await planRollback(lancedb, database, {
       record,
       kept: keptDirectory(entry, record),
       log: entry.log.entries,
@@ -121,7 +120,14 @@ async function rollBack(operation: Operation, workError: unknown, onConflict: On
       onConflict,
       explicit: false,
     });
-    const tables = await carryOut(plan, { database, asideName: entry.id, by: entry.id, onConflict, logger });
+    const tables = await carryOut(plan, {
+      lancedb,
+      database,
+      asideName: entry.id,
+      by: entry.id,
+      onConflict,
+      logger,
+    });
     await entry.become("armed", "done");
     if (plan.assumed.length > 0) {
       logger.warn(
@@ -148,7 +154,7 @@ async function rollBack(operation: Operation, workError: unknown, onConflict: On
     });
   } catch (error) {
     if (error instanceof ConflictError) {
-      const returned = plan ? await bringFilesBack(plan, error.conflicts, logger) : [];
+      const returned = plan ? await bringFilesBack(lancedb, plan, error.conflicts, logger) : [];
       const tables = record.tables.map((table) => table.id);
       const conflict = workConflict(error, { id: record.id, tables, returned }, workError);
       await keepEntry(entry, record).catch((reason: unknown) => {
@@ -174,11 +180,11 @@ function droppedBy(log: readonly LoggedIntent[]): Set<string> {
 
 /** What fails here fails no operation: it is swept later. */
 async function clean(operation: Operation, logger: Logger): Promise<void> {
-  const { entry, database } = operation;
+  const { entry, lancedb, database } = operation;
   try {
     entry.log.close();
     if (entry.exists() && (entry.state === "done" || entry.state === "making"))
-      await sweepEntry(database, entry);
+      await sweepEntry(lancedb, database, entry);
   } catch (error) {
     entry.abandon();
     logger.warn("a backup could not be cleaned up; the next operation sweeps it", {

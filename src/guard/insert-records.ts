@@ -120,7 +120,7 @@ async function insertGuarded(job: InsertJob): Promise<Written> {
   const { manager, connection, ref, before, feed, intent, options } = job;
   const { signal } = options;
   if (before === undefined) await requireNamespace(connection, ref, signal);
-  const plan = await planWrite(before, feed, intent);
+  const plan = await planWrite(manager.lancedb, before, feed, intent);
   const ready = await checkAhead(feed, plan, signal);
   return await manager.withBackup(
     options.strategy,
@@ -128,7 +128,7 @@ async function insertGuarded(job: InsertJob): Promise<Written> {
       // The table may have changed, or been recovered, between the check and the lock.
       const target = await findTable(db, ref, signal);
       const same = samePlan(before, target);
-      const actual = same ? plan : await planWrite(target, feed, intent);
+      const actual = same ? plan : await planWrite(manager.lancedb, target, feed, intent);
       const chunks = same && ready !== undefined ? ready : chunksOf(feed.pieces(), actual, signal);
       return await writeChunks({ db, ref, target, plan: actual, signal, logger: manager.logger }, chunks);
     },

@@ -6,6 +6,7 @@ import { listManifests } from "../lance/image.ts";
 import { listedDirectory } from "../lance/locate.ts";
 import { inspectTable } from "../lance/put-back/state.ts";
 import { digestOfVersion } from "../lance/version-identity.ts";
+import type { LanceDB } from "../lance/which-lancedb.ts";
 import type { Logger } from "../logger.ts";
 import { Captures } from "./captures.ts";
 import type { JournalEntry } from "./journal/entry.ts";
@@ -70,6 +71,10 @@ export class Operation {
 
   get database(): string {
     return this.#settings.context.database;
+  }
+
+  get lancedb(): LanceDB {
+    return this.#settings.context.lancedb;
   }
 
   get signal(): AbortSignal | undefined {
@@ -234,7 +239,7 @@ export class Operation {
   }
 
   async directoryOf(table: string): Promise<string | undefined> {
-    return rootDirectory(table) ?? (await listedDirectory(this.database, table));
+    return rootDirectory(table) ?? (await listedDirectory(this.lancedb, this.database, table));
   }
 
   async #arm(): Promise<void> {

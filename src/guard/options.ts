@@ -5,13 +5,18 @@ import { localPath } from "../fs/local-path.ts";
 import type { LinkMode } from "../fs/place.ts";
 import { DEFAULT_LOCK_TIMEOUT_MS } from "../lance/lock/lock-set.ts";
 import { PRIVATE_DIRECTORY } from "../lance/private-directory.ts";
+import { LanceDB, type LanceDBOptions } from "../lance/which-lancedb.ts";
 import { defaultLogger, type Logger } from "../logger.ts";
+import { strategyOf } from "./strategies/index.ts";
+import { BackupStrategy } from "./strategy.ts";
 
-export interface BackupManagerOptions {
+export interface BackupManagerOptions extends LanceDBOptions {
   /** The database's directory; a path or a `file://` address. Default `data/lancedb-table`. */
   uri?: string | undefined;
   /** Where directory copies go. Default `data/backups`. On the database's file system they are links. */
   backupDir?: string | undefined;
+  /** How undo points are kept where a call names no other way. Default `lance-version`. */
+  strategy?: BackupStrategy | undefined;
   /** How a directory copy gets its files. Default `auto`: reflink, then hard link, then copy, the first that works. */
   link?: LinkMode | undefined;
   /** Default: winston on stderr, level `warn` or what `LANCEDB_BACKUP_LOG` says. */
@@ -21,6 +26,8 @@ export interface BackupManagerOptions {
 }
 
 export interface Settings {
+  readonly lancedb: LanceDB;
+  readonly strategy: BackupStrategy;
   readonly uri: string;
   readonly database: string;
   readonly backupDir: string;
@@ -35,6 +42,9 @@ const LINK_MODES: readonly LinkMode[] = ["auto", "reflink", "hardlink", "copy"];
 export function settingsOf(options: BackupManagerOptions): Settings {
   assertKnown(options, "BackupManager", {
     uri: true,
+    strategy: true,
+    lancedb: true,
+    connection: true,
     backupDir: true,
     link: true,
     logger: true,
@@ -47,10 +57,13 @@ export function settingsOf(options: BackupManagerOptions): Settings {
   }
   assertMilliseconds(lockTimeoutMs, "lockTimeoutMs");
   assertLogger(logger);
+  const { strategy = BackupStrategy.LanceVersion } = options;
+  strategyOf(strategy);
+  const lancedb = new LanceDB(options);
   const database = localPath(uri, "uri");
   const backups = localPath(backupDir, "backupDir");
   assertApart(database, backups);
-  return { uri, database, backupDir: backups, link, logger, lockTimeoutMs };
+  return { lancedb, strategy, uri, database, backupDir: backups, link, logger, lockTimeoutMs };
 }
 
 /** A backup inside a table's directory would go with the table. */

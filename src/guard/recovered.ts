@@ -1,5 +1,6 @@
 import type { BackupError, ConflictingVersions } from "../errors.ts";
 import type { LockSet } from "../lance/lock/lock-set.ts";
+import type { LanceDB } from "../lance/which-lancedb.ts";
 import type { Logger } from "../logger.ts";
 import type { TableRestore } from "./rollback/act.ts";
 import type { OnConflict } from "./rollback/plan.ts";
@@ -41,6 +42,7 @@ export interface RecoveredEntry {
 }
 
 export interface RecoverySettings {
+  readonly lancedb: LanceDB;
   readonly database: string;
   readonly locks: LockSet;
   readonly logger: Logger;

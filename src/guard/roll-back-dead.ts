@@ -54,12 +54,12 @@ async function goBack(
   settings: RecoverySettings,
   result: MakeResult,
 ): Promise<RecoveredEntry> {
-  const { database, logger } = settings;
+  const { lancedb, database, logger } = settings;
   const started = performance.now();
   const onConflict = settings.onConflict === "overwrite" ? "overwrite" : "fail";
   const taking = { database, asideName: entry.id, by: entry.id };
   await returnTaken(taking);
-  const plan = await planRollback(database, {
+  const plan = await planRollback(lancedb, database, {
     record: { ...record, database },
     kept: keptDirectory(entry, record),
     log: entry.readLog(),
@@ -69,12 +69,12 @@ async function goBack(
     again: true,
   });
   if (plan.conflicts.length > 0) {
-    await bringFilesBack(plan, plan.conflicts, logger);
+    await bringFilesBack(lancedb, plan, plan.conflicts, logger);
     if (settings.onConflict !== "keep") throw conflictError(plan.conflicts);
     await keepEntry(entry, record);
     return result("kept", { conflicts: plan.conflicts });
   }
-  const tables = await carryOut(plan, { ...taking, onConflict, logger });
+  const tables = await carryOut(plan, { lancedb, ...taking, onConflict, logger });
   await entry.become("armed", "done");
   await sweepDead(entry, settings);
   if (plan.assumed.length > 0) {
@@ -108,8 +108,11 @@ async function giveUp(
 }
 
 /** Removes what a dead operation left, and says where a copy had to be left alone. */
-export async function sweepDead(entry: JournalEntry, { database, logger }: RecoverySettings): Promise<void> {
-  const left = await sweepEntry(database, entry);
+export async function sweepDead(
+  entry: JournalEntry,
+  { lancedb, database, logger }: RecoverySettings,
+): Promise<void> {
+  const left = await sweepEntry(lancedb, database, entry);
   if (left === undefined) return;
   logger.warn(
     "a backup was left where it is: this database is a copy, or was moved without its backups, and another may need it; if none does, remove it by hand",

@@ -6,6 +6,7 @@ import { takeOwnerBelow } from "../fs/owner.ts";
 import { NAMESPACE_TABLE } from "../lance/database.ts";
 import { locateTable } from "../lance/locate.ts";
 import { privateDirectory } from "../lance/private-directory.ts";
+import type { LanceDB } from "../lance/which-lancedb.ts";
 import type { JournalEntry } from "./journal/entry.ts";
 import type { EntryRecord } from "./journal/entry-record.ts";
 import { type BackupClaim, ownsBackup } from "./ownership.ts";
@@ -31,6 +32,7 @@ export async function keepEntry(entry: JournalEntry, record: EntryRecord): Promi
  * @param path where the copy lies now, if it was moved
  */
 export async function sweepEntry(
+  lancedb: LanceDB,
   database: string,
   entry: JournalEntry,
   path?: string,
@@ -44,7 +46,7 @@ export async function sweepEntry(
     else if (existsSync(backupPath) && entry.exists()) left = backupPath;
   }
   for (const { id } of record?.tables ?? []) {
-    const directory = await locateTable(database, id);
+    const directory = await locateTable(lancedb, database, id);
     if (directory !== undefined) takeOwnerBelow(join(database, directory));
   }
   takeOwnerBelow(join(database, NAMESPACE_TABLE));

@@ -1,9 +1,10 @@
 import { symlinkSync } from "node:fs";
 import { join } from "node:path";
-import { connect, type Table } from "@lancedb/lancedb";
+import type { Table } from "@lancedb/lancedb";
 import { toIoError } from "../fs/io.ts";
 import { takeOwner } from "../fs/owner.ts";
 import { makeStagingDirectory, removeStagingDirectory } from "./staging.ts";
+import type { LanceDB } from "./which-lancedb.ts";
 
 const NAME = "table";
 
@@ -22,7 +23,12 @@ export class Door implements Disposable {
   }
 
   /** @param kind `look`: nothing is written through it. */
-  static async open(database: string, dataset: string, kind: "door" | "look" = "door"): Promise<Door> {
+  static async open(
+    lancedb: LanceDB,
+    database: string,
+    dataset: string,
+    kind: "door" | "look" = "door",
+  ): Promise<Door> {
     const directory = makeStagingDirectory(database, kind);
     try {
       const door = join(directory, `${NAME}.lance`);
@@ -32,7 +38,7 @@ export class Door implements Disposable {
       throw toIoError(error, "link", directory);
     }
     try {
-      const connection = await connect(directory);
+      const connection = await lancedb.connectAside(directory);
       return new Door(directory, await connection.openTable(NAME));
     } catch (error) {
       removeStagingDirectory(directory);

@@ -1,6 +1,7 @@
 import { CorruptError } from "../errors.ts";
 import { putBack } from "./put-back/act.ts";
 import { inspectTable, readManifest } from "./put-back/state.ts";
+import type { LanceDB } from "./which-lancedb.ts";
 
 /** What was done about a table whose newest manifest was damaged. */
 export interface HealedHead {
@@ -17,7 +18,11 @@ export interface HealedHead {
  *
  * @throws CorruptError where no whole version is left.
  */
-export async function healDamagedHead(database: string, dataset: string): Promise<HealedHead | undefined> {
+export async function healDamagedHead(
+  lancedb: LanceDB,
+  database: string,
+  dataset: string,
+): Promise<HealedHead | undefined> {
   const { damaged, manifests } = await inspectTable(dataset);
   if (damaged.length === 0) return undefined;
   const newest = manifests[0];
@@ -26,7 +31,7 @@ export async function healDamagedHead(database: string, dataset: string): Promis
     throw new CorruptError(`No version of the table at ${dataset} has a whole manifest.`, { path: dataset });
   }
   const versions = damaged.map((name) => name.version);
-  await putBack(database, {
+  await putBack(lancedb, database, {
     action: "keep",
     target: {
       table: dataset,

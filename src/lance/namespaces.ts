@@ -11,6 +11,7 @@ import { Door } from "./door.ts";
 import { healDamagedHead } from "./heal-head.ts";
 import { ImageReader, listManifests, manifestPath } from "./image.ts";
 import { digestOfVersion } from "./version-identity.ts";
+import type { LanceDB } from "./which-lancedb.ts";
 
 /** What the list of namespaces says of a table or namespace. */
 export interface NamespaceEntry {
@@ -41,17 +42,25 @@ const PAUSE_MS = 10;
  * @param scratch a directory for what is needed meanwhile.
  * @returns their ids.
  */
-export async function dropMissingTables(database: string, scratch: string): Promise<string[]> {
+export async function dropMissingTables(
+  lancedb: LanceDB,
+  database: string,
+  scratch: string,
+): Promise<string[]> {
   const dataset = join(database, NAMESPACE_TABLE);
-  const entries = await readNamespaces(dataset, scratch);
+  const entries = await readNamespaces(lancedb, dataset, scratch);
   const gone = entries.filter(({ location }) => location !== null && !isDataset(join(database, location)));
-  await changeNamespaces(dataset, scratch, { wanted: [], gone });
+  await changeNamespaces(lancedb, dataset, scratch, { wanted: [], gone });
   return gone.map((entry) => entry.object_id);
 }
 
 /** All entries of a list of namespaces that lies anywhere. */
-export async function readNamespaces(dataset: string, scratch: string): Promise<NamespaceEntry[]> {
-  return withDoor(dataset, scratch, ({ table }) => entriesOf(table), "look");
+export async function readNamespaces(
+  lancedb: LanceDB,
+  dataset: string,
+  scratch: string,
+): Promise<NamespaceEntry[]> {
+  return withDoor(lancedb, dataset, scratch, ({ table }) => entriesOf(table), "look");
 }
 
 /**
@@ -61,6 +70,7 @@ export async function readNamespaces(dataset: string, scratch: string): Promise<
  * @returns the ids whose entries were added and removed.
  */
 export async function changeNamespaces(
+  lancedb: LanceDB,
   dataset: string,
   scratch: string,
   change: NamespaceChange,
@@ -69,7 +79,7 @@ export async function changeNamespaces(
   if (change.wanted.length + change.gone.length === 0) return { added: [], removed: [] };
   for (let attempt = 1; ; attempt++) {
     try {
-      await withDoor(dataset, scratch, async ({ table }) => {
+      await withDoor(lancedb, dataset, scratch, async ({ table }) => {
         for (const entry of await removeEntries(table, change)) removed.add(entry.object_id);
         for (const id of await addEntries(table, [...change.wanted, ...(await orphaned(table, change))])) {
           if (!removed.delete(id)) added.add(id);
@@ -139,13 +149,14 @@ function predicateOf({ object_id, location }: NamespaceEntry): string {
 }
 
 async function withDoor<T>(
+  lancedb: LanceDB,
   dataset: string,
   scratch: string,
   task: (door: Door) => Promise<T>,
   kind: "door" | "look" = "door",
 ): Promise<T> {
   try {
-    using door = await Door.open(scratch, dataset, kind);
+    using door = await Door.open(lancedb, scratch, dataset, kind);
     const result = await task(door);
     if (kind === "door") takeOwnerBelow(dataset);
     return result;
@@ -195,16 +206,16 @@ const known = new Map<string, Known>();
  * What a database's own list says now. A newest manifest of it that is damaged is moved aside first, as with any
  * table. Empty where there is no list.
  */
-export async function listNamespaces(database: string): Promise<readonly NamespaceEntry[]> {
+export async function listNamespaces(lancedb: LanceDB, database: string): Promise<readonly NamespaceEntry[]> {
   const dataset = join(database, NAMESPACE_TABLE);
   const newest = (await listManifests(dataset))[0];
   if (!newest) return [];
   const head = `${newest.version} ${digestOfVersion(dataset, newest.version)}`;
   const last = known.get(database);
   if (last?.head === head) return last.entries;
-  const entries = await readNamespaces(dataset, database).catch(async (error: unknown) => {
-    if (!(await healDamagedHead(database, dataset))) throw error;
-    return readNamespaces(dataset, database);
+  const entries = await readNamespaces(lancedb, dataset, database).catch(async (error: unknown) => {
+    if (!(await healDamagedHead(lancedb, database, dataset))) throw error;
+    return readNamespaces(lancedb, dataset, database);
   });
   known.set(database, { head, entries });
   return entries;

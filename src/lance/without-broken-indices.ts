@@ -8,6 +8,7 @@ import { brokenIndicesOf } from "./broken-indices.ts";
 import { Door } from "./door.ts";
 import { listManifests, manifestPath, VERSIONS } from "./image.ts";
 import { makeStagingDirectory, removeStagingDirectory } from "./staging.ts";
+import type { LanceDB } from "./which-lancedb.ts";
 
 /**
  * Drops the indices of a dataset's newest version of which not all files are there, as LanceDB does: by a commit. So
@@ -17,13 +18,14 @@ import { makeStagingDirectory, removeStagingDirectory } from "./staging.ts";
  * @returns the newest version now, and the names of the indices
  */
 export async function dropBrokenIndices(
+  lancedb: LanceDB,
   scratch: string,
   dataset: string,
 ): Promise<{ readonly version: number; readonly dropped: readonly string[] }> {
   const dropped = [...new Set((await brokenIndicesOf(dataset)).map(({ name }) => name))];
   if (dropped.length > 0) {
     try {
-      using door = await Door.open(scratch, dataset);
+      using door = await Door.open(lancedb, scratch, dataset);
       for (const name of dropped) await door.table.dropIndex(name);
     } catch (error) {
       throw new LanceError(`LanceDB could not drop the broken index of ${dataset}: ${reasonOf(error)}`, {
@@ -41,11 +43,12 @@ export async function dropBrokenIndices(
 
 /** A handle for reading the newest version of a dataset, which uses no index of which files are missing. */
 export async function openWithoutBroken(
+  lancedb: LanceDB,
   database: string,
   dataset: string,
 ): Promise<Pick<Door, "table"> & Disposable> {
   const broken = await brokenIndicesOf(dataset);
-  if (broken.length === 0) return Door.open(database, dataset);
+  if (broken.length === 0) return Door.open(lancedb, database, dataset);
   const shadow = makeStagingDirectory(database, "table");
   try {
     const placer = new Placer(PIN_ORDER);
@@ -54,8 +57,8 @@ export async function openWithoutBroken(
     for (const name of readdirSync(dataset)) {
       if (name !== VERSIONS) symlinkSync(join(dataset, name), join(shadow, name), "junction");
     }
-    await dropBrokenIndices(database, shadow);
-    const door = await Door.open(database, shadow);
+    await dropBrokenIndices(lancedb, database, shadow);
+    const door = await Door.open(lancedb, database, shadow);
     return {
       table: door.table,
       [Symbol.dispose]() {

@@ -1,21 +1,24 @@
-import { Index, type IvfPqOptions, type Table } from "@lancedb/lancedb";
+import type { Index, IvfPqOptions, Table } from "@lancedb/lancedb";
 import { reasonOf } from "../fs/io.ts";
+import type { LanceDB, LanceDBApi } from "../lance/which-lancedb.ts";
 import type { Logger } from "../logger.ts";
 import type { IndexRecord } from "./file/types.ts";
 import { textSettings, vectorSettings } from "./index-settings.ts";
 
+type IndexApi = LanceDBApi["Index"];
+
 /** How an index of each of LanceDB's kinds is made anew, like the one that was recorded. */
-const MAKERS: Readonly<Record<string, (record: IndexRecord) => Index>> = {
-  BTree: () => Index.btree(),
-  Bitmap: () => Index.bitmap(),
-  LabelList: () => Index.labelList(),
-  Fm: () => Index.fm(),
-  FTS: ({ details = {} }) => Index.fts(textSettings(details)),
-  IvfPq: (record) => Index.ivfPq(unlessHamming(record)),
-  IvfRq: (record) => Index.ivfRq(unlessHamming(record)),
-  IvfFlat: ({ details = {}, distanceType }) => Index.ivfFlat(vectorSettings(details, distanceType)),
-  IvfHnswPq: (record) => Index.hnswPq(unlessHamming(record)),
-  IvfHnswSq: (record) => Index.hnswSq(unlessHamming(record)),
+const MAKERS: Readonly<Record<string, (make: IndexApi, record: IndexRecord) => Index>> = {
+  BTree: (make) => make.btree(),
+  Bitmap: (make) => make.bitmap(),
+  LabelList: (make) => make.labelList(),
+  Fm: (make) => make.fm(),
+  FTS: (make, { details = {} }) => make.fts(textSettings(details)),
+  IvfPq: (make, record) => make.ivfPq(unlessHamming(record)),
+  IvfRq: (make, record) => make.ivfRq(unlessHamming(record)),
+  IvfFlat: (make, { details = {}, distanceType }) => make.ivfFlat(vectorSettings(details, distanceType)),
+  IvfHnswPq: (make, record) => make.hnswPq(unlessHamming(record)),
+  IvfHnswSq: (make, record) => make.hnswSq(unlessHamming(record)),
 };
 
 /** The distance of bits has an index of one kind only. */
@@ -49,14 +52,16 @@ function isObject(value: unknown): value is Record<string, unknown> {
 export async function makeIndices(
   table: Table,
   records: readonly IndexRecord[],
-  context: { readonly table: string; readonly logger: Logger },
+  context: { readonly lancedb: LanceDB; readonly table: string; readonly logger: Logger },
 ): Promise<string[]> {
   const made: string[] = [];
+  if (records.length === 0) return made;
+  const { Index: make } = await context.lancedb.api();
   for (const record of records) {
     const { name, columns, type } = record;
     const [column, ...others] = columns;
     try {
-      const config = Object.hasOwn(MAKERS, type) ? MAKERS[type]?.(record) : undefined;
+      const config = Object.hasOwn(MAKERS, type) ? MAKERS[type]?.(make, record) : undefined;
       if (config === undefined || column === undefined || others.length > 0) {
         throw new TypeError(`no way is known to make an index of the kind ${type}`);
       }

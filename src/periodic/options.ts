@@ -4,11 +4,12 @@ import { ValidationError } from "../errors.ts";
 import { localPath } from "../fs/local-path.ts";
 import { realPath } from "../fs/real-path.ts";
 import { assertTableId } from "../lance/database.ts";
+import { LanceDB, type LanceDBOptions } from "../lance/which-lancedb.ts";
 import { defaultLogger, type Logger } from "../logger.ts";
 import type { FileFormat } from "./file/types.ts";
 import { type Clock, systemClock } from "./schedule/clock.ts";
 
-export interface PeriodicBackupOptions {
+export interface PeriodicBackupOptions extends Pick<LanceDBOptions, "lancedb"> {
   /** The database's directory; a path or a `file://` address. Default `data/lancedb-table`. */
   readonly uri?: string | undefined;
   /** Where the files go. Default `data/backups`. Give each database a directory of its own. */
@@ -41,6 +42,7 @@ export interface PeriodicBackupOptions {
 }
 
 export interface PeriodicSettings {
+  readonly lancedb: LanceDB;
   readonly database: string;
   readonly backupDir: string;
   readonly intervalMs: number;
@@ -62,6 +64,7 @@ const DEFAULT_KEY = "id";
 export function periodicSettings(options: PeriodicBackupOptions): PeriodicSettings {
   assertKnown(options, "PeriodicBackupManager", {
     uri: true,
+    lancedb: true,
     backupDir: true,
     backupInterval: true,
     minBackupInterval: true,
@@ -91,6 +94,7 @@ export function periodicSettings(options: PeriodicBackupOptions): PeriodicSettin
   const backupDir = localPath(options.backupDir ?? "data/backups", "backupDir");
   assertOutside(database, backupDir);
   return {
+    lancedb: new LanceDB({ lancedb: options.lancedb }),
     database,
     backupDir,
     intervalMs: seconds(options.backupInterval ?? 300, "backupInterval", 0.001),

@@ -1,6 +1,7 @@
 /** What users import as `lancedb-backup/repository`: repositories alone, without loading LanceDB's native library. */
 export * from "../errors.ts";
 export { type DatabaseIdentity, identifyDatabase } from "../lance/database-identity.ts";
+export type { LanceDBModule, LanceDBOptions } from "../lance/which-lancedb.ts";
 export type { Logger } from "../logger.ts";
 export type { Source } from "../sources/source.ts";
 export type {

@@ -1,27 +1,33 @@
 import { assertKnown, assertLogger } from "../checks.ts";
 import { localPath } from "../fs/local-path.ts";
+import { LanceDB, type LanceDBOptions } from "../lance/which-lancedb.ts";
 import type { Logger } from "../logger.ts";
 import { defaultLogger } from "../logger.ts";
 import { LocalStorage } from "../storage/local-storage.ts";
 import type { Storage } from "../storage/storage.ts";
 
-export interface RepositoryOptions {
+export interface RepositoryOptions extends LanceDBOptions {
   /** Default: winston on stderr, level `warn` or what `LANCEDB_BACKUP_LOG` says. */
   logger?: Logger | undefined;
 }
 
 const METHODS = ["read", "write", "writeNew", "list", "remove", "stat"] as const;
 
-/** Where a repository is and what it logs to. @throws TypeError, ValidationError, UnsupportedError */
-export function placeOf(
-  location: string | Storage,
-  options: RepositoryOptions,
-): { storage: Storage; logger: Logger } {
-  assertKnown(options, "Repository", { logger: true });
+/** A repository's place: where it is, what it logs to, and the LanceDB by which snapshots are opened and put back. */
+export interface Place {
+  readonly storage: Storage;
+  readonly logger: Logger;
+  readonly lancedb: LanceDB;
+}
+
+/** Checks the options and fills in the defaults. @throws TypeError, ValidationError, UnsupportedError */
+export function placeOf(location: string | Storage, options: RepositoryOptions): Place {
+  assertKnown(options, "Repository", { logger: true, lancedb: true, connection: true });
   const { logger = defaultLogger() } = options;
   assertLogger(logger);
+  const lancedb = new LanceDB(options);
   if (typeof location === "string")
-    return { storage: new LocalStorage(localPath(location, "location")), logger };
+    return { storage: new LocalStorage(localPath(location, "location")), logger, lancedb };
   if (
     typeof location !== "object" ||
     location === null ||
@@ -29,5 +35,5 @@ export function placeOf(
   ) {
     throw new TypeError("A repository's location must be a directory's path or a Storage.");
   }
-  return { storage: location, logger };
+  return { storage: location, logger, lancedb };
 }

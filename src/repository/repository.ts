@@ -1,4 +1,5 @@
 import { assertSignal } from "../checks.ts";
+import type { LanceDB } from "../lance/which-lancedb.ts";
 import type { Logger } from "../logger.ts";
 import type { Storage } from "../storage/storage.ts";
 import type { BackupOptions } from "./backup/options.ts";
@@ -7,7 +8,7 @@ import type { SnapshotFilter } from "./catalog/filter.ts";
 import type { DiffOptions, SnapshotDiff } from "./diff/report.ts";
 import { assertMarked, createMarker, type RepositoryMarker, readMarker } from "./marker.ts";
 import type { OpenedSnapshot, OpenOptions } from "./open/open-snapshot.ts";
-import { placeOf, type RepositoryOptions } from "./options.ts";
+import { type Place, placeOf, type RepositoryOptions } from "./options.ts";
 import type { PruneOptions } from "./prune/prune.ts";
 import type { PruneReport } from "./prune/report.ts";
 import type { RestoreOptions } from "./restore/options.ts";
@@ -32,13 +33,15 @@ export class Repository implements AsyncDisposable {
   readonly location: string;
   readonly #storage: Storage;
   readonly #logger: Logger;
+  readonly #lancedb: LanceDB;
   readonly #marker: RepositoryMarker | undefined;
   readonly #catalog: Catalog;
 
-  private constructor(place: { storage: Storage; logger: Logger }, marker: RepositoryMarker | undefined) {
+  private constructor(place: Place, marker: RepositoryMarker | undefined) {
     this.location = place.storage.location;
     this.#storage = place.storage;
     this.#logger = place.logger;
+    this.#lancedb = place.lancedb;
     this.#marker = marker;
     this.#catalog = new Catalog(place);
   }
@@ -156,7 +159,8 @@ export class Repository implements AsyncDisposable {
   async restore(id: string, options: RestoreOptions): Promise<RestoreReport> {
     const content = await this.#content(id, options?.signal);
     const { restore } = await import("./restore/restore.ts");
-    const report = await restore({ storage: this.#storage, logger: this.#logger }, content, options);
+    const place = { storage: this.#storage, logger: this.#logger, lancedb: this.#lancedb };
+    const report = await restore(place, content, options);
     this.#logger.info(report.dryRun ? "restore planned" : "snapshot restored", {
       snapshot: report.snapshot,
       target: report.target,
@@ -178,7 +182,7 @@ export class Repository implements AsyncDisposable {
   async openSnapshot(id: string, options: OpenOptions = {}): Promise<OpenedSnapshot> {
     const content = await this.#content(id, options?.signal);
     const { openSnapshot } = await import("./open/open-snapshot.ts");
-    return openSnapshot(this.#storage, content, options);
+    return openSnapshot({ storage: this.#storage, lancedb: this.#lancedb }, content, options);
   }
 
   /**
@@ -188,7 +192,7 @@ export class Repository implements AsyncDisposable {
    * @throws BackupNotFoundError, ValidationError. @throws IoError where the snapshots cannot be listed.
    */
   async verify(id?: string, options: VerifyOptions = {}): Promise<VerificationResult[]> {
-    const place = { storage: this.#storage, logger: this.#logger };
+    const place = { storage: this.#storage, logger: this.#logger, lancedb: this.#lancedb };
     const testRestore: RestoreTest = async (content, settings) => {
       const { restoreTest } = await import("./restore-test/restore-test.ts");
       const { asVerification } = await import("./restore-test/as-verification.ts");
@@ -207,7 +211,8 @@ export class Repository implements AsyncDisposable {
    */
   async diff(from: string, to: string, options: DiffOptions = {}): Promise<SnapshotDiff> {
     const { diff } = await import("./diff/diff.ts");
-    return diff({ storage: this.#storage, catalog: this.#catalog }, from, to, options);
+    const place = { storage: this.#storage, catalog: this.#catalog, lancedb: this.#lancedb };
+    return diff(place, from, to, options);
   }
 
   /**

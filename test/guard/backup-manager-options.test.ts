@@ -147,7 +147,6 @@ describe("calls", () => {
   const as = <T>(value: unknown) => value as T;
   const bad: readonly [name: string, call: Call, refusal: Refusal][] = [
     ["createBackup: an unknown strategy", (m) => m.createBackup(as("snapshot")), ValidationError],
-    ["createBackup: no strategy", (m) => m.createBackup(as(undefined)), ValidationError],
     [
       "createBackup: tables that are a text",
       (m) => m.createBackup(LanceVersion, { tables: as("main") }),
@@ -186,8 +185,12 @@ describe("calls", () => {
     ["cleanupBackup: an id that climbs", (m) => m.cleanupBackup("../db"), ValidationError],
     ["cleanupBackup: dots", (m) => m.cleanupBackup(".."), ValidationError],
     ["cleanupBackup: no id", (m) => m.cleanupBackup(as(null)), TypeError],
-    ["withBackup: an unknown strategy", (m) => m.withBackup(as("copy"), work), ValidationError],
-    ["withBackup: no work", (m) => m.withBackup(LanceVersion, as(undefined)), TypeError],
+    [
+      "withBackup: an unknown strategy",
+      (m) => m.withBackup(as<BackupStrategy>("copy"), work),
+      ValidationError,
+    ],
+    ["withBackup: no work", (m) => m.withBackup(LanceVersion, as<() => Promise<void>>(undefined)), TypeError],
     [
       "withBackup: tables that climb",
       (m) => m.withBackup(LanceVersion, work, { tables: ["a/../b"] }),

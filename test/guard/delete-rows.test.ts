@@ -2,6 +2,7 @@ import * as otherArrow from "apache-arrow";
 import { describe, expect, test } from "vitest";
 import { LanceError, ValidationError } from "../../src/errors.ts";
 import { type DeleteRowsOptions, deleteRowsWithBackup } from "../../src/guard/delete-rows.ts";
+import type { GuardedWork, GuardedWorkOptions } from "../../src/guard/guarded-work.ts";
 import { BackupStrategy } from "../../src/guard/strategy.ts";
 import { arrow, errorOf, leftovers, newPlace, type Place, rowsOf, stateOf } from "./records/harness.ts";
 
@@ -87,12 +88,12 @@ describe.each(Object.values(BackupStrategy))("deleteRowsWithBackup, %s", (strate
     const before = await stateOf(at.db, "t");
     const { withBackup } = at.manager;
     const cause = new Error("Retryable commit conflict");
-    at.manager.withBackup = (chosen, work, options) =>
+    at.manager.withBackup = (...[chosen, work, options]: unknown[]) =>
       withBackup.call(
         at.manager,
-        chosen,
-        async (db) => work(failingSecondDelete(db, cause)),
-        options,
+        chosen as BackupStrategy,
+        async (db) => (work as GuardedWork<unknown>)(failingSecondDelete(db, cause)),
+        options as GuardedWorkOptions,
       ) as never;
     const keys = Array.from({ length: 150_000 }, (_, id) => BigInt(id));
     const error = await errorOf(() => remove(at, keys, { strategy }));

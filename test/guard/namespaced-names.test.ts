@@ -5,7 +5,7 @@ import { describe, expect, test } from "vitest";
 import { BackupStrategy, Repository, UnsupportedError } from "../../src/index.ts";
 import { listTables } from "../../src/lance/database.ts";
 import { locateTable } from "../../src/lance/locate.ts";
-import { newDatabase } from "../support/database.ts";
+import { lancedb, newDatabase } from "../support/database.ts";
 
 // In a namespace LanceDB takes any name: also one that ends as the directory of a root table does.
 
@@ -26,7 +26,7 @@ test("every directory stands for the table that it is", async () => {
   const place = await arrange();
   const tables = await listTables(place.uri);
   expect(tables.map(({ id }) => id)).toEqual(IDS);
-  for (const { id, directory } of tables) expect(await locateTable(place.uri, id)).toBe(directory);
+  for (const { id, directory } of tables) expect(await locateTable(lancedb, place.uri, id)).toBe(directory);
 });
 
 describe.each(Object.values(BackupStrategy))("%s", (strategy) => {

@@ -7,7 +7,7 @@ import { armRestore, planRestore } from "../../src/guard/restore/restore-entry.t
 import { takeDirectory } from "../../src/guard/rollback/taken-tables.ts";
 import { ConflictError, RestoreError } from "../../src/index.ts";
 import { endOperation, newOwner } from "../../src/lance/lock/owner.ts";
-import { newDatabase, type TestDatabase } from "../support/database.ts";
+import { lancedb, newDatabase, type TestDatabase } from "../support/database.ts";
 import { dieInside } from "../support/die-inside.ts";
 import { otherFileSystem } from "../support/other-file-system.ts";
 
@@ -85,7 +85,7 @@ test("a restore of a guarded backup that is completed keeps for others what goes
   const record = new JournalEntry(place.uri, id).read("held");
   if (!record) throw new Error("no backup was kept");
   const owner = newOwner();
-  const plan = await planRestore(place.uri, id, record, "overwrite");
+  const plan = await planRestore(lancedb, place.uri, id, record, "overwrite");
   await armRestore(place.uri, owner, { id, record }, plan, "overwrite");
   endOperation(owner);
   const { entries } = await place.manager.recover();

@@ -18,7 +18,7 @@ import { locateTable } from "../../src/lance/locate.ts";
 import { putBack } from "../../src/lance/put-back/act.ts";
 import { type PutBackAction, type PutBackTarget, planPutBack } from "../../src/lance/put-back/plan.ts";
 import { digestOfVersion } from "../../src/lance/version-identity.ts";
-import { newDatabase, newDirectory, type TestDatabase } from "../support/database.ts";
+import { lancedb, newDatabase, newDirectory, type TestDatabase } from "../support/database.ts";
 import { newestManifest, stampOf } from "../support/files.ts";
 import { makeSampleTable, sampleRows } from "../support/sample.ts";
 import { snapshotOf } from "../support/snapshot.ts";
@@ -73,7 +73,7 @@ describe("an attempt that was cut off once the image was back, in a directory th
     const policy = { ours: new Map(), onConflict: "overwrite", always: false } as const;
     const plan = await planPutBack(known8, policy);
     expect(plan).toMatchObject({ action: "restore", floor: 8 });
-    await putBack(place.uri, plan);
+    await putBack(lancedb, place.uri, plan);
     expect(await (await connect(place.uri).then((db) => db.openTable("main"))).version()).toBe(9);
     expect((await planPutBack(known8, policy)).action).toBe("keep");
   });
@@ -85,7 +85,7 @@ describe("an attempt that was cut off once the image was back, in a directory th
     const plan = await planPutBack(again, policy);
     expect(plan.action).toBe("restore");
     expect(plan.floor).toBeGreaterThanOrEqual(target.version + 1000);
-    await putBack(place.uri, plan);
+    await putBack(lancedb, place.uri, plan);
     expect((await planPutBack(again, policy)).action).toBe("keep");
     // Not of a restore that is asked for in a copy of the database, whose directories are all younger.
     expect((await planPutBack(target, policy)).action).toBe("keep");
@@ -241,7 +241,7 @@ test("a plan that is carried out twice does no harm the second time", async () =
   const policy = { ours: known([5]), onConflict: "fail", always: false } as const;
   const plan = await planPutBack(c.target, policy);
   for (let time = 0; time < 2; time++) {
-    await putBack(c.place.uri, plan);
+    await putBack(lancedb, c.place.uri, plan);
     expect(await snapshotOf(c.place.db)).toEqual(before);
   }
   expect((await planPutBack(c.target, policy)).action).toBe("keep");
@@ -257,7 +257,10 @@ test("a plan is not carried out on another table that has come to stand there, w
   const theirs = await c.place.db.createTable("main", [{ x: 1 }]);
   for (let x = 2; x <= 5; x++) await theirs.add([{ x }]);
   const stamp = stampOf(c.dataset);
-  expect(await putBack(c.place.uri, plan)).toMatchObject({ action: "conflict", foreign: [1, 2, 3, 4, 5] });
+  expect(await putBack(lancedb, c.place.uri, plan)).toMatchObject({
+    action: "conflict",
+    foreign: [1, 2, 3, 4, 5],
+  });
   expect(stampOf(c.dataset)).toEqual(stamp);
 });
 
@@ -266,7 +269,7 @@ test("a plan that is a conflict touches nothing", async () => {
   await (await c.place.db.openTable("main")).add(sampleRows(100, 1));
   const now = await snapshotOf(c.place.db);
   const plan = await planPutBack(c.target, { ours: known([]), onConflict: "fail", always: true });
-  await putBack(c.place.uri, plan).catch(() => undefined);
+  await putBack(lancedb, c.place.uri, plan).catch(() => undefined);
   expect(await snapshotOf(c.place.db)).toEqual(now);
 });
 
@@ -275,7 +278,7 @@ test("a version that is nowhere any more is a CorruptError that names the places
   rmSync(c.dataset, { recursive: true });
   rmSync(c.target.sources[0] ?? "", { recursive: true });
   const plan = await planPutBack(c.target, { ours: known([]), onConflict: "overwrite", always: true });
-  const error = await putBack(c.place.uri, plan).catch((e: unknown) => e);
+  const error = await putBack(lancedb, c.place.uri, plan).catch((e: unknown) => e);
   expect(error).toBeInstanceOf(CorruptError);
   expect((error as Error).message).toContain(c.target.sources[0]);
 });
@@ -291,10 +294,10 @@ describe("a damaged newest manifest", () => {
       await table.add(sampleRows(200, 1));
       truncateSync(newestManifest(dataset), bytes);
       await expect(place.db.openTable("main")).rejects.toThrow();
-      expect(await healDamagedHead(place.uri, dataset)).toEqual({ damaged: [6], openedAt: 5 });
+      expect(await healDamagedHead(lancedb, place.uri, dataset)).toEqual({ damaged: [6], openedAt: 5 });
       expect(await snapshotOf(place.db)).toEqual(whole);
       expect(await (await place.db.openTable("main")).version()).toBeGreaterThan(6);
-      expect(await healDamagedHead(place.uri, dataset)).toBeUndefined();
+      expect(await healDamagedHead(lancedb, place.uri, dataset)).toBeUndefined();
       expect(readdirSync(join(place.uri, ".lancedb-backup/aside/manifests/main.lance"))).toHaveLength(1);
     },
   );
@@ -306,11 +309,11 @@ describe("a damaged newest manifest", () => {
       .filter((name) => name.endsWith(".manifest"))
       .sort();
     for (const name of names.slice(0, 2)) truncateSync(join(versions, name), 7);
-    expect(await healDamagedHead(place.uri, dataset)).toEqual({ damaged: [4, 3], openedAt: 2 });
+    expect(await healDamagedHead(lancedb, place.uri, dataset)).toEqual({ damaged: [4, 3], openedAt: 2 });
     expect(await (await place.db.openTable("main")).countRows()).toBe(40);
     for (const name of readdirSync(versions)) truncateSync(join(versions, name), 7);
-    await expect(healDamagedHead(place.uri, dataset)).rejects.toThrow(CorruptError);
-    expect(await healDamagedHead(place.uri, join(place.uri, "nope.lance"))).toBeUndefined();
+    await expect(healDamagedHead(lancedb, place.uri, dataset)).rejects.toThrow(CorruptError);
+    expect(await healDamagedHead(lancedb, place.uri, join(place.uri, "nope.lance"))).toBeUndefined();
   });
 });
 
@@ -327,9 +330,9 @@ describe("tables of a database", () => {
     symlinkSync(join(place.uri, "a.lance"), join(place.uri, "linked.lance"));
     const tables = await listTables(place.uri);
     expect(tables.map(({ id }) => id)).toEqual(["__manifest", "a", "b", "linked", "ns$a"]);
-    for (const { id, directory } of tables) expect(await locateTable(place.uri, id)).toBe(directory);
-    expect(await locateTable(place.uri, "nope")).toBeUndefined();
-    expect(await locateTable(place.uri, "ns$nope")).toBeUndefined();
+    for (const { id, directory } of tables) expect(await locateTable(lancedb, place.uri, id)).toBe(directory);
+    expect(await locateTable(lancedb, place.uri, "nope")).toBeUndefined();
+    expect(await locateTable(lancedb, place.uri, "ns$nope")).toBeUndefined();
     expect(await listTables(join(place.uri, "nope"))).toEqual([]);
   });
 
@@ -337,11 +340,11 @@ describe("tables of a database", () => {
     const place = await newDatabase();
     await place.db.createNamespace(["ns"]);
     await makeSampleTable(place.db, "a", { namespacePath: ["ns"] });
-    const directory = await locateTable(place.uri, "ns$a");
+    const directory = await locateTable(lancedb, place.uri, "ns$a");
     for (const other of ["00000000_ns$a", "ffffffff_ns$a"]) {
       mkdirSync(join(place.uri, other, "_versions"), { recursive: true });
     }
-    expect(await locateTable(place.uri, "ns$a")).toBe(directory);
+    expect(await locateTable(lancedb, place.uri, "ns$a")).toBe(directory);
   });
 
   test("ids", () => {

@@ -6,6 +6,7 @@ import { makeIndices } from "../../src/periodic/indices.ts";
 import { applyDelta } from "../../src/periodic/replay/apply-delta.ts";
 import { loadBackup } from "../../src/periodic/replay/load-backup.ts";
 import { restoreLatest } from "../../src/periodic/replay/restore-latest.ts";
+import { lancedb } from "../support/database.ts";
 import { Place, rowsOf, tableOf } from "./harness.ts";
 
 test("indices are made anew, and one that cannot be is a warning", async () => {
@@ -115,6 +116,6 @@ test.each([
   await using place = new Place();
   const table = await (await place.db()).createTable("a", rowsOf([1, 2, 3]));
   const record = { name: "i", columns: ["name"], type, details };
-  expect(await makeIndices(table, [record], { table: "a", logger: place.logger })).toEqual([]);
+  expect(await makeIndices(table, [record], { lancedb, table: "a", logger: place.logger })).toEqual([]);
   expect(place.warnings).toMatchObject([{ meta: { table: "a", index: "i" } }]);
 });

@@ -8,13 +8,13 @@ import type { DiffOptions, RowChanges, SnapshotDiff } from "../../src/repository
 import { createMarker } from "../../src/repository/marker.ts";
 import type { SnapshotContent } from "../../src/repository/snapshot.ts";
 import { LocalStorage } from "../../src/storage/local-storage.ts";
-import { newDirectory } from "../support/database.ts";
+import { lancedb, newDirectory } from "../support/database.ts";
 import { makeSampleTable, sampleRows, sampleSchema } from "../support/sample.ts";
 import { BROKEN_BLOBS } from "./broken.ts";
 import { filesOf, silent, soundRepository, takeSnapshot } from "./sound.ts";
 
 function run(storage: LocalStorage, from: string, to: string, options?: DiffOptions): Promise<SnapshotDiff> {
-  return diff({ storage, catalog: new Catalog({ storage, logger: silent }) }, from, to, options);
+  return diff({ storage, lancedb, catalog: new Catalog({ storage, logger: silent }) }, from, to, options);
 }
 
 interface Place {

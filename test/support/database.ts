@@ -5,6 +5,10 @@ import { join } from "node:path";
 import { type Connection, connect } from "@lancedb/lancedb";
 import { onTestFinished } from "vitest";
 import { BackupManager, type BackupManagerOptions, type Logger } from "../../src/index.ts";
+import { LanceDB } from "../../src/lance/which-lancedb.ts";
+
+/** The LanceDB that the tests import, for what is handed one. */
+export const lancedb = new LanceDB();
 
 export interface LogLine {
   readonly level: keyof Logger;

@@ -1,9 +1,9 @@
-import { embedding } from "@lancedb/lancedb";
 import type { EmbeddingFunction } from "@lancedb/lancedb/embedding";
 import type { Data, Field, FixedSizeList, Float, Schema } from "apache-arrow";
 import { ValidationError } from "../../errors.ts";
 import { arrow } from "../../lance/predicates/arrow.ts";
 import { byteWidth, isValid, itemsOf } from "../../lance/predicates/column-read.ts";
+import type { LanceDB } from "../../lance/which-lancedb.ts";
 import { abortable } from "./abortable.ts";
 import { checkColumn } from "./check.ts";
 import { valuesOf } from "./decode.ts";
@@ -113,6 +113,7 @@ function vectorValues(vectors: Data): unknown[] {
  * registered with LanceDB, the metadata by which LanceDB finds it again to embed a search's text.
  */
 export async function withEmbedding(
+  lancedb: LanceDB,
   schema: Schema,
   option: Embedding,
   sample: readonly unknown[],
@@ -126,6 +127,7 @@ export async function withEmbedding(
   }
   const metadata = new Map(schema.metadata);
   const config = { function: option.function, sourceColumn: option.source, vectorColumn: vector };
+  const { embedding } = await lancedb.api();
   const registry = embedding.getRegistry();
   const name: unknown = registry.functionToMetadata(config)["name"];
   if (typeof name === "string" && registry.get(name) !== undefined) {
@@ -155,8 +157,9 @@ async function probe(option: Embedding, sample: readonly unknown[]): Promise<num
  * The embeddings that the table itself declares in its metadata. Throws `LanceError` where their classes
  * are not registered in this process: LanceDB then refuses every write to the table.
  */
-export async function declaredEmbeddings(schema: Schema): Promise<Embedding[]> {
+export async function declaredEmbeddings(lancedb: LanceDB, schema: Schema): Promise<Embedding[]> {
   if (!schema.metadata.has(EMBEDDINGS_KEY)) return [];
+  const { embedding } = await lancedb.api();
   const configs = await callLance("load the table's embedding functions", undefined, () =>
     embedding.getRegistry().parseFunctions(schema.metadata),
   );

@@ -1,9 +1,9 @@
 import { types } from "node:util";
-import { makeArrowTable } from "@lancedb/lancedb";
 import type { DataType, Field, Float, Schema } from "apache-arrow";
 import { ValidationError } from "../../errors.ts";
 import { reasonOf } from "../../fs/io.ts";
 import { arrow } from "../../lance/predicates/arrow.ts";
+import type { LanceDBApi } from "../../lance/which-lancedb.ts";
 import { elementsOf, isRecord } from "./encode/elements.ts";
 import { toRecord } from "./row-groups.ts";
 
@@ -15,6 +15,7 @@ import { toRecord } from "./row-groups.ts";
  * Throws `ValidationError` where a column's type cannot be told.
  */
 export function inferSchema(
+  { makeArrowTable }: Pick<LanceDBApi, "makeArrowTable">,
   rows: readonly unknown[],
   vectors: ReadonlyMap<string, Float> = new Map(),
 ): Schema {

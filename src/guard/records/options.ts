@@ -2,15 +2,16 @@ import { assertFlag, assertKnown, assertSignal } from "../../checks.ts";
 import { ValidationError } from "../../errors.ts";
 import { localPath } from "../../fs/local-path.ts";
 import { assertTableName } from "../../fs/names.ts";
+import type { LanceDBOptions } from "../../lance/which-lancedb.ts";
 import { BackupManager } from "../backup-manager.ts";
 import type { GuardedWorkOptions } from "../guarded-work.ts";
 import { BackupStrategy } from "../strategy.ts";
 import { refName, type TableRef } from "./target.ts";
 
-/** What every guarded helper takes. */
-export interface GuardedOptions {
-  /** How the undo point is kept; see `BackupStrategy`. */
-  readonly strategy: BackupStrategy;
+/** What every guarded helper takes. `lancedb` and `connection` are for where no manager is given. */
+export interface GuardedOptions extends LanceDBOptions {
+  /** How the undo point is kept; see `BackupStrategy`. Default: the manager's, `lance-version` without one. */
+  readonly strategy?: BackupStrategy | undefined;
   /** The namespace that the table is in, outermost first. Default: the root. */
   readonly namespacePath?: readonly string[] | undefined;
   /** The manager to work through. Default: a new one for `uri` and `backupDir`. */
@@ -30,6 +31,8 @@ export interface GuardedOptions {
 /** The options of every helper, for `checkGuarded`. */
 export const GUARDED_OPTIONS: Readonly<Record<keyof GuardedOptions, true>> = {
   strategy: true,
+  lancedb: true,
+  connection: true,
   namespacePath: true,
   manager: true,
   uri: true,
@@ -55,7 +58,8 @@ export function checkGuarded<T extends GuardedOptions>(
   const namespacePath = options.namespacePath ?? [];
   if (!Array.isArray(namespacePath)) throw new TypeError("namespacePath must be an array of names.");
   for (const part of namespacePath) assertTableName(part, "namespace name");
-  checkChoice("strategy", options.strategy, Object.values(BackupStrategy));
+  if (options.strategy !== undefined)
+    checkChoice("strategy", options.strategy, Object.values(BackupStrategy));
   checkChoice("onConflict", options.onConflict ?? "fail", ["fail", "overwrite"]);
   assertSignal(options.signal);
   assertFlag(options.durable, "durable");
@@ -76,11 +80,14 @@ export function checkChoice(option: string, value: unknown, choices: readonly st
 
 /**
  * The caller's manager, or a new one. Throws `ValidationError` where the manager and `uri` (or `backupDir`)
- * name two places.
+ * name two places, and where which LanceDB is to be used is said twice.
  */
 export function managerFor(options: GuardedOptions): BackupManager {
-  const { manager, uri, backupDir } = options;
-  if (manager === undefined) return new BackupManager({ uri, backupDir });
+  const { manager, uri, backupDir, lancedb, connection } = options;
+  if (manager === undefined) return new BackupManager({ uri, backupDir, lancedb, connection });
+  if (lancedb !== undefined || connection !== undefined) {
+    throw new ValidationError("Give lancedb and connection to the manager, where there is one.");
+  }
   refuseOther("uri", uri, manager.uri);
   refuseOther("backupDir", backupDir, manager.backupDir);
   return manager;

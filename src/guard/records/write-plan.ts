@@ -1,6 +1,7 @@
 import type { Field, Float, Schema } from "apache-arrow";
 import { ValidationError } from "../../errors.ts";
 import { arrow } from "../../lance/predicates/arrow.ts";
+import type { LanceDB } from "../../lance/which-lancedb.ts";
 import { adoptSchema } from "./adopt.ts";
 import { valuesOf } from "./decode.ts";
 import {
@@ -62,6 +63,7 @@ export function columnsToWrite(plan: WritePlan): "all" | "any row's" | "each row
 
 /** Decides what to do, from the table as it is (or is not) and the beginning of the data. */
 export async function planWrite(
+  lancedb: LanceDB,
   target: Target | undefined,
   feed: Feed,
   intent: WriteIntent,
@@ -69,11 +71,11 @@ export async function planWrite(
   const action = actionFor(target, feed, intent);
   const schema =
     action === "create" || action === "recreate" || target === undefined
-      ? await newSchema(feed, intent.embedding)
+      ? await newSchema(lancedb, feed, intent.embedding)
       : target.schema;
   refuseTwins(schema.fields);
   keyFields(intent.mergeOn, schema.fields);
-  const declared = await declaredEmbeddings(schema);
+  const declared = await declaredEmbeddings(lancedb, schema);
   const given = intent.embedding === undefined ? [] : [intent.embedding];
   const vectors = new Set(given.map((option) => option.vector ?? "vector"));
   const options = [...given, ...declared.filter((option) => !vectors.has(option.vector ?? "vector"))];
@@ -102,15 +104,18 @@ function fits(schema: Schema, table: Schema): boolean {
   });
 }
 
-async function newSchema(feed: Feed, option: Embedding | undefined): Promise<Schema> {
+async function newSchema(lancedb: LanceDB, feed: Feed, option: Embedding | undefined): Promise<Schema> {
   await feed.lookAhead();
   const [first] = feed.head;
   const rows = feed.head.flatMap((piece) => (piece.kind === "rows" ? [piece.rows] : [])).flat();
   const vectors = new Map<string, Float>();
   if (option !== undefined) vectors.set(option.vector ?? "vector", floatType(option.function));
-  const schema = first?.kind === "batch" ? adoptSchema(first.batch.schema) : inferSchema(rows, vectors);
+  const schema =
+    first?.kind === "batch"
+      ? adoptSchema(first.batch.schema)
+      : inferSchema(await lancedb.api(), rows, vectors);
   if (option === undefined) return schema;
-  return await withEmbedding(schema, option, sampleOf(feed, option.source));
+  return await withEmbedding(lancedb, schema, option, sampleOf(feed, option.source));
 }
 
 /** Some values of a column, from the beginning of the data. */

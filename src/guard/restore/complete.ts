@@ -3,6 +3,7 @@ import { ConflictError, type ConflictingVersions, CorruptError } from "../../err
 import { listManifests } from "../../lance/image.ts";
 import { hasShown } from "../../lance/put-back/shown.ts";
 import { digestOfVersion } from "../../lance/version-identity.ts";
+import type { LanceDB } from "../../lance/which-lancedb.ts";
 import type { Logger } from "../../logger.ts";
 import type { JournalEntry } from "../journal/entry.ts";
 import type { ArmedRestore, EntryRecord } from "../journal/entry-record.ts";
@@ -29,34 +30,34 @@ export interface CompletedRestore {
 export async function completeRestore(
   entry: JournalEntry,
   record: EntryRecord,
-  settings: { database: string; onConflict: OnConflict | "keep"; logger: Logger },
+  settings: { lancedb: LanceDB; database: string; onConflict: OnConflict | "keep"; logger: Logger },
 ): Promise<CompletedRestore> {
-  const { database, logger } = settings;
+  const { lancedb, database, logger } = settings;
   const { restore } = record;
   if (!restore) throw new TypeError(`${entry.id} is no restore.`);
   const onConflict = settings.onConflict === "overwrite" ? "overwrite" : restore.onConflict;
   try {
     const taking = { database, asideName: restore.backup, by: entry.id };
     await returnTaken(taking);
-    const whole = await planRestore(database, restore.backup, record, onConflict, true);
+    const whole = await planRestore(lancedb, database, restore.backup, record, onConflict, true);
     const plan = await whatRemains(database, whole, restore, onConflict);
-    const tables = await carryOut(plan, { ...taking, onConflict, logger });
-    await end(entry, database);
+    const tables = await carryOut(plan, { lancedb, ...taking, onConflict, logger });
+    await end(lancedb, entry, database);
     logger.warn("completed a restore whose process had died", { backup: restore.backup, tables });
     return { action: "restored", tables, conflicts: [] };
   } catch (error) {
     if (!(error instanceof ConflictError) && !(error instanceof CorruptError)) throw error;
     const { backup } = restore;
     if (settings.onConflict !== "keep") throw explained(error, backup);
-    await end(entry, database);
+    await end(lancedb, entry, database);
     logger.warn("gave up a restore whose process had died", { backup, error: error.message });
     return { action: "kept", tables: [], conflicts: error instanceof ConflictError ? error.conflicts : [] };
   }
 }
 
-async function end(entry: JournalEntry, database: string): Promise<void> {
+async function end(lancedb: LanceDB, entry: JournalEntry, database: string): Promise<void> {
   await entry.become("armed", "done");
-  await sweepEntry(database, entry);
+  await sweepEntry(lancedb, database, entry);
 }
 
 /** The plan without the tables that the restore had reached, unless they show the backup still. */

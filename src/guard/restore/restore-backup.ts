@@ -1,7 +1,6 @@
 import { BackupNotFoundError, CorruptError, LockedError, RestoreError } from "../../errors.ts";
 import { reasonOf } from "../../fs/io.ts";
 import { LockSet } from "../../lance/lock/lock-set.ts";
-import type { Logger } from "../../logger.ts";
 import type { JournalEntry } from "../journal/entry.ts";
 import type { Settings } from "../options.ts";
 import { recoverBeforeRestore } from "../recovery.ts";
@@ -22,7 +21,7 @@ export async function restoreBackup(
   id: string,
   options: { onConflict?: OnConflict | undefined },
 ): Promise<RestoreResult> {
-  const { database, logger } = settings;
+  const { lancedb, database, logger } = settings;
   const { onConflict = "overwrite" } = options;
   const started = performance.now();
   const backup = findBackup(settings, id);
@@ -31,8 +30,8 @@ export async function restoreBackup(
   assertOutside(locks, id, ids);
   try {
     await locks.acquireAll(ids);
-    await recoverBeforeRestore(ids, { database, locks, logger, onConflict: "fail", force: false });
-    const plan = await planRestore(database, id, backup.record, onConflict);
+    await recoverBeforeRestore(ids, { lancedb, database, locks, logger, onConflict: "fail", force: false });
+    const plan = await planRestore(lancedb, database, id, backup.record, onConflict);
     if (plan.conflicts.length > 0) throw conflictError(plan.conflicts);
     const tables = await carryOutArmed(settings, backup, { id, plan, locks, onConflict });
     logger.info("backup restored", {
@@ -56,7 +55,7 @@ function assertOutside(locks: LockSet, id: string, tables: readonly string[]): v
 }
 
 async function carryOutArmed(
-  { database, logger }: Settings,
+  { lancedb, database, logger }: Settings,
   backup: FoundBackup,
   restore: { id: string; plan: RollbackPlan; locks: LockSet; onConflict: OnConflict },
 ): Promise<TableRestore[]> {
@@ -70,15 +69,15 @@ async function carryOutArmed(
       untouched = true;
     };
     const canSetBack = plan.puts.every(({ action }) => action === "keep" || action === "restore");
-    const options = { database, asideName: id, by: entry.id, onConflict, logger };
+    const options = { lancedb, database, asideName: id, by: entry.id, onConflict, logger };
     const tables = await carryOut(plan, canSetBack ? { ...options, onSetBack } : options);
     await entry.become("armed", "done");
-    await sweep(entry, database, logger);
+    await sweep(entry, { lancedb, database, logger });
     return tables;
   } catch (error) {
     if (untouched) {
       await entry.become("armed", "done").catch(() => entry.abandon());
-      await sweep(entry, database, logger);
+      await sweep(entry, { lancedb, database, logger });
     } else {
       entry.abandon();
     }
@@ -94,10 +93,13 @@ async function carryOutArmed(
 }
 
 /** What fails here fails no restore: it is swept later. */
-async function sweep(entry: JournalEntry, database: string, logger: Logger): Promise<void> {
+async function sweep(
+  entry: JournalEntry,
+  { lancedb, database, logger }: Pick<Settings, "lancedb" | "database" | "logger">,
+): Promise<void> {
   if (entry.state !== "done") return;
   try {
-    await sweepEntry(database, entry);
+    await sweepEntry(lancedb, database, entry);
   } catch (error) {
     entry.abandon();
     const reason = reasonOf(error);

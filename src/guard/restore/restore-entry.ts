@@ -2,6 +2,7 @@ import { basename, join } from "node:path";
 import { CorruptError } from "../../errors.ts";
 import type { Owner } from "../../lance/lock/owner.ts";
 import { inspectTable } from "../../lance/put-back/state.ts";
+import type { LanceDB } from "../../lance/which-lancedb.ts";
 import { JournalEntry } from "../journal/entry.ts";
 import type { ArmedRestore, EntryRecord } from "../journal/entry-record.ts";
 import { listEntries, reserveEntry } from "../journal/journal.ts";
@@ -14,6 +15,7 @@ import { keptDirectory } from "../settle.ts";
  * @param again a restore of it was cut off
  */
 export function planRestore(
+  lancedb: LanceDB,
   database: string,
   backupId: string,
   record: EntryRecord,
@@ -21,7 +23,7 @@ export function planRestore(
   again = false,
 ): Promise<RollbackPlan> {
   const backup = new JournalEntry(database, backupId);
-  return planRollback(database, {
+  return planRollback(lancedb, database, {
     record,
     kept: keptDirectory(backup, record),
     log: backup.readLogIfAny(),

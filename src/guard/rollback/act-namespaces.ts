@@ -1,10 +1,10 @@
 import { join } from "node:path";
-import { connect } from "@lancedb/lancedb";
 import { LanceError } from "../../errors.ts";
 import { reasonOf } from "../../fs/io.ts";
 import { NAMESPACE_TABLE, parseTableId } from "../../lance/database.ts";
 import { listManifests } from "../../lance/image.ts";
 import { changeNamespaces, listNamespaces } from "../../lance/namespaces.ts";
+import type { LanceDB } from "../../lance/which-lancedb.ts";
 import type { TableRestore } from "./act.ts";
 import { type NamespacePlan, withoutDirectory } from "./namespaces.ts";
 
@@ -19,6 +19,7 @@ const FIRST = "lancedb_backup";
  * @throws LanceError where a table that is back is not found.
  */
 export async function putNamespacesBack(
+  lancedb: LanceDB,
   database: string,
   plan: NamespacePlan,
   isRebuilt: boolean,
@@ -28,13 +29,16 @@ export async function putNamespacesBack(
   if (!isThere && plan.wanted.length === 0) return [];
   const gone = [...plan.gone];
   if (!isThere) {
-    const connection = await connect(database);
+    const connection = await lancedb.connect(database);
     await connection.createNamespace([FIRST]).finally(() => connection.close());
     gone.push({ object_id: FIRST, location: null });
   }
-  if (isRebuilt) gone.push(...withoutDirectory(database, await listNamespaces(database)));
-  const { added, removed } = await changeNamespaces(dataset, database, { wanted: plan.wanted, gone });
-  await assertFound(database, plan, new Set(added));
+  if (isRebuilt) gone.push(...withoutDirectory(database, await listNamespaces(lancedb, database)));
+  const { added, removed } = await changeNamespaces(lancedb, dataset, database, {
+    wanted: plan.wanted,
+    gone,
+  });
+  await assertFound(lancedb, database, plan, new Set(added));
   if (!plan.isCaptured || isRebuilt) return [];
   const version = (await listManifests(dataset))[0]?.version;
   const action = added.length + removed.length > 0 ? "merge" : "keep";
@@ -43,16 +47,19 @@ export async function putNamespacesBack(
 
 /** Every table is listed where it lies, and those that were not before open. */
 async function assertFound(
+  lancedb: LanceDB,
   database: string,
   { wanted }: NamespacePlan,
   added: ReadonlySet<string>,
 ): Promise<void> {
   const tables = wanted.filter(({ location }) => location !== null);
   if (tables.length === 0) return;
-  const listed = new Map((await listNamespaces(database)).map((entry) => [entry.object_id, entry.location]));
+  const listed = new Map(
+    (await listNamespaces(lancedb, database)).map((entry) => [entry.object_id, entry.location]),
+  );
   const lost = tables.find(({ object_id: id, location }) => listed.get(id) !== location);
   if (lost) throw notFound(lost.object_id, `it is listed at ${listed.get(lost.object_id)}`);
-  const connection = await connect(database);
+  const connection = await lancedb.connect(database);
   try {
     for (const { object_id: id } of tables.filter((entry) => added.has(entry.object_id))) {
       const { name, namespacePath } = parseTableId(id);

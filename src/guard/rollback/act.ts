@@ -9,6 +9,7 @@ import { listManifests } from "../../lance/image.ts";
 import { type PutBackOutcome, putBack } from "../../lance/put-back/act.ts";
 import { commitRestore } from "../../lance/put-back/commit-restore.ts";
 import type { PutBackAction, PutBackPlan } from "../../lance/put-back/plan.ts";
+import type { LanceDB } from "../../lance/which-lancedb.ts";
 import type { Logger } from "../../logger.ts";
 import { putNamespacesBack } from "./act-namespaces.ts";
 import { type DropPlan, foreignIn, type OnConflict, type RollbackPlan } from "./plan.ts";
@@ -35,6 +36,7 @@ export interface TableRestore {
 }
 
 export interface CarryOutOptions extends Taking {
+  readonly lancedb: LanceDB;
   readonly onConflict: OnConflict;
   readonly logger: Logger;
   /** Called after an error of any kind when what had been done is undone, as far as it can be. */
@@ -61,7 +63,7 @@ export async function carryOut(plan: RollbackPlan, options: CarryOutOptions): Pr
     throw error;
   }
   const isRebuilt = plan.puts.some(({ target }) => target.table === NAMESPACE_TABLE);
-  results.push(...(await putNamespacesBack(options.database, plan.namespaces, isRebuilt)));
+  results.push(...(await putNamespacesBack(options.lancedb, options.database, plan.namespaces, isRebuilt)));
   for (const tags of plan.tags) {
     const leftOut = await putTagsBack(tags);
     if (leftOut.length > 0)
@@ -72,27 +74,32 @@ export async function carryOut(plan: RollbackPlan, options: CarryOutOptions): Pr
 
 async function putOneBack(
   put: PutBackPlan,
-  { database, logger }: CarryOutOptions,
+  { lancedb, database, logger }: CarryOutOptions,
   undo: (() => Promise<void>)[],
 ): Promise<TableRestore> {
   const started = performance.now();
   const { table } = put.target;
-  const outcome = await putBack(database, put);
+  const outcome = await putBack(lancedb, database, put);
   if (!("passedOver" in outcome)) throw conflictError([{ table, versions: outcome.foreign }]);
   const { action, version, passedOver } = outcome;
-  if (action === "restore") undo.push(() => commitAgain(database, put, outcome));
+  if (action === "restore") undo.push(() => commitAgain(lancedb, database, put, outcome));
   const ms = Math.round(performance.now() - started);
   logger.debug("table put back", { table, action: put.action, version, ms });
   return { table, action, version, passedOver };
 }
 
 /** Makes the version from before a put back the newest again, unless somebody has committed since. */
-async function commitAgain(database: string, put: PutBackPlan, outcome: PutBackOutcome): Promise<void> {
+async function commitAgain(
+  lancedb: LanceDB,
+  database: string,
+  put: PutBackPlan,
+  outcome: PutBackOutcome,
+): Promise<void> {
   const { dataset } = put.target;
   const manifest = (await listManifests(dataset)).find((name) => name.version === outcome.before);
   if (!manifest) return;
   const wanted = { dataset, manifest };
-  await commitRestore(database, { dataset, wanted, head: outcome.version, floor: outcome.version });
+  await commitRestore(lancedb, database, { dataset, wanted, head: outcome.version, floor: outcome.version });
 }
 
 /**

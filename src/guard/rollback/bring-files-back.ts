@@ -6,6 +6,7 @@ import { errnoOf, isMissing, reasonOf, toIoError } from "../../fs/io.ts";
 import { PIN_ORDER, Placer } from "../../fs/place.ts";
 import { isInNamespace, NAMESPACE_TABLE } from "../../lance/database.ts";
 import { changeNamespaces, type NamespaceEntry } from "../../lance/namespaces.ts";
+import type { LanceDB } from "../../lance/which-lancedb.ts";
 import type { Logger } from "../../logger.ts";
 import type { RollbackPlan } from "./plan.ts";
 
@@ -18,6 +19,7 @@ const NAMED = ["data", "_deletions", "_indices"];
  * opens: it holds what it held before the drop, and what they wrote. Answers with such tables. Never throws.
  */
 export async function bringFilesBack(
+  lancedb: LanceDB,
   plan: RollbackPlan,
   conflicts: readonly ConflictingVersions[],
   logger: Logger,
@@ -28,7 +30,7 @@ export async function bringFilesBack(
     if (!asideDataset || !existsSync(dataset) || !conflicts.some((one) => one.table === table)) continue;
     try {
       await linkMissing(asideDataset, dataset);
-      if (isInNamespace(table)) await listAgain(dirname(dataset), plan, table);
+      if (isInNamespace(table)) await listAgain(lancedb, dirname(dataset), plan, table);
       returned.push(table);
     } catch (error) {
       const reason = reasonOf(error);
@@ -39,11 +41,16 @@ export async function bringFilesBack(
 }
 
 /** The drop took the table out of `__manifest`. */
-async function listAgain(database: string, { namespaces }: RollbackPlan, table: string): Promise<void> {
+async function listAgain(
+  lancedb: LanceDB,
+  database: string,
+  { namespaces }: RollbackPlan,
+  table: string,
+): Promise<void> {
   const isPart = ({ object_id: id, location }: NamespaceEntry) =>
     id === table || (location === null && table.startsWith(`${id}$`));
   const wanted = namespaces.wanted.filter(isPart);
-  await changeNamespaces(join(database, NAMESPACE_TABLE), database, { wanted, gone: [] });
+  await changeNamespaces(lancedb, join(database, NAMESPACE_TABLE), database, { wanted, gone: [] });
 }
 
 async function linkMissing(source: string, dataset: string): Promise<void> {

@@ -5,6 +5,7 @@ import { isDataset } from "../../lance/capture.ts";
 import { isInNamespace, NAMESPACE_TABLE } from "../../lance/database.ts";
 import { listManifests } from "../../lance/image.ts";
 import { listNamespaces, type NamespaceChange, type NamespaceEntry } from "../../lance/namespaces.ts";
+import type { LanceDB } from "../../lance/which-lancedb.ts";
 import type { CapturedTable, EntryRecord } from "../journal/entry-record.ts";
 import type { LoggedIntent } from "../journal/log.ts";
 import { currentOf, type Incarnation, namespacesOf, type TableHistory } from "./history.ts";
@@ -32,7 +33,7 @@ export class LiveNamespaces {
   }
 
   /** @throws LanceError, CorruptError where the list cannot be read, and the backup has none. */
-  static async read(database: string, record: EntryRecord): Promise<LiveNamespaces> {
+  static async read(lancedb: LanceDB, database: string, record: EntryRecord): Promise<LiveNamespaces> {
     const { tables, namespaces = [] } = record;
     const isAskedFor = tables.some(({ id }) => isInNamespace(id)) || namespaces.length > 0;
     const hasOne = tables.some(({ id, state }) => id === NAMESPACE_TABLE && state === "present");
@@ -40,7 +41,7 @@ export class LiveNamespaces {
     const isThere = (await listManifests(join(database, NAMESPACE_TABLE))).length > 0;
     if (!isThere) return new LiveNamespaces(database, undefined);
     try {
-      return new LiveNamespaces(database, await listNamespaces(database));
+      return new LiveNamespaces(database, await listNamespaces(lancedb, database));
     } catch (error) {
       if (!hasOne || !(error instanceof BackupError)) throw error;
       return new LiveNamespaces(database, undefined);

@@ -5,6 +5,7 @@ import { NAMESPACE_TABLE, namespacedDirectories, rootDirectory } from "../../lan
 import { listManifests } from "../../lance/image.ts";
 import { type PutBackPlan, planPutBack } from "../../lance/put-back/plan.ts";
 import { isKnown, type VersionIdentities } from "../../lance/version-identity.ts";
+import type { LanceDB } from "../../lance/which-lancedb.ts";
 import type { CapturedTable, EntryRecord } from "../journal/entry-record.ts";
 import type { LoggedIntent } from "../journal/log.ts";
 import { currentOf, foldLog, type Incarnation, type TableHistory } from "./history.ts";
@@ -63,7 +64,11 @@ export interface RollbackRequest {
 }
 
 /** Plans how every table of a backup gets back to what it was. */
-export async function planRollback(database: string, request: RollbackRequest): Promise<RollbackPlan> {
+export async function planRollback(
+  lancedb: LanceDB,
+  database: string,
+  request: RollbackRequest,
+): Promise<RollbackPlan> {
   const histories = foldLog(database, request.log);
   const puts: PutBackPlan[] = [];
   const drops: DropPlan[] = [];
@@ -72,7 +77,7 @@ export async function planRollback(database: string, request: RollbackRequest): 
   const assume: Assume = (id, versions) => {
     if (versions.length > 0) assumed.push({ table: id, versions: [...versions] });
   };
-  const live = await LiveNamespaces.read(database, request.record);
+  const live = await LiveNamespaces.read(lancedb, database, request.record);
   const gone: { table: string; directory: string }[] = [];
   for (const table of request.record.tables) {
     const history = histories.get(table.id);

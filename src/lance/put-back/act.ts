@@ -11,6 +11,7 @@ import type { ManifestName, NamingScheme } from "../manifest-name.ts";
 import { ensurePrivateDirectory, removeIfEmpty } from "../private-directory.ts";
 import { makeStagingDirectory, removeStagingDirectory } from "../staging.ts";
 import { digestOfVersion } from "../version-identity.ts";
+import type { LanceDB } from "../which-lancedb.ts";
 import { commitRestore, type RestoreCommit } from "./commit-restore.ts";
 import { linkBackFiles, linkBackHistory } from "./link-back.ts";
 import { type PutBackAction, type PutBackPlan, type PutBackTarget, planPutBack } from "./plan.ts";
@@ -43,12 +44,16 @@ function damagedDirectory(database: string, dataset: string): string {
  *
  * @throws CorruptError where the image's files are gone from the table and from every source.
  */
-export async function putBack(database: string, plan: PutBackPlan): Promise<PutBackOutcome | PutBackPlan> {
+export async function putBack(
+  lancedb: LanceDB,
+  database: string,
+  plan: PutBackPlan,
+): Promise<PutBackOutcome | PutBackPlan> {
   let current = plan;
   for (let attempt = 1; attempt <= MOST_ATTEMPTS; attempt++) {
     const { action, foreign, newest } = current;
     if (action === "conflict") return current;
-    const commit = await new PutBack(database, current, attempt > 1).run(action);
+    const commit = await new PutBack(lancedb, database, current, attempt > 1).run(action);
     if (commit) {
       const passedOver = [...foreign, ...commit.overtaken];
       return { action, version: commit.version, before: newest, passedOver };
@@ -60,6 +65,7 @@ export async function putBack(database: string, plan: PutBackPlan): Promise<PutB
 }
 
 class PutBack {
+  readonly #lancedb: LanceDB;
   readonly #database: string;
   readonly #plan: PutBackPlan;
   readonly #target: PutBackTarget;
@@ -67,7 +73,8 @@ class PutBack {
   readonly #othersAtWork: boolean;
   readonly #placer = new Placer(PIN_ORDER);
 
-  constructor(database: string, plan: PutBackPlan, othersAtWork: boolean) {
+  constructor(lancedb: LanceDB, database: string, plan: PutBackPlan, othersAtWork: boolean) {
+    this.#lancedb = lancedb;
     this.#database = database;
     this.#plan = plan;
     this.#othersAtWork = othersAtWork;
@@ -104,7 +111,7 @@ class PutBack {
     if (this.#plan.damaged.length === 0) return { version: newest, overtaken: [] };
     const manifest = (await listManifests(dataset)).find((name) => name.version === newest);
     if (!manifest) return undefined;
-    return commitRestore(this.#database, {
+    return commitRestore(this.#lancedb, this.#database, {
       dataset,
       wanted: { dataset, manifest },
       head: newest,
@@ -169,7 +176,7 @@ class PutBack {
     const live = await findManifest(dataset, version, digest);
     const wanted = live ? { dataset, manifest: live } : await this.#findSource();
     if (!wanted) throw new CorruptError(`Version ${version} of table ${table} vanished.`, { path: dataset });
-    return commitRestore(this.#database, { dataset, wanted, head, floor: this.#plan.floor });
+    return commitRestore(this.#lancedb, this.#database, { dataset, wanted, head, floor: this.#plan.floor });
   }
 
   /** The files of V are there, or come back from a source. */

@@ -11,6 +11,7 @@ import { listManifests, manifestPath, VERSIONS } from "../image.ts";
 import { parseManifest, renumberManifest, sameContent } from "../manifest.ts";
 import { type ManifestName, manifestName, parseManifestName } from "../manifest-name.ts";
 import { makeStagingDirectory, removeStagingDirectory } from "../staging.ts";
+import type { LanceDB } from "../which-lancedb.ts";
 
 /** Where LanceDB notes the newest version's number; it may be absent. */
 const VERSION_HINT = "latest_version_hint.json";
@@ -47,6 +48,7 @@ export interface RestoreCommit {
  * Undefined where somebody was quicker: nothing has changed then.
  */
 export async function commitRestore(
+  lancedb: LanceDB,
   database: string,
   request: RestoreRequest,
 ): Promise<RestoreCommit | undefined> {
@@ -56,7 +58,7 @@ export async function commitRestore(
   const staging = makeStagingDirectory(database, "table");
   try {
     if (!(await placeManifests(staging, request, newest))) return undefined;
-    const made = await restoreIn(database, staging, wanted.manifest.version, head);
+    const made = await restoreIn(lancedb, database, staging, wanted.manifest.version, head);
     await placeTransaction(staging, dataset, made.transactionFile);
     const next = join(dataset, VERSIONS, manifestName(head + 1, newest.scheme));
     let looked = 0;
@@ -118,13 +120,14 @@ interface MadeRestore {
 }
 
 async function restoreIn(
+  lancedb: LanceDB,
   database: string,
   staging: string,
   wanted: number,
   head: number,
 ): Promise<MadeRestore> {
   try {
-    using door = await Door.open(database, staging);
+    using door = await Door.open(lancedb, database, staging);
     await door.table.checkout(wanted);
     await door.table.restore();
   } catch (error) {

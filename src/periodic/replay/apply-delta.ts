@@ -1,5 +1,4 @@
 import { existsSync } from "node:fs";
-import { connect } from "@lancedb/lancedb";
 import { ValidationError } from "../../errors.ts";
 import { localPath } from "../../fs/local-path.ts";
 import { takeOwnerBelow } from "../../fs/owner.ts";
@@ -7,7 +6,7 @@ import { openBackupFile } from "../file/open.ts";
 import type { IndexRecord } from "../file/types.ts";
 import { applyTable, assertAppliable } from "./apply-table.ts";
 import { checkTable } from "./check-table.ts";
-import { loggerOf, type ReplayOptions } from "./options.ts";
+import { type ReplayOptions, replaySettings } from "./options.ts";
 import { readThrough } from "./read-through.ts";
 import { remakeIndices } from "./remake-indices.ts";
 import { writing } from "./writing.ts";
@@ -25,26 +24,27 @@ import { writing } from "./writing.ts";
  */
 export async function applyDelta(uri: string, file: string, options: ReplayOptions = {}): Promise<number> {
   const path = localPath(uri, "uri");
-  const logger = loggerOf(options, "applyDelta");
+  const { lancedb, logger } = replaySettings(options, "applyDelta");
   await using reader = await openBackupFile(localPath(file, "file"));
   if (reader.head.type !== "delta") {
     throw new ValidationError(`${reader.path} is a full; load it into a new database with loadBackup.`);
   }
   if (!existsSync(path)) throw new ValidationError(`There is no database at ${path}.`);
-  const db = await connect(path);
+  const db = await lancedb.connect(path);
+  const target = { lancedb, db, path };
   try {
     for await (const table of reader.tables()) {
       checkTable(reader, table);
-      await assertAppliable({ db, path }, table, reader.path);
+      await assertAppliable(target, table, reader.path);
     }
     for await (const table of reader.tables()) await readThrough(reader.path, table);
     let affected = 0;
     const indices = new Map<string, readonly IndexRecord[]>();
     for await (const table of reader.tables()) {
-      affected += await writing(reader, table, () => applyTable({ db, path }, table));
+      affected += await writing(reader, table, () => applyTable(target, table));
       if (table.head.form !== "dropped") indices.set(table.head.table, table.head.indices);
     }
-    await remakeIndices(db, indices, logger);
+    await remakeIndices(target, indices, logger);
     takeOwnerBelow(path);
     return affected;
   } finally {

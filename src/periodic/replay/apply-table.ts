@@ -51,8 +51,8 @@ export async function assertAppliable(target: Target, { head }: TableReader, fil
   );
 }
 
-async function hasTable({ path }: Target, id: string): Promise<boolean> {
-  return (await locateTable(path, id)) !== undefined;
+async function hasTable({ lancedb, path }: Target, id: string): Promise<boolean> {
+  return (await locateTable(lancedb, path, id)) !== undefined;
 }
 
 async function changeTable(target: Target, reader: TableReader): Promise<number> {

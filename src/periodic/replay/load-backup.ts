@@ -1,4 +1,4 @@
-import { type Connection, connect } from "@lancedb/lancedb";
+import type { Connection } from "@lancedb/lancedb";
 import { ValidationError } from "../../errors.ts";
 import { localPath } from "../../fs/local-path.ts";
 import { openBackupFile } from "../file/open.ts";
@@ -6,7 +6,7 @@ import type { IndexRecord } from "../file/types.ts";
 import { loadTable } from "./apply-table.ts";
 import { checkTable } from "./check-table.ts";
 import { assertFree, makeDatabase } from "./new-database.ts";
-import { loggerOf, type ReplayOptions } from "./options.ts";
+import { type ReplayOptions, replaySettings } from "./options.ts";
 import { remakeIndices } from "./remake-indices.ts";
 import { writing } from "./writing.ts";
 
@@ -24,20 +24,20 @@ export async function loadBackup(
   options: ReplayOptions = {},
 ): Promise<Connection> {
   const path = localPath(uri, "uri");
-  const logger = loggerOf(options, "loadBackup");
+  const { lancedb, logger } = replaySettings(options, "loadBackup");
   await using reader = await openBackupFile(localPath(file, "file"));
   if (reader.head.type !== "full") {
     throw new ValidationError(`${reader.path} is a delta; load the full that it follows, then apply it.`);
   }
   for await (const table of reader.tables()) checkTable(reader, table);
   await assertFree(path);
-  await makeDatabase(path, async (target) => {
+  await makeDatabase(lancedb, path, async (target) => {
     const indices = new Map<string, readonly IndexRecord[]>();
     for await (const table of reader.tables()) {
       await writing(reader, table, () => loadTable(target, table));
       indices.set(table.head.table, table.head.indices);
     }
-    await remakeIndices(target.db, indices, logger);
+    await remakeIndices(target, indices, logger);
   });
-  return connect(path);
+  return lancedb.connect(path);
 }

@@ -1,12 +1,12 @@
 import { randomUUID } from "node:crypto";
 import { lstat, readdir, rename, rm, rmdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { connect } from "@lancedb/lancedb";
 import { ValidationError } from "../../errors.ts";
 import { syncDirectory, syncFile } from "../../fs/durable.ts";
 import { errnoOf, io, isMissing, toIoError } from "../../fs/io.ts";
 import { makeDirectory } from "../../fs/make-directory.ts";
 import { takeOwnerBelow } from "../../fs/owner.ts";
+import type { LanceDB } from "../../lance/which-lancedb.ts";
 import type { Target } from "./target.ts";
 
 const AT_ONCE = 16;
@@ -17,15 +17,19 @@ const AT_ONCE = 16;
  *
  * @throws ValidationError where the target exists and is not an empty directory.
  */
-export async function makeDatabase<T>(path: string, fill: (target: Target) => Promise<T>): Promise<T> {
+export async function makeDatabase<T>(
+  lancedb: LanceDB,
+  path: string,
+  fill: (target: Target) => Promise<T>,
+): Promise<T> {
   await assertFree(path);
   const partial = `${path}.partial-${randomUUID()}`;
   await io("make directory", partial, () => makeDirectory(partial));
   try {
-    const db = await connect(partial);
+    const db = await lancedb.connect(partial);
     let result: T;
     try {
-      result = await fill({ db, path: partial });
+      result = await fill({ lancedb, db, path: partial });
     } finally {
       db.close();
     }

@@ -1,15 +1,16 @@
-import type { Connection, Table } from "@lancedb/lancedb";
+import type { Table } from "@lancedb/lancedb";
 import { parseTableId } from "../../lance/database.ts";
 import type { Logger } from "../../logger.ts";
 import type { IndexRecord } from "../file/types.ts";
 import { makeIndices } from "../indices.ts";
+import type { Target } from "./target.ts";
 
 /**
  * Makes the recorded indices of each table that it lacks, when all its rows are there. One of the same name is
  * taken for it where it is of the same kind, on the same columns.
  */
 export async function remakeIndices(
-  db: Connection,
+  { lancedb, db }: Target,
   indices: ReadonlyMap<string, readonly IndexRecord[]>,
   logger: Logger,
 ): Promise<void> {
@@ -18,7 +19,7 @@ export async function remakeIndices(
     const { name, namespacePath } = parseTableId(id);
     const table = await db.openTable(name, namespacePath);
     try {
-      await makeIndices(table, await missing(table, records), { table: id, logger });
+      await makeIndices(table, await missing(table, records), { lancedb, table: id, logger });
     } finally {
       table.close();
     }

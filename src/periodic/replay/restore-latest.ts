@@ -10,7 +10,7 @@ import { applyTable, loadTable } from "./apply-table.ts";
 import { OpenChain } from "./chain.ts";
 import { findChain } from "./find-chain.ts";
 import { assertFree, makeDatabase } from "./new-database.ts";
-import { loggerOf, type ReplayOptions } from "./options.ts";
+import { type ReplayOptions, replaySettings } from "./options.ts";
 import { remakeIndices } from "./remake-indices.ts";
 import { writing } from "./writing.ts";
 
@@ -46,16 +46,16 @@ export async function restoreLatest(
   uri: string,
   options: RestoreLatestOptions = {},
 ): Promise<RestoreSummary> {
-  assertKnown(options, "restoreLatest", { at: true, logger: true });
+  assertKnown(options, "restoreLatest", { at: true, logger: true, lancedb: true, connection: true });
   const { at, ...replay } = options;
   const path = localPath(uri, "uri");
-  const logger = loggerOf(replay, "restoreLatest");
+  const { lancedb, logger } = replaySettings(replay, "restoreLatest");
   if (at !== undefined && !types.isDate(at)) throw new TypeError("at must be a Date.");
   if (at !== undefined && Number.isNaN(at.getTime())) throw new ValidationError("at is no valid date.");
   const paths = await findChain(localPath(backupDir, "backupDir"), at);
   await assertFree(path);
   await using chain = await OpenChain.open(paths);
-  const tables = await makeDatabase(path, async (target) => {
+  const tables = await makeDatabase(lancedb, path, async (target) => {
     const indices = new Map<string, readonly IndexRecord[]>();
     for (const checked of chain.files) {
       await checked.read(async (file) => {
@@ -67,7 +67,7 @@ export async function restoreLatest(
         }
       });
     }
-    await remakeIndices(target.db, indices, logger);
+    await remakeIndices(target, indices, logger);
     return countRows(target.db, indices.keys());
   });
   const [full = "", ...deltas] = paths.map((file) => basename(file));

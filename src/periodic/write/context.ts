@@ -26,9 +26,9 @@ export function assertDatabase(database: string): void {
 
 /** The tables to back up, of a database that must be there. */
 export async function tablesOf({ settings }: WriteContext): Promise<TableLocation[]> {
-  const { database, tables, logger } = settings;
+  const { lancedb, database, tables, logger } = settings;
   assertDatabase(database);
-  const found = await findTables(database, tables);
+  const found = await findTables(lancedb, database, tables);
   const missing = tables?.filter((id) => !found.some((table) => table.id === id)) ?? [];
   if (missing.length > 0) logger.warn("tables to back up do not exist", { tables: missing });
   return found;

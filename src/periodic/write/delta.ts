@@ -79,7 +79,9 @@ async function plan(context: WriteContext, change: Change, open: OpenThings): Pr
   }
   const was = await pins.image(before);
   if (was === undefined) throw new PinLostError(`The pin of the table ${now.id} is gone or damaged.`);
-  const opened = once(async () => open.use(await Door.open(settings.database, pins.path(before))).table);
+  const opened = once(
+    async () => open.use(await Door.open(settings.lancedb, settings.database, pins.path(before))).table,
+  );
   const dataset = datasetOf(settings.database, location);
   const delta = await planDelta({
     before: was.parsed,

@@ -3,6 +3,7 @@ import { listTables, NAMESPACE_TABLE, type TableLocation } from "../../lance/dat
 import { listManifests } from "../../lance/image.ts";
 import { locateTable } from "../../lance/locate.ts";
 import { readManifest } from "../../lance/put-back/state.ts";
+import type { LanceDB } from "../../lance/which-lancedb.ts";
 import type { TablePosition } from "../file/types.ts";
 
 /**
@@ -10,23 +11,28 @@ import type { TablePosition } from "../file/types.ts";
  * out, since loading makes the namespaces anew.
  */
 export async function findTables(
+  lancedb: LanceDB,
   database: string,
   named: readonly string[] | undefined,
 ): Promise<TableLocation[]> {
-  if (named) return findNamed(database, named);
+  if (named) return findNamed(lancedb, database, named);
   const all = (await listTables(database)).filter(({ id, directory }) => {
     return id !== NAMESPACE_TABLE && (directory.endsWith(".lance") || directory.includes("$"));
   });
   // A namespaced table that was dropped half-way can have left a second directory.
   const twice = new Set(all.map(({ id }) => id).filter((id, at, ids) => ids.indexOf(id) !== at));
   if (twice.size === 0) return all;
-  return [...all.filter(({ id }) => !twice.has(id)), ...(await findNamed(database, [...twice]))];
+  return [...all.filter(({ id }) => !twice.has(id)), ...(await findNamed(lancedb, database, [...twice]))];
 }
 
-async function findNamed(database: string, ids: readonly string[]): Promise<TableLocation[]> {
+async function findNamed(
+  lancedb: LanceDB,
+  database: string,
+  ids: readonly string[],
+): Promise<TableLocation[]> {
   const found: TableLocation[] = [];
   for (const id of new Set(ids)) {
-    const directory = await locateTable(database, id);
+    const directory = await locateTable(lancedb, database, id);
     if (directory !== undefined) found.push({ id, directory });
   }
   return found;

@@ -33,7 +33,7 @@ export function openSource(settings: PeriodicSettings, pins: PinStore, table: Pi
 }
 
 async function open(settings: PeriodicSettings, pins: PinStore, table: PinnedTable): Promise<Source> {
-  const door = await openWithoutBroken(settings.database, pins.path(table));
+  const door = await openWithoutBroken(settings.lancedb, settings.database, pins.path(table));
   try {
     const version = (await pins.image(table))?.parsed;
     if (version === undefined) throw new CorruptError(`The links to the table ${table.id} are damaged.`);

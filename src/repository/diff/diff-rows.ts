@@ -2,6 +2,7 @@ import type { Connection, Table } from "@lancedb/lancedb";
 import { type BackupError, CorruptError, UnsupportedError, ValidationError } from "../../errors.ts";
 import { NAMESPACE_TABLE, parseTableId } from "../../lance/database.ts";
 import { type Manifest, parseManifest } from "../../lance/manifest.ts";
+import type { LanceDB } from "../../lance/which-lancedb.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { openSnapshot } from "../open/open-snapshot.ts";
 import { readBlob } from "../scrub/blob-bytes.ts";
@@ -12,6 +13,7 @@ import type { RowChanges } from "./report.ts";
 
 export interface RowsRequest {
   readonly storage: Storage;
+  readonly lancedb: LanceDB;
   readonly older: SnapshotContent;
   readonly newer: SnapshotContent;
   readonly pairs: readonly TablePair[];
@@ -32,7 +34,7 @@ interface Both {
 
 /** Compares the rows of tables; opens the snapshots only where tables of both differ. */
 export async function diffRowsOfTables(request: RowsRequest): Promise<ReadonlyMap<string, RowChanges>> {
-  const { storage, older, newer, keys, signal } = request;
+  const { older, newer, keys, signal } = request;
   const changes = new Map<string, RowChanges>();
   const toRead: Both[] = [];
   for (const { id, before, after } of request.pairs) {
@@ -45,8 +47,8 @@ export async function diffRowsOfTables(request: RowsRequest): Promise<ReadonlyMa
   }
   if (toRead.length === 0) return changes;
   const tables = toRead.map(({ id }) => id);
-  await using first = await openSnapshot(storage, older, { tables, signal });
-  await using second = await openSnapshot(storage, newer, { tables, signal });
+  await using first = await openSnapshot(request, older, { tables, signal });
+  await using second = await openSnapshot(request, newer, { tables, signal });
   for (const both of toRead) changes.set(both.id, await diffOne(request, both, first, second));
   return changes;
 }

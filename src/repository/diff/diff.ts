@@ -2,6 +2,7 @@ import { assertKnown, assertSignal } from "../../checks.ts";
 import { ValidationError } from "../../errors.ts";
 import { VERSIONS } from "../../lance/image.ts";
 import { parseManifestName } from "../../lance/manifest-name.ts";
+import type { LanceDB } from "../../lance/which-lancedb.ts";
 import type { Storage } from "../../storage/storage.ts";
 import type { Catalog } from "../catalog/catalog.ts";
 import type { SnapshotContent, SnapshotFile, SnapshotTableDetails } from "../snapshot.ts";
@@ -9,6 +10,7 @@ import type { DiffOptions, FileChanges, RowChanges, SnapshotDiff, TableDiff, Tab
 
 export interface DiffContext {
   readonly storage: Storage;
+  readonly lancedb: LanceDB;
   readonly catalog: Pick<Catalog, "content" | "resolve">;
 }
 
@@ -24,7 +26,7 @@ const MOST_EXAMPLES = 10_000;
  * UnsupportedError where a snapshot's document cannot be read, or for rows where a blob is missing.
  */
 export async function diff(
-  { storage, catalog }: DiffContext,
+  { storage, lancedb, catalog }: DiffContext,
   from: string,
   to: string,
   options: DiffOptions = {},
@@ -36,7 +38,9 @@ export async function diff(
   const [older, newer] = [await read(from), await read(to)];
   const pairs = pairsOf(older, newer);
   const rows =
-    options.rows === undefined ? undefined : await compareRows(storage, older, newer, pairs, options);
+    options.rows === undefined
+      ? undefined
+      : await compareRows({ storage, lancedb }, older, newer, pairs, options);
   const tables = pairs.map((pair) => tableDiff(pair, older, newer, rows?.get(pair.id)));
   return {
     from: older.snapshot.id,
@@ -62,7 +66,7 @@ function pairsOf(older: SnapshotContent, newer: SnapshotContent): TablePair[] {
 
 /** LanceDB and Arrow are loaded for this alone. */
 async function compareRows(
-  storage: Storage,
+  place: Pick<DiffContext, "storage" | "lancedb">,
   older: SnapshotContent,
   newer: SnapshotContent,
   pairs: readonly TablePair[],
@@ -71,7 +75,7 @@ async function compareRows(
   const keys = keysOf(options.rows, pairs);
   const { diffRowsOfTables } = await import("./diff-rows.ts");
   return diffRowsOfTables({
-    storage,
+    ...place,
     older,
     newer,
     pairs,

@@ -2,6 +2,7 @@ import { join } from "node:path";
 import type { Connection } from "@lancedb/lancedb";
 import { assertKnown, assertSignal } from "../../checks.ts";
 import { NAMESPACE_TABLE } from "../../lance/database.ts";
+import type { LanceDB } from "../../lance/which-lancedb.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { hasDirectory } from "../backup/store-locally.ts";
 import { assertSelection, type Selection } from "../restore/options.ts";
@@ -35,7 +36,7 @@ export type OpenedSnapshot = Connection & AsyncDisposable;
  * where one is missing or has another size.
  */
 export async function openSnapshot(
-  storage: Storage,
+  { storage, lancedb }: { readonly storage: Storage; readonly lancedb: LanceDB },
   content: SnapshotContent,
   options: OpenOptions = {},
 ): Promise<OpenedSnapshot> {
@@ -51,15 +52,14 @@ export async function openSnapshot(
     await fill(storage, selected, database, signal);
     if (selected.tables.some((table) => table.id === NAMESPACE_TABLE)) {
       const { dropMissingTables } = await import("../../lance/namespaces.ts");
-      await dropMissingTables(database, scratch.directory);
+      await dropMissingTables(lancedb, database, scratch.directory);
     }
     for (const { directory, lacksIndices } of selected.tables) {
       if (!lacksIndices) continue;
       const { dropBrokenIndices } = await import("../../lance/without-broken-indices.ts");
-      await dropBrokenIndices(scratch.directory, join(database, directory));
+      await dropBrokenIndices(lancedb, scratch.directory, join(database, directory));
     }
-    const { connect } = await import("@lancedb/lancedb");
-    const connection = await connect(database);
+    const connection = await lancedb.connect(database);
     return Object.assign(connection, {
       async [Symbol.asyncDispose]() {
         connection.close();

@@ -1,5 +1,6 @@
 import { dirname, join } from "node:path";
 import { type BackupError, CorruptError, UnsupportedError, ValidationError } from "../../errors.ts";
+import type { LanceDB } from "../../lance/which-lancedb.ts";
 import type { Logger } from "../../logger.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { makeScratch } from "../open/scratch.ts";
@@ -31,6 +32,7 @@ export interface RestoreTestResult {
 interface Context {
   readonly storage: Storage;
   readonly logger: Logger;
+  readonly lancedb: LanceDB;
 }
 
 /**
@@ -61,7 +63,7 @@ export async function restoreTest(
     const { testDatabase } = await import("./test-database.ts"); // loads LanceDB
     const newest = new Map(restored.tables.map(({ directory, version }) => [directory, version]));
     const settings = { scratch: scratch.directory, newest, sample, signal };
-    return await testDatabase(target, content.snapshot, settings);
+    return await testDatabase(context.lancedb, target, content.snapshot, settings);
   } finally {
     await scratch.remove().catch((error: unknown) => {
       context.logger.warn("a restore test could not be cleaned up; the next one sweeps it", {
@@ -74,13 +76,14 @@ export async function restoreTest(
 /** Answers with what was restored, or what is wrong with the snapshot, if it cannot be. */
 async function restoreInto(
   target: string,
-  { storage }: Context,
+  { storage, lancedb }: Context,
   content: SnapshotContent,
   { parallel, signal, onProgress }: RestoreTestOptions,
 ): Promise<RestoreReport | Pick<RestoreTestResult, "ok" | "details" | "error">> {
   const attempt = async (link: boolean) => {
     const options = { target, link, parallel, signal, onProgress };
-    return restoreNew({ storage }, await planNew(storage, content, options), options, performance.now());
+    const place = { storage, lancedb };
+    return restoreNew(place, await planNew(storage, content, options), options, performance.now());
   };
   try {
     const isBeside = storage.directory !== undefined && dirname(dirname(target)) === storage.directory;

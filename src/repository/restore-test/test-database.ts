@@ -1,9 +1,10 @@
 import { join } from "node:path";
-import { type Connection, connect, type IndexConfig, type Table } from "@lancedb/lancedb";
+import type { Connection, IndexConfig, Table } from "@lancedb/lancedb";
 import { BackupError, CorruptError, LanceError } from "../../errors.ts";
 import { reasonOf } from "../../fs/io.ts";
 import { NAMESPACE_TABLE, parseTableId } from "../../lance/database.ts";
 import { Door } from "../../lance/door.ts";
+import type { LanceDB } from "../../lance/which-lancedb.ts";
 import type { SnapshotDetails, SnapshotTableDetails } from "../snapshot.ts";
 import { testIndex } from "./indices.ts";
 import type { RestoreTestResult } from "./restore-test.ts";
@@ -20,17 +21,18 @@ export interface TestSettings {
 
 /** Uses every table of a database that was restored from a snapshot. */
 export async function testDatabase(
+  lancedb: LanceDB,
   database: string,
   snapshot: SnapshotDetails,
   settings: TestSettings,
 ): Promise<RestoreTestResult[]> {
   const results: RestoreTestResult[] = [];
-  const db = await connect(database);
+  const db = await lancedb.connectAside(database);
   try {
     for (const table of snapshot.tables) {
       settings.signal?.throwIfAborted();
       const isAlone = snapshot.tables.filter(({ id }) => id === table.id).length === 1;
-      results.push(...(await testTable(db, database, table, isAlone, settings)));
+      results.push(...(await testTable(lancedb, db, database, table, isAlone, settings)));
     }
   } finally {
     db.close();
@@ -39,6 +41,7 @@ export async function testDatabase(
 }
 
 async function testTable(
+  lancedb: LanceDB,
   db: Connection,
   database: string,
   details: SnapshotTableDetails,
@@ -63,7 +66,7 @@ async function testTable(
   try {
     await attempt(undefined, async () => {
       const byName = isAlone && (await isListed(db, id));
-      if (!byName) door = await Door.open(settings.scratch, join(database, directory));
+      if (!byName) door = await Door.open(lancedb, settings.scratch, join(database, directory));
       const { name, namespacePath } = parseTableId(id);
       table = door?.table ?? (await db.openTable(name, namespacePath));
       indices = await table.listIndices();

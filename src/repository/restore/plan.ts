@@ -1,3 +1,4 @@
+import type { LanceDB } from "../../lance/which-lancedb.ts";
 import type { Storage } from "../../storage/storage.ts";
 import type { SnapshotContent } from "../snapshot.ts";
 import { assertBlobs } from "./check-blobs.ts";
@@ -42,12 +43,12 @@ export interface InPlacePlan extends PlanBase {
  * @throws IoError (`ENOSPC`) naming both numbers where the file system has not the room.
  */
 export function planRestore(
-  storage: Storage,
+  { storage, lancedb }: { readonly storage: Storage; readonly lancedb: LanceDB },
   content: SnapshotContent,
   options: RestoreOptions,
 ): Promise<RestorePlan> {
   return options.mode === "in-place"
-    ? planOver(storage, content, options)
+    ? planOver(lancedb, storage, content, options)
     : planNew(storage, content, options);
 }
 
@@ -65,6 +66,7 @@ export async function planNew(
 }
 
 async function planOver(
+  lancedb: LanceDB,
   storage: Storage,
   content: SnapshotContent,
   options: RestoreOptions,
@@ -72,7 +74,7 @@ async function planOver(
   const target = checkRestoreOptions(options, storage);
   assertDatabase(target);
   const base = await planFiles(storage, content, options, target);
-  const inPlace = await planInPlace(target, content.snapshot, base.tables);
+  const inPlace = await planInPlace(lancedb, target, content.snapshot, base.tables);
   assertSpace(target, inPlace.toCopy);
   return { ...base, mode: "in-place", inPlace: inPlace.tables, leftAlone: inPlace.leftAlone };
 }

@@ -1,5 +1,6 @@
 import { dirname, join } from "node:path";
 import { NAMESPACE_TABLE } from "../../lance/database.ts";
+import type { LanceDB } from "../../lance/which-lancedb.ts";
 import { Landing } from "./landing.ts";
 import type { RestoreOptions } from "./options.ts";
 import type { NewPlan } from "./plan.ts";
@@ -13,7 +14,7 @@ import { writeFiles } from "./write-files.ts";
  * After an error or an abort the target is as it was.
  */
 export async function restoreNew(
-  { storage }: Pick<RestoreContext, "storage">,
+  { storage, lancedb }: Pick<RestoreContext, "storage" | "lancedb">,
   plan: NewPlan,
   options: RestoreOptions,
   started: number,
@@ -25,8 +26,8 @@ export async function restoreNew(
   try {
     const { directory } = landing;
     await writeFiles({ storage, directory, tables: plan.tables, link, verify, parallel, signal, onProgress });
-    dangling = await dropDangling(plan, directory);
-    versions = await dropBroken(plan, directory);
+    dangling = await dropDangling(lancedb, plan, directory);
+    versions = await dropBroken(lancedb, plan, directory);
     signal?.throwIfAborted();
     await landing.finish();
   } catch (error) {
@@ -42,12 +43,16 @@ export async function restoreNew(
 }
 
 /** What a restored table would name, and has no files of, is dropped: it answers with such tables' newest versions. */
-async function dropBroken({ tables }: NewPlan, database: string): Promise<Map<string, number>> {
+async function dropBroken(
+  lancedb: LanceDB,
+  { tables }: NewPlan,
+  database: string,
+): Promise<Map<string, number>> {
   const versions = new Map<string, number>();
   for (const { directory, lacksIndices } of tables) {
     if (!lacksIndices) continue;
     const { dropBrokenIndices } = await import("../../lance/without-broken-indices.ts"); // loads LanceDB
-    const { version } = await dropBrokenIndices(dirname(database), join(database, directory));
+    const { version } = await dropBrokenIndices(lancedb, dirname(database), join(database, directory));
     versions.set(directory, version);
   }
   return versions;
@@ -57,9 +62,9 @@ async function dropBroken({ tables }: NewPlan, database: string): Promise<Map<st
  * The list of namespaces loses the tables that are not restored: where not all is, and those that were dropped by somebody
  * while the snapshot was taken.
  */
-async function dropDangling(plan: NewPlan, database: string): Promise<LeftOut[]> {
+async function dropDangling(lancedb: LanceDB, plan: NewPlan, database: string): Promise<LeftOut[]> {
   if (!plan.tables.some((table) => table.id === NAMESPACE_TABLE)) return [];
   const { dropMissingTables } = await import("../../lance/namespaces.ts"); // loads LanceDB
-  const dropped = await dropMissingTables(database, dirname(database));
+  const dropped = await dropMissingTables(lancedb, database, dirname(database));
   return dropped.map(danglingEntry);
 }

@@ -1,3 +1,4 @@
+import type { LanceDB } from "../../lance/which-lancedb.ts";
 import type { Logger } from "../../logger.ts";
 import type { Storage } from "../../storage/storage.ts";
 import type { SnapshotContent } from "../snapshot.ts";
@@ -9,6 +10,7 @@ import { restoreNew } from "./restore-new.ts";
 export interface RestoreContext {
   readonly storage: Storage;
   readonly logger: Logger;
+  readonly lancedb: LanceDB;
 }
 
 /**
@@ -27,7 +29,7 @@ export async function restore(
   const started = performance.now();
   options?.signal?.throwIfAborted();
   assertApart(checkRestoreOptions(options, context.storage), context.storage);
-  const plan = await planRestore(context.storage, content, options);
+  const plan = await planRestore(context, content, options);
   if (options.dryRun) return reportOf(plan, started);
   if (plan.mode === "new") return restoreNew(context, plan, options, started);
   const { restoreInPlace } = await import("./in-place/restore-in-place.ts"); // loads LanceDB

@@ -1,3 +1,4 @@
+import * as lancedb from "@lancedb/lancedb";
 import { describe, expect, test } from "vitest";
 import { ValidationError } from "../../../src/errors.ts";
 import { type InsertRecordsOptions, insertRecordsWithBackup } from "../../../src/guard/insert-records.ts";
@@ -386,7 +387,6 @@ describe("options", () => {
     ["a namespace outside the database", { namespacePath: [".."] }, ValidationError],
     ["a namespace that does not exist", { namespacePath: ["nope"] }, ValidationError],
     ["an unknown strategy", { strategy: "copy" }, ValidationError],
-    ["no strategy", { strategy: undefined }, ValidationError],
     ["an unknown mode", { mode: "replace" }, ValidationError],
     ["an unknown whenMatched", { mergeOn: "id", whenMatched: "skip" }, ValidationError],
     ["an unknown onConflict", { onConflict: "ignore" }, ValidationError],
@@ -394,6 +394,8 @@ describe("options", () => {
     ["mergeOn without columns", { mergeOn: [] }, ValidationError],
     ["mergeOn with a column twice", { mergeOn: ["id", "id"] }, ValidationError],
     ["mergeOn that is no name", { mergeOn: 7 }, ValidationError],
+    ["a manager and another LanceDB", { lancedb }, ValidationError],
+    ["a manager and other connections", { connection: {} }, ValidationError],
     ["a manager and another uri", { uri: "/elsewhere" }, ValidationError],
     ["a manager and another backupDir", { backupDir: "/elsewhere" }, ValidationError],
     ["an embedding without a function", { embedding: { source: "must" } }, ValidationError],

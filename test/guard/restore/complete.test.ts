@@ -7,7 +7,7 @@ import { armRestore, planRestore } from "../../../src/guard/restore/restore-entr
 import { carryOut } from "../../../src/guard/rollback/act.ts";
 import { BackupStrategy, ConflictError, LockedError } from "../../../src/index.ts";
 import { LockSet } from "../../../src/lance/lock/lock-set.ts";
-import { leftovers, newDatabase, type TestDatabase } from "../../support/database.ts";
+import { lancedb, leftovers, newDatabase, type TestDatabase } from "../../support/database.ts";
 
 // A restore of three tables, one of which was not there, is cut off when it has reached the first; then other
 // things happen before anybody completes it. (test/crash kills real processes, at every step.)
@@ -43,7 +43,7 @@ async function cutOff(
   const settings = settingsOf({ uri, backupDir, logger });
   const database = settings.database;
   const found = findBackup(settings, backup);
-  const plan = await planRestore(database, backup, found.record, onConflict);
+  const plan = await planRestore(lancedb, database, backup, found.record, onConflict);
   const locks = new LockSet({ database, timeoutMs: 0 });
   const entry = await armRestore(
     database,
@@ -58,7 +58,7 @@ async function cutOff(
     drops: plan.drops.filter(({ table }) => reached.includes(table)),
     tags: [],
   };
-  await carryOut(part, { database, asideName: backup, by: entry.id, onConflict, logger });
+  await carryOut(part, { lancedb, database, asideName: backup, by: entry.id, onConflict, logger });
   if (options.dead ?? true) entry.abandon(); // nobody owns it: its process is dead
   const add = async (table: string, ...more: number[]) =>
     (await (await place.db.openTable(table)).add(rows(...more))).version;

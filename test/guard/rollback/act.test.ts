@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { carryOut } from "../../../src/guard/rollback/act.ts";
 import { ConflictError } from "../../../src/index.ts";
 import { digestOfVersion } from "../../../src/lance/version-identity.ts";
-import { newDatabase } from "../../support/database.ts";
+import { lancedb, newDatabase } from "../../support/database.ts";
 
 test("others make a created table anew between the plan and its removal: both tables are as they were", async () => {
   const place = await newDatabase();
@@ -24,7 +24,7 @@ test("others make a created table anew between the plan and its removal: both ta
     conflicts: [],
     assumed: [],
   };
-  const taking = { database: place.uri, asideName: "x", by: "x" };
+  const taking = { lancedb, database: place.uri, asideName: "x", by: "x" };
   const options = { ...taking, onConflict: "fail", logger: place.logger } as const;
   const error = await carryOut(plan, options).catch((reason: unknown) => reason);
   expect(error).toBeInstanceOf(ConflictError);

@@ -4,6 +4,7 @@ import { describe, expect, test } from "vitest";
 import { BackupError, CorruptError, UnsupportedError } from "../../../src/index.ts";
 import { Catalog } from "../../../src/repository/catalog/catalog.ts";
 import { openSnapshot } from "../../../src/repository/open/open-snapshot.ts";
+import { lancedb } from "../../support/database.ts";
 import { stampOf } from "../../support/files.ts";
 import { BROKEN_BLOBS, BROKEN_DOCUMENTS, type Break } from "../broken.ts";
 import { type SoundRepository, silent, soundRepository } from "../sound.ts";
@@ -84,9 +85,11 @@ test.each(["a blob is missing", "a blob is cut short", "a blob is a link to its 
     const repository = await soundRepository();
     await BROKEN[what]!(repository);
     const before = readdirSync(repository.directory);
-    await expect(openSnapshot(repository.storage, repository.second)).rejects.toThrow(CorruptError);
+    await expect(openSnapshot({ storage: repository.storage, lancedb }, repository.second)).rejects.toThrow(
+      CorruptError,
+    );
     expect(readdirSync(repository.directory)).toEqual(before);
-    await using opened = await openSnapshot(repository.storage, repository.first);
+    await using opened = await openSnapshot({ storage: repository.storage, lancedb }, repository.first);
     expect(await opened.tableNames()).toEqual(["main", "other"]);
   },
 );

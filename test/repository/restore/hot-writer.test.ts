@@ -7,6 +7,7 @@ import { expect, onTestFinished, test } from "vitest";
 import { backup } from "../../../src/repository/backup/backup.ts";
 import { Catalog } from "../../../src/repository/catalog/catalog.ts";
 import { restoreTest } from "../../../src/repository/restore-test/restore-test.ts";
+import { lancedb } from "../../support/database.ts";
 import { silent } from "../sound.ts";
 import { newRestorePlace, type RestorePlace, restoreTo } from "./kinds.ts";
 
@@ -20,7 +21,7 @@ const RESTORES = nightly ? 100 : 10;
 test("every backup taken beside a writer is restored, and read in full in each of its versions", async () => {
   const place = await newRestorePlace();
   const stop = await startWriter(place);
-  const context = { storage: place.storage, logger: silent };
+  const context = { storage: place.storage, logger: silent, lancedb };
   const catalog = new Catalog(context);
   const ids: string[] = [];
   for (let n = 0; n < BACKUPS; n++) {
@@ -48,7 +49,7 @@ test("every backup taken beside a writer is restored, and read in full in each o
 test("restores in place beside a writer leave a table that is whole", async () => {
   const place = await newRestorePlace();
   const stop = await startWriter(place);
-  const context = { storage: place.storage, logger: silent };
+  const context = { storage: place.storage, logger: silent, lancedb };
   for (let n = 0; n < RESTORES; n++) {
     const { id } = await backup(
       { ...context, previous: async () => undefined },

@@ -9,7 +9,7 @@ import { restore } from "../../../src/repository/restore/restore.ts";
 import type { SnapshotContent } from "../../../src/repository/snapshot.ts";
 import { LocalStorage } from "../../../src/storage/local-storage.ts";
 import type { Storage } from "../../../src/storage/storage.ts";
-import { newDirectory } from "../../support/database.ts";
+import { lancedb, newDirectory } from "../../support/database.ts";
 import { makeSampleTable, sampleRows } from "../../support/sample.ts";
 import { snapshotOf, type TableSnapshot } from "../../support/snapshot.ts";
 import { silent } from "../sound.ts";
@@ -66,7 +66,7 @@ export function restoreTo(
   content: SnapshotContent,
   options: RestoreOptions,
 ): Promise<RestoreReport> {
-  return restore({ storage, logger: silent }, content, options);
+  return restore({ storage, lancedb, logger: silent }, content, options);
 }
 
 /** What a database at a path shows, by a connection of its own. */

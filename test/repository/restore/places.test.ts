@@ -7,6 +7,7 @@ import { openSnapshot } from "../../../src/repository/open/open-snapshot.ts";
 import { restoreTest } from "../../../src/repository/restore-test/restore-test.ts";
 import { LocalStorage } from "../../../src/storage/local-storage.ts";
 import { runPlain } from "../../crash/plain.ts";
+import { lancedb } from "../../support/database.ts";
 import { otherFileSystem } from "../../support/other-file-system.ts";
 import { snapshotOf } from "../../support/snapshot.ts";
 import { silent, takeSnapshot } from "../sound.ts";
@@ -88,10 +89,10 @@ test("a repository that is read-only is restored from, opened and tested", async
   await restoreTo(remote, content, { target: `${uri}-restored` });
   expect(await showing(`${uri}-restored`)).toEqual(before);
   {
-    await using opened = await openSnapshot(remote, content);
+    await using opened = await openSnapshot({ storage: remote, lancedb }, content);
     expect(await snapshotOf(opened)).toEqual(before);
   }
-  const results = await restoreTest({ storage: remote, logger: silent }, content);
+  const results = await restoreTest({ storage: remote, logger: silent, lancedb }, content);
   expect(results.filter(({ ok }) => !ok)).toEqual([]);
 });
 

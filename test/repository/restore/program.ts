@@ -2,6 +2,7 @@
 // what came of it, and whether LanceDB's library was loaded into it.
 //
 //   node program.ts '{"repository":…,"snapshot":…,"options":{…}}'
+import { LanceDB } from "../../../src/lance/which-lancedb.ts";
 import { backup } from "../../../src/repository/backup/backup.ts";
 import { Catalog } from "../../../src/repository/catalog/catalog.ts";
 import type { RestoreOptions } from "../../../src/repository/restore/options.ts";
@@ -19,7 +20,7 @@ export interface RestoreTask {
 const task = JSON.parse(process.argv[2] ?? "{}") as RestoreTask;
 const nothing = () => undefined;
 const logger = { debug: nothing, info: nothing, warn: nothing, error: nothing };
-const context = { storage: new LocalStorage(task.repository), logger };
+const context = { storage: new LocalStorage(task.repository), logger, lancedb: new LanceDB() };
 const catalog = new Catalog(context);
 if (task.source !== undefined) {
   await backup({ ...context, previous: (source) => catalog.newestOf(source) }, { source: task.source });

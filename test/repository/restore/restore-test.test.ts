@@ -4,6 +4,7 @@ import { Index } from "@lancedb/lancedb";
 import { describe, expect, test } from "vitest";
 import { CorruptError, LanceError, ValidationError } from "../../../src/index.ts";
 import { restoreTest } from "../../../src/repository/restore-test/restore-test.ts";
+import { lancedb } from "../../support/database.ts";
 import { filesBelow } from "../../support/files.ts";
 import { makeSampleTable } from "../../support/sample.ts";
 import { BROKEN_BLOBS } from "../broken.ts";
@@ -17,7 +18,7 @@ describe("a sound snapshot", () => {
     const content = await takeSnapshot(storage, uri);
     const place = where === "local" ? storage : elsewhere(storage);
     const names = readdirSync(storage.directory);
-    const results = await restoreTest({ storage: place, logger: silent }, content);
+    const results = await restoreTest({ storage: place, logger: silent, lancedb }, content);
     expect(results.filter(({ ok }) => !ok)).toEqual([]);
     expect(results.filter(({ index }) => index === undefined).map(({ table }) => table)).toEqual(
       content.snapshot.tables.map(({ id }) => id),
@@ -48,7 +49,7 @@ describe("a sound snapshot", () => {
     await table.createIndex("text", { config: Index.fts({ baseTokenizer: "ngram" }) });
     await table.createIndex("score", { config: Index.btree(), name: "odd name" });
     const content = await takeSnapshot(storage, uri);
-    const results = await restoreTest({ storage, logger: silent }, content);
+    const results = await restoreTest({ storage, logger: silent, lancedb }, content);
     expect(results.filter(({ ok }) => !ok)).toEqual([]);
     expect(results.filter(({ details }) => /found/.test(details)).length).toBe(5);
   });
@@ -59,7 +60,7 @@ describe("a sound snapshot", () => {
     await table.createIndex("id", { config: Index.btree() });
     await table.createIndex("text", { config: Index.fts() });
     await table.delete("true");
-    const results = await restoreTest({ storage, logger: silent }, await takeSnapshot(storage, uri));
+    const results = await restoreTest({ storage, logger: silent, lancedb }, await takeSnapshot(storage, uri));
     expect(results.filter(({ ok }) => !ok)).toEqual([]);
     expect(results.length).toBe(3);
   });
@@ -68,7 +69,7 @@ describe("a sound snapshot", () => {
     const { db, uri, storage } = await newRestorePlace();
     await db.createTable("main", sampleRows(0, 1000));
     const content = await takeSnapshot(storage, uri);
-    const context = { storage, logger: silent };
+    const context = { storage, lancedb, logger: silent };
     const [result] = await restoreTest(context, content, { sample: 0.1 });
     expect(result?.details).toMatch(/11\d of 1000 rows read|10\d of 1000 rows read/);
     for (const sample of [0, -1, 1.1, Number.NaN]) {
@@ -89,7 +90,7 @@ describe("what is wrong in the database itself is told", () => {
     const [table] = content.snapshot.tables;
     const versions = table!.versions.map((entry) => ({ ...entry, rows: entry.rows + 1 }));
     const wrong = { ...content, snapshot: { ...content.snapshot, tables: [{ ...table!, versions }] } };
-    const results = await restoreTest({ storage, logger: silent }, wrong);
+    const results = await restoreTest({ storage, logger: silent, lancedb }, wrong);
     expect(results.map(({ index, ok }) => [index, ok])).toEqual([
       [undefined, false],
       ["id_idx", false],
@@ -105,7 +106,7 @@ test.each(Object.keys(BROKEN_BLOBS))("%s: an answer for each table, and nothing 
   const repository = await soundRepository();
   const { hurt } = await BROKEN_BLOBS[what]!(repository);
   for (const content of [repository.first, repository.second]) {
-    const results = await restoreTest({ storage: repository.storage, logger: silent }, content);
+    const results = await restoreTest({ storage: repository.storage, logger: silent, lancedb }, content);
     const isHurt = hurt.includes(content.snapshot.id);
     expect(results.every(({ ok }) => ok)).toBe(!isHurt);
     if (isHurt)

@@ -4,6 +4,7 @@ import { ValidationError } from "../../../errors.ts";
 import { listTables, NAMESPACE_TABLE, rootDirectory } from "../../../lance/database.ts";
 import { type PutBackTarget, planPutBack } from "../../../lance/put-back/plan.ts";
 import { inspectTable } from "../../../lance/put-back/state.ts";
+import type { LanceDB } from "../../../lance/which-lancedb.ts";
 import type { Snapshot } from "../../snapshot.ts";
 import type { RestoredTable } from "../report.ts";
 import type { SelectedTable } from "../select.ts";
@@ -27,6 +28,7 @@ export function assertDatabase(target: string): void {
 
 /** What restoring in place will do to each table. Reads, never writes. */
 export async function planInPlace(
+  lancedb: LanceDB,
   database: string,
   snapshot: Snapshot,
   tables: readonly SelectedTable[],
@@ -36,7 +38,7 @@ export async function planInPlace(
   const planned: TableInPlace[] = [];
   const toCopy: { files: { size: number }[] }[] = [];
   for (const table of tables) {
-    const directory = await directoryOf(database, table, tables);
+    const directory = await directoryOf(lancedb, database, table, tables);
     planned.push(await planOne(database, snapshot, table, directory));
     toCopy.push({
       files: table.files.filter((file) => !isThere(join(database, directory, file.path), file.size)),
@@ -84,6 +86,7 @@ async function planOne(
 
 /** Where the table of this id lies now; where there is none, where it lay. */
 async function directoryOf(
+  lancedb: LanceDB,
   database: string,
   table: SelectedTable,
   all: readonly SelectedTable[],
@@ -91,7 +94,7 @@ async function directoryOf(
   const isAlone = all.filter(({ id }) => id === table.id).length === 1; // else leftovers of killed creations are there
   if (!isAlone || rootDirectory(table.id) !== undefined) return table.directory;
   const { locateTable } = await import("../../../lance/locate.ts"); // loads LanceDB
-  return basename((await locateTable(database, table.id)) ?? table.directory);
+  return basename((await locateTable(lancedb, database, table.id)) ?? table.directory);
 }
 
 function isThere(path: string, size: number): boolean {

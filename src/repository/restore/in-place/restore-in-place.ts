@@ -7,6 +7,7 @@ import { dropMissingTables } from "../../../lance/namespaces.ts";
 import { putBack } from "../../../lance/put-back/act.ts";
 import { planPutBack } from "../../../lance/put-back/plan.ts";
 import { makeStagingDirectory, removeStagingDirectory, sweepStaging } from "../../../lance/staging.ts";
+import type { LanceDB } from "../../../lance/which-lancedb.ts";
 import { dropBrokenIndices } from "../../../lance/without-broken-indices.ts";
 import type { Snapshot } from "../../snapshot.ts";
 import type { RestoreOptions } from "../options.ts";
@@ -26,7 +27,7 @@ import { type Staged, stage } from "./stage.ts";
  * process dies between, some have and some have not: do it again, those that have are recognised and stay.
  */
 export async function restoreInPlace(
-  { storage, logger }: RestoreContext,
+  { storage, lancedb, logger }: RestoreContext,
   plan: InPlacePlan,
   snapshot: Snapshot,
   options: RestoreOptions,
@@ -38,7 +39,7 @@ export async function restoreInPlace(
   await sweepStaging(database);
   const staging = makeStagingDirectory(database, "snapshot");
   try {
-    const { tables: found, leftAlone } = await planInPlace(database, snapshot, plan.tables);
+    const { tables: found, leftAlone } = await planInPlace(lancedb, database, snapshot, plan.tables);
     const tables = plan.tables.map((selected, index): Place => {
       const directory = found[index]?.directory ?? selected.directory;
       return { selected, directory, live: join(database, directory) };
@@ -46,7 +47,7 @@ export async function restoreInPlace(
     tables.sort((a, b) => Number(isNamespaces(a)) - Number(isNamespaces(b))); // they name what has come back
     const staged = await stage(storage, tables, staging, options);
     options.signal?.throwIfAborted();
-    const work = new InPlaceWork(database, snapshot, staging, tables);
+    const work = new InPlaceWork(lancedb, database, snapshot, staging, tables);
     const done: RestoredTable[] = [];
     const leftOut: LeftOut[] = [...plan.leftOut];
     try {
@@ -83,12 +84,20 @@ function isNamespaces({ selected }: Place): boolean {
 }
 
 class InPlaceWork {
+  readonly #lancedb: LanceDB;
   readonly #database: string;
   readonly #snapshot: Snapshot;
   readonly #staging: string;
   readonly #all: readonly Place[];
 
-  constructor(database: string, snapshot: Snapshot, staging: string, all: readonly Place[]) {
+  constructor(
+    lancedb: LanceDB,
+    database: string,
+    snapshot: Snapshot,
+    staging: string,
+    all: readonly Place[],
+  ) {
+    this.#lancedb = lancedb;
     this.#database = database;
     this.#snapshot = snapshot;
     this.#staging = staging;
@@ -106,7 +115,7 @@ class InPlaceWork {
     await mendFiles(live, dataset, damaged);
     await placeMissing(live, dataset, selected.files);
     const meant = meaningsOfTags(live);
-    const outcome = await putBack(this.#database, plan);
+    const outcome = await putBack(this.#lancedb, this.#database, plan);
     if (!("passedOver" in outcome)) throw new TypeError("A put back that overwrites ended in a conflict.");
     await placeOwnFiles(live, dataset, selected.files);
     const tags = await putTags(live, dataset, selected.files);
@@ -118,13 +127,14 @@ class InPlaceWork {
     if (isNamespaces(place)) leftOut.push(...(await this.#dropDangling()));
     if (!selected.lacksIndices || outcome.action === "keep")
       return { table: restored(place, outcome), leftOut };
-    const { version } = await dropBrokenIndices(this.#database, live);
+    const { version } = await dropBrokenIndices(this.#lancedb, this.#database, live);
     return { table: restored(place, { ...outcome, version }), leftOut };
   }
 
   async #merge(place: Place, staged: string) {
     const directories = new Map(this.#all.map(({ selected, directory }) => [selected.id, directory]));
     const version = await mergeNamespaces({
+      lancedb: this.#lancedb,
       database: this.#database,
       staged,
       scratch: this.#staging,
@@ -135,7 +145,7 @@ class InPlaceWork {
   }
 
   async #dropDangling(): Promise<LeftOut[]> {
-    const dropped = await dropMissingTables(this.#database, this.#staging);
+    const dropped = await dropMissingTables(this.#lancedb, this.#database, this.#staging);
     return dropped.map(danglingEntry);
   }
 }
