@@ -1,4 +1,5 @@
 import { CorruptError, ValidationError } from "../errors.ts";
+import { isStray } from "./strays.ts";
 
 const TABLE_NAME = /^[A-Za-z0-9_.-]+$/;
 
@@ -12,6 +13,11 @@ export function assertTableName(name: unknown, what = "table name"): asserts nam
   if (!TABLE_NAME.test(name) || name.includes("..")) {
     throw new ValidationError(
       `${JSON.stringify(name)} is not a ${what}: letters, digits, "_", "-" and "." only, not empty, and no "..".`,
+    );
+  }
+  if (isStray(name)) {
+    throw new ValidationError(
+      `${JSON.stringify(name)} is not a ${what}: files of file managers or synchronising programs are called so.`,
     );
   }
 }

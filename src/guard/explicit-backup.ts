@@ -2,7 +2,7 @@ import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { BackupError, LockedError, ValidationError } from "../errors.ts";
 import { isMissing, reasonOf, toIoError } from "../fs/io.ts";
-import { assertNamesAreFree, assertNoneIsNested, listTables } from "../lance/database.ts";
+import { assertNamesAreFree, assertNoneIsNested, listStrayTables, listTables } from "../lance/database.ts";
 import { listManifests } from "../lance/image.ts";
 import { LockSet } from "../lance/lock/lock-set.ts";
 import type { JournalEntry } from "./journal/entry.ts";
@@ -99,6 +99,9 @@ export async function createBackup(
 
 /** Of two directories for one table LanceDB knows one; the other is what a killed creation left, or is it? */
 async function warnOfLeftOut({ database, logger }: Settings, { id, tables }: EntryRecord): Promise<void> {
+  for (const directory of await listStrayTables(database)) {
+    logger.warn("a copy of a table's directory was not backed up", { backup: id, directory });
+  }
   const captured = new Set(tables.map((table) => (table.state === "present" ? table.directory : "")));
   for (const { directory } of await listTables(database)) {
     if (captured.has(directory) || (await listManifests(join(database, directory))).length === 0) continue;

@@ -4,6 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { CorruptError } from "../errors.ts";
 import { errnoOf, isMissing } from "../fs/io.ts";
 import type { Placer } from "../fs/place.ts";
+import { isStray } from "../fs/strays.ts";
 import { indicesWithoutList, leftOutIndex, sizesDiffer } from "./broken-indices.ts";
 import {
   type HistoryImage,
@@ -15,6 +16,7 @@ import {
   VERSIONS,
 } from "./image.ts";
 import type { ManifestName } from "./manifest-name.ts";
+import { tagOfFile } from "./tag.ts";
 
 export interface CaptureOptions {
   /** Where the files are placed, as a dataset of its own. Made if missing. */
@@ -231,13 +233,16 @@ class CaptureSession {
   }
 
   async #takeTags(): Promise<string[]> {
-    const names = this.#list(TAGS).filter((name) => name.endsWith(".json"));
-    for (const name of names) await this.#placeOptional(`${TAGS}/${name}`);
-    return names.map((name) => name.slice(0, -".json".length));
+    const tags = this.#list(TAGS)
+      .map(tagOfFile)
+      .filter((tag) => tag !== undefined);
+    for (const tag of tags) await this.#placeOptional(`${TAGS}/${tag}.json`);
+    return tags;
   }
 
   #noteBranches(): void {
-    const branches = this.#list("_refs/branches").map((name) => name.replace(/\.json$/, ""));
+    const files = this.#list("_refs/branches").filter((name) => !isStray(name));
+    const branches = files.map((name) => name.replace(/\.json$/, ""));
     if (branches.length > 0) this.#leftOut.push(`branches: ${branches.join(", ")}`);
   }
 

@@ -5,7 +5,7 @@ import { isMissing, toIoError } from "../fs/io.ts";
 import { localPath } from "../fs/local-path.ts";
 import { assertTableName } from "../fs/names.ts";
 import { isDataset } from "./capture.ts";
-import { idOfDirectory, isHidden, LISTED, NAMESPACED } from "./table-directory.ts";
+import { idOfDirectory, isHidden, isStrayDirectory, LISTED, NAMESPACED } from "./table-directory.ts";
 
 /** The dataset in which LanceDB keeps namespaces; it is captured and put back like a table. */
 export const NAMESPACE_TABLE = "__manifest";
@@ -109,7 +109,7 @@ export function rootDirectory(id: string): string | undefined {
  */
 export async function assertNoneIsNested(database: string): Promise<void> {
   for (const name of await childDirectories(database)) {
-    if (!LISTED.test(name) || isDataset(join(database, name))) continue;
+    if (!LISTED.test(name) || isStrayDirectory(name) || isDataset(join(database, name))) continue;
     const inner = await datasetBelow(join(database, name));
     const table = NAMESPACED.exec(`${name}/${inner}`)?.[1];
     if (inner === undefined || table === undefined) continue;
@@ -131,11 +131,17 @@ async function datasetBelow(directory: string): Promise<string | undefined> {
 /** Every dataset in the database, `__manifest` and the namespaces' tables too, sorted by id. */
 export async function listTables(database: string): Promise<TableLocation[]> {
   const directories = (await childDirectories(database)).filter(
-    (name) => !isHidden(name) && isDataset(join(database, name)),
+    (name) => !isHidden(name) && !isStrayDirectory(name) && isDataset(join(database, name)),
   );
   return directories
     .map((directory) => ({ id: idOfDirectory(directory), directory }))
     .sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0));
+}
+
+/** Directories that look like tables and are copies of some, which LanceDB does not open: never in a backup. */
+export async function listStrayTables(database: string): Promise<string[]> {
+  const names = await childDirectories(database);
+  return names.filter((name) => isStrayDirectory(name) && isDataset(join(database, name))).sort();
 }
 
 /** Directories but the root one that a table's id could mean; leftovers of a killed process among them. */

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { isMissing, toIoError } from "../fs/io.ts";
+import { isStray } from "../fs/strays.ts";
 import { type FragmentContents, FragmentFiles } from "./fragment-files.ts";
 import { countOf, type FragmentRun, fragmentAt, isSameAt, isStartOf } from "./fragment-run.ts";
 import { type Manifest, parseManifest, parseManifestApart } from "./manifest.ts";
@@ -232,7 +233,7 @@ async function listFiles(dataset: string, directory: string): Promise<ImageFile[
   try {
     const entries = await readdir(join(dataset, directory), { withFileTypes: true, recursive: true });
     return entries
-      .filter((entry) => entry.isFile())
+      .filter((entry) => entry.isFile() && !isStray(entry.name))
       .map((entry) => {
         const inner = entry.parentPath.slice(join(dataset, directory).length).replaceAll("\\", "/");
         return { path: `${directory}${inner}/${entry.name}`, size: undefined };

@@ -11,6 +11,9 @@ export function privateDirectory(database: string, room: Room): string {
   return join(database, PRIVATE_DIRECTORY, room);
 }
 
+/** What an entry of the journal is called; anything else in there is somebody else's, and left alone. */
+export const JOURNAL_ENTRY = /^(backup|restore)_\d+(_\d+)?$/;
+
 /** Makes a room of our directory where it is missing. */
 export function ensurePrivateDirectory(database: string, room: Room): string {
   const directory = privateDirectory(database, room);

@@ -1,3 +1,5 @@
+import { isConflictCopy } from "../fs/strays.ts";
+
 /** LanceDB allows no `$` in a root table's name: what has one lies in a namespace, whatever its name ends in. */
 export const NAMESPACED = /^[0-9a-f]{8}_(.*\$.*)$/s;
 
@@ -10,6 +12,18 @@ export function idOfDirectory(directory: string): string {
   if (namespaced !== undefined) return namespaced;
   if (directory.endsWith(".lance")) return directory.slice(0, -".lance".length);
   return LISTED.exec(directory)?.[1] ?? directory;
+}
+
+/** What LanceDB takes for a root table's name; it opens no other, though it lists it. */
+const ROOT_NAME = /^[A-Za-z0-9_.-]+$/;
+
+/**
+ * Whether a directory is a copy of a table's, which a synchronising program or a person has made beside it: LanceDB
+ * cannot open it, or it has the name of a conflict's.
+ */
+export function isStrayDirectory(directory: string): boolean {
+  if (isConflictCopy(directory)) return true;
+  return !NAMESPACED.test(directory) && !ROOT_NAME.test(idOfDirectory(directory));
 }
 
 /** What begins with a dot is no table's, unless a table is called so. */

@@ -1,3 +1,13 @@
+import { isStray } from "../fs/strays.ts";
+
+/** What LanceDB takes for a tag's name, and `.json`. */
+const TAG_FILE = /^([\p{L}\p{N}._-]+)\.json$/u;
+
+/** The tag that a file of `_refs/tags/` is; undefined for what is none, as a conflict's copy of one. */
+export function tagOfFile(name: string): string | undefined {
+  return isStray(name) ? undefined : TAG_FILE.exec(name)?.[1];
+}
+
 /** What a tag's file says. */
 export interface Tag {
   /** NaN where it cannot be told. */

@@ -36,6 +36,8 @@ export interface Capture extends AsyncDisposable {
   readonly tables: readonly CapturedTable[];
   /** When it was taken, milliseconds since 1970. */
   readonly capturedAt: number;
+  /** Directories that look like tables and are none, for a warning: copies that a synchronising program has kept. */
+  readonly strays?: readonly string[] | undefined;
 }
 
 /** A table as it was captured before: where nothing of it has changed, it need not be held or read again. */

@@ -8,6 +8,7 @@ import { makeDirectory } from "../../fs/make-directory.ts";
 import { nameFile } from "../../fs/name-file.ts";
 import { encodeRecord } from "../../fs/record.ts";
 import { removeTree } from "../../fs/remove-tree.ts";
+import { isStray } from "../../fs/strays.ts";
 import type { Liveness } from "../../fs/this-process.ts";
 import { endOperation, livenessOfOwner, type Owner } from "../../lance/lock/owner.ts";
 import { privateDirectory } from "../../lance/private-directory.ts";
@@ -115,7 +116,7 @@ export class JournalEntry {
   /** The ids of the tables that this entry has captured, also where its record is damaged. */
   tableIds(): string[] {
     try {
-      return readdirSync(this.#markers);
+      return readdirSync(this.#markers).filter((name) => !isStray(name));
     } catch (error) {
       if (errnoOf(error) === "ENOTDIR" && this.exists())
         throw new CorruptError(`${this.#markers} is no directory.`, { path: this.#markers, cause: error });

@@ -7,13 +7,10 @@ import { makeDirectory } from "../../fs/make-directory.ts";
 import { takeOwner } from "../../fs/owner.ts";
 import { stampOf } from "../../fs/stamp.ts";
 import type { Owner } from "../../lance/lock/owner.ts";
-import { PRIVATE_DIRECTORY, privateDirectory } from "../../lance/private-directory.ts";
+import { JOURNAL_ENTRY, PRIVATE_DIRECTORY, privateDirectory } from "../../lance/private-directory.ts";
 import { makeStagingDirectory, removeStagingDirectory } from "../../lance/staging.ts";
 import { JournalEntry } from "./entry.ts";
 import { takeId } from "./ids.ts";
-
-/** What an entry is called; anything else in the journal is somebody else's, and left alone. */
-const ENTRY = /^(backup|restore)_\d+(_\d+)?$/;
 
 const BY_NUMBER = new Intl.Collator("en", { numeric: true });
 
@@ -22,7 +19,7 @@ export function listEntries(database: string): JournalEntry[] {
   const directory = privateDirectory(database, "journal");
   try {
     return readdirSync(directory, { withFileTypes: true })
-      .filter((found) => found.isDirectory() && ENTRY.test(found.name))
+      .filter((found) => found.isDirectory() && JOURNAL_ENTRY.test(found.name))
       .map((found) => found.name)
       .sort(BY_NUMBER.compare)
       .map((id) => new JournalEntry(database, id));

@@ -4,6 +4,7 @@ import { dirname, join, relative, sep } from "node:path";
 import type { ConflictingVersions } from "../../errors.ts";
 import { errnoOf, isMissing, reasonOf, toIoError } from "../../fs/io.ts";
 import { PIN_ORDER, Placer } from "../../fs/place.ts";
+import { isStray } from "../../fs/strays.ts";
 import { isInNamespace, NAMESPACE_TABLE } from "../../lance/database.ts";
 import { changeNamespaces, type NamespaceEntry } from "../../lance/namespaces.ts";
 import type { LanceDB } from "../../lance/which-lancedb.ts";
@@ -75,5 +76,7 @@ async function filesBelow(directory: string): Promise<string[]> {
     if (isMissing(error)) return [];
     throw toIoError(error, "list", directory);
   }
-  return found.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
+  return found
+    .filter((entry) => entry.isFile() && !isStray(entry.name))
+    .map((entry) => join(entry.parentPath, entry.name));
 }

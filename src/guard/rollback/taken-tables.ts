@@ -1,11 +1,12 @@
 import { randomUUID } from "node:crypto";
-import { existsSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { rename } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { syncDirectories } from "../../fs/durable.ts";
 import { io } from "../../fs/io.ts";
 import { listNames } from "../../fs/list-names.ts";
 import { makeDirectory } from "../../fs/make-directory.ts";
+import { isConflictCopy } from "../../fs/strays.ts";
 import { ensurePrivateDirectory, privateDirectory } from "../../lance/private-directory.ts";
 
 /** Whose tables are taken away, and where to. */
@@ -37,13 +38,19 @@ export async function returnTaken(taking: Taking): Promise<void> {
   const aside = join(privateDirectory(database, "aside"), asideName);
   const rooms = listNames(aside).filter((name) => name.startsWith(madeBy(by)));
   for (const room of rooms.map((name) => join(aside, name))) {
-    for (const directory of listNames(room)) {
+    for (const directory of tablesIn(room)) {
       const [taken, path] = [join(room, directory), join(database, directory)];
       if (existsSync(path)) await keepTaken(taking, taken, directory);
       else await io("put back", path, () => rename(taken, path));
       await syncDirectories([database, room]);
     }
   }
+}
+
+function tablesIn(room: string): string[] {
+  return listNames(room).filter(
+    (name) => !isConflictCopy(name) && statSync(join(room, name), { throwIfNoEntry: false })?.isDirectory(),
+  );
 }
 
 const madeBy = (entry: string) => `created-${entry}.`;

@@ -2,7 +2,8 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { IoError, LockedError } from "../../errors.ts";
 import { listNames } from "../../fs/list-names.ts";
-import { privateDirectory } from "../private-directory.ts";
+import { isStray } from "../../fs/strays.ts";
+import { JOURNAL_ENTRY, privateDirectory } from "../private-directory.ts";
 import { LockSet } from "./lock-set.ts";
 import { lockedTables } from "./locked-tables.ts";
 
@@ -62,8 +63,9 @@ async function acquire(locks: LockSet, tables: readonly string[]): Promise<boole
 export function assertNothingLeft(database: string, wants: (table: string) => boolean): void {
   const journal = privateDirectory(database, "journal");
   for (const entry of listNames(journal)) {
-    if (!existsSync(join(journal, entry, "armed.json"))) continue;
-    const table = listNames(join(journal, entry, "tables")).find(wants);
+    if (!JOURNAL_ENTRY.test(entry) || !existsSync(join(journal, entry, "armed.json"))) continue;
+    const claims = listNames(join(journal, entry, "tables")).filter((name) => !isStray(name));
+    const table = claims.find(wants);
     if (table === undefined) continue;
     throw new LockedError(
       `Table ${table} was left by guarded work that did not end (${entry} in the journal of ${database}). Call recover() of a BackupManager on it first, or "lancedb-backup recover".`,

@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import {
   existsSync,
   readdirSync,
@@ -11,6 +12,7 @@ import { join } from "node:path";
 import { CorruptError, IoError } from "../../errors.ts";
 import { createFileExclusively } from "../../fs/durable.ts";
 import { errnoOf, isMissing, toIoError } from "../../fs/io.ts";
+import { makeDirectory } from "../../fs/make-directory.ts";
 import { nameFile } from "../../fs/name-file.ts";
 import { removeTree } from "../../fs/remove-tree.ts";
 import { ensurePrivateDirectory } from "../private-directory.ts";
@@ -121,12 +123,36 @@ export class TableLock {
     const staged = makeStagingDirectory(this.#database, "lock");
     try {
       writeFileSync(join(staged, holderName(Date.now() * EPOCHS_PER_MS)), "");
-      renameSync(staged, this.#directory);
+      this.#putInPlace(staged);
     } catch (error) {
       removeStagingDirectory(staged);
       if (!TAKEN.has(errnoOf(error) ?? "")) throw toIoError(error, "make directory", this.#directory);
     }
     return this.#highest() ?? 0;
+  }
+
+  /** Over an empty directory too; strays in it, or what is left of epochs that somebody has removed, move aside. */
+  #putInPlace(staged: string): void {
+    try {
+      renameSync(staged, this.#directory);
+    } catch (error) {
+      if (!TAKEN.has(errnoOf(error) ?? "") || this.#highest() !== 0) throw error;
+      this.#moveAside(this.#list() ?? []);
+      renameSync(staged, this.#directory); // fails where somebody has begun meanwhile: an epoch never moves
+    }
+  }
+
+  #moveAside(names: readonly string[]): void {
+    const aside = join(ensurePrivateDirectory(this.#database, "aside"), "strays", randomUUID());
+    makeDirectory(aside);
+    for (const name of names) {
+      if (HOLDER.test(name)) continue;
+      try {
+        renameSync(join(this.#directory, name), join(aside, name));
+      } catch (error) {
+        if (!isMissing(error)) throw error; // somebody else moves them
+      }
+    }
   }
 
   /** Whether a directory that is made from now on begins above this epoch. */

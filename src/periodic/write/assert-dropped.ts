@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { CorruptError } from "../../errors.ts";
 import { isMissing, toIoError } from "../../fs/io.ts";
+import { isStray } from "../../fs/strays.ts";
 import type { PinnedTable } from "../pins/document.ts";
 import { directoryOf } from "../pins/pin-store.ts";
 import { currentPosition } from "./live-tables.ts";
@@ -40,7 +41,7 @@ async function assertGone(table: string, path: string): Promise<void> {
 
 async function hasFiles(path: string): Promise<boolean> {
   try {
-    return (await readdir(path)).some((name) => name !== RESERVED);
+    return (await readdir(path)).some((name) => name !== RESERVED && !isStray(name));
   } catch (error) {
     if (isMissing(error)) return false;
     throw toIoError(error, "list", path);

@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { ValidationError } from "../../errors.ts";
-import type { TableLocation } from "../../lance/database.ts";
+import { listStrayTables, type TableLocation } from "../../lance/database.ts";
 import type { BackupFileName } from "../chain/file-name.ts";
 import type { PeriodicSettings } from "../options.ts";
 import type { PinDocument, PinnedTable } from "../pins/document.ts";
@@ -29,6 +29,9 @@ export async function tablesOf({ settings }: WriteContext): Promise<TableLocatio
   const { lancedb, database, tables, logger } = settings;
   assertDatabase(database);
   const found = await findTables(lancedb, database, tables);
+  for (const directory of tables === undefined ? await listStrayTables(database) : []) {
+    logger.warn("a copy of a table's directory is in no backup", { directory });
+  }
   const missing = tables?.filter((id) => !found.some((table) => table.id === id)) ?? [];
   if (missing.length > 0) logger.warn("tables to back up do not exist", { tables: missing });
   return found;

@@ -92,6 +92,9 @@ class BackupRun {
     await using capture = await this.#source.capture({ tables, history, known, lockTimeoutMs, signal });
     assertTables(capture.tables, this.#source, allowEmpty);
     assertNameable(capture.tables, this.#source.uri);
+    for (const directory of capture.strays ?? []) {
+      this.#context.logger.warn("a copy of a table's directory is not in the snapshot", { directory });
+    }
     const plan = planBackup(capture.tables, this.#previous, this.#distrusted);
     const stored = await this.#read(plan.toRead);
     assertUnchanged(capture.tables, this.#previous, stored);

@@ -5,6 +5,7 @@ import {
   assertNoneIsNested,
   assertTableId,
   databasePath,
+  listStrayTables,
   listTables,
   NAMESPACE_TABLE,
   parseTableId,
@@ -99,7 +100,8 @@ export class LanceDBSource implements Source {
       }
       for (const location of locations) await take(location);
       tables.sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0));
-      return { tables, capturedAt, [Symbol.asyncDispose]: async () => pins.release() };
+      const strays = request.tables === undefined ? await listStrayTables(this.uri) : [];
+      return { tables, capturedAt, strays, [Symbol.asyncDispose]: async () => pins.release() };
     } catch (error) {
       pins.release();
       throw error;

@@ -1,9 +1,11 @@
 import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { isMissing } from "../../fs/io.ts";
+import { isStray } from "../../fs/strays.ts";
 import { TAGS } from "../../lance/capture.ts";
 import type { TableLocation } from "../../lance/database.ts";
 import { listManifests, manifestPath } from "../../lance/image.ts";
+import { tagOfFile } from "../../lance/tag.ts";
 import type { CapturedTable, CaptureRequest, KnownTable } from "../source.ts";
 
 const BRANCHES = "_refs/branches";
@@ -22,10 +24,10 @@ export async function reuseUnchanged(
   history: CaptureRequest["history"],
 ): Promise<CapturedTable | undefined> {
   const dataset = join(database, location.directory);
-  if (known.leftOut.length > 0 || list(dataset, BRANCHES).length > 0) return undefined;
+  if (known.leftOut.length > 0 || list(dataset, BRANCHES).some((name) => !isStray(name))) return undefined;
   const manifests = (await listManifests(dataset)).map(({ name }) => manifestPath(name));
   const wanted = history === "all" ? manifests : manifests.slice(0, 1);
-  const tags = list(dataset, TAGS).filter((name) => name.endsWith(".json"));
+  const tags = list(dataset, TAGS).filter((name) => tagOfFile(name) !== undefined);
   const listed = new Set([...wanted, ...tags.map((name) => `${TAGS}/${name}`)]);
   for (const { path } of known.files) {
     if (path.startsWith("_versions/") || path.startsWith(`${TAGS}/`)) {

@@ -4,7 +4,7 @@ import { listNames } from "../../../fs/list-names.ts";
 import { PIN_ORDER, Placer } from "../../../fs/place.ts";
 import { TAGS } from "../../../lance/capture.ts";
 import { VERSIONS } from "../../../lance/image.ts";
-import { versionOfTag } from "../../../lance/tag.ts";
+import { tagOfFile, versionOfTag } from "../../../lance/tag.ts";
 import { digestOfVersion } from "../../../lance/version-identity.ts";
 import type { SnapshotFile } from "../../snapshot.ts";
 
@@ -91,7 +91,7 @@ export async function putTags(
 export function meaningsOfTags(live: string): Map<string, string> {
   const meanings = new Map<string, string>();
   for (const name of listNames(join(live, TAGS))) {
-    if (!name.endsWith(".json")) continue;
+    if (tagOfFile(name) === undefined) continue;
     meanings.set(nameOf(`${TAGS}/${name}`), meaningOf(readFileSync(join(live, TAGS, name)), live));
   }
   return meanings;
