@@ -1,12 +1,12 @@
 import { readdirSync } from "node:fs";
-import { isMissing, toIoError } from "./io.ts";
+import { ifThere } from "./held-root.ts";
+import { toIoError } from "./io.ts";
 
 /** The names in a directory; none where it is missing. */
 export function listNames(directory: string): string[] {
   try {
-    return readdirSync(directory);
+    return ifThere(directory, () => readdirSync(directory)) ?? [];
   } catch (error) {
-    if (isMissing(error)) return [];
     throw toIoError(error, "list", directory);
   }
 }

@@ -1,8 +1,9 @@
-import { isAbsolute, relative } from "node:path";
 import { assertKnown, assertLogger, assertMilliseconds } from "../checks.ts";
 import { ValidationError } from "../errors.ts";
 import { localPath } from "../fs/local-path.ts";
 import type { LinkMode } from "../fs/place.ts";
+import { placeWithin } from "../fs/real-path.ts";
+import { assertOutsideTables } from "../lance/database.ts";
 import { DEFAULT_LOCK_TIMEOUT_MS } from "../lance/lock/lock-set.ts";
 import { PRIVATE_DIRECTORY } from "../lance/private-directory.ts";
 import { LanceDB, type LanceDBOptions } from "../lance/which-lancedb.ts";
@@ -68,9 +69,10 @@ export function settingsOf(options: BackupManagerOptions): Settings {
 
 /** A backup inside a table's directory would go with the table. */
 function assertApart(database: string, backups: string): void {
-  const inner = relative(database, backups);
+  assertOutsideTables(backups, "backupDir");
+  const inner = placeWithin(backups, database);
   if (inner === "") throw new ValidationError("backupDir must not be the database's own directory.");
-  if (inner.startsWith("..") || isAbsolute(inner)) return;
+  if (inner === undefined) return;
   const first = inner.split(/[\\/]/)[0] ?? "";
   if (first === PRIVATE_DIRECTORY || first.endsWith(".lance") || first.includes("$")) {
     throw new ValidationError(`backupDir ${backups} lies inside a table; it would be lost with it.`);

@@ -2,7 +2,8 @@ import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { CorruptError } from "../errors.ts";
-import { errnoOf, isMissing } from "../fs/io.ts";
+import { ifThere } from "../fs/held-root.ts";
+import { errnoOf, isMissing, toIoError } from "../fs/io.ts";
 import type { Placer } from "../fs/place.ts";
 import { isStray } from "../fs/strays.ts";
 import { indicesWithoutList, leftOutIndex, sizesDiffer } from "./broken-indices.ts";
@@ -149,21 +150,30 @@ class CaptureSession {
 
   async #takeOlder(manifest: ManifestName): Promise<void> {
     this.#options.signal?.throwIfAborted();
+    const path = manifestPath(manifest.name);
     try {
-      const image = await this.#reader.readUnseen(manifest);
-      let missing = await this.#take(image);
-      while (missing?.index && this.#exists(manifestPath(manifest.name))) {
+      let missing = await this.#tryOlder(manifest);
+      if (missing === undefined || !this.#exists(path)) return; // else cleaned up by somebody while we read
+      missing = await this.#tryOlder(manifest);
+      while (missing?.index && this.#exists(path)) {
         this.leaveOut(missing.index, `${missing.path} is missing`);
-        missing = await this.#take(image);
+        missing = await this.#tryOlder(manifest);
       }
-      if (!missing) return;
-      if (this.#exists(manifestPath(manifest.name))) {
+      if (missing && this.#exists(path))
         this.#leftOut.push(`version ${manifest.version}: ${missing.path} is missing`);
-      }
     } catch (error) {
-      if (isMissing(error)) return; // cleaned up by somebody while we read: it is no version any more
       if (!(error instanceof CorruptError)) throw error;
       this.#leftOut.push(`version ${manifest.version}: ${error.message}`);
+    }
+  }
+
+  /** Answers with the first file that was missing. */
+  async #tryOlder(manifest: ManifestName): Promise<Missing | undefined> {
+    try {
+      return await this.#take(await this.#reader.readUnseen(manifest));
+    } catch (error) {
+      if (isMissing(error)) return { path: manifestPath(manifest.name) };
+      throw error;
     }
   }
 
@@ -204,15 +214,20 @@ class CaptureSession {
   async #place(file: ImageFile, how: "place" | "copy" = "place"): Promise<boolean> {
     if (this.#placed.has(file.path)) return true;
     const { placer, target } = this.#options;
-    try {
-      await placer[how](this.#dataset, target, file.path);
-    } catch (error) {
-      const errno = errnoOf(error);
-      if (errno === "ENOENT") return false;
-      if (errno !== "EEXIST") throw error;
+    for (let again = false; ; again = true) {
+      try {
+        await placer[how](this.#dataset, target, file.path);
+        break;
+      } catch (error) {
+        const errno = errnoOf(error);
+        if (errno === "EEXIST") break;
+        if (errno !== "ENOENT") throw error;
+        if (!this.#exists(file.path)) return false;
+        if (again) throw toIoError(error, "link or copy to", target); // it is the target that is missing
+      }
     }
     const path = join(target, file.path);
-    const size = statSync(path).size;
+    const size = sizeOf(path);
     if (file.size !== undefined && size !== file.size && file.index) {
       this.leaveOut(file.index, sizesDiffer(file.path, size, file.size));
       return true;
@@ -247,20 +262,30 @@ class CaptureSession {
   }
 
   #list(directory: string): string[] {
-    try {
-      return readdirSync(join(this.#dataset, directory));
-    } catch (error) {
-      if (isMissing(error)) return [];
-      throw error;
-    }
+    const path = join(this.#dataset, directory);
+    return ifThere(path, () => readdirSync(path)) ?? [];
   }
 
   #exists(path: string): boolean {
-    return statSync(join(this.#dataset, path), { throwIfNoEntry: false }) !== undefined;
+    return isThere(join(this.#dataset, path));
+  }
+}
+
+function isThere(path: string): boolean {
+  return ifThere(path, () => statSync(path, { throwIfNoEntry: false })) !== undefined;
+}
+
+function sizeOf(path: string): number {
+  try {
+    return statSync(path).size;
+  } catch (error) {
+    throw toIoError(error, "look at", path);
   }
 }
 
 /** Whether a directory is a Lance dataset. */
 export function isDataset(directory: string): boolean {
-  return statSync(join(directory, VERSIONS), { throwIfNoEntry: false })?.isDirectory() === true;
+  const versions = join(directory, VERSIONS);
+  const found = ifThere(versions, () => statSync(versions, { throwIfNoEntry: false }));
+  return found?.isDirectory() === true;
 }

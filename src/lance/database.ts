@@ -1,10 +1,13 @@
 import { readdir, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { UnsupportedError, ValidationError } from "../errors.ts";
+import { ifThereLater } from "../fs/held-root.ts";
 import { isMissing, toIoError } from "../fs/io.ts";
 import { localPath } from "../fs/local-path.ts";
 import { assertTableName } from "../fs/names.ts";
+import { realPath } from "../fs/real-path.ts";
 import { isDataset } from "./capture.ts";
+import { PRIVATE_DIRECTORY } from "./private-directory.ts";
 import { idOfDirectory, isHidden, isStrayDirectory, LISTED, NAMESPACED } from "./table-directory.ts";
 
 /** The dataset in which LanceDB keeps namespaces; it is captured and put back like a table. */
@@ -128,6 +131,22 @@ async function datasetBelow(directory: string): Promise<string | undefined> {
   return undefined;
 }
 
+/**
+ * Holds that a place for backups, or for a restored database, lies in no table and in nothing of ours inside a database:
+ * it would go with them. By real paths, also where it does not exist yet.
+ *
+ * @param what the place is, at the beginning of a sentence.
+ * @throws ValidationError
+ */
+export function assertOutsideTables(place: string, what: string): void {
+  for (let current = realPath(place); current !== dirname(current); current = dirname(current)) {
+    if (basename(current) !== PRIVATE_DIRECTORY && !isDataset(current)) continue;
+    throw new ValidationError(
+      `${what} ${place} lies in ${current}, inside the database ${dirname(current)}; it would be lost with it. Choose a directory outside.`,
+    );
+  }
+}
+
 /** Every dataset in the database, `__manifest` and the namespaces' tables too, sorted by id. */
 export async function listTables(database: string): Promise<TableLocation[]> {
   const directories = (await childDirectories(database)).filter(
@@ -152,12 +171,11 @@ export async function namespacedDirectories(database: string, id: string): Promi
 
 async function childDirectories(database: string): Promise<string[]> {
   try {
-    const entries = await readdir(database, { withFileTypes: true });
-    return entries
+    const entries = await ifThereLater(database, () => readdir(database, { withFileTypes: true }));
+    return (entries ?? [])
       .filter((entry) => entry.isDirectory() || entry.isSymbolicLink())
       .map((entry) => entry.name);
   } catch (error) {
-    if (isMissing(error)) return [];
     throw toIoError(error, "list", database);
   }
 }

@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
+import { ifThereLater } from "../fs/held-root.ts";
 import { isMissing, toIoError } from "../fs/io.ts";
 import { isStray } from "../fs/strays.ts";
 import { type FragmentContents, FragmentFiles } from "./fragment-files.ts";
@@ -58,14 +59,13 @@ export function manifestPath(name: string): string {
 /** The versions whose manifests are there, newest first; empty where the directory is no dataset. */
 export async function listManifests(dataset: string): Promise<ManifestName[]> {
   const directory = join(dataset, VERSIONS);
-  let names: string[];
+  let names: string[] | undefined;
   try {
-    names = await readdir(directory);
+    names = await ifThereLater(directory, () => readdir(directory));
   } catch (error) {
-    if (isMissing(error)) return [];
     throw toIoError(error, "list", directory);
   }
-  return names
+  return (names ?? [])
     .map(parseManifestName)
     .filter((name) => name !== undefined)
     .sort((a, b) => b.version - a.version);
@@ -221,25 +221,26 @@ function formatUuid(bytes: Uint8Array): string {
 
 async function listDirectories(directory: string): Promise<string[]> {
   try {
-    const entries = await readdir(directory, { withFileTypes: true });
-    return entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name);
+    const entries = await ifThereLater(directory, () => readdir(directory, { withFileTypes: true }));
+    return (entries ?? []).filter((entry) => entry.isDirectory()).map((entry) => entry.name);
   } catch (error) {
-    if (isMissing(error)) return [];
     throw toIoError(error, "list", directory);
   }
 }
 
 async function listFiles(dataset: string, directory: string): Promise<ImageFile[]> {
+  const all = { withFileTypes: true, recursive: true } as const;
   try {
-    const entries = await readdir(join(dataset, directory), { withFileTypes: true, recursive: true });
-    return entries
+    const entries = await ifThereLater(join(dataset, directory), () =>
+      readdir(join(dataset, directory), all),
+    );
+    return (entries ?? [])
       .filter((entry) => entry.isFile() && !isStray(entry.name))
       .map((entry) => {
         const inner = entry.parentPath.slice(join(dataset, directory).length).replaceAll("\\", "/");
         return { path: `${directory}${inner}/${entry.name}`, size: undefined };
       });
   } catch (error) {
-    if (isMissing(error)) return [];
     throw toIoError(error, "list", join(dataset, directory));
   }
 }

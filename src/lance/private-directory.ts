@@ -14,10 +14,10 @@ export function privateDirectory(database: string, room: Room): string {
 /** What an entry of the journal is called; anything else in there is somebody else's, and left alone. */
 export const JOURNAL_ENTRY = /^(backup|restore)_\d+(_\d+)?$/;
 
-/** Makes a room of our directory where it is missing. */
+/** Makes a room of our directory where it is missing, but never the database. */
 export function ensurePrivateDirectory(database: string, room: Room): string {
   const directory = privateDirectory(database, room);
-  makeDirectory(directory);
+  makeDirectory(directory, database);
   return directory;
 }
 

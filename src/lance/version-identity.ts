@@ -1,7 +1,8 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { CorruptError } from "../errors.ts";
-import { isMissing, toIoError } from "../fs/io.ts";
+import { ifThere } from "../fs/held-root.ts";
+import { toIoError } from "../fs/io.ts";
 import { digestOf, VERSIONS } from "./image.ts";
 import { type ManifestName, manifestName } from "./manifest-name.ts";
 import { readManifest } from "./put-back/state.ts";
@@ -18,9 +19,10 @@ export function digestOfVersion(dataset: string, version: number): string {
   for (const scheme of ["v2", "v1"] as const) {
     const path = join(dataset, VERSIONS, manifestName(version, scheme));
     try {
-      return digestOf(readFileSync(path));
+      const bytes = ifThere(path, () => readFileSync(path));
+      if (bytes) return digestOf(bytes);
     } catch (error) {
-      if (!isMissing(error)) throw toIoError(error, "read", path);
+      throw toIoError(error, "read", path);
     }
   }
   return "";

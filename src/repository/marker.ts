@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { CorruptError, IoError, ValidationError } from "../errors.ts";
+import { CorruptError, IoError, UnsupportedError, ValidationError } from "../errors.ts";
 import { decodeRecord, encodeRecord } from "../fs/record.ts";
 import type { Storage } from "../storage/storage.ts";
 import { Fields } from "./format/fields.ts";
@@ -54,6 +54,30 @@ export async function readMarker(storage: Storage): Promise<RepositoryMarker | u
   const fields = new Fields(decodeRecord(bytes, place), place, "body");
   fields.oneOf("kind", [KIND]);
   return { id: fields.text("id"), createdAt: fields.date("createdAt") };
+}
+
+/**
+ * Holds that what lies at its place is the repository that was opened: where a disk was unmounted, an empty directory
+ * has the name. A mark that has gone or was damaged since is for others to tell.
+ *
+ * @throws IoError where there is no repository, or another one.
+ */
+export async function assertStill(storage: Storage, opened: RepositoryMarker | undefined): Promise<void> {
+  let now: RepositoryMarker | undefined;
+  let cause: unknown;
+  try {
+    now = await readMarker(storage);
+    if (now === undefined || opened === undefined || now.id === opened.id) return;
+  } catch (error) {
+    if (error instanceof CorruptError || error instanceof UnsupportedError) return;
+    if (!(error instanceof ValidationError)) throw error;
+    cause = error;
+  }
+  const which = opened ? ` with the id ${opened.id}` : "";
+  throw new IoError(
+    `${storage.location} is not the repository any more that was opened there${which}. Is its disk mounted?`,
+    { path: storage.location, cause },
+  );
 }
 
 /** @throws CorruptError for a repository without its mark, which is not to be written to. */

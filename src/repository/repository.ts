@@ -1,4 +1,5 @@
 import { assertSignal } from "../checks.ts";
+import { holding } from "../fs/held-root.ts";
 import type { LanceDB } from "../lance/which-lancedb.ts";
 import type { Logger } from "../logger.ts";
 import type { Storage } from "../storage/storage.ts";
@@ -6,7 +7,7 @@ import type { BackupOptions } from "./backup/options.ts";
 import { Catalog } from "./catalog/catalog.ts";
 import type { SnapshotFilter } from "./catalog/filter.ts";
 import type { DiffOptions, SnapshotDiff } from "./diff/report.ts";
-import { assertMarked, createMarker, type RepositoryMarker, readMarker } from "./marker.ts";
+import { assertMarked, assertStill, createMarker, type RepositoryMarker, readMarker } from "./marker.ts";
 import type { OpenedSnapshot, OpenOptions } from "./open/open-snapshot.ts";
 import { type Place, placeOf, type RepositoryOptions } from "./options.ts";
 import type { PruneOptions } from "./prune/prune.ts";
@@ -53,6 +54,11 @@ export class Repository implements AsyncDisposable {
    */
   static async init(location: string | Storage, options: RepositoryOptions = {}): Promise<Repository> {
     const place = placeOf(location, options);
+    const { directory } = place.storage;
+    if (directory !== undefined) {
+      const { assertOutsideTables } = await import("../lance/database.ts");
+      assertOutsideTables(directory, "The repository");
+    }
     return new Repository(place, await createMarker(place.storage));
   }
 
@@ -93,14 +99,12 @@ export class Repository implements AsyncDisposable {
     assertMarked(this.#storage, this.#marker);
     const started = performance.now();
     const { backup } = await import("./backup/backup.ts");
-    const snapshot = await backup(
-      {
-        storage: this.#storage,
-        logger: this.#logger,
-        previous: (source) => this.#catalog.newestOf(source, options.signal),
-      },
-      options,
-    );
+    const context = {
+      storage: this.#storage,
+      logger: this.#logger,
+      previous: (source: { id: string }) => this.#catalog.newestOf(source, options.signal),
+    };
+    const snapshot = await this.#inPlace(() => backup(context, options));
     this.#logger.info("snapshot taken", {
       snapshot: snapshot.id,
       source: snapshot.source.uri,
@@ -119,7 +123,7 @@ export class Repository implements AsyncDisposable {
 
   /** Snapshots, the newest first. Those whose documents are damaged are left out with a warning; `verify` names them. */
   list(filter: SnapshotFilter = {}): Promise<Snapshot[]> {
-    return this.#catalog.list(filter);
+    return this.#inPlace(() => this.#catalog.list(filter));
   }
 
   /**
@@ -130,7 +134,7 @@ export class Repository implements AsyncDisposable {
    * UnsupportedError where its document is damaged or newer.
    */
   get(id: string): Promise<SnapshotDetails> {
-    return this.#catalog.get(id);
+    return this.#inPlace(() => this.#catalog.get(id));
   }
 
   /**
@@ -141,8 +145,11 @@ export class Repository implements AsyncDisposable {
    */
   async delete(id: string): Promise<void> {
     assertMarked(this.#storage, this.#marker);
-    const exact = await this.#catalog.resolve(id);
-    await this.#catalog.delete(exact);
+    const exact = await this.#inPlace(async () => {
+      const found = await this.#catalog.resolve(id);
+      await this.#catalog.delete(found);
+      return found;
+    });
     this.#logger.info("snapshot deleted", { snapshot: exact });
   }
 
@@ -157,10 +164,11 @@ export class Repository implements AsyncDisposable {
    * done again. @throws IoError, LockedError; the signal's reason.
    */
   async restore(id: string, options: RestoreOptions): Promise<RestoreReport> {
-    const content = await this.#content(id, options?.signal);
     const { restore } = await import("./restore/restore.ts");
     const place = { storage: this.#storage, logger: this.#logger, lancedb: this.#lancedb };
-    const report = await restore(place, content, options);
+    const report = await this.#inPlace(async () =>
+      restore(place, await this.#content(id, options?.signal), options),
+    );
     this.#logger.info(report.dryRun ? "restore planned" : "snapshot restored", {
       snapshot: report.snapshot,
       target: report.target,
@@ -180,9 +188,11 @@ export class Repository implements AsyncDisposable {
    * @throws BackupNotFoundError, ValidationError. @throws CorruptError where a blob is missing or has another size.
    */
   async openSnapshot(id: string, options: OpenOptions = {}): Promise<OpenedSnapshot> {
-    const content = await this.#content(id, options?.signal);
     const { openSnapshot } = await import("./open/open-snapshot.ts");
-    return openSnapshot({ storage: this.#storage, lancedb: this.#lancedb }, content, options);
+    const place = { storage: this.#storage, lancedb: this.#lancedb };
+    return this.#inPlace(async () =>
+      openSnapshot(place, await this.#content(id, options?.signal), options),
+    );
   }
 
   /**
@@ -199,7 +209,8 @@ export class Repository implements AsyncDisposable {
       return asVerification(content.snapshot.id, await restoreTest(place, content, settings));
     };
     const { verify } = await import("./verify/verify.ts");
-    return verify({ ...place, catalog: this.#catalog, restoreTest: testRestore }, id, options);
+    const context = { ...place, catalog: this.#catalog, restoreTest: testRestore };
+    return this.#inPlace(() => verify(context, id, options));
   }
 
   /**
@@ -212,7 +223,7 @@ export class Repository implements AsyncDisposable {
   async diff(from: string, to: string, options: DiffOptions = {}): Promise<SnapshotDiff> {
     const { diff } = await import("./diff/diff.ts");
     const place = { storage: this.#storage, catalog: this.#catalog, lancedb: this.#lancedb };
-    return diff(place, from, to, options);
+    return this.#inPlace(() => diff(place, from, to, options));
   }
 
   /**
@@ -224,7 +235,8 @@ export class Repository implements AsyncDisposable {
    */
   async scrub(uri: string, options: ScrubOptions = {}): Promise<ScrubReport> {
     const { scrub } = await import("./scrub/scrub.ts");
-    const report = await scrub({ storage: this.#storage, catalog: this.#catalog }, uri, options);
+    const place = { storage: this.#storage, catalog: this.#catalog };
+    const report = await this.#inPlace(() => scrub(place, uri, options));
     for (const { details, mended } of report.damage) {
       this.#logger.warn(mended ? "a damaged file was mended" : "a file is damaged", { details });
     }
@@ -241,7 +253,21 @@ export class Repository implements AsyncDisposable {
   async prune(policy: PruneOptions = {}): Promise<PruneReport> {
     if (!policy?.dryRun) assertMarked(this.#storage, this.#marker);
     const { prune } = await import("./prune/prune.ts");
-    return prune({ storage: this.#storage, logger: this.#logger }, policy);
+    const place = { storage: this.#storage, logger: this.#logger };
+    return this.#inPlace(() => prune(place, policy));
+  }
+
+  /**
+   * Runs an operation while the repository's directory is in its place. What lies there at the beginning must be the
+   * repository that was opened: where a disk was unmounted, an empty directory has the name.
+   */
+  async #inPlace<T>(task: () => Promise<T>): Promise<T> {
+    const { directory } = this.#storage;
+    if (directory === undefined) return task();
+    return holding([{ path: directory, what: "repository" }], async () => {
+      await assertStill(this.#storage, this.#marker);
+      return task();
+    });
   }
 
   async #content(id: string, signal?: AbortSignal): Promise<SnapshotContent> {

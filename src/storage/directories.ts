@@ -1,4 +1,4 @@
-import { lstatSync } from "node:fs";
+import { lstatSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { IoError } from "../errors.ts";
 import { syncDirectories, syncDirectory } from "../fs/durable.ts";
@@ -12,6 +12,8 @@ export class Directories {
   readonly #synced = new Set<string>();
   /** Around the root, where names were made for it. */
   readonly #foreign = new Set<string>();
+  /** The root was there once: what is missing since is away, and is not made. */
+  #wasThere = false;
 
   constructor(root: string) {
     this.#root = root;
@@ -28,7 +30,10 @@ export class Directories {
     }
   }
 
-  /** Makes the directory of a file that is to be written. */
+  /**
+   * Makes the directory of a file that is to be written; the root with the first file alone. Where that is missing
+   * later, it was renamed or unmounted, and what would be written into another one is not there when it comes back.
+   */
   make(path: string): void {
     if (!this.#synced.has(this.#root)) {
       for (let current = this.#root; ; current = dirname(current)) {
@@ -36,7 +41,14 @@ export class Directories {
         if (look(dirname(current)) || current === dirname(current)) break;
       }
     }
-    makeDirectory(dirname(path));
+    const isThere = statSync(this.#root, { throwIfNoEntry: false })?.isDirectory() ?? false;
+    makeDirectory(dirname(path), isThere || this.#wasThere ? this.#root : undefined);
+    this.#wasThere = true;
+  }
+
+  /** Notes that the root is there. */
+  saw(): void {
+    this.#wasThere = true;
   }
 
   /** Puts a file's name on the disk, and once those that lead to it: they may be new, or of a process that died. */

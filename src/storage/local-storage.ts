@@ -4,6 +4,7 @@ import { constants, type FileHandle, open, rename, unlink } from "node:fs/promis
 import { dirname, join, resolve } from "node:path";
 import { IoError } from "../errors.ts";
 import { syncDirectories } from "../fs/durable.ts";
+import { assertRoot, ifThereLater } from "../fs/held-root.ts";
 import { errnoOf, io, isMissing, toIoError } from "../fs/io.ts";
 import { nameNew } from "../fs/name-new.ts";
 import { takeOwner } from "../fs/owner.ts";
@@ -20,7 +21,7 @@ const PIECE_BYTES = 1 << 20;
 const PLAIN = (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0);
 
 /**
- * Objects as plain files below a local directory, which is made with the first of them. A file is written as
+ * Objects as plain files below a local directory, which is made with the first of them, and never again. A file is written as
  * `.<process>.<uuid>.tmp` beside its place, synced, and then gets its name; the directory is synced before a call answers.
  * The directory itself may be a symbolic link; one below it is no object, and nothing is read or written through it.
  */
@@ -42,6 +43,7 @@ export class LocalStorage implements Storage {
     const path = this.#path(name);
     signal?.throwIfAborted();
     const file = await openObject(path);
+    this.#directories.saw();
     try {
       let position = offset;
       const end = offset + length;
@@ -85,8 +87,9 @@ export class LocalStorage implements Storage {
     try {
       await unlink(path);
     } catch (error) {
-      if (isMissing(error)) return;
-      throw toIoError(error, "remove", path);
+      if (!isMissing(error)) throw toIoError(error, "remove", path);
+      assertRoot(path);
+      return;
     }
     await syncDirectories([dirname(path)]);
   }
@@ -134,11 +137,10 @@ export class LocalStorage implements Storage {
 }
 
 async function openObject(path: string): Promise<FileHandle> {
-  const file = await open(path, constants.O_RDONLY | PLAIN).catch((error) => {
-    throw isMissing(error) || errnoOf(error) === "ELOOP"
-      ? missing(path, error)
-      : toIoError(error, "read", path);
+  const file = await ifThereLater(path, () => open(path, constants.O_RDONLY | PLAIN)).catch((error) => {
+    throw errnoOf(error) === "ELOOP" ? missing(path, error) : toIoError(error, "read", path);
   });
+  if (!file) throw missing(path);
   if ((await file.stat()).isFile()) return file;
   await file.close();
   throw missing(path);

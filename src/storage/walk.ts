@@ -1,7 +1,8 @@
 import { type Dirent, lstatSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { isMissing, toIoError } from "../fs/io.ts";
+import { ifThere, ifThereLater } from "../fs/held-root.ts";
+import { toIoError } from "../fs/io.ts";
 import { isObjectName } from "./object-name.ts";
 import type { StoredObject } from "./storage.ts";
 
@@ -32,10 +33,9 @@ export async function* walkObjects(root: string, prefix: string): AsyncGenerator
 export function lookAt(root: string, name: string): StoredObject | undefined {
   const path = join(root, name);
   try {
-    const found = lstatSync(path);
-    return found.isFile() ? { name, size: found.size, modified: found.mtime } : undefined;
+    const found = ifThere(path, () => lstatSync(path, { throwIfNoEntry: false }));
+    return found?.isFile() ? { name, size: found.size, modified: found.mtime } : undefined;
   } catch (error) {
-    if (isMissing(error)) return undefined;
     throw toIoError(error, "look at", path);
   }
 }
@@ -46,9 +46,8 @@ function mayHold(folder: string, prefix: string): boolean {
 
 async function entriesOf(directory: string): Promise<Dirent[]> {
   try {
-    return await readdir(directory, { withFileTypes: true });
+    return (await ifThereLater(directory, () => readdir(directory, { withFileTypes: true }))) ?? [];
   } catch (error) {
-    if (isMissing(error)) return [];
     throw toIoError(error, "list", directory);
   }
 }

@@ -1,7 +1,8 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { CorruptError, LanceError } from "../../errors.ts";
-import { isMissing, toIoError } from "../../fs/io.ts";
+import { ifThere } from "../../fs/held-root.ts";
+import { toIoError } from "../../fs/io.ts";
 import { digestOf, listManifests, VERSIONS } from "../image.ts";
 import { type Manifest, parseManifest } from "../manifest.ts";
 import type { ManifestName } from "../manifest-name.ts";
@@ -57,14 +58,13 @@ export function readManifest(
   name: ManifestName,
 ): { manifest: Manifest; digest: string } | undefined {
   const path = join(dataset, VERSIONS, name.name);
-  let bytes: Buffer;
+  let bytes: Buffer | undefined;
   try {
-    bytes = readFileSync(path);
+    bytes = ifThere(path, () => readFileSync(path));
   } catch (error) {
-    if (isMissing(error)) return undefined;
     throw toIoError(error, "read", path);
   }
-  return { manifest: parseManifest(bytes, name.version, path), digest: digestOf(bytes) };
+  return bytes && { manifest: parseManifest(bytes, name.version, path), digest: digestOf(bytes) };
 }
 
 /** The manifest of `version` in a dataset, if its bytes have this digest. */

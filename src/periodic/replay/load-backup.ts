@@ -1,11 +1,12 @@
 import type { Connection } from "@lancedb/lancedb";
 import { ValidationError } from "../../errors.ts";
 import { localPath } from "../../fs/local-path.ts";
+import { lookAtTarget } from "../../lance/landing.ts";
 import { openBackupFile } from "../file/open.ts";
 import type { IndexRecord } from "../file/types.ts";
 import { loadTable } from "./apply-table.ts";
 import { checkTable } from "./check-table.ts";
-import { assertFree, makeDatabase } from "./new-database.ts";
+import { makeDatabase } from "./new-database.ts";
 import { type ReplayOptions, replaySettings } from "./options.ts";
 import { remakeIndices } from "./remake-indices.ts";
 import { writing } from "./writing.ts";
@@ -30,8 +31,8 @@ export async function loadBackup(
     throw new ValidationError(`${reader.path} is a delta; load the full that it follows, then apply it.`);
   }
   for await (const table of reader.tables()) checkTable(reader, table);
-  await assertFree(path);
-  await makeDatabase(lancedb, path, async (target) => {
+  const place = lookAtTarget(path);
+  await makeDatabase(lancedb, place, async (target) => {
     const indices = new Map<string, readonly IndexRecord[]>();
     for await (const table of reader.tables()) {
       await writing(reader, table, () => loadTable(target, table));

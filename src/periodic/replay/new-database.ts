@@ -1,11 +1,8 @@
-import { randomUUID } from "node:crypto";
-import { lstat, readdir, rename, rm, rmdir } from "node:fs/promises";
-import { dirname, join } from "node:path";
-import { ValidationError } from "../../errors.ts";
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
 import { syncDirectory, syncFile } from "../../fs/durable.ts";
-import { errnoOf, io, isMissing, toIoError } from "../../fs/io.ts";
-import { makeDirectory } from "../../fs/make-directory.ts";
 import { takeOwnerBelow } from "../../fs/owner.ts";
+import { Landing, type LandingPlace } from "../../lance/landing.ts";
 import type { LanceDB } from "../../lance/which-lancedb.ts";
 import type { Target } from "./target.ts";
 
@@ -13,61 +10,33 @@ const AT_ONCE = 16;
 
 /**
  * Makes a database whole or not at all: `fill` writes into a directory beside it, which is synced and gets
- * its name when `fill` is done. A failure leaves nothing.
+ * its name when `fill` is done. A failure leaves nothing, and what a killed one left is swept by the next.
  *
- * @throws ValidationError where the target exists and is not an empty directory.
+ * @param place as `lookAtTarget` found it.
  */
 export async function makeDatabase<T>(
   lancedb: LanceDB,
-  path: string,
+  place: LandingPlace,
   fill: (target: Target) => Promise<T>,
 ): Promise<T> {
-  await assertFree(path);
-  const partial = `${path}.partial-${randomUUID()}`;
-  await io("make directory", partial, () => makeDirectory(partial));
+  const landing = await Landing.open(place, "periodic");
   try {
-    const db = await lancedb.connect(partial);
+    const { directory } = landing;
+    const db = await lancedb.connect(directory);
     let result: T;
     try {
-      result = await fill({ lancedb, db, path: partial });
+      result = await fill({ lancedb, db, path: directory });
     } finally {
       db.close();
     }
-    takeOwnerBelow(partial);
-    await syncTree(partial);
-    await io("put in place", path, async () => {
-      await assertFree(path);
-      await rmdir(path).catch((error: unknown) => {
-        if (!isMissing(error)) throw error;
-      });
-      await rename(partial, path);
-    });
-    await syncDirectory(dirname(path));
+    takeOwnerBelow(directory);
+    await syncTree(directory);
+    await landing.finish();
     return result;
   } catch (error) {
-    await rm(partial, { recursive: true, force: true });
+    await landing.abandon();
     throw error;
   }
-}
-
-/** @throws ValidationError where something is there, a symbolic link too: it would have to be replaced. */
-export async function assertFree(path: string): Promise<void> {
-  const entry = await lstat(path).catch((error: unknown) => {
-    if (!isMissing(error)) throw toIoError(error, "read", path);
-  });
-  if (entry?.isSymbolicLink()) {
-    throw new ValidationError(`${path} is a symbolic link; give the directory that it leads to.`);
-  }
-  let names: string[];
-  try {
-    names = await readdir(path);
-  } catch (error) {
-    if (errnoOf(error) === "ENOENT") return;
-    if (isMissing(error)) throw new ValidationError(`${path} is not a directory.`, { cause: error });
-    throw toIoError(error, "list", path);
-  }
-  if (names.length === 0) return;
-  throw new ValidationError(`${path} is not empty; give a directory that does not exist, or an empty one.`);
 }
 
 async function syncTree(root: string): Promise<void> {

@@ -5,11 +5,12 @@ import { assertKnown } from "../../checks.ts";
 import { ValidationError } from "../../errors.ts";
 import { localPath } from "../../fs/local-path.ts";
 import { parseTableId } from "../../lance/database.ts";
+import { lookAtTarget } from "../../lance/landing.ts";
 import type { IndexRecord } from "../file/types.ts";
 import { applyTable, loadTable } from "./apply-table.ts";
 import { OpenChain } from "./chain.ts";
 import { findChain } from "./find-chain.ts";
-import { assertFree, makeDatabase } from "./new-database.ts";
+import { makeDatabase } from "./new-database.ts";
 import { type ReplayOptions, replaySettings } from "./options.ts";
 import { remakeIndices } from "./remake-indices.ts";
 import { writing } from "./writing.ts";
@@ -53,9 +54,9 @@ export async function restoreLatest(
   if (at !== undefined && !types.isDate(at)) throw new TypeError("at must be a Date.");
   if (at !== undefined && Number.isNaN(at.getTime())) throw new ValidationError("at is no valid date.");
   const paths = await findChain(localPath(backupDir, "backupDir"), at);
-  await assertFree(path);
+  const place = lookAtTarget(path);
   await using chain = await OpenChain.open(paths);
-  const tables = await makeDatabase(lancedb, path, async (target) => {
+  const tables = await makeDatabase(lancedb, place, async (target) => {
     const indices = new Map<string, readonly IndexRecord[]>();
     for (const checked of chain.files) {
       await checked.read(async (file) => {

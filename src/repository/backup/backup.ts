@@ -1,5 +1,7 @@
 import { randomBytes } from "node:crypto";
-import { IoError, LockedError } from "../../errors.ts";
+import { IoError, LockedError, ValidationError } from "../../errors.ts";
+import { assertRoot, holding } from "../../fs/held-root.ts";
+import { placeWithin } from "../../fs/real-path.ts";
 import type { Logger } from "../../logger.ts";
 import { LanceDBSource } from "../../sources/lancedb/lancedb-source.ts";
 import type { Capture, CapturedFile, Source } from "../../sources/source.ts";
@@ -41,6 +43,27 @@ export async function backup(context: BackupContext, options: BackupOptions): Pr
     typeof options.source === "string"
       ? await LanceDBSource.open(options.source, { id: options.sourceId })
       : options.source;
+  assertApart(source, context.storage);
+  const roots = source instanceof LanceDBSource ? [{ path: source.uri, what: "database" }] : [];
+  return holding(roots, () => backupSource(context, options, source));
+}
+
+/** A repository in its database is lost with it; a database in a repository is none of its objects. */
+function assertApart({ uri }: Source, { directory }: Storage): void {
+  if (directory === undefined) return;
+  if (placeWithin(directory, uri) !== undefined)
+    throw new ValidationError(
+      `The repository ${directory} lies in the database ${uri}; it would be lost with it.`,
+    );
+  if (placeWithin(uri, directory) !== undefined)
+    throw new ValidationError(`The database ${uri} lies in the repository ${directory}.`);
+}
+
+async function backupSource(
+  context: BackupContext,
+  options: BackupOptions,
+  source: Source,
+): Promise<SnapshotDetails> {
   const previous = await context.previous(source);
   const distrusted = new Set<string>();
   const { signal, lockTimeoutMs: timeoutMs = DEFAULT_TIMEOUT_MS } = options;
@@ -168,6 +191,7 @@ class BackupRun {
     const composed = composeSnapshot(source, this.#options, capture, stored);
     const files = filesOf(capture, plan, stored);
     this.#options.signal?.throwIfAborted();
+    for (const root of [this.#source.uri, storage.directory]) if (root !== undefined) assertRoot(root);
     for (;;) {
       const id = newSnapshotId(composed.createdAt, randomBytes(4).toString("hex"));
       const snapshot = { id, ...composed, durationMs: Math.round(performance.now() - this.#started) };

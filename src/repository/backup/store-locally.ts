@@ -37,7 +37,7 @@ export async function storeLocally(
   if (request.files.length === 0) return new Map();
   const blobs = join(storage.directory, "blobs");
   const temporary = join(blobs, `.${PROCESS_TOKEN}.${randomUUID()}.tmp`);
-  makeDirectory(temporary);
+  makeDirectory(temporary, storage.directory);
   try {
     return await new LocalRun(blobs, temporary, request).store();
   } finally {
@@ -115,19 +115,23 @@ class LocalRun {
   #name({ file, temporary, result: { sha256, bytes, copied } }: Copy): void {
     const path = join(dirname(this.#blobs), blobName(sha256));
     const isNew = copied && statSync(path, { throwIfNoEntry: false })?.size !== bytes;
-    if (isNew) rename(temporary, path);
+    if (isNew) rename(temporary, path, dirname(this.#blobs));
     this.#directories.add(dirname(path)); // also where it was found: who named it may not have synced it yet
     this.#stored.set(file, { sha256, isNew });
   }
 }
 
-function rename(from: string, to: string): void {
+function rename(from: string, to: string, root: string): void {
   try {
     renameSync(from, to);
   } catch (error) {
     if (!isMissing(error)) throw toIoError(error, "write", to);
-    makeDirectory(dirname(to));
-    renameSync(from, to);
+    makeDirectory(dirname(to), root);
+    try {
+      renameSync(from, to);
+    } catch (failure) {
+      throw toIoError(failure, "write", to);
+    }
   }
 }
 

@@ -1,7 +1,8 @@
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { CorruptError } from "../../errors.ts";
-import { isMissing, toIoError } from "../../fs/io.ts";
+import { ifThere } from "../../fs/held-root.ts";
+import { toIoError } from "../../fs/io.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { parseSnapshotName, SNAPSHOTS, UNFINISHED } from "../format/names.ts";
 
@@ -52,12 +53,12 @@ export async function surveyDocuments(
 function hiddenFrom(directory: string): string[] {
   const folder = join(directory, SNAPSHOTS);
   try {
-    return readdirSync(folder, { withFileTypes: true })
+    const entries = ifThere(folder, () => readdirSync(folder, { withFileTypes: true })) ?? [];
+    return entries
       .map((entry) => ({ name: `${SNAPSHOTS}${entry.name}`, isFile: entry.isFile() }))
       .filter(({ name, isFile }) => mayBeDocument(name) && !(isFile && parseSnapshotName(name) !== undefined))
       .map(({ name }) => name);
   } catch (error) {
-    if (isMissing(error)) return [];
     throw toIoError(error, "list", folder);
   }
 }

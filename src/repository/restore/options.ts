@@ -1,8 +1,8 @@
-import { resolve, sep } from "node:path";
 import { types } from "node:util";
 import { assertFlag, assertKnown, assertMilliseconds, assertSignal } from "../../checks.ts";
 import { UnsupportedError, ValidationError } from "../../errors.ts";
 import { localPath } from "../../fs/local-path.ts";
+import { placeWithin } from "../../fs/real-path.ts";
 import type { Storage } from "../../storage/storage.ts";
 import type { OnProgress } from "../progress.ts";
 
@@ -117,12 +117,11 @@ export function checkRestoreOptions(options: RestoreOptions, storage: Storage): 
   return target;
 }
 
-/** @throws ValidationError where a target lies in the repository. */
+/** @throws ValidationError where a target lies in the repository, or is a database that the repository lies in. */
 export function assertApart(target: string, { directory }: Storage): void {
   if (directory === undefined) return;
-  const repository = resolve(directory);
-  const inside = (path: string, root: string) => path === root || path.startsWith(root + sep);
-  if (inside(target, repository)) {
-    throw new ValidationError(`The target ${target} lies in the repository ${repository}.`);
-  }
+  if (placeWithin(target, directory) !== undefined)
+    throw new ValidationError(`The target ${target} lies in the repository ${directory}.`);
+  if (placeWithin(directory, target) !== undefined)
+    throw new ValidationError(`The repository ${directory} lies in the target ${target}.`);
 }

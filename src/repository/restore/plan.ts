@@ -1,11 +1,12 @@
+import { type LandingPlace, lookAtTarget } from "../../lance/landing.ts";
 import type { LanceDB } from "../../lance/which-lancedb.ts";
 import type { Storage } from "../../storage/storage.ts";
 import type { SnapshotContent } from "../snapshot.ts";
+import { assertSpace } from "./assert-space.ts";
 import { assertBlobs } from "./check-blobs.ts";
 import { assertDatabase, planInPlace, type TableInPlace } from "./in-place/plan.ts";
 import { checkRestoreOptions, type RestoreOptions } from "./options.ts";
 import { type LeftOut, type SelectedTable, select } from "./select.ts";
-import { assertSpace, lookAtTarget, type TargetPlace } from "./target.ts";
 
 /** What a restore will do: a plain value, made without writing anything. */
 export type RestorePlan = NewPlan | InPlacePlan;
@@ -23,7 +24,7 @@ interface PlanBase {
 
 export interface NewPlan extends PlanBase {
   readonly mode: "new";
-  readonly place: TargetPlace;
+  readonly place: LandingPlace;
 }
 
 export interface InPlacePlan extends PlanBase {

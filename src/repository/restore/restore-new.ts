@@ -1,7 +1,7 @@
 import { dirname, join } from "node:path";
 import { NAMESPACE_TABLE } from "../../lance/database.ts";
+import { Landing } from "../../lance/landing.ts";
 import type { LanceDB } from "../../lance/which-lancedb.ts";
-import { Landing } from "./landing.ts";
 import type { RestoreOptions } from "./options.ts";
 import type { NewPlan } from "./plan.ts";
 import { type RestoreReport, reportOf } from "./report.ts";

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { type FileHandle, open } from "node:fs/promises";
-import { isMissing, toIoError } from "../../fs/io.ts";
+import { ifThereLater } from "../../fs/held-root.ts";
+import { toIoError } from "../../fs/io.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { blobName } from "../format/names.ts";
 import type { SnapshotFile } from "../snapshot.ts";
@@ -73,9 +74,8 @@ class Stretches {
 
 async function openLive(path: string): Promise<FileHandle | undefined> {
   try {
-    return await open(path, "r");
+    return await ifThereLater(path, () => open(path, "r"));
   } catch (error) {
-    if (isMissing(error)) return undefined;
     throw toIoError(error, "read", path);
   }
 }

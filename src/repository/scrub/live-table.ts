@@ -1,7 +1,8 @@
 import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { CorruptError } from "../../errors.ts";
-import { isMissing, toIoError } from "../../fs/io.ts";
+import { ifThere } from "../../fs/held-root.ts";
+import { toIoError } from "../../fs/io.ts";
 import { HistoryFiles, pathsBelow } from "../../lance/history-files.ts";
 import { listManifests, manifestPath } from "../../lance/image.ts";
 import type { ManifestName } from "../../lance/manifest-name.ts";
@@ -147,9 +148,8 @@ class LiveReading {
 
   #read(path: string): Buffer | undefined {
     try {
-      return (this.#buffers[0] as ReusedBuffer).read(path);
+      return ifThere(path, () => (this.#buffers[0] as ReusedBuffer).read(path));
     } catch (error) {
-      if (isMissing(error)) return undefined;
       throw toIoError(error, "read", path);
     }
   }
@@ -177,10 +177,10 @@ function filesBelow(dataset: string, known: Iterable<string>): (directory: strin
 }
 
 function list(dataset: string, directory: string, recursive = false) {
+  const path = join(dataset, directory);
   try {
-    return readdirSync(join(dataset, directory), { withFileTypes: true, recursive });
+    return ifThere(path, () => readdirSync(path, { withFileTypes: true, recursive })) ?? [];
   } catch (error) {
-    if (isMissing(error)) return [];
-    throw toIoError(error, "list", join(dataset, directory));
+    throw toIoError(error, "list", path);
   }
 }

@@ -48,7 +48,7 @@ async function moveAside(directory: string, name: string, signal?: AbortSignal):
   const [from, to] = [join(directory, blobName(name)), join(directory, QUARANTINE, name)];
   if (!(await isDamaged(name, from, signal))) return false;
   return io("move aside", from, async () => {
-    makeDirectory(dirname(to));
+    makeDirectory(dirname(to), directory);
     try {
       await rename(from, to);
     } catch (error) {

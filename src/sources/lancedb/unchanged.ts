@@ -1,6 +1,6 @@
 import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { isMissing } from "../../fs/io.ts";
+import { ifThere } from "../../fs/held-root.ts";
 import { isStray } from "../../fs/strays.ts";
 import { TAGS } from "../../lance/capture.ts";
 import type { TableLocation } from "../../lance/database.ts";
@@ -48,10 +48,6 @@ export async function reuseUnchanged(
 }
 
 function list(dataset: string, directory: string): string[] {
-  try {
-    return readdirSync(join(dataset, directory));
-  } catch (error) {
-    if (isMissing(error)) return [];
-    throw error;
-  }
+  const path = join(dataset, directory);
+  return ifThere(path, () => readdirSync(path)) ?? [];
 }
