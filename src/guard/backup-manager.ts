@@ -15,11 +15,13 @@ import { type BackupInfo, cleanupBackup, createBackup, listBackups } from "./exp
 import { type GuardedWork, type GuardedWorkOptions, runGuarded } from "./guarded-work.ts";
 import type { JournalEntry } from "./journal/entry.ts";
 import { type BackupManagerOptions, type Settings, settingsOf } from "./options.ts";
+import { GuardPlaces } from "./places.ts";
 import type { RecoveredEntry } from "./recovered.ts";
 import { recoverAll, recoverEntries } from "./recovery.ts";
+import { findBackup } from "./restore/find-backup.ts";
 import { type RestoreResult, restoreBackup } from "./restore/restore-backup.ts";
 import { strategyOf } from "./strategies/index.ts";
-import type { BackupStrategy } from "./strategy.ts";
+import { BackupStrategy } from "./strategy.ts";
 
 export interface RecoverOptions {
   /**
@@ -64,6 +66,7 @@ export class BackupManager implements AsyncDisposable {
   #connection: Promise<Connection> | undefined;
   readonly #dead: DeadEntries;
   readonly #committed = new Listeners();
+  readonly #places = new GuardPlaces();
 
   constructor(options: BackupManagerOptions = {}) {
     this.#settings = settingsOf(options);
@@ -126,8 +129,14 @@ export class BackupManager implements AsyncDisposable {
     assertTables(options.tables);
     assertSignal(options.signal);
     options.signal?.throwIfAborted();
-    await this.#ready();
-    return createBackup(this.#settings, strategy, options);
+    const roots = this.#roots(strategy);
+    const [database, backups] = roots;
+    if (backups && this.#places.isThere(database.path, database.what))
+      this.#places.begin(backups.path, backups.what);
+    return this.#places.inPlace(roots, async () => {
+      await this.#ready();
+      return createBackup(this.#settings, strategy, options);
+    });
   }
 
   /**
@@ -154,7 +163,10 @@ export class BackupManager implements AsyncDisposable {
     assertKnown(options, "restoreBackup", { onConflict: true });
     assertOnConflict(options.onConflict, ["fail", "overwrite"]);
     await databasePath(this.#settings.database);
-    return restoreBackup(this.#settings, id, options);
+    findBackup(this.#settings, id);
+    const roots = this.#roots(BackupStrategy.DirectoryCopy);
+    await this.#places.makeLost(roots[0].path);
+    return this.#places.inPlace(roots, () => restoreBackup(this.#settings, id, options));
   }
 
   /**
@@ -165,7 +177,8 @@ export class BackupManager implements AsyncDisposable {
    */
   async cleanupBackup(id: string): Promise<void> {
     assertBackupId(id);
-    await cleanupBackup(this.#settings, id);
+    const roots = this.#roots(BackupStrategy.DirectoryCopy);
+    await this.#places.inPlace(roots, () => cleanupBackup(this.#settings, id));
   }
 
   /** The backups of this database, oldest first: made by hand, kept after a conflict, in use, interrupted. */
@@ -203,6 +216,8 @@ export class BackupManager implements AsyncDisposable {
     assertSignal(options.signal);
     assertFlag(options.durable, "durable");
     options.signal?.throwIfAborted();
+    await databasePath(this.#settings.database);
+    using _held = this.#places.hold(this.#roots(strategy));
     await this.#ready();
     const result = await runGuarded(this.#settings, strategy, work, options);
     this.#committed.tell(this.logger);
@@ -230,8 +245,11 @@ export class BackupManager implements AsyncDisposable {
     assertOnConflict(options.onConflict, ["overwrite", "keep"]);
     assertFlag(options.force, "force");
     await databasePath(this.#settings.database);
-    const entries = await this.#recoverEntries(options);
-    const { healed, unreadable } = await this.#healHeads(options.force ?? false);
+    const [database] = this.#roots();
+    const { entries, healed, unreadable } = await this.#places.inPlace([database], async () => {
+      const recovered = await this.#recoverEntries(options);
+      return { entries: recovered, ...(await this.#healHeads(options.force ?? false)) };
+    });
     const stuck = entries.find((entry) => entry.action === "failed" || entry.action === "locked");
     if (stuck?.error) throw stuck.error;
     return { entries, healed, unreadable };
@@ -241,6 +259,16 @@ export class BackupManager implements AsyncDisposable {
     const connection = await this.#connection;
     this.#connection = undefined;
     connection?.close();
+  }
+
+  /** What an operation needs to be in its place: the backup directory only for copies in it. */
+  #roots(strategy?: BackupStrategy) {
+    const { database, backupDir } = this.#settings;
+    const backups = { path: backupDir, what: "backup directory" };
+    return [
+      { path: database, what: "database" },
+      ...(strategy === BackupStrategy.DirectoryCopy ? [backups] : []),
+    ] as const;
   }
 
   async #ready(): Promise<void> {

@@ -1,6 +1,7 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { BackupError, LockedError, ValidationError } from "../errors.ts";
+import { assertRoot } from "../fs/held-root.ts";
 import { isMissing, reasonOf, toIoError } from "../fs/io.ts";
 import { assertNamesAreFree, assertNoneIsNested, listStrayTables, listTables } from "../lance/database.ts";
 import { listManifests } from "../lance/image.ts";
@@ -71,6 +72,7 @@ export async function createBackup(
     const { record } = operation;
     if (!options.tables) await warnOfLeftOut(settings, record);
     await chosen.seal(record);
+    for (const root of [database, record.backupPath]) assertRoot(root);
     await entry.write("held", record);
     entry.abandon();
     logger.info("backup made", {

@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { assertRoot } from "../fs/held-root.ts";
 import { reasonOf } from "../fs/io.ts";
 import { stampOf } from "../fs/stamp.ts";
 import { rootDirectory } from "../lance/database.ts";
@@ -184,6 +185,7 @@ export class Operation {
     let result: R;
     try {
       result = await write.run();
+      assertRoot(this.database); // LanceDB makes what is missing, and writes there
     } catch (error) {
       report({ ...(await this.#committedBy(write, intent)), failed: true });
       throw error;

@@ -1,9 +1,8 @@
-import { isAbsolute, relative } from "node:path";
 import { assertFlag, assertKnown, assertLogger } from "../checks.ts";
 import { ValidationError } from "../errors.ts";
 import { localPath } from "../fs/local-path.ts";
-import { realPath } from "../fs/real-path.ts";
-import { assertTableId } from "../lance/database.ts";
+import { placeWithin } from "../fs/real-path.ts";
+import { assertOutsideTables, assertTableId } from "../lance/database.ts";
 import { LanceDB, type LanceDBOptions } from "../lance/which-lancedb.ts";
 import { defaultLogger, type Logger } from "../logger.ts";
 import type { FileFormat } from "./file/types.ts";
@@ -33,6 +32,8 @@ export interface PeriodicBackupOptions extends Pick<LanceDBOptions, "lancedb"> {
   readonly tables?: readonly string[] | undefined;
   /** How many fulls of this database are kept, with the deltas that follow them. Default: all, and nothing is ever removed. */
   readonly keep?: number | undefined;
+  /** Write files also where there is no table. Default false: the directory of a disk that is not mounted has none either. */
+  readonly allowEmpty?: boolean | undefined;
   /** Called after each backup that failed, with how many have failed since the last that did not. What it throws is logged; nobody waits for it. */
   readonly onBackupFailure?: ((error: Error, consecutiveFailures: number) => void) | undefined;
   /** Default: winston on stderr, level `warn` or what `LANCEDB_BACKUP_LOG` says. */
@@ -53,6 +54,7 @@ export interface PeriodicSettings {
   readonly keyOf: (table: string) => readonly string[];
   readonly tables: readonly string[] | undefined;
   readonly keep: number | undefined;
+  readonly allowEmpty: boolean;
   readonly onBackupFailure: ((error: Error, consecutiveFailures: number) => void) | undefined;
   readonly logger: Logger;
   readonly clock: Clock;
@@ -74,6 +76,7 @@ export function periodicSettings(options: PeriodicBackupOptions): PeriodicSettin
     primaryKey: true,
     tables: true,
     keep: true,
+    allowEmpty: true,
     onBackupFailure: true,
     logger: true,
     clock: false,
@@ -83,6 +86,7 @@ export function periodicSettings(options: PeriodicBackupOptions): PeriodicSettin
     throw new ValidationError(`fileFormat must be "json" or "arrow", not ${JSON.stringify(fileFormat)}.`);
   }
   assertFlag(incremental, "incremental");
+  assertFlag(options.allowEmpty, "allowEmpty");
   if (options.onBackupFailure !== undefined && typeof options.onBackupFailure !== "function") {
     throw new TypeError("onBackupFailure must be a function.");
   }
@@ -105,6 +109,7 @@ export function periodicSettings(options: PeriodicBackupOptions): PeriodicSettin
     keyOf: keysOf(options.primaryKey ?? DEFAULT_KEY),
     tables,
     keep: options.keep === undefined ? undefined : whole(options.keep, "keep", 1),
+    allowEmpty: options.allowEmpty ?? false,
     onBackupFailure: options.onBackupFailure,
     logger,
     clock: options.clock ?? systemClock,
@@ -112,9 +117,10 @@ export function periodicSettings(options: PeriodicBackupOptions): PeriodicSettin
 }
 
 function assertOutside(database: string, backups: string): void {
-  const inner = relative(realPath(database), realPath(backups));
+  assertOutsideTables(backups, "backupDir");
+  const inner = placeWithin(backups, database);
   if (inner === "") throw new ValidationError("backupDir must not be the database's own directory.");
-  if (inner.startsWith("..") || isAbsolute(inner)) return;
+  if (inner === undefined) return;
   throw new ValidationError(`backupDir ${backups} lies inside the database; it would be lost with it.`);
 }
 

@@ -190,9 +190,7 @@ export class Repository implements AsyncDisposable {
   async openSnapshot(id: string, options: OpenOptions = {}): Promise<OpenedSnapshot> {
     const { openSnapshot } = await import("./open/open-snapshot.ts");
     const place = { storage: this.#storage, lancedb: this.#lancedb };
-    return this.#inPlace(async () =>
-      openSnapshot(place, await this.#content(id, options?.signal), options),
-    );
+    return this.#inPlace(async () => openSnapshot(place, await this.#content(id, options?.signal), options));
   }
 
   /**

@@ -80,7 +80,13 @@ test("an empty database, an empty table and a dropped table", async () => {
   expect((await restoreLatest(place.backupDir, target)).tables).toEqual({ empty: 0 });
   expect(await contentOf(target)).toEqual(await contentOf(place.uri));
   await db.dropTable("empty");
-  await manager.backupFull();
+  for (const backup of [manager.backupFull(), manager.backupDelta()]) {
+    await expect(backup).rejects.toMatchObject({
+      code: "VALIDATION",
+      message: expect.stringContaining("allowEmpty"),
+    });
+  }
+  await place.manager({ incremental: true, allowEmpty: true }).backupFull();
   expect((await restoreLatest(place.backupDir, place.fresh())).tables).toEqual({});
 });
 

@@ -3,6 +3,7 @@ import { rename } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { CorruptError } from "../../errors.ts";
 import { syncDirectories, writeFileDurably } from "../../fs/durable.ts";
+import { assertRoot } from "../../fs/held-root.ts";
 import { errnoOf, io, isMissing, toIoError } from "../../fs/io.ts";
 import { makeDirectory } from "../../fs/make-directory.ts";
 import { takeOwner } from "../../fs/owner.ts";
@@ -40,6 +41,7 @@ export const directoryCopy: Strategy = {
   },
   async discard(backupPath, uuid) {
     const partial = partialPath(backupPath, uuid);
+    assertRoot(backupPath); // else it would be left behind for good
     // Renamed first: half a backup must never be found under a backup's name.
     if (isOurs(backupPath, uuid)) {
       await io("remove", backupPath, async () => {

@@ -1,4 +1,5 @@
 import { BackupError } from "../../errors.ts";
+import { isAway } from "../../fs/held-root.ts";
 import type { PeriodicSettings } from "../options.ts";
 import type { PinDocument } from "../pins/document.ts";
 import type { PinStore } from "../pins/pin-store.ts";
@@ -45,7 +46,7 @@ export async function resumeChain(
     const chain = await backToFull(file, files, heads);
     return { end: { file, sha256, document }, deltas: chain.length - 1 };
   } catch (error) {
-    if (!(error instanceof BackupError)) throw error;
+    if (!(error instanceof BackupError) || isAway(error)) throw error;
     settings.logger.warn("the newest periodic files cannot be gone on from: a full is taken", {
       file: file.name,
       directory: settings.backupDir,
@@ -78,7 +79,7 @@ export async function isOf(identity: string, { name }: BackupFileName, heads: He
   try {
     return (await heads.read(name)).head.database === identity;
   } catch (error) {
-    if (error instanceof BackupError) return false;
+    if (error instanceof BackupError && !isAway(error)) return false;
     throw error;
   }
 }

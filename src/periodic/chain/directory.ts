@@ -1,6 +1,4 @@
-import { toIoError } from "../../fs/io.ts";
 import { listNames } from "../../fs/list-names.ts";
-import { makeDirectory } from "../../fs/make-directory.ts";
 import { type BackupFileName, parseFileName } from "./file-name.ts";
 
 /** The periodic files of a directory, oldest first; empty where there is no directory. */
@@ -22,12 +20,4 @@ export function nextMicros(files: readonly BackupFileName[], nowMs: number): num
 /** Deltas since the newest full, by the names of the files. */
 export function deltasSinceFull(files: readonly BackupFileName[]): number {
   return files.length - 1 - files.findLastIndex((file) => file.type === "full");
-}
-
-export function ensureDirectory(directory: string): void {
-  try {
-    makeDirectory(directory);
-  } catch (error) {
-    throw toIoError(error, "make directory", directory);
-  }
 }

@@ -1,5 +1,6 @@
 import { statSync } from "node:fs";
 import { join } from "node:path";
+import { assertRoot } from "../../fs/held-root.ts";
 import { toIoError } from "../../fs/io.ts";
 import { peekBackupFile } from "../file/open.ts";
 import type { FileHead } from "../file/types.ts";
@@ -47,6 +48,7 @@ function stampOf(path: string): string {
     const { ino, size, mtimeMs } = statSync(path);
     return `${ino} ${size} ${mtimeMs}`;
   } catch (error) {
+    assertRoot(path);
     throw toIoError(error, "read", path);
   }
 }

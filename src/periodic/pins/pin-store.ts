@@ -1,7 +1,8 @@
 import { createHash, randomUUID } from "node:crypto";
 import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { errnoOf, isMissing, toIoError } from "../../fs/io.ts";
+import { ifThere } from "../../fs/held-root.ts";
+import { errnoOf, toIoError } from "../../fs/io.ts";
 import { listNames } from "../../fs/list-names.ts";
 import { makeDirectory } from "../../fs/make-directory.ts";
 import { takeOwner } from "../../fs/owner.ts";
@@ -23,9 +24,11 @@ const IDENTITY = "identity";
  * that a power cut takes or breaks is found out, and costs a full.
  */
 export class PinStore {
+  readonly #database: string;
   readonly #root: string;
 
   constructor(database: string, backupDir: string) {
+    this.#database = database;
     const name = createHash("sha256").update(backupDir).digest("hex").slice(0, 16);
     this.#root = join(privateDirectory(database, "pins"), name);
   }
@@ -37,19 +40,20 @@ export class PinStore {
 
   /** What was remembered with a file; undefined where nothing readable was, or by the database that this is a copy of. */
   read(file: string): PinDocument | undefined {
+    const path = join(this.#root, `${file}${DOCUMENT}`);
     try {
-      const document = parsePinDocument(readFileSync(join(this.#root, `${file}${DOCUMENT}`), "utf8"));
-      return this.#readIdentity()?.isOwn === false ? undefined : document;
+      const text = ifThere(path, () => readFileSync(path, "utf8"));
+      if (text === undefined || this.#readIdentity()?.isOwn === false) return undefined;
+      return parsePinDocument(text);
     } catch (error) {
-      if (isMissing(error)) return undefined;
-      throw toIoError(error, "read", join(this.#root, `${file}${DOCUMENT}`));
+      throw toIoError(error, "read", path);
     }
   }
 
   write(file: string, document: PinDocument): void {
     const path = join(this.#root, `${file}${DOCUMENT}`);
     try {
-      makeDirectory(this.#root);
+      makeDirectory(this.#root, this.#database);
       writeFileSync(path, formatPinDocument(document));
       takeOwner(path);
     } catch (error) {
@@ -73,7 +77,7 @@ export class PinStore {
   setIdentity(identity: string): void {
     const path = join(this.#root, IDENTITY);
     try {
-      makeDirectory(this.#root);
+      makeDirectory(this.#root, this.#database);
       for (const name of listNames(this.#root)) if (name.endsWith(DOCUMENT)) rmSync(join(this.#root, name));
       writeFileSync(`${path}${PARTIAL}`, `${identity} ${stampOf(this.#root)}\n`);
       takeOwner(`${path}${PARTIAL}`);
@@ -87,11 +91,11 @@ export class PinStore {
   #readIdentity(): { readonly identity: string; readonly isOwn: boolean } | undefined {
     const path = join(this.#root, IDENTITY);
     try {
-      const [, identity, stamp] = /^(\S+) (.+)$/m.exec(readFileSync(path, "utf8")) ?? [];
-      if (identity === undefined) return undefined; // a power cut has emptied it
+      const text = ifThere(path, () => readFileSync(path, "utf8")) ?? "";
+      const [, identity, stamp] = /^(\S+) (.+)$/m.exec(text) ?? [];
+      if (identity === undefined) return undefined; // not there, or a power cut has emptied it
       return { identity, isOwn: isStampOf(stamp, this.#root) };
     } catch (error) {
-      if (isMissing(error)) return undefined;
       throw toIoError(error, "read", path);
     }
   }
@@ -105,7 +109,7 @@ export class PinStore {
   async take(dataset: string, directory: string, signal?: AbortSignal): Promise<Taken | undefined> {
     const partial = join(this.#root, `${process.pid}-${randomUUID()}${PARTIAL}`);
     try {
-      makeDirectory(partial);
+      makeDirectory(partial, this.#database);
       const placer = new Placer(PIN_ORDER);
       const capture = await captureTable(dataset, { target: partial, placer, history: "latest", signal });
       if (capture === undefined) {

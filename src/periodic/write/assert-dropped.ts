@@ -2,7 +2,8 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { CorruptError } from "../../errors.ts";
-import { isMissing, toIoError } from "../../fs/io.ts";
+import { ifThereLater } from "../../fs/held-root.ts";
+import { toIoError } from "../../fs/io.ts";
 import { isStray } from "../../fs/strays.ts";
 import type { PinnedTable } from "../pins/document.ts";
 import { directoryOf } from "../pins/pin-store.ts";
@@ -41,9 +42,9 @@ async function assertGone(table: string, path: string): Promise<void> {
 
 async function hasFiles(path: string): Promise<boolean> {
   try {
-    return (await readdir(path)).some((name) => name !== RESERVED && !isStray(name));
+    const names = await ifThereLater(path, () => readdir(path));
+    return names?.some((name) => name !== RESERVED && !isStray(name)) ?? false;
   } catch (error) {
-    if (isMissing(error)) return false;
     throw toIoError(error, "list", path);
   }
 }

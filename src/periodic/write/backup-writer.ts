@@ -1,5 +1,8 @@
+import { statSync } from "node:fs";
 import { BackupError, IoError, ValidationError } from "../../errors.ts";
+import { assertRoot, holding } from "../../fs/held-root.ts";
 import { reasonOf } from "../../fs/io.ts";
+import { makeDirectory } from "../../fs/make-directory.ts";
 import { resumeChain } from "../chain/chain-end.ts";
 import { listBackupFiles } from "../chain/directory.ts";
 import { Heads } from "../chain/heads.ts";
@@ -24,6 +27,8 @@ export class BackupWriter {
   readonly #heads: Heads;
   #newest: string | undefined;
   #swept = false;
+  /** The backup directory was there once: it is not made again. */
+  #began = false;
   /** The last delta failed for a reason that may lie in its pins: a full goes round them. */
   #avoidDelta = false;
 
@@ -40,9 +45,31 @@ export class BackupWriter {
 
   /** Answers with the file's name; null where there is nothing to write. Not to be called while it runs. */
   async write(wanted: Wanted): Promise<string | null> {
-    const { database, logger } = this.#settings;
+    const { database, backupDir, logger } = this.#settings;
     assertDatabase(database);
-    return alone(this.#context.pins.directory, logger, () => this.#write(wanted));
+    return holding([{ path: database, what: "database" }], async () => {
+      this.#beginDirectory();
+      const { directory } = this.#context.pins;
+      makeDirectory(directory, database);
+      return holding([{ path: backupDir, what: "backup directory" }], () =>
+        alone(directory, logger, () => this.#write(wanted)),
+      );
+    });
+  }
+
+  /** Makes the backup directory for a database's first backup alone: later it is its disk that is missing. */
+  #beginDirectory(): void {
+    const { database, backupDir } = this.#settings;
+    if (statSync(backupDir, { throwIfNoEntry: false }) === undefined) {
+      if (this.#began || this.#context.pins.identity() !== undefined) {
+        throw new IoError(
+          `There is no directory ${backupDir}, in which the backups of ${database} lie. Is its disk mounted? To begin anew, make the directory.`,
+          { path: backupDir, errno: "ENOENT" },
+        );
+      }
+      makeDirectory(backupDir);
+    }
+    this.#began = true;
   }
 
   async #write(wanted: Wanted): Promise<string | null> {
@@ -101,12 +128,13 @@ export class BackupWriter {
 
   /** The backup is there already: what fails here is a warning. */
   async #removeOld(): Promise<void> {
-    const { backupDir, keep, logger } = this.#settings;
+    const { database, backupDir, keep, logger } = this.#settings;
     if (keep === undefined) return;
     try {
       const identity = this.#context.pins.identity();
       if (identity === undefined) return;
       const plan = await planRetention(backupDir, { keep, database: identity, heads: this.#heads });
+      for (const root of [backupDir, database]) assertRoot(root);
       await carryOutRetention(backupDir, plan);
       if (plan.remove.length > 0) logger.info("old periodic backups removed", { files: plan.remove });
     } catch (error) {

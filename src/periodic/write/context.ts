@@ -37,6 +37,19 @@ export async function tablesOf({ settings }: WriteContext): Promise<TableLocatio
   return found;
 }
 
+/**
+ * Holds that there is a table: the directory of a disk that is not mounted has none, and files of nothing would pass for
+ * backups until the good ones are removed.
+ *
+ * @throws ValidationError where there is none.
+ */
+export function assertAnyTable(tables: readonly PinnedTable[], { database, allowEmpty }: PeriodicSettings) {
+  if (tables.length > 0 || allowEmpty) return;
+  throw new ValidationError(
+    `There is no table to back up in ${database}, so nothing was written, and what was written before stays. Is its disk mounted? Where it is meant to be empty, set allowEmpty.`,
+  );
+}
+
 /** Pins a table at its newest version; undefined where it is gone. Tells what could not be taken with it. */
 export async function pinTable(
   { settings, pins }: WriteContext,

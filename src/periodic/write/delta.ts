@@ -7,7 +7,7 @@ import { rowsAt } from "../../lance/row-delta/rows-at.ts";
 import type { BackupFileWriter, TablePosition } from "../file/types.ts";
 import type { PinnedTable } from "../pins/document.ts";
 import { assertDropped } from "./assert-dropped.ts";
-import { type ChainEnd, pinTable, tablesOf, type WriteContext } from "./context.ts";
+import { assertAnyTable, type ChainEnd, pinTable, tablesOf, type WriteContext } from "./context.ts";
 import { writeAllRows } from "./full.ts";
 import { currentPosition, datasetOf } from "./live-tables.ts";
 import { PinLostError } from "./pin-lost.ts";
@@ -43,6 +43,7 @@ export async function writeDelta(context: WriteContext, end: ChainEnd): Promise<
   const present = new Set(after.map((table) => table.id));
   const dropped = end.document.tables.filter((table) => !present.has(table.id));
   if (changes.length === 0 && dropped.length === 0) return null;
+  assertAnyTable(after, context.settings);
   await assertDropped(context.settings.database, dropped);
 
   using open = new OpenThings();

@@ -3,7 +3,7 @@ import { scanAll } from "../../lance/row-delta/scan.ts";
 import type { BackupFileWriter, TableForm } from "../file/types.ts";
 import type { PinDocument, PinnedTable } from "../pins/document.ts";
 import { assertDropped } from "./assert-dropped.ts";
-import { pinTable, tablesOf, type WriteContext } from "./context.ts";
+import { assertAnyTable, pinTable, tablesOf, type WriteContext } from "./context.ts";
 import { publish } from "./publish.ts";
 import { reading } from "./reading.ts";
 import { openSource, type Source } from "./sources.ts";
@@ -20,6 +20,7 @@ export async function writeFull(context: WriteContext, before?: PinDocument): Pr
     const pinned = await pinTable(context, table);
     if (pinned) tables.push(pinned);
   }
+  assertAnyTable(tables, settings);
   const isOurs = ({ id }: PinnedTable) => settings.tables?.includes(id) ?? true;
   const present = new Set(tables.map((table) => table.id));
   const gone = before?.tables.filter((table) => isOurs(table) && !present.has(table.id)) ?? [];

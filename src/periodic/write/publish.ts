@@ -1,5 +1,6 @@
 import { join } from "node:path";
-import { deltasSinceFull, ensureDirectory, listBackupFiles, nextMicros } from "../chain/directory.ts";
+import { assertRoot } from "../../fs/held-root.ts";
+import { deltasSinceFull, listBackupFiles, nextMicros } from "../chain/directory.ts";
 import { fileName, isoTime } from "../chain/file-name.ts";
 import { createBackupFile } from "../file/create.ts";
 import type { BackupFileWriter, FileHead } from "../file/types.ts";
@@ -25,7 +26,6 @@ export async function publish(
 ): Promise<string> {
   const { backupDir, fileFormat, clock, logger, incremental } = settings;
   const started = performance.now();
-  ensureDirectory(backupDir);
   const micros = nextMicros(listBackupFiles(backupDir), clock.now());
   const name = fileName(file.type, fileFormat, micros);
   const { type, database, follows } = file;
@@ -35,6 +35,7 @@ export async function publish(
   let written: { readonly bytes: number };
   try {
     await writeTables(writer);
+    for (const root of [settings.database, backupDir]) assertRoot(root);
     if (pins.identity() !== database) pins.setIdentity(database);
     if (incremental) {
       pins.write(name, { database, selection: settings.tables ?? null, tables: file.tables });

@@ -50,7 +50,7 @@ export async function backup(context: BackupContext, options: BackupOptions): Pr
 
 /** A repository in its database is lost with it; a database in a repository is none of its objects. */
 function assertApart({ uri }: Source, { directory }: Storage): void {
-  if (directory === undefined) return;
+  if (directory === undefined || placeWithin(directory, uri) === "") return; // it has no table, which is told
   if (placeWithin(directory, uri) !== undefined)
     throw new ValidationError(
       `The repository ${directory} lies in the database ${uri}; it would be lost with it.`,
