@@ -5,7 +5,7 @@ import { makeDirectory } from "../fs/make-directory.ts";
 /** Our directory inside a database. LanceDB's listing and `dropAllTables` leave it alone. */
 export const PRIVATE_DIRECTORY = ".lancedb-backup";
 
-type Room = "identity" | "journal" | "ids" | "locks" | "aside" | "staging" | "pins";
+type Room = "dropped" | "identity" | "journal" | "ids" | "locks" | "aside" | "staging" | "pins";
 
 export function privateDirectory(database: string, room: Room): string {
   return join(database, PRIVATE_DIRECTORY, room);

@@ -3,19 +3,25 @@ import { dirname, join } from "node:path";
 import { syncDirectories } from "../../fs/durable.ts";
 import { io, isMissing } from "../../fs/io.ts";
 import { makeDirectory } from "../../fs/make-directory.ts";
+import { keepDroppedVersion } from "../../lance/dropped-versions.ts";
+import { listManifests } from "../../lance/image.ts";
 import { ensurePrivateDirectory } from "../../lance/private-directory.ts";
+
+interface Dropped {
+  readonly table: string;
+  /** The table's, in the database. */
+  readonly directory: string;
+  /** Where it goes, below the database's own `aside/`. */
+  readonly aside: string;
+}
 
 /**
  * Moves a table aside, and has LanceDB drop an empty directory in its place. Where that fails, the table is back:
  * what lies aside goes when the work has succeeded.
- *
- * @param directory the table's, in the database
- * @param aside where it goes, below the database's own `aside/`
  */
 export async function dropAside<R>(
   database: string,
-  directory: string,
-  aside: string,
+  { table, directory, aside }: Dropped,
   drop: () => Promise<R>,
 ): Promise<R> {
   const path = join(database, directory);
@@ -26,6 +32,7 @@ export async function dropAside<R>(
   try {
     makeDirectory(path);
     await syncDirectories([parent, dirname(parent), dirname(dirname(parent))]);
+    keepDroppedVersion(database, table, (await listManifests(kept))[0]?.version ?? 0);
     return await drop();
   } catch (error) {
     await io("move back", path, async () => {

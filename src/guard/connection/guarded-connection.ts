@@ -12,6 +12,7 @@ import {
 } from "../../lance/database.ts";
 import { idOfDirectory } from "../../lance/table-directory.ts";
 import type { Operation } from "../operation.ts";
+import { highestSeen, liftAbove } from "./above-dropped.ts";
 import { type Creation, creationOf } from "./creation.ts";
 import { dropAside } from "./drop-aside.ts";
 import { guardMaterialized, guardTable } from "./guarded-table.ts";
@@ -174,10 +175,10 @@ class ConnectionGuard {
     return guardTable(this.#operation, id, HandleView.fresh(this.#operation, id, table));
   }
 
-  #createOne(id: string, run: () => Promise<Table>): Promise<Table> {
+  async #createOne(id: string, run: () => Promise<Table>): Promise<Table> {
     const operation = this.#operation;
     let above = 0;
-    return operation.write({
+    const made = await operation.write({
       table: id,
       intent: async () => {
         above = await operation.headOf(id);
@@ -194,6 +195,12 @@ class ConnectionGuard {
         return { versions: [version], directory: await operation.directoryOf(id) };
       },
     });
+    const seen = above > 0 ? 0 : highestSeen(operation, id);
+    if (seen > 0 && (await made.version()) <= seen) {
+      await liftAbove(operation, id, seen);
+      await made.checkoutLatest();
+    }
+    return made;
   }
 
   async #dropOne<R>(id: string, run: () => Promise<R>): Promise<R> {
@@ -205,7 +212,7 @@ class ConnectionGuard {
     return operation.write({
       table: id,
       intent: () => ({ step: "drop", table: id, directory, aside }),
-      run: () => dropAside(operation.database, directory, aside, run),
+      run: () => dropAside(operation.database, { table: id, directory, aside }, run),
       outcome: () => ({ versions: [] }),
     });
   }

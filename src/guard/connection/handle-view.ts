@@ -2,6 +2,7 @@ import { statSync } from "node:fs";
 import { join } from "node:path";
 import type { Table } from "@lancedb/lancedb";
 import { ValidationError } from "../../errors.ts";
+import { droppedVersion } from "../../lance/dropped-versions.ts";
 import { VERSIONS } from "../../lance/image.ts";
 import { manifestName } from "../../lance/manifest-name.ts";
 import type { Operation } from "../operation.ts";
@@ -95,7 +96,9 @@ export class HandleView {
     const head = await this.#operation.headOf(this.#id);
     const own = await this.#table.version();
     const now = await openedOn(this.#operation, this.#id, this.#table);
-    const isAnother = head === own && own === opened.version && now.manifest !== opened.manifest;
+    const isAnother =
+      (head === own && own === opened.version && now.manifest !== opened.manifest) ||
+      (head > own && now.manifest === "" && own <= droppedVersion(this.#operation.database, this.#id));
     if (head < own || isAnother) {
       const what = head === 0 ? "dropped" : "dropped and made again";
       throw new ValidationError(

@@ -5,6 +5,7 @@ import { ConflictError, type ConflictingVersions } from "../../errors.ts";
 import { syncDirectories } from "../../fs/durable.ts";
 import { io } from "../../fs/io.ts";
 import { NAMESPACE_TABLE } from "../../lance/database.ts";
+import { keepDroppedVersion } from "../../lance/dropped-versions.ts";
 import { listManifests } from "../../lance/image.ts";
 import { type PutBackOutcome, putBack } from "../../lance/put-back/act.ts";
 import { commitRestore } from "../../lance/put-back/commit-restore.ts";
@@ -139,6 +140,7 @@ async function takeAway(
       },
     );
   }
+  keepDroppedVersion(database, drop.table, (await listManifests(taken))[0]?.version ?? 0);
   logger.debug("created table removed", { table: drop.table });
   return { ...gone, passedOver: foreign };
 }
