@@ -9,6 +9,7 @@ import { isDataset } from "../lance/capture.ts";
 import { listTables, type TableLocation } from "../lance/database.ts";
 import { ImageReader, type VersionImage } from "../lance/image.ts";
 import { inspectTable } from "../lance/put-back/state.ts";
+import { isPlainFile, linkTarget } from "../lance/stubs.ts";
 import { count, type Finding } from "./finding.ts";
 import { diagnoseIndices } from "./indices.ts";
 import { isReadable } from "./permissions.ts";
@@ -70,6 +71,11 @@ async function diagnoseTable(remedies: Remedies, { id, directory }: TableLocatio
       diagnoseFiles(remedies, id, dataset, image),
       ...diagnoseIndices(remedies, id, dataset, image),
     );
+    const link = linkTarget(dataset);
+    if (link !== undefined) {
+      const details = `Its directory is a symbolic link to ${link}. LanceDB's dropTable() removes the link, and leaves the files there.`;
+      findings.push({ check: "link", about: id, level: "note", details });
+    }
     findings.push(...(await diagnoseBranches(id, dataset)), ...(await diagnoseTags(id, dataset, manifests)));
   } catch (error) {
     if (isMissing(error)) return findings; // it went while we looked
@@ -149,8 +155,7 @@ async function emptyDirectories(database: string): Promise<Finding[]> {
   try {
     const entries = await readdir(database, { withFileTypes: true });
     return entries
-      .filter((entry) => entry.isDirectory() && entry.name.endsWith(".lance"))
-      .filter((entry) => !isDataset(join(database, entry.name)))
+      .filter((entry) => entry.name.endsWith(".lance") && !isDataset(join(database, entry.name)))
       .map(({ name }) => emptyTable(name, join(database, name)));
   } catch (error) {
     throw toIoError(error, "list", database);
@@ -160,6 +165,15 @@ async function emptyDirectories(database: string): Promise<Finding[]> {
 function emptyTable(about: string, directory: string): Finding {
   const base = { check: "table", about, level: "warning" } as const;
   const details = "LanceDB lists it as a table, and it holds none: it has no manifests.";
+  const link = linkTarget(directory);
+  if (link !== undefined && !existsSync(directory)) {
+    const advice = "Mount the disk on which it lies, or remove the link.";
+    return { ...base, details: `It is a symbolic link to ${link}, and there is nothing.`, advice };
+  }
+  if (isPlainFile(directory)) {
+    const advice = "Move it elsewhere: no table of that name can be made, and dropAllTables() fails.";
+    return { ...base, details: "LanceDB lists it as a table, and it is a file.", advice };
+  }
   if (!existsSync(directory)) {
     const advice = "Rename it, by a program that shows its bytes; then look at it again.";
     return { ...base, details: "Its name is not UTF-8, so that it cannot be opened.", advice };

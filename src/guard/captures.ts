@@ -1,10 +1,11 @@
 import { join } from "node:path";
 import { CorruptError } from "../errors.ts";
 import { type Capture, isDataset } from "../lance/capture.ts";
-import { isInNamespace, NAMESPACE_TABLE } from "../lance/database.ts";
+import { isInNamespace, NAMESPACE_TABLE, rootDirectory } from "../lance/database.ts";
 import { healDamagedHead } from "../lance/heal-head.ts";
 import { listedDirectory, locateTable } from "../lance/locate.ts";
 import { listNamespaces, type NamespaceEntry } from "../lance/namespaces.ts";
+import { isOccupied, linkTarget } from "../lance/stubs.ts";
 import type { JournalEntry } from "./journal/entry.ts";
 import type { CapturedNamespace, CapturedTable } from "./journal/entry-record.ts";
 import type { OperationSettings } from "./operation-settings.ts";
@@ -129,12 +130,15 @@ export class Captures {
     signal?.throwIfAborted();
     if (directory && capture) {
       const entry = await this.#captureEntries(table, directory);
-      this.#tables.set(table, { id: table, state: "present", directory, ...capture, entry });
+      const link = linkTarget(join(context.database, directory));
+      this.#tables.set(table, { id: table, state: "present", directory, ...capture, entry, link });
       if (capture.leftOut.length > 0) {
         logger.warn("not everything of the table was backed up", { table, leftOut: capture.leftOut });
       }
     } else {
-      this.#tables.set(table, { id: table, state: "absent" });
+      const root = rootDirectory(table);
+      const stub = root !== undefined && isOccupied(join(context.database, root)) ? true : undefined;
+      this.#tables.set(table, { id: table, state: "absent", stub });
     }
     logger.debug("table captured", {
       backup: this.#entry.id,

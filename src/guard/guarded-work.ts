@@ -154,7 +154,7 @@ async function rollBack(operation: Operation, workError: unknown, onConflict: On
     });
   } catch (error) {
     if (error instanceof ConflictError) {
-      const returned = plan ? await bringFilesBack(lancedb, plan, error.conflicts, logger) : [];
+      const returned = plan ? await bringFilesBack(lancedb, database, plan, error.conflicts, logger) : [];
       const tables = record.tables.map((table) => table.id);
       const conflict = workConflict(error, { id: record.id, tables, returned }, workError);
       await keepEntry(entry, record).catch((reason: unknown) => {

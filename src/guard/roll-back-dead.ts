@@ -69,7 +69,7 @@ async function goBack(
     again: true,
   });
   if (plan.conflicts.length > 0) {
-    await bringFilesBack(lancedb, plan, plan.conflicts, logger);
+    await bringFilesBack(lancedb, database, plan, plan.conflicts, logger);
     if (settings.onConflict !== "keep") throw conflictError(plan.conflicts);
     await keepEntry(entry, record);
     return result("kept", { conflicts: plan.conflicts });

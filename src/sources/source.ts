@@ -33,6 +33,8 @@ export interface CapturedTable {
 
 /** Tables as they were at one moment, kept readable until it is disposed of. */
 export interface Capture extends AsyncDisposable {
+  /** What the source calls a table and is none, by its name there; not in the capture. */
+  readonly stubs?: readonly string[] | undefined;
   readonly tables: readonly CapturedTable[];
   /** When it was taken, milliseconds since 1970. */
   readonly capturedAt: number;

@@ -13,7 +13,7 @@ export interface HolderTask {
 }
 
 const task = JSON.parse(process.argv[2] ?? "{}") as HolderTask;
-const manager = new BackupManager({ ...task, logger: silent });
+const manager = new BackupManager({ uri: task.uri, backupDir: task.backupDir, logger: silent });
 await manager.withBackup("lance-version", async (db) => {
   await (await db.openTable(task.table)).add(rows(600, 1));
   process.stdout.write("held\n");

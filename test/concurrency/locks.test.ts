@@ -72,7 +72,7 @@ test.for(WAYS)("%s", async ([, table, way, turns]) => {
 });
 
 const managerOf = (place: Place, lockTimeoutMs = 400) =>
-  new BackupManager({ ...place, logger: silent, lockTimeoutMs });
+  new BackupManager({ uri: place.uri, backupDir: place.backupDir, logger: silent, lockTimeoutMs });
 
 const addTo = (place: Place, table: string, manager = managerOf(place)) =>
   manager.withBackup(

@@ -77,7 +77,7 @@ test.for([
     }
     await Promise.all(ends);
 
-    const manager = new BackupManager({ ...place, logger: silent });
+    const manager = new BackupManager({ uri: place.uri, backupDir: place.backupDir, logger: silent });
     await manager.recover({ onConflict: "keep" });
     for (const backup of await manager.listBackups()) await manager.cleanupBackup(backup.id);
 

@@ -57,7 +57,12 @@ async function main(task: WriterTask): Promise<void> {
     writeSync(file, `${JSON.stringify(line)}\n`);
     fsyncSync(file);
   };
-  const manager = new BackupManager({ ...task, logger: silent, lockTimeoutMs: 20_000 });
+  const manager = new BackupManager({
+    uri: task.uri,
+    backupDir: task.backupDir,
+    logger: silent,
+    lockTimeoutMs: 20_000,
+  });
   const connection = await connect(task.uri);
   const mine = new Map<string, Set<string>>(TABLES.map((table) => [table, new Set()]));
   let made = 0;

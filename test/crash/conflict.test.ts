@@ -13,7 +13,8 @@ const workshop = new Workshop();
 beforeAll(() => workshop.prepare());
 afterAll(() => workshop[Symbol.dispose]());
 
-const managerOf = (place: Place) => new BackupManager({ ...place, logger: silent });
+const managerOf = (place: Place) =>
+  new BackupManager({ uri: place.uri, backupDir: place.backupDir, logger: silent });
 
 /** A program that knows nothing of the guard. */
 async function asAnother<T>(place: Place, work: (db: Connection) => Promise<T>): Promise<T> {

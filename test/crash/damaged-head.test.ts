@@ -14,7 +14,8 @@ const workshop = new Workshop();
 beforeAll(() => workshop.prepare());
 afterAll(() => workshop[Symbol.dispose]());
 
-const managerOf = (place: Place) => new BackupManager({ ...place, logger: silent });
+const managerOf = (place: Place) =>
+  new BackupManager({ uri: place.uri, backupDir: place.backupDir, logger: silent });
 
 /** What a power cut leaves of a file that was never synced. */
 function cut(path: string, length: number): Buffer {

@@ -15,7 +15,8 @@ const workshop = new Workshop();
 beforeAll(() => workshop.prepare());
 afterAll(() => workshop[Symbol.dispose]());
 
-const managerOf = (place: Place) => new BackupManager({ ...place, logger: silent });
+const managerOf = (place: Place) =>
+  new BackupManager({ uri: place.uri, backupDir: place.backupDir, logger: silent });
 
 /** A database whose guarded work on tables a and b died; the paths of its entry's files. */
 async function deadPlace(strategy: (typeof STRATEGIES)[number]) {

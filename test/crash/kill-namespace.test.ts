@@ -32,7 +32,7 @@ describe.skipIf(!hasStrace)("killed at every step, then others make tables in na
       const before = await observe(place.uri);
       const { steps } = await runTraced(argv, { root: place.root, killAfter: at });
       await makeTables(place);
-      const manager = new BackupManager({ ...place, logger: silent });
+      const manager = new BackupManager({ uri: place.uri, backupDir: place.backupDir, logger: silent });
       const { entries } = await manager.recover();
       const { ns$theirs, other$theirs, ...rest } = await observe(place.uri);
       const where = `${at}: ${steps.at(-1)?.text}, ${entries.map(({ action }) => action)}`;
@@ -48,7 +48,7 @@ describe.skipIf(!hasStrace)("killed at every step, then others make tables in na
 describe.skipIf(!hasStrace)("a restore killed at every step, then completed", () => {
   test.for(STRATEGIES)("%s", async (strategy) => {
     const place = workshop.place({ namespace: true });
-    const manager = new BackupManager({ ...place, logger: silent });
+    const manager = new BackupManager({ uri: place.uri, backupDir: place.backupDir, logger: silent });
     const db = await connect(place.uri);
     await db.createTable("gone", rows(0, 4), ["ns"]);
     const after = await observe(place.uri);

@@ -41,7 +41,7 @@ async function kill(argv: readonly string[], { root }: Place, at: number): Promi
 /** A backup of four tables, one of them absent; then two are written to, one is made anew, one appears. */
 async function arrange(strategy: (typeof STRATEGIES)[number]) {
   const place = workshop.place();
-  const manager = new BackupManager({ ...place, logger: silent });
+  const manager = new BackupManager({ uri: place.uri, backupDir: place.backupDir, logger: silent });
   const after = await observe(place.uri);
   const backup = await manager.createBackup(strategy, { tables: ["a", "b", "c", "new"] });
   const db = await connect(place.uri);
@@ -69,7 +69,7 @@ type Arranged = Awaited<ReturnType<typeof arrange>>;
 
 /** All tables are as the backup has them where the restore had begun, or as they were; nothing is left. */
 async function assertWhole({ place, ends, backup }: Arranged, armed: boolean | undefined): Promise<string> {
-  const manager = new BackupManager({ ...place, logger: silent });
+  const manager = new BackupManager({ uri: place.uri, backupDir: place.backupDir, logger: silent });
   const { entries } = await manager.recover();
   const actions = entries.filter(({ action }) => action !== "held");
   const now = await observe(place.uri);

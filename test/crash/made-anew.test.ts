@@ -31,7 +31,7 @@ describe.for(STRATEGIES)("killed, then the table is dropped and made anew by oth
       const before = await observe(place.uri);
       const numbers = Array.from({ length: count }, (_, index) => index + 1);
 
-      const manager = new BackupManager({ ...place, logger: silent });
+      const manager = new BackupManager({ uri: place.uri, backupDir: place.backupDir, logger: silent });
       const { entries } = await manager.recover();
       expect(entries).toMatchObject([{ action: "conflict", conflicts: [{ table, versions: numbers }] }]);
       expect(await observe(place.uri)).toEqual(before);

@@ -147,7 +147,12 @@ export class Model implements AsyncDisposable {
   }
 
   #manager(): BackupManager {
-    return new BackupManager({ ...this.#place, logger: silent, lockTimeoutMs: 20 });
+    return new BackupManager({
+      uri: this.#place.uri,
+      backupDir: this.#place.backupDir,
+      logger: silent,
+      lockTimeoutMs: 20,
+    });
   }
 
   async #begin(command: Command & { do: "begin" }): Promise<void> {

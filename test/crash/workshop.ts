@@ -84,7 +84,7 @@ export class Workshop implements Disposable {
     const scenario = scenarioOf(name);
     const place = this.place(scenario);
     const before = await observe(place.uri);
-    const manager = new BackupManager({ ...place, logger: silent });
+    const manager = new BackupManager({ uri: place.uri, backupDir: place.backupDir, logger: silent });
     const work = perform(scenario, manager, BackupStrategy.LanceVersion);
     if (scenario.fails) await work.catch(() => undefined);
     else await work;
@@ -125,7 +125,7 @@ export async function assertWhole(
   expected: "before" | "after" | "either",
 ): Promise<"before" | "after"> {
   const seen = highestSeen(place);
-  const manager = new BackupManager({ ...place, logger: silent });
+  const manager = new BackupManager({ uri: place.uri, backupDir: place.backupDir, logger: silent });
   const report = await manager.recover();
   const problems: string[] = [];
   for (const entry of report.entries) {

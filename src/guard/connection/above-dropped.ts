@@ -35,18 +35,19 @@ export async function liftAbove(operation: Operation, table: string, floor: numb
       above: await operation.headOf(table),
       several: true,
     }),
-    run: () => lift(operation.database, dataset, floor),
+    run: () => lift(operation, dataset, floor),
     outcome: (versions) => ({ versions }),
   });
 }
 
 /** Answers with the versions that it committed. */
-async function lift(database: string, dataset: string, floor: number): Promise<number[]> {
+async function lift({ lancedb, database }: Operation, dataset: string, floor: number): Promise<number[]> {
   for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt++) {
     const [manifest] = await listManifests(dataset);
     if (!manifest || manifest.version > floor) return [];
     const head = manifest.version;
-    const commit = await commitRestore(database, { dataset, wanted: { dataset, manifest }, head, floor });
+    const request = { dataset, wanted: { dataset, manifest }, head, floor };
+    const commit = await commitRestore(lancedb, database, request);
     if (commit) return [...new Set([head + 1, commit.version])];
   }
   throw new LanceError(`${dataset} is committed to without pause; its version could not be lifted.`);

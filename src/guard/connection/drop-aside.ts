@@ -1,11 +1,21 @@
+import { readlinkSync, symlinkSync, unlinkSync } from "node:fs";
 import { rename, rmdir } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { dirname, isAbsolute, join } from "node:path";
 import { syncDirectories } from "../../fs/durable.ts";
 import { io, isMissing } from "../../fs/io.ts";
 import { makeDirectory } from "../../fs/make-directory.ts";
 import { keepDroppedVersion } from "../../lance/dropped-versions.ts";
 import { listManifests } from "../../lance/image.ts";
 import { ensurePrivateDirectory } from "../../lance/private-directory.ts";
+import { linkTarget } from "../../lance/stubs.ts";
+
+/** A link that is relative would lead elsewhere from there. */
+async function moveAside(path: string, kept: string): Promise<void> {
+  const target = linkTarget(path);
+  if (target === undefined || isAbsolute(readlinkSync(path))) return rename(path, kept);
+  symlinkSync(target, kept, "junction");
+  unlinkSync(path);
+}
 
 interface Dropped {
   readonly table: string;
@@ -28,7 +38,7 @@ export async function dropAside<R>(
   const kept = join(ensurePrivateDirectory(database, "aside"), aside);
   const parent = dirname(kept);
   makeDirectory(parent);
-  await io("move aside", path, () => rename(path, kept));
+  await io("move aside", path, () => moveAside(path, kept));
   try {
     makeDirectory(path);
     await syncDirectories([parent, dirname(parent), dirname(dirname(parent))]);

@@ -10,8 +10,10 @@ import {
   rootDirectory,
   tableId,
 } from "../../lance/database.ts";
+import { isPlainFile, isRealDirectory, linkTarget } from "../../lance/stubs.ts";
 import { idOfDirectory } from "../../lance/table-directory.ts";
 import type { Operation } from "../operation.ts";
+import { moveStub } from "../rollback/stubs.ts";
 import { highestSeen, liftAbove } from "./above-dropped.ts";
 import { type Creation, creationOf } from "./creation.ts";
 import { dropAside } from "./drop-aside.ts";
@@ -58,6 +60,8 @@ class ConnectionGuard {
   readonly #operation: Operation;
   readonly #connection: Connection;
   #asides = 0;
+  /** Tables whose stubs were moved. */
+  readonly #stubs = new Set<string>();
 
   constructor(operation: Operation, connection: Connection) {
     this.#operation = operation;
@@ -177,6 +181,8 @@ class ConnectionGuard {
 
   async #createOne(id: string, run: () => Promise<Table>): Promise<Table> {
     const operation = this.#operation;
+    await operation.capture(id);
+    await this.#moveStub(id);
     let above = 0;
     const made = await operation.write({
       table: id,
@@ -184,7 +190,8 @@ class ConnectionGuard {
         above = await operation.headOf(id);
         if (above > 0) return { step: "commit", table: id, kinds: ["overwrite"], above, several: false };
         const root = rootDirectory(id);
-        const existing = root ? [] : await namespacedDirectories(operation.database, id);
+        const isFile = root !== undefined && isPlainFile(join(operation.database, root));
+        const existing = root ? (isFile ? [root] : []) : await namespacedDirectories(operation.database, id);
         return { step: "create", table: id, existing };
       },
       run,
@@ -203,12 +210,66 @@ class ConnectionGuard {
     return made;
   }
 
+  /** What has a table's name and is none is somebody's: LanceDB would make the table in it. It stays aside for good. */
+  async #moveStub(id: string): Promise<void> {
+    const operation = this.#operation;
+    const { database, logger, entry } = operation;
+    const directory = await this.#stubOf(id);
+    if (directory === undefined) return;
+    const aside = join("others", `${entry.id}-stub-${++this.#asides}`, directory);
+    const kept = await operation.write({
+      table: id,
+      intent: () => ({ step: "stub", table: id, directory, aside }),
+      run: () => moveStub(database, directory, aside),
+      outcome: () => ({ versions: [] }),
+    });
+    logger.warn("files that lay under the name of a table that is being made were moved aside", {
+      table: id,
+      path: kept,
+    });
+  }
+
+  /** The directory that has a table's name since before the work, and is no table; undefined where there is none. */
+  async #stubOf(id: string): Promise<string | undefined> {
+    const { database } = this.#operation;
+    const before = this.#operation.captured(id);
+    const directory = rootDirectory(id);
+    if (before?.state !== "absent" || !before.stub || directory === undefined || this.#stubs.has(id))
+      return undefined;
+    if (!isRealDirectory(join(database, directory)) || (await this.#operation.headOf(id)) > 0)
+      return undefined;
+    this.#stubs.add(id);
+    return directory;
+  }
+
+  async #dropStub<R>(id: string, run: () => Promise<R>): Promise<R> {
+    const { database, entry } = this.#operation;
+    const directory = await this.#stubOf(id);
+    if (directory === undefined) return run();
+    const aside = `${entry.id}/dropped-${++this.#asides}`;
+    return this.#operation.write({
+      table: id,
+      intent: () => ({ step: "stub", table: id, directory, aside }),
+      run: () => dropAside(database, { table: id, directory, aside }, run),
+      outcome: () => ({ versions: [] }),
+    });
+  }
+
   async #dropOne<R>(id: string, run: () => Promise<R>): Promise<R> {
     const operation = this.#operation;
     await operation.capture(id);
     const directory = await operation.directoryOf(id);
-    if (!directory || (await operation.headOf(id)) === 0) return run();
+    if (!directory) return run();
+    if ((await operation.headOf(id)) === 0) return this.#dropStub(id, run);
     const aside = `${operation.entry.id}/dropped-${++this.#asides}`;
+    const link = linkTarget(join(operation.database, directory));
+    if (link !== undefined) {
+      const meta = { table: id, path: link };
+      operation.logger.warn(
+        "a table that is a symbolic link was dropped: LanceDB leaves its files there",
+        meta,
+      );
+    }
     return operation.write({
       table: id,
       intent: () => ({ step: "drop", table: id, directory, aside }),

@@ -18,8 +18,15 @@ export type CapturedTable =
       readonly leftOut: readonly string[];
       /** For a table in a namespace: what `__manifest` said of it. */
       readonly entry?: NamespaceEntry | undefined;
+      /** Where it lay, absolute, if its directory is a symbolic link. */
+      readonly link?: string | undefined;
     }
-  | { readonly id: string; readonly state: "absent" };
+  | {
+      readonly id: string;
+      readonly state: "absent";
+      /** Whether something had its name that is no table. */
+      readonly stub?: boolean | undefined;
+    };
 
 /** A namespace as it was: it is an entry of `__manifest`, and nothing else. */
 export interface CapturedNamespace {

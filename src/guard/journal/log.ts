@@ -45,6 +45,14 @@ export type Intent =
       readonly aside: string;
     }
   | {
+      /** What has the table's name and is no table is moved out of the way. */
+      readonly step: "stub";
+      readonly table: string;
+      readonly directory: string;
+      /** Where it goes, below `aside/`. */
+      readonly aside: string;
+    }
+  | {
       readonly step: "namespace";
       /** The name of its lock. */
       readonly table: string;

@@ -4,18 +4,22 @@ import { dirname, join } from "node:path";
 import { ConflictError, type ConflictingVersions } from "../../errors.ts";
 import { syncDirectories } from "../../fs/durable.ts";
 import { io } from "../../fs/io.ts";
+import { removeTree } from "../../fs/remove-tree.ts";
 import { NAMESPACE_TABLE } from "../../lance/database.ts";
 import { keepDroppedVersion } from "../../lance/dropped-versions.ts";
 import { listManifests } from "../../lance/image.ts";
+import { removeIfEmpty } from "../../lance/private-directory.ts";
 import { type PutBackOutcome, putBack } from "../../lance/put-back/act.ts";
 import { commitRestore } from "../../lance/put-back/commit-restore.ts";
 import type { PutBackAction, PutBackPlan } from "../../lance/put-back/plan.ts";
+import { linkTarget } from "../../lance/stubs.ts";
 import type { LanceDB } from "../../lance/which-lancedb.ts";
 import type { Logger } from "../../logger.ts";
 import { putNamespacesBack } from "./act-namespaces.ts";
 import { type DropPlan, foreignIn, type OnConflict, type RollbackPlan } from "./plan.ts";
+import { returnStubs } from "./stubs.ts";
 import { putTagsBack } from "./tags.ts";
-import { keepTaken, type Taking, takeDirectory } from "./taken-tables.ts";
+import { keepTaken, type Taking, takeDirectory, takeLinked } from "./taken-tables.ts";
 
 /** What became of one table. */
 export interface TableRestore {
@@ -44,6 +48,8 @@ export interface CarryOutOptions extends Taking {
   readonly onSetBack?: (() => void) | undefined;
 }
 
+type Steps = (() => Promise<void>)[];
+
 /**
  * Carries out a rollback. Can be done twice.
  *
@@ -53,16 +59,18 @@ export interface CarryOutOptions extends Taking {
 export async function carryOut(plan: RollbackPlan, options: CarryOutOptions): Promise<TableRestore[]> {
   if (plan.conflicts.length > 0) throw conflictError(plan.conflicts);
   const results: TableRestore[] = [];
-  const undo: (() => Promise<void>)[] = [];
+  const [undo, last]: [Steps, Steps] = [[], []];
   try {
     for (const put of plan.puts) results.push(await putOneBack(put, options, undo));
-    for (const drop of plan.drops) results.push(await takeAway(drop, options, undo));
+    for (const drop of plan.drops) results.push(await takeAway(drop, options, undo, last));
   } catch (error) {
     if (!(error instanceof ConflictError) && !options.onSetBack) throw error;
     for (const step of undo.reverse()) await step();
     options.onSetBack?.();
     throw error;
   }
+  for (const step of last) await step();
+  await returnStubs(options.database, plan.stubs, options.logger);
   const isRebuilt = plan.puts.some(({ target }) => target.table === NAMESPACE_TABLE);
   results.push(...(await putNamespacesBack(options.lancedb, options.database, plan.namespaces, isRebuilt)));
   for (const tags of plan.tags) {
@@ -76,13 +84,20 @@ export async function carryOut(plan: RollbackPlan, options: CarryOutOptions): Pr
 async function putOneBack(
   put: PutBackPlan,
   { lancedb, database, logger }: CarryOutOptions,
-  undo: (() => Promise<void>)[],
+  undo: Steps,
 ): Promise<TableRestore> {
   const started = performance.now();
   const { table } = put.target;
   const outcome = await putBack(lancedb, database, put);
   if (!("passedOver" in outcome)) throw conflictError([{ table, versions: outcome.foreign }]);
   const { action, version, passedOver } = outcome;
+  const { link, dataset } = put.target;
+  if (link !== undefined && linkTarget(dataset) === undefined) {
+    logger.warn("a table that was a symbolic link lies in the database's own directory now", {
+      table,
+      link,
+    });
+  }
   if (action === "restore") undo.push(() => commitAgain(lancedb, database, put, outcome));
   const ms = Math.round(performance.now() - started);
   logger.debug("table put back", { table, action: put.action, version, ms });
@@ -110,7 +125,8 @@ async function commitAgain(
 async function takeAway(
   drop: DropPlan,
   options: CarryOutOptions,
-  undo: (() => Promise<void>)[],
+  undo: Steps,
+  last: Steps,
 ): Promise<TableRestore> {
   const { database, onConflict, logger } = options;
   const path = join(database, drop.directory);
@@ -121,24 +137,24 @@ async function takeAway(
     passedOver: drop.foreign,
   };
   if (!existsSync(path)) return gone;
-  let taken = await takeDirectory(options, drop.directory);
+  const link = linkTarget(path);
+  const place = link ?? path;
+  let taken = link === undefined ? await takeDirectory(options, drop.directory) : await takeLinked(link);
   undo.push(async () => {
-    await io("put back", path, () => rename(taken, path));
-    await syncDirectories([database, dirname(taken)]);
+    if (link !== undefined) removeIfEmpty(link);
+    await io("put back", place, () => rename(taken, place));
+    await syncDirectories([dirname(place), dirname(taken)]);
   });
   const foreign = await foreignIn(taken, drop.ours);
   if (foreign.length > 0 && onConflict === "fail")
     throw conflictError([{ table: drop.table, versions: foreign }]);
-  if (foreign.length > 0 && drop.keepsForeign) {
-    taken = await keepTaken(options, taken, drop.directory);
-    logger.warn(
-      "a table that had not been there is gone again, with what others have committed to it: it is kept",
-      {
-        table: drop.table,
-        versions: foreign,
-        path: taken,
-      },
-    );
+  const stays = drop.keepsAll || (foreign.length > 0 && drop.keepsForeign);
+  if (stays) {
+    if (link === undefined) taken = await keepTaken(options, taken, drop.directory);
+    const meta = { table: drop.table, versions: foreign, path: taken };
+    logger.warn("a table that had not been there is gone again; what others had put into it is kept", meta);
+  } else if (link !== undefined) {
+    last.push(() => removeTree(taken));
   }
   keepDroppedVersion(database, drop.table, (await listManifests(taken))[0]?.version ?? 0);
   logger.debug("created table removed", { table: drop.table });

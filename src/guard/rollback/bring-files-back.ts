@@ -10,6 +10,7 @@ import { changeNamespaces, type NamespaceEntry } from "../../lance/namespaces.ts
 import type { LanceDB } from "../../lance/which-lancedb.ts";
 import type { Logger } from "../../logger.ts";
 import type { RollbackPlan } from "./plan.ts";
+import { returnStubs } from "./stubs.ts";
 
 /** What a version's manifest can name. */
 const NAMED = ["data", "_deletions", "_indices"];
@@ -17,14 +18,17 @@ const NAMED = ["data", "_deletions", "_indices"];
 /**
  * The guarded work dropped a table, and somebody has written to it since by a handle from before: their commit
  * names files that went with the drop. Where it is not rolled back, these files come back, so that the table
- * opens: it holds what it held before the drop, and what they wrote. Answers with such tables. Never throws.
+ * opens: it holds what it held before the drop, and what they wrote. Answers with such tables. So do files that were no
+ * table. Never throws.
  */
 export async function bringFilesBack(
   lancedb: LanceDB,
+  database: string,
   plan: RollbackPlan,
   conflicts: readonly ConflictingVersions[],
   logger: Logger,
 ): Promise<string[]> {
+  await returnStubs(database, plan.stubs, logger);
   const returned: string[] = [];
   for (const { target } of plan.puts) {
     const { table, dataset, asideDataset } = target;

@@ -69,6 +69,8 @@ export function foldLog(database: string, log: readonly LoggedIntent[]): Map<str
           history.incarnations.push(newIncarnation());
         }
         break;
+      case "stub":
+        break; // it is on the disk where it was moved to
       case "namespace":
         break; // its entry alone tells what is to be done
       case "tag":

@@ -4,6 +4,7 @@ import type { ConflictingVersions } from "../../errors.ts";
 import { NAMESPACE_TABLE, namespacedDirectories, rootDirectory } from "../../lance/database.ts";
 import { listManifests } from "../../lance/image.ts";
 import { type PutBackPlan, planPutBack } from "../../lance/put-back/plan.ts";
+import { isLinked } from "../../lance/stubs.ts";
 import { isKnown, type VersionIdentities } from "../../lance/version-identity.ts";
 import type { LanceDB } from "../../lance/which-lancedb.ts";
 import type { CapturedTable, EntryRecord } from "../journal/entry-record.ts";
@@ -11,6 +12,7 @@ import type { LoggedIntent } from "../journal/log.ts";
 import { currentOf, foldLog, type Incarnation, type TableHistory } from "./history.ts";
 import { LiveNamespaces, type NamespacePlan, planNamespaces } from "./namespaces.ts";
 import { ownVersions } from "./own-commits.ts";
+import { type MovedStub, stubsOf } from "./stubs.ts";
 
 export type OnConflict = "fail" | "overwrite";
 
@@ -25,6 +27,8 @@ export interface DropPlan {
   readonly ours: VersionIdentities;
   /** Whether it stays on the disk, out of the way, where others have committed to it. */
   readonly keepsForeign: boolean;
+  /** Whether it stays so in any case: something had its name before that was no table, and is in it now. */
+  readonly keepsAll: boolean;
 }
 
 export interface TagPlan {
@@ -42,6 +46,8 @@ export interface RollbackPlan {
   readonly puts: readonly PutBackPlan[];
   readonly drops: readonly DropPlan[];
   readonly tags: readonly TagPlan[];
+  /** What had a table's name and was none. */
+  readonly stubs: readonly MovedStub[];
   /** Last of all, since it names what lies there then. */
   readonly namespaces: NamespacePlan;
   readonly conflicts: readonly ConflictingVersions[];
@@ -95,7 +101,8 @@ export async function planRollback(
   const conflicts = conflictsOf(puts, drops, request.onConflict);
   const places = new Map(puts.map(({ target }) => [target.table, basename(target.dataset)]));
   const namespaces = planNamespaces(request.record, request.log, live, places, [...gone, ...drops]);
-  return { puts: namespacesLast(puts), drops, tags, namespaces, conflicts, assumed };
+  const stubs = stubsOf(database, request.log);
+  return { puts: namespacesLast(puts), drops, stubs, tags, namespaces, conflicts, assumed };
 }
 
 type Assume = (table: string, versions: readonly number[]) => void;
@@ -148,6 +155,7 @@ async function planPresent(
       highestKnown: Math.max(table.version, ...seen, ...current.ours.keys()),
       capturedAt: Date.parse(request.record.createdAt),
       again: request.again,
+      link: table.link,
     },
     {
       ours: own.ours,
@@ -181,7 +189,9 @@ async function planDrops(
   const root = rootDirectory(table.id);
   const before = table.state === "present" ? table.directory : undefined;
   const found = new Set<string>();
-  if (explicit && table.state === "absent" && root) found.add(root);
+  const isTable = async (directory: string) => (await listManifests(join(database, directory))).length > 0;
+  // What has the name and is no table was perhaps there before, and is nobody's of ours.
+  if (explicit && table.state === "absent" && root && (await isTable(root))) found.add(root);
   if (current.directory) found.add(current.directory);
   if (made) found.add(made);
   const possible = root ? [root] : await namespacedDirectories(database, table.id);
@@ -190,7 +200,7 @@ async function planDrops(
     // LanceDB lists a directory that a failed creation left, and cannot open it. With a version in it, it is
     // somebody else's table.
     if (!current.notCreated || current.notCreated.includes(directory)) continue;
-    if ((await listManifests(join(database, directory))).length === 0) found.add(directory);
+    if (!(await isTable(directory)) && !isLinked(join(database, directory))) found.add(directory);
   }
   if (before) found.delete(before);
   // Others made it after it was found absent, and the work wrote to it.
@@ -208,7 +218,8 @@ async function planDrops(
     assume(table.id, assumed);
     // Between a backup made by hand and its restore nobody notes whose a commit is: mostly the caller's own.
     const keepsForeign = (record.restore?.kind ?? record.kind) === "guarded";
-    plans.push({ table: table.id, directory, foreign, ours, keepsForeign });
+    const keepsAll = explicit && table.state === "absent" && table.stub === true;
+    plans.push({ table: table.id, directory, foreign, ours, keepsForeign, keepsAll });
   }
   return plans;
 }

@@ -29,6 +29,15 @@ export async function takeDirectory({ database, asideName, by }: Taking, directo
   return taken;
 }
 
+/** The same for a table that is a symbolic link: on its own disk. The link stays, to an empty directory. */
+export async function takeLinked(real: string): Promise<string> {
+  const taken = `${real}.taken-${randomUUID()}`;
+  await io("take away", real, () => rename(real, taken));
+  makeDirectory(real);
+  await syncDirectories([dirname(real)]);
+  return taken;
+}
+
 /**
  * Puts back what was taken away by somebody who died before he came to its end: whether others have written to it was
  * perhaps not looked at yet. Where another table has the name by now, it is kept for ever.

@@ -13,7 +13,7 @@ export const lanceVersion: Strategy = {
   async capture({ dataset, target, signal, durable }) {
     const placer = new Placer(PIN_ORDER, { syncLinked: durable });
     const capture = await captureTable(dataset, { target, placer, history: "latest", signal });
-    await placer.sync([dirname(target)]);
+    if (capture) await placer.sync([dirname(target)]);
     return capture;
   },
   seal: async () => undefined,

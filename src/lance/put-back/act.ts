@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { existsSync } from "node:fs";
+import { existsSync, lstatSync } from "node:fs";
 import { rename } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { CorruptError, LanceError } from "../../errors.ts";
@@ -256,7 +256,7 @@ class PutBack {
   async #takePlace(dataset: string): Promise<boolean> {
     const { dataset: place, asideDataset } = this.#target;
     if ((await listManifests(place)).length > 0) return false;
-    if (existsSync(place) && !removeIfEmpty(place)) {
+    if (lstatSync(place, { throwIfNoEntry: false }) && !removeIfEmpty(place)) {
       // Without a manifest it is no table. Where the table had been dropped, it is a creation of our own that
       // was cut short, and goes with what was dropped.
       const aside = asideDataset ? dirname(asideDataset) : ensurePrivateDirectory(this.#database, "aside");

@@ -1,6 +1,8 @@
+import { existsSync } from "node:fs";
 import { CorruptError } from "../../errors.ts";
 import { type Manifest, sameContent } from "../manifest.ts";
 import type { ManifestName } from "../manifest-name.ts";
+import { linkTarget } from "../stubs.ts";
 import { isKnown, type VersionIdentities } from "../version-identity.ts";
 import { isBornAfter } from "./born.ts";
 import { findManifest, inspectTable, readManifest, type TableState } from "./state.ts";
@@ -24,6 +26,8 @@ export interface PutBackTarget {
   readonly capturedAt: number;
   /** An earlier attempt may have been cut off after the image was back, and before its number was high enough. */
   readonly again?: boolean | undefined;
+  /** Where it lay, if its directory was a symbolic link. */
+  readonly link?: string | undefined;
 }
 
 export interface PutBackPolicy {
@@ -84,7 +88,11 @@ export async function planPutBack(target: PutBackTarget, policy: PutBackPolicy):
     policy,
     mend: false,
   });
-  if (seen.length === 0) return plan("rebuild", await foreignAside(target, policy));
+  if (seen.length === 0) {
+    const foreign = await foreignAside(target, policy);
+    // Through a link to another disk the files go to where they were, and nothing takes the link's place.
+    return plan(isLinkedThere(target.dataset) ? "relink" : "rebuild", foreign);
+  }
   const image = await findManifest(target.dataset, target.version, target.digest, state.manifests);
   const notOurs = (versions: number[]) => {
     const suspects = strangers(target.dataset, state.manifests, policy.ours, versions);
@@ -114,6 +122,16 @@ export async function planPutBack(target: PutBackTarget, policy: PutBackPolicy):
   const another = cleaned && isBornAfter(target.dataset, target.capturedAt);
   if (cleaned && !another) return { ...plan("relink", notOurs(above)), floor };
   return plan("relink", notOurs(readable));
+}
+
+/** @throws CorruptError where a table's directory is a symbolic link to nothing: a disk that is not mounted, mostly. */
+function isLinkedThere(dataset: string): boolean {
+  const there = linkTarget(dataset);
+  if (there === undefined || existsSync(dataset)) return there !== undefined;
+  throw new CorruptError(
+    `${dataset} is a symbolic link to ${there}, and there is nothing. Is its disk mounted? Where the table is to lie in the database's own directory, remove the link.`,
+    { path: dataset },
+  );
 }
 
 /** Commits of one table that can happen in a millisecond, rounded up: one takes 0.7 ms at least. */

@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { scanAll } from "../../lance/row-delta/scan.ts";
+import { listStubs } from "../../lance/stubs.ts";
 import type { BackupFileWriter, TableForm } from "../file/types.ts";
 import type { PinDocument, PinnedTable } from "../pins/document.ts";
 import { assertDropped } from "./assert-dropped.ts";
@@ -19,6 +20,11 @@ export async function writeFull(context: WriteContext, before?: PinDocument): Pr
   for (const table of await tablesOf(context)) {
     const pinned = await pinTable(context, table);
     if (pinned) tables.push(pinned);
+  }
+  if (settings.tables === undefined) {
+    const stubs = await listStubs(settings.database);
+    if (stubs.length > 0)
+      settings.logger.warn("names that LanceDB lists as tables hold none", { names: stubs });
   }
   assertAnyTable(tables, settings);
   const isOurs = ({ id }: PinnedTable) => settings.tables?.includes(id) ?? true;

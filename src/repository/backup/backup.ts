@@ -114,6 +114,10 @@ class BackupRun {
     const known = this.#previous?.snapshot.history === history ? knownTables(this.#previous) : undefined;
     await using capture = await this.#source.capture({ tables, history, known, lockTimeoutMs, signal });
     assertTables(capture.tables, this.#source, allowEmpty);
+    if (capture.stubs && capture.stubs.length > 0) {
+      const message = "names that LanceDB lists as tables hold none, and are not in the snapshot";
+      this.#context.logger.warn(message, { names: capture.stubs });
+    }
     assertNameable(capture.tables, this.#source.uri);
     for (const directory of capture.strays ?? []) {
       this.#context.logger.warn("a copy of a table's directory is not in the snapshot", { directory });

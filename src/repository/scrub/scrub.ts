@@ -5,6 +5,7 @@ import { assertFlag, assertKnown, assertSignal } from "../../checks.ts";
 import { BackupNotFoundError, ValidationError } from "../../errors.ts";
 import { databasePath, listTables, type TableLocation } from "../../lance/database.ts";
 import { identifyDatabase } from "../../lance/database-identity.ts";
+import { listManifests } from "../../lance/image.ts";
 import { hasUniqueName } from "../../lance/unique-name.ts";
 import type { Storage } from "../../storage/storage.ts";
 import type { Catalog } from "../catalog/catalog.ts";
@@ -56,7 +57,7 @@ export async function scrub(
   signal?.throwIfAborted();
   const database = await databasePath(uri);
   if (!existsSync(database)) throw new ValidationError(`There is no database at ${database}.`);
-  const there = await listTables(database);
+  const there = await tablesOf(database);
   const content =
     options.snapshot === undefined
       ? await newestReference(catalog, identifyDatabase(database), there, signal)
@@ -85,6 +86,15 @@ export async function scrub(
     damage.push({ ...one, ...done });
   }
   return { ...report, damage };
+}
+
+/** A directory without a manifest is no table any more, whatever else of it is there. */
+async function tablesOf(database: string): Promise<TableLocation[]> {
+  const tables: TableLocation[] = [];
+  for (const table of await listTables(database)) {
+    if ((await listManifests(join(database, table.directory))).length > 0) tables.push(table);
+  }
+  return tables;
 }
 
 async function plan(

@@ -19,6 +19,7 @@ import {
 } from "../../lance/database-identity.ts";
 import { whileFrozen } from "../../lance/lock/freeze.ts";
 import { DEFAULT_LOCK_TIMEOUT_MS } from "../../lance/lock/lock-set.ts";
+import { listStubs } from "../../lance/stubs.ts";
 import type { Capture, CapturedTable, CaptureRequest, Source } from "../source.ts";
 import { captureFiles } from "./capture-files.ts";
 import { Pins } from "./pins.ts";
@@ -101,7 +102,9 @@ export class LanceDBSource implements Source {
       for (const location of locations) await take(location);
       tables.sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0));
       const strays = request.tables === undefined ? await listStrayTables(this.uri) : [];
-      return { tables, capturedAt, strays, [Symbol.asyncDispose]: async () => pins.release() };
+      const known = new Set(tables.map(({ directory }) => directory));
+      const stubs = request.tables ? [] : await listStubs(this.uri, known);
+      return { tables, stubs, strays, capturedAt, [Symbol.asyncDispose]: async () => pins.release() };
     } catch (error) {
       pins.release();
       throw error;
