@@ -15,7 +15,7 @@ const WORDS: readonly (readonly [RegExp, string])[] = [
   [/\bcleanupBackup\("([^"]*)"\)/g, "`lancedb-backup undo clean <database> $1`"],
   [/Use onConflict: "overwrite" to go back/g, "Leave --fail-on-conflict out to go back"],
   [/\bRepository\.init\(\)/g, "`lancedb-backup init`"],
-  [/with the option snapshot\b/g, "with --snapshot"],
+  [/with the option (snapshot|source)\b/g, "with --$1"],
   [/with the option primaryKey, or leave the table out with the option tables/g, "with --key"],
   [/the option "?tables"?/g, "--table"],
   [/, set allowEmpty\./g, ", add --allow-empty."],

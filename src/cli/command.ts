@@ -1,4 +1,5 @@
 import { Command, Option } from "commander";
+import { pathOf } from "./database.ts";
 
 /** The environment variable that names the repository. */
 export const REPOSITORY_VARIABLE = "LANCEDB_BACKUP_REPO";
@@ -38,6 +39,23 @@ export interface RepositoryOption {
 
 export function repositoryOption(): Option {
   return new Option("-r, --repo <repository>", "The repository's directory.").env(REPOSITORY_VARIABLE);
+}
+
+export interface SourceOption {
+  readonly source?: string;
+}
+
+/** Of commands that name a snapshot. */
+export function sourceOption(): Option {
+  return new Option(
+    "--source <database>",
+    "Of which database the snapshot is to be: its directory, or its id.",
+  );
+}
+
+/** A database that is named by an address or by a path from here; an id stays as it is. */
+export function sourceFrom({ source }: SourceOption): string | undefined {
+  return source !== undefined && /^file:/i.test(source) ? pathOf(source) : source;
 }
 
 export interface ConfirmOptions {

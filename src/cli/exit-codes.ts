@@ -1,11 +1,12 @@
 /** What the process answers with. Part of the public interface; the help text lists them. */
-export const EXIT = { done: 0, failed: 1, usage: 2, damage: 3, interrupted: 130 } as const;
+export const EXIT = { done: 0, failed: 1, usage: 2, damage: 3, partly: 4, interrupted: 130 } as const;
 
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 
 export const EXIT_CODES_HELP = `Exit codes:
   0    done
-  1    failed
+  1    failed; doctor found a problem
   2    wrong use: an unknown option, a bad value, something named that is not there to be used; nothing was done
   3    verify or scrub found damage
+  4    done, but something was left out or postponed; the answer says what, in text and JSON
   130  interrupted`;

@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import type { Snapshot } from "../repository/index.ts";
+import type { RestoreReport } from "../repository/index.ts";
 import { pathOf } from "./database.ts";
 import { UsageError } from "./failure.ts";
 import { printable } from "./output/printable.ts";
@@ -16,7 +16,7 @@ export interface OtherSourceOptions {
  * @throws UsageError where `--yes` alone would have it done: `latest` is the newest snapshot of any database.
  */
 export async function otherSource(
-  { id, source }: Snapshot,
+  { snapshot: id, source }: Pick<RestoreReport, "snapshot" | "source">,
   database: string,
   { yes, dryRun, otherSource }: OtherSourceOptions,
 ): Promise<string> {

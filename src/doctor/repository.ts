@@ -1,5 +1,6 @@
 import { statSync } from "node:fs";
 import { BackupError } from "../errors.ts";
+import { liesInFuture } from "../fs/clock-tolerance.ts";
 import { identifyDatabase } from "../lance/database-identity.ts";
 import type { Logger } from "../logger.ts";
 import { findLeases } from "../repository/lease/lease-record.ts";
@@ -37,7 +38,9 @@ export async function diagnoseRepository(
     const id = database === undefined ? undefined : identifyDatabase(database).id;
     const snapshots = (await repository.list()).filter(({ source }) => id === undefined || source.id === id);
     findings.push(...diagnoseSnapshots(base, snapshots, database));
-    if (database !== undefined && snapshots[0]) newest = await repository.get(snapshots[0].id);
+    const now = Date.now();
+    const last = snapshots.find(({ createdAt }) => !liesInFuture(createdAt.getTime(), now)) ?? snapshots[0];
+    if (database !== undefined && last) newest = await repository.get(last.id);
     for (const { alive, kind, holder } of await findLeases(new LocalStorage(location), Date.now(), signal)) {
       const work = kind === "shared" ? "A backup" : "A prune";
       findings.push(
@@ -71,8 +74,12 @@ function diagnoseSnapshots(
   mine: readonly Snapshot[],
   database: string | undefined,
 ): Finding[] {
-  const [newest] = mine;
+  const now = Date.now();
+  const ahead = mine.filter(({ createdAt }) => liesInFuture(createdAt.getTime(), now));
+  const newest = mine.find((snapshot) => !ahead.includes(snapshot));
   const of = database === undefined ? "" : ` of ${database}`;
+  const future = ahead.map((snapshot) => fromFuture(base, snapshot));
+  if (!newest && ahead.length > 0) return future;
   if (!newest) {
     const advice =
       database === undefined
@@ -87,10 +94,21 @@ function diagnoseSnapshots(
     {
       ...base,
       level: isStale ? "warning" : "ok",
-      details: `${count(mine.length, "snapshot")}${of}; the newest is of ${newest.createdAt.toISOString()}${age}.`,
+      details: `${count(mine.length - ahead.length, "snapshot")}${of}; the newest is of ${newest.createdAt.toISOString()}${age}.`,
       advice: isStale ? "Take one, and look why none was taken." : undefined,
     },
+    ...future,
   ];
+}
+
+/** A clock was wrong when it was taken, or is wrong now. */
+function fromFuture(base: Pick<Finding, "check" | "about">, { id, source, createdAt }: Snapshot): Finding {
+  return {
+    ...base,
+    level: "warning",
+    details: `Snapshot ${id} of ${source.uri} has a time in the future, ${createdAt.toISOString()}: it is not taken for the newest, and no rule removes it before.`,
+    advice: `Where this machine's clock is right, that of ${source.host} was wrong then; when the snapshot is not needed: ${commandLine("delete", id, "--repo", base.about)}`,
+  };
 }
 
 function collectWarnings(findings: Finding[], base: Pick<Finding, "check" | "about">): Logger {

@@ -12,6 +12,7 @@ import { inspectTable } from "../lance/put-back/state.ts";
 import { isPlainFile, linkTarget } from "../lance/stubs.ts";
 import { count, type Finding } from "./finding.ts";
 import { diagnoseIndices } from "./indices.ts";
+import { diagnoseOlderVersions } from "./older-versions.ts";
 import { isReadable } from "./permissions.ts";
 import { commandLine, type Remedies } from "./remedies.ts";
 import { diagnoseTags } from "./tags.ts";
@@ -25,7 +26,7 @@ export async function diagnoseTables(remedies: Remedies, signal?: AbortSignal): 
   const tables = await listTables(database);
   for (const table of tables) {
     signal?.throwIfAborted();
-    findings.push(...(await diagnoseTable(remedies, table)));
+    findings.push(...(await diagnoseTable(remedies, table, signal)));
   }
   findings.push(...(await emptyDirectories(database)));
   if (tables.length === 0) findings.push(noTable(remedies));
@@ -45,7 +46,11 @@ function noTable(remedies: Remedies): Finding {
   };
 }
 
-async function diagnoseTable(remedies: Remedies, { id, directory }: TableLocation): Promise<Finding[]> {
+async function diagnoseTable(
+  remedies: Remedies,
+  { id, directory }: TableLocation,
+  signal: AbortSignal | undefined,
+): Promise<Finding[]> {
   const dataset = join(remedies.database, directory);
   const base = { check: "table", about: id };
   const findings: Finding[] = [];
@@ -76,6 +81,7 @@ async function diagnoseTable(remedies: Remedies, { id, directory }: TableLocatio
       const details = `Its directory is a symbolic link to ${link}. LanceDB's dropTable() removes the link, and leaves the files there.`;
       findings.push({ check: "link", about: id, level: "note", details });
     }
+    findings.push(...(await diagnoseOlderVersions(remedies, id, dataset, image, signal)));
     findings.push(...(await diagnoseBranches(id, dataset)), ...(await diagnoseTags(id, dataset, manifests)));
   } catch (error) {
     if (isMissing(error)) return findings; // it went while we looked

@@ -27,7 +27,7 @@ export type { RepositoryOptions } from "./options.ts";
 export type { OnProgress, Progress } from "./progress.ts";
 export type { PruneOptions } from "./prune/prune.ts";
 export type { BlobCount, PruneReport } from "./prune/report.ts";
-export { Repository } from "./repository.ts";
+export { type GetOptions, Repository } from "./repository.ts";
 export type { RestoreOptions, Selection } from "./restore/options.ts";
 export type { RestoredTable, RestoreReport } from "./restore/report.ts";
 export type { LeftOut } from "./restore/select.ts";

@@ -1,10 +1,13 @@
-import { assertSignal } from "../checks.ts";
+import { existsSync } from "node:fs";
+import { assertKnown, assertSignal } from "../checks.ts";
 import { holding } from "../fs/held-root.ts";
+import { localPath } from "../fs/local-path.ts";
+import { identifyDatabase } from "../lance/database-identity.ts";
 import type { LanceDB } from "../lance/which-lancedb.ts";
 import type { Logger } from "../logger.ts";
 import type { Storage } from "../storage/storage.ts";
 import type { BackupOptions } from "./backup/options.ts";
-import { Catalog } from "./catalog/catalog.ts";
+import { Catalog, type ResolveOptions } from "./catalog/catalog.ts";
 import type { SnapshotFilter } from "./catalog/filter.ts";
 import type { DiffOptions, SnapshotDiff } from "./diff/report.ts";
 import { assertMarked, assertStill, createMarker, type RepositoryMarker, readMarker } from "./marker.ts";
@@ -12,13 +15,20 @@ import type { OpenedSnapshot, OpenOptions } from "./open/open-snapshot.ts";
 import { type Place, placeOf, type RepositoryOptions } from "./options.ts";
 import type { PruneOptions } from "./prune/prune.ts";
 import type { PruneReport } from "./prune/report.ts";
-import type { RestoreOptions } from "./restore/options.ts";
+import { assertSelection, type RestoreOptions, type Selection } from "./restore/options.ts";
 import type { RestoreReport } from "./restore/report.ts";
+import type { LeftOut } from "./restore/select.ts";
 import type { ScrubOptions, ScrubReport } from "./scrub/report.ts";
 import type { Snapshot, SnapshotContent, SnapshotDetails } from "./snapshot.ts";
 import type { VerifyOptions } from "./verify/options.ts";
 import type { VerificationResult } from "./verify/result.ts";
 import type { RestoreTest } from "./verify/verify.ts";
+
+/** Of which database a snapshot is meant: where the repository has several. */
+export interface GetOptions {
+  /** By its id, or its directory. */
+  readonly source?: string | undefined;
+}
 
 /**
  * Snapshots of LanceDB databases that outlive the disk they were taken from: deduplicated, verified, each complete in
@@ -129,12 +139,14 @@ export class Repository implements AsyncDisposable {
   /**
    * A snapshot with its versions, its document checked.
    *
-   * @param id an id, the beginning of one, a name (the newest that has it), or `latest`.
-   * @throws BackupNotFoundError. @throws ValidationError where several ids begin so. @throws CorruptError,
-   * UnsupportedError where its document is damaged or newer.
+   * @param id an id, the beginning of one, a name (the newest that has it), or `latest`. One whose time lies in the
+   * future is not the newest, unless all do, and is warned of.
+   * @throws BackupNotFoundError. @throws ValidationError where several ids begin so, or several databases have a snapshot
+   * that may be meant, naming them. @throws CorruptError, UnsupportedError where its document is damaged or newer.
    */
-  get(id: string): Promise<SnapshotDetails> {
-    return this.#inPlace(() => this.#catalog.get(id));
+  async get(id: string, options: GetOptions = {}): Promise<SnapshotDetails> {
+    assertKnown(options, "get", { source: true });
+    return this.#inPlace(() => this.#catalog.get(id, options));
   }
 
   /**
@@ -143,10 +155,11 @@ export class Repository implements AsyncDisposable {
    * @param id as for `get`; a damaged one by its whole id.
    * @throws BackupNotFoundError, ValidationError
    */
-  async delete(id: string): Promise<void> {
+  async delete(id: string, options: GetOptions = {}): Promise<void> {
+    assertKnown(options, "delete", { source: true });
     assertMarked(this.#storage, this.#marker);
     const exact = await this.#inPlace(async () => {
-      const found = await this.#catalog.resolve(id);
+      const found = await this.#catalog.resolve(id, options);
       await this.#catalog.delete(found);
       return found;
     });
@@ -157,8 +170,9 @@ export class Repository implements AsyncDisposable {
    * Restores a snapshot: into a new directory, which appears whole or not at all, or in place as new commits. Every file
    * is compared with its digest as it is written.
    *
-   * @param id as for `get`.
-   * @throws BackupNotFoundError, ValidationError (the target is not empty, no such table or version, no room).
+   * @param id as for `get`. With `at`, `latest` and a name stand for the earliest snapshot, taken then or later, that
+   * has what every table held then; one that is named by its id must have it.
+   * @throws BackupNotFoundError, ValidationError (the target is not empty, no such table, version or moment, no room).
    * @throws CorruptError where the snapshot or a blob is damaged, before anything is written where it can be known then.
    * @throws RestoreError where a restore in place ended half-way: it names the tables that had gone back, and can be
    * done again. @throws IoError, LockedError; the signal's reason.
@@ -166,11 +180,13 @@ export class Repository implements AsyncDisposable {
   async restore(id: string, options: RestoreOptions): Promise<RestoreReport> {
     const { restore } = await import("./restore/restore.ts");
     const place = { storage: this.#storage, logger: this.#logger, lancedb: this.#lancedb };
-    const report = await this.#inPlace(async () =>
-      restore(place, await this.#content(id, options?.signal), options),
-    );
+    const report = await this.#inPlace(async () => {
+      const { content, leftOut } = await this.#select(id, options, inPlaceId(options));
+      return restore({ ...place, leftOut }, content, options);
+    });
     this.#logger.info(report.dryRun ? "restore planned" : "snapshot restored", {
       snapshot: report.snapshot,
+      source: report.source.uri,
       target: report.target,
       mode: report.mode,
       files: report.files,
@@ -184,13 +200,17 @@ export class Repository implements AsyncDisposable {
    * Opens a snapshot as a LanceDB connection, in milliseconds, without restoring it: links to its blobs in a directory of
    * its own. What is written there reaches no blob. Leave it by `await using`.
    *
-   * @param id as for `get`.
+   * @param id as for `restore`.
    * @throws BackupNotFoundError, ValidationError. @throws CorruptError where a blob is missing or has another size.
    */
   async openSnapshot(id: string, options: OpenOptions = {}): Promise<OpenedSnapshot> {
     const { openSnapshot } = await import("./open/open-snapshot.ts");
     const place = { storage: this.#storage, lancedb: this.#lancedb };
-    return this.#inPlace(async () => openSnapshot(place, await this.#content(id, options?.signal), options));
+    return this.#inPlace(async () => {
+      const { content, leftOut } = await this.#select(id, options);
+      if (leftOut.length > 0) this.#logger.warn("not everything is in the snapshot", { leftOut });
+      return openSnapshot(place, content, options);
+    });
   }
 
   /**
@@ -268,13 +288,34 @@ export class Repository implements AsyncDisposable {
     });
   }
 
-  async #content(id: string, signal?: AbortSignal): Promise<SnapshotContent> {
+  /** @param preferredSource the id of the database that is meant where several are possible. */
+  async #select(
+    id: string,
+    options: Selection & ResolveOptions,
+    preferredSource?: string,
+  ): Promise<{ readonly content: SnapshotContent; readonly leftOut: readonly LeftOut[] }> {
+    const { source, at, signal } = options ?? {};
     assertSignal(signal);
-    return this.#catalog.content(await this.#catalog.resolve(id, signal), signal);
+    const wanted = { source, preferredSource, signal };
+    if (at === undefined) {
+      const content = await this.#catalog.content(await this.#catalog.resolve(id, wanted), signal);
+      return { content, leftOut: [] };
+    }
+    assertSelection(options);
+    const { findAtMoment } = await import("./restore/at-moment.ts");
+    const context = { catalog: this.#catalog, logger: this.#logger, nowMs: Date.now() };
+    return findAtMoment(context, id, { ...options, at }, wanted);
   }
 
   /** Nothing is held between calls; there to be written with `await using`, and for storages that hold connections. */
   [Symbol.asyncDispose](): Promise<void> {
     return Promise.resolve();
   }
+}
+
+/** The database that a restore in place is to go into, where it has an id. */
+function inPlaceId(options: RestoreOptions): string | undefined {
+  if (options?.mode !== "in-place" || typeof options.target !== "string") return undefined;
+  const target = localPath(options.target, "target");
+  return existsSync(target) ? identifyDatabase(target).id : undefined;
 }

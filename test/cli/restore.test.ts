@@ -87,8 +87,10 @@ test("restore in place from another database's snapshot says so, and needs more 
   await snapshotOf(place);
   const other = await newPlace({ rows: 7 });
   const id = await snapshotOf({ ...other, env: place.env });
-  const args = ["restore", "latest", place.database, "--in-place"];
   const { env } = place;
+  const latest = await run(["restore", "latest", place.database, "--in-place", "--yes"], { env });
+  expect(latest).toMatchObject({ code: 0 }); // its own, though the other is newer
+  const args = ["restore", id, place.database, "--in-place"];
 
   const planned = await run([...args, "--dry-run", "--yes"], { env });
   expect(planned.code).toBe(0);

@@ -67,6 +67,8 @@ describe("tables, versions, files and bytes", () => {
     expect(await run(storage, first.snapshot.id, second.snapshot.id)).toEqual({
       from: first.snapshot.id,
       to: second.snapshot.id,
+      fromSource: first.snapshot.source,
+      toSource: second.snapshot.source,
       tables: [
         {
           id: "main",

@@ -117,6 +117,7 @@ test("a snapshot that lacks a file which one of its manifests names is not compl
   );
   const catalog = {
     ids: () => whole.ids(),
+    list: () => whole.list(),
     resolve: (id: string) => whole.resolve(id),
     content: async () => lacking,
   };

@@ -160,7 +160,12 @@ test("a snapshot that is deleted while it is verified has no result, and is no f
     if (isFirst && ++looks === 2) await whole.delete(id);
     return whole.content(id);
   };
-  const catalog = { ids: () => whole.ids(), resolve: (id: string) => whole.resolve(id), content };
+  const catalog = {
+    ids: () => whole.ids(),
+    list: () => whole.list(),
+    resolve: (id: string) => whole.resolve(id),
+    content,
+  };
   const results = await run(storage, undefined, {}, { catalog });
   const { id } = second.snapshot;
   expect(results.map(short)).toEqual([`${id} integrity ok`, `${id} completeness ok`, " repository ok"]);

@@ -3,9 +3,11 @@ import { collect, parseNumber } from "../arguments.ts";
 import { backupFailure } from "../backup-failure.ts";
 import { newCommand, type RepositoryOption, repositoryOption } from "../command.ts";
 import type { Answer, Context } from "../context.ts";
+import { EXIT } from "../exit-codes.ts";
 import { handle } from "../handle.ts";
 import { openRepository } from "../open-repository.ts";
 import { counted, formatBytes, formatDuration } from "../output/format.ts";
+import { printable } from "../output/printable.ts";
 import { displayOf } from "../progress-display.ts";
 
 interface Options extends RepositoryOption {
@@ -23,7 +25,7 @@ export function backupCommand(): Command {
   return newCommand("backup", {
     summary: "Take a snapshot of a database.",
     description:
-      "Takes a snapshot of a database while others write to it. It waits for guarded writes and holds up nobody else. What the repository has already is not stored again. Interrupted in any way it leaves no snapshot, and the next run uses what was stored.",
+      "Takes a snapshot of a database while others write to it. It waits for guarded writes and holds up nobody else. What the repository has already is not stored again. Interrupted in any way it leaves no snapshot, and the next run uses what was stored. Exit code 4 where the snapshot lacks something of a table: a branch, an older version that is damaged.",
     examples: [
       "backup data/lancedb-table --repo ./vault",
       "backup data/lancedb-table --name nightly --tag keep --table documents",
@@ -77,9 +79,14 @@ async function run(context: Context, database: string, options: Options): Promis
   const { id, tables, files, bytes, newFiles, newBytes, durationMs } = snapshot;
   const size = `${counted(tables.length, "table")}, ${counted(files, "file")}, ${formatBytes(bytes)}`;
   const fresh = `new: ${counted(newFiles, "file")}, ${formatBytes(newBytes)}`;
+  const line = `Snapshot ${context.terminal.style("bold", id)}: ${size} (${fresh}), in ${formatDuration(durationMs)}.`;
+  const missing = tables.flatMap(({ id, leftOut }) =>
+    leftOut.map((what) => `Not in the snapshot: ${printable(`${id}: ${what}`)}`),
+  );
   return {
     json: snapshot,
     done: `Snapshot ${id} was made.`,
-    text: `Snapshot ${context.terminal.style("bold", id)}: ${size} (${fresh}), in ${formatDuration(durationMs)}.`,
+    text: [line, ...missing].join("\n"),
+    exitCode: missing.length > 0 ? EXIT.partly : EXIT.done,
   };
 }

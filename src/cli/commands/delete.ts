@@ -7,6 +7,9 @@ import {
   newCommand,
   type RepositoryOption,
   repositoryOption,
+  type SourceOption,
+  sourceFrom,
+  sourceOption,
 } from "../command.ts";
 import { confirm } from "../confirm.ts";
 import type { Answer, Context } from "../context.ts";
@@ -18,7 +21,7 @@ import { commandLine } from "../output/command-line.ts";
 import { counted, formatBytes, formatTime } from "../output/format.ts";
 import { printable } from "../output/printable.ts";
 
-interface Options extends RepositoryOption, ConfirmOptions {}
+interface Options extends RepositoryOption, SourceOption, ConfirmOptions {}
 
 export function deleteCommand(): Command {
   const command = newCommand("delete", {
@@ -29,7 +32,8 @@ export function deleteCommand(): Command {
     json: "{ id, dryRun }",
   })
     .argument("<id>", "A snapshot: its id, the beginning of it, its name, or latest.")
-    .addOption(repositoryOption());
+    .addOption(repositoryOption())
+    .addOption(sourceOption());
   for (const option of confirmOptions()) command.addOption(option);
   return command.action(handle(run));
 }
@@ -38,13 +42,14 @@ async function run(context: Context, reference: string, options: Options): Promi
   await using repository = await openRepository(context, options);
   const { id, snapshot } = await look(repository, reference, options);
   const plan = snapshot ? describe(snapshot) : `Snapshot ${id}, whose document is damaged, is deleted.`;
+  const source = snapshot?.source;
   if (options.dryRun) return { json: { id, dryRun: true }, text: `${plan} (dry run)` };
   await confirm(context, options.yes, plan, "Delete it?");
   await repository.delete(id);
   return {
     json: { id, dryRun: false },
     done: `Snapshot ${id} was deleted.`,
-    text: `Deleted snapshot ${id}. Its space comes back with lancedb-backup prune.`,
+    text: `Deleted snapshot ${id}. ${source ? `It was of ${printable(source.uri)}. ` : ""}Its space comes back with lancedb-backup prune.`,
   };
 }
 
@@ -55,7 +60,7 @@ async function look(
   options: Options,
 ): Promise<{ readonly id: string; readonly snapshot?: SnapshotDetails }> {
   try {
-    const snapshot = await repository.get(reference);
+    const snapshot = await repository.get(reference, { source: sourceFrom(options) });
     return { id: snapshot.id, snapshot };
   } catch (error) {
     const id = damagedSnapshot(error);

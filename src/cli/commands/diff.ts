@@ -1,7 +1,14 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { RowChanges, SnapshotDiff, TableDiff } from "../../repository/index.ts";
 import { parseCount } from "../arguments.ts";
-import { newCommand, type RepositoryOption, repositoryOption } from "../command.ts";
+import {
+  newCommand,
+  type RepositoryOption,
+  repositoryOption,
+  type SourceOption,
+  sourceFrom,
+  sourceOption,
+} from "../command.ts";
 import { inCommandWords } from "../command-words.ts";
 import type { Answer, Context } from "../context.ts";
 import { UsageError } from "../failure.ts";
@@ -12,7 +19,7 @@ import { printable } from "../output/printable.ts";
 import { formatTable } from "../output/table.ts";
 import type { Style, Terminal } from "../output/terminal.ts";
 
-interface Options extends RepositoryOption {
+interface Options extends RepositoryOption, SourceOption {
   readonly rows?: string;
   readonly key?: Record<string, string[]>;
   readonly examples?: number;
@@ -28,13 +35,14 @@ export function diffCommand(): Command {
       "diff nightly latest --rows id",
       "diff a b --key docs=doc,page",
     ],
-    json: `{ from, to, tables: [{ id, change: "added", "removed", "changed" or "unchanged", from?, to?: { version, versionCount,
+    json: `{ from, to, fromSource: { type, id, uri, host }, toSource, tables: [{ id, change: "added", "removed", "changed" or "unchanged", from?, to?: { version, versionCount,
 rows, files, bytes }, versions: { added, removed }, files, rows?: { comparable, added, removed, changed, examples } or
 { comparable: false, why } }], files: { added, addedBytes, removed, removedBytes } }`,
   })
     .argument("<a>", "The earlier snapshot: its id, the beginning of it, its name, or latest.")
     .argument("<b>", "The later snapshot.")
     .addOption(repositoryOption())
+    .addOption(sourceOption())
     .option("--rows <column>", "Also compare rows, by this key column, of every table that has it.")
     .addOption(
       new Option(
@@ -51,7 +59,12 @@ async function run(context: Context, from: string, to: string, options: Options)
   if (rows !== undefined && key) throw new UsageError("--rows and --key exclude each other.");
   await using repository = await openRepository(context, options);
   context.interrupt.describe("Nothing was changed.");
-  const difference = await repository.diff(from, to, { rows: key ?? rows, examples, signal: context.signal });
+  const difference = await repository.diff(from, to, {
+    rows: key ?? rows,
+    examples,
+    source: sourceFrom(options),
+    signal: context.signal,
+  });
   return { json: difference, text: describe(context.terminal, difference) };
 }
 
@@ -62,7 +75,8 @@ const STYLES: Record<TableDiff["change"], Style> = {
   unchanged: "dim",
 };
 
-function describe(terminal: Terminal, { from, to, tables, files }: SnapshotDiff): string {
+function describe(terminal: Terminal, difference: SnapshotDiff): string {
+  const { from, to, fromSource, toSource, tables, files } = difference;
   const table = formatTable(
     terminal,
     [
@@ -77,7 +91,12 @@ function describe(terminal: Terminal, { from, to, tables, files }: SnapshotDiff)
   );
   const rows = tables.flatMap(({ id, rows }) => (rows ? [rowLines(id, rows)] : []));
   const total = `New: ${part(files.added, files.addedBytes)}. Gone: ${part(files.removed, files.removedBytes)}.`;
-  return [`From ${from} to ${to}:`, table, ...rows, total].join("\n");
+  const [older, newer] = [fromSource, toSource].map(({ uri }) => printable(uri));
+  const of =
+    fromSource.id === toSource.id
+      ? `Both are of ${newer}.`
+      : `They are of two databases, ${older} and ${newer}.`;
+  return [`From ${from} to ${to}:`, table, ...rows, total, of].join("\n");
 }
 
 function arrow({ from, to }: TableDiff, value: (side: NonNullable<TableDiff["from"]>) => string): string {

@@ -1,6 +1,13 @@
 import type { Command } from "commander";
 import type { SnapshotDetails } from "../../repository/index.ts";
-import { newCommand, type RepositoryOption, repositoryOption } from "../command.ts";
+import {
+  newCommand,
+  type RepositoryOption,
+  repositoryOption,
+  type SourceOption,
+  sourceFrom,
+  sourceOption,
+} from "../command.ts";
 import type { Answer, Context } from "../context.ts";
 import { handle } from "../handle.ts";
 import { openRepository } from "../open-repository.ts";
@@ -16,7 +23,7 @@ import { printable } from "../output/printable.ts";
 import { formatPairs, formatTable } from "../output/table.ts";
 import type { Terminal } from "../output/terminal.ts";
 
-interface Options extends RepositoryOption {
+interface Options extends RepositoryOption, SourceOption {
   readonly versions?: boolean;
 }
 
@@ -32,13 +39,14 @@ rows, tags, leftOut, versions: [{ version, createdAt, rows }] }], software, chec
   })
     .argument("<id>", "A snapshot: its id, the beginning of it, its name, or latest.")
     .addOption(repositoryOption())
+    .addOption(sourceOption())
     .option("--versions", "Also list every version of every table.")
     .action(handle(run));
 }
 
 async function run(context: Context, id: string, options: Options): Promise<Answer> {
   await using repository = await openRepository(context, options);
-  const snapshot = await repository.get(id);
+  const snapshot = await repository.get(id, { source: sourceFrom(options) });
   const parts = [summaryOf(context.terminal, snapshot), tablesOf(context.terminal, snapshot)];
   if (options.versions) parts.push(versionsOf(context.terminal, snapshot));
   const leftOut = snapshot.tables.flatMap((table) =>

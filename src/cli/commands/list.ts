@@ -1,18 +1,22 @@
 import type { Command } from "commander";
 import type { Snapshot, SnapshotFilter } from "../../repository/index.ts";
 import { collect, momentArgument, parseCount } from "../arguments.ts";
-import { newCommand, type RepositoryOption, repositoryOption } from "../command.ts";
+import {
+  newCommand,
+  type RepositoryOption,
+  repositoryOption,
+  type SourceOption,
+  sourceFrom,
+} from "../command.ts";
 import type { Answer, Context } from "../context.ts";
-import { pathOf } from "../database.ts";
 import { handle } from "../handle.ts";
 import { openRepository } from "../open-repository.ts";
 import { formatBytes, formatCount, formatTime } from "../output/format.ts";
 import { formatTable } from "../output/table.ts";
 import type { Terminal } from "../output/terminal.ts";
 
-interface Options extends RepositoryOption {
+interface Options extends RepositoryOption, SourceOption {
   readonly name?: string;
-  readonly source?: string;
   readonly tag?: string[];
   readonly before?: Date;
   readonly after?: Date;
@@ -32,7 +36,7 @@ leftOut }], software }], the newest first`,
   })
     .addOption(repositoryOption())
     .option("--name <name>", "Only those of this name.")
-    .option("--source <database>", "Only those of this database.")
+    .option("--source <database>", "Only those of this database: its directory, or its id.")
     .option("--tag <tag>", "Only those that have this tag; given several times, all of them.", collect)
     .option("--before <moment>", 'Only older ones: "2026-11-21 02:30", or 2h, 3d, 1w ago.', momentArgument)
     .option("--after <moment>", "Only those of this moment or later.", momentArgument)
@@ -42,10 +46,9 @@ leftOut }], software }], the newest first`,
 }
 
 async function run(context: Context, options: Options): Promise<Answer> {
-  const { name, source, tag: tags, before, after, limit } = options;
+  const { name, tag: tags, before, after, limit } = options;
   await using repository = await openRepository(context, options);
-  const place = source !== undefined && /^file:/i.test(source) ? pathOf(source) : source;
-  const filter = { name, source: place, tags, before, after };
+  const filter = { name, source: sourceFrom(options), tags, before, after };
   const all = await repository.list(filter);
   const snapshots = all.slice(0, limit);
   const text = options.ids

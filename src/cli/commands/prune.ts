@@ -1,4 +1,4 @@
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import type { PruneReport } from "../../repository/index.ts";
 import { parseNumber } from "../arguments.ts";
 import {
@@ -10,6 +10,7 @@ import {
 } from "../command.ts";
 import { confirm } from "../confirm.ts";
 import type { Answer, Context } from "../context.ts";
+import { EXIT } from "../exit-codes.ts";
 import { handle } from "../handle.ts";
 import { openRepository } from "../open-repository.ts";
 import { counted, formatBytes, formatTime } from "../output/format.ts";
@@ -19,13 +20,14 @@ import { addRetentionOptions, policyOf, type RetentionOptions } from "../retenti
 
 interface Options extends RepositoryOption, ConfirmOptions, RetentionOptions {
   readonly graceHours?: number;
+  readonly lockTimeout?: number;
 }
 
 export function pruneCommand(): Command {
   const command = newCommand("prune", {
     summary: "Remove old snapshots by rules, and give back the space that nobody needs.",
     description:
-      "Removes the snapshots that the rules do not keep, and the blobs that no snapshot has needed for a grace period. Without a rule no snapshot is removed. The rules count for each database by itself; its newest snapshot always stays. Shows the plan and asks first.",
+      "Removes the snapshots that the rules do not keep, and the blobs that no snapshot has needed for a grace period. Without a rule no snapshot is removed. The rules count for each database by itself; its newest snapshot always stays. Shows the plan and asks first. Exit code 4 where blobs could not be removed yet, since the repository is in use.",
     examples: [
       "prune --repo ./vault --keep-daily 7 --keep-weekly 4 --keep-monthly 12 --dry-run",
       "prune --keep-last 10 --keep-tag keep --yes",
@@ -38,13 +40,18 @@ bytes }, waiting: [{ blobs, bytes, until }], postponed?, unfinished, deadLeases 
     "How long blobs stay after they were found unneeded. Default: 24.",
     parseNumber,
   );
+  command.addOption(
+    new Option("--lock-timeout <seconds>", "How long to wait for backups to end before blobs are removed.")
+      .argParser(parseNumber)
+      .default(60),
+  );
   for (const option of confirmOptions()) command.addOption(option);
   return command.action(handle(run));
 }
 
 async function run(context: Context, options: Options): Promise<Answer> {
-  const { dryRun, yes, graceHours } = options;
-  const policy = { ...policyOf(options), graceHours };
+  const { dryRun, yes, graceHours, lockTimeout = 60 } = options;
+  const policy = { ...policyOf(options), graceHours, lockTimeoutMs: lockTimeout * 1000 };
   await using repository = await openRepository(context, options);
   const { signal, terminal } = context;
   let plan = dryRun || !yes ? await repository.prune({ ...policy, signal, dryRun: true }) : undefined;
@@ -56,7 +63,8 @@ async function run(context: Context, options: Options): Promise<Answer> {
     const agreed = plan?.removed.map(({ snapshot }) => snapshot.id);
     const report = await repository.prune({ ...policy, signal, agreed });
     const done = `${counted(report.removed.length, "snapshot")} removed.`;
-    if (!report.dryRun) return { json: report, text: describe(terminal, report), done };
+    const exitCode = report.postponed === undefined ? EXIT.done : EXIT.partly;
+    if (!report.dryRun) return { json: report, text: describe(terminal, report), done, exitCode };
     plan = report; // while the question waited, a backup or a new day has changed what the rules remove
   }
 }

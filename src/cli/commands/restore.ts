@@ -7,17 +7,22 @@ import {
   newCommand,
   type RepositoryOption,
   repositoryOption,
+  type SourceOption,
+  sourceFrom,
+  sourceOption,
 } from "../command.ts";
 import { confirm } from "../confirm.ts";
 import type { Answer, Context } from "../context.ts";
+import { EXIT, type ExitCode } from "../exit-codes.ts";
 import { handle } from "../handle.ts";
 import { openRepository } from "../open-repository.ts";
 import { otherSource } from "../other-source.ts";
 import { counted, formatBytes, formatDuration } from "../output/format.ts";
+import { printable } from "../output/printable.ts";
 import { restorePlan } from "../output/restore-plan.ts";
 import { displayOf } from "../progress-display.ts";
 
-interface Options extends RepositoryOption, ConfirmOptions {
+interface Options extends RepositoryOption, SourceOption, ConfirmOptions {
   readonly table?: string[];
   readonly at?: Date;
   readonly tableVersion?: Record<string, number>;
@@ -33,18 +38,19 @@ export function restoreCommand(): Command {
   const command = newCommand("restore", {
     summary: "Restore a snapshot, into a new directory or in place.",
     description:
-      "Restores a snapshot into a new directory, which appears whole or not at all; or with --in-place into a database that is in use, where each table goes back as a new version: history stays, and tables made since are left alone. Every file is compared with its digest as it is written. In place it asks first, and says so where the snapshot was taken from another database.",
+      "Restores a snapshot into a new directory, which appears whole or not at all; or with --in-place into a database that is in use, where each table goes back as a new version: history stays, and tables made since are left alone. Every file is compared with its digest as it is written. In place it asks first, and says so where the snapshot was taken from another database. With --at, latest and a name stand for the earliest snapshot, taken then or later, that has what every table held. Exit code 4 where something was left out.",
     examples: [
       "restore latest ./restored --repo ./vault",
       'restore latest ./restored --at "2026-11-21 02:30" --table documents',
       "restore nightly data/lancedb-table --in-place --dry-run",
     ],
-    json: `{ snapshot, target, mode: "new" or "in-place", dryRun, tables: [{ id, directory, restoredVersion, rows, files, bytes,
+    json: `{ snapshot, source: { type, id, uri, host }, target, mode: "new" or "in-place", dryRun, tables: [{ id, directory, restoredVersion, rows, files, bytes,
 action, version?, passedOver }], files, bytes, leftOut: [{ table, what }], leftAlone, durationMs }`,
   })
     .argument("<id>", "A snapshot: its id, the beginning of it, its name, or latest.")
     .argument("<target>", "The directory: missing or empty, or with --in-place a database.")
     .addOption(repositoryOption())
+    .addOption(sourceOption())
     .option("--table <id>", "Only this table; may be given several times.", collect)
     .option("--at <moment>", 'Each table as it was then: "2026-11-21 02:30", or 2h, 3d ago.', momentArgument)
     .addOption(
@@ -72,12 +78,10 @@ action, version?, passedOver }], files, bytes, leftOut: [{ table, what }], leftA
 
 async function run(context: Context, wanted: string, target: string, options: Options): Promise<Answer> {
   await using repository = await openRepository(context, options);
-  const snapshot = options.inPlace ? await repository.get(wanted) : undefined;
-  const warning = snapshot ? await otherSource(snapshot, target, options) : "";
-  const id = snapshot?.id ?? wanted; // the one that was asked about, whatever is taken meanwhile
   const { signal } = context;
   const settings = {
     target,
+    source: sourceFrom(options),
     tables: options.table,
     at: options.at,
     versions: options.tableVersion,
@@ -88,10 +92,13 @@ async function run(context: Context, wanted: string, target: string, options: Op
     lockTimeoutMs: (options.lockTimeout ?? 30) * 1000,
     signal,
   } as const;
-  if (options.dryRun || (options.inPlace && !options.yes)) {
-    const planned = await repository.restore(id, { ...settings, dryRun: true });
+  let id = wanted;
+  if (options.dryRun || options.inPlace) {
+    const planned = await repository.restore(wanted, { ...settings, dryRun: true });
+    const warning = options.inPlace ? await otherSource(planned, target, options) : "";
     const plan = [restorePlan(context.terminal, planned), warning].filter(Boolean).join("\n");
-    if (options.dryRun) return { json: planned, text: plan };
+    if (options.dryRun) return { json: planned, text: plan, exitCode: codeOf(planned, options) };
+    id = planned.snapshot; // the one that was asked about, whatever is taken meanwhile
     await confirm(context, options.yes, plan, warning === "" ? "Restore?" : "Restore it all the same?");
   }
   context.interrupt.describe(
@@ -111,16 +118,26 @@ async function run(context: Context, wanted: string, target: string, options: Op
   return {
     json: report,
     text: done(context, report),
+    exitCode: codeOf(report, options),
     done: `Snapshot ${report.snapshot} was restored to ${report.target}.`,
   };
 }
 
 function done({ terminal }: Context, report: RestoreReport): string {
-  const { snapshot, target, files, bytes, durationMs, tables } = report;
+  const { snapshot, source, target, files, bytes, durationMs, tables } = report;
   const size = `${counted(tables.length, "table")}, ${counted(files, "file")}, ${formatBytes(bytes)}`;
-  const line = `Restored snapshot ${snapshot} to ${target}: ${size}, in ${formatDuration(durationMs)}.`;
+  const line = `Restored snapshot ${snapshot} to ${target}: ${size}, in ${formatDuration(durationMs)}; it is of ${printable(source.uri)}.`;
   const isPlain = report.mode === "new" && report.leftOut.length === 0;
   return isPlain ? line : `${restorePlan(terminal, report)}\n\n${line}`;
+}
+
+/** The entries of other tables in the list of namespaces are not missed where some tables alone were asked for. */
+function codeOf({ leftOut, tables }: RestoreReport, { table: asked }: Options): ExitCode {
+  const restored = new Set(tables.map(({ id }) => id));
+  const missed = asked
+    ? leftOut.filter(({ table }) => asked.includes(table) || restored.has(table))
+    : leftOut;
+  return missed.length > 0 ? EXIT.partly : EXIT.done;
 }
 
 function collectVersion(value: string, before: Record<string, number> = {}): Record<string, number> {

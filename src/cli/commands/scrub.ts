@@ -7,6 +7,9 @@ import {
   newCommand,
   type RepositoryOption,
   repositoryOption,
+  type SourceOption,
+  sourceFrom,
+  sourceOption,
 } from "../command.ts";
 import { confirm } from "../confirm.ts";
 import type { Answer, Context } from "../context.ts";
@@ -18,7 +21,7 @@ import { printable } from "../output/printable.ts";
 import type { Terminal } from "../output/terminal.ts";
 import { displayOf } from "../progress-display.ts";
 
-interface Options extends RepositoryOption, ConfirmOptions {
+interface Options extends RepositoryOption, SourceOption, ConfirmOptions {
   readonly heal?: boolean;
   readonly snapshot?: string;
 }
@@ -29,12 +32,13 @@ export function scrubCommand(): Command {
     description:
       "Compares the files of a live database with their digests in a snapshot: LanceDB reads flipped bits in silence. With --heal the snapshot's files take the places of damaged ones, which are kept below <database>/.lancedb-backup/aside; it asks first. Files that are newer than the snapshot are looked at by size alone. Exit code 3 where damage was found, also where all of it was mended.",
     examples: ["scrub data/lancedb-table --repo ./vault", "scrub data/lancedb-table --heal"],
-    json: `{ snapshot, tables, missingTables, newTables, files, bytes, newFiles, damage: [{ table, path, file, kind, problem:
+    json: `{ snapshot, source: { type, id, uri, host }, tables, missingTables, newTables, files, bytes, newFiles, damage: [{ table, path, file, kind, problem:
 "missing", "size" or "content", details, sha256?, size?, bytes?: { first, last, count }, version?, index?, columns?,
 rows?: [{ fragment, first, last }], mended, refused?, aside? }] }`,
   })
     .argument("<database>", "The database's directory.")
     .addOption(repositoryOption())
+    .addOption(sourceOption())
     .option("--snapshot <id>", "The snapshot to compare with. Default: the newest of this database.")
     .option("--heal", "Mend what the snapshot can mend.");
   for (const option of confirmOptions()) command.addOption(option);
@@ -55,7 +59,13 @@ async function run(context: Context, database: string, options: Options): Promis
     );
     const progress = await displayOf(context);
     return repository
-      .scrub(database, { heal: mends, snapshot, signal: context.signal, onProgress: progress.onProgress })
+      .scrub(database, {
+        heal: mends,
+        snapshot,
+        source: sourceFrom(options),
+        signal: context.signal,
+        onProgress: progress.onProgress,
+      })
       .finally(progress.end);
   };
   let report = await scrub(heal && (yes ?? false) && !dryRun);
@@ -82,7 +92,7 @@ function withoutDamage(logger: Logger): Logger {
 }
 
 function describe(terminal: Terminal, report: ScrubReport): string {
-  const { snapshot, tables, missingTables, newTables, files, bytes, newFiles, damage } = report;
+  const { snapshot, source, tables, missingTables, newTables, files, bytes, newFiles, damage } = report;
   const parts = damage.map(({ details, mended, refused, aside }) => {
     const mark = mended ? terminal.style("yellow", "MENDED") : terminal.style("red", "DAMAGE");
     const next = mended
@@ -96,7 +106,7 @@ function describe(terminal: Terminal, report: ScrubReport): string {
   });
   if (damage.length > 0) parts.push("");
   parts.push(
-    `Compared with snapshot ${snapshot}: ${counted(tables.length, "table")}, ${counted(files, "file")}, ${formatBytes(bytes)}; ${counted(newFiles, "file")} newer than it.`,
+    `Compared with snapshot ${snapshot} of ${printable(source.uri)}: ${counted(tables.length, "table")}, ${counted(files, "file")}, ${formatBytes(bytes)}; ${counted(newFiles, "file")} newer than it.`,
   );
   if (missingTables.length > 0) parts.push(`Not in the database: ${printable(missingTables.join(", "))}.`);
   if (newTables.length > 0) parts.push(`Not in the snapshot: ${printable(newTables.join(", "))}.`);

@@ -1,7 +1,14 @@
 import type { Command } from "commander";
 import type { Check, VerificationResult } from "../../repository/index.ts";
 import { parseBytes, parseFraction } from "../arguments.ts";
-import { newCommand, type RepositoryOption, repositoryOption } from "../command.ts";
+import {
+  newCommand,
+  type RepositoryOption,
+  repositoryOption,
+  type SourceOption,
+  sourceFrom,
+  sourceOption,
+} from "../command.ts";
 import type { Answer, Context } from "../context.ts";
 import { damagedSnapshot } from "../damaged-document.ts";
 import { EXIT } from "../exit-codes.ts";
@@ -14,7 +21,7 @@ import { printable } from "../output/printable.ts";
 import type { Terminal } from "../output/terminal.ts";
 import { displayOf } from "../progress-display.ts";
 
-interface Options extends RepositoryOption {
+interface Options extends RepositoryOption, SourceOption {
   readonly read?: number;
   readonly sizesOnly?: boolean;
   readonly minBytes?: number;
@@ -33,10 +40,11 @@ export function verifyCommand(): Command {
       "verify --quarantine",
       "verify --read 10% --min-bytes 1MB",
     ],
-    json: `[{ snapshot, check, ok, details, error? }]; snapshot is empty for the check of the repository itself`,
+    json: `[{ snapshot, source?: { type, id, uri, host }, check, ok, details, error? }]; snapshot is empty for the check of the repository itself`,
   })
     .argument("[id]", "A snapshot: its id, the beginning of it, its name, or latest. Default: all.")
     .addOption(repositoryOption())
+    .addOption(sourceOption())
     .option(
       "--read <part>",
       "How much of the bytes to read: 0.1 or 10% is a tenth, chosen at random.",
@@ -70,6 +78,7 @@ async function run(context: Context, id: string | undefined, options: Options): 
     restoreTest,
     quarantine: options.quarantine ?? false,
     readData: sizesOnly ? false : (read ?? true),
+    source: sourceFrom(options),
     signal: context.signal,
     onProgress: progress.onProgress,
   };
@@ -79,7 +88,7 @@ async function run(context: Context, id: string | undefined, options: Options): 
       // `latest`, and it cannot be known whether an older one would be: damage all the same.
       const damaged = damagedSnapshot(error);
       if (damaged === undefined) throw error;
-      return repository.verify(damaged, settings);
+      return repository.verify(damaged, { ...settings, source: undefined });
     })
     .finally(progress.end);
   const isWhole = results.every(({ ok }) => ok);
@@ -91,16 +100,20 @@ async function run(context: Context, id: string | undefined, options: Options): 
 }
 
 function describe(terminal: Terminal, results: readonly VerificationResult[], location: string): string {
-  const lines = results.map(({ snapshot, check, ok, details }) => {
+  const databases = new Set(results.map(({ source }) => source?.id).filter((id) => id !== undefined));
+  const lines = results.map(({ snapshot, source, check, ok, details }) => {
     const mark = ok ? terminal.style("green", "ok    ") : terminal.style("red", "DAMAGE");
-    const about = snapshot === "" || check === "repository" ? check : `${snapshot} ${check}`;
+    const of = databases.size > 1 && source ? `of ${source.uri} ` : "";
+    const about = snapshot === "" || check === "repository" ? check : `${snapshot} ${of}${check}`;
     return `${mark}  ${terminal.style("bold", printable(about))}: ${printable(details)}`;
   });
   const bad = results.filter(({ ok }) => !ok).length;
+  const [only] = databases.size === 1 ? results.flatMap(({ source }) => source ?? []) : [];
+  const checks = `${counted(results.length, "check")}${only ? ` of ${printable(only.uri)}` : ""}`;
   const verdict =
     bad === 0
-      ? terminal.style("green", `All is well: ${counted(results.length, "check")}.`)
-      : terminal.style("red", `${bad} of ${counted(results.length, "check")} found damage.`);
+      ? terminal.style("green", `All is well: ${checks}.`)
+      : terminal.style("red", `${bad} of ${checks} found damage.`);
   return [...lines, "", verdict, ...adviceOf(results, location)].join("\n");
 }
 

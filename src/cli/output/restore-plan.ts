@@ -15,9 +15,9 @@ const WORDS: Record<RestoredTable["action"], string> = {
 
 /** What a restore does to each table, what stays as it is, and what is not restored. */
 export function restorePlan(terminal: Terminal, report: RestoreReport): string {
-  const { snapshot, target, tables, leftOut, leftAlone, mode } = report;
+  const { snapshot, source, target, tables, leftOut, leftAlone, mode } = report;
   const parts = [
-    `Snapshot ${snapshot} to ${printable(target)}${mode === "in-place" ? ", in place" : ""}:`,
+    `Snapshot ${snapshot} of ${printable(source.uri)} to ${printable(target)}${mode === "in-place" ? ", in place" : ""}:`,
     formatTable(
       terminal,
       [

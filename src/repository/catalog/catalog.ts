@@ -4,7 +4,9 @@ import {
   CorruptError,
   IoError,
   UnsupportedError,
+  ValidationError,
 } from "../../errors.ts";
+import { liesInFuture } from "../../fs/clock-tolerance.ts";
 import { reasonOf } from "../../fs/io.ts";
 import type { Logger } from "../../logger.ts";
 import type { Storage } from "../../storage/storage.ts";
@@ -17,7 +19,8 @@ import { readSmall } from "../read-small.ts";
 import type { Snapshot, SnapshotContent, SnapshotDetails } from "../snapshot.ts";
 import { assertFilter, fits, newestFirst, type SnapshotFilter } from "./filter.ts";
 import { readSummary } from "./read-summary.ts";
-import { chooseSnapshot, secondOf } from "./resolve.ts";
+import { newestNow, type SourceWanted, secondOf, timeOf, whatIsMeant } from "./resolve.ts";
+import { ofSource } from "./sources.ts";
 
 const PARALLEL_READS = 16;
 
@@ -25,6 +28,18 @@ const PARALLEL_READS = 16;
 export interface DamagedSnapshot {
   readonly id: string;
   readonly error: BackupError;
+}
+
+export interface ResolveOptions extends SourceWanted {
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What a reference may stand for. */
+export interface Candidates {
+  /** The id, where it stands for one snapshot alone. */
+  readonly chosen: string | undefined;
+  /** The snapshots of one database, the newest first: those that it may stand for; where it stands for one, all. */
+  readonly among: readonly Snapshot[];
 }
 
 /** The snapshots of a repository. Nothing is remembered: each call looks at the documents that are there. */
@@ -55,7 +70,8 @@ export class Catalog {
     for (const { id, error } of damaged) {
       this.#logger.warn("a snapshot cannot be read and is left out", { snapshot: id, reason: error.message });
     }
-    return snapshots.filter((snapshot) => fits(snapshot, filter));
+    const mine = filter.source === undefined ? snapshots : ofSource(snapshots, filter.source);
+    return mine.filter((snapshot) => fits(snapshot, filter));
   }
 
   /** Everything that is there, read as far as `list` does: the snapshots, the newest first, and the damaged ones. */
@@ -87,20 +103,54 @@ export class Catalog {
   /**
    * The snapshot that `reference` names, checked whole.
    *
-   * @param reference an id; `latest`; a name: the newest that has it; or the beginning of one id. In this order.
-   * @throws BackupNotFoundError. @throws ValidationError where several ids begin so, naming them.
-   * @throws CorruptError or UnsupportedError where its document cannot be read, or for `latest` where one that is as
+   * @param reference an id; `latest`; a name: the newest that has it; or the beginning of one id. In this order. What
+   * lies in the future is not the newest, where another is there.
+   * @throws BackupNotFoundError. @throws ValidationError where several ids begin so, or it can be a snapshot of several
+   * databases, naming them. @throws CorruptError or UnsupportedError where its document cannot be read, or for `latest` where one that is as
    * new or newer cannot.
    */
-  async get(reference: string, signal?: AbortSignal): Promise<SnapshotDetails> {
-    return (await this.content(await this.resolve(reference, signal), signal)).snapshot;
+  async get(reference: string, options: ResolveOptions = {}): Promise<SnapshotDetails> {
+    return (await this.content(await this.resolve(reference, options), options.signal)).snapshot;
   }
 
-  /** The id that `reference` names, as for `get`; an exact id is not looked up. */
-  async resolve(reference: string, signal?: AbortSignal): Promise<string> {
-    if (typeof reference !== "string") throw new TypeError("A snapshot is named by a string.");
-    if (isSnapshotId(reference)) return reference;
-    return chooseSnapshot(reference, await this.survey(signal));
+  /** The id that `reference` names, as for `get`; an exact id is not looked up, unless a source is named too. */
+  async resolve(reference: string, options: ResolveOptions = {}): Promise<string> {
+    assertReference(reference, options);
+    if (isSnapshotId(reference) && options.source === undefined) return reference;
+    const { chosen, among } = await this.candidates(reference, options);
+    if (chosen !== undefined) return chosen;
+    const { newest, ahead } = newestNow(among, this.#clock.now());
+    if (newest === undefined) throw new BackupNotFoundError(reference);
+    for (const { id, createdAt } of ahead) {
+      this.#logger.warn("the time of a snapshot lies in the future: it is not taken for the newest", {
+        snapshot: id,
+        time: createdAt.toISOString(),
+        taken: newest.id,
+      });
+    }
+    return newest.id;
+  }
+
+  /**
+   * What `reference` may stand for.
+   *
+   * @throws as `get`.
+   */
+  async candidates(reference: string, options: ResolveOptions = {}): Promise<Candidates> {
+    assertReference(reference, options);
+    const found = await this.survey(options.signal);
+    const meant = isSnapshotId(reference)
+      ? { id: reference }
+      : whatIsMeant(reference, found, options, this.#clock.now());
+    if ("among" in meant) return { chosen: undefined, among: meant.among };
+    const { snapshots } = found;
+    const own = snapshots.find(({ id }) => id === meant.id);
+    if (own && options.source !== undefined && !ofSource(snapshots, options.source).includes(own)) {
+      throw new ValidationError(
+        `Snapshot ${own.id} is of ${own.source.uri} (id ${own.source.id}), and not of ${options.source}.`,
+      );
+    }
+    return { chosen: meant.id, among: snapshots.filter(({ source }) => source.id === own?.source.id) };
   }
 
   /**
@@ -121,7 +171,8 @@ export class Catalog {
   }
 
   /**
-   * The newest snapshot of a source that can be read, whole, by the order of `list`; undefined where there is none.
+   * The newest snapshot of a source that can be read, whole, by the order of `list`; undefined where there is none. What
+   * lies in the future comes last.
    *
    * @param isMeant passes over others.
    */
@@ -131,7 +182,11 @@ export class Catalog {
     isMeant: (snapshot: Snapshot) => boolean = () => true,
   ): Promise<SnapshotContent | undefined> {
     // Ids tell times to the second.
-    for (const second of Map.groupBy((await this.ids(signal)).reverse(), secondOf).values()) {
+    const now = this.#clock.now();
+    const { ahead = [], past = [] } = Object.groupBy((await this.ids(signal)).reverse(), (id) =>
+      liesInFuture(timeOf(id), now) ? "ahead" : "past",
+    );
+    for (const second of Map.groupBy([...past, ...ahead], secondOf).values()) {
       const found: Snapshot[] = [];
       for (const id of second) {
         const summary = await this.#unlessDamaged(id, () => readSummary(this.#storage, id, signal));
@@ -182,6 +237,13 @@ export class Catalog {
       if (isDamage(error)) return undefined;
       throw error;
     }
+  }
+}
+
+function assertReference(reference: string, { source }: SourceWanted): void {
+  if (typeof reference !== "string") throw new TypeError("A snapshot is named by a string.");
+  if (source !== undefined && typeof source !== "string") {
+    throw new TypeError("source must be a string: a database's id, or its directory.");
   }
 }
 

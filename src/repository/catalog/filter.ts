@@ -1,4 +1,3 @@
-import { resolve } from "node:path";
 import { types } from "node:util";
 import { assertKnown } from "../../checks.ts";
 import { ValidationError } from "../../errors.ts";
@@ -7,7 +6,7 @@ import type { Snapshot } from "../snapshot.ts";
 /** Which snapshots are wanted: those that fit in everything that is given. */
 export interface SnapshotFilter {
   readonly name?: string | undefined;
-  /** The database's directory. */
+  /** The database's id, or its directory: as it is now, or else where it was when the snapshot was taken. */
   readonly source?: string | undefined;
   /** Those that have all of these. */
   readonly tags?: readonly string[] | undefined;
@@ -34,12 +33,11 @@ export function assertFilter(filter: SnapshotFilter): void {
   }
 }
 
-export function fits(snapshot: Snapshot, filter: SnapshotFilter): boolean {
-  const { name, source, tags = [], before, after } = filter;
-  const { uri } = snapshot.source;
+/** But for the source, which can only be told from all of them. */
+export function fits(snapshot: Snapshot, filter: Omit<SnapshotFilter, "source">): boolean {
+  const { name, tags = [], before, after } = filter;
   return (
     (name === undefined || snapshot.name === name) &&
-    (source === undefined || uri === source || uri === resolve(source)) &&
     tags.every((tag) => snapshot.tags.includes(tag)) &&
     (before === undefined || snapshot.createdAt < before) &&
     (after === undefined || snapshot.createdAt >= after)

@@ -1,6 +1,8 @@
 import { BackupNotFoundError, ValidationError } from "../../errors.ts";
+import { liesInFuture } from "../../fs/clock-tolerance.ts";
 import type { Snapshot } from "../snapshot.ts";
 import type { DamagedSnapshot } from "./catalog.ts";
+import { mustBeOfSource, ofOneSource } from "./sources.ts";
 
 const SHOWN = 10;
 /** `20261105T123456Z` of an id. */
@@ -11,34 +13,80 @@ export function secondOf(id: string): string {
   return id.slice(0, SECOND_LETTERS);
 }
 
+/** The same in milliseconds since 1970. */
+export function timeOf(id: string): number {
+  return Date.parse(secondOf(id).replace(/^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/, "$1-$2-$3T$4:$5:$6Z"));
+}
+
+/** Of which database a snapshot is meant. */
+export interface SourceWanted {
+  /** The database's id, or its directory. */
+  readonly source?: string | undefined;
+  /** @internal The id of the database that is meant where a reference fits snapshots of several. */
+  readonly preferredSource?: string | undefined;
+}
+
+export interface Found {
+  /** The newest first. */
+  readonly snapshots: readonly Snapshot[];
+  readonly damaged: readonly DamagedSnapshot[];
+}
+
+/** A reference that fits several snapshots, of which one is to be chosen; or one id. */
+export type Meant =
+  | { readonly id: string }
+  | {
+      /** Of one database, the newest first; never empty. */
+      readonly among: readonly Snapshot[];
+    };
+
 /**
- * The id of the snapshot that is meant by `latest`, a name, or the beginning of an id.
+ * What `latest`, a name, or the beginning of an id stands for.
  *
- * @param found the snapshots with the newest first.
- * @throws BackupNotFoundError, ValidationError; the damaged snapshot's error where it may be the latest.
+ * @throws BackupNotFoundError. @throws ValidationError where several ids begin so, or several databases have such a
+ * snapshot; the damaged snapshot's error where it may be the latest.
  */
-export function chooseSnapshot(
-  reference: string,
-  found: { readonly snapshots: readonly Snapshot[]; readonly damaged: readonly DamagedSnapshot[] },
-): string {
-  const { snapshots, damaged } = found;
+export function whatIsMeant(reference: string, found: Found, wanted: SourceWanted, nowMs: number): Meant {
+  const { source, preferredSource } = wanted;
+  const { damaged } = found;
+  const snapshots =
+    source === undefined ? found.snapshots : mustBeOfSource(found.snapshots, source, reference);
   if (reference === "latest") {
-    const [newest] = snapshots;
+    const [newest] = snapshots.filter(({ createdAt }) => !liesInFuture(createdAt.getTime(), nowMs));
     // An older one in its place would be a silent loss of what is newer.
-    for (const { id, error } of damaged) if (!newest || secondOf(id) >= secondOf(newest.id)) throw error;
-    if (!newest) throw new BackupNotFoundError(reference, "There is no snapshot in the repository.");
-    return newest.id;
+    for (const { id, error } of damaged) {
+      if (liesInFuture(timeOf(id), nowMs) && newest) continue;
+      if (!newest || secondOf(id) >= secondOf(newest.id)) throw error;
+    }
+    if (snapshots.length === 0)
+      throw new BackupNotFoundError(reference, "There is no snapshot in the repository.");
+    return { among: ofOneSource(snapshots, reference, preferredSource) };
   }
-  const named = snapshots.find((snapshot) => snapshot.name === reference);
-  if (named) return named.id;
-  const ids = [...snapshots, ...damaged].map(({ id }) => id).filter((id) => id.startsWith(reference));
+  const named = snapshots.filter((snapshot) => snapshot.name === reference);
+  if (named.length > 0) return { among: ofOneSource(named, reference, preferredSource) };
+  const all = source === undefined ? [...snapshots, ...damaged] : snapshots;
+  const ids = all.map(({ id }) => id).filter((id) => id.startsWith(reference));
   const [only, ...others] = reference === "" ? [] : ids.sort();
   if (only === undefined) {
-    throw new BackupNotFoundError(reference, `No snapshot has the id or the name "${reference}".`);
+    const of = source === undefined ? "" : ` of ${source}`;
+    throw new BackupNotFoundError(reference, `No snapshot${of} has the id or the name "${reference}".`);
   }
   if (others.length > 0) {
     const shown = ids.slice(0, SHOWN).join(", ") + (ids.length > SHOWN ? ", …" : "");
     throw new ValidationError(`The ids of ${ids.length} snapshots begin with "${reference}": ${shown}.`);
   }
-  return only;
+  return { id: only };
+}
+
+/**
+ * The newest of snapshots that does not lie in the future: the clock was wrong when those that do were taken. Where all
+ * do, the clock is wrong now, and it is the newest of all.
+ */
+export function newestNow(
+  among: readonly Snapshot[],
+  nowMs: number,
+): { readonly newest: Snapshot | undefined; readonly ahead: readonly Snapshot[] } {
+  const ahead = among.filter(({ createdAt }) => liesInFuture(createdAt.getTime(), nowMs));
+  const newest = among.find((snapshot) => !ahead.includes(snapshot)) ?? among[0];
+  return { newest, ahead };
 }

@@ -32,9 +32,9 @@ export async function diff(
   options: DiffOptions = {},
 ): Promise<SnapshotDiff> {
   assertDiffOptions(options);
-  const { signal } = options;
+  const { source, signal } = options;
   signal?.throwIfAborted();
-  const read = async (id: string) => catalog.content(await catalog.resolve(id, signal), signal);
+  const read = async (id: string) => catalog.content(await catalog.resolve(id, { source, signal }), signal);
   const [older, newer] = [await read(from), await read(to)];
   const pairs = pairsOf(older, newer);
   const rows =
@@ -45,6 +45,8 @@ export async function diff(
   return {
     from: older.snapshot.id,
     to: newer.snapshot.id,
+    fromSource: older.snapshot.source,
+    toSource: newer.snapshot.source,
     tables,
     files: tables.map(({ files }) => files).reduce(sum, NONE),
   };
@@ -159,7 +161,7 @@ function bytesOf(files: readonly SnapshotFile[]): number {
 }
 
 function assertDiffOptions(options: DiffOptions): void {
-  assertKnown(options, "diff", { rows: true, examples: true, signal: true });
+  assertKnown(options, "diff", { rows: true, examples: true, source: true, signal: true });
   assertSignal(options.signal);
   const { rows, examples } = options;
   const isKey = (key: unknown) =>

@@ -1,3 +1,5 @@
+import type { SnapshotSource } from "../snapshot.ts";
+
 export interface DiffOptions {
   /**
    * Also compare rows, told apart by these key columns: one column for all tables, or the columns for each table by its
@@ -6,6 +8,8 @@ export interface DiffOptions {
   rows?: string | Readonly<Record<string, string | readonly string[]>> | undefined;
   /** How many keys to give of each kind of change. Default 10. */
   examples?: number | undefined;
+  /** Of which database both snapshots are to be, by its id or its directory. */
+  source?: string | undefined;
   signal?: AbortSignal | undefined;
 }
 
@@ -61,6 +65,9 @@ export interface SnapshotDiff {
   /** Ids of the snapshots. */
   readonly from: string;
   readonly to: string;
+  /** Which databases they are of. */
+  readonly fromSource: SnapshotSource;
+  readonly toSource: SnapshotSource;
   /** Of both, by id. */
   readonly tables: readonly TableDiff[];
   /** Of all tables together. */

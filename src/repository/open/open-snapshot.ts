@@ -14,6 +14,8 @@ import { linkBlobs } from "./link-blobs.ts";
 import { makeScratch } from "./scratch.ts";
 
 export interface OpenOptions extends Selection {
+  /** Of which database the snapshot is to be, by its id or its directory: where the repository has several. */
+  source?: string | undefined;
   signal?: AbortSignal | undefined;
 }
 
@@ -40,7 +42,13 @@ export async function openSnapshot(
   content: SnapshotContent,
   options: OpenOptions = {},
 ): Promise<OpenedSnapshot> {
-  assertKnown(options, "openSnapshot", { tables: true, at: true, versions: true, signal: true });
+  assertKnown(options, "openSnapshot", {
+    tables: true,
+    at: true,
+    versions: true,
+    source: true,
+    signal: true,
+  });
   assertSelection(options);
   const { signal } = options;
   assertSignal(signal);

@@ -23,6 +23,11 @@ export interface RestoreOptions extends Selection {
   /** A local directory, as a path or a `file:` address. */
   target: string;
   /**
+   * Of which database the snapshot is to be, by its id or its directory. Default, where the repository has several: in
+   * place the target itself; else it must be said.
+   */
+  source?: string | undefined;
+  /**
    * `new`: the target is missing or an empty directory, and appears whole, or not at all. `in-place`: it is a
    * database, and each table goes back as a new commit. History stays, version numbers never go backwards, tables
    * that are gone come back, tables made since are left alone. Default `new`.
@@ -83,6 +88,7 @@ export function checkRestoreOptions(options: RestoreOptions, storage: Storage): 
     tables: true,
     at: true,
     versions: true,
+    source: true,
     mode: true,
     link: true,
     verify: true,

@@ -1,7 +1,7 @@
 import { type LandingPlace, lookAtTarget } from "../../lance/landing.ts";
 import type { LanceDB } from "../../lance/which-lancedb.ts";
 import type { Storage } from "../../storage/storage.ts";
-import type { SnapshotContent } from "../snapshot.ts";
+import type { SnapshotContent, SnapshotSource } from "../snapshot.ts";
 import { assertSpace } from "./assert-space.ts";
 import { assertBlobs } from "./check-blobs.ts";
 import { assertDatabase, planInPlace, type TableInPlace } from "./in-place/plan.ts";
@@ -14,6 +14,8 @@ export type RestorePlan = NewPlan | InPlacePlan;
 interface PlanBase {
   /** The snapshot's id. */
   readonly snapshot: string;
+  /** Which database it is of. */
+  readonly source: SnapshotSource;
   /** Absolute. */
   readonly target: string;
   readonly tables: readonly SelectedTable[];
@@ -90,6 +92,7 @@ async function planFiles(
   await assertBlobs(storage, tables, options.signal);
   return {
     snapshot: content.snapshot.id,
+    source: content.snapshot.source,
     target,
     tables,
     files: tables.reduce((sum, table) => sum + table.files.length, 0),

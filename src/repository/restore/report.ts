@@ -1,3 +1,4 @@
+import type { SnapshotSource } from "../snapshot.ts";
 import type { RestorePlan } from "./plan.ts";
 import type { LeftOut } from "./select.ts";
 
@@ -5,6 +6,8 @@ import type { LeftOut } from "./select.ts";
 export interface RestoreReport {
   /** The snapshot's id. */
   readonly snapshot: string;
+  /** Which database it is of. */
+  readonly source: SnapshotSource;
   /** Absolute. */
   readonly target: string;
   readonly mode: "new" | "in-place";
@@ -48,7 +51,7 @@ export interface RestoredTable {
 
 /** What a plan says of itself. */
 export function reportOf(plan: RestorePlan, started: number): RestoreReport {
-  const { snapshot, target, mode, files, bytes, leftOut } = plan;
+  const { snapshot, source, target, mode, files, bytes, leftOut } = plan;
   const tables = plan.tables.map((table, index): RestoredTable => {
     const { id, directory, version, rows, bytes } = table;
     const base = { id, directory, restoredVersion: version, rows, files: table.files.length, bytes };
@@ -63,7 +66,7 @@ export function reportOf(plan: RestorePlan, started: number): RestoreReport {
     };
   });
   return {
-    ...{ snapshot, target, mode, dryRun: true, tables, files, bytes, leftOut },
+    ...{ snapshot, source, target, mode, dryRun: true, tables, files, bytes, leftOut },
     leftAlone: plan.mode === "in-place" ? plan.leftAlone : [],
     durationMs: Math.round(performance.now() - started),
   };

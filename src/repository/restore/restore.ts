@@ -6,11 +6,14 @@ import { assertApart, checkRestoreOptions, type RestoreOptions } from "./options
 import { planRestore } from "./plan.ts";
 import { type RestoreReport, reportOf } from "./report.ts";
 import { restoreNew } from "./restore-new.ts";
+import type { LeftOut } from "./select.ts";
 
 export interface RestoreContext {
   readonly storage: Storage;
   readonly logger: Logger;
   readonly lancedb: LanceDB;
+  /** What could be known to be missing when the snapshot was chosen. */
+  readonly leftOut?: readonly LeftOut[] | undefined;
 }
 
 /**
@@ -29,7 +32,8 @@ export async function restore(
   const started = performance.now();
   options?.signal?.throwIfAborted();
   assertApart(checkRestoreOptions(options, context.storage), context.storage);
-  const plan = await planRestore(context, content, options);
+  const planned = await planRestore(context, content, options);
+  const plan = { ...planned, leftOut: [...planned.leftOut, ...(context.leftOut ?? [])] };
   if (options.dryRun) return reportOf(plan, started);
   if (plan.mode === "new") return restoreNew(context, plan, options, started);
   const { restoreInPlace } = await import("./in-place/restore-in-place.ts"); // loads LanceDB

@@ -1,3 +1,4 @@
+import { liesInFuture } from "../../fs/clock-tolerance.ts";
 import { newestFirst } from "../catalog/filter.ts";
 import type { Snapshot } from "../snapshot.ts";
 import { calendar, type Periods } from "./calendar.ts";
@@ -56,7 +57,7 @@ function planGroup(
   now: Date,
   periodsOf: (moment: Date) => Periods,
 ): RetentionPlan {
-  const past = group.filter((snapshot) => snapshot.createdAt <= now);
+  const past = group.filter((snapshot) => !isAhead(snapshot, now));
   const byRule = reasonsByRule(past, policy, periodsOf);
   const keep: KeptSnapshot[] = [];
   const remove: RemovedSnapshot[] = [];
@@ -67,7 +68,7 @@ function planGroup(
     const isTagged = tagsKept(snapshot, policy).length > 0;
     const limit = limitOf(snapshot, policy, now, counted);
     const isKept = always.length > 0 || (reasons.length > 0 && limit === undefined);
-    if (isKept && !isTagged && snapshot.createdAt <= now) counted++;
+    if (isKept && !isTagged && !isAhead(snapshot, now)) counted++;
     if (isKept) keep.push({ snapshot, reasons: [...(limit ? [] : reasons), ...always] });
     else remove.push({ snapshot, reason: limit && reasons.length > 0 ? limit : "no rule keeps it" });
   }
@@ -114,8 +115,12 @@ function reasonsForAlways(
 ): string[] {
   const reasons = tagsKept(snapshot, policy).map((tag) => `keepTags ${tag}`);
   if (snapshot === newest) reasons.push("the newest of its source");
-  if (snapshot.createdAt > now) reasons.push("its time lies in the future");
+  if (isAhead(snapshot, now)) reasons.push("its time lies in the future");
   return reasons;
+}
+
+function isAhead({ createdAt }: Snapshot, now: Date): boolean {
+  return liesInFuture(createdAt.getTime(), now.getTime());
 }
 
 function tagsKept(snapshot: Snapshot, policy: RetentionPolicy): string[] {

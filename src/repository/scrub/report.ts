@@ -1,10 +1,13 @@
 import type { OnProgress } from "../progress.ts";
+import type { SnapshotSource } from "../snapshot.ts";
 
 export interface ScrubOptions {
   /** Put the snapshot's file in the place of each damaged one, where it is that very file. Default false. */
   heal?: boolean | undefined;
   /** The snapshot to compare with: an id, a name, or the beginning of an id. Default: the newest of this database. */
   snapshot?: string | undefined;
+  /** Of which database, by its id or directory, the snapshot is to be. Default: of this one. */
+  source?: string | undefined;
   signal?: AbortSignal | undefined;
   onProgress?: OnProgress | undefined;
 }
@@ -51,6 +54,8 @@ export interface Damage {
 export interface ScrubReport {
   /** Id of the snapshot. */
   readonly snapshot: string;
+  /** Which database that was taken of. */
+  readonly source: SnapshotSource;
   /** Ids of tables that were compared. */
   readonly tables: readonly string[];
   /** Ids of tables that the snapshot has and the database has not: dropped since, or lost. */

@@ -8,7 +8,7 @@ import { identifyDatabase } from "../../lance/database-identity.ts";
 import { listManifests } from "../../lance/image.ts";
 import { hasUniqueName } from "../../lance/unique-name.ts";
 import type { Storage } from "../../storage/storage.ts";
-import type { Catalog } from "../catalog/catalog.ts";
+import type { Catalog, ResolveOptions } from "../catalog/catalog.ts";
 import type { SnapshotContent } from "../snapshot.ts";
 import { type Comparison, compareTables, type Finding } from "./compare.ts";
 import { describeDamage } from "./describe.ts";
@@ -20,7 +20,7 @@ import type { Damage, ScrubOptions, ScrubReport } from "./report.ts";
 
 export interface ScrubContext {
   readonly storage: Storage;
-  readonly catalog: Pick<Catalog, "content" | "resolve" | "newestOf">;
+  readonly catalog: Pick<Catalog, "candidates" | "content" | "resolve" | "newestOf">;
 }
 
 /** A cleanup takes the files of old versions first and their manifests then, so that files seem missing for a while. */
@@ -50,7 +50,13 @@ export async function scrub(
   uri: string,
   options: ScrubOptions = {},
 ): Promise<ScrubReport> {
-  assertKnown(options, "scrub", { heal: true, snapshot: true, signal: true, onProgress: true });
+  assertKnown(options, "scrub", {
+    heal: true,
+    snapshot: true,
+    source: true,
+    signal: true,
+    onProgress: true,
+  });
   const { heal = false, signal } = options;
   assertFlag(heal, "heal");
   assertSignal(signal);
@@ -58,12 +64,20 @@ export async function scrub(
   const database = await databasePath(uri);
   if (!existsSync(database)) throw new ValidationError(`There is no database at ${database}.`);
   const there = await tablesOf(database);
+  const { source, snapshot } = options;
+  const own = identifyDatabase(database);
+  const wanted = { source, preferredSource: own.id, signal };
   const content =
-    options.snapshot === undefined
-      ? await newestReference(catalog, identifyDatabase(database), there, signal)
-      : await catalog.content(await catalog.resolve(options.snapshot, signal), signal);
+    snapshot !== undefined
+      ? await catalog.content(await catalog.resolve(snapshot, wanted), signal)
+      : await newestReference(
+          catalog,
+          source === undefined ? own : await sourceOf(catalog, wanted),
+          there,
+          signal,
+        );
   if (!content) {
-    const why = `${storage.location} has no snapshot of ${database}. Take one; or name a snapshot with the option snapshot.`;
+    const why = `${storage.location} has no snapshot of ${database} (id ${own.id}). Take one; or name another database with the option source, or a snapshot with the option snapshot.`;
     throw new BackupNotFoundError("latest", why);
   }
   const { report, judged } = await plan(storage, database, there, content, options);
@@ -95,6 +109,15 @@ async function tablesOf(database: string): Promise<TableLocation[]> {
     if ((await listManifests(join(database, table.directory))).length > 0) tables.push(table);
   }
   return tables;
+}
+
+/** The database that the option names. */
+async function sourceOf(
+  catalog: Pick<Catalog, "candidates">,
+  wanted: ResolveOptions,
+): Promise<{ readonly id: string }> {
+  const { among } = await catalog.candidates("latest", wanted);
+  return { id: among[0]?.source.id ?? "" };
 }
 
 async function plan(
@@ -129,6 +152,7 @@ async function plan(
   const known = new Set(tables.map(({ directory }) => directory));
   const report: ScrubReport = {
     snapshot: content.snapshot.id,
+    source: content.snapshot.source,
     tables: both.map(({ id }) => id),
     missingTables: tables.filter(({ directory }) => !directories.has(directory)).map(({ id }) => id),
     newTables: there.filter(({ directory }) => !known.has(directory)).map(({ id }) => id),

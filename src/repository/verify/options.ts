@@ -20,6 +20,8 @@ export interface VerifyOptions {
    * database that still has the files stores them anew. Local directories only. Default false: nothing is changed.
    */
   quarantine?: boolean | undefined;
+  /** Of which database, by its id or its directory: its snapshots alone, or the one of it that is meant. */
+  source?: string | undefined;
   signal?: AbortSignal | undefined;
   onProgress?: OnProgress | undefined;
 }
@@ -41,6 +43,7 @@ export function settingsFrom(options: VerifyOptions): VerifySettings {
     restoreTest: true,
     readData: true,
     quarantine: true,
+    source: true,
     signal: true,
     onProgress: true,
   });

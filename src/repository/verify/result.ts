@@ -1,9 +1,12 @@
 import { type BackupError, CorruptError } from "../../errors.ts";
+import type { SnapshotSource } from "../snapshot.ts";
 
 /** What one check found. */
 export interface VerificationResult {
   /** The snapshot's id; empty for the check `repository`. */
   readonly snapshot: string;
+  /** Which database the snapshot is of; undefined where its document cannot be read. */
+  readonly source?: SnapshotSource | undefined;
   /** `document`, `integrity`, `completeness`, `minBytes`, `repository`, or what a restore test calls its own. */
   readonly check: string;
   readonly ok: boolean;

@@ -24,7 +24,7 @@ export type RestoreTest = (
 
 export interface VerifyContext {
   readonly storage: Storage;
-  readonly catalog: Pick<Catalog, "ids" | "content" | "resolve">;
+  readonly catalog: Pick<Catalog, "ids" | "list" | "content" | "resolve">;
   readonly restoreTest?: RestoreTest | undefined;
   /** From 0 to below 1: chooses which blobs are read where not all are. Default `Math.random`. */
   readonly random?: (() => number) | undefined;
@@ -65,10 +65,11 @@ class Verification {
     const { storage, catalog, random = Math.random } = this.#context;
     const { signal, onProgress } = this.#options;
     const directory = this.#options.quarantine ? assertQuarantine(storage) : undefined;
-    const all = reference === undefined;
-    const ids = all ? await catalog.ids(signal) : [await catalog.resolve(reference, signal)];
+    const { source } = this.#options;
+    const all = reference === undefined && source === undefined;
+    const ids = all ? await catalog.ids(signal) : await this.#idsOf(reference, source);
     const blobs = new Set<string>();
-    for (const id of ids) await this.#addBlobs(id, blobs, all);
+    for (const id of ids) await this.#addBlobs(id, blobs, reference === undefined);
     const around = all ? await surveySurroundings(storage, blobs, signal) : undefined;
     for (const sha256 of around?.unreferenced.keys() ?? []) blobs.add(sha256);
     const fraction = this.#settings.integrity ? this.#settings.fraction : 0;
@@ -82,13 +83,25 @@ class Verification {
         results.push(content);
         continue;
       }
-      if (this.#settings.integrity) results.push(checkIntegrity(storage, content, states));
-      if (this.#settings.completeness) results.push(await completeness.check(content));
-      results.push(...this.#checkSize(content), ...(await this.#testRestore(content)));
+      const of: VerificationResult[] = [];
+      if (this.#settings.integrity) of.push(checkIntegrity(storage, content, states));
+      if (this.#settings.completeness) of.push(await completeness.check(content));
+      of.push(...this.#checkSize(content), ...(await this.#testRestore(content)));
+      results.push(...of.map((result) => ({ ...result, source: content.snapshot.source })));
     }
     if (around) results.push(await checkRepository(storage, around, states));
     if (directory !== undefined) results.push(...(await quarantine(directory, states, signal)));
     return results;
+  }
+
+  /** Of one database alone; damaged documents do not say of which they are. */
+  async #idsOf(reference: string | undefined, source: string | undefined): Promise<string[]> {
+    const { catalog } = this.#context;
+    const { signal } = this.#options;
+    if (reference !== undefined) return [await catalog.resolve(reference, { source, signal })];
+    const ids = (await catalog.list({ source }, signal)).map(({ id }) => id).sort();
+    if (ids.length > 0) return ids;
+    throw new BackupNotFoundError("latest", `There is no snapshot of ${source} in the repository.`);
   }
 
   /** One that cannot be read says so in the second reading. */
