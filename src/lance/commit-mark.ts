@@ -3,7 +3,7 @@ import { fromBinary } from "@bufbuild/protobuf";
 import { BinaryReader } from "@bufbuild/protobuf/wire";
 import type { CommitKind } from "./commit-kind.ts";
 import type { Manifest } from "./manifest.ts";
-import { DataFragmentSchema, type Transaction } from "./proto/lance_pb.ts";
+import { type DataFragment, DataFragmentSchema, type Transaction } from "./proto/lance_pb.ts";
 
 /**
  * What a commit can be known by besides its kind, where that is known before it is made: how many rows an
@@ -42,11 +42,20 @@ export function canBe(mark: CommitMark, manifest: Manifest, before: Manifest | u
   return predicate === undefined || digest(predicate) === mark.value;
 }
 
+/** Of fragments that the version before has not: where an older LanceDB wrote it, the others can be noted anew too. */
 function rowsAdded(manifest: Manifest, before: Manifest): number {
-  const known = new Set(before.message.fragments.map(asKey));
-  return manifest.message.fragments
-    .filter((bytes) => !known.has(asKey(bytes)))
-    .reduce((sum, bytes) => sum + Number(fromBinary(DataFragmentSchema, bytes).physicalRows), 0);
+  const known = new Set(fragmentsOf(before, manifest).map(({ id }) => id));
+  return fragmentsOf(manifest, before)
+    .filter(({ id }) => !known.has(id))
+    .reduce((sum, { physicalRows }) => sum + Number(physicalRows), 0);
+}
+
+/** Those that another version does not have byte for byte. */
+function fragmentsOf({ message }: Manifest, other: Manifest): DataFragment[] {
+  const same = new Set(other.message.fragments.map(asKey));
+  return message.fragments
+    .filter((bytes) => !same.has(asKey(bytes)))
+    .map((bytes) => fromBinary(DataFragmentSchema, bytes));
 }
 
 function asKey(bytes: Uint8Array): string {

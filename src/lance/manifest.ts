@@ -9,7 +9,6 @@ import {
   type Transaction,
   TransactionSchema,
 } from "./proto/lance_pb.ts";
-import { sameFields } from "./same-fields.ts";
 
 /** One version of a table, as its manifest file states it. */
 export interface Manifest {
@@ -102,34 +101,6 @@ export function renumberManifest(bytes: Uint8Array, manifest: Manifest, version:
   const length = Buffer.alloc(4);
   length.writeUInt32LE(message.length);
   return Buffer.concat([view.subarray(0, start), length, message, footer]);
-}
-
-/** Whether two versions hold the same rows, columns, indices and settings; times and numbers aside. */
-export function sameContent(a: Manifest, b: Manifest): boolean {
-  const [x, y] = [a.message, b.message];
-  return (
-    sameList(x.fragments, y.fragments) &&
-    sameFields(a, b) &&
-    sameList(inOrder(x.schemaMetadata), inOrder(y.schemaMetadata)) &&
-    sameList(inOrder(x.config), inOrder(y.config)) &&
-    sameList(inOrder(x.tableMetadata), inOrder(y.tableMetadata)) &&
-    sameList(inOrder(indexIds(a)), inOrder(indexIds(b)))
-  );
-}
-
-function indexIds(manifest: Manifest): Uint8Array[] {
-  return manifest.indices.map((index) => index.uuid?.uuid ?? new Uint8Array());
-}
-
-function inOrder(list: readonly Uint8Array[]): Uint8Array[] {
-  return list.toSorted(Buffer.compare);
-}
-
-function sameList(a: readonly Uint8Array[], b: readonly Uint8Array[]): boolean {
-  return (
-    a.length === b.length &&
-    a.every((bytes, index) => Buffer.compare(bytes, b[index] ?? new Uint8Array()) === 0)
-  );
 }
 
 function section(file: Buffer, offset: bigint | undefined): Buffer | undefined {

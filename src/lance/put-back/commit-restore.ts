@@ -7,11 +7,14 @@ import { errnoOf, io, isError, isMissing, reasonOf, toIoError } from "../../fs/i
 import { takeOwner } from "../../fs/owner.ts";
 import { PIN_ORDER, Placer } from "../../fs/place.ts";
 import { Door } from "../door.ts";
+import { FragmentFiles, isCounted } from "../fragment-files.ts";
 import { listManifests, manifestPath, VERSIONS } from "../image.ts";
-import { parseManifest, renumberManifest, sameContent } from "../manifest.ts";
+import { parseManifest, renumberManifest } from "../manifest.ts";
 import { type ManifestName, manifestName, parseManifestName } from "../manifest-name.ts";
+import { sameContent } from "../same-content.ts";
 import { makeStagingDirectory, removeStagingDirectory } from "../staging.ts";
 import type { LanceDB } from "../which-lancedb.ts";
+import { readManifest } from "./state.ts";
 
 /** Where LanceDB notes the newest version's number; it may be absent. */
 const VERSION_HINT = "latest_version_hint.json";
@@ -42,8 +45,9 @@ export interface RestoreCommit {
 /**
  * Restores a version as LanceDB's own `restore()` does, but only if the newest version is still the one that
  * the caller saw: LanceDB's is blind, and commits over whatever has come in between. It writes the commit in
- * a dataset of our own that holds just the two manifests; the manifest is then linked into the table under
- * the next number, which fails if anybody has that number, as with any commit of Lance.
+ * a dataset of our own that holds just the two manifests, and what LanceDB looks at where they lack counts; the
+ * manifest is then linked into the table under the next number, which fails if anybody has that number, as with any
+ * commit of Lance.
  *
  * Undefined where somebody was quicker: nothing has changed then.
  */
@@ -58,6 +62,7 @@ export async function commitRestore(
   const staging = makeStagingDirectory(database, "table");
   try {
     if (!(await placeManifests(staging, request, newest))) return undefined;
+    await placeUncounted(staging, request, newest);
     const made = await restoreIn(lancedb, database, staging, wanted.manifest.version, head);
     await placeTransaction(staging, dataset, made.transactionFile);
     const next = join(dataset, VERSIONS, manifestName(head + 1, newest.scheme));
@@ -111,6 +116,30 @@ async function placeManifests(
   } catch (error) {
     if (errnoOf(error) !== "ENOENT") throw error;
     return false;
+  }
+}
+
+/**
+ * Where the manifest does not say how many rows and bytes a fragment has, LanceDB looks at data and deletions when it
+ * restores. They are in the table, or LanceDB says which is missing.
+ */
+async function placeUncounted(
+  staging: string,
+  { dataset, wanted }: RestoreRequest,
+  { scheme }: ManifestName,
+): Promise<void> {
+  const { version } = wanted.manifest;
+  const found = readManifest(staging, { name: manifestName(version, scheme), version, scheme });
+  const fragments = found?.manifest.message.fragments ?? [];
+  if (fragments.every(isCounted)) return;
+  const placer = new Placer(PIN_ORDER);
+  const known = new FragmentFiles();
+  for (const fragment of fragments) {
+    for (const { path } of known.of(fragment, dataset, dataset).files) {
+      await placer.place(dataset, staging, path).catch((error: unknown) => {
+        if (errnoOf(error) !== "ENOENT") throw error;
+      });
+    }
   }
 }
 

@@ -1,7 +1,8 @@
 import { existsSync } from "node:fs";
 import { CorruptError } from "../../errors.ts";
-import { type Manifest, sameContent } from "../manifest.ts";
+import type { Manifest } from "../manifest.ts";
 import type { ManifestName } from "../manifest-name.ts";
+import { sameContent } from "../same-content.ts";
 import { linkTarget } from "../stubs.ts";
 import { isKnown, type VersionIdentities } from "../version-identity.ts";
 import { isBornAfter } from "./born.ts";

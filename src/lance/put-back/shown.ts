@@ -1,6 +1,7 @@
 import { CorruptError } from "../../errors.ts";
 import { listManifests } from "../image.ts";
-import { type Manifest, sameContent } from "../manifest.ts";
+import type { Manifest } from "../manifest.ts";
+import { sameContent } from "../same-content.ts";
 import type { PutBackTarget } from "./plan.ts";
 import { findManifest, readManifest } from "./state.ts";
 

@@ -1,12 +1,11 @@
-import type { Table } from "@lancedb/lancedb";
 import type { RecordBatch } from "apache-arrow";
 import { ADDRESS, AddressSet, addressesOf, whereInFragments } from "./addresses.ts";
 import { DigestTable } from "./digest-table.ts";
-import { addressesIn, collectAddresses, type OpenVersion } from "./fragment-addresses.ts";
+import { addressesIn, collectAddresses } from "./fragment-addresses.ts";
 import type { FragmentDiff, FragmentRows } from "./fragments.ts";
 import { rowDigests } from "./row-bytes.ts";
 import { rowsAt } from "./rows-at.ts";
-import { scan } from "./scan.ts";
+import { type OpenVersion, scan } from "./scan.ts";
 
 /** Two versions of a table with the same columns. */
 export interface TwoVersions {
@@ -31,13 +30,13 @@ export interface RowDiff {
  */
 export async function diffRows(versions: TwoVersions, fragments: FragmentDiff): Promise<RowDiff> {
   const touched = await compareDeletions(versions, fragments.deletions);
-  const before = new Candidates(versions.older.table, versions, fragments.gone, touched.gone);
-  const after = new Candidates(versions.newer.table, versions, fragments.made, touched.made);
-  if (before.rows === 0) return { made: await after.addresses(), gone: new AddressSet(), goneTwice: false };
-  if (after.rows === 0 && fragments.gone.length === 0) {
+  const before = new Candidates(versions.older, versions, fragments.gone, touched.gone);
+  const after = new Candidates(versions.newer, versions, fragments.made, touched.made);
+  if (before.isEmpty) return { made: await after.addresses(), gone: new AddressSet(), goneTwice: false };
+  if (after.isEmpty && fragments.gone.length === 0) {
     return { made: new AddressSet(), gone: touched.gone, goneTwice: false };
   }
-  const digests = new DigestTable(before.rows);
+  const digests = new DigestTable(before.expected);
   for await (const batch of before.read()) {
     eachRow(batch, versions.columns, (digest, fragment, offset) => digests.add(digest, fragment, offset));
   }
@@ -76,14 +75,22 @@ const MOST_OFFSETS = 1000;
 
 /** Rows of one version that may differ: whole fragments, and single rows of others. */
 class Candidates {
-  readonly #table: Table;
+  readonly #version: OpenVersion;
   readonly #versions: TwoVersions;
   readonly #fragments: readonly number[];
   readonly #single: AddressSet;
-  readonly rows: number;
+  /** Whether there are surely none. */
+  readonly isEmpty: boolean;
+  /** How many are sure to come. */
+  readonly expected: number;
 
-  constructor(table: Table, versions: TwoVersions, fragments: readonly FragmentRows[], single: AddressSet) {
-    this.#table = table;
+  constructor(
+    version: OpenVersion,
+    versions: TwoVersions,
+    fragments: readonly FragmentRows[],
+    single: AddressSet,
+  ) {
+    this.#version = version;
     this.#versions = versions;
     this.#fragments = fragments.filter(({ offsets }) => offsets > MOST_OFFSETS).map(({ id }) => id);
     this.#single = new AddressSet();
@@ -92,7 +99,8 @@ class Candidates {
       if (offsets > MOST_OFFSETS) continue;
       for (let offset = 0; offset < offsets; offset++) this.#single.add(id, offset);
     }
-    this.rows = fragments.reduce((sum, { rows }) => sum + rows, single.size);
+    this.isEmpty = single.size === 0 && fragments.every(({ rows }) => rows === 0);
+    this.expected = fragments.reduce((sum, { rows = 0 }) => sum + rows, single.size);
   }
 
   read(): AsyncGenerator<RecordBatch> {
@@ -106,9 +114,9 @@ class Candidates {
   async *#read(columns: readonly string[]): AsyncGenerator<RecordBatch> {
     const { signal } = this.#versions;
     if (this.#fragments.length > 0) {
-      yield* scan(this.#table, { columns, where: whereInFragments(this.#fragments), signal });
+      yield* scan(this.#version.table, { columns, where: whereInFragments(this.#fragments), signal });
     }
-    yield* rowsAt(this.#table, this.#single, columns, signal);
+    yield* rowsAt(this.#version, this.#single, columns, signal);
   }
 }
 

@@ -1,15 +1,8 @@
 import type { Table } from "@lancedb/lancedb";
 import type { RecordBatch } from "apache-arrow";
-import type { Manifest } from "../manifest.ts";
 import { ADDRESS, AddressSet, addressesOf, whereInFragments } from "./addresses.ts";
 import { type RowRange, rowRanges } from "./fragments.ts";
-import { scan } from "./scan.ts";
-
-/** A version that is open, and its manifest. */
-export interface OpenVersion {
-  readonly table: Table;
-  readonly manifest: Manifest;
-}
+import { type OpenVersion, scan } from "./scan.ts";
 
 /** More stretches than this are asked for by one filter. */
 const MOST_RANGES = 16;
@@ -28,7 +21,11 @@ export async function addressesIn(
   signal?: AbortSignal,
 ): Promise<AddressSet> {
   const ranges = rowRanges(version.manifest, new Set(fragments));
-  if (ranges.length <= MOST_RANGES && ranges.every(({ offset, rows }) => offset + rows < MOST_ROWS)) {
+  if (
+    ranges !== undefined &&
+    ranges.length <= MOST_RANGES &&
+    ranges.every(({ offset, rows }) => offset + rows < MOST_ROWS)
+  ) {
     const found = await byRanges(version.table, ranges, new Set(fragments), signal);
     if (found !== undefined) return found;
   }

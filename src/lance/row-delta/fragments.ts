@@ -1,6 +1,8 @@
-import { fromBinary, toBinary } from "@bufbuild/protobuf";
+import { fromBinary } from "@bufbuild/protobuf";
+import { hasTrueCounts, isLegacyFile, rowsOf } from "../fragment-files.ts";
 import type { Manifest } from "../manifest.ts";
 import { type DataFragment, DataFragmentSchema } from "../proto/lance_pb.ts";
+import { sameDataFiles } from "../same-content.ts";
 
 /** How the fragments of two versions of a table differ. Those that are in neither list are equal. */
 export interface FragmentDiff {
@@ -14,9 +16,9 @@ export interface FragmentDiff {
 
 export interface FragmentRows {
   readonly id: number;
-  /** Rows that are not deleted. */
-  readonly rows: number;
-  /** Offsets that its rows can have: those of deleted rows too. */
+  /** Rows that are not deleted; undefined where the manifest does not say. */
+  readonly rows: number | undefined;
+  /** Offsets that its rows can have: those of deleted rows too. Infinity where the manifest does not say. */
   readonly offsets: number;
 }
 
@@ -26,12 +28,16 @@ export interface RowRange {
   readonly rows: number;
 }
 
-/** Where the rows of some fragments lie in a scan of the version; neighbours make one range. */
-export function rowRanges(manifest: Manifest, ids: ReadonlySet<number>): RowRange[] {
+/**
+ * Where the rows of some fragments lie in a scan of the version; neighbours make one range. Undefined where the
+ * manifest does not say.
+ */
+export function rowRanges(manifest: Manifest, ids: ReadonlySet<number>): RowRange[] | undefined {
   const ranges: RowRange[] = [];
   let offset = 0;
   for (const encoded of manifest.message.fragments) {
-    const { id, rows } = rowsOf(fromBinary(DataFragmentSchema, encoded));
+    const { id, rows } = countsOf(fromBinary(DataFragmentSchema, encoded), manifest);
+    if (rows === undefined) return undefined;
     const last = ranges.at(-1);
     if (ids.has(id)) {
       if (last !== undefined && last.offset + last.rows === offset) {
@@ -49,17 +55,17 @@ export function diffFragments(older: Manifest, newer: Manifest): FragmentDiff {
   const gone = decodeMissing(before, after);
   const deletions: number[] = [];
   const made: FragmentRows[] = [];
-  for (const fragment of decodeMissing(after, before).values()) {
+  for (const { fragment, bytes } of decodeMissing(after, before).values()) {
     const id = Number(fragment.id);
     const old = gone.get(id);
-    if (old === undefined || dataFiles(old) !== dataFiles(fragment)) {
-      made.push(rowsOf(fragment));
+    if (old === undefined || !sameDataFiles(old.bytes, bytes)) {
+      made.push(countsOf(fragment, newer));
       continue;
     }
     gone.delete(id);
-    if (deletionFile(old) !== deletionFile(fragment)) deletions.push(id);
+    if (deletionFile(old.fragment) !== deletionFile(fragment)) deletions.push(id);
   }
-  return { deletions, gone: [...gone.values()].map(rowsOf), made };
+  return { deletions, gone: Array.from(gone.values(), ({ fragment }) => countsOf(fragment, older)), made };
 }
 
 /** Bytes of data files that one scan goes through. */
@@ -84,6 +90,20 @@ export function* scanGroups(manifest: Manifest): Generator<number[]> {
   if (group.length > 0) yield group;
 }
 
+const legacy = new WeakMap<Manifest, boolean>();
+
+/** Whether a version has data files of the format from before 2.0: LanceDB cannot take single rows from them. */
+export function hasLegacyFiles(manifest: Manifest): boolean {
+  let has = legacy.get(manifest);
+  if (has === undefined) {
+    has = manifest.message.fragments.some((bytes) =>
+      fromBinary(DataFragmentSchema, bytes).files.some(isLegacyFile),
+    );
+    legacy.set(manifest, has);
+  }
+  return has;
+}
+
 function byBytes(manifest: Manifest): [string, Uint8Array][] {
   return manifest.message.fragments.map((bytes) => [
     Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("latin1"),
@@ -95,28 +115,22 @@ function byBytes(manifest: Manifest): [string, Uint8Array][] {
 function decodeMissing(
   all: Map<string, Uint8Array>,
   others: Map<string, unknown>,
-): Map<number, DataFragment> {
-  const missing = new Map<number, DataFragment>();
+): Map<number, { readonly fragment: DataFragment; readonly bytes: Uint8Array }> {
+  const missing = new Map<number, { fragment: DataFragment; bytes: Uint8Array }>();
   for (const [key, bytes] of all) {
     if (others.has(key)) continue;
     const fragment = fromBinary(DataFragmentSchema, bytes);
-    missing.set(Number(fragment.id), fragment);
+    missing.set(Number(fragment.id), { fragment, bytes });
   }
   return missing;
-}
-
-function dataFiles(fragment: DataFragment): string {
-  const { files, physicalRows } = fragment;
-  const only = { $typeName: fragment.$typeName, id: 0n, files, physicalRows, overlays: fragment.overlays };
-  return Buffer.from(toBinary(DataFragmentSchema, only)).toString("latin1");
 }
 
 function deletionFile({ deletionFile: file }: DataFragment): string {
   return file ? `${file.fileType}-${file.readVersion}-${file.id}` : "";
 }
 
-function rowsOf(fragment: DataFragment): FragmentRows {
-  const deleted = fragment.deletionFile?.numDeletedRows ?? 0n;
-  const { id, physicalRows } = fragment;
-  return { id: Number(id), rows: Number(physicalRows - deleted), offsets: Number(physicalRows) };
+function countsOf(fragment: DataFragment, manifest: Manifest): FragmentRows {
+  const id = Number(fragment.id);
+  const rows = hasTrueCounts(manifest) ? rowsOf(fragment) : undefined;
+  return { id, rows, offsets: rows === undefined ? Number.POSITIVE_INFINITY : Number(fragment.physicalRows) };
 }

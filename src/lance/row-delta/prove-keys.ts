@@ -35,14 +35,14 @@ export async function proveKeys(
   const columns = [...key, ADDRESS];
   const parts: RecordBatch[] = [];
   const few = made.size + gone.size <= MOST_BY_FILTER;
-  for await (const batch of rowsAt(versions.newer.table, made, columns, versions.signal)) {
+  for await (const batch of rowsAt(versions.newer, made, columns, versions.signal)) {
     const problem = addKeys(batch, key, touched);
     if (problem !== undefined) return { usable: false, why: problem };
     if (few) parts.push(batch);
   }
   const seen = new DigestTable(gone.size);
   const deletes = new AddressSet();
-  for await (const batch of rowsAt(versions.older.table, gone, columns, versions.signal)) {
+  for await (const batch of rowsAt(versions.older, gone, columns, versions.signal)) {
     const problem = addKeys(batch, key, seen);
     if (problem !== undefined) return { usable: false, why: problem };
     const digest = keyDigests(batch, key);

@@ -1,7 +1,7 @@
-import type { Table } from "@lancedb/lancedb";
 import type { RecordBatch } from "apache-arrow";
 import { ADDRESS, type AddressSet, addressesOf, addressLiteral, whereInFragments } from "./addresses.ts";
-import { scan } from "./scan.ts";
+import { hasLegacyFiles } from "./fragments.ts";
+import { type OpenVersion, scan } from "./scan.ts";
 import { takeRows } from "./take-rows.ts";
 
 /** Up to so many rows are asked for by their addresses (10,000 take 40 ms); more are picked out of a scan. */
@@ -9,16 +9,16 @@ const MOST_BY_ADDRESS = 20_000;
 
 /**
  * Reads the rows at these addresses, with these columns and, where `columns` names it, `_rowaddr`. Few rows
- * cost what they are; many cost a scan of the fragments that they lie in.
+ * cost what they are; many cost a scan of the fragments that they lie in, as do any of files in the legacy format.
  */
 export async function* rowsAt(
-  table: Table,
+  { table, manifest }: OpenVersion,
   addresses: AddressSet,
   columns: readonly string[],
   signal?: AbortSignal,
 ): AsyncGenerator<RecordBatch> {
   if (addresses.size === 0) return;
-  if (addresses.size <= MOST_BY_ADDRESS) {
+  if (addresses.size <= MOST_BY_ADDRESS && !hasLegacyFiles(manifest)) {
     const literals = Array.from(addresses, ([fragment, offset]) => addressLiteral(fragment, offset));
     yield* scan(table, { columns, where: `${ADDRESS} IN (${literals.join(",")})`, signal });
     return;

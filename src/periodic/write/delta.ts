@@ -1,9 +1,9 @@
-import type { Table } from "@lancedb/lancedb";
 import type { TableLocation } from "../../lance/database.ts";
 import { Door } from "../../lance/door.ts";
 import { onlyMovesRows } from "../../lance/row-delta/only-moves.ts";
 import { planDelta, type TableDelta } from "../../lance/row-delta/plan.ts";
 import { rowsAt } from "../../lance/row-delta/rows-at.ts";
+import type { OpenVersion } from "../../lance/row-delta/scan.ts";
 import type { BackupFileWriter, TablePosition } from "../file/types.ts";
 import type { PinnedTable } from "../pins/document.ts";
 import { assertDropped } from "./assert-dropped.ts";
@@ -65,7 +65,7 @@ export async function writeDelta(context: WriteContext, end: ChainEnd): Promise<
 interface PlannedChange extends Change {
   readonly source: Source;
   readonly delta: TableDelta;
-  readonly older: () => Promise<Table>;
+  readonly older: () => Promise<OpenVersion>;
 }
 
 async function plan(context: WriteContext, change: Change, open: OpenThings): Promise<PlannedChange> {
@@ -80,15 +80,16 @@ async function plan(context: WriteContext, change: Change, open: OpenThings): Pr
   }
   const was = await pins.image(before);
   if (was === undefined) throw new PinLostError(`The pin of the table ${now.id} is gone or damaged.`);
-  const opened = once(
-    async () => open.use(await Door.open(settings.lancedb, settings.database, pins.path(before))).table,
-  );
+  const opened = once(async () => {
+    const { table } = open.use(await Door.open(settings.lancedb, settings.database, pins.path(before)));
+    return { table, manifest: was.parsed };
+  });
   const dataset = datasetOf(settings.database, location);
   const delta = await planDelta({
     before: was.parsed,
     after: source.version,
     newer: source.door.table,
-    older: opened,
+    older: async () => (await opened()).table,
     key: source.key,
     onlyMoves: () => onlyMovesRows(dataset, before.position, now.position),
   });
@@ -114,12 +115,13 @@ async function writeChange(writer: BackupFileWriter, change: PlannedChange): Pro
   if (delta.form === "replaced") return writeAllRows(writer, { table: now, source, form: "replaced", from });
   const { schema, key, indices, door } = source;
   const columns = schema.fields.map((field) => field.name);
+  const is = { table: door.table, manifest: source.version };
   const head = { table: now.id, form: "changes", schema, key, from, to: now.position, indices } as const;
   await writer.beginTable(head);
-  for await (const batch of rowsAt(door.table, delta.upserts, columns)) await writer.write("upserts", batch);
+  for await (const batch of rowsAt(is, delta.upserts, columns)) await writer.write("upserts", batch);
   if (delta.deletes.size > 0) {
-    const older = await change.older();
-    for await (const batch of rowsAt(older, delta.deletes, key)) await writer.write("deletes", batch);
+    const was = await change.older();
+    for await (const batch of rowsAt(was, delta.deletes, key)) await writer.write("deletes", batch);
   }
   await writer.endTable();
 }

@@ -9,7 +9,7 @@ import { assertKey } from "../../lance/row-delta/key.ts";
 import { proveKeys } from "../../lance/row-delta/prove-keys.ts";
 import { rowDigests } from "../../lance/row-delta/row-bytes.ts";
 import { rowsAt } from "../../lance/row-delta/rows-at.ts";
-import { sameFields } from "../../lance/same-fields.ts";
+import { sameFields } from "../../lance/same-content.ts";
 import type { RowChanges, RowKey } from "./report.ts";
 
 export interface TableRowsRequest {
@@ -70,7 +70,7 @@ function fragmentsOf({ before, after }: TableRowsRequest): FragmentDiff {
 
 /** The first keys of each kind. */
 async function examplesOf(
-  { older, newer, key, examples, signal }: TableRowsRequest,
+  { older, newer, before, after, key, examples, signal }: TableRowsRequest,
   { made, gone }: RowDiff,
   deletes: AddressSet,
 ): Promise<{ added: RowKey[]; removed: RowKey[]; changed: RowKey[] }> {
@@ -79,15 +79,19 @@ async function examplesOf(
     if (list.length < examples) list.push(keyFrom(row, key));
   };
   if (examples === 0) return { added, removed, changed };
-  for await (const batch of rowsAt(older, firstOf(deletes, examples), key, signal)) {
+  const [was, is] = [
+    { table: older, manifest: before },
+    { table: newer, manifest: after },
+  ];
+  for await (const batch of rowsAt(was, firstOf(deletes, examples), key, signal)) {
     for (let row = 0; row < batch.numRows; row++) add(removed, batch.get(row));
   }
   const goneKeys = new DigestTable(gone.size);
-  for await (const batch of rowsAt(older, gone, key, signal)) {
+  for await (const batch of rowsAt(was, gone, key, signal)) {
     const digest = rowDigests(batch, key);
     for (let row = 0; row < batch.numRows; row++) goneKeys.add(digest(row));
   }
-  for await (const batch of rowsAt(newer, made, key, signal)) {
+  for await (const batch of rowsAt(is, made, key, signal)) {
     const digest = rowDigests(batch, key);
     for (let row = 0; row < batch.numRows; row++)
       add(goneKeys.has(digest(row)) ? changed : added, batch.get(row));
