@@ -131,7 +131,8 @@ function diagnoseFiles(remedies: Remedies, id: string, dataset: string, image: V
     return size !== undefined && found.size !== size ? [`${path} has ${found.size} bytes, not ${size}`] : [];
   });
   if (bad.length === 0) {
-    const size = `${count(image.rows, "row")}, ${count(image.files.length, "file")}`;
+    const rows = image.rows === undefined ? "" : `${count(image.rows, "row")}, `;
+    const size = `${rows}${count(image.files.length, "file")}`;
     const whole = brokenIndices(dataset, image).length === 0 ? "all there in their sizes" : "all rows there";
     return { ...base, level: "ok", details: `Version ${image.version}: ${size}, ${whole}.` };
   }

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { ifThereLater } from "../fs/held-root.ts";
 import { isMissing, toIoError } from "../fs/io.ts";
 import { isStray } from "../fs/strays.ts";
-import { type FragmentContents, FragmentFiles } from "./fragment-files.ts";
+import { type FragmentContents, FragmentFiles, hasTrueCounts } from "./fragment-files.ts";
 import { countOf, type FragmentRun, fragmentAt, isSameAt, isStartOf } from "./fragment-run.ts";
 import { type Manifest, parseManifest, parseManifestApart } from "./manifest.ts";
 import { type ManifestName, parseManifestName } from "./manifest-name.ts";
@@ -36,7 +36,8 @@ export interface VersionImage {
   /** SHA-256 of the manifest file, hexadecimal: with the version it is the image's identity. */
   readonly digest: string;
   readonly parsed: Manifest;
-  readonly rows: number;
+  /** Undefined where the manifest does not say: what Lance before 0.8.15 noted is missing or wrong. */
+  readonly rows: number | undefined;
   /** Everything but the manifest itself: data, deletions, indices, row ids, blob sidecars. */
   readonly files: readonly ImageFile[];
 }
@@ -110,8 +111,15 @@ export class ImageReader {
       await this.#addFragment(contents, files);
     }
     await this.#addIndices(parsed, files, path);
-    const { version } = manifest;
-    return { version, manifest, manifestBytes: bytes.length, digest: digestOf(bytes), parsed, rows, files };
+    return {
+      version: manifest.version,
+      manifest,
+      manifestBytes: bytes.length,
+      digest: digestOf(bytes),
+      parsed,
+      rows: trusted(rows, parsed),
+      files,
+    };
   }
 
   /**
@@ -131,7 +139,7 @@ export class ImageReader {
     await this.#addIndices(parsed, files, path);
     this.#last = { run, rowsBefore };
     this.#buffers.reverse(); // not before: a version that cannot be read leaves the last one as it was
-    const rows = rowsBefore[countOf(run)] ?? 0;
+    const rows = trusted(rowsBefore[countOf(run)] ?? 0, parsed);
     const { version } = manifest;
     const digest = () => digestOf(bytes);
     return { version, manifest, manifestBytes: bytes.length, digest, parsed, rows, files };
@@ -203,6 +211,10 @@ export class ImageReader {
       }
     }
   }
+}
+
+function trusted(rows: number, manifest: Manifest): number | undefined {
+  return Number.isNaN(rows) || !hasTrueCounts(manifest) ? undefined : rows;
 }
 
 /** What a data file is called without its ending: the name of its blob directory, if it has one. */

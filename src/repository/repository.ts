@@ -112,6 +112,7 @@ export class Repository implements AsyncDisposable {
     const context = {
       storage: this.#storage,
       logger: this.#logger,
+      lancedb: this.#lancedb,
       previous: (source: { id: string }) => this.#catalog.newestOf(source, options.signal),
     };
     const snapshot = await this.#inPlace(() => backup(context, options));

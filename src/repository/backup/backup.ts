@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { IoError, LockedError, ValidationError } from "../../errors.ts";
 import { assertRoot, holding } from "../../fs/held-root.ts";
 import { placeWithin } from "../../fs/real-path.ts";
+import type { LanceDB } from "../../lance/which-lancedb.ts";
 import type { Logger } from "../../logger.ts";
 import { LanceDBSource } from "../../sources/lancedb/lancedb-source.ts";
 import type { Capture, CapturedFile, Source } from "../../sources/source.ts";
@@ -26,6 +27,8 @@ export interface BackupContext {
   readonly logger: Logger;
   /** The newest snapshot of a source, whole; undefined where there is none that can be read. */
   previous(source: { readonly id: string }): Promise<SnapshotContent | undefined>;
+  /** Which LanceDB the application has. */
+  readonly lancedb?: LanceDB | undefined;
   /** @internal The leases' clock, for tests. */
   readonly clock?: Clock | undefined;
 }
@@ -41,7 +44,7 @@ export async function backup(context: BackupContext, options: BackupOptions): Pr
   options.signal?.throwIfAborted();
   const source =
     typeof options.source === "string"
-      ? await LanceDBSource.open(options.source, { id: options.sourceId })
+      ? await LanceDBSource.open(options.source, { id: options.sourceId, lancedb: context.lancedb })
       : options.source;
   assertApart(source, context.storage);
   const roots = source instanceof LanceDBSource ? [{ path: source.uri, what: "database" }] : [];

@@ -2,11 +2,14 @@ import { statSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { UnsupportedError } from "../../errors.ts";
+import { reasonOf } from "../../fs/io.ts";
 import { Placer } from "../../fs/place.ts";
 import { captureTable, TAGS } from "../../lance/capture.ts";
+import { countRows } from "../../lance/count-rows.ts";
 import type { TableLocation } from "../../lance/database.ts";
 import type { HistoryImage } from "../../lance/image.ts";
 import { versionOfTag } from "../../lance/tag.ts";
+import type { LanceDB } from "../../lance/which-lancedb.ts";
 import type { CapturedFile, CapturedTable, CapturedVersion, CaptureRequest } from "../source.ts";
 
 /** Stands for a placer where files are to stay where they are: it only sees whether they are there. */
@@ -31,6 +34,7 @@ function linksTo(): Pick<Placer, "place" | "copy"> {
  * where they are. Undefined where the table is gone.
  */
 export async function captureFiles(
+  lancedb: LanceDB,
   database: string,
   { id, directory }: TableLocation,
   pins: string | undefined,
@@ -39,10 +43,10 @@ export async function captureFiles(
   const dataset = join(database, directory);
   const held = pins && join(pins, directory);
   try {
-    return await capture(id, directory, dataset, held, request);
+    return await capture(lancedb, id, directory, dataset, held, request);
   } catch (error) {
     if (!held || !(error instanceof UnsupportedError) || !isAboutLinks(error)) throw error;
-    return capture(id, directory, dataset, undefined, request);
+    return capture(lancedb, id, directory, dataset, undefined, request);
   }
 }
 
@@ -52,6 +56,7 @@ function isAboutLinks(error: UnsupportedError): boolean {
 }
 
 async function capture(
+  lancedb: LanceDB,
   id: string,
   directory: string,
   dataset: string,
@@ -60,7 +65,7 @@ async function capture(
 ): Promise<CapturedTable | undefined> {
   const root = held ?? dataset;
   const paths: string[] = [];
-  const versions: CapturedVersion[] = [];
+  const seen: { version: number; timestamp: number; rows: number | undefined }[] = [];
   const found = await captureTable(dataset, {
     target: root,
     placer: held ? linksTo() : inPlace,
@@ -69,9 +74,10 @@ async function capture(
     signal,
     onFile: (path) => void paths.push(path),
     onVersion: ({ version, parsed, rows }: HistoryImage) =>
-      void versions.push({ version, timestamp: parsed.timestamp, rows }),
+      void seen.push({ version, timestamp: parsed.timestamp, rows }),
   });
   if (!found) return undefined;
+  const { versions, uncounted } = await withRows(lancedb, root, seen);
   const tags = await sortTags(root, found.tags, new Set(versions.map(({ version }) => version)));
   const dropped = new Set(tags.lost.map(tagPath));
   return {
@@ -85,8 +91,34 @@ async function capture(
       .sort()
       .map((path) => look(root, path)),
     tags: tags.kept,
-    leftOut: [...found.leftOut, ...tags.lost.map((tag) => `tag ${tag}: its version is not backed up`)],
+    leftOut: [
+      ...found.leftOut,
+      ...uncounted,
+      ...tags.lost.map((tag) => `tag ${tag}: its version is not backed up`),
+    ],
   };
+}
+
+/** What old versions do not say of their rows, LanceDB does; where it cannot read them, they count as none. */
+async function withRows(
+  lancedb: LanceDB,
+  dataset: string,
+  seen: readonly (Omit<CapturedVersion, "rows"> & { readonly rows: number | undefined })[],
+): Promise<{ versions: CapturedVersion[]; uncounted: string[] }> {
+  const missing = seen.filter(({ rows }) => rows === undefined).map(({ version }) => version);
+  let counts: ReadonlyMap<number, number> = new Map();
+  const uncounted: string[] = [];
+  if (missing.length > 0) {
+    try {
+      counts = await countRows(lancedb, dataset, missing);
+    } catch (error) {
+      uncounted.push(
+        `the number of rows, which no manifest says and LanceDB cannot count: ${reasonOf(error)}`,
+      );
+    }
+  }
+  const versions = seen.map(({ rows, ...one }) => ({ ...one, rows: rows ?? counts.get(one.version) ?? 0 }));
+  return { versions, uncounted };
 }
 
 /** A tag without its version would name nothing, or another table's version where it is put back. */

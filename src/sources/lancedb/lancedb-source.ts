@@ -20,23 +20,27 @@ import {
 import { whileFrozen } from "../../lance/lock/freeze.ts";
 import { DEFAULT_LOCK_TIMEOUT_MS } from "../../lance/lock/lock-set.ts";
 import { listStubs } from "../../lance/stubs.ts";
+import { LanceDB } from "../../lance/which-lancedb.ts";
 import type { Capture, CapturedTable, CaptureRequest, Source } from "../source.ts";
 import { captureFiles } from "./capture-files.ts";
 import { Pins } from "./pins.ts";
 import { reuseUnchanged } from "./unchanged.ts";
 
 /**
- * A LanceDB database in a local directory. Captured from manifests alone, without LanceDB's library, while others
- * write: the files are held by links until the capture is disposed of.
+ * A LanceDB database in a local directory. Captured from manifests alone, without LanceDB's library (unless they
+ * are so old that they do not count their rows), while others write: the files are held by links until the capture is
+ * disposed of.
  */
 export class LanceDBSource implements Source {
   readonly type = "lancedb";
   readonly uri: string;
   readonly #chosenId: string | undefined;
+  readonly #lancedb: LanceDB;
   #identity: DatabaseIdentity;
 
-  private constructor(uri: string, chosenId: string | undefined) {
+  private constructor(uri: string, chosenId: string | undefined, lancedb: LanceDB) {
     this.uri = uri;
+    this.#lancedb = lancedb;
     this.#chosenId = chosenId;
     this.#identity = identifyDatabase(uri);
   }
@@ -47,12 +51,16 @@ export class LanceDBSource implements Source {
 
   /**
    * @param options.id the database's id from now on, in place of the one that is kept beside it.
+   * @param options.lancedb counts rows of tables of old versions that do not say how many they have.
    * @throws ValidationError where there is no such directory. @throws UnsupportedError where it is not local.
    */
-  static async open(uri: string, options: { readonly id?: string | undefined } = {}): Promise<LanceDBSource> {
+  static async open(
+    uri: string,
+    options: { readonly id?: string | undefined; readonly lancedb?: LanceDB | undefined } = {},
+  ): Promise<LanceDBSource> {
     const path = await databasePath(uri);
     if (!existsSync(path)) throw new ValidationError(`There is no database at ${path}.`);
-    return new LanceDBSource(path, options.id);
+    return new LanceDBSource(path, options.id, options.lancedb ?? new LanceDB());
   }
 
   /** Where the database cannot be written to, an id that was chosen counts for this once. */
@@ -121,7 +129,7 @@ export class LanceDBSource implements Source {
     pins: Pins,
     request: CaptureRequest,
   ): Promise<CapturedTable | undefined> {
-    return captureFiles(this.uri, location, await pins.directory(), request);
+    return captureFiles(this.#lancedb, this.uri, location, await pins.directory(), request);
   }
 
   /** With a table of a namespace goes what LanceDB knows of namespaces: without that it is not found. */
