@@ -1,5 +1,6 @@
 import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { parseManifestName } from "../../src/lance/manifest-name.ts";
 
 /** Every file below a directory, as sorted relative paths. */
 export function filesBelow(directory: string): string[] {
@@ -23,8 +24,8 @@ export function stampOf(directory: string): string[] {
 /** The path of a table's newest manifest. */
 export function newestManifest(dataset: string): string {
   const versions = join(dataset, "_versions");
-  const names = readdirSync(versions).filter((name) => /^\d{20}\.manifest$/.test(name));
-  const [newest] = names.sort(); // names count down
+  const names = readdirSync(versions).flatMap((name) => parseManifestName(name) ?? []);
+  const newest = names.sort((a, b) => b.version - a.version)[0]?.name;
   if (newest === undefined) throw new Error(`no manifest in ${versions}`);
   return join(versions, newest);
 }
