@@ -50,6 +50,9 @@ async function rowsShown(place: OldDatabase, uri = place.uri): Promise<Shown> {
   );
 }
 
+/** Rows by their first id. With scalar indices of the legacy format LanceDB finds none by `id` at times: then by another. */
+const where = (table: string, id: number) => (table === "indexed" ? `name = 'row ${id}'` : `id = ${id}`);
+
 /** Adds, deletes and updates, in every table. */
 async function work(db: Connection, tables: readonly string[]): Promise<void> {
   for (const name of tables) {
@@ -57,21 +60,22 @@ async function work(db: Connection, tables: readonly string[]): Promise<void> {
     const some = await table.query().limit(2).toArrow();
     if (some.numRows > 0) {
       await table.add(some);
-      await table.update({ where: "id = 0", valuesSql: { id: "id + 1000" } });
+      await table.update({ where: where(name, 0), valuesSql: { id: "id + 1000" } });
     }
-    await table.delete("id = 8");
+    await table.delete(where(name, 8));
     table.close();
   }
 }
 
-const WORK_TEXT = `for (const name of TABLES) {
+const WORK_TEXT = `const where = ${where};
+for (const name of TABLES) {
   const table = await db.openTable(name);
   const some = await table.query().limit(2).toArrow();
   if (some.numRows > 0) {
     await table.add(some);
-    await table.update({ where: "id = 0", valuesSql: { id: "id + 1000" } });
+    await table.update({ where: where(name, 0), valuesSql: { id: "id + 1000" } });
   }
-  await table.delete("id = 8");
+  await table.delete(where(name, 8));
 }`;
 
 const cleanup = { cleanupOlderThan: new Date(Date.now() + 60_000), deleteUnverified: true };
@@ -129,8 +133,8 @@ async function loads(place: OldDatabase, fileFormat: "json" | "arrow"): Promise<
 async function keyedWork(db: Connection, tables: readonly string[]): Promise<void> {
   for (const name of tables) {
     const table = await db.openTable(name);
-    await table.update({ where: "id = 0", valuesSql: { id: "id + 1000" } });
-    await table.delete("id = 8");
+    await table.update({ where: where(name, 0), valuesSql: { id: "id + 1000" } });
+    await table.delete(where(name, 8));
     table.close();
   }
 }
@@ -153,8 +157,16 @@ async function follows(place: OldDatabase, fileFormat: "json" | "arrow"): Promis
   expect(whole).toEqual([]);
 }
 
+/** What LanceDB cannot do with indices of its old versions, guarded or not (docs/lance-facts.md). */
+const LANCEDBS_OWN = /only for v2 IVFIndex|inverted\/builder\.rs|integers are ordered/;
+
 async function optimizeAll(db: Connection, tables: readonly string[]): Promise<void> {
-  for (const name of tables) await (await db.openTable(name)).optimize(cleanup);
+  for (const name of tables) {
+    const table = await db.openTable(name);
+    await table.optimize(cleanup).catch((error: unknown) => {
+      if (!LANCEDBS_OWN.test(String(error))) throw error;
+    });
+  }
 }
 
 const verifyOptions = { checks: ["integrity", "completeness"], restoreTest: true } as const;
@@ -331,7 +343,7 @@ export const CHECKS: readonly Check[] = [
       inRepository(place, async (repository) => {
         const first = await repository.backup({ source: place.uri });
         const has = async (name: string, id: number) =>
-          (await (await place.db.openTable(name)).countRows(`id = ${id}`)) > 0;
+          (await (await place.db.openTable(name)).countRows(where(name, id))) > 0;
         const expected: Record<string, unknown> = {};
         for (const name of place.tables) {
           const [zero, eight] = [await has(name, 0), await has(name, 8)];

@@ -6,6 +6,7 @@ import type { Table } from "@lancedb/lancedb";
 import { afterAll } from "vitest";
 import { newDatabase, type TestDatabase } from "../support/database.ts";
 import { rowsOf } from "../support/snapshot.ts";
+import { makeOldest } from "./by-hand.ts";
 
 /** What wrote the tables: versions of `@lancedb/lancedb`, and the package before it. */
 export const VERSIONS = [
@@ -17,8 +18,17 @@ export const VERSIONS = [
   "0.19.1",
   "0.22.3",
   "0.30.0",
+  "Lance 0.7, by hand",
+  "Lance 0.8, by hand",
 ] as const;
 export type OldVersion = (typeof VERSIONS)[number];
+
+/** Made of the oldest that the registry has. */
+const BY_HAND: Partial<Record<OldVersion, "none" | "wrong">> = {
+  "Lance 0.7, by hand": "none",
+  "Lance 0.8, by hand": "wrong",
+};
+const OLDEST: OldVersion = "vectordb-0.4.20";
 
 const FIXTURES = join(import.meta.dirname, "fixtures");
 
@@ -33,9 +43,11 @@ afterAll(() => {
 export function tablesOf(version: OldVersion): string {
   let directory = unpacked.get(version);
   if (directory === undefined) {
-    directory = mkdtempSync(join(tmpdir(), `lancedb-backup-old-${version}-`));
+    directory = mkdtempSync(join(tmpdir(), "lancedb-backup-old-"));
     unpacked.set(version, directory);
-    execFileSync("tar", ["-xzf", join(FIXTURES, `${version}.tgz`), "-C", directory]);
+    const counts = BY_HAND[version];
+    execFileSync("tar", ["-xzf", join(FIXTURES, `${counts ? OLDEST : version}.tgz`), "-C", directory]);
+    if (counts) for (const name of readdirSync(directory)) makeOldest(join(directory, name), counts);
   }
   return directory;
 }
