@@ -25,8 +25,9 @@ import { BackupStrategy } from "./strategy.ts";
 
 export interface RecoverOptions {
   /**
-   * For entries whose tables others have committed to since: `overwrite` goes back all the same, `keep`
-   * leaves the tables and keeps the backup; it also gives up a restore that cannot be completed. Default: they are reported and left alone.
+   * For entries whose tables others have committed to since: `overwrite` goes back all the same; by default they are
+   * reported and left alone. `keep` restores nothing at all, so that it is a way out whatever is wrong: the tables of
+   * every dead operation stay as they are, its backup is kept, and a restore that was cut off is given up.
    */
   onConflict?: "overwrite" | "keep" | undefined;
   /** Treats owners of whom nothing can be known (another host) as dead. Default false. */

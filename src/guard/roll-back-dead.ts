@@ -1,12 +1,12 @@
 import { existsSync } from "node:fs";
-import { CorruptError } from "../errors.ts";
+import { BackupError, CorruptError, LanceError } from "../errors.ts";
 import type { JournalEntry } from "./journal/entry.ts";
 import type { EntryRecord } from "./journal/entry-record.ts";
 import type { MakeResult, RecoveredEntry, RecoverySettings } from "./recovered.ts";
 import { completeRestore } from "./restore/complete.ts";
 import { carryOut, conflictError } from "./rollback/act.ts";
 import { bringFilesBack } from "./rollback/bring-files-back.ts";
-import { planRollback } from "./rollback/plan.ts";
+import { type OnConflict, planRollback, type RollbackPlan } from "./rollback/plan.ts";
 import { returnTaken } from "./rollback/taken-tables.ts";
 import { keepEntry, keptDirectory, sweepEntry } from "./settle.ts";
 
@@ -29,6 +29,8 @@ export async function rollBackDead(
     if (entry.state !== "armed") return result("swept");
     const record = entry.read("armed");
     if (!record) return result("swept");
+    if (settings.onConflict === "keep" && !record.restore)
+      return await keepDead(entry, record, settings, result);
     if (record.restore) {
       const { action, ...more } = await completeRestore(entry, { ...record, database }, settings);
       return result(action, more);
@@ -36,10 +38,8 @@ export async function rollBackDead(
     try {
       return await goBack(entry, record, settings, result);
     } catch (error) {
-      if (!(error instanceof CorruptError) || entry.state !== "armed") throw error;
-      if (settings.onConflict !== "keep") throw withoutWayBack(error, entry);
-      await giveUp(entry, record, settings, error);
-      return result("kept");
+      const isFinal = error instanceof CorruptError || error instanceof LanceError;
+      throw isFinal && entry.state === "armed" ? withoutWayBack(error, entry) : error;
     }
   } finally {
     for (const table of extra) locks.release(table);
@@ -58,21 +58,10 @@ async function goBack(
   const started = performance.now();
   const onConflict = settings.onConflict === "overwrite" ? "overwrite" : "fail";
   const taking = { database, asideName: entry.id, by: entry.id };
-  await returnTaken(taking);
-  const plan = await planRollback(lancedb, database, {
-    record: { ...record, database },
-    kept: keptDirectory(entry, record),
-    log: entry.readLog(),
-    lastSign: entry.lastSign(),
-    onConflict,
-    explicit: false,
-    again: true,
-  });
+  const plan = await planDead(entry, record, settings, onConflict);
   if (plan.conflicts.length > 0) {
     await bringFilesBack(lancedb, database, plan, plan.conflicts, logger);
-    if (settings.onConflict !== "keep") throw conflictError(plan.conflicts);
-    await keepEntry(entry, record);
-    return result("kept", { conflicts: plan.conflicts });
+    throw conflictError(plan.conflicts);
   }
   const tables = await carryOut(plan, { lancedb, ...taking, onConflict, logger });
   await entry.become("armed", "done");
@@ -91,20 +80,54 @@ async function goBack(
   return result("rolled-back", { tables, assumed: plan.assumed });
 }
 
-/** Leaves the tables as they are. What there is of the backup waits for `restoreBackup` or `cleanupBackup`. */
-async function giveUp(
+async function planDead(
+  entry: JournalEntry,
+  record: EntryRecord,
+  { lancedb, database }: RecoverySettings,
+  onConflict: OnConflict,
+): Promise<RollbackPlan> {
+  await returnTaken({ database, asideName: entry.id, by: entry.id });
+  return planRollback(lancedb, database, {
+    record: { ...record, database },
+    kept: keptDirectory(entry, record),
+    log: entry.readLog(),
+    lastSign: entry.lastSign(),
+    onConflict,
+    explicit: false,
+    again: true,
+  });
+}
+
+/**
+ * Leaves the tables as they are, whatever is wrong with them. What there is of the backup waits for `restoreBackup` or
+ * `cleanupBackup`.
+ */
+async function keepDead(
   entry: JournalEntry,
   record: EntryRecord,
   settings: RecoverySettings,
-  { message }: CorruptError,
-): Promise<void> {
-  settings.logger.warn("gave up the rollback of an operation whose process had died", {
+  result: MakeResult,
+): Promise<RecoveredEntry> {
+  let conflicts: RollbackPlan["conflicts"] = [];
+  try {
+    const plan = await planDead(entry, record, settings, "fail"); // to say whose commits would have been in the way
+    conflicts = plan.conflicts;
+    await bringFilesBack(settings.lancedb, settings.database, plan, conflicts, settings.logger);
+  } catch (error) {
+    if (!(error instanceof BackupError)) throw error;
+    const { message } = error;
+    settings.logger.warn("an operation that cannot be rolled back", { backup: entry.id, error: message });
+  }
+  settings.logger.warn("the tables of an operation that was not finished were left as they are", {
     backup: entry.id,
-    error: message,
+    tables: record.tables.map(({ id }) => id),
   });
-  if (existsSync(keptDirectory(entry, record))) return keepEntry(entry, record);
-  await entry.become("armed", "done");
-  await sweepDead(entry, settings);
+  if (existsSync(keptDirectory(entry, record))) await keepEntry(entry, record);
+  else {
+    await entry.become("armed", "done");
+    await sweepDead(entry, settings);
+  }
+  return result("kept", { conflicts });
 }
 
 /** Removes what a dead operation left, and says where a copy had to be left alone. */
@@ -120,9 +143,11 @@ export async function sweepDead(
   );
 }
 
-function withoutWayBack(error: CorruptError, entry: JournalEntry): CorruptError {
-  return new CorruptError(
-    `The operation ${entry.id} was cut off by the death of its process, and cannot be rolled back: ${error.message} Its tables are closed to guarded work until that is mended, or given up: recover({ onConflict: "keep" }) leaves them as they are and keeps what there is of the backup.`,
-    { path: error.path, cause: error },
-  );
+function withoutWayBack(error: CorruptError | LanceError, entry: JournalEntry): CorruptError | LanceError {
+  // Whoever gives an entry up takes its owner out of it; a dead process did not come to that.
+  const how = entry.readOwner() ? "was cut off by the death of its process" : "failed";
+  const message = `The operation ${entry.id} ${how}, and cannot be rolled back: ${error.message} Its tables are closed to guarded work until that is mended, or given up: recover({ onConflict: "keep" }) leaves them as they are and keeps what there is of the backup.`;
+  return error instanceof CorruptError
+    ? new CorruptError(message, { path: error.path, cause: error })
+    : new LanceError(message, { cause: error });
 }

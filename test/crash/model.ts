@@ -317,6 +317,7 @@ export class Model implements AsyncDisposable {
       const conflict = this.#wouldHide(captured);
       const settled = ["rolled-back", "swept"];
       const ofConflict = { overwrite: "rolled-back", keep: "kept", fail: "conflict" }[onConflict ?? "fail"];
+      if (onConflict === "keep") settled.splice(0, 1, "kept");
       const wanted = { no: settled, yes: [ofConflict], perhaps: [...settled, ofConflict] }[conflict];
       if (!wanted.includes(action))
         throw new Error(`${id} was ${action}, and should be ${wanted.join(" or ")}`);

@@ -36,7 +36,10 @@ unreadable: [{ table, error }] }, where action is "rolled-back", "restored", "sw
       "--overwrite",
       "Go back also where others have committed since; their versions stay reachable by number.",
     )
-    .option("--keep", "Leave tables that others have committed to as they are, and keep the backup.")
+    .option(
+      "--keep",
+      "Restore nothing: leave all tables as they are, and keep the backups of what was not finished.",
+    )
     .option(
       "--force",
       "Take owners for dead of whom nothing can be known: on another host, in another container.",

@@ -1,5 +1,11 @@
 import { basename, join } from "node:path";
-import { ConflictError, type ConflictingVersions, CorruptError } from "../../errors.ts";
+import {
+  BackupError,
+  ConflictError,
+  type ConflictingVersions,
+  CorruptError,
+  LanceError,
+} from "../../errors.ts";
 import { listManifests } from "../../lance/image.ts";
 import { hasShown } from "../../lance/put-back/shown.ts";
 import { digestOfVersion } from "../../lance/version-identity.ts";
@@ -36,6 +42,7 @@ export async function completeRestore(
   const { restore } = record;
   if (!restore) throw new TypeError(`${entry.id} is no restore.`);
   const onConflict = settings.onConflict === "overwrite" ? "overwrite" : restore.onConflict;
+  if (settings.onConflict === "keep") return giveUp(entry, record, restore, settings);
   try {
     const taking = { database, asideName: restore.backup, by: entry.id };
     await returnTaken(taking);
@@ -46,13 +53,32 @@ export async function completeRestore(
     logger.warn("completed a restore whose process had died", { backup: restore.backup, tables });
     return { action: "restored", tables, conflicts: [] };
   } catch (error) {
-    if (!(error instanceof ConflictError) && !(error instanceof CorruptError)) throw error;
-    const { backup } = restore;
-    if (settings.onConflict !== "keep") throw explained(error, backup);
-    await end(lancedb, entry, database);
-    logger.warn("gave up a restore whose process had died", { backup, error: error.message });
-    return { action: "kept", tables: [], conflicts: error instanceof ConflictError ? error.conflicts : [] };
+    const isFinal =
+      error instanceof ConflictError || error instanceof CorruptError || error instanceof LanceError;
+    throw isFinal ? explained(error, restore.backup) : error;
   }
+}
+
+/** Nothing is restored any more; the tables that were reached stay so. */
+async function giveUp(
+  entry: JournalEntry,
+  record: EntryRecord,
+  restore: ArmedRestore,
+  { lancedb, database, logger }: { lancedb: LanceDB; database: string; logger: Logger },
+): Promise<CompletedRestore> {
+  const { backup } = restore;
+  let conflicts: readonly ConflictingVersions[] = [];
+  try {
+    await returnTaken({ database, asideName: backup, by: entry.id });
+    const whole = await planRestore(lancedb, database, backup, record, restore.onConflict, true);
+    ({ conflicts } = await whatRemains(database, whole, restore, restore.onConflict));
+  } catch (error) {
+    if (!(error instanceof BackupError)) throw error;
+    logger.warn("a restore that cannot be completed", { backup, error: error.message });
+  }
+  await end(lancedb, entry, database);
+  logger.warn("gave up a restore whose process had died", { backup });
+  return { action: "kept", tables: [], conflicts };
 }
 
 async function end(lancedb: LanceDB, entry: JournalEntry, database: string): Promise<void> {
@@ -92,8 +118,12 @@ async function isTheSame(dataset: string, head: ArmedRestore["heads"][number] | 
   return digest === head.digest || digest === ""; // a cleanup takes old versions
 }
 
-function explained(error: ConflictError | CorruptError, backup: string): ConflictError | CorruptError {
+function explained(
+  error: ConflictError | CorruptError | LanceError,
+  backup: string,
+): ConflictError | CorruptError | LanceError {
   const message = `The restore of backup ${backup} was cut off, and cannot be completed: ${error.message} recover({ onConflict: "keep" }) leaves the tables as they are.`;
   if (error instanceof ConflictError) return new ConflictError(message, error.conflicts, { cause: error });
+  if (error instanceof LanceError) return new LanceError(message, { cause: error });
   return new CorruptError(message, { path: error.path, cause: error });
 }
