@@ -40,7 +40,7 @@ for (const [version, { writer, install }] of Object.entries(PACKAGES)) {
     const database = join(home, "database");
     run(process.execPath, [join(import.meta.dirname, "write-tables.mjs"), home, writer, database], home);
     mkdirSync(fixtures, { recursive: true });
-    const archive = join(fixtures, `${version}.tgz`);
+    const archive = join(fixtures, `${version}.tar.gz`);
     run("tar", ["--sort=name", "--owner=0", "--group=0", "--numeric-owner", "-czf", archive, "."], database);
     console.log(`${version}: ${statSync(archive).size} bytes`);
   } finally {

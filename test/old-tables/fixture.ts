@@ -46,7 +46,7 @@ export function tablesOf(version: OldVersion): string {
     directory = mkdtempSync(join(tmpdir(), "lancedb-backup-old-"));
     unpacked.set(version, directory);
     const counts = BY_HAND[version];
-    execFileSync("tar", ["-xzf", join(FIXTURES, `${counts ? OLDEST : version}.tgz`), "-C", directory]);
+    execFileSync("tar", ["-xzf", join(FIXTURES, `${counts ? OLDEST : version}.tar.gz`), "-C", directory]);
     if (counts) for (const name of readdirSync(directory)) makeOldest(join(directory, name), counts);
   }
   return directory;
