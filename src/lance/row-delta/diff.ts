@@ -1,9 +1,9 @@
 import type { RecordBatch } from "apache-arrow";
 import { ADDRESS, AddressSet, addressesOf, whereInFragments } from "./addresses.ts";
+import { contentDigests, ROW_ID } from "./blob-digests.ts";
 import { DigestTable } from "./digest-table.ts";
 import { addressesIn, collectAddresses } from "./fragment-addresses.ts";
 import type { FragmentDiff, FragmentRows } from "./fragments.ts";
-import { rowDigests } from "./row-bytes.ts";
 import { rowsAt } from "./rows-at.ts";
 import { type OpenVersion, scan } from "./scan.ts";
 
@@ -12,6 +12,8 @@ export interface TwoVersions {
   readonly older: OpenVersion;
   readonly newer: OpenVersion;
   readonly columns: readonly string[];
+  /** Of `columns`, those that keep blobs: their bytes are compared, not where they lie. Default: none. */
+  readonly blobs?: readonly string[] | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -38,12 +40,14 @@ export async function diffRows(versions: TwoVersions, fragments: FragmentDiff): 
   }
   const digests = new DigestTable(before.expected);
   for await (const batch of before.read()) {
-    eachRow(batch, versions.columns, (digest, fragment, offset) => digests.add(digest, fragment, offset));
+    const digest = await before.digests(batch);
+    eachRow(batch, digest, (row, fragment, offset) => digests.add(row, fragment, offset));
   }
   const made = new AddressSet();
   for await (const batch of after.read()) {
-    eachRow(batch, versions.columns, (digest, fragment, offset) => {
-      if (!digests.take(digest)) made.add(fragment, offset);
+    const digest = await after.digests(batch);
+    eachRow(batch, digest, (row, fragment, offset) => {
+      if (!digests.take(row)) made.add(fragment, offset);
     });
   }
   const gone = new AddressSet();
@@ -57,10 +61,9 @@ export async function diffRows(versions: TwoVersions, fragments: FragmentDiff): 
 
 function eachRow(
   batch: RecordBatch,
-  columns: readonly string[],
+  digest: (index: number) => Uint8Array,
   use: (digest: Uint8Array, fragment: number, offset: number) => void,
 ): void {
-  const digest = rowDigests(batch, columns);
   const places = addressesOf(batch);
   for (let row = 0; row < batch.numRows; row++) {
     use(digest(row), places[row * 2 + 1] ?? 0, places[row * 2] ?? 0);
@@ -104,7 +107,13 @@ class Candidates {
   }
 
   read(): AsyncGenerator<RecordBatch> {
-    return this.#read([...this.#versions.columns, ADDRESS]);
+    const { columns, blobs = [] } = this.#versions;
+    return this.#read([...columns, ADDRESS, ...(blobs.length > 0 ? [ROW_ID] : [])]);
+  }
+
+  digests(batch: RecordBatch): Promise<(index: number) => Uint8Array> {
+    const { columns, blobs = [], signal } = this.#versions;
+    return contentDigests(this.#version.table, batch, columns, blobs, signal);
   }
 
   addresses(): Promise<AddressSet> {

@@ -1,6 +1,7 @@
 import type { Field, Schema } from "apache-arrow";
 import { UnsupportedError } from "../../errors.ts";
 import type { Manifest } from "../../lance/manifest.ts";
+import { blobColumnsOf } from "../../lance/row-delta/blob-digests.ts";
 import { logicalTypes } from "../../lance/row-delta/field-ids.ts";
 
 const ADVICE = "Leave the table out with the option tables, or write its rows to one without that column.";
@@ -20,6 +21,9 @@ export function assertReadable(table: string, schema: Schema): void {
     }
     if (field.metadata.get("computed_column") === "true") {
       throw refusal(table, field.name, "that LanceDB computes, and takes no values for");
+    }
+    if (blobColumnsOf({ fields: [field] }).unreadable.length > 0) {
+      throw refusal(table, field.name, "that keeps blobs, whose bytes a scan does not give");
     }
     if (holdsJson(field)) {
       throw refusal(table, field.name, "of JSON, which LanceDB reads as another type than it states");

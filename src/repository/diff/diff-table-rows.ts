@@ -2,6 +2,7 @@ import type { Table } from "@lancedb/lancedb";
 import type { Schema } from "apache-arrow";
 import type { Manifest } from "../../lance/manifest.ts";
 import { AddressSet } from "../../lance/row-delta/addresses.ts";
+import { assertBlobsReadable, blobColumnsOf } from "../../lance/row-delta/blob-digests.ts";
 import { diffRows, type RowDiff, type TwoVersions } from "../../lance/row-delta/diff.ts";
 import { DigestTable } from "../../lance/row-delta/digest-table.ts";
 import { diffFragments, type FragmentDiff } from "../../lance/row-delta/fragments.ts";
@@ -37,10 +38,23 @@ export async function diffTableRows(request: TableRowsRequest): Promise<RowChang
     if (!columns.includes(name))
       return { comparable: false, why: `the type of its key column ${name} changed` };
   }
+  const blobs = blobColumnsOf(is);
+  for (const [table, schema] of [
+    [older, was],
+    [newer, is],
+  ] as const) {
+    const there = blobColumnsOf(schema);
+    const isCompared = (name: string) => columns.includes(name);
+    assertBlobsReadable(table, {
+      names: there.names.filter(isCompared),
+      unreadable: there.unreadable.filter(isCompared),
+    });
+  }
   const versions: TwoVersions = {
     older: { table: older, manifest: before },
     newer: { table: newer, manifest: after },
     columns,
+    blobs: blobs.names.filter((name) => columns.includes(name)),
     signal,
   };
   const rows = await diffRows(versions, fragmentsOf(request));
