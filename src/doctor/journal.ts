@@ -19,8 +19,9 @@ async function diagnoseEntry(entry: JournalEntry, remedies: Remedies): Promise<F
   const base = { check: "journal", about: entry.id };
   try {
     const { state } = entry;
+    if (state === "gone") return []; // it went while we looked
     if (state === "making" || state === "done") {
-      if (entry.liveness() !== "dead") return [];
+      if ((await entry.liveness()) !== "dead") return [];
       const details = "Left by a process that died; nothing depends on it.";
       return [{ ...base, level: "note", details, advice: "The next guarded operation sweeps it." }];
     }
@@ -28,7 +29,7 @@ async function diagnoseEntry(entry: JournalEntry, remedies: Remedies): Promise<F
     if (!record) return []; // it went while we looked
     if (state === "held") return [{ ...base, ...diagnoseHeld(record, remedies) }];
     const what = entry.isRestore ? "A restore of" : "Guarded work on";
-    const life = entry.liveness();
+    const life = await entry.liveness();
     if (life === "alive") {
       return [{ ...base, level: "note", details: `${what} ${tablesOf(record)} is under way.` }];
     }

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { readFileSync, readlinkSync } from "node:fs";
 import { hostname } from "node:os";
 import { errnoOf } from "./io.ts";
@@ -5,6 +6,11 @@ import { errnoOf } from "./io.ts";
 /** A process on some machine: enough to tell, later and from elsewhere, whether it is still alive. */
 export interface ProcessIdentity {
   readonly host: string;
+  /**
+   * What stays the same when the machine starts again, and is no other machine's; in 12 hexadecimal digits, since the
+   * system's own number is not for strangers. Null where there is no such thing; records of before have none.
+   */
+  readonly machine?: string | null | undefined;
   /** Changes at every start of the machine. Linux only. */
   readonly bootId: string | null;
   /** The process-id namespace: the same number means another process in another container. Linux only. */
@@ -18,6 +24,7 @@ export type Liveness = "alive" | "dead" | "unknown";
 
 export const thisProcess: ProcessIdentity = {
   host: hostname(),
+  machine: machineOf(hostname()),
   bootId: readText("/proc/sys/kernel/random/boot_id"),
   pidNamespace: readLink("/proc/self/ns/pid"),
   pid: process.pid,
@@ -26,11 +33,14 @@ export const thisProcess: ProcessIdentity = {
 
 /**
  * Whether a process lives. `unknown` where that cannot be seen from here: another host, another container, or a
- * process of another user that the system hides.
+ * process of another user that the system hides. An earlier boot of this very machine is dead; one of the same host
+ * name alone may be another machine.
  */
 export function livenessOf(other: ProcessIdentity): Liveness {
   if (other.host !== thisProcess.host) return "unknown";
-  if (other.bootId !== null && other.bootId !== thisProcess.bootId) return "dead";
+  if (other.bootId !== null && other.bootId !== thisProcess.bootId) {
+    return isThisMachine(other) ? "dead" : "unknown";
+  }
   if (other.pidNamespace !== thisProcess.pidNamespace) return "unknown";
   if (other.pid === process.pid && other.startTime === thisProcess.startTime) return "alive";
   if (other.startTime === null) return signalable(other.pid) ? "alive" : "dead";
@@ -40,15 +50,44 @@ export function livenessOf(other: ProcessIdentity): Liveness {
   return stat.state === "Z" || stat.state === "X" ? "dead" : "alive";
 }
 
+/**
+ * Whether `livenessOf` has seen what it says. Otherwise it goes by names, and what the process holds may show signs of
+ * life: those count (`sign-of-life.ts`).
+ */
+export function isSeen(other: ProcessIdentity, life: Liveness): boolean {
+  return life === "alive" || (life === "dead" && other.bootId === thisProcess.bootId);
+}
+
 /** Holds a value that was read from a file to the shape of an identity. */
 export function isProcessIdentity(value: unknown): value is ProcessIdentity {
   if (typeof value !== "object" || value === null) return false;
   const other = value as Record<string, unknown>;
-  const maybe = ["bootId", "pidNamespace", "startTime"].every(
-    (key) => other[key] === null || typeof other[key] === "string",
+  const maybe = ["machine", "bootId", "pidNamespace", "startTime"].every(
+    (key) => other[key] === null || typeof other[key] === "string" || (key === "machine" && !(key in other)),
   );
   const { host, pid } = other;
   return maybe && typeof host === "string" && Number.isSafeInteger(pid) && (pid as number) > 0;
+}
+
+function isThisMachine({ machine }: ProcessIdentity): boolean {
+  return typeof machine === "string" && machine === thisProcess.machine;
+}
+
+/**
+ * The number that the system was given when it was installed. Containers mostly have none; the host name that they are
+ * given by default is a number of their own, and they do not move. Images that all bring the same number, and clones of
+ * a machine, are told apart by host names, and by the signs of life of what they hold.
+ */
+function machineOf(host: string): string | null {
+  for (const path of ["/etc/machine-id", "/var/lib/dbus/machine-id"]) {
+    const text = readText(path);
+    if (text && /^[0-9a-f]{32}$/.test(text) && !/^0*$/.test(text)) return shortened(`machine ${text}`);
+  }
+  return /^[0-9a-f]{12}$/.test(host) ? shortened(`container ${host}`) : null;
+}
+
+function shortened(text: string): string {
+  return createHash("sha256").update(`lancedb-backup ${text}`).digest("hex").slice(0, 12);
 }
 
 function signalable(pid: number): boolean {

@@ -42,23 +42,27 @@ export class DeadEntries {
       });
     }
     await this.#first;
-    while (this.#running) await this.#running.catch(() => undefined);
-    const dead = this.#find();
-    if (dead.length === 0) return;
-    const running = this.#report(this.#recover(dead)).finally(() => {
-      this.#running = undefined;
-    });
-    this.#running = running;
-    await running;
+    for (;;) {
+      while (this.#running) await this.#running.catch(() => undefined);
+      const dead = await this.#find();
+      if (dead.length === 0) return;
+      if (this.#running) continue; // another operation was quicker
+      this.#running = this.#report(this.#recover(dead)).finally(() => {
+        this.#running = undefined;
+      });
+      return this.#running;
+    }
   }
 
-  #find(): JournalEntry[] {
-    return listEntries(this.#database).filter((entry) => {
-      if (performance.now() < (this.#waiting.get(entry.id) ?? 0)) return false;
-      const outlook = entry.outlook();
+  async #find(): Promise<JournalEntry[]> {
+    const left: JournalEntry[] = [];
+    for (const entry of listEntries(this.#database)) {
+      if (performance.now() < (this.#waiting.get(entry.id) ?? 0)) continue;
+      const outlook = await entry.outlook();
       if (outlook === "settled") this.#waiting.set(entry.id, Number.POSITIVE_INFINITY); // an id is used once
-      return outlook === "left";
-    });
+      if (outlook === "left") left.push(entry);
+    }
+    return left;
   }
 
   async #report(recovering: Promise<RecoveredEntry[]>): Promise<void> {

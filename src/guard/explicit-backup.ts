@@ -154,7 +154,8 @@ function perhapsAnothers({ id, backupPath, database }: EntryRecord, madeOf: stri
 function assertNotRestored(database: string, id: string): void {
   const restore = findRestores(database, id)[0];
   if (!restore) return;
-  const hint = restore.liveness() === "dead" ? "was cut off; call recover() to complete it" : "is under way";
+  const hint =
+    restore.livenessAtOnce() === "dead" ? "was cut off; call recover() to complete it" : "is under way";
   throw new LockedError(`Backup ${id} cannot be removed: its restore ${hint}.`);
 }
 
@@ -186,7 +187,7 @@ export function listBackups(settings: Settings): BackupInfo[] {
 }
 
 function stateOf(entry: JournalEntry, state: "armed" | "held", record: EntryRecord): BackupState {
-  if (state === "armed") return entry.liveness() === "dead" ? "interrupted" : "active";
+  if (state === "armed") return entry.livenessAtOnce() === "dead" ? "interrupted" : "active";
   return record.kind === "explicit" ? "ready" : "kept";
 }
 

@@ -4,6 +4,7 @@ import { reasonOf } from "../fs/io.ts";
 import { LockSet } from "../lance/lock/lock-set.ts";
 import type { Logger } from "../logger.ts";
 import { guardConnection } from "./connection/guarded-connection.ts";
+import { NotThereError } from "./journal/entry.ts";
 import type { LoggedIntent } from "./journal/log.ts";
 import { OpenCalls } from "./open-calls.ts";
 import { Operation } from "./operation.ts";
@@ -13,6 +14,7 @@ import { bringFilesBack } from "./rollback/bring-files-back.ts";
 import { workConflict } from "./rollback/conflict-messages.ts";
 import { type OnConflict, planRollback, type RollbackPlan } from "./rollback/plan.ts";
 import { keepEntry, keptDirectory, sweepEntry } from "./settle.ts";
+import { assertCommitsThere } from "./settled-by-others.ts";
 import { strategyOf } from "./strategies/index.ts";
 import type { BackupStrategy } from "./strategy.ts";
 import { syncCommitted } from "./sync-committed.ts";
@@ -68,9 +70,10 @@ export async function runGuarded<T>(
       await operation.close(OpenCalls.ended());
       signal?.throwIfAborted();
       if (options.durable) await syncCommitted(operation);
-      if (operation.entry.state === "armed") await operation.entry.become("armed", "done");
+      await commit(operation);
     } catch (error) {
       await operation.close(OpenCalls.ended());
+      if (operation.isSettled(error)) throw error;
       logger.info("guarded work failed; rolling back", { ...meta(), error: reasonOf(error) });
       await rollBack(operation, error, onConflict);
       throw error;
@@ -101,15 +104,37 @@ async function runWork<T>(operation: Operation, work: GuardedWork<T>): Promise<T
   }
 }
 
-async function rollBack(operation: Operation, workError: unknown, onConflict: OnConflict): Promise<void> {
-  const { entry, record, lancedb, database, logger } = operation;
-  if (entry.state === "done") {
-    throw new RestoreError(
-      `The guarded work was done, but its record could not be put on the disk (${reasonOf(workError)}), nor taken back. Its changes are there; a power cut may undo them.`,
-      { restoreError: workError, backupPath: record.backupPath },
+/** Success: from here on the work stays. Only where the entry is still what this process armed. */
+async function commit(operation: Operation): Promise<void> {
+  if (!operation.wasArmed) return;
+  const { entry } = operation;
+  await assertCommitsThere(operation.settled("The guarded work ended well"));
+  if (!operation.isOurs()) throw await operation.settle("The guarded work ended well");
+  try {
+    await entry.become("armed", "done");
+  } catch (error) {
+    if (error instanceof NotThereError) throw await operation.settle("The guarded work ended well");
+    // Whether it was taken back is seen by the entry alone.
+    const { state } = entry;
+    if (state === "armed") throw error;
+    const { database, record } = operation;
+    const fate =
+      state === "done" ? "nor taken back. Its changes are there" : `and is not to be seen now (${database})`;
+    throw operation.settledBy(
+      new RestoreError(
+        `The guarded work was done, but its record could not be put on the disk (${reasonOf(error)}), ${fate}; a power cut may undo them.`,
+        { restoreError: error, backupPath: record.backupPath },
+      ),
     );
   }
-  if (entry.state !== "armed") return;
+}
+
+async function rollBack(operation: Operation, workError: unknown, onConflict: OnConflict): Promise<void> {
+  const { entry, record, lancedb, database, logger } = operation;
+  if (!operation.wasArmed) return;
+  const isRefusal = operation.isRefusal(workError);
+  const what = `The guarded work failed${isRefusal ? "" : ` (${reasonOf(workError)})`}`;
+  if (!operation.isOurs()) throw await operation.settle(what, workError);
   let plan: RollbackPlan | undefined;
   try {
     plan = await planRollback(lancedb, database, {
@@ -153,6 +178,7 @@ async function rollBack(operation: Operation, workError: unknown, onConflict: On
       tables: tables.map(({ table, version }) => ({ table, version })),
     });
   } catch (error) {
+    if (!operation.isOurs() && entry.state !== "done") throw await operation.settle(what, workError);
     if (error instanceof ConflictError) {
       const returned = plan ? await bringFilesBack(lancedb, database, plan, error.conflicts, logger) : [];
       const tables = record.tables.map((table) => table.id);

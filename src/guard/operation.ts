@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import type { RestoreError } from "../errors.ts";
 import { assertRoot } from "../fs/held-root.ts";
 import { reasonOf } from "../fs/io.ts";
 import { stampOf } from "../fs/stamp.ts";
@@ -17,6 +18,7 @@ import type { Intent, Outcome } from "./journal/log.ts";
 import { OpenCalls } from "./open-calls.ts";
 import type { OperationSettings } from "./operation-settings.ts";
 import { ReportedCommits } from "./reported-commits.ts";
+import { type Settled, settledByOthers } from "./settled-by-others.ts";
 
 /** What runs a write: announces it, lets it happen, and reports what it made. */
 export interface Write<R> {
@@ -46,6 +48,9 @@ export class Operation {
   readonly #calls: OpenCalls;
   readonly #reported = new ReportedCommits();
   #queue: Promise<unknown> = Promise.resolve();
+  #wasArmed = false;
+  #refused: RestoreError | undefined;
+  #settledBy: RestoreError | undefined;
 
   private constructor(settings: OperationSettings, reserved: Awaited<ReturnType<typeof reserveEntry>>) {
     this.#settings = settings;
@@ -103,6 +108,50 @@ export class Operation {
 
   get armed(): boolean {
     return !this.#captures.isEmpty;
+  }
+
+  /** Whether the entry was armed: from then on it is one that goes back, or is done, and nothing else. */
+  get wasArmed(): boolean {
+    return this.#wasArmed;
+  }
+
+  /** Whether the entry is armed still, the very one, and this operation has the lock of the table, or of all. */
+  isOurs(table?: string): boolean {
+    return this.entry.isSame() && this.entry.state === "armed" && !this.#settings.locks.hasLost(table);
+  }
+
+  /** @param what came of the work, as the beginning of a sentence */
+  settled(what: string, workError?: unknown): Settled {
+    const { entry, record, database } = this;
+    return { entry, record, database, log: entry.log.entries, what, workError };
+  }
+
+  /** The error that the entry has been settled by somebody else; it is given up, and nothing more is done. */
+  async settle(what: string, workError?: unknown): Promise<RestoreError> {
+    this.entry.abandon(); // should it come back, whoever comes next puts it right
+    return this.settledBy(await settledByOthers(this.settled(what, workError)));
+  }
+
+  /** The error of a call that would write what nobody could take back. */
+  async #refusal(): Promise<RestoreError> {
+    this.#refused = await settledByOthers(this.settled("Nothing more can be written by this guarded work"));
+    return this.#refused;
+  }
+
+  /** Whether an error came of a call that was refused, and says all that there is to say. */
+  isRefusal(error: unknown): boolean {
+    return error !== undefined && error === this.#refused;
+  }
+
+  /** Notes the error that ends the operation without a way back. */
+  settledBy(error: RestoreError): RestoreError {
+    this.#settledBy = error;
+    return error;
+  }
+
+  /** Whether an error is the one that ends the operation without a way back. */
+  isSettled(error: unknown): boolean {
+    return error !== undefined && error === this.#settledBy;
   }
 
   /** Captures several tables at the start, locked in one order, and arms the entry once. */
@@ -180,6 +229,7 @@ export class Operation {
     await (write.capture?.() ?? this.capture(write.table));
     const intent = await write.intent();
     this.assertOpen();
+    if (!this.isOurs(write.table)) throw await this.#refusal();
     const report = this.entry.log.announce(intent);
     if (intent.step === "commit") this.#reported.announced(intent);
     let result: R;
@@ -246,8 +296,12 @@ export class Operation {
 
   async #arm(): Promise<void> {
     if (this.#settings.kind === "explicit") return;
+    if (this.#wasArmed && !this.isOurs()) {
+      throw await this.#refusal();
+    }
     this.entry.log.create();
     await this.entry.write("armed", this.record);
+    this.#wasArmed = true;
   }
 
   #inTurn<R>(task: () => Promise<R>): Promise<R> {

@@ -96,7 +96,7 @@ async function recoverEntry(entry: JournalEntry, settings: RecoverySettings): Pr
   try {
     backup = backupOfRestore(entry);
     // First whose it is, then its state: an owner names the state before it gives the entry up.
-    const life = entry.liveness();
+    const life = await entry.liveness();
     const state = entry.state;
     if (state === "held") return result("held");
     if (life === "alive") return result("active");

@@ -1,4 +1,4 @@
-import { assertFlag, assertKnown, assertLogger } from "../checks.ts";
+import { assertFlag, assertKnown, assertLogger, assertMilliseconds } from "../checks.ts";
 import { ValidationError } from "../errors.ts";
 import { localPath } from "../fs/local-path.ts";
 import { placeWithin } from "../fs/real-path.ts";
@@ -34,6 +34,11 @@ export interface PeriodicBackupOptions extends Pick<LanceDBOptions, "lancedb"> {
   readonly keep?: number | undefined;
   /** Write files also where there is no table. Default false: the directory of a disk that is not mounted has none either. */
   readonly allowEmpty?: boolean | undefined;
+  /**
+   * How long a backup waits for another manager that writes of the same database into the same directory, milliseconds.
+   * Default 300,000; then it has failed with `LockedError`.
+   */
+  readonly lockTimeoutMs?: number | undefined;
   /** Called after each backup that failed, with how many have failed since the last that did not. What it throws is logged; nobody waits for it. */
   readonly onBackupFailure?: ((error: Error, consecutiveFailures: number) => void) | undefined;
   /** Default: winston on stderr, level `warn` or what `LANCEDB_BACKUP_LOG` says. */
@@ -55,12 +60,14 @@ export interface PeriodicSettings {
   readonly tables: readonly string[] | undefined;
   readonly keep: number | undefined;
   readonly allowEmpty: boolean;
+  readonly lockTimeoutMs: number;
   readonly onBackupFailure: ((error: Error, consecutiveFailures: number) => void) | undefined;
   readonly logger: Logger;
   readonly clock: Clock;
 }
 
 const DEFAULT_KEY = "id";
+const DEFAULT_LOCK_TIMEOUT_MS = 300_000;
 
 /** Checks the options and fills in the defaults. Touches nothing. */
 export function periodicSettings(options: PeriodicBackupOptions): PeriodicSettings {
@@ -77,6 +84,7 @@ export function periodicSettings(options: PeriodicBackupOptions): PeriodicSettin
     tables: true,
     keep: true,
     allowEmpty: true,
+    lockTimeoutMs: true,
     onBackupFailure: true,
     logger: true,
     clock: false,
@@ -91,6 +99,7 @@ export function periodicSettings(options: PeriodicBackupOptions): PeriodicSettin
     throw new TypeError("onBackupFailure must be a function.");
   }
   assertLogger(logger);
+  assertMilliseconds(options.lockTimeoutMs, "lockTimeoutMs");
   if (tables !== undefined && !Array.isArray(tables))
     throw new TypeError("tables must be an array of names.");
   for (const table of tables ?? []) assertTableId(table);
@@ -110,6 +119,7 @@ export function periodicSettings(options: PeriodicBackupOptions): PeriodicSettin
     tables,
     keep: options.keep === undefined ? undefined : whole(options.keep, "keep", 1),
     allowEmpty: options.allowEmpty ?? false,
+    lockTimeoutMs: options.lockTimeoutMs ?? DEFAULT_LOCK_TIMEOUT_MS,
     onBackupFailure: options.onBackupFailure,
     logger,
     clock: options.clock ?? systemClock,

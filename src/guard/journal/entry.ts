@@ -1,16 +1,17 @@
-import { existsSync, readdirSync, rmSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
 import { rename } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { BackupError, CorruptError } from "../../errors.ts";
+import { BackupError, CorruptError, IoError } from "../../errors.ts";
 import { syncDirectories, syncDirectory, writeFileDurably } from "../../fs/durable.ts";
-import { errnoOf, io, isMissing, toIoError } from "../../fs/io.ts";
-import { makeDirectory } from "../../fs/make-directory.ts";
+import { errnoOf, isMissing, toIoError } from "../../fs/io.ts";
 import { nameFile } from "../../fs/name-file.ts";
 import { encodeRecord } from "../../fs/record.ts";
 import { removeTree } from "../../fs/remove-tree.ts";
 import { isStray } from "../../fs/strays.ts";
+import { giveSigns } from "../../fs/sign-of-life.ts";
+import { stampOf } from "../../fs/stamp.ts";
 import type { Liveness } from "../../fs/this-process.ts";
-import { endOperation, livenessOfOwner, type Owner } from "../../lance/lock/owner.ts";
+import { letGoOf, livenessOfOwner, livenessOfOwnerAtOnce, type Owner } from "../../lance/lock/owner.ts";
 import { privateDirectory } from "../../lance/private-directory.ts";
 import { moveToStaging } from "../../lance/staging.ts";
 import { type EntryOwner, readEntryOwner } from "./entry-owner.ts";
@@ -21,9 +22,21 @@ import { assertEntryRecord } from "./validate.ts";
 
 /**
  * `making`: not complete, nothing is restored from it. `armed`: a death means rollback. `held`: a backup
- * that waits for `restoreBackup` or `cleanupBackup`. `done`: finished, to be swept.
+ * that waits for `restoreBackup` or `cleanupBackup`. `done`: finished, to be swept. `gone`: there is no such entry.
  */
-export type EntryState = "making" | "armed" | "held" | "done";
+export type EntryState = "making" | "armed" | "held" | "done" | "gone";
+
+type NamedState = (typeof NAMED_STATES)[number];
+
+/** An entry is not there any more, or in another state: somebody else has settled it, or its directory is away. */
+export class NotThereError extends IoError {
+  constructor(id: string, options: ErrorOptions) {
+    super(`The entry ${id} of the journal is not there any more, or was settled by somebody else.`, {
+      ...options,
+      errno: "ENOENT",
+    });
+  }
+}
 
 const NAMED_STATES = ["done", "held", "armed"] as const;
 
@@ -34,6 +47,12 @@ export class JournalEntry {
   readonly log: IntentLog;
   /** The database that it lies in now. */
   readonly database: string;
+  /** Set where this process made it. */
+  #owner: Owner | undefined;
+  /** The stamp of its directory then. */
+  #home: string | undefined;
+  #isRemoved = false;
+  #stopSigns: () => void = () => undefined;
 
   constructor(database: string, id: string) {
     this.database = database;
@@ -52,13 +71,13 @@ export class JournalEntry {
     return join(this.directory, "pins");
   }
 
-  /** In one look: its record may be renamed meanwhile. `making`, too, where there is no such entry any more. */
+  /** In one look: its record may be renamed meanwhile. */
   get state(): EntryState {
     try {
       const names = new Set(readdirSync(this.directory));
       return NAMED_STATES.find((state) => names.has(basename(this.#record(state)))) ?? "making";
     } catch (error) {
-      if (isMissing(error)) return "making";
+      if (isMissing(error)) return "gone";
       throw toIoError(error, "list", this.directory);
     }
   }
@@ -68,7 +87,7 @@ export class JournalEntry {
   }
 
   /** The record of a named state. @throws CorruptError where it is damaged. */
-  read(state: Exclude<EntryState, "making">): EntryRecord | undefined {
+  read(state: NamedState): EntryRecord | undefined {
     const path = this.#record(state);
     const body = readRecord(path);
     if (body === undefined) return undefined;
@@ -105,12 +124,21 @@ export class JournalEntry {
   /**
    * Writes the record under the state's name. When it returns, record and name are on the disk. The tables'
    * ids also stand as file names, so that a damaged record still tells which tables it holds back.
+   *
+   * @throws NotThereError where the entry has gone meanwhile: it is not made again.
    */
   async write(state: "armed" | "held", record: EntryRecord): Promise<void> {
+    this.assertSame();
     const fresh = this.#mark(claimsOf(record));
     await writeFileDurably(this.#record(state), encodeRecord(record), async () => {
       if (fresh) await syncDirectories([this.#markers, join(this.directory, "..")]);
     });
+    this.assertSame();
+  }
+
+  /** @throws NotThereError where the entry, as this process reserved it, is not there. */
+  assertSame(): void {
+    if (!this.isSame()) throw new NotThereError(this.id, {});
   }
 
   /** The ids of the tables that this entry has captured, also where its record is damaged. */
@@ -140,7 +168,11 @@ export class JournalEntry {
   #mark(claims: readonly string[]): boolean {
     const known = new Set(this.tableIds());
     const fresh = claims.filter((claim) => !known.has(claim));
-    makeDirectory(this.#markers);
+    try {
+      mkdirSync(this.#markers);
+    } catch (error) {
+      if (errnoOf(error) !== "EEXIST") throw toIoError(error, "make directory", this.#markers);
+    }
     try {
       for (const claim of fresh) nameFile(this.ownerFile, join(this.#markers, claim));
     } catch (error) {
@@ -152,14 +184,22 @@ export class JournalEntry {
   /**
    * The commit point: one rename, on the disk when it returns. Where it cannot be put there, it is taken
    * back: nobody may be told that what a power cut can undo has succeeded.
+   *
+   * @throws NotThereError where the entry is not in the state that it is to leave: nothing was done.
    */
-  async become(from: Exclude<EntryState, "making">, to: "done" | "held"): Promise<void> {
+  async become(from: NamedState, to: "done" | "held"): Promise<void> {
     const path = this.#record(from);
-    await io("rename", path, () => rename(path, this.#record(to)));
+    try {
+      renameSync(path, this.#record(to));
+    } catch (error) {
+      if (isMissing(error)) throw new NotThereError(this.id, { cause: error });
+      throw toIoError(error, "rename", path);
+    }
     try {
       await syncDirectory(this.directory);
     } catch (error) {
-      await rename(this.#record(to), path).catch(() => undefined); // its state says whether this worked
+      // Its state says whether this worked.
+      await rename(this.#record(to), path).catch(() => undefined);
       throw error;
     }
   }
@@ -169,19 +209,25 @@ export class JournalEntry {
   }
 
   /** `dead` where nobody owns the entry any more. */
-  liveness(): Liveness {
+  async liveness(): Promise<Liveness> {
     const found = this.readOwner();
-    return found ? livenessOfOwner(found.owner) : "dead";
+    return found ? livenessOfOwner(found.owner, this.#hold, this.ownerFile) : "dead";
+  }
+
+  /** The same at once: where only watching could tell, `alive`. */
+  livenessAtOnce(): Liveness {
+    const found = this.readOwner();
+    return found ? livenessOfOwnerAtOnce(found.owner, this.#hold, this.ownerFile) : "dead";
   }
 
   /**
    * Whether somebody has to put something right. `live`: not now, its owner is at it. `settled`: never again.
    * Cheaper than its state and its owner's life in full; what is only to be swept counts as settled.
    */
-  outlook(): "live" | "left" | "settled" {
+  async outlook(): Promise<"live" | "left" | "settled"> {
     try {
       const found = this.readOwner();
-      if (found && livenessOfOwner(found.owner) === "alive") return "live";
+      if (found && (await this.liveness()) === "alive") return "live";
       const { state } = this;
       if (state === "armed") return "left";
       return found && state !== "held" && this.exists() ? "left" : "settled";
@@ -191,24 +237,46 @@ export class JournalEntry {
     }
   }
 
+  /** From now on it shows that its owner lives, until it is given up or taken away. */
+  nowOwned(owner: Owner): void {
+    this.#owner = owner;
+    this.#home = stampOf(this.directory);
+    this.#stopSigns = giveSigns(this.ownerFile);
+  }
+
   /** Gives the entry up: whoever comes next may recover it. Never throws. */
   abandon(): void {
     this.log.close();
-    let owner: Owner | undefined;
+    this.#stopSigns();
+    const owner = this.#owner;
+    if (this.#isRemoved || this.#takeOwnerOff() || !owner) return;
+    letGoOf(owner, this.#hold, () => this.#takeOwnerOff()); // this process may recover it; others find it held
+  }
+
+  /** False where that was refused, or the entry is not there: it may come back with its directory. */
+  #takeOwnerOff(): boolean {
     try {
-      owner = this.readOwner()?.owner;
+      if (this.#owner && !this.isSame()) return false;
       rmSync(this.ownerFile, { force: true });
+      return true;
     } catch {
-      if (owner) endOperation(owner); // this process may recover it; others wait until it ends
+      return false; // it is tried again
     }
+  }
+
+  /** Whether the directory that was reserved is what lies there now. */
+  isSame(): boolean {
+    return this.#home !== undefined && stampOf(this.directory) === this.#home;
   }
 
   /** Takes the entry away in one step: nobody may read half of it as an entry that was never finished. */
   async remove(): Promise<void> {
     this.log.close();
+    this.#stopSigns();
     let removed: string;
     try {
       removed = moveToStaging(this.directory, this.database);
+      this.#isRemoved = true;
     } catch (error) {
       if (isMissing(error)) return;
       throw toIoError(error, "remove", this.directory);
@@ -216,11 +284,15 @@ export class JournalEntry {
     await removeTree(removed);
   }
 
+  get #hold(): string {
+    return `entry ${this.id}`;
+  }
+
   get ownerFile(): string {
     return join(this.directory, "owner.json");
   }
 
-  #record(state: Exclude<EntryState, "making">): string {
+  #record(state: NamedState): string {
     return join(this.directory, `${state}.json`);
   }
 }

@@ -55,6 +55,7 @@ export async function reserveEntry(
     const backupPath = claim?.path(id) ?? entry.directory;
     const content = { owner, uuid, database, ...(claim && { backupPath }) };
     if (!publish(database, entry, content)) continue;
+    entry.nowOwned(owner);
     try {
       if (!claim || claim.take(backupPath, uuid)) return { entry, uuid, backupPath };
     } catch (error) {

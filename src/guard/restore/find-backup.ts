@@ -26,7 +26,7 @@ export function findBackup(settings: Settings, id: string): FoundBackup {
   const entry = new JournalEntry(database, id);
   if (entry.state === "armed") {
     const hint =
-      entry.liveness() === "dead" ? "its process died; call recover()" : "its guarded work is running";
+      entry.livenessAtOnce() === "dead" ? "its process died; call recover()" : "its guarded work is running";
     throw new LockedError(`Backup ${id} cannot be used: ${hint}.`);
   }
   const held = entry.read("held");

@@ -1,12 +1,14 @@
 import { BackupNotFoundError, CorruptError, LockedError, RestoreError } from "../../errors.ts";
 import { reasonOf } from "../../fs/io.ts";
 import { LockSet } from "../../lance/lock/lock-set.ts";
-import type { JournalEntry } from "../journal/entry.ts";
+import { type JournalEntry, NotThereError } from "../journal/entry.ts";
+import type { EntryRecord } from "../journal/entry-record.ts";
 import type { Settings } from "../options.ts";
 import { recoverBeforeRestore } from "../recovery.ts";
 import { carryOut, conflictError, type TableRestore } from "../rollback/act.ts";
 import type { OnConflict, RollbackPlan } from "../rollback/plan.ts";
 import { sweepEntry } from "../settle.ts";
+import { settledByOthers } from "../settled-by-others.ts";
 import { type FoundBackup, findBackup } from "./find-backup.ts";
 import { armRestore, planRestore } from "./restore-entry.ts";
 
@@ -60,7 +62,12 @@ async function carryOutArmed(
   restore: { id: string; plan: RollbackPlan; locks: LockSet; onConflict: OnConflict },
 ): Promise<TableRestore[]> {
   const { id, plan, locks, onConflict } = restore;
-  const entry = await armRestore(database, locks.owner, { id, record: backup.record }, plan, onConflict);
+  const { record } = backup;
+  const entry = await armRestore(database, locks.owner, { id, record }, plan, onConflict).catch((error) => {
+    if (!(error instanceof NotThereError)) throw error;
+    throw notRestored(id, record, error, "Nothing was changed.");
+  });
+  const settled = (what: string) => settledByOthers({ entry, record, database, log: [], what });
   let untouched = true;
   try {
     if (backup.journaled && backup.entry.state !== "held") throw new BackupNotFoundError(id); // cleaned up meanwhile
@@ -71,10 +78,15 @@ async function carryOutArmed(
     const canSetBack = plan.puts.every(({ action }) => action === "keep" || action === "restore");
     const options = { lancedb, database, asideName: id, by: entry.id, onConflict, logger };
     const tables = await carryOut(plan, canSetBack ? { ...options, onSetBack } : options);
+    if (locks.hasLost()) throw new NotThereError(entry.id, {});
     await entry.become("armed", "done");
     await sweep(entry, { lancedb, database, logger });
     return tables;
   } catch (error) {
+    if (error instanceof NotThereError) {
+      entry.abandon();
+      throw await settled(`Backup ${id} was restored`);
+    }
     if (untouched) {
       await entry.become("armed", "done").catch(() => entry.abandon());
       await sweep(entry, { lancedb, database, logger });
@@ -82,14 +94,17 @@ async function carryOutArmed(
       entry.abandon();
     }
     if (untouched && !(error instanceof CorruptError)) throw error;
-    const { backupPath } = backup.record;
-    const reason = reasonOf(error);
     const next = untouched ? "Nothing was changed." : "It is done in part; recover() completes it.";
-    throw new RestoreError(
-      `Backup ${id} could not be restored: ${reason} ${next} It is kept at ${backupPath}.`,
-      { restoreError: error, backupPath },
-    );
+    throw notRestored(id, record, error, next);
   }
+}
+
+function notRestored(id: string, { backupPath }: EntryRecord, error: unknown, next: string): RestoreError {
+  const reason = reasonOf(error);
+  return new RestoreError(
+    `Backup ${id} could not be restored: ${reason} ${next} It is kept at ${backupPath}.`,
+    { restoreError: error, backupPath },
+  );
 }
 
 /** What fails here fails no restore: it is swept later. */

@@ -5,7 +5,7 @@ import { reasonOf } from "../../fs/io.ts";
 import type { Logger } from "../../logger.ts";
 import { type Holder, holdsNoMore, isDeadlock, nowHolds, nowWaits, waitsNoMore } from "./deadlock.ts";
 import { forgetUnusedLocks } from "./forget-locks.ts";
-import { describeOwner, newOwner, type Owner } from "./owner.ts";
+import { describeOwner, newOwner, type Owner, takeOffAll } from "./owner.ts";
 import { TableLock } from "./table-lock.ts";
 
 const FIRST_PAUSE_MS = 2;
@@ -81,6 +81,7 @@ export class LockSet implements Holder {
   }
 
   async #wait(table: string): Promise<boolean> {
+    takeOffAll();
     const lock = new TableLock(this.#database, table);
     const deadline = performance.now() + this.#timeoutMs;
     for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(pause * 2, LONGEST_PAUSE_MS)) {
@@ -98,6 +99,15 @@ export class LockSet implements Holder {
     }
   }
 
+  /**
+   * Whether a table that was taken, or any of all, is held no more: its lock was taken by force, or is away with its
+   * directory.
+   */
+  hasLost(table?: string): boolean {
+    const held = table === undefined ? [...this.#held.values()] : [this.#held.get(table)];
+    return held.some((one) => one && !one.lock.isHeld(one.epoch));
+  }
+
   /** Takes several tables in one order, so that two operations cannot wait for each other. */
   async acquireAll(tables: Iterable<string>): Promise<string[]> {
     const fromDead: string[] = [];
@@ -112,10 +122,13 @@ export class LockSet implements Holder {
     if (this.#held.size === 0) holdsNoMore(this);
     const error = held.lock.release(held.epoch, this.owner);
     if (error) {
-      this.#logger?.warn("a lock could not be released; others find the table held until this process ends", {
-        table,
-        error: reasonOf(error),
-      });
+      this.#logger?.warn(
+        "a lock could not be released; it is tried again, and others find the table held until then",
+        {
+          table,
+          error: reasonOf(error),
+        },
+      );
     }
   }
 

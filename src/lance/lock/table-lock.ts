@@ -15,9 +15,11 @@ import { errnoOf, isMissing, toIoError } from "../../fs/io.ts";
 import { makeDirectory } from "../../fs/make-directory.ts";
 import { nameFile } from "../../fs/name-file.ts";
 import { removeTree } from "../../fs/remove-tree.ts";
+import { giveSigns } from "../../fs/sign-of-life.ts";
+import { stampOf } from "../../fs/stamp.ts";
 import { ensurePrivateDirectory } from "../private-directory.ts";
 import { makeStagingDirectory, moveToStaging, removeStagingDirectory } from "../staging.ts";
-import { endOperation, isOwner, livenessOfOwner, type Owner } from "./owner.ts";
+import { isOwner, letGoOf, livenessOfOwner, type Owner } from "./owner.ts";
 
 /**
  * The lock of one table: a directory in which the holder is the highest epoch. An epoch's file appears
@@ -50,13 +52,20 @@ const releasedName = (epoch: number) => `${String(epoch).padStart(DIGITS, "0")}.
 
 export class TableLock {
   readonly #database: string;
+  readonly #table: string;
   readonly #directory: string;
+  /** Of the directory of all locks: another one under its path is not where this was taken. */
+  readonly #home: string | undefined;
   /** Whether the table had none before. */
   readonly isNew: boolean;
+  #stopSigns: () => void = () => undefined;
 
   constructor(database: string, table: string) {
     this.#database = database;
-    this.#directory = join(ensurePrivateDirectory(database, "locks"), table);
+    this.#table = table;
+    const room = ensurePrivateDirectory(database, "locks");
+    this.#home = stampOf(room);
+    this.#directory = join(room, table);
     this.isNew = !existsSync(this.#directory);
   }
 
@@ -74,7 +83,7 @@ export class TableLock {
       const holder = this.#read(highest);
       if (!holder) return undefined;
       if (holder !== "released") {
-        const life = livenessOfOwner(holder);
+        const life = await livenessOfOwner(holder, this.#hold(highest), this.#file(highest));
         if (life === "alive" || (life === "unknown" && !force)) {
           return { taken: false, holder, known: life === "alive" };
         }
@@ -85,23 +94,59 @@ export class TableLock {
     if (!(await this.#create(epoch, owner))) return undefined;
     if (!this.#isHighest(epoch, owner)) return undefined;
     this.#sweepBelow(epoch);
+    this.#stopSigns = giveSigns(this.#file(epoch));
     return { taken: true, epoch, fromDead };
   }
 
-  /** Frees the table. Never throws; the error, where others will find it held until this process ends. */
+  /**
+   * Frees the table. Never throws; the error, where others find it held until this has been tried again with success.
+   * This process knows at once that it is free.
+   */
   release(epoch: number, owner: Owner): unknown {
+    this.#stopSigns();
+    const error = this.#takeOff(epoch);
+    if (error !== undefined) letGoOf(owner, this.#hold(epoch), () => this.#takeOff(epoch) === undefined);
+    return error;
+  }
+
+  /** Whether an epoch that was taken is still the one that counts. */
+  isHeld(epoch: number): boolean {
+    const names = this.#list() ?? [];
+    return names.includes(holderName(epoch)) && highestOf(names) === epoch && !this.#isReleased(epoch);
+  }
+
+  #takeOff(epoch: number): unknown {
     try {
+      // By the name alone another database, that has come in this one's place, would be taken for it.
+      if (stampOf(join(this.#directory, "..")) !== this.#home) throw this.#away();
       nameFile(this.#file(epoch), this.#released(epoch));
     } catch (error) {
-      if (isMissing(error)) return undefined;
-      try {
-        truncateSync(this.#file(epoch));
-      } catch {
-        endOperation(owner);
-        return toIoError(error, "release the lock", this.#directory);
-      }
+      if (isMissing(error)) return undefined; // the table's lock has been taken away
+      if (!(error instanceof IoError) && this.#empty(epoch)) return undefined;
+      return toIoError(error, "release the lock", this.#directory);
     }
     return undefined;
+  }
+
+  #empty(epoch: number): boolean {
+    try {
+      truncateSync(this.#file(epoch));
+      return true;
+    } catch {
+      return false; // the first error tells why
+    }
+  }
+
+  #away(): IoError {
+    const path = this.#directory;
+    return new IoError(`Could not release the lock ${path}: its database is away (ENOENT).`, {
+      path,
+      errno: "ENOENT",
+    });
+  }
+
+  #hold(epoch: number): string {
+    return `lock of ${this.#table}, ${epoch}`;
   }
 
   /**
@@ -189,8 +234,8 @@ export class TableLock {
   }
 
   #highest(): number | undefined {
-    const epochs = this.#list()?.map((name) => Number(HOLDER.exec(name)?.[1] ?? 0));
-    return epochs && Math.max(0, ...epochs);
+    const names = this.#list();
+    return names && highestOf(names);
   }
 
   #isReleased(epoch: number): boolean {
@@ -238,6 +283,10 @@ export class TableLock {
       if (other < epoch) removeQuietly(join(this.#directory, name));
     }
   }
+}
+
+function highestOf(names: readonly string[]): number {
+  return Math.max(0, ...names.map((name) => Number(HOLDER.exec(name)?.[1] ?? 0)));
 }
 
 function removeQuietly(path: string): void {

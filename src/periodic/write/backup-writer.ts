@@ -45,14 +45,14 @@ export class BackupWriter {
 
   /** Answers with the file's name; null where there is nothing to write. Not to be called while it runs. */
   async write(wanted: Wanted): Promise<string | null> {
-    const { database, backupDir, logger } = this.#settings;
+    const { database, backupDir, logger, lockTimeoutMs: timeoutMs } = this.#settings;
     assertDatabase(database);
     return holding([{ path: database, what: "database" }], async () => {
       this.#beginDirectory();
       const { directory } = this.#context.pins;
       makeDirectory(directory, database);
       return holding([{ path: backupDir, what: "backup directory" }], () =>
-        alone(directory, logger, () => this.#write(wanted)),
+        alone(directory, { logger, timeoutMs }, () => this.#write(wanted)),
       );
     });
   }

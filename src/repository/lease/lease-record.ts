@@ -1,7 +1,9 @@
 import { randomUUID } from "node:crypto";
+import { join } from "node:path";
 import { BackupError, CorruptError, IoError } from "../../errors.ts";
 import { decodeRecord, encodeRecord } from "../../fs/record.ts";
-import { isProcessIdentity, livenessOf, type ProcessIdentity } from "../../fs/this-process.ts";
+import { livenessBySign } from "../../fs/sign-of-life.ts";
+import { isProcessIdentity, type Liveness, livenessOf, type ProcessIdentity } from "../../fs/this-process.ts";
 import type { Storage, StoredObject } from "../../storage/storage.ts";
 import { Fields } from "../format/fields.ts";
 import { LEASES } from "../format/names.ts";
@@ -57,12 +59,17 @@ export function decodeLease(bytes: Uint8Array, kind: LeaseKind, place: string): 
   return { kind, owner, since: fields.date("since"), renewedAt: fields.date("renewedAt") };
 }
 
-/** Names of this process's leases that have ended, and could not be taken out of the storage. */
+/** Names of this process's leases that have ended, and may be in the storage still. */
 const ended = new Set<string>();
 
-/** Has this process take the lease for a dead one's; others do so when the process has ended. */
+/** Has this process take the lease for a dead one's. */
 export function endLease(name: string): void {
   ended.add(name);
+}
+
+/** The lease is known to be out of the storage. */
+export function forgetLease(name: string): void {
+  ended.delete(name);
 }
 
 /**
@@ -93,7 +100,7 @@ async function look(
   const isFresh = (sign: number) => now - sign <= DEAD_MS;
   try {
     const { owner, since, renewedAt } = decodeLease(await readSmall(storage, name, signal), kind, name);
-    const life = ended.has(name) ? "dead" : livenessOf(owner);
+    const life = ended.has(name) ? "dead" : await livenessIn(storage, name, owner);
     const alive =
       life === "unknown" ? isFresh(Math.max(renewedAt.getTime(), modified.getTime())) : life === "alive";
     return {
@@ -107,4 +114,10 @@ async function look(
     if (!(error instanceof BackupError) || error instanceof IoError) throw error;
     return { name, kind, alive: isFresh(modified.getTime()), holder: `somebody unknown (${error.message})` };
   }
+}
+
+/** On a disk a lease shows signs of life, twice a second; they tell more than clocks, which may be wrong. */
+async function livenessIn(storage: Storage, name: string, owner: ProcessIdentity): Promise<Liveness> {
+  const { directory } = storage;
+  return directory === undefined ? livenessOf(owner) : livenessBySign(owner, join(directory, name));
 }

@@ -1,15 +1,21 @@
+import { join } from "node:path";
 import { LockedError } from "../../errors.ts";
 import { isFull, reasonOf } from "../../fs/io.ts";
+import { giveSigns } from "../../fs/sign-of-life.ts";
 import { thisProcess } from "../../fs/this-process.ts";
 import type { Logger } from "../../logger.ts";
 import type { Storage } from "../../storage/storage.ts";
 import type { Clock } from "../clock.ts";
-import { encodeLease, endLease, type LeaseKind } from "./lease-record.ts";
+import { REPOSITORY } from "../format/names.ts";
+import { encodeLease, endLease, forgetLease, type LeaseKind } from "./lease-record.ts";
 
 const RENEW_MS = 15_000;
 
 /** Whoever could not renew for so long has lost it: others may take it for dead after twice the time. */
 const LOST_MS = 30 * 60 * 1000;
+
+const FIRST_PAUSE_MS = 100;
+const LONGEST_PAUSE_MS = 5000;
 
 /**
  * A lease that is held, and renewed every 15 seconds by a timer that does not keep the process alive. Made by
@@ -49,7 +55,13 @@ export class Lease implements AsyncDisposable {
       await this.release();
       throw error;
     }
-    this.#stopTimer = this.#clock.every(RENEW_MS, () => this.#beat());
+    const { directory } = this.#storage;
+    const stopSigns = directory === undefined ? undefined : giveSigns(join(directory, this.name));
+    const stopTimer = this.#clock.every(RENEW_MS, () => this.#beat());
+    this.#stopTimer = () => {
+      stopSigns?.();
+      stopTimer();
+    };
   }
 
   /**
@@ -84,22 +96,42 @@ export class Lease implements AsyncDisposable {
     );
   }
 
-  /** Gives it back; can be done twice. Never throws: a lease that cannot be removed is dead when this process ends. */
+  /**
+   * Gives it back; can be done twice. Never throws: to this process it is gone at once, and one that cannot be removed
+   * now is removed as soon as that can be.
+   */
   async release(): Promise<void> {
     this.#stopTimer();
     this.#lost ??= "it was given back";
     this.#ending.abort();
     await this.#beating;
+    endLease(this.name);
+    let reason = "its repository is away";
     try {
-      await this.#storage.remove(this.name);
+      if (await this.#remove()) return;
     } catch (error) {
-      endLease(this.name);
-      const reason = reasonOf(error);
-      this.#logger.warn("a lease could not be removed; others wait for it until this process ends", {
-        lease: this.name,
-        reason,
-      });
+      reason = reasonOf(error);
     }
+    this.#logger.warn("a lease could not be removed; it is tried again, and others wait for it until then", {
+      lease: this.name,
+      reason,
+    });
+    this.#removeLater(FIRST_PAUSE_MS);
+  }
+
+  /** False where it may come back: it is not there, and neither is the repository. */
+  async #remove(): Promise<boolean> {
+    const seen = await this.#storage.stat(this.name).catch(() => undefined); // only tells more of what remove does
+    await this.#storage.remove(this.name);
+    if (!seen && !(await this.#storage.stat(REPOSITORY))) return false;
+    forgetLease(this.name);
+    return true;
+  }
+
+  #removeLater(pauseMs: number): void {
+    const next = () => this.#removeLater(Math.min(pauseMs * 2, LONGEST_PAUSE_MS));
+    const again = () => void this.#remove().then((removed) => removed || next(), next);
+    setTimeout(again, pauseMs).unref();
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -1,0 +1,146 @@
+import { randomUUID } from "node:crypto";
+import { closeSync, fstatSync, openSync, readSync, unlinkSync, writeSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { isSeen, type Liveness, livenessOf, type ProcessIdentity } from "./this-process.ts";
+
+/** How often a process gives a sign of life in what it holds. */
+const SIGN_MS = 500;
+
+/** How long a file is watched for the next sign. */
+const WATCH_MS = 3000;
+
+/** What was changed longer ago than this shows no life, and need not be watched. */
+const FRESH_MS = 10_000;
+
+const LOOK_MS = 50;
+
+const given = new Set<string>();
+let timer: NodeJS.Timeout | undefined;
+
+/**
+ * From now on, until the answer is called, the file's time of change shows twice a second that this process lives, also
+ * to those who cannot see it: from another machine, or container. Does not keep the process alive.
+ */
+export function giveSigns(path: string): () => void {
+  given.add(path);
+  timer ??= setInterval(giveAll, SIGN_MS).unref();
+  return () => {
+    given.delete(path);
+    if (given.size > 0) return;
+    clearInterval(timer);
+    timer = undefined;
+  };
+}
+
+function giveAll(): void {
+  for (const path of given) giveSign(path);
+}
+
+/** Writes the first byte again; an empty file was given back, and stays empty. */
+function giveSign(path: string): void {
+  const byte = Buffer.alloc(1);
+  try {
+    const file = openSync(path, "r+");
+    try {
+      if (readSync(file, byte, 0, 1, 0) === 1) writeSync(file, byte, 0, 1, 0);
+    } finally {
+      closeSync(file);
+    }
+  } catch {
+    return; // it is away, or has been taken: whoever holds it finds that out where it counts
+  }
+}
+
+/**
+ * `undecided`: it was changed not long ago, and nobody has watched it for long enough to know whether that was a sign.
+ */
+type Sign = "alive" | "silent" | "undecided";
+
+interface Watched {
+  /** Time of change, by the file system's clock. */
+  readonly changed: number;
+  /** When it was first seen so, and when it was last looked at, by the monotonic clock. */
+  readonly since: number;
+  looked: number;
+  readonly sign: Sign;
+}
+
+const watched = new Map<string, Watched>();
+const MOST_WATCHED = 1000;
+
+/**
+ * Whether a file shows that whoever holds it lives: it is changed while we look. Clocks of two machines are never
+ * compared: what was changed long ago is told by the file system's own, where anything can be written beside it.
+ */
+function lookForSign(path: string): Sign {
+  const changed = timeOfChange(path);
+  const now = performance.now();
+  if (changed === undefined) {
+    watched.delete(path);
+    return "silent";
+  }
+  const before = watched.get(path);
+  const isWatched = before !== undefined && (now - before.looked <= WATCH_MS || before.sign === "silent");
+  if (!isWatched || before.changed !== changed) {
+    const isOld = Math.abs((timeBeside(path) ?? changed) - changed) > FRESH_MS;
+    const sign = isOld ? "silent" : isWatched ? "alive" : "undecided";
+    if (watched.size > MOST_WATCHED) watched.clear();
+    watched.set(path, { changed, since: now, looked: now, sign });
+    return sign;
+  }
+  before.looked = now;
+  if (before.sign === "silent" || now - before.since <= WATCH_MS) return before.sign;
+  watched.set(path, { ...before, sign: "silent" });
+  return "silent";
+}
+
+/**
+ * Whether a process lives, by what the system says of it where it can be seen, and otherwise also by the signs of life
+ * in a file that it holds. Takes up to three seconds where the file was changed in the last ten, and then no more.
+ */
+export async function livenessBySign(other: ProcessIdentity, path: string): Promise<Liveness> {
+  const life = livenessOf(other);
+  if (isSeen(other, life)) return life;
+  for (;;) {
+    const sign = lookForSign(path);
+    if (sign !== "undecided") return sign === "alive" ? "alive" : life;
+    await sleep(LOOK_MS);
+  }
+}
+
+/** The same at once: what has not been watched for long enough counts as alive. */
+export function livenessAtOnce(other: ProcessIdentity, path: string): Liveness {
+  const life = livenessOf(other);
+  return isSeen(other, life) || lookForSign(path) === "silent" ? life : "alive";
+}
+
+/** Milliseconds since 1970; undefined where there is no such file. Opened, since a network drive then looks anew. */
+function timeOfChange(path: string): number | undefined {
+  try {
+    const file = openSync(path, "r");
+    try {
+      return fstatSync(file).mtimeMs;
+    } finally {
+      closeSync(file);
+    }
+  } catch {
+    return undefined; // gone, or none that we may read: it shows nothing
+  }
+}
+
+/** The file system's time now; undefined where nothing can be written. */
+function timeBeside(path: string): number | undefined {
+  const temporary = join(dirname(path), `.${randomUUID()}.tmp`);
+  try {
+    const file = openSync(temporary, "wx");
+    try {
+      return fstatSync(file).mtimeMs;
+    } finally {
+      closeSync(file);
+      unlinkSync(temporary);
+    }
+  } catch {
+    return undefined; // then watching alone tells
+  }
+}
