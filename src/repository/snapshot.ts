@@ -40,6 +40,11 @@ export interface Snapshot {
   readonly source: SnapshotSource;
   /** When the tables were captured. */
   readonly createdAt: Date;
+  /**
+   * How guarded writes were kept out meanwhile. `locked`: by the tables' locks. `read-only`: nothing could be written in
+   * the database, so its locks and journal were read before and after, and nobody had come. Missing in older snapshots.
+   */
+  readonly taken?: "locked" | "read-only" | undefined;
   /** How long the backup took, milliseconds. */
   readonly durationMs: number;
   /** Whether older versions are in it. */

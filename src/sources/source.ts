@@ -38,6 +38,8 @@ export interface Capture extends AsyncDisposable {
   readonly tables: readonly CapturedTable[];
   /** When it was taken, milliseconds since 1970. */
   readonly capturedAt: number;
+  /** How guarded writes were kept out of it, where the source has such a thing. */
+  readonly taken?: "locked" | "read-only" | undefined;
   /** Directories that look like tables and are none, for a warning: copies that a synchronising program has kept. */
   readonly strays?: readonly string[] | undefined;
 }

@@ -30,7 +30,7 @@ export function backupCommand(): Command {
       "backup data/lancedb-table --repo ./vault",
       "backup data/lancedb-table --name nightly --tag keep --table documents",
     ],
-    json: `The snapshot: { id, name?, description?, tags, source: { type, id, uri, host }, createdAt, durationMs, history,
+    json: `The snapshot: { id, name?, description?, tags, source: { type, id, uri, host }, createdAt, taken?, durationMs, history,
 files, bytes, newFiles, newBytes, rows, tables: [{ id, directory, version, digest, versionCount, files, bytes,
 rows, tags, leftOut, versions: [{ version, createdAt, rows }] }], software, checksum }`,
   })

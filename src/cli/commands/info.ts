@@ -23,6 +23,11 @@ import { printable } from "../output/printable.ts";
 import { formatPairs, formatTable } from "../output/table.ts";
 import type { Terminal } from "../output/terminal.ts";
 
+const TAKEN = {
+  locked: "kept out by the tables' locks",
+  "read-only": "watched, since the database could not be written to: none came in between",
+} as const;
+
 interface Options extends RepositoryOption, SourceOption {
   readonly versions?: boolean;
 }
@@ -33,7 +38,7 @@ export function infoCommand(): Command {
     description:
       "Shows what a snapshot holds. Its document is checked; its blobs are not, which verify does.",
     examples: ["info latest --repo ./vault", "info nightly --versions"],
-    json: `The snapshot: { id, name?, description?, tags, source: { type, id, uri, host }, createdAt, durationMs, history,
+    json: `The snapshot: { id, name?, description?, tags, source: { type, id, uri, host }, createdAt, taken?, durationMs, history,
 files, bytes, newFiles, newBytes, rows, tables: [{ id, directory, version, digest, versionCount, files, bytes,
 rows, tags, leftOut, versions: [{ version, createdAt, rows }] }], software, checksum }`,
   })
@@ -67,6 +72,7 @@ function summaryOf(terminal: Terminal, snapshot: SnapshotDetails): string {
       "Taken",
       `${formatTime(snapshot.createdAt)} (${formatAge(snapshot.createdAt)}), in ${formatDuration(snapshot.durationMs)}`,
     ],
+    ["Guarded writes", snapshot.taken && TAKEN[snapshot.taken]],
     ["Source", source.uri],
     ["Source id", source.id],
     ["Taken by", source.host],

@@ -30,7 +30,7 @@ export function listCommand(): Command {
     description:
       "Lists the snapshots of a repository, the newest first. Times are on this machine's clock. A snapshot whose document is damaged is left out with a warning; verify names it.",
     examples: ["list --repo ./vault", "list --tag keep --after 7d", "list --ids"],
-    json: `[{ id, name?, description?, tags, source: { type, id, uri, host }, createdAt, durationMs, history, files, bytes,
+    json: `[{ id, name?, description?, tags, source: { type, id, uri, host }, createdAt, taken?, durationMs, history, files, bytes,
 newFiles, newBytes, rows, tables: [{ id, directory, version, digest, versionCount, files, bytes, rows, tags,
 leftOut }], software }], the newest first`,
   })

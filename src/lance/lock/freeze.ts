@@ -1,11 +1,15 @@
-import { existsSync } from "node:fs";
+import { accessSync, constants, existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { IoError, LockedError } from "../../errors.ts";
+import { errnoOf } from "../../fs/io.ts";
 import { listNames } from "../../fs/list-names.ts";
 import { isStray } from "../../fs/strays.ts";
-import { JOURNAL_ENTRY, privateDirectory } from "../private-directory.ts";
+import { JOURNAL_ENTRY, PRIVATE_DIRECTORY, privateDirectory } from "../private-directory.ts";
 import { LockSet } from "./lock-set.ts";
 import { lockedTables } from "./locked-tables.ts";
+import { describeOwner, isOwner, livenessOfOwner } from "./owner.ts";
+import { type Holding, TableLock } from "./table-lock.ts";
 
 export interface FreezeOptions {
   /** Whether a table, by its id, is to stand still. */
@@ -15,12 +19,21 @@ export interface FreezeOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/**
+ * How guarded writes were kept out. `locked`: by the tables' locks. `read-only`: nothing can be written in the
+ * database, so locks and journal were read before and after, and nobody had come.
+ */
+export type Taken = "locked" | "read-only";
+
 /** Errors by which a database says that we cannot write to it. */
 const READ_ONLY = new Set(["EROFS", "EACCES", "EPERM"]);
 
+const LOOK_MS = 50;
+
 /**
  * Runs `task` while no guarded operation is under way on any of the tables, so that what it sees of several tables
- * fits together. Plain writers are not held up. Where the database cannot be written to, it just runs the task.
+ * fits together. Plain writers are not held up. Where the database cannot be written to, locks and journal are
+ * watched instead, and the task runs again where somebody came meanwhile.
  *
  * @param undo is given what the task made where it has to be run again.
  * @throws LockedError after the time limit; or at once where a dead process left guarded work on one of the tables.
@@ -30,17 +43,20 @@ export async function whileFrozen<T>(
   options: FreezeOptions,
   task: () => Promise<T>,
   undo: (result: T) => Promise<void>,
-): Promise<T> {
+): Promise<{ readonly result: T; readonly taken: Taken }> {
   const { wants, timeoutMs, signal } = options;
   for (;;) {
     const locks = new LockSet({ database, timeoutMs, signal });
     try {
       const known = lockedTables(database).filter(wants);
-      if (!(await acquire(locks, known))) return await task();
+      if (!canWrite(database) || !(await acquire(locks, known))) {
+        locks.releaseAll();
+        return { result: await whileWatched(database, options, task, undo), taken: "read-only" };
+      }
       assertNothingLeft(database, wants);
       const result = await task();
       const isNew = lockedTables(database).some((table) => wants(table) && !known.includes(table));
-      if (!isNew) return result;
+      if (!isNew) return { result, taken: "locked" };
       await undo(result); // a table has met its first guarded operation meanwhile
     } finally {
       locks.releaseAll();
@@ -48,7 +64,17 @@ export async function whileFrozen<T>(
   }
 }
 
-/** False where no lock can be taken, since nothing can be written. */
+function canWrite(database: string): boolean {
+  const own = join(database, PRIVATE_DIRECTORY);
+  try {
+    accessSync(existsSync(own) ? own : database, constants.W_OK);
+    return true;
+  } catch (error) {
+    return !READ_ONLY.has(errnoOf(error) ?? "");
+  }
+}
+
+/** False where some lock cannot be taken, since nothing can be written there. */
 async function acquire(locks: LockSet, tables: readonly string[]): Promise<boolean> {
   try {
     await locks.acquireAll(tables);
@@ -59,16 +85,102 @@ async function acquire(locks: LockSet, tables: readonly string[]): Promise<boole
   }
 }
 
-/** Whoever held a table of an armed journal entry has ended, since we hold it now: the table may be half-written. */
-export function assertNothingLeft(database: string, wants: (table: string) => boolean): void {
-  const journal = privateDirectory(database, "journal");
-  for (const entry of listNames(journal)) {
-    if (!JOURNAL_ENTRY.test(entry) || !existsSync(join(journal, entry, "armed.json"))) continue;
-    const claims = listNames(join(journal, entry, "tables")).filter((name) => !isStray(name));
-    const table = claims.find(wants);
-    if (table === undefined) continue;
-    throw new LockedError(
-      `Table ${table} was left by guarded work that did not end (${entry} in the journal of ${database}). Call recover() of a BackupManager on it first, or "lancedb-backup recover".`,
+/** The task sees what fits together where no lock was taken between a look before it and one after it. */
+async function whileWatched<T>(
+  database: string,
+  { wants, timeoutMs, signal }: FreezeOptions,
+  task: () => Promise<T>,
+  undo: (result: T) => Promise<void>,
+): Promise<T> {
+  const deadline = performance.now() + timeoutMs;
+  for (;;) {
+    signal?.throwIfAborted();
+    const before = await lookAround(database, wants);
+    if (!before.busy) {
+      const result = await task();
+      const after = await lookAround(database, wants);
+      if (!after.busy && after.locks === before.locks) return result;
+      await undo(result);
+    }
+    if (performance.now() >= deadline) throw stillBusy(before.busy, timeoutMs);
+    await sleep(LOOK_MS);
+  }
+}
+
+interface Busy {
+  readonly table: string;
+  readonly holding: Holding;
+}
+
+/** @throws LockedError where a dead process left guarded work on one of the tables. */
+async function lookAround(
+  database: string,
+  wants: (table: string) => boolean,
+): Promise<{ readonly locks: string; readonly busy: Busy | undefined }> {
+  const locks: string[] = [];
+  let busy: Busy | undefined;
+  for (const table of lockedTables(database).filter(wants)) {
+    const { epoch, holder } = await TableLock.toLookAt(database, table).look();
+    locks.push(`${table} ${epoch}`);
+    if (holder && holder.life !== "dead") busy ??= { table, holding: holder };
+  }
+  for (const { entry, table } of armedEntries(database, wants)) {
+    const holding = await holderOfEntry(database, entry);
+    if (!holding || holding.life === "dead") throw leftBehind(database, entry, table);
+    busy ??= { table, holding };
+  }
+  return { locks: locks.sort().join("\n"), busy };
+}
+
+async function holderOfEntry(database: string, entry: string): Promise<Holding | undefined> {
+  const file = join(privateDirectory(database, "journal"), entry, "owner.json");
+  let owner: unknown;
+  try {
+    owner = (JSON.parse(readFileSync(file, "utf8")) as { owner?: unknown } | null)?.owner;
+  } catch (error) {
+    if (errnoOf(error) === "EACCES") throw error;
+    return undefined; // given up, or damaged: recovery says which
+  }
+  return isOwner(owner) ? { owner, life: await livenessOfOwner(owner, `entry ${entry}`, file) } : undefined;
+}
+
+function stillBusy(busy: Busy | undefined, timeoutMs: number): LockedError {
+  const where = "The database cannot be written to from here, so guarded writes are waited for, not kept out";
+  if (!busy) {
+    return new LockedError(
+      `${where}, and for ${timeoutMs} ms there was one in each look: try again, or give more time (lockTimeoutMs).`,
     );
   }
+  const { table, holding } = busy;
+  const who = describeOwner(holding.owner);
+  return new LockedError(
+    holding.life === "alive"
+      ? `${where}. Table ${table} is in use by a guarded operation of ${who}; waited ${timeoutMs} ms for it.`
+      : `${where}. Table ${table} is held by ${who}. Whether it is alive cannot be known from here; if it is not, call recover({ force: true }) where the database can be written to.`,
+  );
+}
+
+/** Whoever held a table of an armed journal entry has ended, since we hold it now: the table may be half-written. */
+export function assertNothingLeft(database: string, wants: (table: string) => boolean): void {
+  for (const { entry, table } of armedEntries(database, wants)) throw leftBehind(database, entry, table);
+}
+
+/** Entries of guarded work that is not ended, each with one of its tables. */
+function armedEntries(
+  database: string,
+  wants: (table: string) => boolean,
+): { readonly entry: string; readonly table: string }[] {
+  const journal = privateDirectory(database, "journal");
+  return listNames(journal).flatMap((entry) => {
+    if (!JOURNAL_ENTRY.test(entry) || !existsSync(join(journal, entry, "armed.json"))) return [];
+    const claims = listNames(join(journal, entry, "tables")).filter((name) => !isStray(name));
+    const table = claims.find(wants);
+    return table === undefined ? [] : { entry, table };
+  });
+}
+
+function leftBehind(database: string, entry: string, table: string): LockedError {
+  return new LockedError(
+    `Table ${table} was left by guarded work that did not end (${entry} in the journal of ${database}). Call recover() of a BackupManager on it first, or "lancedb-backup recover".`,
+  );
 }

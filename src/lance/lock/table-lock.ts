@@ -17,7 +17,8 @@ import { nameFile } from "../../fs/name-file.ts";
 import { removeTree } from "../../fs/remove-tree.ts";
 import { giveSigns } from "../../fs/sign-of-life.ts";
 import { stampOf } from "../../fs/stamp.ts";
-import { ensurePrivateDirectory } from "../private-directory.ts";
+import type { Liveness } from "../../fs/this-process.ts";
+import { ensurePrivateDirectory, privateDirectory } from "../private-directory.ts";
 import { makeStagingDirectory, moveToStaging, removeStagingDirectory } from "../staging.ts";
 import { isOwner, letGoOf, livenessOfOwner, type Owner } from "./owner.ts";
 
@@ -37,6 +38,12 @@ const HOLDER = /^(\d{15})\.json$/;
 export type Attempt =
   | { readonly taken: true; readonly epoch: number; readonly fromDead: boolean }
   | { readonly taken: false; readonly holder: Owner; readonly known: boolean };
+
+/** Who holds a lock. */
+export interface Holding {
+  readonly owner: Owner;
+  readonly life: Liveness;
+}
 
 /** What renaming over a directory that is not empty answers with. */
 const TAKEN = new Set(["ENOTEMPTY", "EEXIST", ...(process.platform === "win32" ? ["EPERM"] : [])]);
@@ -60,13 +67,25 @@ export class TableLock {
   readonly isNew: boolean;
   #stopSigns: () => void = () => undefined;
 
-  constructor(database: string, table: string) {
+  constructor(database: string, table: string, room = ensurePrivateDirectory(database, "locks")) {
     this.#database = database;
     this.#table = table;
-    const room = ensurePrivateDirectory(database, "locks");
     this.#home = stampOf(room);
     this.#directory = join(room, table);
     this.isNew = !existsSync(this.#directory);
+  }
+
+  /** For who only looks: nothing is made. */
+  static toLookAt(database: string, table: string): TableLock {
+    return new TableLock(database, table, privateDirectory(database, "locks"));
+  }
+
+  /** Who has the lock; the epoch is another one when anybody has taken it since. */
+  async look(): Promise<{ readonly epoch: number; readonly holder?: Holding | undefined }> {
+    const epoch = this.#highest() ?? 0;
+    const holder = epoch === 0 ? "released" : await this.#holderOf(epoch);
+    if (holder === undefined) return this.look(); // it was swept while we looked
+    return { epoch, holder: holder === "released" ? undefined : holder };
   }
 
   /**
@@ -78,17 +97,11 @@ export class TableLock {
     const highest = this.#highest() || this.#begin();
     if (highest === 0) return undefined; // it has just been taken away again
     if (highest >= MOST_EPOCHS) throw this.#damaged(this.#file(highest));
-    let fromDead = false;
-    if (!this.#isReleased(highest)) {
-      const holder = this.#read(highest);
-      if (!holder) return undefined;
-      if (holder !== "released") {
-        const life = await livenessOfOwner(holder, this.#hold(highest), this.#file(highest));
-        if (life === "alive" || (life === "unknown" && !force)) {
-          return { taken: false, holder, known: life === "alive" };
-        }
-        fromDead = true;
-      }
+    const held = await this.#holderOf(highest);
+    if (!held) return undefined;
+    const fromDead = held !== "released";
+    if (fromDead && (held.life === "alive" || (held.life === "unknown" && !force))) {
+      return { taken: false, holder: held.owner, known: held.life === "alive" };
     }
     const epoch = highest + 1;
     if (!(await this.#create(epoch, owner))) return undefined;
@@ -240,6 +253,14 @@ export class TableLock {
 
   #isReleased(epoch: number): boolean {
     return (this.#list() ?? []).some((name) => name === releasedName(epoch));
+  }
+
+  /** Undefined where it was swept while we looked. */
+  async #holderOf(epoch: number): Promise<Holding | "released" | undefined> {
+    if (this.#isReleased(epoch)) return "released";
+    const owner = this.#read(epoch);
+    if (owner === undefined || owner === "released") return owner;
+    return { owner, life: await livenessOfOwner(owner, this.#hold(epoch), this.#file(epoch)) };
   }
 
   /** Undefined where it was swept while we looked. */

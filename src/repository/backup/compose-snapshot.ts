@@ -23,6 +23,7 @@ export function composeSnapshot(
     tags: [...new Set(tags)],
     source: { type: source.type, id: source.id, uri: source.uri, host: hostname() },
     createdAt: new Date(capture.capturedAt),
+    ...(capture.taken !== undefined && { taken: capture.taken }),
     history,
     files: total(tables, "files"),
     bytes: total(tables, "bytes"),

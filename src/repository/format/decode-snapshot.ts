@@ -107,6 +107,7 @@ function summaryFrom(document: Record<string, unknown>, id: string, place: strin
       host: source.text("host"),
     },
     createdAt: fields.date("createdAt"),
+    ...takenFrom(fields),
     durationMs: fields.number("durationMs"),
     history: fields.oneOf("history", ["all", "latest"]),
     files: fields.count("files"),
@@ -123,6 +124,13 @@ function idFrom(source: Fields, place: string): string {
   const id = source.text("id");
   if (id !== "") return id;
   throw corrupt(place, "its source has no id");
+}
+
+/** A member only where there is one: what is read is what was written. */
+function takenFrom(fields: Fields): Pick<Snapshot, "taken"> {
+  return fields.optionalText("taken") === undefined
+    ? {}
+    : { taken: fields.oneOf("taken", ["locked", "read-only"]) };
 }
 
 function tableFrom(fields: Fields): SnapshotTable {

@@ -81,12 +81,13 @@ export class LanceDBSource implements Source {
   async capture(request: CaptureRequest): Promise<Capture> {
     const { tables, signal, lockTimeoutMs: timeoutMs = DEFAULT_LOCK_TIMEOUT_MS } = request;
     const wants = (id: string) => tables === undefined || id === NAMESPACE_TABLE || tables.includes(id);
-    return whileFrozen(
+    const { result, taken } = await whileFrozen(
       this.uri,
       { wants, timeoutMs, signal },
       () => this.#capture(request),
       (capture) => Promise.resolve(capture[Symbol.asyncDispose]()),
     );
+    return { ...result, taken };
   }
 
   async #capture(request: CaptureRequest): Promise<Capture> {
