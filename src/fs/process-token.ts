@@ -1,5 +1,7 @@
+import { statSync } from "node:fs";
 import {
   isProcessIdentity,
+  isSeen,
   type Liveness,
   livenessOf,
   type ProcessIdentity,
@@ -7,6 +9,9 @@ import {
 } from "./this-process.ts";
 
 const BOOT_ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+/** What is not known to be a dead one's is left alone for so long. */
+const LEFT_MS = 3_600_000;
 
 /**
  * This process in letters that a file name can hold (no dot among them), some 150: what it leaves half-made names
@@ -18,6 +23,21 @@ export const PROCESS_TOKEN = encode(thisProcess);
 export function livenessOfToken(token: string): Liveness {
   const process = decode(token);
   return process ? livenessOf(process) : "unknown";
+}
+
+/**
+ * Whether a file or directory whose name holds a token was left by a dead process, and may go. Where that goes by names
+ * alone, of an earlier start of this machine or of a clone of it that lives, it must also be an hour old.
+ *
+ * @param others whether what was left by processes of whom nothing can be known may go when it is as old
+ */
+export function isLeftover(path: string, token: string, others: "stay" | "go" = "stay"): boolean {
+  const process = decode(token);
+  const life = process ? livenessOf(process) : "unknown";
+  if (life === "alive" || (life === "unknown" && others === "stay")) return false;
+  if (process && life === "dead" && isSeen(process, life)) return true;
+  const changed = statSync(path, { throwIfNoEntry: false })?.mtimeMs;
+  return changed !== undefined && Math.abs(Date.now() - changed) > LEFT_MS;
 }
 
 function encode({ host, bootId, pidNamespace, pid, startTime, machine = null }: ProcessIdentity): string {

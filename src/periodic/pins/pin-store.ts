@@ -2,11 +2,12 @@ import { createHash, randomUUID } from "node:crypto";
 import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ifThere } from "../../fs/held-root.ts";
-import { errnoOf, toIoError } from "../../fs/io.ts";
+import { toIoError } from "../../fs/io.ts";
 import { listNames } from "../../fs/list-names.ts";
 import { makeDirectory } from "../../fs/make-directory.ts";
 import { takeOwner } from "../../fs/owner.ts";
 import { PIN_ORDER, Placer } from "../../fs/place.ts";
+import { isLeftover, PROCESS_TOKEN } from "../../fs/process-token.ts";
 import { isStampOf, stampOf } from "../../fs/stamp.ts";
 import { type Capture, captureTable } from "../../lance/capture.ts";
 import { ImageReader, listManifests, type VersionImage } from "../../lance/image.ts";
@@ -107,7 +108,7 @@ export class PinStore {
 
   /** Takes a table's newest version; undefined where there is no table any more. */
   async take(dataset: string, directory: string, signal?: AbortSignal): Promise<Taken | undefined> {
-    const partial = join(this.#root, `${process.pid}-${randomUUID()}${PARTIAL}`);
+    const partial = join(this.#root, `${PROCESS_TOKEN}.${randomUUID()}${PARTIAL}`);
     try {
       makeDirectory(partial, this.#database);
       const placer = new Placer(PIN_ORDER);
@@ -158,7 +159,7 @@ export class PinStore {
       if (name.endsWith(DOCUMENT)) {
         if (files.includes(name.slice(0, -DOCUMENT.length))) continue;
       } else if (name.endsWith(PARTIAL)) {
-        if (isAlive(Number.parseInt(name, 10))) continue;
+        if (!isLeftover(join(this.#root, name), name.split(".")[0] ?? "", "go")) continue;
       } else if (needed.has(name)) continue;
       rmSync(join(this.#root, name), { recursive: true, force: true });
     }
@@ -181,13 +182,4 @@ function suffixOf({ version, digest }: TablePosition): string {
 
 export function positionOf(capture: Capture): TablePosition {
   return { version: capture.version, digest: capture.digest };
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return errnoOf(error) === "EPERM";
-  }
 }
