@@ -1,8 +1,12 @@
 import { resolve } from "node:path";
 import type { Repository } from "../repository/index.ts";
+import { schemeOf } from "../storage/open-storage.ts";
 import { REPOSITORY_VARIABLE, type RepositoryOption } from "./command.ts";
 import type { Context } from "./context.ts";
 import { UsageError } from "./failure.ts";
+
+/** An address stays as it is. */
+const placeOf = (location: string) => (schemeOf(location) === undefined ? resolve(location) : location);
 
 /** @throws UsageError where none is named. */
 export function repositoryPath({ repo }: RepositoryOption): string {
@@ -22,7 +26,7 @@ export function namedRepository(
 ): string {
   const { repo } = options;
   if (path === undefined) return repositoryPath(options);
-  if (repo !== undefined && repo !== env[REPOSITORY_VARIABLE] && resolve(repo) !== resolve(path)) {
+  if (repo !== undefined && repo !== env[REPOSITORY_VARIABLE] && placeOf(repo) !== placeOf(path)) {
     throw new UsageError(`Which repository: ${path}, or ${repo} as --repo says? Name one.`);
   }
   return path;

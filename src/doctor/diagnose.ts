@@ -3,6 +3,7 @@ import { assertKnown } from "../checks.ts";
 import { ValidationError } from "../errors.ts";
 import { localPath } from "../fs/local-path.ts";
 import { databasePath } from "../lance/database.ts";
+import { schemeOf } from "../storage/open-storage.ts";
 import { diagnosePlace } from "./file-system.ts";
 import type { Finding } from "./finding.ts";
 import { diagnoseJournal } from "./journal.ts";
@@ -17,7 +18,7 @@ import { diagnoseVersions } from "./versions.ts";
 export interface DiagnoseOptions {
   /** A database's directory. */
   uri?: string | undefined;
-  /** A repository's directory. */
+  /** A repository's directory or address. */
   repository?: string | undefined;
   signal?: AbortSignal | undefined;
 }
@@ -27,6 +28,10 @@ export interface Diagnosis {
   readonly ok: boolean;
   readonly findings: readonly Finding[];
 }
+
+/** An address as it is, a directory as an absolute path. */
+const placeOf = (repository: string) =>
+  schemeOf(repository) === undefined ? localPath(repository, "repository") : repository;
 
 /**
  * Looks at versions, file systems, what processes left behind, tables and a repository, and says what to do about what is
@@ -46,7 +51,7 @@ export async function diagnose(options: DiagnoseOptions = {}): Promise<Diagnosis
   const misnamed = directory === undefined ? undefined : diagnoseMisnamed(directory);
   if (misnamed) findings.push(misnamed);
   const database = misnamed ? undefined : directory;
-  const location = repository === undefined ? undefined : localPath(repository, "repository");
+  const location = repository === undefined ? undefined : placeOf(repository);
   const kept = location === undefined ? undefined : await diagnoseRepository(location, database, signal);
   if (database !== undefined) {
     const remedies = new Remedies(database, location, kept?.newest);

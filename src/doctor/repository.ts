@@ -6,7 +6,7 @@ import type { Logger } from "../logger.ts";
 import { findLeases } from "../repository/lease/lease-record.ts";
 import { Repository } from "../repository/repository.ts";
 import type { Snapshot, SnapshotDetails } from "../repository/snapshot.ts";
-import { LocalStorage } from "../storage/local-storage.ts";
+import { openStorage } from "../storage/open-storage.ts";
 import { diagnoseSpace } from "./file-system.ts";
 import { count, type Finding } from "./finding.ts";
 import { diagnoseOwners, diagnoseWritable } from "./permissions.ts";
@@ -33,15 +33,19 @@ export async function diagnoseRepository(
   const logger = collectWarnings(findings, base);
   try {
     const repository = await Repository.open(location, { logger });
-    findings.push(...diagnoseSpace(location, "repository"), ...diagnoseWritable(location));
-    findings.push(...diagnoseOwners(location, "repository", signal));
+    const storage = await openStorage(location);
+    const directory = storage.directory;
+    if (directory !== undefined) {
+      findings.push(...diagnoseSpace(directory, "repository"), ...diagnoseWritable(directory));
+      findings.push(...diagnoseOwners(directory, "repository", signal));
+    }
     const id = database === undefined ? undefined : identifyDatabase(database).id;
     const snapshots = (await repository.list()).filter(({ source }) => id === undefined || source.id === id);
     findings.push(...diagnoseSnapshots(base, snapshots, database));
     const now = Date.now();
     const last = snapshots.find(({ createdAt }) => !liesInFuture(createdAt.getTime(), now)) ?? snapshots[0];
     if (database !== undefined && last) newest = await repository.get(last.id);
-    for (const { alive, kind, holder } of await findLeases(new LocalStorage(location), Date.now(), signal)) {
+    for (const { alive, kind, holder } of await findLeases(storage, Date.now(), signal)) {
       const work = kind === "shared" ? "A backup" : "A prune";
       findings.push(
         alive
@@ -54,7 +58,7 @@ export async function diagnoseRepository(
             },
       );
     }
-    if (database !== undefined && statSync(location).dev === statSync(database).dev) {
+    if (database && directory && statSync(directory).dev === statSync(database).dev) {
       findings.push({
         ...base,
         level: "warning",

@@ -9,7 +9,11 @@ interface PackageFile {
   readonly version: string;
   readonly engines?: Readonly<Record<string, string>>;
   readonly peerDependencies?: Readonly<Record<string, string>>;
+  readonly peerDependenciesMeta?: Readonly<Record<string, { readonly optional?: boolean }>>;
 }
+
+/** Nothing works without them, whatever npm is told of peers. */
+const REQUIRED: ReadonlySet<string> = new Set(["@lancedb/lancedb", "apache-arrow"]);
 
 /** Node, this package and its peers: whether they are there, in versions that go together, and can be loaded. */
 export async function diagnoseVersions(): Promise<Finding[]> {
@@ -19,7 +23,8 @@ export async function diagnoseVersions(): Promise<Finding[]> {
     diagnoseNode(ours.engines?.["node"] ?? "*"),
   ];
   for (const [name, range] of Object.entries(ours.peerDependencies ?? {})) {
-    findings.push(diagnosePeer(name, range));
+    const isNeeded = ours.peerDependenciesMeta?.[name]?.optional !== true || REQUIRED.has(name);
+    if (isNeeded || installedVersion(name) !== undefined) findings.push(diagnosePeer(name, range));
   }
   if (installedVersion("@lancedb/lancedb") === undefined) return findings;
   const native = await import("@lancedb/lancedb").then(

@@ -4,6 +4,7 @@ export { type DatabaseIdentity, identifyDatabase } from "../lance/database-ident
 export type { LanceDBModule, LanceDBOptions } from "../lance/which-lancedb.ts";
 export type { Logger } from "../logger.ts";
 export type { Source } from "../sources/source.ts";
+export { openStorage, registerStorage, type StorageOpener } from "../storage/open-storage.ts";
 export type {
   Content,
   ReadOptions,

@@ -1,9 +1,8 @@
 import { assertKnown, assertLogger } from "../checks.ts";
-import { localPath } from "../fs/local-path.ts";
 import { LanceDB, type LanceDBOptions } from "../lance/which-lancedb.ts";
 import type { Logger } from "../logger.ts";
 import { defaultLogger } from "../logger.ts";
-import { LocalStorage } from "../storage/local-storage.ts";
+import { openStorage } from "../storage/open-storage.ts";
 import type { Storage } from "../storage/storage.ts";
 
 export interface RepositoryOptions extends LanceDBOptions {
@@ -21,19 +20,18 @@ export interface Place {
 }
 
 /** Checks the options and fills in the defaults. @throws TypeError, ValidationError, UnsupportedError */
-export function placeOf(location: string | Storage, options: RepositoryOptions): Place {
+export async function placeOf(location: string | Storage, options: RepositoryOptions): Promise<Place> {
   assertKnown(options, "Repository", { logger: true, lancedb: true, connection: true });
   const { logger = defaultLogger() } = options;
   assertLogger(logger);
   const lancedb = new LanceDB(options);
-  if (typeof location === "string")
-    return { storage: new LocalStorage(localPath(location, "location")), logger, lancedb };
+  if (typeof location === "string") return { storage: await openStorage(location), logger, lancedb };
   if (
     typeof location !== "object" ||
     location === null ||
     METHODS.some((name) => typeof location[name] !== "function")
   ) {
-    throw new TypeError("A repository's location must be a directory's path or a Storage.");
+    throw new TypeError("A repository's location must be a directory's path, an address, or a Storage.");
   }
   return { storage: location, logger, lancedb };
 }

@@ -60,10 +60,13 @@ export class Repository implements AsyncDisposable {
   /**
    * Makes a repository, its directory too.
    *
-   * @throws ValidationError where there is one already.
+   * @param location a directory's path, `s3://bucket/prefix?region=…` (`openStorage` says what else), or a `Storage`.
+   * @throws ValidationError where there is one already, or for an address that cannot be read. @throws UnsupportedError
+   * where the address's scheme is not known, its package not installed, or the store does not exclude one writer from
+   * making what another has made.
    */
   static async init(location: string | Storage, options: RepositoryOptions = {}): Promise<Repository> {
-    const place = placeOf(location, options);
+    const place = await placeOf(location, options);
     const { directory } = place.storage;
     if (directory !== undefined) {
       const { assertOutsideTables } = await import("../lance/database.ts");
@@ -80,7 +83,7 @@ export class Repository implements AsyncDisposable {
    * a newer format.
    */
   static async open(location: string | Storage, options: RepositoryOptions = {}): Promise<Repository> {
-    const place = placeOf(location, options);
+    const place = await placeOf(location, options);
     const marker = await readMarker(place.storage);
     if (!marker)
       place.logger.warn("the repository has no repository.json; it is only read", {

@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { schemeOf } from "../../storage/open-storage.ts";
 import { newCommand, type RepositoryOption, repositoryOption } from "../command.ts";
 import type { Answer, Context } from "../context.ts";
 import { handle } from "../handle.ts";
@@ -10,11 +11,15 @@ export function initCommand(): Command {
   return newCommand("init", {
     summary: "Make a repository.",
     description:
-      "Makes an empty repository, and its directory where it is missing. Put it on another disk than the databases, so that one lost disk does not take both.",
-    examples: ["init ./vault", "init --repo /mnt/backups/vault"],
+      "Makes an empty repository, and its directory where it is missing; or in a bucket, s3://bucket/prefix?region=eu-central-1, with credentials as the AWS SDK finds them. Put it on another disk than the databases, so that one lost disk does not take both.",
+    examples: [
+      "init ./vault",
+      "init --repo /mnt/backups/vault",
+      "init s3://my-bucket/backups?region=eu-central-1",
+    ],
     json: "{ location, id }",
   })
-    .argument("[repository]", "The repository's directory; or --repo.")
+    .argument("[repository]", "The repository's directory or address; or --repo.")
     .addOption(repositoryOption())
     .action(handle(run));
 }
@@ -22,11 +27,13 @@ export function initCommand(): Command {
 async function run(context: Context, path: string | undefined, options: RepositoryOption): Promise<Answer> {
   const { Repository } = await import("../../repository/index.ts");
   const location = namedRepository(context, path, options);
-  assertPlace(location, context);
+  const isLocal = schemeOf(location) === undefined;
+  if (isLocal) assertPlace(location, context);
   const { id, location: place } = await Repository.init(location, { logger: context.logger });
+  const named = isLocal ? place : location;
   return {
     json: { location: place, id },
     done: `A repository was made at ${place}.`,
-    text: `Made a repository at ${place}.\nNext: ${commandLine("backup", "<database>", "--repo", place)}`,
+    text: `Made a repository at ${place}.\nNext: ${commandLine("backup", "<database>", "--repo", named)}`,
   };
 }

@@ -52,8 +52,11 @@ async function run(context: Context, path: string | undefined, options: Options)
   const file = resolve(options.html);
   const repo = namedRepository(context, path, options);
   await using repository = await openRepository(context, { repo });
+  const { openStorage } = await import("../../repository/index.ts");
+  const storage = await openStorage(repo);
+  const { directory } = storage;
   const { assertReplaceable, replaceFile } = await import("../report/page-file.ts");
-  await assertReplaceable(file, repository.location, options.force ?? false);
+  await assertReplaceable(file, directory, options.force ?? false);
   context.interrupt.describe("No page was written.");
   const { collect } = await import("../report/collect.ts");
   const { reportPage } = await import("../report/page.ts");
@@ -62,11 +65,12 @@ async function run(context: Context, path: string | undefined, options: Options)
     policy,
     rules: policyInWords(policy),
     readAll: options.readAll ?? false,
+    storage,
     signal: context.signal,
     onProgress: progress.onProgress,
   }).finally(progress.end);
   const page = reportPage(data);
-  await assertReplaceable(file, repository.location, options.force ?? false); // there has been time to make it
+  await assertReplaceable(file, directory, options.force ?? false); // there has been time to make it
   await replaceFile(file, page);
   const { results } = data.verification;
   const damaged = results.filter(({ ok }) => !ok).length;

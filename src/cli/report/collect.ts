@@ -1,5 +1,3 @@
-import { readdir, stat } from "node:fs/promises";
-import { join } from "node:path";
 import type {
   OnProgress,
   Repository,
@@ -7,6 +5,7 @@ import type {
   Snapshot,
   SnapshotDetails,
 } from "../../repository/index.ts";
+import type { Storage } from "../../storage/storage.ts";
 import type { ReportData } from "./data.ts";
 
 export interface CollectOptions {
@@ -15,6 +14,7 @@ export interface CollectOptions {
   readonly rules: string;
   /** Read every byte of every blob; else sizes alone. */
   readonly readAll: boolean;
+  readonly storage: Storage;
   readonly signal: AbortSignal;
   readonly onProgress: OnProgress;
 }
@@ -35,7 +35,7 @@ export async function collect(repository: Repository, options: CollectOptions): 
     madeAt,
     snapshots,
     newest: await newestOfEach(repository, snapshots),
-    stored: await sizeOfBlobs(repository.location, signal),
+    stored: await sizeOfBlobs(options.storage, signal),
     retention: { rules, plan },
     verification: { kind: readAll ? "every byte was read" : "names and sizes were looked at", results },
   };
@@ -54,21 +54,12 @@ async function newestOfEach(
 }
 
 /** `blobs/` as docs/formats.md lays it down. */
-async function sizeOfBlobs(location: string, signal: AbortSignal): Promise<ReportData["stored"]> {
+async function sizeOfBlobs(storage: Storage, signal: AbortSignal): Promise<ReportData["stored"]> {
   let [blobs, bytes] = [0, 0];
-  const directory = join(location, "blobs");
-  const folders = await readdir(directory).catch(() => undefined); // none yet
-  if (!folders) return { blobs, bytes };
-  for (const folder of folders) {
+  for await (const { size } of storage.list("blobs/")) {
     signal.throwIfAborted();
-    const names = await readdir(join(directory, folder)).catch(() => []); // not a directory
-    for (const name of names) {
-      if (name.startsWith(".")) continue;
-      const found = await stat(join(directory, folder, name)).catch(() => undefined); // removed meanwhile
-      if (!found) continue;
-      blobs++;
-      bytes += found.size;
-    }
+    blobs++;
+    bytes += size;
   }
   return { blobs, bytes };
 }

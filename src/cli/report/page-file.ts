@@ -11,12 +11,17 @@ import { PAGE_START } from "./page.ts";
  *
  * @throws UsageError
  */
-export async function assertReplaceable(file: string, repository: string, force: boolean): Promise<void> {
+export async function assertReplaceable(
+  file: string,
+  repository: string | undefined,
+  force: boolean,
+): Promise<void> {
   const directory = await realpath(dirname(file)).catch((error: unknown) => {
     throw cannotWrite(file, error);
   });
   const refuse = (why: string) => new UsageError(`The page is not written to ${file}: ${why}.`);
-  if (isInside(directory, await realpath(repository))) throw refuse("it lies in the repository");
+  if (repository !== undefined && isInside(directory, await realpath(repository)))
+    throw refuse("it lies in the repository");
   if (directory.split(sep).some((name) => name.endsWith(".lance") || name === ".lancedb-backup")) {
     throw refuse("it lies among a database's files");
   }

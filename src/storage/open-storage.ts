@@ -1,0 +1,62 @@
+import { UnsupportedError, ValidationError } from "../errors.ts";
+import { localPath } from "../fs/local-path.ts";
+import { LocalStorage } from "./local-storage.ts";
+import type { Storage } from "./storage.ts";
+
+/** Opens the storage at an address of its scheme. */
+export type StorageOpener = (address: string) => Promise<Storage> | Storage;
+
+/** Two letters at least: one is a drive of Windows. */
+const SCHEME = /^([a-z][a-z0-9+.-]+):\/\//i;
+
+const openers = new Map<string, StorageOpener>([
+  [
+    "s3",
+    async (address) => {
+      const [{ parseS3Location }, { S3Storage }] = await Promise.all([
+        import("./s3/s3-location.ts"),
+        import("./s3/s3-storage.ts"),
+      ]);
+      return S3Storage.open(parseS3Location(address));
+    },
+  ],
+]);
+
+/** The scheme of an address that is no local path, in lower case. */
+export function schemeOf(location: string): string | undefined {
+  const scheme = SCHEME.exec(location)?.[1]?.toLowerCase();
+  return scheme === "file" ? undefined : scheme;
+}
+
+/**
+ * Has addresses that begin with `<scheme>://` opened by `open`, wherever a repository's location is given. Before
+ * `s3`, too, where it is registered anew.
+ *
+ * @throws ValidationError for what is no scheme.
+ */
+export function registerStorage(scheme: string, open: StorageOpener): void {
+  if (schemeOf(`${scheme}://`) !== scheme) {
+    throw new ValidationError(
+      `${JSON.stringify(scheme)} is no scheme that can be registered, such as "sftp".`,
+    );
+  }
+  if (typeof open !== "function") throw new TypeError("open must be a function that answers with a Storage.");
+  openers.set(scheme, open);
+}
+
+/**
+ * The storage at a location: a local directory by its path or a `file:` address, `s3://bucket/prefix?region=…`, or an
+ * address of a scheme that was registered. Nothing is asked of it yet.
+ *
+ * @throws UnsupportedError for a scheme that nobody has registered, or whose package is not installed.
+ * @throws ValidationError for a location that is none. @throws TypeError for what is no string.
+ */
+export async function openStorage(location: string): Promise<Storage> {
+  const scheme = typeof location === "string" ? schemeOf(location) : undefined;
+  if (scheme === undefined) return new LocalStorage(localPath(location, "location"));
+  const open = openers.get(scheme);
+  if (open) return open(location);
+  throw new UnsupportedError(
+    `No storage is registered for "${scheme}:". There are: a directory's path, file:, ${[...openers.keys()].map((name) => `${name}:`).join(", ")}. registerStorage adds others.`,
+  );
+}

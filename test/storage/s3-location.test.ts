@@ -1,0 +1,58 @@
+import { expect, test } from "vitest";
+import { formatS3Location, parseS3Location } from "../../src/storage/s3/s3-location.ts";
+
+test.each([
+  ["s3://bucket", { bucket: "bucket", prefix: "" }],
+  ["s3://bucket/", { bucket: "bucket", prefix: "" }],
+  ["s3://bucket/a/b/", { bucket: "bucket", prefix: "a/b/" }],
+  [
+    "s3://my.bucket/a?region=eu-central-1&storageClass=STANDARD_IA&sse=aws:kms:alias/key",
+    {
+      bucket: "my.bucket",
+      prefix: "a/",
+      region: "eu-central-1",
+      storageClass: "STANDARD_IA",
+      serverSideEncryption: "aws:kms:alias/key",
+    },
+  ],
+  [
+    "s3://b-1/?endpoint=https%3A%2F%2Fs3.example.org%3A9000&pathStyle=false",
+    { bucket: "b-1", prefix: "", endpoint: "https://s3.example.org:9000", pathStyle: false },
+  ],
+])("%s is read, and comes out as it went in", (address, location) => {
+  expect(parseS3Location(address)).toEqual(location);
+  expect(parseS3Location(formatS3Location(parseS3Location(address)))).toEqual(location);
+});
+
+test.each([
+  ["s3://", /no bucket/],
+  ["s3:///a", /no bucket/],
+  ["s3://b", /no bucket's name/],
+  ["s3://bucket/a b", /prefix/],
+  ["s3://bucket/../x?y=1", /parameter y/],
+  ["s3://bucket/.hidden", /prefix/],
+  ["s3://bucket:80/x", /port/],
+  ["s3://bucket?region=a&region=b", /region twice/],
+  ["s3://bucket?region=", /region is empty/],
+  ["s3://bucket?pathStyle=yes", /true or false/],
+  ["s3://bucket?endpoint=ftp%3A%2F%2Fx", /endpoint must be/],
+  ["s3://bucket?endpoint=http%3A%2F%2Fx", /no TLS/],
+])("%s is refused", (address, why) => {
+  expect(() => parseS3Location(address)).toThrow(why);
+});
+
+test.each([
+  "s3://AKIAKEY:sesame@bucket/x",
+  "s3://bucket/x?secret=sesame",
+  "s3://bucket?endpoint=https%3A%2F%2Fme%3Asesame%40host",
+])("%s: what it gives away is not told", (address) => {
+  const refused = (() => {
+    try {
+      return String(parseS3Location(address));
+    } catch (error) {
+      return String(error);
+    }
+  })();
+  expect(refused).toContain("ValidationError");
+  expect(refused).not.toContain("sesame");
+});
