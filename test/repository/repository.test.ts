@@ -122,7 +122,7 @@ test.each([
 });
 
 test("an unknown place is refused by name", async () => {
-  await expect(Repository.open("s3://bucket/vault")).rejects.toMatchObject({ code: "UNSUPPORTED" });
+  await expect(Repository.open("gs://bucket/vault")).rejects.toMatchObject({ code: "UNSUPPORTED" });
   await expect(Repository.open("")).rejects.toMatchObject({ code: "VALIDATION" });
 });
 

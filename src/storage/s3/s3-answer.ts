@@ -7,7 +7,7 @@ import { type BackupError, IoError, UnsupportedError } from "../../errors.ts";
  * the store does not know. `unsupported`: the store says that it cannot do this at all. `transient`: it may be
  * otherwise the next time; what was asked for may have been done.
  */
-export type S3Meaning = "missing" | "exists" | "beyond" | "refused" | "unsupported" | "transient";
+type S3Meaning = "missing" | "exists" | "beyond" | "refused" | "unsupported" | "transient";
 
 export interface S3Answer {
   readonly meaning: S3Meaning;
