@@ -12,6 +12,7 @@ import { diagnoseMisnamed } from "./misnamed.ts";
 import { diagnoseOwners, diagnoseReadable } from "./permissions.ts";
 import { Remedies } from "./remedies.ts";
 import { diagnoseRepository } from "./repository.ts";
+import { diagnoseStrays } from "./strays.ts";
 import { diagnoseTables } from "./tables.ts";
 import { diagnoseVersions } from "./versions.ts";
 
@@ -62,6 +63,7 @@ export async function diagnose(options: DiagnoseOptions = {}): Promise<Diagnosis
       findings.push(
         ...(await diagnoseTables(remedies, signal)),
         ...diagnoseOwners(database, "database", signal),
+        ...diagnoseStrays(database, "database", signal),
       );
     }
   }

@@ -11,6 +11,7 @@ import { diagnoseSpace } from "./file-system.ts";
 import { count, type Finding } from "./finding.ts";
 import { diagnoseOwners, diagnoseWritable } from "./permissions.ts";
 import { commandLine, Remedies } from "./remedies.ts";
+import { diagnoseStrays } from "./strays.ts";
 
 const STALE_DAYS = 7;
 const DAY_MS = 86_400_000;
@@ -38,6 +39,7 @@ export async function diagnoseRepository(
     if (directory !== undefined) {
       findings.push(...diagnoseSpace(directory, "repository"), ...diagnoseWritable(directory));
       findings.push(...diagnoseOwners(directory, "repository", signal));
+      findings.push(...diagnoseStrays(directory, "repository", signal));
     }
     const id = database === undefined ? undefined : identifyDatabase(database).id;
     const snapshots = (await repository.list()).filter(({ source }) => id === undefined || source.id === id);

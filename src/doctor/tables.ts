@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { BackupError, UnsupportedError } from "../errors.ts";
 import { isMissing, reasonOf, toIoError } from "../fs/io.ts";
 import { listNames } from "../fs/list-names.ts";
+import { isStray } from "../fs/strays.ts";
 import { brokenIndices } from "../lance/broken-indices.ts";
 import { isDataset } from "../lance/capture.ts";
 import { listTables, type TableLocation } from "../lance/database.ts";
@@ -149,7 +150,8 @@ function diagnoseFiles(remedies: Remedies, id: string, dataset: string, image: V
 
 async function diagnoseBranches(id: string, dataset: string): Promise<Finding[]> {
   const directory = join(dataset, "_refs/branches");
-  const names = listNames(directory).map((name) => name.replace(/\.json$/, ""));
+  const files = listNames(directory).filter((name) => !isStray(name));
+  const names = files.map((name) => name.replace(/\.json$/, ""));
   if (names.length === 0) return [];
   const details = `It has branches (${names.join(", ")}), which hold absolute paths.`;
   const advice =

@@ -5,7 +5,7 @@ import { isMissing } from "../fs/io.ts";
 import { listNames } from "../fs/list-names.ts";
 import type { ManifestName } from "../lance/manifest-name.ts";
 import { readManifest } from "../lance/put-back/state.ts";
-import { versionOfTag } from "../lance/tag.ts";
+import { tagOfFile, versionOfTag } from "../lance/tag.ts";
 import type { Finding } from "./finding.ts";
 
 /** `optimize()` removes versions that are older than this, unless it is told otherwise. */
@@ -25,8 +25,8 @@ export async function diagnoseTags(
   const findings: Finding[] = [];
   const base = { check: "tags", about: id };
   for (const file of listNames(join(dataset, "_refs/tags"))) {
-    if (!file.endsWith(".json")) continue;
-    const tag = file.slice(0, -".json".length);
+    const tag = tagOfFile(file);
+    if (tag === undefined) continue;
     if (/[^\u0020-\u007e]/.test(tag)) {
       const details = `Tag "${tag}" has letters that LanceDB cannot list: its tags.list() and optimize() throw.`;
       findings.push({

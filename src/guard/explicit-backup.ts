@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { BackupError, LockedError, ValidationError } from "../errors.ts";
 import { assertRoot } from "../fs/held-root.ts";
 import { isMissing, reasonOf, toIoError } from "../fs/io.ts";
+import { isCopy } from "../fs/strays.ts";
 import { assertNamesAreFree, assertNoneIsNested, listStrayTables, listTables } from "../lance/database.ts";
 import { listManifests } from "../lance/image.ts";
 import { LockSet } from "../lance/lock/lock-set.ts";
@@ -207,7 +208,7 @@ function directoryBackups(backupDir: string): string[] {
   try {
     const entries = readdirSync(backupDir, { withFileTypes: true });
     return entries
-      .filter((entry) => entry.isDirectory() && !entry.name.startsWith("."))
+      .filter((entry) => entry.isDirectory() && !entry.name.startsWith(".") && !isCopy(entry.name))
       .map((entry) => entry.name);
   } catch (error) {
     if (isMissing(error)) return [];

@@ -20,6 +20,7 @@ import { makeDirectory } from "../fs/make-directory.ts";
 import { takeOwner } from "../fs/owner.ts";
 import { livenessOfToken, PROCESS_TOKEN } from "../fs/process-token.ts";
 import { removeTree } from "../fs/remove-tree.ts";
+import { isStray } from "../fs/strays.ts";
 import { assertOutsideTables, NAMESPACE_TABLE } from "./database.ts";
 
 /** `<target>.partial-<snapshot>-<8 hex>`, or `periodic` for the snapshot; inside of the target without its name. */
@@ -39,7 +40,7 @@ export interface LandingPlace {
   readonly mode: number | undefined;
   /**
    * Where the files are gathered before they get their place: beside the target; inside of it where it is a mount
-   * point, or its surroundings cannot be written to.
+   * point, has strays in it, or its surroundings cannot be written to.
    */
   readonly gather: "beside" | "inside";
 }
@@ -56,7 +57,8 @@ export function lookAtTarget(target: string, linkTo?: string): LandingPlace {
   assertOutsideTables(path, "The target");
   const found = look(path);
   if (found && !found.isDirectory()) throw new ValidationError(`The target ${path} is a file.`);
-  if (found) assertEmpty(path);
+  // Over an empty directory a rename goes; strays in it stay where they are.
+  const hasStrays = found !== undefined && assertEmpty(path) > 0;
   const near = found ? path : nearest(dirname(path));
   const at = statSync(near);
   if (!at.isDirectory()) throw new ValidationError(`The target ${path} lies below ${near}, which is a file.`);
@@ -65,7 +67,8 @@ export function lookAtTarget(target: string, linkTo?: string): LandingPlace {
       `link needs one file system, and ${path} is on another than the repository ${linkTo}. Restore without link.`,
     );
   }
-  const inside = found && (statSync(dirname(path)).dev !== found.dev || !isWritable(dirname(path)));
+  const around = dirname(path);
+  const inside = found && (hasStrays || statSync(around).dev !== found.dev || !isWritable(around));
   return { path, near, mode: found && found.mode & 0o7777, gather: inside ? "inside" : "beside" };
 }
 
@@ -189,15 +192,16 @@ function missingParents(directory: string): string[] {
   return missing.reverse();
 }
 
-function assertEmpty(path: string): void {
+/** How many strays there are. @throws ValidationError where there is anything else. */
+function assertEmpty(path: string): number {
   let names: string[];
   try {
     names = readdirSync(path);
   } catch (error) {
     throw toIoError(error, "read", path);
   }
-  const rest = names.filter((name) => !isLeftover(name, ""));
-  if (rest.length === 0) return;
+  const rest = names.filter((name) => !isLeftover(name, "") && !isStray(name));
+  if (rest.length === 0) return names.filter(isStray).length;
   throw new ValidationError(
     `The target ${path} is not empty: it has ${rest.slice(0, 3).join(", ")}${rest.length > 3 ? ", …" : ""}. Restore into a directory that does not exist, or is empty.`,
   );

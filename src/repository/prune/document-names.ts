@@ -3,28 +3,51 @@ import { join } from "node:path";
 import { CorruptError } from "../../errors.ts";
 import { ifThere } from "../../fs/held-root.ts";
 import { toIoError } from "../../fs/io.ts";
+import { isAppleDouble, isCopy } from "../../fs/strays.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { parseSnapshotName, SNAPSHOTS, UNFINISHED } from "../format/names.ts";
 
 /** What a person or a program has copied, renamed or linked may still say so. */
 const LIKE_A_DOCUMENT = /\.json|\d{8}T\d{6}Z-[0-9a-f]{8}/i;
 
+const COPIED = /^(\d{8}T\d{6}Z-[0-9a-f]{8})[^/]*\.json$/;
+
+/** The second document of a snapshot, which a synchronising program or a person has kept under another name. */
+export interface DocumentCopy {
+  readonly name: string;
+  /** The snapshot's. */
+  readonly id: string;
+}
+
+/** What lies below `snapshots/`. */
+export interface DocumentSurvey {
+  readonly ids: readonly string[];
+  readonly copies: readonly DocumentCopy[];
+  /** Names of what may be a document all the same. */
+  readonly strangers: readonly string[];
+  /** Names of what is plainly none. */
+  readonly others: readonly string[];
+}
+
 /** Whether a name below `snapshots/` that is none may be that of a document all the same. */
 function mayBeDocument(name: string): boolean {
-  const base = name.slice(name.lastIndexOf("/") + 1);
+  const base = baseOf(name);
   return !UNFINISHED.test(base) && LIKE_A_DOCUMENT.test(base);
 }
 
 /**
- * Ids of all documents.
+ * Ids of all documents, and their copies.
  *
  * @throws CorruptError where there may be a document whose name is no id, or that is no plain file: nobody knows what it
  * names.
  */
-export async function documentIds(storage: Storage, signal?: AbortSignal): Promise<string[]> {
-  const { ids, strangers } = await surveyDocuments(storage, signal);
-  const [stranger] = strangers;
-  if (stranger === undefined) return ids;
+export async function documentsIn(
+  storage: Storage,
+  signal?: AbortSignal,
+): Promise<Pick<DocumentSurvey, "ids" | "copies">> {
+  const survey = await surveyDocuments(storage, signal);
+  const [stranger] = survey.strangers;
+  if (stranger === undefined) return survey;
   const path = `${storage.location}/${stranger}`;
   throw new CorruptError(
     `No blob was removed: ${path} may be the document of a snapshot, under a name that is none, or behind a link. Give it back its name, or move it away.`,
@@ -32,33 +55,49 @@ export async function documentIds(storage: Storage, signal?: AbortSignal): Promi
   );
 }
 
-/** Ids of documents, the names of what may be one all the same, and those of what is plainly none. Reads none. */
-export async function surveyDocuments(
-  storage: Storage,
-  signal?: AbortSignal,
-): Promise<{ ids: string[]; strangers: string[]; others: string[] }> {
-  const [ids, others]: [string[], string[]] = [[], []];
-  const strangers = new Set(storage.directory === undefined ? [] : hiddenFrom(storage.directory));
+/** Looks at names alone, and at the first bytes of what Mac OS calls `._<name>`. */
+export async function surveyDocuments(storage: Storage, signal?: AbortSignal): Promise<DocumentSurvey> {
+  const ids: string[] = [];
+  const found = new Map<string, boolean>();
   for await (const { name } of storage.list(SNAPSHOTS)) {
     signal?.throwIfAborted();
     const id = parseSnapshotName(name);
     if (id !== undefined) ids.push(id);
-    else if (mayBeDocument(name)) strangers.add(name);
+    else found.set(name, true);
+  }
+  for (const { name, isFile } of passedOver(storage.directory)) found.set(name, isFile);
+  const [copies, strangers, others]: [DocumentCopy[], string[], string[]] = [[], [], []];
+  for (const [name, isFile] of found) {
+    const id = isFile && isCopy(baseOf(name)) ? COPIED.exec(baseOf(name))?.[1] : undefined;
+    if (id !== undefined) copies.push({ name, id });
+    else if (isFile && isNote(storage, name)) others.push(name);
+    else if (mayBeDocument(name)) strangers.push(name);
     else others.push(name);
   }
-  return { ids, strangers: [...strangers], others };
+  return { ids, copies, strangers, others };
 }
 
-/** A storage passes over links, and over names that no object can have. */
-function hiddenFrom(directory: string): string[] {
+/** In a local directory a storage passes over links, and over names that no object can have. */
+function passedOver(directory: string | undefined): { name: string; isFile: boolean }[] {
+  if (directory === undefined) return [];
   const folder = join(directory, SNAPSHOTS);
   try {
     const entries = ifThere(folder, () => readdirSync(folder, { withFileTypes: true })) ?? [];
     return entries
       .map((entry) => ({ name: `${SNAPSHOTS}${entry.name}`, isFile: entry.isFile() }))
-      .filter(({ name, isFile }) => mayBeDocument(name) && !(isFile && parseSnapshotName(name) !== undefined))
-      .map(({ name }) => name);
+      .filter(
+        ({ name, isFile }) => mayBeDocument(name) && !(isFile && parseSnapshotName(name) !== undefined),
+      );
   } catch (error) {
     throw toIoError(error, "list", folder);
   }
+}
+
+/** By its bytes too: any program may have hidden a document by a name that begins so. */
+function isNote({ directory }: Storage, name: string): boolean {
+  return directory !== undefined && baseOf(name).startsWith("._") && isAppleDouble(join(directory, name));
+}
+
+function baseOf(name: string): string {
+  return name.slice(name.lastIndexOf("/") + 1);
 }

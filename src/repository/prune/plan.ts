@@ -4,7 +4,7 @@ import { Catalog } from "../catalog/catalog.ts";
 import { BLOBS, parseBlobName } from "../format/names.ts";
 import { planRetention, type RetentionPlan } from "../retention/plan.ts";
 import type { RetentionPolicy } from "../retention/policy.ts";
-import { documentIds } from "./document-names.ts";
+import { documentsIn } from "./document-names.ts";
 import { findMarks, type Mark } from "./mark.ts";
 import { nothingRemoved, References } from "./references.ts";
 
@@ -38,12 +38,22 @@ export async function planPrune(
   signal?: AbortSignal,
 ): Promise<PrunePlan> {
   const { storage, logger } = place;
-  await documentIds(storage, signal);
+  const { copies } = await documentsIn(storage, signal);
   const { snapshots, damaged } = await new Catalog(place).survey(signal);
   for (const { id, error } of damaged) throw nothingRemoved(error, id);
   const retention = planRetention(snapshots, policy, time.now);
   const references = new References(storage);
   await references.add(idsOf(retention.keep), signal);
+  await references.addCopies(copies, signal);
+  for (const { name, id } of copies) {
+    logger.warn(
+      "a copy of a snapshot's document keeps the blobs that it names; move it away if it is not needed",
+      {
+        snapshot: id,
+        path: `${storage.location}/${name}`,
+      },
+    );
+  }
   const leaving = new References(storage);
   await leaving.add(idsOf(retention.remove), signal);
   const { marks, damaged: unreadable } = await findMarks(storage, logger, signal);

@@ -1,10 +1,14 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { CorruptError, IoError, UnsupportedError } from "../../errors.ts";
+import { isMissing, toIoError } from "../../fs/io.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { decodeSnapshot } from "../format/decode-snapshot.ts";
 import { snapshotName } from "../format/names.ts";
 import { forEachParallel } from "../parallel.ts";
 import { readSmall } from "../read-small.ts";
 import type { SnapshotContent } from "../snapshot.ts";
+import type { DocumentCopy } from "./document-names.ts";
 
 const PARALLEL_READS = 4;
 
@@ -31,9 +35,46 @@ export class References {
     await forEachParallel(unread, PARALLEL_READS, async (id) => {
       const content = await this.#read(id, signal);
       if (!content) return; // deleted since it was listed
-      for (const files of content.files.values()) for (const file of files) this.#digests.add(file.sha256);
-      this.#counted.add(id);
+      this.#count(id, content);
     });
+  }
+
+  /**
+   * What copies of documents name counts too: they may say something else than the documents.
+   *
+   * @throws CorruptError or UnsupportedError naming one that cannot be read.
+   */
+  async addCopies(copies: Iterable<DocumentCopy>, signal?: AbortSignal): Promise<void> {
+    const unread = [...copies].filter(({ name }) => !this.#counted.has(name));
+    await forEachParallel(unread, PARALLEL_READS, async (copy) => {
+      const content = await this.#readCopy(copy, signal);
+      if (content) this.#count(copy.name, content);
+    });
+  }
+
+  #count(what: string, content: SnapshotContent): void {
+    for (const files of content.files.values()) for (const file of files) this.#digests.add(file.sha256);
+    this.#counted.add(what);
+  }
+
+  async #readCopy({ name, id }: DocumentCopy, signal?: AbortSignal): Promise<SnapshotContent | undefined> {
+    const path = `${this.#storage.location}/${name}`;
+    try {
+      const { directory } = this.#storage;
+      // By its path: its name may be none that an object can have.
+      const bytes = directory
+        ? readFileSync(join(directory, name))
+        : await readSmall(this.#storage, name, signal);
+      return decodeSnapshot(bytes, id, path);
+    } catch (error) {
+      if (isMissing(error) || (error instanceof IoError && error.errno === "ENOENT")) return undefined;
+      const isUnreadable = error instanceof CorruptError || error instanceof UnsupportedError;
+      if (!isUnreadable) throw toIoError(error, "read", path);
+      throw new CorruptError(
+        `${error.message} No blob was removed, since that copy of snapshot ${id}'s document may name some. Where "verify" finds the snapshot itself whole, move the copy away.`,
+        { path, cause: error },
+      );
+    }
   }
 
   async #read(id: string, signal: AbortSignal | undefined): Promise<SnapshotContent | undefined> {

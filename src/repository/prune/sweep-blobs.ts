@@ -3,7 +3,7 @@ import type { Storage } from "../../storage/storage.ts";
 import { blobName } from "../format/names.ts";
 import type { Lease } from "../lease/lease.ts";
 import { forEachParallel } from "../parallel.ts";
-import { documentIds } from "./document-names.ts";
+import { documentsIn } from "./document-names.ts";
 import { findMarks, type Mark } from "./mark.ts";
 import type { PrunePlan } from "./plan.ts";
 
@@ -28,7 +28,9 @@ export async function sweepBlobs(
 ): Promise<string[]> {
   const { storage, logger } = place;
   const { references, waiting } = plan;
-  await references.add(await documentIds(storage, signal), signal);
+  const { ids, copies } = await documentsIn(storage, signal);
+  await references.add(ids, signal);
+  await references.addCopies(copies, signal);
   const known = new Set([...due, ...waiting].map((mark) => mark.name));
   const since = (await findMarks(storage, logger, signal)).marks.filter((mark) => !known.has(mark.name));
   const restarted = new Set(since.flatMap((mark) => mark.blobs));

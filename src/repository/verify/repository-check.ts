@@ -2,10 +2,12 @@ import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { BackupError } from "../../errors.ts";
 import { isMissing } from "../../fs/io.ts";
+import { isStray } from "../../fs/strays.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { BLOBS, blobName, parseBlobName, parseSnapshotName, REPOSITORY, SNAPSHOTS } from "../format/names.ts";
 import { readMarker } from "../marker.ts";
 import { surveyDocuments } from "../prune/document-names.ts";
+import { References } from "../prune/references.ts";
 import type { BlobState } from "./blob-survey.ts";
 import { count, failed, type Problem, passed, type VerificationResult } from "./result.ts";
 
@@ -17,6 +19,10 @@ export interface Surroundings {
   readonly foreign: readonly string[];
   /** Names below `snapshots/` that may be those of documents, and are no ids. */
   readonly documents: readonly string[];
+  /** Names of second documents of snapshots, as synchronising programs keep them. */
+  readonly copies: readonly string[];
+  /** The same of snapshots that have no other document: nothing lists them. */
+  readonly lost: readonly string[];
   /** Names of unfinished work; a local directory's alone can be seen. */
   readonly unfinished: readonly string[];
   /** Links, directories and others under names of blobs or documents: nothing reads them. */
@@ -34,29 +40,38 @@ export async function surveySurroundings(
   const unreferenced = new Map<string, number>();
   const foreign: string[] = [];
   const documents: string[] = [];
+  const [copies, lost]: [string[], string[]] = [[], []];
   let problem: BackupError | undefined;
+  const keepProblem = (error: unknown) => {
+    if (!(error instanceof BackupError)) throw error;
+    problem ??= error;
+  };
   try {
+    const survey = await surveyDocuments(storage, signal);
+    documents.push(...survey.strangers);
+    foreign.push(...survey.others);
+    for (const { name, id } of survey.copies) (survey.ids.includes(id) ? copies : lost).push(name);
+    const kept = new References(storage);
+    for (const copy of survey.copies) await kept.addCopies([copy], signal).catch(keepProblem);
     for await (const { name, size } of storage.list(BLOBS)) {
       signal?.throwIfAborted();
       const sha256 = parseBlobName(name);
       if (sha256 === undefined) foreign.push(name);
-      else if (!named.has(sha256)) unreferenced.set(sha256, size);
+      else if (!named.has(sha256) && !kept.has(sha256)) unreferenced.set(sha256, size);
     }
-    const { strangers, others } = await surveyDocuments(storage, signal);
-    documents.push(...strangers);
-    foreign.push(...others);
   } catch (error) {
-    if (!(error instanceof BackupError)) throw error;
-    problem = error;
+    keepProblem(error);
   }
   const hidden = storage.directory === undefined ? undefined : lookForHidden(storage.directory);
-  return { unreferenced, foreign, documents, unfinished: [], noFiles: [], ...hidden, error: problem };
+  const { unfinished = [], noFiles = [], strays = [] } = hidden ?? {};
+  foreign.push(...strays.filter((name) => !foreign.includes(name) && ![...copies, ...lost].includes(name)));
+  return { unreferenced, foreign, documents, copies, lost, unfinished, noFiles, error: problem };
 }
 
 /** The result that is about the repository and not about a snapshot. */
 export async function checkRepository(
   storage: Storage,
-  { unreferenced, foreign, documents, unfinished, noFiles, error }: Surroundings,
+  { unreferenced, foreign, documents, copies, lost, unfinished, noFiles, error }: Surroundings,
   states: ReadonlyMap<string, BlobState>,
 ): Promise<VerificationResult> {
   const at = (name: string) => `${storage.location}/${name}`;
@@ -69,6 +84,11 @@ export async function checkRepository(
   for (const name of documents.filter((name) => !noFiles.includes(name)))
     problems.push({
       what: `${name} may be a snapshot under a name that is none; prune refuses`,
+      path: at(name),
+    });
+  for (const name of lost)
+    problems.push({
+      what: `${name} is the only document of its snapshot, under a name that is none: give it back its name, or move it away`,
       path: at(name),
     });
   for (const sha256 of unreferenced.keys()) {
@@ -87,6 +107,7 @@ export async function checkRepository(
   const notes = [
     unreferenced.size > 0 &&
       `${count(unreferenced.size, "blob")} of ${count(bytes, "byte")} named by no snapshot that can be read, which prune removes in time: ${shown([...unreferenced.keys()].map(blobName))}`,
+    copies.length > 0 && `copies of documents, whose blobs prune keeps: ${shown(copies)}`,
     unfinished.length > 0 && `unfinished work: ${shown(unfinished)}`,
     foreign.length > 0 && `not of a repository: ${shown(foreign)}`,
   ].filter((note) => note !== false);
@@ -115,12 +136,15 @@ async function problemOfMark(storage: Storage): Promise<Problem | undefined> {
 }
 
 /** A storage passes over these. */
-function lookForHidden(root: string): Pick<Surroundings, "unfinished" | "noFiles"> {
-  const [unfinished, noFiles]: [string[], string[]] = [[], []];
+function lookForHidden(root: string): Pick<Surroundings, "unfinished" | "noFiles"> & {
+  readonly strays: readonly string[];
+} {
+  const [unfinished, noFiles, strays]: [string[], string[], string[]] = [[], [], []];
   const walk = (folder: string) => {
     for (const entry of entriesOf(join(root, folder))) {
       const name = `${folder}${entry.name}`;
-      if (entry.name.startsWith(".")) unfinished.push(name);
+      if (isStray(entry.name)) strays.push(name);
+      else if (entry.name.startsWith(".")) unfinished.push(name);
       else if (parseBlobName(name) || parseSnapshotName(name)) {
         if (!entry.isFile()) noFiles.push(name);
       } else if (entry.isDirectory()) walk(`${name}/`);
@@ -128,7 +152,7 @@ function lookForHidden(root: string): Pick<Surroundings, "unfinished" | "noFiles
     }
   };
   for (const room of [BLOBS, SNAPSHOTS]) walk(room);
-  return { unfinished, noFiles };
+  return { unfinished, noFiles, strays };
 }
 
 function entriesOf(directory: string) {

@@ -182,7 +182,7 @@ describe("nothing is removed where a snapshot cannot be read", () => {
     expect((error as Error).message).toContain("snapshots/copy.json");
   });
 
-  test.each(["ID (1).json", "copy of ID.json", "ID.JSON", ".ID.json", "ID.json~", "Ä.json", "ID"])(
+  test.each(["copy of ID.json", "ID.JSON", ".ID.json", "ID.json~", "Ä.json", "ID"])(
     "since it was renamed to %s",
     async (name) => {
       const { id } = await put("2026-01-01T00:00:00Z", "a");
@@ -196,6 +196,16 @@ describe("nothing is removed where a snapshot cannot be read", () => {
       await place.assertWhole();
     },
   );
+
+  test("of what the copy of a document names, which is all that is left of its snapshot", async () => {
+    const { id } = await put("2026-01-01T00:00:00Z", "a");
+    await putBlobs(place.storage, "orphan");
+    const folder = join(place.storage.directory, "snapshots");
+    renameSync(join(folder, `${id}.json`), join(folder, `${id} (1).json`));
+    expect((await place.prune({ graceHours: 0 })).freed.blobs).toBe(1);
+    renameSync(join(folder, `${id} (1).json`), join(folder, `${id}.json`));
+    await place.assertWhole();
+  });
 
   test("since it is behind a link", async () => {
     const { id } = await put("2026-01-01T00:00:00Z", "a");
