@@ -26,7 +26,7 @@ export function sampleReport(): ReportData {
     stored: { blobs: 3_412, bytes: snapshots.reduce((sum, { newBytes }) => sum + newBytes, 0) },
     retention: {
       rules: "--keep-daily 7 --keep-weekly 4 --keep-monthly 12",
-      plan: { kept: keep, removed: remove },
+      plan: { kept: keep, removed: remove, timeZone: "Europe/Berlin" },
     },
     verification: {
       kind: "every byte was read",

@@ -49,6 +49,16 @@ export function assertMilliseconds(value: unknown, name: string): asserts value 
   if (!(value >= 0)) throw new ValidationError(`${name} must be 0 milliseconds or more, not ${value}.`);
 }
 
+/** `failOnShrink`: whether, or from which part of its rows on that a table has lost. */
+export function assertShrink(value: unknown): asserts value is boolean | number | undefined {
+  if (value === undefined || typeof value === "boolean") return;
+  if (typeof value !== "number")
+    throw new TypeError(`failOnShrink must be true, false or a number, not ${describe(value)}.`);
+  if (!(value >= 0 && value < 1)) {
+    throw new ValidationError(`failOnShrink must be a part of the rows, from 0 to below 1, not ${value}.`);
+  }
+}
+
 export function assertLogger(value: unknown): asserts value is Logger {
   if (typeof value !== "object" || value === null) {
     throw new TypeError(`logger must be an object with debug, info, warn and error, not ${describe(value)}.`);

@@ -11,7 +11,8 @@ export type BackupErrorCode =
   | "LOCKED"
   | "RESTORE"
   | "CORRUPT"
-  | "UNSUPPORTED";
+  | "UNSUPPORTED"
+  | "SHRUNK";
 
 /** Base class: catch this to catch everything that the package itself raises. */
 export abstract class BackupError extends Error {
@@ -115,4 +116,20 @@ export class CorruptError extends BackupError {
 /** The table or the place uses a feature that we cannot capture in full. Nothing was half copied. */
 export class UnsupportedError extends BackupError {
   readonly code = "UNSUPPORTED";
+}
+
+/** Tables are gone, or have far fewer rows than in the backup before, and `failOnShrink` asks not to go on then. */
+export class ShrunkError extends BackupError {
+  readonly code = "SHRUNK";
+  readonly tables: readonly {
+    readonly table: string;
+    readonly rowsBefore: number;
+    readonly rows: number;
+    readonly isGone: boolean;
+  }[];
+
+  constructor(message: string, tables: ShrunkError["tables"], options?: ErrorOptions) {
+    super(message, options);
+    this.tables = tables;
+  }
 }

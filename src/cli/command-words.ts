@@ -18,6 +18,7 @@ const WORDS: readonly (readonly [RegExp, string])[] = [
   [/with the option (snapshot|source)\b/g, "with --$1"],
   [/with the option primaryKey, or leave the table out with the option tables/g, "with --key"],
   [/the option "?tables"?/g, "--table"],
+  [/, as failOnShrink asks/g, ", as --fail-on-shrink asks"],
   [/, set allowEmpty\./g, ", add --allow-empty."],
   [/(?<![.\w])delete\("([^"]*)"\)/g, "`lancedb-backup delete $1`"],
   [/is a repository already\. Open it\./g, "is a repository already. Name it with --repo to use it."],

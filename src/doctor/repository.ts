@@ -5,6 +5,7 @@ import { identifyDatabase } from "../lance/database-identity.ts";
 import type { Logger } from "../logger.ts";
 import { findLeases } from "../repository/lease/lease-record.ts";
 import { Repository } from "../repository/repository.ts";
+import { fallInWords, openFalls } from "../repository/retention/falls.ts";
 import type { Snapshot, SnapshotDetails } from "../repository/snapshot.ts";
 import { openStorage } from "../storage/open-storage.ts";
 import { diagnoseSpace } from "./file-system.ts";
@@ -104,7 +105,24 @@ function diagnoseSnapshots(
       advice: isStale ? "Take one, and look why none was taken." : undefined,
     },
     ...future,
+    ...diagnoseFalls(
+      base,
+      mine.filter((snapshot) => !ahead.includes(snapshot)),
+    ),
   ];
+}
+
+/** Tables of each database that lost most of their rows, and have not had as many since. */
+function diagnoseFalls(base: Pick<Finding, "check" | "about">, newestFirst: readonly Snapshot[]): Finding[] {
+  const groups = [...Map.groupBy(newestFirst, ({ source }) => source.id).values()];
+  return groups
+    .flatMap((group) => openFalls(group.toReversed()))
+    .map((fall) => ({
+      ...base,
+      level: "warning",
+      details: `${fall.before.source.uri}: table ${fallInWords(fall)}, from snapshot ${fall.before.id} to ${fall.after.id}. The former is kept whatever rules say.`,
+      advice: `Where the rows are missed: ${commandLine("restore", fall.before.id, "<directory>", "--table", fall.table, "--repo", base.about)}; where not, ${commandLine("delete", fall.before.id, "--repo", base.about)}`,
+    }));
 }
 
 /** A clock was wrong when it was taken, or is wrong now. */

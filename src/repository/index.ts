@@ -1,6 +1,7 @@
 /** What users import as `lancedb-backup/repository`: repositories alone, without loading LanceDB's native library. */
 export * from "../errors.ts";
 export { type DatabaseIdentity, identifyDatabase } from "../lance/database-identity.ts";
+export type { ShrunkTable } from "../lance/shrunk-tables.ts";
 export type { LanceDBModule, LanceDBOptions } from "../lance/which-lancedb.ts";
 export type { Logger } from "../logger.ts";
 export type { Source } from "../sources/source.ts";
@@ -42,6 +43,7 @@ export type {
   SnapshotTable,
   SnapshotTableDetails,
   SnapshotVersion,
+  TakenSnapshot,
 } from "./snapshot.ts";
 export type { Check, VerifyOptions } from "./verify/options.ts";
 export type { VerificationResult } from "./verify/result.ts";

@@ -6,6 +6,7 @@ import { identifyDatabase } from "../lance/database-identity.ts";
 import type { LanceDB } from "../lance/which-lancedb.ts";
 import type { Logger } from "../logger.ts";
 import type { Storage } from "../storage/storage.ts";
+import type { BackupContext } from "./backup/backup.ts";
 import type { BackupOptions } from "./backup/options.ts";
 import { Catalog, type ResolveOptions } from "./catalog/catalog.ts";
 import type { SnapshotFilter } from "./catalog/filter.ts";
@@ -19,7 +20,7 @@ import { assertSelection, type RestoreOptions, type Selection } from "./restore/
 import type { RestoreReport } from "./restore/report.ts";
 import type { LeftOut } from "./restore/select.ts";
 import type { ScrubOptions, ScrubReport } from "./scrub/report.ts";
-import type { Snapshot, SnapshotContent, SnapshotDetails } from "./snapshot.ts";
+import type { Snapshot, SnapshotContent, SnapshotDetails, TakenSnapshot } from "./snapshot.ts";
 import type { VerifyOptions } from "./verify/options.ts";
 import type { VerificationResult } from "./verify/result.ts";
 import type { RestoreTest } from "./verify/verify.ts";
@@ -103,20 +104,24 @@ export class Repository implements AsyncDisposable {
    *
    * Interrupted in any way it leaves no snapshot, and the next run uses the blobs that are there.
    *
+   * A table that is gone, or has less than half of 100 rows or more that it had in the snapshot before, is a warning, and
+   * in the result.
+   *
    * @throws ValidationError where there is no such database or table, or no table at all without `allowEmpty`.
+   * @throws ShrunkError where tables have lost more than `failOnShrink` allows: no snapshot was taken.
    * @throws LockedError where guarded writes or a
    * prune do not end within `lockTimeoutMs`, or where a dead process left guarded work: call `recover()` first.
    * @throws UnsupportedError, CorruptError naming a table that cannot be captured in full. @throws IoError
    */
-  async backup(options: BackupOptions): Promise<SnapshotDetails> {
+  async backup(options: BackupOptions): Promise<TakenSnapshot> {
     assertMarked(this.#storage, this.#marker);
     const started = performance.now();
     const { backup } = await import("./backup/backup.ts");
-    const context = {
+    const context: BackupContext = {
       storage: this.#storage,
       logger: this.#logger,
       lancedb: this.#lancedb,
-      previous: (source: { id: string }) => this.#catalog.newestOf(source, options.signal),
+      previous: (source, isMeant) => this.#catalog.newestOf(source, options.signal, isMeant),
     };
     const snapshot = await this.#inPlace(() => backup(context, options));
     this.#logger.info("snapshot taken", {

@@ -1,3 +1,5 @@
+import type { ShrunkTable } from "../lance/shrunk-tables.ts";
+
 /** Where a snapshot's tables came from. */
 export interface SnapshotSource {
   readonly type: "lancedb";
@@ -38,6 +40,8 @@ export interface Snapshot {
   readonly description?: string | undefined;
   readonly tags: readonly string[];
   readonly source: SnapshotSource;
+  /** Ids of tables that the backup was to take alone; undefined where it was to take all. */
+  readonly selection?: readonly string[] | undefined;
   /** When the tables were captured. */
   readonly createdAt: Date;
   /**
@@ -93,6 +97,12 @@ export interface SnapshotDetails extends Snapshot {
   readonly tables: readonly SnapshotTableDetails[];
   /** SHA-256 that the snapshot's document ends with. */
   readonly checksum: string;
+}
+
+/** A snapshot that was just taken. */
+export interface TakenSnapshot extends SnapshotDetails {
+  /** Tables that are gone, or have far fewer rows than in the snapshot before; undefined where there is none. */
+  readonly shrunk?: readonly ShrunkTable[] | undefined;
 }
 
 /** What the document of a snapshot says: the details and every file. */

@@ -1,12 +1,12 @@
 import { type Command, Option } from "commander";
-import { collect, parseNumber } from "../arguments.ts";
+import { collect, parseFraction, parseNumber } from "../arguments.ts";
 import { backupFailure } from "../backup-failure.ts";
 import { newCommand, type RepositoryOption, repositoryOption } from "../command.ts";
 import type { Answer, Context } from "../context.ts";
 import { EXIT } from "../exit-codes.ts";
 import { handle } from "../handle.ts";
 import { openRepository } from "../open-repository.ts";
-import { counted, formatBytes, formatDuration } from "../output/format.ts";
+import { counted, formatBytes, formatCount, formatDuration } from "../output/format.ts";
 import { printable } from "../output/printable.ts";
 import { displayOf } from "../progress-display.ts";
 
@@ -18,6 +18,7 @@ interface Options extends RepositoryOption {
   readonly table?: string[];
   readonly latestOnly?: boolean;
   readonly allowEmpty?: boolean;
+  readonly failOnShrink?: number | true;
   readonly lockTimeout?: number;
 }
 
@@ -32,7 +33,8 @@ export function backupCommand(): Command {
     ],
     json: `The snapshot: { id, name?, description?, tags, source: { type, id, uri, host }, createdAt, taken?, durationMs, history,
 files, bytes, newFiles, newBytes, rows, tables: [{ id, directory, version, digest, versionCount, files, bytes,
-rows, tags, leftOut, versions: [{ version, createdAt, rows }] }], software, checksum }`,
+rows, tags, leftOut, versions: [{ version, createdAt, rows }] }], software, checksum, shrunk?: [{ table, rowsBefore,
+rows, isGone }] }`,
   })
     .argument("<database>", "The database's directory.")
     .addOption(repositoryOption())
@@ -46,6 +48,11 @@ rows, tags, leftOut, versions: [{ version, createdAt, rows }] }], software, chec
     .option("--table <id>", "Only this table (ns$table in a namespace); may be given several times.", collect)
     .option("--latest-only", "Leave older versions of the tables out.")
     .option("--allow-empty", "Take a snapshot also where there is no table; a wrong directory has none.")
+    .option(
+      "--fail-on-shrink [part]",
+      "Fail where a table is gone, or has lost more than half of 100 rows or more since the snapshot before; with a part, such as 0.2 or 20%, more than that of however few.",
+      parseFraction,
+    )
     .addOption(
       new Option("--lock-timeout <seconds>", "How long to wait for guarded writes, or a prune, to end.")
         .argParser(parseNumber)
@@ -68,6 +75,7 @@ async function run(context: Context, database: string, options: Options): Promis
       tables: options.table,
       history: options.latestOnly ? "latest" : "all",
       allowEmpty: options.allowEmpty ?? false,
+      failOnShrink: options.failOnShrink ?? false,
       lockTimeoutMs: (options.lockTimeout ?? 30) * 1000,
       signal: context.signal,
       onProgress: progress.onProgress,
@@ -80,13 +88,17 @@ async function run(context: Context, database: string, options: Options): Promis
   const size = `${counted(tables.length, "table")}, ${counted(files, "file")}, ${formatBytes(bytes)}`;
   const fresh = `new: ${counted(newFiles, "file")}, ${formatBytes(newBytes)}`;
   const line = `Snapshot ${context.terminal.style("bold", id)}: ${size} (${fresh}), in ${formatDuration(durationMs)}.`;
+  const fewer = (snapshot.shrunk ?? []).map(
+    ({ table, rowsBefore, rows, isGone }) =>
+      `Fewer rows than in the snapshot before: ${printable(table)} had ${formatCount(rowsBefore)} and ${isGone ? "is gone" : `has ${formatCount(rows)}`}.`,
+  );
   const missing = tables.flatMap(({ id, leftOut }) =>
     leftOut.map((what) => `Not in the snapshot: ${printable(`${id}: ${what}`)}`),
   );
   return {
     json: snapshot,
     done: `Snapshot ${id} was made.`,
-    text: [line, ...missing].join("\n"),
+    text: [line, ...fewer, ...missing].join("\n"),
     exitCode: missing.length > 0 ? EXIT.partly : EXIT.done,
   };
 }

@@ -27,13 +27,13 @@ export function pruneCommand(): Command {
   const command = newCommand("prune", {
     summary: "Remove old snapshots by rules, and give back the space that nobody needs.",
     description:
-      "Removes the snapshots that the rules do not keep, and the blobs that no snapshot has needed for a grace period. Without a rule no snapshot is removed. The rules count for each database by itself; its newest snapshot always stays. Shows the plan and asks first. Exit code 4 where blobs could not be removed yet, since the repository is in use.",
+      "Removes the snapshots that the rules do not keep, and the blobs that no snapshot has needed for a grace period. Without a rule no snapshot is removed. The rules count for each database by itself; its newest snapshot always stays, and the last one from before a table was gone or lost most of its rows. Shows the plan and asks first. Exit code 4 where blobs could not be removed yet, since the repository is in use.",
     examples: [
       "prune --repo ./vault --keep-daily 7 --keep-weekly 4 --keep-monthly 12 --dry-run",
       "prune --keep-last 10 --keep-tag keep --yes",
     ],
-    json: `{ dryRun, kept: [{ snapshot, reasons }], removed: [{ snapshot, reason }], marked: { blobs, bytes }, freed: { blobs,
-bytes }, waiting: [{ blobs, bytes, until }], postponed?, unfinished, deadLeases }; snapshot as in list`,
+    json: `{ dryRun, kept: [{ snapshot, reasons }], removed: [{ snapshot, reason }], timeZone, marked: { blobs, bytes },
+freed: { blobs, bytes }, waiting: [{ blobs, bytes, until }], postponed?, unfinished, deadLeases }; snapshot as in list`,
   }).addOption(repositoryOption());
   addRetentionOptions(command).option(
     "--grace-hours <hours>",
@@ -70,7 +70,8 @@ async function run(context: Context, options: Options): Promise<Answer> {
 }
 
 function describe(terminal: Terminal, report: PruneReport): string {
-  const { dryRun, kept, removed, marked, freed, waiting, postponed, unfinished, deadLeases } = report;
+  const { dryRun, kept, removed, timeZone, marked, freed, waiting, postponed, unfinished, deadLeases } =
+    report;
   const rows = [
     ...kept.map(({ snapshot, reasons }) => ({ snapshot, action: "keep", why: reasons.join(", ") })),
     ...removed.map(({ snapshot, reason }) => ({ snapshot, action: "remove", why: reason })),
@@ -82,7 +83,7 @@ function describe(terminal: Terminal, report: PruneReport): string {
         terminal,
         [
           { title: "SNAPSHOT", value: ({ snapshot }) => snapshot.id },
-          { title: "TIME", value: ({ snapshot }) => formatTime(snapshot.createdAt), least: 11 },
+          { title: "TIME", value: ({ snapshot }) => formatTime(snapshot.createdAt, timeZone), least: 11 },
           { title: "NAME", value: ({ snapshot }) => snapshot.name ?? "", least: 6 },
           {
             title: "ACTION",
@@ -93,6 +94,7 @@ function describe(terminal: Terminal, report: PruneReport): string {
         ],
         rows,
       ),
+      `Times, and the days, weeks and months of the rules, are those of ${timeZone}.`,
       "",
     );
   }
@@ -101,7 +103,8 @@ function describe(terminal: Terminal, report: PruneReport): string {
     `${counted(removed.length, "snapshot")} ${will("removed", "to remove")}, ${kept.length} kept.`,
     `${blobs(freed)} ${will("freed", "to free now")}; ${blobs(marked)} found unneeded for the first time.`,
   );
-  for (const each of waiting) parts.push(`${blobs(each)} can be freed from ${formatTime(each.until)} on.`);
+  for (const each of waiting)
+    parts.push(`${blobs(each)} can be freed from ${formatTime(each.until, timeZone)} (${timeZone}) on.`);
   if (postponed !== undefined) parts.push(`Not freed: ${postponed}`);
   if (unfinished + deadLeases > 0) {
     parts.push(

@@ -40,8 +40,9 @@ function two(large: number, largeUnit: string, small: number, smallUnit: string)
   return small === 0 ? `${large} ${largeUnit}` : `${large} ${largeUnit} ${small} ${smallUnit}`;
 }
 
-/** `2026-11-21 11:42:05`, on the clock of this machine. */
-export function formatTime(moment: Date): string {
+/** `2026-11-21 11:42:05`. @param timeZone IANA name; default: that of this machine. */
+export function formatTime(moment: Date, timeZone?: string): string {
+  if (timeZone !== undefined) return formatIn(timeZone, moment);
   const two = (value: number) => String(value).padStart(2, "0");
   const date = [
     String(moment.getFullYear()).padStart(4, "0"),
@@ -50,6 +51,24 @@ export function formatTime(moment: Date): string {
   ];
   const time = [moment.getHours(), moment.getMinutes(), moment.getSeconds()].map(two);
   return `${date.join("-")} ${time.join(":")}`;
+}
+
+function formatIn(timeZone: string, moment: Date): string {
+  const format = new Intl.DateTimeFormat("en-US-u-ca-gregory-nu-latn", {
+    timeZone,
+    hourCycle: "h23",
+    year: "numeric",
+    month: "2-digit",
+    day: "2-digit",
+    hour: "2-digit",
+    minute: "2-digit",
+    second: "2-digit",
+  });
+  const parts = new Map(format.formatToParts(moment).map(({ type, value }) => [type, value]));
+  const part = (type: Intl.DateTimeFormatPartTypes, digits = 2) =>
+    (parts.get(type) ?? "").padStart(digits, "0");
+  const date = `${part("year", 4)}-${part("month")}-${part("day")}`;
+  return `${date} ${part("hour")}:${part("minute")}:${part("second")}`;
 }
 
 /** `3 h ago`; `just now` for what is not a minute old or lies in the future. */

@@ -28,7 +28,8 @@ export async function collect(repository: Repository, options: CollectOptions): 
   // Where a document is damaged no prune can be planned: the verification says so.
   const plan = await repository.prune({ ...policy, dryRun: true, signal }).catch((error: unknown) => {
     if (results.every(({ ok }) => ok)) throw error;
-    return { kept: [], removed: [] };
+    const { timeZone = new Intl.DateTimeFormat().resolvedOptions().timeZone } = policy;
+    return { kept: [], removed: [], timeZone };
   });
   return {
     location: repository.location,

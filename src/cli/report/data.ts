@@ -10,7 +10,10 @@ export interface ReportData {
   readonly newest: readonly SnapshotDetails[];
   /** What the repository's blobs take; undefined where they are not in a local directory. */
   readonly stored: { readonly blobs: number; readonly bytes: number } | undefined;
-  readonly retention: { readonly rules: string; readonly plan: Pick<PruneReport, "kept" | "removed"> };
+  readonly retention: {
+    readonly rules: string;
+    readonly plan: Pick<PruneReport, "kept" | "removed" | "timeZone">;
+  };
   readonly verification: {
     /** In words: what was read. */
     readonly kind: string;

@@ -149,16 +149,19 @@ function retentionOf({ retention: { rules, plan } }: ReportData): string {
     ...plan.kept.map(({ snapshot, reasons }) => ({ snapshot, stays: true, why: reasons.join(", ") })),
     ...plan.removed.map(({ snapshot, reason }) => ({ snapshot, stays: false, why: reason })),
   ].sort((a, b) => a.snapshot.createdAt.getTime() - b.snapshot.createdAt.getTime());
-  const items = all.map(({ snapshot, stays }) => ({ label: formatTime(snapshot.createdAt), stays }));
+  const items = all.map(({ snapshot, stays }) => ({
+    label: formatTime(snapshot.createdAt, plan.timeZone),
+    stays,
+  }));
   const rows = all
     .toReversed()
     .map(({ snapshot, stays, why }) => [
       snapshot.id,
-      formatTime(snapshot.createdAt),
+      formatTime(snapshot.createdAt, plan.timeZone),
       stays ? "stays" : "goes",
       why,
     ]);
-  return `<p>With <code>${escapeHtml(rules)}</code> a prune now keeps ${plan.kept.length} and removes ${plan.removed.length}.</p>
+  return `<p>With <code>${escapeHtml(rules)}</code> a prune now keeps ${plan.kept.length} and removes ${plan.removed.length}. Days, weeks, months and times here are those of ${escapeHtml(plan.timeZone)}.</p>
 <figure>${strip("Snapshots that a prune keeps and removes", items)}<figcaption>Oldest first: full ones stay, empty ones go.</figcaption></figure>
 <details><summary>Why</summary>${htmlTable("Each snapshot and its rule", ["Id", "Time", "", "Why"], rows)}</details>`;
 }

@@ -2,10 +2,12 @@ import { randomBytes } from "node:crypto";
 import { IoError, LockedError, ValidationError } from "../../errors.ts";
 import { assertRoot, holding } from "../../fs/held-root.ts";
 import { placeWithin } from "../../fs/real-path.ts";
+import { NAMESPACE_TABLE } from "../../lance/database.ts";
+import { assertNotShrunk, inWords, type ShrunkTable, shrunkTables } from "../../lance/shrunk-tables.ts";
 import type { LanceDB } from "../../lance/which-lancedb.ts";
 import type { Logger } from "../../logger.ts";
 import { LanceDBSource } from "../../sources/lancedb/lancedb-source.ts";
-import type { Capture, CapturedFile, Source } from "../../sources/source.ts";
+import type { Capture, CapturedFile, CapturedTable, Source } from "../../sources/source.ts";
 import type { Storage } from "../../storage/storage.ts";
 import type { Clock } from "../clock.ts";
 import { encodeSnapshot } from "../format/encode-snapshot.ts";
@@ -13,7 +15,8 @@ import { blobName, newSnapshotId, snapshotName } from "../format/names.ts";
 import { acquireLease } from "../lease/acquire.ts";
 import type { Lease } from "../lease/lease.ts";
 import { forEachParallel } from "../parallel.ts";
-import type { SnapshotContent, SnapshotDetails } from "../snapshot.ts";
+import { tellsOf } from "../retention/falls.ts";
+import type { Snapshot, SnapshotContent, SnapshotDetails, TakenSnapshot } from "../snapshot.ts";
 import { assertNameable } from "./assert-nameable.ts";
 import { assertTables } from "./assert-tables.ts";
 import { assertUnchanged } from "./assert-unchanged.ts";
@@ -26,7 +29,10 @@ export interface BackupContext {
   readonly storage: Storage;
   readonly logger: Logger;
   /** The newest snapshot of a source, whole; undefined where there is none that can be read. */
-  previous(source: { readonly id: string }): Promise<SnapshotContent | undefined>;
+  previous(
+    source: { readonly id: string },
+    isMeant?: (snapshot: Snapshot) => boolean,
+  ): Promise<SnapshotContent | undefined>;
   /** Which LanceDB the application has. */
   readonly lancedb?: LanceDB | undefined;
   /** @internal The leases' clock, for tests. */
@@ -39,7 +45,7 @@ const PARALLEL_LOOKS = 32;
 const DEFAULT_TIMEOUT_MS = 30_000;
 
 /** Takes a snapshot (docs/formats.md, *Writing a snapshot*). Interrupted anywhere, it leaves none. */
-export async function backup(context: BackupContext, options: BackupOptions): Promise<SnapshotDetails> {
+export async function backup(context: BackupContext, options: BackupOptions): Promise<TakenSnapshot> {
   assertBackupOptions(options);
   options.signal?.throwIfAborted();
   const source =
@@ -66,7 +72,7 @@ async function backupSource(
   context: BackupContext,
   options: BackupOptions,
   source: Source,
-): Promise<SnapshotDetails> {
+): Promise<TakenSnapshot> {
   const previous = await context.previous(source);
   const distrusted = new Set<string>();
   const { signal, lockTimeoutMs: timeoutMs = DEFAULT_TIMEOUT_MS } = options;
@@ -112,7 +118,7 @@ class BackupRun {
     this.#lease = lease;
   }
 
-  async run(): Promise<SnapshotDetails> {
+  async run(): Promise<TakenSnapshot> {
     const { tables, history = "all", allowEmpty, lockTimeoutMs, signal } = this.#options;
     const known = this.#previous?.snapshot.history === history ? knownTables(this.#previous) : undefined;
     await using capture = await this.#source.capture({ tables, history, known, lockTimeoutMs, signal });
@@ -125,12 +131,42 @@ class BackupRun {
     for (const directory of capture.strays ?? []) {
       this.#context.logger.warn("a copy of a table's directory is not in the snapshot", { directory });
     }
+    const shrunk = await this.#lookForShrunk(capture.tables);
     const plan = planBackup(capture.tables, this.#previous, this.#distrusted);
     const stored = await this.#read(plan.toRead);
     assertUnchanged(capture.tables, this.#previous, stored);
     await this.#lease.assertHeld();
     await this.#assertThere(plan, stored);
-    return this.#publish(capture, plan, stored);
+    const taken = await this.#publish(capture, plan, stored);
+    return shrunk.length === 0 ? taken : { ...taken, shrunk };
+  }
+
+  /** Tells of tables that are gone, or have far fewer rows than in the newest snapshot that tells of them. */
+  async #lookForShrunk(tables: readonly CapturedTable[]): Promise<readonly ShrunkTable[]> {
+    const { failOnShrink = false, tables: selection, onProgress } = this.#options;
+    const whole =
+      this.#previous?.snapshot.selection === undefined
+        ? undefined
+        : await this.#context.previous(this.#source, (snapshot) => snapshot.selection === undefined);
+    const before = new Map(
+      [whole, this.#previous]
+        .flatMap((content) => content?.snapshot.tables ?? [])
+        .filter(({ id }) => id !== NAMESPACE_TABLE && tellsOf({ selection }, id))
+        .map(({ id, rows }) => [id, rows]),
+    );
+    const now = new Map(tables.map(({ id, versions }) => [id, versions.at(-1)?.rows ?? 0]));
+    const comparedWith = `snapshot ${this.#previous?.snapshot.id}`;
+    assertNotShrunk(before, now, failOnShrink, comparedWith);
+    const shrunk = shrunkTables(before, now);
+    if (shrunk.length === 0) return shrunk;
+    this.#context.logger.warn("tables are gone, or have far fewer rows than in the snapshot before", {
+      tables: inWords(shrunk),
+      before: comparedWith,
+    });
+    const bytes = tables.flatMap(({ files }) => files).reduce((sum, { size }) => sum + size, 0);
+    const files = tables.reduce((sum, table) => sum + table.files.length, 0);
+    onProgress?.({ phase: "capture", files, bytes, totalFiles: files, totalBytes: bytes, shrunk });
+    return shrunk;
   }
 
   async #read(files: readonly CapturedFile[]): Promise<ReadonlyMap<CapturedFile, StoredFile>> {

@@ -11,7 +11,7 @@ type Stored = ReadonlyMap<CapturedFile, StoredFile>;
 /** What a snapshot's document says besides its files, but for its id and how long it took. */
 export function composeSnapshot(
   source: Pick<Source, "type" | "id" | "uri">,
-  { name, description, tags = [], history = "all" }: BackupOptions,
+  { name, description, tags = [], tables: selection, history = "all" }: BackupOptions,
   capture: Capture,
   stored: Stored,
 ): Omit<SnapshotDetails, "id" | "durationMs" | "checksum"> {
@@ -22,6 +22,7 @@ export function composeSnapshot(
     ...(description !== undefined && { description }),
     tags: [...new Set(tags)],
     source: { type: source.type, id: source.id, uri: source.uri, host: hostname() },
+    ...(selection && { selection: [...new Set(selection)].sort() }),
     createdAt: new Date(capture.capturedAt),
     ...(capture.taken !== undefined && { taken: capture.taken }),
     history,

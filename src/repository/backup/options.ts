@@ -1,4 +1,4 @@
-import { assertFlag, assertKnown, assertMilliseconds, assertSignal } from "../../checks.ts";
+import { assertFlag, assertKnown, assertMilliseconds, assertShrink, assertSignal } from "../../checks.ts";
 import { ValidationError } from "../../errors.ts";
 import type { Source } from "../../sources/source.ts";
 import { assertLabel } from "../format/names.ts";
@@ -24,6 +24,12 @@ export interface BackupOptions {
   history?: "all" | "latest" | undefined;
   /** Take a snapshot also where there is no table. Default false: a wrong directory has none either. */
   allowEmpty?: boolean | undefined;
+  /**
+   * Fail, and take no snapshot, where a table is gone or has far fewer rows than in the snapshot before: less than half of
+   * 100 or more. A number from 0 to below 1: where a table has lost more than this part of its rows, however few they
+   * were. Default false: it is a warning, and the result says so.
+   */
+  failOnShrink?: boolean | number | undefined;
   /** How long to wait for guarded writes to end and for a prune, in milliseconds. Default 30,000. */
   lockTimeoutMs?: number | undefined;
   signal?: AbortSignal | undefined;
@@ -43,6 +49,7 @@ export function assertBackupOptions(options: BackupOptions): void {
     tables: true,
     history: true,
     allowEmpty: true,
+    failOnShrink: true,
     lockTimeoutMs: true,
     signal: true,
     onProgress: true,
@@ -73,6 +80,7 @@ export function assertBackupOptions(options: BackupOptions): void {
     throw new ValidationError(`history must be "all" or "latest", not ${JSON.stringify(history)}.`);
   }
   assertFlag(options.allowEmpty, "allowEmpty");
+  assertShrink(options.failOnShrink);
   assertMilliseconds(options.lockTimeoutMs, "lockTimeoutMs");
   assertSignal(options.signal);
 }

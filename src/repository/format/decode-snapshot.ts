@@ -106,6 +106,7 @@ function summaryFrom(document: Record<string, unknown>, id: string, place: strin
       uri: source.text("uri"),
       host: source.text("host"),
     },
+    selection: fields.optionalTexts("selection"),
     createdAt: fields.date("createdAt"),
     ...takenFrom(fields),
     durationMs: fields.number("durationMs"),

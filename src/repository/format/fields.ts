@@ -32,6 +32,10 @@ export class Fields {
     return this.list(key).map((value) => (typeof value === "string" ? value : this.#refuse(key, "texts")));
   }
 
+  optionalTexts(key: string): string[] | undefined {
+    return this.#members[key] === undefined ? undefined : this.texts(key);
+  }
+
   digest(key: string): string {
     const value = this.#members[key];
     return isDigest(value) ? value : this.#refuse(key, "a SHA-256");

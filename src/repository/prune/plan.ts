@@ -2,6 +2,7 @@ import type { Logger } from "../../logger.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { Catalog } from "../catalog/catalog.ts";
 import { BLOBS, parseBlobName } from "../format/names.ts";
+import { timeZoneOf } from "../retention/calendar.ts";
 import { planRetention, type RetentionPlan } from "../retention/plan.ts";
 import type { RetentionPolicy } from "../retention/policy.ts";
 import { documentsIn } from "./document-names.ts";
@@ -11,6 +12,8 @@ import { nothingRemoved, References } from "./references.ts";
 /** What a prune will do. */
 export interface PrunePlan {
   readonly retention: RetentionPlan;
+  /** Whose calendar counted for it. */
+  readonly timeZone: string;
   /** What the snapshots that stay name. */
   readonly references: References;
   /** Bytes of every blob that none of them names, by its digest. */
@@ -68,6 +71,7 @@ export async function planPrune(
   const old = [...blobsOn(due)].filter((sha256) => unneeded.has(sha256) && !young.has(sha256));
   return {
     retention,
+    timeZone: timeZoneOf(policy),
     references,
     unneeded,
     toMark,

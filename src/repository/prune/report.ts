@@ -12,6 +12,8 @@ export interface PruneReport {
   readonly dryRun: boolean;
   readonly kept: readonly KeptSnapshot[];
   readonly removed: readonly RemovedSnapshot[];
+  /** Whose calendar counted for the rules, by its IANA name. */
+  readonly timeZone: string;
   /** Blobs that were found unneeded for the first time. */
   readonly marked: BlobCount;
   /** Blobs that were removed, and the bytes that are free now. */
@@ -26,8 +28,8 @@ export interface PruneReport {
   readonly deadLeases: number;
 }
 
-export function snapshotsOf({ retention }: PrunePlan) {
-  return { kept: retention.keep, removed: retention.remove };
+export function snapshotsOf({ retention, timeZone }: PrunePlan) {
+  return { kept: retention.keep, removed: retention.remove, timeZone };
 }
 
 /** How many of these blobs are there and unneeded, and their bytes. */

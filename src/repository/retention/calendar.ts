@@ -1,9 +1,14 @@
-import type { KeepRule } from "./policy.ts";
+import type { KeepRule, RetentionPolicy } from "./policy.ts";
 
 /** Where a moment lies in the calendar of a zone. Equal texts: the same hour, day, week, month, year. */
 export type Periods = Readonly<Record<Exclude<KeepRule, "keepLast">, string>>;
 
 const DAY_MS = 86_400_000;
+
+/** Whose calendar counts, by its IANA name. */
+export function timeZoneOf({ timeZone }: RetentionPolicy): string {
+  return timeZone ?? new Intl.DateTimeFormat().resolvedOptions().timeZone;
+}
 
 /** A function that tells the periods of moments. @param timeZone IANA name; undefined: the machine's. */
 export function calendar(timeZone: string | undefined): (moment: Date) => Periods {

@@ -2,6 +2,7 @@ import { liesInFuture } from "../../fs/clock-tolerance.ts";
 import { newestFirst } from "../catalog/filter.ts";
 import type { Snapshot } from "../snapshot.ts";
 import { calendar, type Periods } from "./calendar.ts";
+import { openFalls, reasonsOfFalls } from "./falls.ts";
 import { assertPolicy, KEEP_RULES, type KeepRule, type RetentionPolicy } from "./policy.ts";
 
 export interface KeptSnapshot {
@@ -59,16 +60,18 @@ function planGroup(
 ): RetentionPlan {
   const past = group.filter((snapshot) => !isAhead(snapshot, now));
   const byRule = reasonsByRule(past, policy, periodsOf);
+  const byFall = reasonsOfFalls(openFalls(past.toReversed()));
   const keep: KeptSnapshot[] = [];
   const remove: RemovedSnapshot[] = [];
   let counted = 0;
   for (const snapshot of group) {
-    const always = reasonsForAlways(snapshot, past[0], policy, now);
+    const always = [...reasonsForAlways(snapshot, past[0], policy, now), ...(byFall.get(snapshot) ?? [])];
     const reasons = byRule.get(snapshot) ?? [];
     const isTagged = tagsKept(snapshot, policy).length > 0;
     const limit = limitOf(snapshot, policy, now, counted);
     const isKept = always.length > 0 || (reasons.length > 0 && limit === undefined);
-    if (isKept && !isTagged && !isAhead(snapshot, now)) counted++;
+    const fillsPlace = snapshot === past[0] || (reasons.length > 0 && limit === undefined);
+    if (fillsPlace && !isTagged && !isAhead(snapshot, now)) counted++;
     if (isKept) keep.push({ snapshot, reasons: [...(limit ? [] : reasons), ...always] });
     else remove.push({ snapshot, reason: limit && reasons.length > 0 ? limit : "no rule keeps it" });
   }

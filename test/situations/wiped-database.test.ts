@@ -1,0 +1,186 @@
+import { join } from "node:path";
+import { connect } from "@lancedb/lancedb";
+import { Repository, ShrunkError } from "lancedb-backup";
+import { describe, expect, test } from "vitest";
+import type { Progress, PruneReport, TakenSnapshot } from "../../src/repository/index.ts";
+import { LocalStorage } from "../../src/storage/local-storage.ts";
+import { run, runJson } from "../cli/cli.ts";
+import { putSnapshot } from "../repository/fixture.ts";
+import { newDirectory, recordingLogger } from "../support/database.ts";
+
+// An application wipes its database, and the backups go on: they must not push the good one out in silence.
+
+const ROWS = 10_000;
+const rows = (count: number) => Array.from({ length: count }, (_, id) => ({ id }));
+
+async function newPlace() {
+  const directory = await newDirectory();
+  const uri = join(directory, "db");
+  const vault = join(directory, "vault");
+  const db = await connect(uri);
+  for (const name of ["docs", "words", "users"]) await db.createTable(name, rows(ROWS));
+  const { logger, logged } = recordingLogger();
+  const repository = await Repository.init(vault, { logger });
+  return { directory, uri, vault, db, repository, logged, env: { LANCEDB_BACKUP_REPO: vault } };
+}
+
+type Place = Awaited<ReturnType<typeof newPlace>>;
+
+/** Two tables are dropped, and the third is overwritten with none. */
+async function wipe({ db }: Place): Promise<void> {
+  await db.dropTable("docs");
+  await db.dropTable("words");
+  const users = await db.openTable("users");
+  await db.createTable("users", rows(1), { mode: "overwrite" });
+  await (await db.openTable("users")).delete("true");
+  users.close();
+}
+
+const WIPED = [
+  { table: "docs", rowsBefore: ROWS, rows: 0, isGone: true },
+  { table: "users", rowsBefore: ROWS, rows: 0, isGone: false },
+  { table: "words", rowsBefore: ROWS, rows: 0, isGone: true },
+];
+
+test("a snapshot of a wiped database says what is gone, in the result, to the logger and as progress", async () => {
+  const place = await newPlace();
+  const first = await place.repository.backup({ source: place.uri });
+  expect(first.shrunk).toBeUndefined();
+  await wipe(place);
+  const told: Progress[] = [];
+  const second = await place.repository.backup({ source: place.uri, onProgress: (each) => told.push(each) });
+  expect(second.shrunk).toEqual(WIPED);
+  expect(told.filter(({ shrunk }) => shrunk)).toMatchObject([{ phase: "capture", shrunk: WIPED }]);
+  const warnings = place.logged.filter(({ level }) => level === "warn");
+  expect(warnings).toMatchObject([{ meta: { before: `snapshot ${first.id}` } }]);
+  expect(String(warnings[0]?.meta?.["tables"])).toContain("docs had 10,000 rows and is gone");
+  expect(String(warnings[0]?.meta?.["tables"])).toContain("users had 10,000 rows and has 0");
+});
+
+test("the command says so in text and JSON; asked to fail, it makes no snapshot", async () => {
+  const place = await newPlace();
+  const { uri, env } = place;
+  await runJson(["backup", uri], { env });
+  await wipe(place);
+  const refused = await run(["backup", uri, "--fail-on-shrink"], { env });
+  expect(refused.code).toBe(1);
+  expect(refused.stderr).toContain("as --fail-on-shrink asks");
+  expect(refused.stderr).toContain("docs had 10,000 rows and is gone");
+  expect(await runJson(["list"], { env })).toHaveLength(1);
+
+  const text = await run(["backup", uri], { env });
+  expect(text.code).toBe(0);
+  expect(text.stdout).toContain("docs had 10,000 and is gone.");
+  expect(text.stdout).toContain("users had 10,000 and has 0.");
+  const again = await runJson<TakenSnapshot>(["backup", uri], { env });
+  expect(again.shrunk).toBeUndefined(); // it is as it was in the one before
+  const doctor = await run(["doctor", uri], { env });
+  expect(doctor.stdout).toContain("table docs had 10,000 rows and was gone");
+});
+
+test("retention keeps the last snapshot from before, says why, and delete removes it", async () => {
+  const place = await newPlace();
+  const { uri, repository, env } = place;
+  const good = await repository.backup({ source: uri });
+  await wipe(place);
+  const later: TakenSnapshot[] = [];
+  for (let turn = 0; turn < 5; turn++) later.push(await repository.backup({ source: uri }));
+  const text = await run(["prune", "--keep-last", "3", "--dry-run"], { env });
+  expect(text.stdout).toMatch(new RegExp(`${good.id}.* keep `));
+  const report = await repository.prune({ keepLast: 3, maxAgeDays: 1e-9, maxBackups: 1 });
+  expect(report.kept.find(({ snapshot }) => snapshot.id === good.id)?.reasons).toEqual([
+    expect.stringMatching(/^the last before a fall: .*docs had 10,000 rows and was gone.*only delete/),
+  ]);
+  expect(report.removed.length).toBeGreaterThan(0);
+  for (let turn = 0; turn < 3; turn++) {
+    const next: PruneReport = await repository.prune({ keepLast: 1 });
+    expect(next.kept.map(({ snapshot }) => snapshot.id)).toContain(good.id);
+  }
+  const target = join(place.directory, "back");
+  await repository.restore(good.id, { target });
+  await repository.delete(good.id);
+  expect((await repository.prune({ keepLast: 1 })).kept.map(({ snapshot }) => snapshot.id)).toEqual([
+    later.at(-1)?.id,
+  ]);
+});
+
+test("when the rows are back the one from before is as any other", async () => {
+  const place = await newPlace();
+  const { uri, repository } = place;
+  const good = await repository.backup({ source: uri });
+  await wipe(place);
+  await repository.backup({ source: uri });
+  await repository.restore(good.id, { target: uri, mode: "in-place" });
+  const back = await repository.backup({ source: uri });
+  const { kept } = await repository.prune({ keepLast: 1 });
+  expect(kept.map(({ snapshot }) => snapshot.id)).toEqual([back.id]);
+});
+
+describe("far fewer", () => {
+  test.each([
+    [100, 49, true],
+    [100, 50, false],
+    [99, 0, false],
+    [10_000, 5_000, false],
+    [10_000, 4_999, true],
+  ])("of %i rows %i are left: a warning is %s", async (before, after, wanted) => {
+    const { db, repository, uri } = await newPlace();
+    await db.createTable("own", rows(before));
+    await repository.backup({ source: uri });
+    await (await db.openTable("own")).delete(`id >= ${after}`);
+    const { shrunk = [] } = await repository.backup({ source: uri });
+    expect(shrunk.map(({ table }) => table)).toEqual(wanted ? ["own"] : []);
+  });
+
+  test("failOnShrink takes a part of the rows, of however few, and an error tells the numbers", async () => {
+    const { db, repository, uri } = await newPlace();
+    await db.createTable("own", rows(10));
+    await repository.backup({ source: uri });
+    await (await db.openTable("own")).delete("id >= 8");
+    const error = await repository
+      .backup({ source: uri, failOnShrink: 0.1 })
+      .catch((thrown: unknown) => thrown);
+    expect(error).toBeInstanceOf(ShrunkError);
+    expect(error).toMatchObject({
+      code: "SHRUNK",
+      tables: [{ table: "own", rowsBefore: 10, rows: 8, isGone: false }],
+    });
+    await repository.backup({ source: uri, failOnShrink: 0.2 });
+    await repository.backup({ source: uri, failOnShrink: true });
+    for (const wrong of [1, -0.1, Number.NaN, "yes"]) {
+      await expect(repository.backup({ source: uri, failOnShrink: wrong as never })).rejects.toThrow(
+        /failOnShrink/,
+      );
+    }
+  });
+
+  test("a snapshot of some tables is no sign that the others are gone, and is passed over by the next whole one", async () => {
+    const place = await newPlace();
+    const { uri, repository } = place;
+    const whole = await repository.backup({ source: uri });
+    const part = await repository.backup({ source: uri, tables: ["users"] });
+    expect([part.shrunk, part.selection]).toEqual([undefined, ["users"]]);
+    expect(
+      (await repository.prune({ keepLast: 1, dryRun: true })).removed.map(({ snapshot }) => snapshot.id),
+    ).toEqual([whole.id]);
+    await wipe(place);
+    expect((await repository.backup({ source: uri })).shrunk).toEqual(WIPED);
+  });
+});
+
+test("snapshots that were taken before there was such a rule are judged by what their documents say", async () => {
+  const vault = join(await newDirectory(), "vault");
+  await Repository.init(vault);
+  const storage = new LocalStorage(vault);
+  const both = { "t.lance": { "data/a": "1" }, "u.lance": { "data/b": "2" } };
+  const good = await putSnapshot(storage, { at: "2026-01-01T10:00:00Z", tables: both });
+  for (let day = 2; day < 6; day++) {
+    await putSnapshot(storage, { at: `2026-01-0${day}T10:00:00Z`, tables: { "t.lance": { "data/a": "1" } } });
+  }
+  const repository = await Repository.open(vault);
+  const { kept } = await repository.prune({ keepLast: 2, dryRun: true });
+  expect(kept.at(-1)).toMatchObject({
+    snapshot: { id: good.id },
+    reasons: [expect.stringContaining("u had 10 rows and was gone")],
+  });
+});
