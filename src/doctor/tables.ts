@@ -11,6 +11,7 @@ import { listTables, type TableLocation } from "../lance/database.ts";
 import { ImageReader, type VersionImage } from "../lance/image.ts";
 import { inspectTable } from "../lance/put-back/state.ts";
 import { isPlainFile, linkTarget } from "../lance/stubs.ts";
+import { diagnoseDiskUse } from "./disk-use.ts";
 import { count, type Finding } from "./finding.ts";
 import { diagnoseIndices } from "./indices.ts";
 import { diagnoseOlderVersions } from "./older-versions.ts";
@@ -84,6 +85,7 @@ async function diagnoseTable(
     }
     findings.push(...(await diagnoseOlderVersions(remedies, id, dataset, image, signal)));
     findings.push(...(await diagnoseBranches(id, dataset)), ...(await diagnoseTags(id, dataset, manifests)));
+    findings.push(...(await diagnoseDiskUse(id, dataset, manifests, signal)));
   } catch (error) {
     if (isMissing(error)) return findings; // it went while we looked
     findings.push(diagnoseRefusal(error, base));

@@ -1,11 +1,11 @@
 import type { RecordBatch } from "apache-arrow";
-import { ADDRESS, AddressSet, addressesOf, whereInFragments } from "./addresses.ts";
+import { ADDRESS, AddressSet, addressesOf } from "./addresses.ts";
 import { contentDigests, ROW_ID } from "./blob-digests.ts";
 import { DigestTable } from "./digest-table.ts";
 import { addressesIn, collectAddresses } from "./fragment-addresses.ts";
 import type { FragmentDiff, FragmentRows } from "./fragments.ts";
 import { rowsAt } from "./rows-at.ts";
-import { type OpenVersion, scan } from "./scan.ts";
+import { type OpenVersion, scanFragments } from "./scan.ts";
 
 /** Two versions of a table with the same columns. */
 export interface TwoVersions {
@@ -123,7 +123,7 @@ class Candidates {
   async *#read(columns: readonly string[]): AsyncGenerator<RecordBatch> {
     const { signal } = this.#versions;
     if (this.#fragments.length > 0) {
-      yield* scan(this.#version.table, { columns, where: whereInFragments(this.#fragments), signal });
+      yield* scanFragments(this.#version.table, this.#fragments, { columns, signal });
     }
     yield* rowsAt(this.#version, this.#single, columns, signal);
   }

@@ -1,7 +1,7 @@
 import type { RecordBatch } from "apache-arrow";
-import { ADDRESS, type AddressSet, addressesOf, addressLiteral, whereInFragments } from "./addresses.ts";
+import { ADDRESS, type AddressSet, addressesOf, addressLiteral } from "./addresses.ts";
 import { hasLegacyFiles } from "./fragments.ts";
-import { type OpenVersion, scan } from "./scan.ts";
+import { type OpenVersion, scan, scanFragments } from "./scan.ts";
 import { takeRows } from "./take-rows.ts";
 
 /** Up to so many rows are asked for by their addresses (10,000 take 40 ms); more are picked out of a scan. */
@@ -24,8 +24,7 @@ export async function* rowsAt(
     return;
   }
   const wanted = columns.includes(ADDRESS) ? columns : [...columns, ADDRESS];
-  const where = whereInFragments(addresses.fragments());
-  for await (const batch of scan(table, { columns: wanted, where, signal })) {
+  for await (const batch of scanFragments(table, addresses.fragments(), { columns: wanted, signal })) {
     const places = addressesOf(batch);
     const indices: number[] = [];
     for (let row = 0; row < batch.numRows; row++) {

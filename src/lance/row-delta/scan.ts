@@ -1,6 +1,7 @@
 import type { Table } from "@lancedb/lancedb";
-import type { RecordBatch } from "apache-arrow";
+import type { Field, RecordBatch } from "apache-arrow";
 import type { Manifest } from "../manifest.ts";
+import { arrow } from "../predicates/arrow.ts";
 import { quoteColumn } from "../predicates/where-in.ts";
 import { ADDRESS, whereInFragments } from "./addresses.ts";
 import { hasLegacyFiles, type RowRange, scanGroups } from "./fragments.ts";
@@ -67,9 +68,30 @@ export async function* scanAll(table: Table, version: Manifest): AsyncGenerator<
   // Of files in the legacy format a filter knows addresses only where they are asked for too.
   const withAddress = hasLegacyFiles(version) ? [...columns, ADDRESS] : undefined;
   for (const group of scanGroups(version)) {
-    const where = whereInFragments(group);
-    for await (const batch of scan(table, { columns: withAddress ?? columns, where })) {
+    for await (const batch of scanFragments(table, group, { columns: withAddress ?? columns })) {
       yield withAddress ? batch.select(columns) : batch;
     }
   }
+}
+
+/**
+ * Streams the rows of some fragments. Each by itself where a column has a dictionary: behind a filter LanceDB joins
+ * batches of several, and their dictionaries with them, which then may have more entries than the keys can number.
+ */
+export async function* scanFragments(
+  table: Table,
+  fragments: readonly number[],
+  options: { readonly columns: readonly string[]; readonly signal?: AbortSignal | undefined },
+): AsyncGenerator<RecordBatch> {
+  if (fragments.length === 0) return;
+  const { fields } = await table.schema();
+  const alone = fields.some((field) => options.columns.includes(field.name) && hasDictionary(field));
+  for (const group of alone ? fragments.map((id) => [id]) : [fragments]) {
+    yield* scan(table, { ...options, where: whereInFragments(group) });
+  }
+}
+
+function hasDictionary({ type }: Field): boolean {
+  if (arrow.DataType.isDictionary(type)) return true;
+  return (type.children ?? []).some((child: Field) => hasDictionary(child));
 }
