@@ -1,7 +1,7 @@
 import type { Connection, Index, IndexConfig, Table } from "@lancedb/lancedb";
 import type { Field } from "apache-arrow";
 import { assertKnown } from "../checks.ts";
-import { ValidationError } from "../errors.ts";
+import { UnsupportedError, ValidationError } from "../errors.ts";
 import type { Logger } from "../logger.ts";
 import { callLance } from "./records/lance-call.ts";
 import { lookAtExisting } from "./records/look.ts";
@@ -147,10 +147,19 @@ async function createOne(table: Table, { column, config, name, replace }: IndexS
     ...(name !== undefined && { name }),
     ...(replace !== undefined && { replace }),
   });
-  const known = new Set(before?.map((index) => index.indexUuid));
-  const made = before && (await listIndices(table))?.find((index) => !known.has(index.indexUuid));
+  const after = await listIndices(table);
+  if (name !== undefined && after?.every((index) => index.name !== name)) {
+    throw new UnsupportedError(
+      `The LanceDB in use gives indices their names itself, which ${JSON.stringify(name)} is not one of: leave the name out, or use LanceDB 0.22 or newer.`,
+    );
+  }
+  // Below 0.31 an index has no other identity than its name.
+  const known = new Set(before?.map(identityOf));
+  const made = before && after?.find((index) => !known.has(identityOf(index)));
   return made?.name ?? name ?? `${column}_idx`;
 }
+
+const identityOf = ({ indexUuid, name }: IndexConfig): string => indexUuid ?? name;
 
 /** Undefined where LanceDB cannot tell: a full-text index without its files makes it throw, and may be what is made anew. */
 async function listIndices(table: Table): Promise<IndexConfig[] | undefined> {

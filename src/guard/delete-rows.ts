@@ -1,5 +1,6 @@
 import type { Connection } from "@lancedb/lancedb";
 import { ValidationError } from "../errors.ts";
+import { deleteRows } from "../lance/lacking.ts";
 import type { Logger } from "../logger.ts";
 import { filtersFor, keyColumn } from "./records/delete-keys.ts";
 import { Feed } from "./records/feed.ts";
@@ -107,13 +108,13 @@ async function deleteBy(db: Connection, job: DeleteJob): Promise<{ version: numb
     signal?.throwIfAborted();
     const start = performance.now();
     const step = await callLance(`delete from the table "${refName(ref)}"`, signal, () =>
-      table.delete(filter),
+      deleteRows(table, filter),
     );
-    deleted = { version: step.version, deletedRows: deleted.deletedRows + step.numDeletedRows };
+    deleted = { version: step.version, deletedRows: deleted.deletedRows + step.deleted };
     const ms = Math.round(performance.now() - start);
     logger.debug("rows deleted", {
       table: refName(ref),
-      rows: step.numDeletedRows,
+      rows: step.deleted,
       version: step.version,
       ms,
     });

@@ -6,20 +6,30 @@ import type { IndexRecord } from "./file/types.ts";
 import { textSettings, vectorSettings } from "./index-settings.ts";
 
 type IndexApi = LanceDBApi["Index"];
+type Recipe = readonly [maker: keyof IndexApi, settings?: object];
 
 /** How an index of each of LanceDB's kinds is made anew, like the one that was recorded. */
-const MAKERS: Readonly<Record<string, (make: IndexApi, record: IndexRecord) => Index>> = {
-  BTree: (make) => make.btree(),
-  Bitmap: (make) => make.bitmap(),
-  LabelList: (make) => make.labelList(),
-  Fm: (make) => make.fm(),
-  FTS: (make, { details = {} }) => make.fts(textSettings(details)),
-  IvfPq: (make, record) => make.ivfPq(unlessHamming(record)),
-  IvfRq: (make, record) => make.ivfRq(unlessHamming(record)),
-  IvfFlat: (make, { details = {}, distanceType }) => make.ivfFlat(vectorSettings(details, distanceType)),
-  IvfHnswPq: (make, record) => make.hnswPq(unlessHamming(record)),
-  IvfHnswSq: (make, record) => make.hnswSq(unlessHamming(record)),
+const RECIPES: Readonly<Record<string, (record: IndexRecord) => Recipe>> = {
+  BTree: () => ["btree"],
+  Bitmap: () => ["bitmap"],
+  LabelList: () => ["labelList"],
+  Fm: () => ["fm"],
+  FTS: ({ details = {} }) => ["fts", textSettings(details)],
+  IvfPq: (record) => ["ivfPq", unlessHamming(record)],
+  IvfRq: (record) => ["ivfRq", unlessHamming(record)],
+  IvfFlat: ({ details = {}, distanceType }) => ["ivfFlat", vectorSettings(details, distanceType)],
+  IvfHnswPq: (record) => ["hnswPq", unlessHamming(record)],
+  IvfHnswSq: (record) => ["hnswSq", unlessHamming(record)],
 };
+
+function configOf(api: IndexApi, record: IndexRecord): Index | undefined {
+  const recipe = Object.hasOwn(RECIPES, record.type) ? RECIPES[record.type]?.(record) : undefined;
+  if (recipe === undefined) return undefined;
+  const [maker, settings] = recipe;
+  if (!(maker in api)) throw new TypeError("the LanceDB in use has no such kind of index");
+  const make = api[maker] as (...settings: object[]) => Index;
+  return settings ? make(settings) : make();
+}
 
 /** The distance of bits has an index of one kind only. */
 function unlessHamming({ details = {}, distanceType }: IndexRecord): Partial<IvfPqOptions> {
@@ -56,16 +66,20 @@ export async function makeIndices(
 ): Promise<string[]> {
   const made: string[] = [];
   if (records.length === 0) return made;
-  const { Index: make } = await context.lancedb.api();
+  const { Index: api } = await context.lancedb.api();
   for (const record of records) {
     const { name, columns, type } = record;
     const [column, ...others] = columns;
     try {
-      const config = Object.hasOwn(MAKERS, type) ? MAKERS[type]?.(make, record) : undefined;
+      const config = configOf(api, record);
       if (config === undefined || column === undefined || others.length > 0) {
         throw new TypeError(`no way is known to make an index of the kind ${type}`);
       }
       await table.createIndex(column, { config, name, replace: true });
+      if (!(await table.listIndices()).some((index) => index.name === name)) {
+        const reason = "the LanceDB in use gives indices their names itself";
+        context.logger.warn("an index has another name", { table: context.table, index: name, reason });
+      }
       made.push(name);
     } catch (error) {
       const reason = reasonOf(error);

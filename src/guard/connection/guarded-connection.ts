@@ -6,10 +6,12 @@ import { isError } from "../../fs/io.ts";
 import {
   isTooLong,
   listTables,
+  NAMESPACE_TABLE,
   namespacedDirectories,
   rootDirectory,
   tableId,
 } from "../../lance/database.ts";
+import { assertNamespaces, takesPaths } from "../../lance/lacking.ts";
 import { isPlainFile, isRealDirectory, linkTarget } from "../../lance/stubs.ts";
 import { idOfDirectory } from "../../lance/table-directory.ts";
 import type { Operation } from "../operation.ts";
@@ -27,14 +29,18 @@ export function guardConnection(operation: Operation, connection: Connection): C
   const call = <R>(task: () => Promise<R>) => operation.call(task);
   return withMembers(connection, {
     openTable: (...args: Parameters<Connection["openTable"]>) => guard.openTable(...args),
-    createTable: (...args: unknown[]) => call(() => guard.createTable(args)),
-    createEmptyTable: (...args: unknown[]) => call(() => guard.createEmptyTable(args)),
+    createTable: (...args: unknown[]) => call(() => guard.createTable(guard.placed(args, pathAt(args)))),
+    createEmptyTable: (...args: unknown[]) =>
+      call(() => guard.createEmptyTable(guard.placed(args, pathAt(args)))),
     createMaterializedView: (...args: Parameters<Connection["createMaterializedView"]>) =>
       call(() => guard.createMaterializedView(...args)),
     openMaterializedView: (name: string) => guard.openMaterializedView(name),
     cloneTable: (...args: Parameters<Connection["cloneTable"]>) => call(() => guard.cloneTable(...args)),
-    dropTable: (name: string, path?: string[]) =>
-      call(() => guard.drop(name, path, () => connection.dropTable(name, path))),
+    dropTable: (name: string, given?: string[]) =>
+      call(() => {
+        const [, path] = guard.placed([name, given], 1) as [string, string[] | undefined];
+        return guard.drop(name, path, () => connection.dropTable(name, path));
+      }),
     dropTableAsync: (name: string, path?: string[]) =>
       call(() =>
         guard.drop(name, path, async () => {
@@ -68,7 +74,23 @@ class ConnectionGuard {
     this.#connection = connection;
   }
 
-  async openTable(...args: Parameters<Connection["openTable"]>): Promise<Table> {
+  /**
+   * Below 0.22 LanceDB takes a namespace's path for the options, or passes over it, and would use the root's table of
+   * that name.
+   *
+   * @param at where in the arguments of a call the path may be
+   * @returns the arguments without it, where LanceDB knows no paths and it is empty.
+   * @throws UnsupportedError where it is not.
+   */
+  placed(args: readonly unknown[], at: number): unknown[] {
+    const path = args[at];
+    if (takesPaths(this.#connection) || !Array.isArray(path)) return [...args];
+    assertNamespaces(this.#connection, path);
+    return args.filter((_, index) => index !== at);
+  }
+
+  async openTable(...given: Parameters<Connection["openTable"]>): Promise<Table> {
+    const args = this.placed(given, 1) as typeof given;
     const id = idOf(args[0], args[1]);
     if (id) await this.#operation.healIfDamaged(id);
     const open = () => this.#connection.openTable(...args);
@@ -93,7 +115,8 @@ class ConnectionGuard {
   }
 
   cloneTable(...args: Parameters<Connection["cloneTable"]>): Promise<Table> {
-    const path = args[2]?.targetNamespacePath ?? [];
+    const options = args[2] as { targetNamespacePath?: string[]; targetNamespace?: string[] } | undefined;
+    const path = options?.targetNamespacePath ?? options?.targetNamespace ?? []; // the latter below 0.30
     return this.#create(args[0], path, () => this.#connection.cloneTable(...args));
   }
 
@@ -133,6 +156,7 @@ class ConnectionGuard {
 
   async dropAllTables(path?: string[]): Promise<void> {
     for (const name of await this.#connection.tableNames(path ?? [])) {
+      if (name === NAMESPACE_TABLE) continue; // which 0.30 lists
       await this.drop(name, path, () => this.#connection.dropTable(name, path));
     }
   }
@@ -298,6 +322,11 @@ function idOf(name: unknown, path: readonly string[] | undefined): string | unde
       { cause: error },
     );
   }
+}
+
+/** Where a creation has its path: behind the name and the data, or behind the one object that has both. */
+function pathAt([first]: readonly unknown[]): number {
+  return typeof first === "object" ? 1 : 2;
 }
 
 /** The version at which `openTable` is asked to open. */

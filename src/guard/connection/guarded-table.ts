@@ -23,7 +23,7 @@ const VIEW: readonly CommitKind[] = [...ROWS, "overwrite", "project", ...VALUES,
 export function guardTable(operation: Operation, id: string, view: HandleView): Table {
   const { table } = view;
   const branches = async () => guardBranches(operation, id, await table.branches());
-  if (table.currentBranch() !== null) return withMembers(table, { branches });
+  if (branchOf(table) !== null) return withMembers(table, { branches });
   const versioned = <R extends { version: number }>(
     kinds: readonly CommitKind[],
     run: () => Promise<R>,
@@ -57,11 +57,12 @@ export function guardTable(operation: Operation, id: string, view: HandleView): 
     restore: () => onHandle(["restore"], () => view.restore()),
     tags: async () => guardTags(operation, id, await table.tags()),
     branches,
-    setLsmWriteSpec: () => {
+    setLsmWriteSpec: async () => {
       throw new UnsupportedError(
         `Table ${id} cannot change to the LSM write path inside guarded work: its rows would lie outside every version.`,
       );
     },
+    ...lsmMembers(operation, id, table),
   };
   // `LocalTable` alone has this one: it gives every manifest its new name.
   const migrate = Reflect.get(table, "migrateManifestPathsV2") as (() => Promise<void>) | undefined;
@@ -69,6 +70,25 @@ export function guardTable(operation: Operation, id: string, view: HandleView): 
     Object.assign(members, { migrateManifestPathsV2: () => onHandle([], () => migrate.call(table)) });
   }
   return withMembers(table, members);
+}
+
+/** Null for the main line, and where LanceDB is from before it had branches. */
+function branchOf(table: Table): string | null {
+  return "currentBranch" in table ? table.currentBranch() : null;
+}
+
+/** What is done to rows outside of versions. A table that has any is refused when it is captured. */
+const LSM = ["unsetLsmWriteSpec", "closeLsmWriters", "flushLsm", "compactLsm", "checkpointLsm"] as const;
+
+function lsmMembers(operation: Operation, id: string, table: Table): Partial<Table> {
+  const guarded =
+    (name: string) =>
+    (...args: unknown[]) =>
+      operation.call(async () => {
+        await operation.capture(id);
+        return Reflect.apply(Reflect.get(table, name) as (...given: unknown[]) => unknown, table, args);
+      });
+  return Object.fromEntries(LSM.map((name) => [name, guarded(name)]));
 }
 
 /** @param view of the handle that the materialized one is on */
@@ -92,18 +112,22 @@ function guardMerge(
   view: HandleView,
   builder: MergeInsertBuilder,
 ): MergeInsertBuilder {
-  const again = (next: MergeInsertBuilder) => guardMerge(operation, id, view, next);
+  // Every step answers with a builder, those too that other versions of LanceDB have: only a guarded one is handed on.
+  const step = (name: string) => {
+    const next = Reflect.get(builder, name) as (...args: unknown[]) => MergeInsertBuilder;
+    return (...args: unknown[]) => guardMerge(operation, id, view, Reflect.apply(next, builder, args));
+  };
+  const execute = (...args: Parameters<MergeInsertBuilder["execute"]>) =>
+    commitWithVersion(operation, id, view, ROWS, () => builder.execute(...args));
   return withMembers(builder, {
-    whenMatchedUpdateAll: (options?: { where: string }) => again(builder.whenMatchedUpdateAll(options)),
-    whenNotMatchedInsertAll: () => again(builder.whenNotMatchedInsertAll()),
-    whenNotMatchedBySourceDelete: (options?: { where: string }) =>
-      again(builder.whenNotMatchedBySourceDelete(options)),
-    useIndex: (use: boolean) => again(builder.useIndex(use)),
-    useLsm: (use: boolean) => again(builder.useLsm(use)),
-    validateSingleShard: (validate: boolean) => again(builder.validateSingleShard(validate)),
-    execute: (...args: Parameters<MergeInsertBuilder["execute"]>) =>
-      commitWithVersion(operation, id, view, ROWS, () => builder.execute(...args)),
+    ...Object.fromEntries(stepsOf(builder).map((name) => [name, step(name)])),
+    execute,
   });
+}
+
+function stepsOf(builder: MergeInsertBuilder): string[] {
+  const names = Object.getOwnPropertyNames(Object.getPrototypeOf(builder));
+  return names.filter((name) => name !== "constructor" && name !== "execute");
 }
 
 function guardTags(operation: Operation, id: string, tags: Tags): Tags {

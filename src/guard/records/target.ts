@@ -2,6 +2,7 @@ import type { Connection, Table } from "@lancedb/lancedb";
 import type { Schema } from "apache-arrow";
 import { ValidationError } from "../../errors.ts";
 import { isError } from "../../fs/io.ts";
+import { assertNamespaces } from "../../lance/lacking.ts";
 import { adoptSchema } from "./adopt.ts";
 import { callLance } from "./lance-call.ts";
 
@@ -31,6 +32,7 @@ export async function findTable(
   signal: AbortSignal | undefined,
 ): Promise<Target | undefined> {
   return await callLance(`open the table "${refName(ref)}"`, signal, async () => {
+    assertNamespaces(db, ref.namespacePath);
     let table: Table;
     try {
       table = await db.openTable(ref.name, [...ref.namespacePath]);

@@ -1,4 +1,5 @@
 import type { Connection, Table } from "@lancedb/lancedb";
+import { createTableIn } from "../../lance/lacking.ts";
 import type { Logger } from "../../logger.ts";
 import { type Chunk, toTable } from "./chunks.ts";
 import { callLance } from "./lance-call.ts";
@@ -59,7 +60,7 @@ export async function writeChunks(
 
 async function createFrom(job: WriteJob, chunk: Chunk): Promise<Table> {
   const mode = job.plan.action === "recreate" ? "overwrite" : "create";
-  return await job.db.createTable(job.ref.name, toTable(chunk), [...job.ref.namespacePath], { mode });
+  return await createTableIn(job.db, job.ref, toTable(chunk), { mode });
 }
 
 async function writeTo(table: Table, plan: WritePlan, chunk: Chunk, first: boolean): Promise<Written> {

@@ -3,6 +3,7 @@ import { LanceError } from "../../errors.ts";
 import { reasonOf } from "../../fs/io.ts";
 import { NAMESPACE_TABLE, parseTableId } from "../../lance/database.ts";
 import { listManifests } from "../../lance/image.ts";
+import { assertNamespaces } from "../../lance/lacking.ts";
 import { changeNamespaces, listNamespaces } from "../../lance/namespaces.ts";
 import type { LanceDB } from "../../lance/which-lancedb.ts";
 import type { TableRestore } from "./act.ts";
@@ -30,6 +31,7 @@ export async function putNamespacesBack(
   const gone = [...plan.gone];
   if (!isThere) {
     const connection = await lancedb.connect(database);
+    assertNamespaces(connection, [FIRST]);
     await connection.createNamespace([FIRST]).finally(() => connection.close());
     gone.push({ object_id: FIRST, location: null });
   }

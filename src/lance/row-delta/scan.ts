@@ -1,5 +1,6 @@
 import type { Table } from "@lancedb/lancedb";
 import type { Field, RecordBatch } from "apache-arrow";
+import { batchesOf } from "../lacking.ts";
 import type { Manifest } from "../manifest.ts";
 import { arrow } from "../predicates/arrow.ts";
 import { quoteColumn } from "../predicates/where-in.ts";
@@ -8,10 +9,6 @@ import { hasLegacyFiles, type RowRange, scanGroups } from "./fragments.ts";
 
 /** Rows a batch: a scan is 1.6 times faster than with LanceDB's own 1,000 (docs/lance-facts.md). */
 const BATCH_ROWS = 8192;
-
-interface Executable {
-  execute(options: { maxBatchLength: number }): AsyncIterable<RecordBatch>;
-}
 
 /** A version that is open, and its manifest. */
 export interface OpenVersion {
@@ -36,9 +33,7 @@ export async function* scan(table: Table, options: ScanOptions = {}): AsyncGener
   if (columns) query.select(new Map(columns.map((name) => [name, quoteColumn(name)])));
   if (where !== undefined) query.where(where);
   if (range) query.offset(range.offset).limit(range.rows);
-  // `execute` is what the query's own iterator calls; only through it can the length of batches be told.
-  const batches = (query as unknown as Executable).execute({ maxBatchLength: BATCH_ROWS });
-  for await (const batch of oneAhead(batches)) {
+  for await (const batch of oneAhead(batchesOf(query, BATCH_ROWS))) {
     signal?.throwIfAborted();
     if (batch.numRows > 0) yield batch;
   }

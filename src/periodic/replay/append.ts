@@ -1,6 +1,7 @@
 import type { Connection, Table } from "@lancedb/lancedb";
 import type { Table as ArrowTable, Schema } from "apache-arrow";
 import { isError } from "../../fs/io.ts";
+import { createEmptyTableIn, createTableIn } from "../../lance/lacking.ts";
 import { arrow } from "../../lance/predicates/arrow.ts";
 import { writingAsIs } from "./as-is.ts";
 
@@ -17,15 +18,14 @@ export async function createFrom(
   chunks: AsyncIterable<ArrowTable>,
   mode: "create" | "overwrite",
 ): Promise<{ readonly table: Table; readonly rows: number }> {
-  const { name, namespacePath, schema } = table;
   let made: Table | undefined;
   let rows = 0;
   for await (const chunk of chunks) {
     rows += chunk.numRows;
     if (made) await append(made, chunk);
-    else made = writingAsIs(await db.createTable(name, chunk, namespacePath, { mode }));
+    else made = writingAsIs(await createTableIn(db, table, chunk, { mode }));
   }
-  made ??= await db.createEmptyTable(name, schema, namespacePath, { mode });
+  made ??= await createEmptyTableIn(db, table, table.schema, { mode });
   return { table: made, rows };
 }
 

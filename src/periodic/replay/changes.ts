@@ -1,4 +1,5 @@
 import type { Table } from "@lancedb/lancedb";
+import { deleteRows } from "../../lance/lacking.ts";
 import { anyOf, whereKeys } from "../../lance/row-delta/where-keys.ts";
 import type { TableReader } from "../file/types.ts";
 import { chunksOf } from "./chunks.ts";
@@ -24,11 +25,11 @@ export async function applyChanges(table: Table, reader: TableReader): Promise<n
   for await (const batch of reader.batches("deletes")) {
     for (const where of whereKeys(batch, key)) {
       if (atOnce) filters.push(where);
-      else affected += (await table.delete(where)).numDeletedRows;
+      else affected += (await deleteRows(table, where)).deleted;
     }
   }
   if (reader.upserts === 0 && filters.length > 0) {
-    affected += (await table.delete(anyOf(filters))).numDeletedRows;
+    affected += (await deleteRows(table, anyOf(filters))).deleted;
   }
   for await (const chunk of chunksOf(schema, reader.batches("upserts"), CHUNK_BYTES)) {
     let merge = table.mergeInsert(key).whenMatchedUpdateAll().whenNotMatchedInsertAll();

@@ -1,7 +1,9 @@
 import type { Connection } from "@lancedb/lancedb";
+import { assertNamespaces } from "../../lance/lacking.ts";
 
-/** Makes a namespace and those around it, as far as they are missing. */
+/** Makes a namespace and those around it, as far as they are missing. @throws UnsupportedError where LanceDB has none. */
 export async function ensureNamespace(db: Connection, path: readonly string[]): Promise<void> {
+  assertNamespaces(db, path);
   for (let depth = 1; depth <= path.length; depth++) {
     const wanted = path.slice(0, depth);
     if (await hasNamespace(db, wanted)) continue;

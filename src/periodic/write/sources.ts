@@ -1,8 +1,10 @@
 import type { Schema } from "apache-arrow";
 import { CorruptError, UnsupportedError } from "../../errors.ts";
 import type { Door } from "../../lance/door.ts";
+import { assertAddressable } from "../../lance/lacking.ts";
 import type { Manifest } from "../../lance/manifest.ts";
 import { assertFilterable, assertMergeable } from "../../lance/row-delta/assert-usable.ts";
+import { blobColumnsOf } from "../../lance/row-delta/blob-digests.ts";
 import { assertKey, isKeyType } from "../../lance/row-delta/key.ts";
 import { openWithoutBroken } from "../../lance/without-broken-indices.ts";
 import type { IndexRecord } from "../file/types.ts";
@@ -40,7 +42,8 @@ async function open(settings: PeriodicSettings, pins: PinStore, table: PinnedTab
     const schema = await door.table.schema().catch((error: unknown) => {
       throw unreadableSchema(table.id, version, error) ?? error;
     });
-    const [blob] = await door.table.blobColumns();
+    await assertAddressable(door.table, table.id);
+    const [blob] = blobColumnsOf(schema).names;
     if (blob !== undefined) {
       throw new UnsupportedError(
         `The table ${table.id} keeps blobs in its column ${JSON.stringify(blob)}, which periodic files cannot hold. Leave it out with the option tables.`,

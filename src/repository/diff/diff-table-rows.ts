@@ -1,5 +1,6 @@
 import type { Table } from "@lancedb/lancedb";
 import type { Schema } from "apache-arrow";
+import { assertAddressable } from "../../lance/lacking.ts";
 import type { Manifest } from "../../lance/manifest.ts";
 import { AddressSet } from "../../lance/row-delta/addresses.ts";
 import { assertBlobsReadable, blobColumnsOf } from "../../lance/row-delta/blob-digests.ts";
@@ -33,6 +34,7 @@ export async function diffTableRows(request: TableRowsRequest): Promise<RowChang
   const { id, older, newer, before, after, key, signal } = request;
   const [was, is] = [await older.schema(), await newer.schema()];
   for (const schema of [was, is]) assertKey(id, schema, key);
+  for (const table of [older, newer]) await assertAddressable(table, id);
   const columns = sharedColumns(was, is);
   for (const name of key) {
     if (!columns.includes(name))

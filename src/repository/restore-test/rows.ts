@@ -1,5 +1,6 @@
 import type { Query, Table } from "@lancedb/lancedb";
 import type { RecordBatch } from "apache-arrow";
+import { batchesOf } from "../../lance/lacking.ts";
 
 export interface ReadSettings {
   /** All that there are. */
@@ -18,10 +19,6 @@ const BATCH_ROWS = 8192;
 const BATCH_BYTES = 16 << 20;
 const BLOBS_AT_ONCE = 256;
 
-interface Executable {
-  execute(options: { maxBatchLength: number }): AsyncIterable<RecordBatch>;
-}
-
 /** Reads every column of every row, or of a sample of them. Holds one batch at a time. */
 export async function readRows(
   table: Table,
@@ -31,20 +28,21 @@ export async function readRows(
   for (const { offset, limit } of stretches(settings)) {
     wanted += limit;
     const query = settings.sample < 1 ? table.query().offset(offset).limit(limit) : table.query();
-    for await (const batch of batchesOf(query, settings)) rows += batch.numRows;
+    for await (const batch of batchesFrom(query, settings)) rows += batch.numRows;
   }
   return { rows, wanted };
 }
 
 /** Reads the large values that rows only point at. Answers with how many there are. */
 export async function readBlobs(table: Table, settings: ReadSettings): Promise<number> {
-  const columns = await table.blobColumns();
+  // Where LanceDB has no way to them, the rows' own values are all that can be read.
+  const columns = "blobColumns" in table ? await table.blobColumns() : [];
   if (columns.length === 0) return 0;
   const atOnce = Math.min(BLOBS_AT_ONCE, lengthOf(settings.bytesPerRow));
   let blobs = 0;
   for (const { offset, limit } of stretches(settings)) {
     const query = table.query().select([]).withRowId().offset(offset).limit(limit);
-    for await (const batch of batchesOf(query, settings)) {
+    for await (const batch of batchesFrom(query, settings)) {
       const ids = Array.from(batch.getChild("_rowid") ?? [], (id) => id as bigint);
       for (let from = 0; from < ids.length; from += atOnce) {
         settings.signal?.throwIfAborted();
@@ -58,10 +56,11 @@ export async function readBlobs(table: Table, settings: ReadSettings): Promise<n
   return blobs;
 }
 
-async function* batchesOf(query: Query, { bytesPerRow, signal }: ReadSettings): AsyncGenerator<RecordBatch> {
-  // `execute` is what the query's own iterator calls; only through it can the length of batches be told.
-  const batches = (query as unknown as Executable).execute({ maxBatchLength: lengthOf(bytesPerRow) });
-  for await (const batch of batches) {
+async function* batchesFrom(
+  query: Query,
+  { bytesPerRow, signal }: ReadSettings,
+): AsyncGenerator<RecordBatch> {
+  for await (const batch of batchesOf(query, lengthOf(bytesPerRow))) {
     signal?.throwIfAborted();
     yield batch;
   }
