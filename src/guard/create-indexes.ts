@@ -2,6 +2,7 @@ import type { Connection, Index, IndexConfig, Table } from "@lancedb/lancedb";
 import type { Field } from "apache-arrow";
 import { assertKnown } from "../checks.ts";
 import { UnsupportedError, ValidationError } from "../errors.ts";
+import { type ColumnPath, indexColumn, resolveColumn } from "../lance/predicates/column-path.ts";
 import type { Logger } from "../logger.ts";
 import { callLance } from "./records/lance-call.ts";
 import { lookAtExisting } from "./records/look.ts";
@@ -16,7 +17,7 @@ import { refName, requireTable, type TableRef, type Target } from "./records/tar
 
 /** One index to make. */
 export interface IndexSpec {
-  /** The column; a field of a struct as `struct.field`. */
+  /** The column; a field of a struct as `struct.field`. Names may be quoted as LanceDB quotes them: `` struct.`odd.name` ``. */
   readonly column: string;
   /** LanceDB's `Index.btree()`, `Index.fts()`, …, made anew for each call. Default: what LanceDB picks for the type. */
   readonly config?: Index | undefined;
@@ -81,7 +82,8 @@ function checkSpecs(specs: readonly IndexSpec[], fields: readonly Field[]): void
   for (const [place, spec] of specs.entries()) {
     assertKnown(spec ?? {}, `Index ${place}`, { column: true, config: true, name: true, replace: true });
     if (typeof spec?.column !== "string") throw new ValidationError(`Index ${place} names no column.`);
-    if (!hasColumn(spec.column, fields)) {
+    const path = resolveColumn(spec.column, fields);
+    if (!path) {
       throw new ValidationError(`Index ${place}: the table has no column ${JSON.stringify(spec.column)}.`);
     }
     if (spec.config !== undefined && !isIndex(spec.config)) {
@@ -93,7 +95,7 @@ function checkSpecs(specs: readonly IndexSpec[], fields: readonly Field[]): void
     if (spec.name !== undefined && (typeof spec.name !== "string" || spec.name === "")) {
       throw new ValidationError(`Index ${place}: the name must be a string, and not empty.`);
     }
-    const name = spec.name ?? `${spec.column}_idx`;
+    const name = spec.name ?? `${indexColumn(path)}_idx`;
     if (names.has(name))
       throw new ValidationError(`Two of the indexes have the name ${JSON.stringify(name)}.`);
     names.add(name);
@@ -103,13 +105,6 @@ function checkSpecs(specs: readonly IndexSpec[], fields: readonly Field[]): void
 /** `instanceof` sees the `Index` of one copy of LanceDB only; every copy's has its native part in `inner`. */
 function isIndex(config: unknown): boolean {
   return typeof config === "object" && config !== null && typeof Reflect.get(config, "inner") === "object";
-}
-
-function hasColumn(path: string, fields: readonly Field[]): boolean {
-  if (fields.some((field) => field.name === path)) return true;
-  const [first, ...rest] = path.split(".");
-  const field = fields.find((candidate) => candidate.name === first);
-  return field !== undefined && rest.length > 0 && hasColumn(rest.join("."), field.type.children ?? []);
 }
 
 interface IndexJob {
@@ -131,7 +126,8 @@ async function createAll(
     signal?.throwIfAborted();
     const start = performance.now();
     const action = `index the column "${spec.column}" of "${refName(ref)}"`;
-    const name = await callLance(action, signal, () => createOne(target.table, spec));
+    const path = resolveColumn(spec.column, target.schema.fields) ?? [spec.column];
+    const name = await callLance(action, signal, () => createOne(target.table, path, spec));
     indexes.push(name);
     const ms = Math.round(performance.now() - start);
     logger.debug("index made", { table: refName(ref), index: name, ms });
@@ -140,7 +136,9 @@ async function createAll(
 }
 
 /** Answers with the index's name. */
-async function createOne(table: Table, { column, config, name, replace }: IndexSpec): Promise<string> {
+async function createOne(table: Table, path: ColumnPath, spec: IndexSpec): Promise<string> {
+  const { config, name, replace } = spec;
+  const column = indexColumn(path);
   const before = await listIndices(table);
   await table.createIndex(column, {
     ...(config !== undefined && { config }),

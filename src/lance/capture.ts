@@ -1,7 +1,7 @@
 import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { CorruptError } from "../errors.ts";
+import { CorruptError, UnsupportedError } from "../errors.ts";
 import { ifThere } from "../fs/held-root.ts";
 import { errnoOf, isMissing, toIoError } from "../fs/io.ts";
 import type { Placer } from "../fs/place.ts";
@@ -27,6 +27,11 @@ export interface CaptureOptions {
   readonly history: "latest" | "all";
   /** With `all`, also the versions' transactions, which no reader needs. Default true. */
   readonly transactions?: boolean | undefined;
+  /**
+   * What becomes of an older version that cannot be captured in full, as one from a time on the LSM write path.
+   * Default `fail`; `leave-out` names it in `leftOut`.
+   */
+  readonly unsupportedVersions?: "fail" | "leave-out" | undefined;
   /** Told of each version that was taken, with its file list. */
   readonly onVersion?: ((image: HistoryImage) => void) | undefined;
   /** Told of each file, with its bytes. */
@@ -162,7 +167,9 @@ class CaptureSession {
       if (missing && this.#exists(path))
         this.#leftOut.push(`version ${manifest.version}: ${missing.path} is missing`);
     } catch (error) {
-      if (!(error instanceof CorruptError)) throw error;
+      if (isUnsupported(error) && this.#options.unsupportedVersions !== "leave-out")
+        throw onlyOlder(error, manifest.version);
+      if (!isUnsupported(error) && !(error instanceof CorruptError)) throw error;
       this.#leftOut.push(`version ${manifest.version}: ${error.message}`);
     }
   }
@@ -281,6 +288,17 @@ function sizeOf(path: string): number {
   } catch (error) {
     throw toIoError(error, "look at", path);
   }
+}
+
+/** What a version uses, and no refusal of the placer, which has the system's error as its cause. */
+function isUnsupported(error: unknown): error is UnsupportedError {
+  return error instanceof UnsupportedError && error.cause === undefined;
+}
+
+function onlyOlder({ message }: UnsupportedError, version: number): UnsupportedError {
+  return new UnsupportedError(
+    `${message} Only version ${version} and perhaps others from before the newest do: with the newest version alone the table can be captured (history: "latest" of a repository's backup, --latest-only of the command, the strategy "lance-version").`,
+  );
 }
 
 /** Whether a directory is a Lance dataset. */

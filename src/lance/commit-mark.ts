@@ -23,9 +23,9 @@ export function markOfAppend(data: unknown): CommitMark | undefined {
   return typeof rows === "number" ? { kind: "append", value: String(rows) } : undefined;
 }
 
-/** The mark that a delete by this predicate will have. */
-export function markOfDelete(predicate: string): CommitMark {
-  return { kind: "delete", value: digest(predicate) };
+/** The mark that a delete by this predicate will have; undefined for what LanceDB refuses. */
+export function markOfDelete(predicate: unknown): CommitMark | undefined {
+  return typeof predicate === "string" ? { kind: "delete", value: digest(predicate) } : undefined;
 }
 
 /**

@@ -46,6 +46,21 @@ describe.each(Object.values(BackupStrategy))("createIndexesWithBackup, %s", (str
     expect(leftovers(at)).toEqual([]);
   });
 
+  test("takes columns of any name, quoted as LanceDB quotes them or plain", async () => {
+    const at = await newPlace();
+    const rows = [{ "a-b": 1, "a b": 1, s: { "x-y": 1, "d.ot": 1 } }];
+    await at.db.createTable("t", rows);
+    const columns = ["a-b", "`a b`", "s.x-y", "s.d.ot"];
+    await create(
+      at,
+      columns.map((column) => ({ column, config: Index.btree() })),
+    );
+    const made = await (await at.db.openTable("t")).listIndices();
+    expect(made.flatMap((index) => index.columns).sort()).toEqual(["`a b`", "`a-b`", "s.`d.ot`", "s.`x-y`"]);
+    const twice = [{ column: "a b" }, { column: "`a b`" }];
+    await expect(create(at, twice)).rejects.toMatchObject({ code: "VALIDATION" });
+  });
+
   test("where one fails, none is left, and a replaced one is back", async () => {
     const at = await place();
     await (await at.db.openTable("t")).createIndex("id", { config: Index.btree() });

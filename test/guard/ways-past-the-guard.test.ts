@@ -1,4 +1,5 @@
 import { type Connection, permutationBuilder, type Table } from "@lancedb/lancedb";
+import { Field, Int32, Schema, Utf8 } from "apache-arrow";
 import { describe, expect, test } from "vitest";
 import { newDatabase } from "../support/database.ts";
 
@@ -62,13 +63,38 @@ test("a handle that was opened on a version refuses to write, as it does without
   expect(await (await db.openTable("t")).countRows()).toBe(2);
 });
 
-test("what asks for the native connection is refused, before it writes", async () => {
+test("what asks for the native connection is refused by name, before it writes", async () => {
   const { db, manager, table } = await place();
   const failing = manager.withBackup("lance-version", async (guarded) => {
     await permutationBuilder(table).persist(guarded, "p").execute();
   });
-  await expect(failing).rejects.toThrow(/Failed to recover `Connection`/);
+  await expect(failing).rejects.toMatchObject({ code: "UNSUPPORTED", message: /persist\(\)/ });
   expect(await db.tableNames()).toEqual(["t"]);
+});
+
+test("a refusal is a promise that rejects, as LanceDB's own are", async () => {
+  const { manager } = await place();
+  await manager.withBackup("lance-version", async (guarded) => {
+    const inside = await guarded.openTable("t");
+    const set = inside.setLsmWriteSpec({ specType: "unsharded" });
+    await expect(set).rejects.toMatchObject({ code: "UNSUPPORTED" });
+    await expect(inside.delete(undefined as never)).rejects.toThrow();
+    await expect(inside.unsetLsmWriteSpec()).rejects.toThrow(/no LSM write spec is set/);
+  });
+});
+
+test("a table leaves the LSM write path outside of guarded work alone", async () => {
+  const { db, manager } = await place();
+  const schema = new Schema([new Field("id", new Int32(), false), new Field("text", new Utf8())]);
+  const table = await db.createTable("t", [{ id: 1, text: "x" }], { schema, mode: "overwrite" });
+  await table.setUnenforcedPrimaryKey("id");
+  await table.setLsmWriteSpec({ specType: "unsharded" });
+  const version = await table.version();
+  const unset = manager.withBackup("lance-version", async (guarded) =>
+    (await guarded.openTable("t")).unsetLsmWriteSpec(),
+  );
+  await expect(unset).rejects.toMatchObject({ code: "UNSUPPORTED", message: /LSM/ });
+  expect(await (await db.openTable("t")).version()).toBe(version);
 });
 
 describe("a column that LanceDB computes on request", () => {

@@ -1,6 +1,7 @@
 import { cpSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { connect } from "@lancedb/lancedb";
+import { Field, Int32, Schema, Utf8 } from "apache-arrow";
 import { expect, onTestFinished, test } from "vitest";
 import { CorruptError, Repository, UnsupportedError } from "../../src/index.ts";
 import { blobName } from "../../src/repository/format/names.ts";
@@ -87,3 +88,16 @@ function blobsOf(location: string): string[] {
     .filter((entry) => entry.isFile())
     .map((entry) => entry.name);
 }
+
+test("of a table that was on the LSM write path once, with its history: the newest version alone is taken", async () => {
+  const { db, uri, repository } = await arrange();
+  const schema = new Schema([new Field("id", new Int32(), false), new Field("text", new Utf8())]);
+  const table = await db.createTable("lsm", [{ id: 1, text: "x" }], { schema });
+  await table.setUnenforcedPrimaryKey("id");
+  await table.setLsmWriteSpec({ specType: "unsharded" });
+  await table.unsetLsmWriteSpec();
+  const all = repository.backup({ source: uri });
+  await expect(all).rejects.toMatchObject({ code: "UNSUPPORTED", message: /history: "latest"/ });
+  const { id } = await repository.backup({ source: uri, history: "latest" });
+  expect((await repository.verify(id, { restoreTest: true })).filter(({ ok }) => !ok)).toEqual([]);
+});

@@ -56,9 +56,12 @@ export function guardConnection(operation: Operation, connection: Connection): C
         : connection.createNamespace(...args),
     dropNamespace: (...args: Parameters<Connection["dropNamespace"]>) =>
       call(() => guard.dropNamespace(...args)),
-    // What takes the native connection from it, as a permutation's `persist`, would write past all of this: it gets
-    // something that LanceDB refuses ("Failed to recover `Connection` type").
-    inner: { unavailable: "Guarded work hands over no native connection." },
+    // What takes the native connection from it would write past all of this.
+    get inner(): never {
+      throw new UnsupportedError(
+        "Guarded work hands over no native connection, which a permutation's persist() asks for: its table would be made past the guard. Leave persist() out and make a table of what execute() gives, or call it outside of guarded work.",
+      );
+    },
   } as Partial<Record<keyof Connection, unknown>>);
 }
 

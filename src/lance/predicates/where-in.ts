@@ -1,6 +1,6 @@
 import type { Data, DataType } from "apache-arrow";
-import { ValidationError } from "../../errors.ts";
 import { arrow } from "./arrow.ts";
+import { type ColumnPath, quoteColumn } from "./column-path.ts";
 import { floatLiteral, formFor, halfAt } from "./literals.ts";
 
 /**
@@ -14,7 +14,7 @@ import { floatLiteral, formFor, halfAt } from "./literals.ts";
  * Throws `ValidationError` for a column name that LanceDB cannot quote, `UnsupportedError` for a type that
  * LanceDB cannot compare.
  */
-export function whereIn(column: string, keys: Data, from = 0, to: number = keys.length): string {
+export function whereIn(column: string | ColumnPath, keys: Data, from = 0, to: number = keys.length): string {
   if (to <= from) return "false";
   const name = quoteColumn(column);
   const type: DataType = keys.type;
@@ -23,14 +23,6 @@ export function whereIn(column: string, keys: Data, from = 0, to: number = keys.
   const literals: string[] = [];
   for (let index = from; index < to; index++) literals.push(form.literal(keys, index));
   return `${form.compared?.(name) ?? name} IN (${literals.join(",")})`;
-}
-
-/** A column's name as LanceDB's filters take it. */
-export function quoteColumn(column: string): string {
-  if (!column.includes("`") && column !== "") return `\`${column}\``;
-  throw new ValidationError(
-    `LanceDB cannot filter by the column ${JSON.stringify(column)}: it is empty, or holds a backtick.`,
-  );
 }
 
 function whereFloatIn(name: string, precision: number, keys: Data, from: number, to: number): string {

@@ -1,9 +1,9 @@
 import type { Data, DataType, RecordBatch, Schema } from "apache-arrow";
 import { ValidationError } from "../../errors.ts";
 import { arrow } from "../predicates/arrow.ts";
+import { quoteColumn } from "../predicates/column-path.ts";
 import { firstNull } from "../predicates/column-read.ts";
 import { halfAt } from "../predicates/literals.ts";
-import { quoteColumn } from "../predicates/where-in.ts";
 import { columnOf } from "./row-bytes.ts";
 
 /**

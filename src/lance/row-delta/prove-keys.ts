@@ -1,6 +1,7 @@
 import type { RecordBatch } from "apache-arrow";
 import { arrow } from "../predicates/arrow.ts";
-import { quoteColumn, whereIn } from "../predicates/where-in.ts";
+import { quoteColumn } from "../predicates/column-path.ts";
+import { whereIn } from "../predicates/where-in.ts";
 import { ADDRESS, AddressSet, addressesOf } from "./addresses.ts";
 import type { RowDiff, TwoVersions } from "./diff.ts";
 import { DigestTable } from "./digest-table.ts";

@@ -3,7 +3,7 @@ import type { Field, RecordBatch } from "apache-arrow";
 import { batchesOf } from "../lacking.ts";
 import type { Manifest } from "../manifest.ts";
 import { arrow } from "../predicates/arrow.ts";
-import { quoteColumn } from "../predicates/where-in.ts";
+import { quoteColumn } from "../predicates/column-path.ts";
 import { ADDRESS, whereInFragments } from "./addresses.ts";
 import { hasLegacyFiles, type RowRange, scanGroups } from "./fragments.ts";
 

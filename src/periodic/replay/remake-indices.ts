@@ -1,5 +1,6 @@
 import type { Table } from "@lancedb/lancedb";
 import { parseTableId } from "../../lance/database.ts";
+import { isSameColumn } from "../../lance/predicates/column-path.ts";
 import type { Logger } from "../../logger.ts";
 import type { IndexRecord } from "../file/types.ts";
 import { makeIndices } from "../indices.ts";
@@ -34,7 +35,8 @@ async function missing(table: Table, records: readonly IndexRecord[]): Promise<I
         (index) =>
           index.name === name &&
           index.indexType === type &&
-          JSON.stringify(index.columns) === JSON.stringify(columns),
+          index.columns.length === columns.length &&
+          index.columns.every((column, place) => isSameColumn(column, columns[place] ?? "")),
       ),
   );
 }

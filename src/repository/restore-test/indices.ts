@@ -2,8 +2,9 @@ import type { IndexConfig, Table } from "@lancedb/lancedb";
 import type { Data, Vector } from "apache-arrow";
 import { CorruptError, UnsupportedError } from "../../errors.ts";
 import { arrow } from "../../lance/predicates/arrow.ts";
+import { type ColumnPath, quoteColumn, resolveColumn } from "../../lance/predicates/column-path.ts";
 import { formFor } from "../../lance/predicates/literals.ts";
-import { quoteColumn, whereIn } from "../../lance/predicates/where-in.ts";
+import { whereIn } from "../../lance/predicates/where-in.ts";
 
 /** So many rows are looked at for a value to query by. */
 const PROBE_ROWS = 64;
@@ -16,18 +17,19 @@ const MOST_WORDS = 12;
  */
 export async function testIndex(table: Table, { name, indexType, columns }: IndexConfig): Promise<string> {
   const [column] = columns;
-  if (columns.length !== 1 || column === undefined || column.includes(".")) {
+  const path = column === undefined ? undefined : resolveColumn(column, (await table.schema()).fields);
+  if (columns.length !== 1 || column === undefined || !path || path.some((part) => part.includes("`"))) {
     return withStatistics(table, name, "Its columns are not ones that a query can be made up for");
   }
-  const values = await probe(table, column);
+  const values = await probe(table, path);
   if (!values) return withStatistics(table, name, "No row has a value to query by");
   if (/^(ivf|hnsw)/i.test(indexType)) return testVectors(table, name, column, values);
   if (/^(fts|inverted)/i.test(indexType)) return testText(table, name, column, values);
-  return testScalar(table, name, column, values);
+  return testScalar(table, name, path, values);
 }
 
 /** Some values of a column that are not null. */
-async function probe(table: Table, column: string): Promise<Vector | undefined> {
+async function probe(table: Table, column: ColumnPath): Promise<Vector | undefined> {
   const quoted = quoteColumn(column);
   const query = table
     .query()
@@ -66,16 +68,16 @@ function wordsOf(values: Vector): string[] {
 }
 
 /** The rows that the index finds by a value are as many as a scan finds, which it cannot serve. */
-async function testScalar(table: Table, name: string, column: string, values: Vector): Promise<string> {
-  const filters = filtersFor(column, values);
+async function testScalar(table: Table, name: string, path: ColumnPath, values: Vector): Promise<string> {
+  const filters = filtersFor(path, values);
   if (!filters) return withStatistics(table, name, "Its type is not one that a query can be made up for");
   const [found, there] = [await table.countRows(filters.indexed), await table.countRows(filters.scanned)];
   if (found !== there) throw finds(name, `${found} rows with a value that ${there} have`);
   return `${found} rows with a row's own value were found, as many as by a scan.`;
 }
 
-function filtersFor(column: string, values: Vector): { indexed: string; scanned: string } | undefined {
-  const quoted = quoteColumn(column);
+function filtersFor(path: ColumnPath, values: Vector): { indexed: string; scanned: string } | undefined {
+  const quoted = quoteColumn(path);
   const aside = `coalesce(${quoted}, ${quoted})`; // no index serves an expression
   const data = values.data.find(({ length }) => length > 0);
   if (!data) return undefined;
@@ -85,9 +87,9 @@ function filtersFor(column: string, values: Vector): { indexed: string; scanned:
       const literal = formFor(items.type, 1).literal(items, 0);
       return { indexed: `array_has(${quoted}, ${literal})`, scanned: `array_has(${aside}, ${literal})` };
     }
-    const indexed = whereIn(column, data, 0, 1);
+    const indexed = whereIn(path, data, 0, 1);
     const [head = "", ...rest] = indexed.split(" IN (");
-    return { indexed, scanned: [head.replace(quoted, aside), ...rest].join(" IN (") };
+    return { indexed, scanned: [head.replace(quoted, () => aside), ...rest].join(" IN (") };
   } catch (error) {
     if (error instanceof UnsupportedError || error instanceof TypeError) return undefined;
     throw error;

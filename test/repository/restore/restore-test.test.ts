@@ -1,6 +1,6 @@
 import { readdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { Index } from "@lancedb/lancedb";
+import { Index, makeArrowTable, VectorColumnOptions } from "@lancedb/lancedb";
 import { describe, expect, test } from "vitest";
 import { CorruptError, LanceError, ValidationError } from "../../../src/index.ts";
 import { restoreTest } from "../../../src/repository/restore-test/restore-test.ts";
@@ -52,6 +52,27 @@ describe("a sound snapshot", () => {
     const results = await restoreTest({ storage, logger: silent, lancedb }, content);
     expect(results.filter(({ ok }) => !ok)).toEqual([]);
     expect(results.filter(({ details }) => /found/.test(details)).length).toBe(5);
+  });
+
+  test("an index is queried whatever its column is called, inside of a struct too", async () => {
+    const { db, uri, storage } = await newRestorePlace();
+    const rows = Array.from({ length: 300 }, (_, id) => ({
+      "a-b": id,
+      "a b": `word${id}`,
+      "a/b": id,
+      "ve-c": [id, 1, 2, 3],
+      s: { plain: id, "x-y": id, "d.ot": id, "t t": `inner${id}`, deep: { "k k": id } },
+    }));
+    const vectorColumns = { "ve-c": new VectorColumnOptions() };
+    const table = await db.createTable("odd", makeArrowTable(rows, { vectorColumns }));
+    const scalar = ["a-b", "a/b", "s.plain", "s.x-y", "s.`d.ot`", "s.deep.k k"];
+    for (const column of scalar) await table.createIndex(column, { config: Index.btree() });
+    for (const column of ["a b", "s.t t"]) await table.createIndex(column, { config: Index.fts() });
+    await table.createIndex("ve-c", { config: Index.ivfFlat({ numPartitions: 2 }) });
+    const content = await takeSnapshot(storage, uri);
+    const results = await restoreTest({ storage, logger: silent }, content);
+    expect(results.filter(({ ok }) => !ok)).toEqual([]);
+    expect(results.filter(({ details }) => /found/.test(details)).length).toBe(9);
   });
 
   test("an index over nothing, and an empty table, pass", async () => {
