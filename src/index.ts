@@ -14,7 +14,7 @@ export {
   type IndexSpec,
 } from "./guard/create-indexes.ts";
 export { type DeleteRowsOptions, type DeleteRowsResult, deleteRowsWithBackup } from "./guard/delete-rows.ts";
-export type { BackupInfo, BackupState } from "./guard/explicit-backup.ts";
+export type { BackupInfo, BackupState, CreateBackupOptions } from "./guard/explicit-backup.ts";
 export type { GuardedWork, GuardedWorkOptions } from "./guard/guarded-work.ts";
 export {
   type InsertRecordsOptions,

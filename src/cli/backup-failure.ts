@@ -13,9 +13,14 @@ export function backupFailure(error: unknown, database: string, repository: stri
   if (!isError(error) || !existsSync(pathOf(database))) return error;
   const inside = (path: string | undefined) => path?.startsWith(pathOf(database) + sep) ?? false;
   const doctor = commandLine("doctor", pathOf(database), "--repo", repository);
-  const advice = `No snapshot was made. ${doctor} says what is wrong and what helps; --table, once for each of the others, backs them up meanwhile.`;
+  const advice = `No snapshot was made. ${doctor} says what is wrong and what helps; --table, once for each of the others, backs them up meanwhile, and so does --exclude with its id.`;
   const options = { cause: error };
-  if (error instanceof UnsupportedError) return new UnsupportedError(`${error.message} ${advice}`, options);
+  if (error instanceof UnsupportedError) {
+    return new UnsupportedError(
+      `${error.message} ${advice} --on-unsupported leave-out leaves out all such tables.`,
+      options,
+    );
+  }
   if (error instanceof CorruptError && inside(error.path)) {
     return new CorruptError(`${error.message} ${advice}`, { ...options, path: error.path });
   }

@@ -4,6 +4,7 @@ import { assertFlag, assertKnown, assertSignal } from "../checks.ts";
 import { BackupError, LockedError } from "../errors.ts";
 import { databasePath, listTables } from "../lance/database.ts";
 import { type HealedHead, healDamagedHead } from "../lance/heal-head.ts";
+import { assertExclusions } from "../lance/left-out.ts";
 import { LockSet } from "../lance/lock/lock-set.ts";
 import { inspectTable } from "../lance/put-back/state.ts";
 import type { LanceDB } from "../lance/which-lancedb.ts";
@@ -11,7 +12,13 @@ import type { Logger } from "../logger.ts";
 import { assertBackupId, assertOnConflict, assertTables } from "./checks.ts";
 import { Listeners } from "./committed-listeners.ts";
 import { DeadEntries } from "./dead-entries.ts";
-import { type BackupInfo, cleanupBackup, createBackup, listBackups } from "./explicit-backup.ts";
+import {
+  type BackupInfo,
+  type CreateBackupOptions,
+  cleanupBackup,
+  createBackup,
+  listBackups,
+} from "./explicit-backup.ts";
 import { type GuardedWork, type GuardedWorkOptions, runGuarded } from "./guarded-work.ts";
 import type { JournalEntry } from "./journal/entry.ts";
 import { type BackupManagerOptions, type Settings, settingsOf } from "./options.ts";
@@ -116,17 +123,16 @@ export class BackupManager implements AsyncDisposable {
    * also while others write. It stays until `cleanupBackup`.
    *
    * @param strategy default: the manager's.
-   * @param options.tables ids of the tables (`ns$table` in a namespace). Default: every table there is.
-   * A named table that does not exist is remembered as absent, and a restore removes it.
    * @throws ValidationError, UnsupportedError (a table that cannot be captured in full), CorruptError,
    * LockedError, IoError. On any error nothing is left behind.
    */
   async createBackup(
     strategy: BackupStrategy = this.strategy,
-    options: { tables?: readonly string[] | undefined; signal?: AbortSignal | undefined } = {},
+    options: CreateBackupOptions = {},
   ): Promise<string> {
     strategyOf(strategy);
-    assertKnown(options, "createBackup", { tables: true, signal: true });
+    assertKnown(options, "createBackup", { tables: true, exclude: true, onUnsupported: true, signal: true });
+    assertExclusions(options);
     assertTables(options.tables);
     assertSignal(options.signal);
     options.signal?.throwIfAborted();

@@ -1,8 +1,10 @@
 import { join } from "node:path";
-import { CorruptError } from "../errors.ts";
+import { CorruptError, UnsupportedError } from "../errors.ts";
+import { removeTree } from "../fs/remove-tree.ts";
 import { type Capture, isDataset } from "../lance/capture.ts";
 import { isInNamespace, NAMESPACE_TABLE, rootDirectory } from "../lance/database.ts";
 import { healDamagedHead } from "../lance/heal-head.ts";
+import { type LeftOutTable, type OnUnsupported, unsupported } from "../lance/left-out.ts";
 import { listedDirectory, locateTable } from "../lance/locate.ts";
 import { listNamespaces, type NamespaceEntry } from "../lance/namespaces.ts";
 import { isOccupied, linkTarget } from "../lance/stubs.ts";
@@ -49,14 +51,30 @@ export class Captures {
   /**
    * Captures several tables, locked in one order. With tables of namespaces a backup has `__manifest`, without which
    * LanceDB finds none of them.
+   *
+   * @returns the tables that were left out, since they cannot be captured in full.
    */
-  async takeAll(tables: readonly string[], which: "all" | "present"): Promise<void> {
+  async takeAll(
+    tables: readonly string[],
+    which: "all" | "present",
+    onUnsupported: OnUnsupported = "fail",
+  ): Promise<LeftOutTable[]> {
+    const leftOut: LeftOutTable[] = [];
     const ids = new Set(tables);
     const isExplicit = this.#settings.kind === "explicit";
     if (isExplicit && tables.some(isInNamespace)) ids.add(NAMESPACE_TABLE);
     for (const table of [...ids].sort()) {
-      if (table === NAMESPACE_TABLE) await this.#lock(table);
-      else await this.#take(table);
+      if (table === NAMESPACE_TABLE) {
+        await this.#lock(table);
+        continue;
+      }
+      try {
+        await this.#take(table, onUnsupported);
+      } catch (error) {
+        if (onUnsupported !== "leave-out" || !(error instanceof UnsupportedError)) throw error;
+        await this.#leaveOut(table);
+        leftOut.push(unsupported(table, error));
+      }
     }
     // Last: nothing of guarded work is under way on the tables that it names.
     if (ids.has(NAMESPACE_TABLE)) await this.#take(NAMESPACE_TABLE);
@@ -65,6 +83,17 @@ export class Captures {
       if (!isWanted && table.state === "absent") this.#tables.delete(id);
     }
     this.#sort();
+    return leftOut;
+  }
+
+  /** Takes away what was placed of a table that cannot be captured: nobody may find half of it in the backup. */
+  async #leaveOut(table: string): Promise<void> {
+    const directory = await this.#locate(table);
+    if (directory)
+      await removeTree(
+        join(this.#settings.strategy.tablesDirectory(this.#entry, this.#backupPath), directory),
+      );
+    this.#settings.locks.release(table);
   }
 
   /** Captures a table, and has that armed; where either fails, the table is as if it had never been named. */
@@ -109,7 +138,7 @@ export class Captures {
     return healed !== undefined;
   }
 
-  async #take(table: string): Promise<void> {
+  async #take(table: string, unsupportedVersions?: OnUnsupported): Promise<void> {
     const { logger, context, strategy, signal } = this.#settings;
     const started = performance.now();
     signal?.throwIfAborted();
@@ -119,7 +148,8 @@ export class Captures {
     if (directory) {
       const dataset = join(context.database, directory);
       const target = join(strategy.tablesDirectory(this.#entry, this.#backupPath), directory);
-      const request = { context, dataset, target, signal, durable: this.#settings.durable };
+      const { durable } = this.#settings;
+      const request = { context, dataset, target, signal, durable, unsupportedVersions };
       try {
         capture = await strategy.capture(request);
       } catch (error) {

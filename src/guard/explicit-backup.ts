@@ -1,11 +1,20 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { BackupError, LockedError, ValidationError } from "../errors.ts";
+import { BackupError, LockedError, UnsupportedError, ValidationError } from "../errors.ts";
 import { assertRoot } from "../fs/held-root.ts";
 import { isMissing, reasonOf, toIoError } from "../fs/io.ts";
 import { isCopy } from "../fs/strays.ts";
-import { assertNamesAreFree, assertNoneIsNested, listStrayTables, listTables } from "../lance/database.ts";
+import {
+  assertNamesAreFree,
+  assertNoneIsNested,
+  isNameTaken,
+  listNested,
+  listStrayTables,
+  listTables,
+  NAMESPACE_TABLE,
+} from "../lance/database.ts";
 import { listManifests } from "../lance/image.ts";
+import { type Exclusions, excluder } from "../lance/left-out.ts";
 import { LockSet } from "../lance/lock/lock-set.ts";
 import type { JournalEntry } from "./journal/entry.ts";
 import type { EntryRecord } from "./journal/entry-record.ts";
@@ -39,10 +48,19 @@ export interface BackupInfo {
   readonly state: BackupState;
 }
 
+export interface CreateBackupOptions extends Exclusions {
+  /**
+   * Ids of the tables (`ns$table` in a namespace). Default: every table there is. A named table that does not exist is
+   * remembered as absent, and a restore removes it.
+   */
+  readonly tables?: readonly string[] | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
 export async function createBackup(
   settings: Settings,
   strategy: BackupStrategy,
-  options: { tables?: readonly string[] | undefined; signal?: AbortSignal | undefined },
+  options: CreateBackupOptions,
 ): Promise<string> {
   const { database, logger } = settings;
   const started = performance.now();
@@ -61,17 +79,30 @@ export async function createBackup(
   });
   const { entry } = operation;
   try {
-    const tables = options.tables ?? (await everyTable(database));
+    const isExcluded = excluder(options.exclude);
+    const tables = (options.tables ?? (await everyTable(settings, options))).filter((id) => !isExcluded(id));
     if (tables.length === 0) {
       throw new ValidationError(
-        options.tables
+        options.tables?.length === 0
           ? "tables is empty: name one at least, or leave it out."
-          : `There is no table in ${database}, so no backup was made. Is it the right directory?`,
+          : `There is no table in ${database}${options.exclude ? " but those that are excluded" : ""}, so no backup was made. Is it the right directory?`,
       );
     }
-    await operation.captureAll(tables, options.tables ? "all" : "present");
+    const which = options.tables ? "all" : "present";
+    const leftOut = await operation.captureAll(tables, which, options.onUnsupported);
+    if (leftOut.length > 0 && operation.record.tables.every(({ id }) => id === NAMESPACE_TABLE)) {
+      throw new UnsupportedError(
+        `No table could be captured, so no backup was made. ${leftOut.map(({ what }) => what).join(" ")}`,
+      );
+    }
     const { record } = operation;
-    if (!options.tables) await warnOfLeftOut(settings, record);
+    for (const { table, what } of leftOut) {
+      logger.warn("a table is left out of a backup", { backup: entry.id, table, error: what });
+    }
+    if (!options.tables) {
+      const isMeant = (id: string) => isExcluded(id) || leftOut.some(({ table }) => table === id);
+      await warnOfLeftOut(settings, record, isMeant);
+    }
     await chosen.seal(record);
     for (const root of [database, record.backupPath]) assertRoot(root);
     await entry.write("held", record);
@@ -101,13 +132,18 @@ export async function createBackup(
 }
 
 /** Of two directories for one table LanceDB knows one; the other is what a killed creation left, or is it? */
-async function warnOfLeftOut({ database, logger }: Settings, { id, tables }: EntryRecord): Promise<void> {
+async function warnOfLeftOut(
+  { database, logger }: Settings,
+  { id, tables }: EntryRecord,
+  isMeant: (table: string) => boolean,
+): Promise<void> {
   for (const directory of await listStrayTables(database)) {
     logger.warn("a copy of a table's directory was not backed up", { backup: id, directory });
   }
   const captured = new Set(tables.map((table) => (table.state === "present" ? table.directory : "")));
-  for (const { directory } of await listTables(database)) {
-    if (captured.has(directory) || (await listManifests(join(database, directory))).length === 0) continue;
+  for (const { id: table, directory } of await listTables(database)) {
+    if (captured.has(directory) || isMeant(table)) continue;
+    if ((await listManifests(join(database, directory))).length === 0) continue;
     logger.warn(
       "a directory was not backed up: it is no table's, or its table was made while the backup was",
       {
@@ -118,11 +154,21 @@ async function warnOfLeftOut({ database, logger }: Settings, { id, tables }: Ent
   }
 }
 
-async function everyTable(database: string): Promise<string[]> {
+/** Told to leave out what is unsupported, with a warning also for tables that cannot even be named. */
+async function everyTable(
+  { database, logger }: Settings,
+  { exclude, onUnsupported }: Exclusions,
+): Promise<string[]> {
   const tables = await listTables(database);
-  assertNamesAreFree(tables);
-  await assertNoneIsNested(database);
-  return tables.map((table) => table.id);
+  const isExcluded = excluder(exclude);
+  const nested = (await listNested(database)).filter((id) => !isExcluded(id));
+  if (onUnsupported !== "leave-out") {
+    assertNamesAreFree(tables);
+    if (nested.length > 0) await assertNoneIsNested(database);
+  }
+  const taken = tables.filter(isNameTaken).map(({ directory }) => directory);
+  for (const table of [...nested, ...taken]) logger.warn("a table is left out of a backup", { table });
+  return tables.filter((table) => !isNameTaken(table)).map((table) => table.id);
 }
 
 export async function cleanupBackup(settings: Settings, id: string): Promise<void> {

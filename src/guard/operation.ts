@@ -5,6 +5,7 @@ import { reasonOf } from "../fs/io.ts";
 import { stampOf } from "../fs/stamp.ts";
 import { rootDirectory } from "../lance/database.ts";
 import { listManifests } from "../lance/image.ts";
+import type { LeftOutTable, OnUnsupported } from "../lance/left-out.ts";
 import { listedDirectory } from "../lance/locate.ts";
 import { inspectTable } from "../lance/put-back/state.ts";
 import { digestOfVersion } from "../lance/version-identity.ts";
@@ -155,10 +156,15 @@ export class Operation {
   }
 
   /** Captures several tables at the start, locked in one order, and arms the entry once. */
-  async captureAll(tables: readonly string[], which: "all" | "present"): Promise<void> {
-    await this.#inTurn(async () => {
-      await this.#captures.takeAll(tables, which);
+  async captureAll(
+    tables: readonly string[],
+    which: "all" | "present",
+    onUnsupported?: OnUnsupported,
+  ): Promise<LeftOutTable[]> {
+    return this.#inTurn(async () => {
+      const leftOut = await this.#captures.takeAll(tables, which, onUnsupported);
       if (this.armed) await this.#arm();
+      return leftOut;
     });
   }
 

@@ -72,7 +72,12 @@ function assertLength(id: string): void {
 
 /** @throws UnsupportedError where a root table is named like the namespaces' own. */
 export function assertNamesAreFree(tables: readonly TableLocation[]): void {
-  if (tables.some(({ directory }) => directory === `${NAMESPACE_TABLE}.lance`)) throw takenName();
+  if (tables.some(isNameTaken)) throw takenName();
+}
+
+/** Whether a root table is named like the namespaces' own. */
+export function isNameTaken({ directory }: TableLocation): boolean {
+  return directory === `${NAMESPACE_TABLE}.lance`;
 }
 
 function takenName(): UnsupportedError {
@@ -111,15 +116,23 @@ export function rootDirectory(id: string): string | undefined {
  * @throws UnsupportedError naming the table.
  */
 export async function assertNoneIsNested(database: string): Promise<void> {
+  const [table] = await listNested(database);
+  if (table === undefined) return;
+  throw new UnsupportedError(
+    `Table ${JSON.stringify(table)} has a "/" in its name, or its namespace has one, and cannot be backed up. Name the other tables in the option "tables" to leave it out, or name it in "exclude".`,
+  );
+}
+
+/** The ids of such tables, one for each directory that holds any. */
+export async function listNested(database: string): Promise<string[]> {
+  const found: string[] = [];
   for (const name of await childDirectories(database)) {
     if (!LISTED.test(name) || isStrayDirectory(name) || isDataset(join(database, name))) continue;
     const inner = await datasetBelow(join(database, name));
     const table = NAMESPACED.exec(`${name}/${inner}`)?.[1];
-    if (inner === undefined || table === undefined) continue;
-    throw new UnsupportedError(
-      `Table ${JSON.stringify(table)} has a "/" in its name, or its namespace has one, and cannot be backed up. Name the other tables in the option "tables" to leave it out.`,
-    );
+    if (inner !== undefined && table !== undefined) found.push(table);
   }
+  return found;
 }
 
 async function datasetBelow(directory: string): Promise<string | undefined> {

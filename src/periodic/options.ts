@@ -3,12 +3,13 @@ import { ValidationError } from "../errors.ts";
 import { localPath } from "../fs/local-path.ts";
 import { placeWithin } from "../fs/real-path.ts";
 import { assertOutsideTables, assertTableId } from "../lance/database.ts";
+import { assertExclusions, type Exclusions, excluder, type OnUnsupported } from "../lance/left-out.ts";
 import { LanceDB, type LanceDBOptions } from "../lance/which-lancedb.ts";
 import { defaultLogger, type Logger } from "../logger.ts";
 import type { FileFormat } from "./file/types.ts";
 import { type Clock, systemClock } from "./schedule/clock.ts";
 
-export interface PeriodicBackupOptions extends Pick<LanceDBOptions, "lancedb"> {
+export interface PeriodicBackupOptions extends Exclusions, Pick<LanceDBOptions, "lancedb"> {
   /** The database's directory; a path or a `file://` address. Default `data/lancedb-table`. */
   readonly uri?: string | undefined;
   /** Where the files go. Default `data/backups`. Give each database a directory of its own. */
@@ -58,6 +59,8 @@ export interface PeriodicSettings {
   readonly maxDeltasBeforeFull: number;
   readonly keyOf: (table: string) => readonly string[];
   readonly tables: readonly string[] | undefined;
+  readonly isExcluded: (table: string) => boolean;
+  readonly onUnsupported: OnUnsupported;
   readonly keep: number | undefined;
   readonly allowEmpty: boolean;
   readonly lockTimeoutMs: number;
@@ -82,6 +85,8 @@ export function periodicSettings(options: PeriodicBackupOptions): PeriodicSettin
     maxDeltasBeforeFull: true,
     primaryKey: true,
     tables: true,
+    exclude: true,
+    onUnsupported: true,
     keep: true,
     allowEmpty: true,
     lockTimeoutMs: true,
@@ -103,6 +108,7 @@ export function periodicSettings(options: PeriodicBackupOptions): PeriodicSettin
   if (tables !== undefined && !Array.isArray(tables))
     throw new TypeError("tables must be an array of names.");
   for (const table of tables ?? []) assertTableId(table);
+  assertExclusions(options);
   const database = localPath(options.uri ?? "data/lancedb-table", "uri");
   const backupDir = localPath(options.backupDir ?? "data/backups", "backupDir");
   assertOutside(database, backupDir);
@@ -117,6 +123,8 @@ export function periodicSettings(options: PeriodicBackupOptions): PeriodicSettin
     maxDeltasBeforeFull: whole(options.maxDeltasBeforeFull ?? 10, "maxDeltasBeforeFull", 0),
     keyOf: keysOf(options.primaryKey ?? DEFAULT_KEY),
     tables,
+    isExcluded: excluder(options.exclude),
+    onUnsupported: options.onUnsupported ?? "fail",
     keep: options.keep === undefined ? undefined : whole(options.keep, "keep", 1),
     allowEmpty: options.allowEmpty ?? false,
     lockTimeoutMs: options.lockTimeoutMs ?? DEFAULT_LOCK_TIMEOUT_MS,

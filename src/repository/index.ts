@@ -1,6 +1,7 @@
 /** What users import as `lancedb-backup/repository`: repositories alone, without loading LanceDB's native library. */
 export * from "../errors.ts";
 export { type DatabaseIdentity, identifyDatabase } from "../lance/database-identity.ts";
+export type { Exclusions, OnUnsupported } from "../lance/left-out.ts";
 export type { ShrunkTable } from "../lance/shrunk-tables.ts";
 export type { LanceDBModule, LanceDBOptions } from "../lance/which-lancedb.ts";
 export type { Logger } from "../logger.ts";
@@ -37,6 +38,7 @@ export type { KeptSnapshot, RemovedSnapshot } from "./retention/plan.ts";
 export type { RetentionPolicy } from "./retention/policy.ts";
 export type { Damage, RowRange, ScrubOptions, ScrubReport } from "./scrub/report.ts";
 export type {
+  LeftOutTable,
   Snapshot,
   SnapshotDetails,
   SnapshotSource,

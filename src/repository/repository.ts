@@ -133,6 +133,9 @@ export class Repository implements AsyncDisposable {
       newBytes: snapshot.newBytes,
       ms: Math.round(performance.now() - started),
     });
+    for (const { table, why, what } of snapshot.leftOut ?? []) {
+      this.#logger.warn("a table is not in the snapshot", { table, why, what });
+    }
     for (const { id, leftOut } of snapshot.tables) {
       if (leftOut.length > 0)
         this.#logger.warn("not everything of the table is in the snapshot", { table: id, leftOut });

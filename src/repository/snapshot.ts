@@ -1,4 +1,7 @@
+import type { LeftOutTable } from "../lance/left-out.ts";
 import type { ShrunkTable } from "../lance/shrunk-tables.ts";
+
+export type { LeftOutTable } from "../lance/left-out.ts";
 
 /** Where a snapshot's tables came from. */
 export interface SnapshotSource {
@@ -61,6 +64,8 @@ export interface Snapshot {
   /** Rows of the newest versions of all tables. */
   readonly rows: number;
   readonly tables: readonly SnapshotTable[];
+  /** Tables of the database that are not in the snapshot, because they were excluded or cannot be captured in full; where there are any. */
+  readonly leftOut?: readonly LeftOutTable[] | undefined;
   /** Versions of what made it. */
   readonly software: { readonly lancedbBackup: string; readonly node: string };
 }

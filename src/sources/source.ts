@@ -1,3 +1,5 @@
+import type { Exclusions, LeftOutTable } from "../lance/left-out.ts";
+
 /**
  * A file that is to be kept. It does not change, and stays readable until the capture is disposed of; one of a known
  * table, or where the source's file system has no links, may vanish: then capture again.
@@ -36,6 +38,8 @@ export interface Capture extends AsyncDisposable {
   /** What the source calls a table and is none, by its name there; not in the capture. */
   readonly stubs?: readonly string[] | undefined;
   readonly tables: readonly CapturedTable[];
+  /** Tables that are not in it, although they are there. */
+  readonly leftOut?: readonly LeftOutTable[] | undefined;
   /** When it was taken, milliseconds since 1970. */
   readonly capturedAt: number;
   /** How guarded writes were kept out of it, where the source has such a thing. */
@@ -49,7 +53,7 @@ export interface KnownTable extends Omit<CapturedTable, "files"> {
   readonly files: readonly Omit<CapturedFile, "location">[];
 }
 
-export interface CaptureRequest {
+export interface CaptureRequest extends Exclusions {
   /** Ids of tables; all where not given. */
   readonly tables?: readonly string[] | undefined;
   readonly history: "all" | "latest";

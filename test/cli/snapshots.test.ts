@@ -1,6 +1,7 @@
 import { chmodSync, existsSync, readdirSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
+import { connect } from "@lancedb/lancedb";
 import { describe, expect, test } from "vitest";
 import { newDirectory } from "../support/database.ts";
 import { newestManifest } from "../support/files.ts";
@@ -188,6 +189,29 @@ test("a damaged table stops a backup, which says how the others are kept meanwhi
   expect(stderr).toContain(`No snapshot was made. lancedb-backup doctor ${database} --repo ${repo} says`);
   expect(stderr).toContain("--table, once for each of the others");
   expect((await run(["backup", database, "--table", "docs"], { env })).code).toBe(0);
+});
+
+test("a table is left out by its name or because it cannot be backed up, and backup, info and list say so", async () => {
+  const { database, env } = await newPlace();
+  const db = await connect(database);
+  await db.cloneTable("clone", join(database, "words.lance"));
+  db.close();
+  const refused = await run(["backup", database], { env });
+  expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining("--on-unsupported leave-out")]);
+  const options = ["--exclude", "doc?", "--on-unsupported", "leave-out"];
+  const { code, stdout } = await run(["backup", database, ...options], { env });
+  expect([code, stdout]).toEqual([
+    0,
+    expect.stringMatching(/Not in the snapshot: clone: .*\n.*docs: it was/),
+  ]);
+  const info = await run(["info", "latest"], { env });
+  expect(info.stdout).toMatch(
+    /Not in the snapshot:\n {2}clone: .*shallow clone.*\n {2}docs: it was excluded/,
+  );
+  expect((await run(["list"], { env })).stdout).toContain("1 (2 left out)");
+  const [listed] = await runJson<{ leftOut: unknown[] }[]>(["list"], { env });
+  expect(listed?.leftOut).toMatchObject([{ table: "clone", why: "unsupported" }, { table: "docs" }]);
+  expect((await run(["backup", database, "--on-unsupported", "skip"], { env })).code).toBe(2);
 });
 
 test.each([

@@ -40,7 +40,7 @@ export function infoCommand(): Command {
     examples: ["info latest --repo ./vault", "info nightly --versions"],
     json: `The snapshot: { id, name?, description?, tags, source: { type, id, uri, host }, createdAt, taken?, durationMs, history,
 files, bytes, newFiles, newBytes, rows, tables: [{ id, directory, version, digest, versionCount, files, bytes,
-rows, tags, leftOut, versions: [{ version, createdAt, rows }] }], software, checksum }`,
+rows, tags, leftOut, versions: [{ version, createdAt, rows }] }], leftOut?: [{ table, why, what }], software, checksum }`,
   })
     .argument("<id>", "A snapshot: its id, the beginning of it, its name, or latest.")
     .addOption(repositoryOption())
@@ -54,9 +54,11 @@ async function run(context: Context, id: string, options: Options): Promise<Answ
   const snapshot = await repository.get(id, { source: sourceFrom(options) });
   const parts = [summaryOf(context.terminal, snapshot), tablesOf(context.terminal, snapshot)];
   if (options.versions) parts.push(versionsOf(context.terminal, snapshot));
-  const leftOut = snapshot.tables.flatMap((table) =>
+  const missing = (snapshot.leftOut ?? []).map(({ table, what }) => `  ${printable(`${table}: ${what}`)}`);
+  const ofTables = snapshot.tables.flatMap((table) =>
     table.leftOut.map((what) => `  ${printable(`${table.id}: ${what}`)}`),
   );
+  const leftOut = [...missing, ...ofTables];
   if (leftOut.length > 0) parts.push(["Not in the snapshot:", ...leftOut].join("\n"));
   return { json: snapshot, text: parts.join("\n\n") };
 }

@@ -32,7 +32,7 @@ export function listCommand(): Command {
     examples: ["list --repo ./vault", "list --tag keep --after 7d", "list --ids"],
     json: `[{ id, name?, description?, tags, source: { type, id, uri, host }, createdAt, taken?, durationMs, history, files, bytes,
 newFiles, newBytes, rows, tables: [{ id, directory, version, digest, versionCount, files, bytes, rows, tags,
-leftOut }], software }], the newest first`,
+leftOut }], leftOut?: [{ table, why, what }], software }], the newest first`,
   })
     .addOption(repositoryOption())
     .option("--name <name>", "Only those of this name.")
@@ -64,6 +64,12 @@ function nothing(filter: SnapshotFilter): string {
   return !isFiltered ? "The repository has no snapshot yet." : "There is no such snapshot.";
 }
 
+/** With those that are not in it. */
+function tableCount({ tables, leftOut = [] }: Snapshot): string {
+  const count = formatCount(tables.length);
+  return leftOut.length > 0 ? `${count} (${formatCount(leftOut.length)} left out)` : count;
+}
+
 function snapshotTable(terminal: Terminal, snapshots: readonly Snapshot[]): string {
   return formatTable(
     terminal,
@@ -71,7 +77,7 @@ function snapshotTable(terminal: Terminal, snapshots: readonly Snapshot[]): stri
       { title: "ID", value: ({ id }) => id, style: () => "cyan" },
       { title: "TIME", value: ({ createdAt }) => formatTime(createdAt), least: 11 },
       { title: "NAME", value: ({ name }) => name ?? "", least: 6 },
-      { title: "TABLES", value: ({ tables }) => formatCount(tables.length), align: "right" },
+      { title: "TABLES", value: tableCount, align: "right" },
       { title: "ROWS", value: ({ rows }) => formatCount(rows), align: "right" },
       { title: "SIZE", value: ({ bytes }) => formatBytes(bytes), align: "right" },
       { title: "NEW", value: ({ newBytes }) => formatBytes(newBytes), align: "right" },

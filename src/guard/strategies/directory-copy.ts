@@ -25,9 +25,11 @@ export const directoryCopy: Strategy = {
   pathOf: (context, id) => join(context.backupDir, id),
   claim: claimDirectory,
   tablesDirectory: (_entry, backupPath) => backupPath,
-  async capture({ context, dataset, target, signal, durable }) {
+  async capture({ context, dataset, target, signal, durable, unsupportedVersions }) {
     const placer = new Placer(context.link, { syncLinked: durable });
-    const capture = await captureTable(dataset, { target, placer, history: "all", signal });
+    const capture = await captureTable(dataset, {
+      ...{ target, placer, history: "all", signal, unsupportedVersions },
+    });
     const backup = dirname(target);
     await placer.sync([backup, dirname(backup), dirname(dirname(backup))]); // backupDir itself may be new
     return capture;

@@ -1,5 +1,6 @@
 import type { LinkMode } from "../../fs/place.ts";
 import type { Capture } from "../../lance/capture.ts";
+import type { OnUnsupported } from "../../lance/left-out.ts";
 import type { JournalEntry } from "../journal/entry.ts";
 import type { EntryRecord } from "../journal/entry-record.ts";
 import type { BackupStrategy } from "../strategy.ts";
@@ -30,6 +31,8 @@ export interface Strategy {
     signal?: AbortSignal | undefined;
     /** Put the content of linked files on the disk too, which LanceDB did not. */
     durable?: boolean | undefined;
+    /** What becomes of older versions that cannot be captured in full. Default `fail`. */
+    unsupportedVersions?: OnUnsupported | undefined;
   }): Promise<Capture | undefined>;
   /** Records beside the files what they are, where the files outlive the journal. */
   seal(record: EntryRecord): Promise<void>;

@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { ValidationError } from "../../errors.ts";
+import { UnsupportedError, ValidationError } from "../../errors.ts";
 import { listStrayTables, type TableLocation } from "../../lance/database.ts";
 import type { BackupFileName } from "../chain/file-name.ts";
 import type { PeriodicSettings } from "../options.ts";
@@ -24,7 +24,7 @@ export function assertDatabase(database: string): void {
   if (!existsSync(database)) throw new ValidationError(`There is no database at ${database}.`);
 }
 
-/** The tables to back up, of a database that must be there. */
+/** The tables to back up, of a database that must be there, without those that are excluded. */
 export async function tablesOf({ settings }: WriteContext): Promise<TableLocation[]> {
   const { lancedb, database, tables, logger } = settings;
   assertDatabase(database);
@@ -34,7 +34,22 @@ export async function tablesOf({ settings }: WriteContext): Promise<TableLocatio
   }
   const missing = tables?.filter((id) => !found.some((table) => table.id === id)) ?? [];
   if (missing.length > 0) logger.warn("tables to back up do not exist", { tables: missing });
-  return found;
+  return found.filter(({ id }) => !settings.isExcluded(id));
+}
+
+/** Does a part of a table's backup; undefined, with a warning, where it is unsupported and such tables are left out. */
+export async function unlessUnsupported<T>(
+  { settings }: WriteContext,
+  table: string,
+  task: () => Promise<T>,
+): Promise<T | undefined> {
+  try {
+    return await task();
+  } catch (error) {
+    if (settings.onUnsupported !== "leave-out" || !(error instanceof UnsupportedError)) throw error;
+    settings.logger.warn("a table is left out of a backup", { table, error: error.message });
+    return undefined;
+  }
 }
 
 /**

@@ -7,7 +7,14 @@ import type { OpenVersion } from "../../lance/row-delta/scan.ts";
 import type { BackupFileWriter, TablePosition } from "../file/types.ts";
 import type { PinnedTable } from "../pins/document.ts";
 import { assertDropped } from "./assert-dropped.ts";
-import { assertAnyTable, type ChainEnd, pinTable, tablesOf, type WriteContext } from "./context.ts";
+import {
+  assertAnyTable,
+  type ChainEnd,
+  pinTable,
+  tablesOf,
+  unlessUnsupported,
+  type WriteContext,
+} from "./context.ts";
 import { writeAllRows } from "./full.ts";
 import { currentPosition, datasetOf } from "./live-tables.ts";
 import { PinLostError } from "./pin-lost.ts";
@@ -29,30 +36,42 @@ interface Change {
  */
 export async function writeDelta(context: WriteContext, end: ChainEnd): Promise<string | null> {
   const before = new Map(end.document.tables.map((table) => [table.id, table]));
-  const after: PinnedTable[] = [];
+  // What is excluded now, or cannot be read now, stays as the file before has it: it was not dropped.
+  const after = new Map([...before].filter(([id]) => context.settings.isExcluded(id)));
   const changes: Change[] = [];
   for (const location of await tablesOf(context)) {
     const old = before.get(location.id);
     const position = await currentPosition(datasetOf(context.settings.database, location));
     const same = old !== undefined && position !== undefined && samePosition(old.position, position);
-    const now = same ? old : await pinTable(context, location);
-    if (now === undefined) continue;
-    after.push(now);
-    if (!same) changes.push({ location, now, before: old });
+    const pin = async () => (await pinTable(context, location)) ?? "gone";
+    const now = same ? old : ((await unlessUnsupported(context, location.id, pin)) ?? old);
+    if (now === undefined || now === "gone") continue;
+    after.set(location.id, now);
+    if (now !== old) changes.push({ location, now, before: old });
   }
-  const present = new Set(after.map((table) => table.id));
-  const dropped = end.document.tables.filter((table) => !present.has(table.id));
+  const dropped = end.document.tables.filter((table) => !after.has(table.id));
   if (changes.length === 0 && dropped.length === 0) return null;
-  assertAnyTable(after, context.settings);
+  assertAnyTable([...after.values()], context.settings);
   await assertDropped(context.settings.database, dropped);
 
   using open = new OpenThings();
   const planned: PlannedChange[] = [];
   for (const change of changes) {
-    planned.push(await reading(change.now.id, () => plan(context, change, open)));
+    const { before: old, now } = change;
+    const planning = () => reading(now.id, () => plan(context, change, open));
+    const done = await unlessUnsupported(context, now.id, planning);
+    if (done) planned.push(done);
+    else if (old) after.set(now.id, old);
+    else after.delete(now.id);
   }
+  if (planned.length === 0 && dropped.length === 0) return null;
   const follows = { file: end.file.name, sha256: end.sha256 };
-  const file = { type: "delta", database: end.document.database, follows, tables: after } as const;
+  const file = {
+    type: "delta",
+    database: end.document.database,
+    follows,
+    tables: [...after.values()],
+  } as const;
   return await publish(context, file, async (writer) => {
     for (const { id, position } of dropped) {
       await writer.beginTable({ table: id, form: "dropped", key: [], from: position, indices: [] });

@@ -4,7 +4,7 @@ import { listStubs } from "../../lance/stubs.ts";
 import type { BackupFileWriter, TableForm } from "../file/types.ts";
 import type { PinDocument, PinnedTable } from "../pins/document.ts";
 import { assertDropped } from "./assert-dropped.ts";
-import { assertAnyTable, pinTable, tablesOf, type WriteContext } from "./context.ts";
+import { assertAnyTable, pinTable, tablesOf, unlessUnsupported, type WriteContext } from "./context.ts";
 import { publish } from "./publish.ts";
 import { reading } from "./reading.ts";
 import { openSource, type Source } from "./sources.ts";
@@ -16,23 +16,28 @@ import { openSource, type Source } from "./sources.ts";
  */
 export async function writeFull(context: WriteContext, before?: PinDocument): Promise<string> {
   const { settings, pins } = context;
-  const tables: PinnedTable[] = [];
+  const found: PinnedTable[] = [];
   for (const table of await tablesOf(context)) {
-    const pinned = await pinTable(context, table);
-    if (pinned) tables.push(pinned);
+    const pinned = await unlessUnsupported(context, table.id, () => pinTable(context, table));
+    if (pinned) found.push(pinned);
   }
   if (settings.tables === undefined) {
     const stubs = await listStubs(settings.database);
     if (stubs.length > 0)
       settings.logger.warn("names that LanceDB lists as tables hold none", { names: stubs });
   }
-  assertAnyTable(tables, settings);
-  const isOurs = ({ id }: PinnedTable) => settings.tables?.includes(id) ?? true;
-  const present = new Set(tables.map((table) => table.id));
+  const isOurs = ({ id }: PinnedTable) => (settings.tables?.includes(id) ?? true) && !settings.isExcluded(id);
+  const present = new Set(found.map((table) => table.id));
   const gone = before?.tables.filter((table) => isOurs(table) && !present.has(table.id)) ?? [];
   await assertDropped(settings.database, gone);
   // Everything that can be wrong with a table is found before the first byte is written.
-  for (const table of tables) (await openSource(settings, pins, table))[Symbol.dispose]();
+  const tables: PinnedTable[] = [];
+  for (const table of found) {
+    const source = await unlessUnsupported(context, table.id, () => openSource(settings, pins, table));
+    if (source) tables.push(table);
+    source?.[Symbol.dispose]();
+  }
+  assertAnyTable(tables, settings);
   const file = { type: "full", database: pins.identity() ?? randomUUID(), tables } as const;
   return publish(context, file, async (writer) => {
     for (const table of tables) {

@@ -1,7 +1,8 @@
 import { existsSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { ValidationError } from "../../errors.ts";
-import type { CapturedTable, Source } from "../../sources/source.ts";
+import { NAMESPACE_TABLE } from "../../lance/database.ts";
+import type { Capture, Source } from "../../sources/source.ts";
 
 /**
  * A wrong directory has no table in it, as an empty database has none: its snapshots would pass for backups, and
@@ -10,11 +11,18 @@ import type { CapturedTable, Source } from "../../sources/source.ts";
  * @throws ValidationError where there is no table.
  */
 export function assertTables(
-  tables: readonly CapturedTable[],
+  { tables, leftOut = [] }: Capture,
   { uri, type }: Source,
   allowEmpty = false,
 ): void {
-  if (tables.length > 0 || allowEmpty) return;
+  const isNone = tables.every(({ id }) => id === NAMESPACE_TABLE) && leftOut.length > 0;
+  if ((tables.length > 0 && !isNone) || allowEmpty) return;
+  if (isNone) {
+    const list = leftOut.map(({ table, what }) => `${table}: ${what}`).join("; ");
+    throw new ValidationError(
+      `Every table of ${uri} is left out, so no snapshot was made (${list}). Where that is meant, set allowEmpty.`,
+    );
+  }
   const hint = type === "lancedb" ? whatItIs(uri) : "";
   throw new ValidationError(
     `There is no table in ${uri}, so no snapshot was made.${hint} Where it is meant to be empty, set allowEmpty.`,

@@ -7,7 +7,7 @@ import { assertNotShrunk, inWords, type ShrunkTable, shrunkTables } from "../../
 import type { LanceDB } from "../../lance/which-lancedb.ts";
 import type { Logger } from "../../logger.ts";
 import { LanceDBSource } from "../../sources/lancedb/lancedb-source.ts";
-import type { Capture, CapturedFile, CapturedTable, Source } from "../../sources/source.ts";
+import type { Capture, CapturedFile, Source } from "../../sources/source.ts";
 import type { Storage } from "../../storage/storage.ts";
 import type { Clock } from "../clock.ts";
 import { encodeSnapshot } from "../format/encode-snapshot.ts";
@@ -120,9 +120,12 @@ class BackupRun {
 
   async run(): Promise<TakenSnapshot> {
     const { tables, history = "all", allowEmpty, lockTimeoutMs, signal } = this.#options;
+    const { exclude, onUnsupported } = this.#options;
     const known = this.#previous?.snapshot.history === history ? knownTables(this.#previous) : undefined;
-    await using capture = await this.#source.capture({ tables, history, known, lockTimeoutMs, signal });
-    assertTables(capture.tables, this.#source, allowEmpty);
+    await using capture = await this.#source.capture({
+      ...{ tables, exclude, onUnsupported, history, known, lockTimeoutMs, signal },
+    });
+    assertTables(capture, this.#source, allowEmpty);
     if (capture.stubs && capture.stubs.length > 0) {
       const message = "names that LanceDB lists as tables hold none, and are not in the snapshot";
       this.#context.logger.warn(message, { names: capture.stubs });
@@ -131,7 +134,7 @@ class BackupRun {
     for (const directory of capture.strays ?? []) {
       this.#context.logger.warn("a copy of a table's directory is not in the snapshot", { directory });
     }
-    const shrunk = await this.#lookForShrunk(capture.tables);
+    const shrunk = await this.#lookForShrunk(capture);
     const plan = planBackup(capture.tables, this.#previous, this.#distrusted);
     const stored = await this.#read(plan.toRead);
     assertUnchanged(capture.tables, this.#previous, stored);
@@ -142,16 +145,17 @@ class BackupRun {
   }
 
   /** Tells of tables that are gone, or have far fewer rows than in the newest snapshot that tells of them. */
-  async #lookForShrunk(tables: readonly CapturedTable[]): Promise<readonly ShrunkTable[]> {
+  async #lookForShrunk({ tables, leftOut }: Capture): Promise<readonly ShrunkTable[]> {
     const { failOnShrink = false, tables: selection, onProgress } = this.#options;
+    const isWhole = (snapshot: Snapshot) => snapshot.selection === undefined && !snapshot.leftOut;
     const whole =
-      this.#previous?.snapshot.selection === undefined
+      !this.#previous || isWhole(this.#previous.snapshot)
         ? undefined
-        : await this.#context.previous(this.#source, (snapshot) => snapshot.selection === undefined);
+        : await this.#context.previous(this.#source, isWhole);
     const before = new Map(
       [whole, this.#previous]
         .flatMap((content) => content?.snapshot.tables ?? [])
-        .filter(({ id }) => id !== NAMESPACE_TABLE && tellsOf({ selection }, id))
+        .filter(({ id }) => id !== NAMESPACE_TABLE && tellsOf({ selection, leftOut }, id))
         .map(({ id, rows }) => [id, rows]),
     );
     const now = new Map(tables.map(({ id, versions }) => [id, versions.at(-1)?.rows ?? 0]));

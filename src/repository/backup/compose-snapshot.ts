@@ -32,6 +32,7 @@ export function composeSnapshot(
     newBytes: created.reduce((sum, [file]) => sum + file.size, 0),
     rows: total(tables, "rows"),
     tables,
+    ...(capture.leftOut && capture.leftOut.length > 0 && { leftOut: capture.leftOut }),
     software,
   };
 }

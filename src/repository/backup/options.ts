@@ -1,10 +1,11 @@
 import { assertFlag, assertKnown, assertMilliseconds, assertShrink, assertSignal } from "../../checks.ts";
 import { ValidationError } from "../../errors.ts";
+import { assertExclusions, type Exclusions } from "../../lance/left-out.ts";
 import type { Source } from "../../sources/source.ts";
 import { assertLabel } from "../format/names.ts";
 import type { OnProgress } from "../progress.ts";
 
-export interface BackupOptions {
+export interface BackupOptions extends Exclusions {
   /** A LanceDB database's directory, or a source. */
   source: string | Source;
   /**
@@ -47,6 +48,8 @@ export function assertBackupOptions(options: BackupOptions): void {
     description: true,
     tags: true,
     tables: true,
+    exclude: true,
+    onUnsupported: true,
     history: true,
     allowEmpty: true,
     failOnShrink: true,
@@ -76,6 +79,7 @@ export function assertBackupOptions(options: BackupOptions): void {
   for (const tag of tags) assertLabel(tag, "tag");
   if (tables !== undefined && !Array.isArray(tables)) throw new TypeError("tables must be an array of ids.");
   if (tables?.length === 0) throw new ValidationError("tables is empty: name one at least, or leave it out.");
+  assertExclusions(options);
   if (history !== "all" && history !== "latest") {
     throw new ValidationError(`history must be "all" or "latest", not ${JSON.stringify(history)}.`);
   }

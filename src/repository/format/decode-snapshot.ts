@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from "node:util";
 import { CorruptError } from "../../errors.ts";
 import { assertFormat, isObject } from "../../fs/record.ts";
 import type {
+  LeftOutTable,
   Snapshot,
   SnapshotContent,
   SnapshotDetails,
@@ -117,6 +118,7 @@ function summaryFrom(document: Record<string, unknown>, id: string, place: strin
     newBytes: fields.count("newBytes"),
     rows: fields.count("rows"),
     tables,
+    leftOut: fields.optionalObjects("leftOut")?.map(leftOutFrom),
     software: { lancedbBackup: software.text("lancedbBackup"), node: software.text("node") },
   };
 }
@@ -146,6 +148,14 @@ function tableFrom(fields: Fields): SnapshotTable {
     rows: fields.count("rows"),
     tags: fields.texts("tags"),
     leftOut: fields.texts("leftOut"),
+  };
+}
+
+function leftOutFrom(fields: Fields): LeftOutTable {
+  return {
+    table: fields.text("table"),
+    why: fields.oneOf("why", ["excluded", "unsupported"]),
+    what: fields.text("what"),
   };
 }
 

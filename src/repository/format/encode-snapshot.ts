@@ -30,11 +30,13 @@ export function encodeSnapshot(
   return { bytes: Buffer.concat([body, Buffer.from(`${checksum}"}\n`)]), checksum };
 }
 
-function summaryOf(snapshot: Omit<SnapshotDetails, "checksum">): object {
+function summaryOf({ leftOut, software, ...snapshot }: Omit<SnapshotDetails, "checksum">): object {
   return {
     ...snapshot,
     createdAt: snapshot.createdAt.toISOString(),
     tables: snapshot.tables.map(({ versions, ...table }) => table),
+    ...(leftOut && { leftOut }),
+    software,
   };
 }
 

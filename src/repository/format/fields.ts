@@ -82,6 +82,10 @@ export class Fields {
     );
   }
 
+  optionalObjects(key: string): Fields[] | undefined {
+    return this.#members[key] === undefined ? undefined : this.objects(key);
+  }
+
   #refuse(key: string, wanted: string): never {
     throw new CorruptError(
       `${this.#place} is damaged: ${this.#what}.${key} must be ${wanted}, and is ${shown(this.#members[key])}.`,

@@ -84,6 +84,11 @@ export async function select(
       lacksIndices: saysIndices(table.leftOut),
     });
   }
+  if (selection.tables === undefined) {
+    for (const { table, what } of snapshot.leftOut ?? []) {
+      leftOut.push({ table, what: `the table, which is not in the snapshot: ${what}` });
+    }
+  }
   if (tables.every((table) => table.id === NAMESPACE_TABLE) && wanted.some(isUsers)) {
     throw new ValidationError(
       `Snapshot ${snapshot.id} has no table that is as old as ${selection.at?.toISOString()}. ${leftOut.map(({ table, what }) => `${table}: ${what}`).join(" ")}`,

@@ -52,7 +52,11 @@ function fallsOf(table: string, snapshots: readonly Snapshot[]): Fall[] {
 }
 
 /** Whether a table would be in a snapshot, were it in the database. */
-export function tellsOf({ selection }: Pick<Snapshot, "selection">, table: string): boolean {
+export function tellsOf(
+  { selection, leftOut }: Pick<Snapshot, "selection" | "leftOut">,
+  table: string,
+): boolean {
+  if (leftOut?.some((one) => one.table === table)) return false;
   return selection === undefined || selection.includes(table);
 }
 

@@ -61,7 +61,7 @@ async function capture(
   directory: string,
   dataset: string,
   held: string | undefined,
-  { history, signal }: CaptureRequest,
+  { history, signal, onUnsupported }: CaptureRequest,
 ): Promise<CapturedTable | undefined> {
   const root = held ?? dataset;
   const paths: string[] = [];
@@ -71,6 +71,7 @@ async function capture(
     placer: held ? linksTo() : inPlace,
     history,
     transactions: false,
+    unsupportedVersions: onUnsupported,
     signal,
     onFile: (path) => void paths.push(path),
     onVersion: ({ version, parsed, rows }: HistoryImage) =>

@@ -1,10 +1,12 @@
 import { existsSync } from "node:fs";
-import { ValidationError } from "../../errors.ts";
+import { UnsupportedError, ValidationError } from "../../errors.ts";
 import {
   assertNamesAreFree,
   assertNoneIsNested,
   assertTableId,
   databasePath,
+  isNameTaken,
+  listNested,
   listStrayTables,
   listTables,
   NAMESPACE_TABLE,
@@ -17,6 +19,7 @@ import {
   keepIdentity,
   setIdentity,
 } from "../../lance/database-identity.ts";
+import { excluded, excluder, type LeftOutTable, unsupported } from "../../lance/left-out.ts";
 import { whileFrozen } from "../../lance/lock/freeze.ts";
 import { DEFAULT_LOCK_TIMEOUT_MS } from "../../lance/lock/lock-set.ts";
 import { listStubs } from "../../lance/stubs.ts";
@@ -76,11 +79,13 @@ export class LanceDBSource implements Source {
 
   /**
    * @throws LockedError where guarded writes do not end within the time limit, or a dead process left some.
-   * @throws UnsupportedError, CorruptError naming a table that cannot be captured in full.
+   * @throws UnsupportedError, unless it is to be left out, CorruptError naming a table that cannot be captured in full.
    */
   async capture(request: CaptureRequest): Promise<Capture> {
     const { tables, signal, lockTimeoutMs: timeoutMs = DEFAULT_LOCK_TIMEOUT_MS } = request;
-    const wants = (id: string) => tables === undefined || id === NAMESPACE_TABLE || tables.includes(id);
+    const isExcluded = excluder(request.exclude);
+    const isNamed = (id: string) => tables === undefined || id === NAMESPACE_TABLE || tables.includes(id);
+    const wants = (id: string) => isNamed(id) && !isExcluded(id);
     const { result, taken } = await whileFrozen(
       this.uri,
       { wants, timeoutMs, signal },
@@ -95,25 +100,34 @@ export class LanceDBSource implements Source {
     try {
       const capturedAt = Date.now();
       const tables: CapturedTable[] = [];
+      const refused: LeftOutTable[] = [];
       const take = async (location: TableLocation) => {
         request.signal?.throwIfAborted();
-        const table =
-          (await this.#unchanged(location, request)) ?? (await this.#changed(location, pins, request));
-        if (table) tables.push(table);
+        try {
+          const table =
+            (await this.#unchanged(location, request)) ?? (await this.#changed(location, pins, request));
+          if (table) tables.push(table);
+        } catch (error) {
+          const leaves = request.onUnsupported === "leave-out" && !isNamespaces(location);
+          if (!leaves || !(error instanceof UnsupportedError)) throw error;
+          refused.push(unsupported(location.id, error));
+        }
       };
       // The list of namespaces first: a table that it names is there when the others are looked for.
-      let locations = await this.#locate(request.tables);
-      const list = locations.find(isNamespaces);
+      let found = await this.#locate(request);
+      const list = found.locations.find(isNamespaces);
       if (list) {
         await take(list);
-        locations = (await this.#locate(request.tables)).filter((location) => !isNamespaces(location));
+        found = await this.#locate(request);
       }
-      for (const location of locations) await take(location);
-      tables.sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0));
+      for (const location of found.locations) if (!isNamespaces(location)) await take(location);
+      tables.sort(byId);
+      const leftOut = [...found.leftOut, ...refused].sort((a, b) => (a.table < b.table ? -1 : 1));
       const strays = request.tables === undefined ? await listStrayTables(this.uri) : [];
       const known = new Set(tables.map(({ directory }) => directory));
       const stubs = request.tables ? [] : await listStubs(this.uri, known);
-      return { tables, stubs, strays, capturedAt, [Symbol.asyncDispose]: async () => pins.release() };
+      const release = async () => pins.release();
+      return { tables, leftOut, stubs, strays, capturedAt, [Symbol.asyncDispose]: release };
     } catch (error) {
       pins.release();
       throw error;
@@ -134,25 +148,50 @@ export class LanceDBSource implements Source {
   }
 
   /** With a table of a namespace goes what LanceDB knows of namespaces: without that it is not found. */
-  async #locate(wanted: readonly string[] | undefined): Promise<TableLocation[]> {
+  async #locate(request: CaptureRequest): Promise<Located> {
+    const { tables: wanted, onUnsupported } = request;
+    const isExcluded = excluder(request.exclude);
     const all = await listTables(this.uri);
-    assertNamesAreFree(all);
+    const leftOut: LeftOutTable[] = [];
+    if (onUnsupported !== "leave-out") assertNamesAreFree(all);
+    const usable = all.filter((table) => {
+      if (!isNameTaken(table)) return true;
+      leftOut.push(
+        unsupported(NAMESPACE_TABLE, "a root table of this name cannot be told from LanceDB's own"),
+      );
+      return false;
+    });
     if (!wanted) {
-      await assertNoneIsNested(this.uri);
-      return all;
+      for (const id of await listNested(this.uri)) {
+        if (isExcluded(id)) leftOut.push(excluded(id));
+        else if (onUnsupported === "leave-out") leftOut.push(unsupported(id, "its name has a slash"));
+        else await assertNoneIsNested(this.uri);
+      }
     }
-    const ids = new Set(wanted);
-    for (const id of ids) {
+    const ids = new Set(wanted ?? usable.map(({ id }) => id));
+    for (const id of wanted ?? []) {
       assertTableId(id);
-      if (!all.some((table) => table.id === id)) {
+      if (!usable.some((table) => table.id === id)) {
         throw new ValidationError(`There is no table ${id} in ${this.uri}.`);
       }
     }
-    if (wanted.some((id) => parseTableId(id).namespacePath.length > 0)) ids.add(NAMESPACE_TABLE);
-    return all.filter((table) => ids.has(table.id));
+    if (wanted?.some((id) => parseTableId(id).namespacePath.length > 0)) ids.add(NAMESPACE_TABLE);
+    const locations = usable.filter((table) => ids.has(table.id) && !isExcluded(table.id));
+    for (const { id } of usable) if (ids.has(id) && isExcluded(id)) leftOut.push(excluded(id));
+    return { locations, leftOut };
   }
+}
+
+interface Located {
+  readonly locations: readonly TableLocation[];
+  /** What is left out without a look into it. */
+  readonly leftOut: readonly LeftOutTable[];
 }
 
 function isNamespaces({ id }: TableLocation): boolean {
   return id === NAMESPACE_TABLE;
+}
+
+function byId(a: CapturedTable, b: CapturedTable): number {
+  return a.id < b.id ? -1 : a.id > b.id ? 1 : 0;
 }

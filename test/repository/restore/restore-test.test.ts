@@ -70,7 +70,7 @@ describe("a sound snapshot", () => {
     for (const column of ["a b", "s.t t"]) await table.createIndex(column, { config: Index.fts() });
     await table.createIndex("ve-c", { config: Index.ivfFlat({ numPartitions: 2 }) });
     const content = await takeSnapshot(storage, uri);
-    const results = await restoreTest({ storage, logger: silent }, content);
+    const results = await restoreTest({ storage, logger: silent, lancedb }, content);
     expect(results.filter(({ ok }) => !ok)).toEqual([]);
     expect(results.filter(({ details }) => /found/.test(details)).length).toBe(9);
   });
