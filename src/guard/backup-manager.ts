@@ -9,7 +9,7 @@ import { LockSet } from "../lance/lock/lock-set.ts";
 import { inspectTable } from "../lance/put-back/state.ts";
 import type { LanceDB } from "../lance/which-lancedb.ts";
 import type { Logger } from "../logger.ts";
-import { assertBackupId, assertOnConflict, assertTables } from "./checks.ts";
+import { assertAdopt, assertBackupId, assertOnConflict, assertTables } from "./checks.ts";
 import { Listeners } from "./committed-listeners.ts";
 import { DeadEntries } from "./dead-entries.ts";
 import {
@@ -199,7 +199,8 @@ export class BackupManager implements AsyncDisposable {
    * created are gone and tables that it dropped are back, and the caller gets the work's own error. When
    * the process dies, the next guarded operation on the database rolls back.
    *
-   * `db` behaves like any LanceDB connection. Writes that go another way are somebody else's to the guard.
+   * `db` behaves like any LanceDB connection. Writes that go another way are somebody else's to the guard, unless it
+   * is told `adopt: "all"`.
    * What the work does on branches is not rolled back.
    *
    * @param strategy default, also where it is left out: the manager's.
@@ -217,8 +218,15 @@ export class BackupManager implements AsyncDisposable {
     const [strategy = this.strategy, work, options = {}] = withStrategy(args);
     strategyOf(strategy);
     if (typeof work !== "function") throw new TypeError("work must be a function.");
-    assertKnown(options, "withBackup", { tables: true, signal: true, onConflict: true, durable: true });
+    assertKnown(options, "withBackup", {
+      tables: true,
+      adopt: true,
+      signal: true,
+      onConflict: true,
+      durable: true,
+    });
     assertTables(options.tables);
+    assertAdopt(options.adopt);
     assertOnConflict(options.onConflict, ["fail", "overwrite"]);
     assertSignal(options.signal);
     assertFlag(options.durable, "durable");

@@ -2,16 +2,24 @@ import { join } from "node:path";
 import { CorruptError, UnsupportedError } from "../errors.ts";
 import { removeTree } from "../fs/remove-tree.ts";
 import { type Capture, isDataset } from "../lance/capture.ts";
-import { isInNamespace, NAMESPACE_TABLE, rootDirectory } from "../lance/database.ts";
+import {
+  assertNamesAreFree,
+  assertNoneIsNested,
+  isInNamespace,
+  listTables,
+  NAMESPACE_TABLE,
+  rootDirectory,
+} from "../lance/database.ts";
 import { healDamagedHead } from "../lance/heal-head.ts";
 import { type LeftOutTable, type OnUnsupported, unsupported } from "../lance/left-out.ts";
 import { listedDirectory, locateTable } from "../lance/locate.ts";
 import { listNamespaces, type NamespaceEntry } from "../lance/namespaces.ts";
 import { isOccupied, linkTarget } from "../lance/stubs.ts";
 import type { JournalEntry } from "./journal/entry.ts";
-import type { CapturedNamespace, CapturedTable } from "./journal/entry-record.ts";
+import type { Adoption, CapturedNamespace, CapturedTable } from "./journal/entry-record.ts";
 import type { OperationSettings } from "./operation-settings.ts";
 import { recoverTable } from "./recovery.ts";
+import { takeAlone } from "./single-writer.ts";
 
 /** What an operation has locked and captured of its tables and namespaces; one call at a time. */
 export class Captures {
@@ -20,6 +28,8 @@ export class Captures {
   readonly #backupPath: string;
   readonly #tables = new Map<string, CapturedTable>();
   readonly #namespaces = new Map<string, CapturedNamespace>();
+  /** Set for single-writer work, when all that it adopts is captured. */
+  #adoption: Adoption | undefined;
 
   constructor(settings: OperationSettings, entry: JournalEntry, backupPath: string) {
     this.#settings = settings;
@@ -29,6 +39,10 @@ export class Captures {
 
   get isEmpty(): boolean {
     return this.#tables.size === 0 && this.#namespaces.size === 0;
+  }
+
+  get adoption(): Adoption | undefined {
+    return this.#adoption;
   }
 
   get tables(): CapturedTable[] {
@@ -84,6 +98,18 @@ export class Captures {
     }
     this.#sort();
     return leftOut;
+  }
+
+  /** Captures for single-writer work: these tables, or all that there are. @throws LockedError as `takeAlone`. */
+  async adopt(tables: readonly string[] | undefined): Promise<void> {
+    const { context, locks } = this.#settings;
+    const { database } = context;
+    const adoption = await takeAlone({
+      ...{ database, locks, tables, entry: this.#entry },
+      lock: (name, whileWaiting) => this.#lock(name, whileWaiting),
+    });
+    await this.takeAll(tables ?? (await everyTable(database)), tables ? "all" : "present");
+    this.#adoption = adoption;
   }
 
   /** Takes away what was placed of a table that cannot be captured: nobody may find half of it in the backup. */
@@ -143,7 +169,9 @@ export class Captures {
     const started = performance.now();
     signal?.throwIfAborted();
     await this.#lock(table);
-    const directory = await this.#locate(table);
+    // What was not there when all was captured has been made since.
+    const isMadeSince = this.#adoption !== undefined && this.#adoption.tables === null;
+    const directory = isMadeSince ? undefined : await this.#locate(table);
     let capture: Capture | undefined;
     if (directory) {
       const dataset = join(context.database, directory);
@@ -167,7 +195,9 @@ export class Captures {
       }
     } else {
       const root = rootDirectory(table);
-      const stub = root !== undefined && isOccupied(join(context.database, root)) ? true : undefined;
+      const isStub = (name: string) =>
+        isMadeSince ? this.#adoption?.existing.includes(name) : isOccupied(join(context.database, name));
+      const stub = root !== undefined && isStub(root) ? true : undefined;
       this.#tables.set(table, { id: table, state: "absent", stub });
     }
     logger.debug("table captured", {
@@ -181,9 +211,9 @@ export class Captures {
   }
 
   /** Locks a table or namespace, and settles what a dead operation left on it. */
-  async #lock(name: string): Promise<void> {
+  async #lock(name: string, whileWaiting?: () => Promise<void>): Promise<void> {
     const { locks, logger, kind, context } = this.#settings;
-    if (!locks.isHeldByParent(name) || kind === "guarded") await locks.acquire(name);
+    if (!locks.isHeldByParent(name) || kind === "guarded") await locks.acquire(name, whileWaiting);
     const { database, lancedb } = context;
     const settings = { lancedb, database, locks, logger, onConflict: "fail", force: false } as const;
     await recoverTable(name, settings, this.#entry.id);
@@ -219,4 +249,11 @@ export class Captures {
     this.#tables.clear();
     for (const [id, table] of tables) this.#tables.set(id, table);
   }
+}
+
+async function everyTable(database: string): Promise<string[]> {
+  const tables = await listTables(database);
+  assertNamesAreFree(tables);
+  await assertNoneIsNested(database);
+  return tables.map(({ id }) => id);
 }

@@ -12,6 +12,11 @@ export function assertOnConflict(value: unknown, allowed: readonly string[]): vo
   }
 }
 
+export function assertAdopt(value: unknown): asserts value is "own" | "all" | undefined {
+  if (value === undefined || value === "own" || value === "all") return;
+  throw new ValidationError(`adopt must be "own" or "all", not ${JSON.stringify(value) ?? describe(value)}.`);
+}
+
 export function assertTables(tables: unknown): asserts tables is readonly string[] | undefined {
   if (tables === undefined) return;
   if (!Array.isArray(tables))

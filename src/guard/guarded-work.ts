@@ -22,12 +22,23 @@ import { syncCommitted } from "./sync-committed.ts";
 /** What is guarded: it writes through the connection that it gets. */
 export type GuardedWork<T> = (db: Connection) => Promise<T>;
 
+/** Whose commits a rollback takes back: `own`, those made through the handed-over connection; `all`, everybody's. */
+export type Adopt = "own" | "all";
+
 export interface GuardedWorkOptions {
   /**
    * Tables to capture before the work starts. Without it each is captured at its first write, so that a
    * database of a thousand tables costs what one does.
    */
   tables?: readonly string[] | undefined;
+  /**
+   * `all` is single-writer mode, for what connects by itself: every commit since the capture is the work's own,
+   * whoever made it. All tables are captured before the work starts, and tables that were made meanwhile go with a
+   * rollback, whoever made them; with `tables`, only these are captured and adopted. So nobody else may write: other
+   * guarded operations wait until it ends, and where one is under way, it is refused with `LockedError`; plain writers
+   * are taken for the work. What the work has started must have ended when it does. Default `own`.
+   */
+  adopt?: Adopt | undefined;
   /** Aborts: the work's next call through the connection throws the reason, everything is rolled back. */
   signal?: AbortSignal | undefined;
   /** What a rollback does about commits of others. Default `fail`: `ConflictError`, and the table is left alone. */
@@ -65,7 +76,8 @@ export async function runGuarded<T>(
   try {
     let result: T;
     try {
-      if (options.tables) await operation.captureAll(options.tables, "all");
+      if (options.adopt === "all") await operation.adopt(options.tables);
+      else if (options.tables) await operation.captureAll(options.tables, "all");
       result = await locks.run(() => runWork(operation, work));
       await operation.close(OpenCalls.ended());
       signal?.throwIfAborted();
@@ -161,7 +173,10 @@ async function rollBack(operation: Operation, workError: unknown, onConflict: On
       );
     }
     const dropped = droppedBy(entry.log.entries);
-    const returned = tables.filter(({ table, action }) => action === "rebuild" && !dropped.has(table));
+    const { adopted } = plan;
+    const returned = tables.filter(
+      ({ table, action }) => action === "rebuild" && !dropped.has(table) && !adopted?.has(table),
+    );
     if (returned.length > 0) {
       logger.warn("the rollback brought tables back that somebody else has dropped meanwhile", {
         tables: returned.map(({ table }) => table),
@@ -171,6 +186,13 @@ async function rollBack(operation: Operation, workError: unknown, onConflict: On
     if (passedOver.length > 0) {
       logger.warn("the rollback passed over commits of others; checkout reaches them by number", {
         tables: passedOver,
+      });
+    }
+    const known = new Set(record.tables.map(({ id }) => id));
+    const made = tables.filter(({ table, action }) => action === "drop" && !known.has(table));
+    if (made.length > 0) {
+      logger.warn("tables that somebody made while single-writer work ran went with its rollback", {
+        tables: made.map(({ table }) => table),
       });
     }
     logger.info("rolled back", {

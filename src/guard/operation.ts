@@ -104,6 +104,7 @@ export class Operation {
       createdAt: this.#createdAt,
       tables: this.#captures.tables,
       namespaces: this.#captures.namespaces,
+      adopts: this.#captures.adoption,
     };
   }
 
@@ -153,6 +154,23 @@ export class Operation {
   /** Whether an error is the one that ends the operation without a way back. */
   isSettled(error: unknown): boolean {
     return error !== undefined && error === this.#settledBy;
+  }
+
+  /** Whether every commit in the database since the capture is the work's own. */
+  get adoptsAll(): boolean {
+    return this.#captures.adoption?.tables === null;
+  }
+
+  /**
+   * Captures the tables of single-writer work, or all there are, and arms the entry also where there are none.
+   *
+   * @throws LockedError where another guarded operation is under way on them.
+   */
+  async adopt(tables: readonly string[] | undefined): Promise<void> {
+    await this.#inTurn(async () => {
+      await this.#captures.adopt(tables);
+      await this.#arm();
+    });
   }
 
   /** Captures several tables at the start, locked in one order, and arms the entry once. */

@@ -2,6 +2,7 @@ import { BackupError, ConflictError, CorruptError, LockedError } from "../errors
 import { reasonOf } from "../fs/io.ts";
 import { freeLocks } from "../lance/lock/free-locks.ts";
 import type { LockSet } from "../lance/lock/lock-set.ts";
+import { WHOLE_DATABASE } from "../lance/lock/locked-tables.ts";
 import { describeOwner } from "../lance/lock/owner.ts";
 import { sweepStaging } from "../lance/staging.ts";
 import type { JournalEntry } from "./journal/entry.ts";
@@ -44,7 +45,8 @@ export async function recoverBeforeRestore(
 ): Promise<void> {
   const { locks } = settings;
   for (const entry of listEntries(settings.database)) {
-    if (!claimsOf(entry, settings).some((table) => tables.includes(table))) continue;
+    if (!claimsOf(entry, settings).some((table) => table === WHOLE_DATABASE || tables.includes(table)))
+      continue;
     const { error } = await recoverEntry(entry, settings);
     if (!error) continue;
     if (entry.isRestore && entry.state === "armed") throw error;
@@ -60,7 +62,9 @@ export async function recoverBeforeRestore(
  */
 export async function recoverTable(table: string, settings: RecoverySettings, except: string): Promise<void> {
   for (const entry of listEntries(settings.database)) {
-    if (entry.id === except || !claimsOf(entry, settings).includes(table)) continue;
+    if (entry.id === except) continue;
+    const claims = claimsOf(entry, settings);
+    if (!claims.includes(table) && !claims.includes(WHOLE_DATABASE)) continue;
     const { error } = await recoverEntry(entry, settings);
     if (error && (entry.state === "armed" || error instanceof LockedError)) throw error;
     if (error) settings.logger.warn("a finished backup could not be removed", { backup: entry.id });

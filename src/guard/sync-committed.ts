@@ -2,10 +2,11 @@ import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { syncDirectories, syncFile } from "../fs/durable.ts";
 import { isError, isMissing } from "../fs/io.ts";
-import { isInNamespace, NAMESPACE_TABLE } from "../lance/database.ts";
+import { isInNamespace, listTables, NAMESPACE_TABLE } from "../lance/database.ts";
 import { ImageReader, listManifests, manifestPath } from "../lance/image.ts";
 import { syncNewest } from "../lance/namespaces.ts";
 import { findManifest } from "../lance/put-back/state.ts";
+import type { CapturedTable } from "./journal/entry-record.ts";
 import type { Operation } from "./operation.ts";
 
 /** How many files are synced at once. */
@@ -16,16 +17,25 @@ const AT_ONCE = 16;
  * version did not have, then the manifests that name them, then the directories.
  */
 export async function syncCommitted(operation: Operation): Promise<void> {
-  for (const table of operation.record.tables) {
+  for (const table of await tablesOf(operation)) {
     const directory = await operation.directoryOf(table.id);
     const dataset = directory && join(operation.database, directory);
     if (!dataset || !existsSync(dataset)) continue;
     await syncNewVersions(dataset, table.state === "present" ? table : undefined);
   }
   const { tables, namespaces = [] } = operation.record;
-  if (namespaces.length > 0 || tables.some(({ id }) => isInNamespace(id)))
+  if (operation.adoptsAll || namespaces.length > 0 || tables.some(({ id }) => isInNamespace(id)))
     await syncNewest(join(operation.database, NAMESPACE_TABLE));
   await syncDirectories([operation.database]);
+}
+
+/** Those of single-writer work too that nobody has named: they were made since. */
+async function tablesOf(operation: Operation): Promise<readonly CapturedTable[]> {
+  const { tables } = operation.record;
+  if (!operation.adoptsAll) return tables;
+  const known = new Set(tables.map(({ id }) => id));
+  const made = (await listTables(operation.database)).filter(({ id }) => !known.has(id));
+  return [...tables, ...made.map(({ id }) => ({ id, state: "absent" }) as const)];
 }
 
 async function syncNewVersions(

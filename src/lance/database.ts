@@ -176,6 +176,18 @@ export async function listStrayTables(database: string): Promise<string[]> {
   return names.filter((name) => isStrayDirectory(name) && isDataset(join(database, name))).sort();
 }
 
+/** Directories that are called as a table's and hold no version: what a creation that was cut off left. LanceDB may list them. */
+export async function listUnfinished(database: string): Promise<TableLocation[]> {
+  const all = (await childDirectories(database)).filter(
+    (name) =>
+      !isHidden(name) &&
+      !isStrayDirectory(name) &&
+      (name.endsWith(".lance") || LISTED.test(name)) &&
+      !isDataset(join(database, name)),
+  );
+  return all.map((directory) => ({ id: idOfDirectory(directory), directory }));
+}
+
 /** Directories but the root one that a table's id could mean; leftovers of a killed process among them. */
 export async function namespacedDirectories(database: string, id: string): Promise<string[]> {
   const all = await childDirectories(database);

@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { BackupStrategy } from "../../src/index.ts";
 import { leftovers, newDatabase } from "../support/database.ts";
 import { makeSampleTable, sampleRows, sampleSchema } from "../support/sample.ts";
-import { snapshotOf } from "../support/snapshot.ts";
+import { shownBy } from "../support/snapshot.ts";
 
 // A table in a namespace lies in a directory that gets a new name at each creation, and namespaces lie in a
 // dataset of their own. Rolling back means that both agree again.
@@ -18,15 +18,6 @@ async function arrange(db: Connection): Promise<void> {
   await db.createNamespace(["empty"]);
   await makeSampleTable(db, "main", { namespacePath: ["a"], indices: true });
   await makeSampleTable(db, "deep", { namespacePath: ["a", "inner"], rows: 10 });
-}
-
-/** Everything that the database shows: tables, and the tree of namespaces. */
-async function shownBy(db: Connection): Promise<unknown> {
-  const tree = async (path: string[]): Promise<unknown> => {
-    const { namespaces } = await db.listNamespaces(path);
-    return Promise.all(namespaces.sort().map(async (name) => [name, await tree([...path, name])]));
-  };
-  return { tables: await snapshotOf(db), namespaces: await tree([]) };
 }
 
 const KINDS: readonly { name: string; work: (db: Connection) => Promise<unknown> }[] = [

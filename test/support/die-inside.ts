@@ -1,18 +1,20 @@
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import type { GuardedWorkOptions } from "../../src/guard/guarded-work.ts";
+import type { BackupStrategy } from "../../src/index.ts";
 
 /** A guarded operation in a process of its own: it runs `work`, a program's text, on `db`, and is killed in it. */
 export function dieInside(
   place: { uri: string; backupDir: string },
   work: string,
   options: GuardedWorkOptions = {},
+  strategy: BackupStrategy = "lance-version",
 ): void {
   const { uri, backupDir } = place;
   const program = `
     const { BackupManager } = await import(${JSON.stringify(join(import.meta.dirname, "../../src/index.ts"))});
     const manager = new BackupManager(${JSON.stringify({ uri, backupDir })});
-    await manager.withBackup("lance-version", async (db) => {
+    await manager.withBackup(${JSON.stringify(strategy)}, async (db) => {
       ${work};
       process.kill(process.pid, "SIGKILL");
       await new Promise(() => undefined);

@@ -28,6 +28,15 @@ export async function snapshotOf(db: Connection): Promise<Record<string, TableSn
   return tables;
 }
 
+/** Everything that the database shows: tables, and the tree of namespaces. */
+export async function shownBy(db: Connection): Promise<unknown> {
+  const tree = async (path: string[]): Promise<unknown> => {
+    const { namespaces } = await db.listNamespaces(path);
+    return Promise.all(namespaces.sort().map(async (name) => [name, await tree([...path, name])]));
+  };
+  return { tables: await snapshotOf(db), namespaces: await tree([]) };
+}
+
 export async function snapshotOfTable(table: Table): Promise<TableSnapshot> {
   const schema = await table.schema();
   const indices = await table.listIndices();

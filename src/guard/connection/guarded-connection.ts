@@ -56,8 +56,9 @@ export function guardConnection(operation: Operation, connection: Connection): C
         : connection.createNamespace(...args),
     dropNamespace: (...args: Parameters<Connection["dropNamespace"]>) =>
       call(() => guard.dropNamespace(...args)),
-    // What takes the native connection from it would write past all of this.
-    get inner(): never {
+    // What takes the native connection from it would write past all of this, which single-writer work does not mind.
+    get inner(): unknown {
+      if (operation.adoptsAll) return Reflect.get(connection, "inner");
       throw new UnsupportedError(
         "Guarded work hands over no native connection, which a permutation's persist() asks for: its table would be made past the guard. Leave persist() out and make a table of what execute() gives, or call it outside of guarded work.",
       );

@@ -1,3 +1,4 @@
+import { WHOLE_DATABASE } from "../../lance/lock/locked-tables.ts";
 import type { NamespaceEntry } from "../../lance/namespaces.ts";
 import type { BackupStrategy } from "../strategy.ts";
 
@@ -38,6 +39,14 @@ export interface CapturedNamespace {
   readonly claim?: string | undefined;
 }
 
+/** Of single-writer work: every commit since the capture is its own, whoever made it. */
+export interface Adoption {
+  /** In these tables, as they were captured; null: in every table, also those that were made since. */
+  readonly tables: readonly string[] | null;
+  /** What was there before under a table's name, and holds no version: LanceDB may list it. */
+  readonly existing: readonly string[];
+}
+
 /** What a journal entry says: everything that is needed to put the tables back. */
 export interface EntryRecord {
   readonly id: string;
@@ -58,6 +67,8 @@ export interface EntryRecord {
   readonly createdAt: string;
   readonly tables: readonly CapturedTable[];
   readonly namespaces?: readonly CapturedNamespace[] | undefined;
+  /** For `guarded` work alone: a later restore of what was kept of it knows nothing of this. */
+  readonly adopts?: Adoption | undefined;
   /** For `restore`; all but id, uuid and kind are the backup's then. */
   readonly restore?: ArmedRestore | undefined;
 }
@@ -77,7 +88,13 @@ export interface ArmedRestore {
   }[];
 }
 
-/** What an entry holds back: its tables, and the namespaces that its work makes or drops. */
-export function claimsOf({ tables, namespaces = [] }: EntryRecord): string[] {
-  return [...tables.map((table) => table.id), ...namespaces.flatMap(({ claim }) => claim ?? [])];
+/** What an entry holds back: its tables, and the namespaces that its work makes or drops; or the whole database. */
+export function claimsOf({ tables, namespaces = [], adopts }: EntryRecord): string[] {
+  const whole = adopts?.tables === null ? [WHOLE_DATABASE] : [];
+  return [...whole, ...tables.map((table) => table.id), ...namespaces.flatMap(({ claim }) => claim ?? [])];
+}
+
+/** Whether every commit to this table since the capture is the work's own. */
+export function isAdopted({ kind, adopts }: EntryRecord, table: string): boolean {
+  return kind === "guarded" && adopts !== undefined && (adopts.tables?.includes(table) ?? true);
 }

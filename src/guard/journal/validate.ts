@@ -21,6 +21,7 @@ export function assertEntryRecord(body: unknown, path: string): EntryRecord {
     throw corrupt('"strategy" is unknown');
   if (!Array.isArray(body["tables"])) throw corrupt('"tables" is no list');
   for (const table of body["tables"]) assertTable(table, path, corrupt);
+  if (body["adopts"] !== undefined) assertAdoption(body["adopts"], path, corrupt);
   const namespaces: unknown = body["namespaces"] ?? [];
   if (!Array.isArray(namespaces)) throw corrupt('"namespaces" is no list');
   for (const namespace of namespaces) {
@@ -45,6 +46,15 @@ function assertRestore(restore: unknown, path: string, corrupt: (why: string) =>
     if (!Number.isSafeInteger(head["version"]) || typeof head["digest"] !== "string")
       throw corrupt("a head has no version");
   }
+}
+
+function assertAdoption(adopts: unknown, path: string, corrupt: (why: string) => CorruptError): void {
+  const { tables, existing } = isObject(adopts) ? adopts : {};
+  if (tables !== null && !(Array.isArray(tables) && tables.every(isTableId)))
+    throw corrupt('"adopts" names no tables');
+  if (!Array.isArray(existing) || !existing.every((name) => typeof name === "string" && !name.includes("/")))
+    throw corrupt('"adopts" names no directories');
+  for (const name of existing) assertInnerPath(name, path);
 }
 
 function assertTable(table: unknown, path: string, corrupt: (why: string) => CorruptError): void {

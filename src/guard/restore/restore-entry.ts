@@ -53,7 +53,8 @@ export async function armRestore(
     const heads = await Promise.all([...new Set(directories)].map((name) => headOf(database, name)));
     const kind = backup.record.kind === "guarded" ? "guarded" : "explicit";
     const restore: ArmedRestore = { backup: backup.id, kind, onConflict, heads };
-    await entry.write("armed", { ...backup.record, id: entry.id, uuid, kind: "restore", restore });
+    const record = { ...backup.record, adopts: undefined };
+    await entry.write("armed", { ...record, id: entry.id, uuid, kind: "restore", restore });
     return entry;
   } catch (error) {
     await entry.remove().catch(() => entry.abandon());

@@ -71,6 +71,9 @@ export async function carryOut(plan: RollbackPlan, options: CarryOutOptions): Pr
   }
   for (const step of last) await step();
   await returnStubs(options.database, plan.stubs, options.logger);
+  for (const [index, result] of results.entries()) {
+    if (plan.adopted?.has(result.table)) results[index] = { ...result, passedOver: [] };
+  }
   const isRebuilt = plan.puts.some(({ target }) => target.table === NAMESPACE_TABLE);
   results.push(...(await putNamespacesBack(options.lancedb, options.database, plan.namespaces, isRebuilt)));
   for (const tags of plan.tags) {
@@ -134,7 +137,7 @@ async function takeAway(
     table: drop.table,
     action: "drop",
     version: undefined,
-    passedOver: drop.foreign,
+    passedOver: drop.adopted ? [] : drop.foreign,
   };
   if (!existsSync(path)) return gone;
   const link = linkTarget(path);
@@ -145,7 +148,7 @@ async function takeAway(
     await io("put back", place, () => rename(taken, place));
     await syncDirectories([dirname(place), dirname(taken)]);
   });
-  const foreign = await foreignIn(taken, drop.ours);
+  const foreign = drop.adopted ? [] : await foreignIn(taken, drop.ours);
   if (foreign.length > 0 && onConflict === "fail")
     throw conflictError([{ table: drop.table, versions: foreign }]);
   const stays = drop.keepsAll || (foreign.length > 0 && drop.keepsForeign);

@@ -33,9 +33,14 @@ export class LiveNamespaces {
   }
 
   /** @throws LanceError, CorruptError where the list cannot be read, and the backup has none. */
-  static async read(lancedb: LanceDB, database: string, record: EntryRecord): Promise<LiveNamespaces> {
+  static async read(
+    lancedb: LanceDB,
+    database: string,
+    record: EntryRecord,
+    always = false,
+  ): Promise<LiveNamespaces> {
     const { tables, namespaces = [] } = record;
-    const isAskedFor = tables.some(({ id }) => isInNamespace(id)) || namespaces.length > 0;
+    const isAskedFor = always || tables.some(({ id }) => isInNamespace(id)) || namespaces.length > 0;
     const hasOne = tables.some(({ id, state }) => id === NAMESPACE_TABLE && state === "present");
     if (!isAskedFor && !hasOne) return new LiveNamespaces(database, []);
     const isThere = (await listManifests(join(database, NAMESPACE_TABLE))).length > 0;
@@ -46,6 +51,11 @@ export class LiveNamespaces {
       if (!hasOne || !(error instanceof BackupError)) throw error;
       return new LiveNamespaces(database, undefined);
     }
+  }
+
+  /** The namespaces themselves, without the tables in them. */
+  get namespaces(): NamespaceEntry[] {
+    return [...this.#entries.values()].filter(({ location }) => location === null);
   }
 
   entry(id: string): NamespaceEntry | undefined {
@@ -86,17 +96,20 @@ export class LiveNamespaces {
   }
 }
 
-/**
- * @param places where each captured table is, or will be
- * @param gone the tables that go
- */
-export function planNamespaces(
-  record: EntryRecord,
-  log: readonly LoggedIntent[],
-  live: LiveNamespaces,
-  places: ReadonlyMap<string, string>,
-  gone: readonly { readonly table: string; readonly directory: string }[],
-): NamespacePlan {
+export interface NamespaceRequest {
+  readonly record: EntryRecord;
+  readonly log: readonly LoggedIntent[];
+  readonly live: LiveNamespaces;
+  /** Where each captured table is, or will be. */
+  readonly places: ReadonlyMap<string, string>;
+  /** The tables that go. */
+  readonly gone: readonly { readonly table: string; readonly directory: string }[];
+  /** Namespaces that go where they were not captured, whoever made them. */
+  readonly made: readonly NamespaceEntry[];
+}
+
+export function planNamespaces(request: NamespaceRequest): NamespacePlan {
+  const { record, log, live, places, gone } = request;
   const tables = record.tables.flatMap((table) => {
     const entry = table.state === "present" ? table.entry : undefined;
     return entry ? [{ ...entry, location: places.get(table.id) ?? entry.location }] : [];
@@ -104,11 +117,14 @@ export function planNamespaces(
   const touched = namespacesOf(log);
   const namespaces = record.namespaces ?? [];
   const made = namespaces.filter(({ id, entry }) => entry === null && touched.has(id));
+  const kept = new Set(namespaces.flatMap(({ entry }) => entry?.object_id ?? []));
+  const others = request.made.filter(({ object_id: id }) => !kept.has(id));
   return {
     wanted: [...namespaces.flatMap(({ entry }) => entry ?? []), ...tables],
     gone: [
       ...gone.map(({ table, directory }) => ({ object_id: table, location: directory })),
       ...made.map(({ id }) => live.entry(id) ?? { object_id: id, location: null }),
+      ...others,
     ],
     isCaptured: record.tables.some(({ id, state }) => id === NAMESPACE_TABLE && state === "present"),
   };

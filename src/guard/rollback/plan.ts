@@ -1,18 +1,26 @@
 import { existsSync } from "node:fs";
 import { basename, join } from "node:path";
 import type { ConflictingVersions } from "../../errors.ts";
-import { NAMESPACE_TABLE, namespacedDirectories, rootDirectory } from "../../lance/database.ts";
+import {
+  listTables,
+  listUnfinished,
+  NAMESPACE_TABLE,
+  namespacedDirectories,
+  rootDirectory,
+} from "../../lance/database.ts";
 import { listManifests } from "../../lance/image.ts";
+import { isBornAfter } from "../../lance/put-back/born.ts";
 import { type PutBackPlan, planPutBack } from "../../lance/put-back/plan.ts";
 import { isLinked } from "../../lance/stubs.ts";
 import { isKnown, type VersionIdentities } from "../../lance/version-identity.ts";
 import type { LanceDB } from "../../lance/which-lancedb.ts";
-import type { CapturedTable, EntryRecord } from "../journal/entry-record.ts";
+import { type CapturedTable, type EntryRecord, isAdopted } from "../journal/entry-record.ts";
 import type { LoggedIntent } from "../journal/log.ts";
 import { currentOf, foldLog, type Incarnation, type TableHistory } from "./history.ts";
 import { LiveNamespaces, type NamespacePlan, planNamespaces } from "./namespaces.ts";
 import { ownVersions } from "./own-commits.ts";
 import { type MovedStub, stubsOf } from "./stubs.ts";
+import { listTags } from "./tags.ts";
 
 export type OnConflict = "fail" | "overwrite";
 
@@ -29,6 +37,8 @@ export interface DropPlan {
   readonly keepsForeign: boolean;
   /** Whether it stays so in any case: something had its name before that was no table, and is in it now. */
   readonly keepsAll: boolean;
+  /** Whether every commit in it is the work's own, whoever made it. */
+  readonly adopted?: boolean | undefined;
 }
 
 export interface TagPlan {
@@ -39,6 +49,8 @@ export interface TagPlan {
   readonly tags: readonly string[];
   /** Tags that were there when the table was captured. */
   readonly captured: readonly string[];
+  /** Whether the table had been made anew: what stands there under an old number is another's, unless it was kept. */
+  readonly remade?: boolean | undefined;
 }
 
 /** Everything that a rollback will do, in order; nothing is touched while it is made. */
@@ -53,6 +65,8 @@ export interface RollbackPlan {
   readonly conflicts: readonly ConflictingVersions[];
   /** Versions that go although nobody reported them: a process died before it could, or they are somebody else's. */
   readonly assumed: readonly ConflictingVersions[];
+  /** Tables of which every commit since the capture is the work's own: none of them is anybody else's. */
+  readonly adopted?: ReadonlySet<string> | undefined;
 }
 
 export interface RollbackRequest {
@@ -75,6 +89,12 @@ export async function planRollback(
   database: string,
   request: RollbackRequest,
 ): Promise<RollbackPlan> {
+  const { record } = request;
+  const tables = [...record.tables, ...(request.explicit ? [] : await madeMeanwhile(database, record))];
+  const adopted = new Set(
+    request.explicit ? [] : tables.map(({ id }) => id).filter((id) => isAdopted(record, id)),
+  );
+  const adoptsAll = !request.explicit && record.adopts?.tables === null;
   const histories = foldLog(database, request.log);
   const puts: PutBackPlan[] = [];
   const drops: DropPlan[] = [];
@@ -83,26 +103,53 @@ export async function planRollback(
   const assume: Assume = (id, versions) => {
     if (versions.length > 0) assumed.push({ table: id, versions: [...versions] });
   };
-  const live = await LiveNamespaces.read(lancedb, database, request.record);
+  const live = await LiveNamespaces.read(lancedb, database, record, adoptsAll);
   const gone: { table: string; directory: string }[] = [];
-  for (const table of request.record.tables) {
+  for (const table of tables) {
     const history = histories.get(table.id);
+    const explicit = request.explicit || adopted.has(table.id);
+    const asked = { ...request, explicit, adopted: adopted.has(table.id) };
     if (table.id === NAMESPACE_TABLE && (live.isThere || table.state === "absent")) continue;
     if (table.state === "present") {
       const place = live.placeOf(table, currentOf(history));
-      const plan = await planPresent(database, { ...table, place }, history, request, assume);
+      const plan = await planPresent(database, { ...table, place }, history, asked, assume);
       puts.push(plan);
-      tags.push(planTags(table, history, plan, request));
+      tags.push(planTags(table, history, plan, asked));
     }
-    const made = live.madeEntry(table, history, request.explicit);
-    drops.push(...(await planDrops(database, table, { history, made }, request, assume)));
+    const made = live.madeEntry(table, history, explicit);
+    drops.push(...(await planDrops(database, table, { history, made }, asked, assume)));
     if (made !== undefined) gone.push({ table: table.id, directory: made });
   }
   const conflicts = conflictsOf(puts, drops, request.onConflict);
   const places = new Map(puts.map(({ target }) => [target.table, basename(target.dataset)]));
-  const namespaces = planNamespaces(request.record, request.log, live, places, [...gone, ...drops]);
   const stubs = stubsOf(database, request.log);
-  return { puts: namespacesLast(puts), drops, stubs, tags, namespaces, conflicts, assumed };
+  const made = adoptsAll ? live.namespaces : [];
+  const namespaces = planNamespaces({
+    record,
+    log: request.log,
+    live,
+    places,
+    gone: [...gone, ...drops],
+    made,
+  });
+  return { puts: namespacesLast(puts), drops, stubs, tags, namespaces, conflicts, assumed, adopted };
+}
+
+/** Asked for one table. */
+interface TableRequest extends RollbackRequest {
+  readonly adopted: boolean;
+}
+
+/** Tables that are there now, and were not when single-writer work began: nobody else was to make any. */
+async function madeMeanwhile(database: string, record: EntryRecord): Promise<CapturedTable[]> {
+  if (record.kind !== "guarded" || record.adopts?.tables !== null) return [];
+  const known = new Set([NAMESPACE_TABLE, ...record.tables.map(({ id }) => id)]);
+  const existing = new Set(record.adopts.existing);
+  const unfinished = (await listUnfinished(database)).filter(({ directory }) => !existing.has(directory));
+  const ids = new Set([...(await listTables(database)), ...unfinished].map(({ id }) => id));
+  return [...ids]
+    .filter((id) => !known.has(id))
+    .map((id) => ({ id, state: "absent", stub: existing.has(rootDirectory(id) ?? "") || undefined }));
 }
 
 type Assume = (table: string, versions: readonly number[]) => void;
@@ -117,7 +164,7 @@ export function conflictsOf(
       .filter((plan) => plan.action === "conflict")
       .map((plan) => ({ table: plan.target.table, versions: plan.foreign })),
     ...drops
-      .filter((plan) => plan.foreign.length > 0 && onConflict === "fail")
+      .filter((plan) => plan.foreign.length > 0 && onConflict === "fail" && !plan.adopted)
       .map((plan) => ({ table: plan.table, versions: plan.foreign })),
   ];
 }
@@ -132,7 +179,7 @@ async function planPresent(
   database: string,
   table: CapturedTable & { state: "present"; place: string },
   history: TableHistory | undefined,
-  request: RollbackRequest,
+  request: TableRequest,
   assume: Assume,
 ): Promise<PutBackPlan> {
   const dataset = join(database, table.place);
@@ -143,7 +190,7 @@ async function planPresent(
   const first = history?.incarnations[0];
   const captured = dropped ? undefined : table;
   const own = await ownVersions(dataset, current, captured, request.lastSign);
-  assume(table.id, own.assumed);
+  if (!request.adopted) assume(table.id, own.assumed);
   return planPutBack(
     {
       table: table.id,
@@ -160,7 +207,7 @@ async function planPresent(
     {
       ours: own.ours,
       oursAside: dropped && first ? await ownAside(dropped, first, table, request.lastSign) : undefined,
-      onConflict: request.onConflict,
+      onConflict: request.adopted ? "overwrite" : request.onConflict,
       always: request.explicit || own.doubtful.length > 0,
     },
   );
@@ -182,7 +229,7 @@ async function planDrops(
   database: string,
   table: CapturedTable,
   { history, made }: { history: TableHistory | undefined; made: string | undefined },
-  { explicit, lastSign, record }: RollbackRequest,
+  { explicit, lastSign, record, adopted }: TableRequest,
   assume: Assume,
 ): Promise<DropPlan[]> {
   const current = currentOf(history);
@@ -196,6 +243,8 @@ async function planDrops(
   if (made) found.add(made);
   const possible = root ? [root] : await namespacedDirectories(database, table.id);
   for (const directory of possible) {
+    const existing = record.adopts?.existing.includes(directory);
+    if (adopted && table.state === "absent" && !existing) found.add(directory);
     if (current.creating && !current.creating.includes(directory)) found.add(directory);
     // LanceDB lists a directory that a failed creation left, and cannot open it. With a version in it, it is
     // somebody else's table.
@@ -215,11 +264,11 @@ async function planDrops(
       const present = await listManifests(dataset);
       if (doubtful.length === 0 && foreign.length === present.length) continue; // nothing of ours is in it
     }
-    assume(table.id, assumed);
+    if (!adopted) assume(table.id, assumed);
     // Between a backup made by hand and its restore nobody notes whose a commit is: mostly the caller's own.
-    const keepsForeign = (record.restore?.kind ?? record.kind) === "guarded";
+    const keepsForeign = (record.restore?.kind ?? record.kind) === "guarded" && !adopted;
     const keepsAll = explicit && table.state === "absent" && table.stub === true;
-    plans.push({ table: table.id, directory, foreign, ours, keepsForeign, keepsAll });
+    plans.push({ table: table.id, directory, foreign, ours, keepsForeign, keepsAll, adopted });
   }
   return plans;
 }
@@ -238,14 +287,16 @@ function planTags(
   table: CapturedTable & { state: "present" },
   history: TableHistory | undefined,
   plan: PutBackPlan,
-  request: RollbackRequest,
+  request: TableRequest,
 ): TagPlan {
   const wholeTable = plan.action === "rebuild" || plan.action === "relink" || request.explicit;
-  const tags = new Set([...(wholeTable ? table.tags : []), ...(history?.tags ?? [])]);
+  const live = request.adopted ? listTags(plan.target.dataset) : [];
+  const tags = new Set([...(wholeTable ? table.tags : []), ...(history?.tags ?? []), ...live]);
   return {
     dataset: plan.target.dataset,
     source: join(request.kept, table.directory),
     tags: [...tags],
     captured: table.tags,
+    remade: plan.action === "relink" && isBornAfter(plan.target.dataset, plan.target.capturedAt),
   };
 }

@@ -1,6 +1,7 @@
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { syncDirectory } from "../../fs/durable.ts";
+import { listNames } from "../../fs/list-names.ts";
 import { PIN_ORDER, Placer } from "../../fs/place.ts";
 import { TAGS } from "../../lance/capture.ts";
 import { listManifests, VERSIONS } from "../../lance/image.ts";
@@ -14,7 +15,8 @@ import type { TagPlan } from "./plan.ts";
 export async function putTagsBack(plan: TagPlan): Promise<string[]> {
   const leftOut: string[] = [];
   if (plan.tags.length === 0) return leftOut;
-  const versions = new Set((await listManifests(plan.dataset)).map((name) => name.version));
+  const known = plan.remade ? plan.source : plan.dataset;
+  const versions = new Set((await listManifests(known)).map((name) => name.version));
   const placer = new Placer(PIN_ORDER);
   for (const tag of plan.tags) {
     const path = `${TAGS}/${tag}.json`;
@@ -31,6 +33,13 @@ export async function putTagsBack(plan: TagPlan): Promise<string[]> {
   await placer.sync();
   if (existsSync(join(plan.dataset, TAGS))) await syncDirectory(dirname(join(plan.dataset, TAGS, "x")));
   return leftOut;
+}
+
+/** The names of a table's tags. */
+export function listTags(dataset: string): string[] {
+  return listNames(join(dataset, TAGS)).flatMap((name) =>
+    name.endsWith(".json") ? name.slice(0, -".json".length) : [],
+  );
 }
 
 /** Whether what a tag names is there. A branch stays where it is, whatever becomes of the main line. */

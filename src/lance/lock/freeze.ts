@@ -7,7 +7,7 @@ import { listNames } from "../../fs/list-names.ts";
 import { isStray } from "../../fs/strays.ts";
 import { JOURNAL_ENTRY, PRIVATE_DIRECTORY, privateDirectory } from "../private-directory.ts";
 import { LockSet } from "./lock-set.ts";
-import { lockedTables } from "./locked-tables.ts";
+import { lockedTables, WHOLE_DATABASE } from "./locked-tables.ts";
 import { describeOwner, isOwner, livenessOfOwner } from "./owner.ts";
 import { type Holding, TableLock } from "./table-lock.ts";
 
@@ -44,14 +44,18 @@ export async function whileFrozen<T>(
   task: () => Promise<T>,
   undo: (result: T) => Promise<void>,
 ): Promise<{ readonly result: T; readonly taken: Taken }> {
-  const { wants, timeoutMs, signal } = options;
+  const { timeoutMs, signal } = options;
+  const wants = (name: string) => name === WHOLE_DATABASE || options.wants(name);
   for (;;) {
     const locks = new LockSet({ database, timeoutMs, signal });
     try {
       const known = lockedTables(database).filter(wants);
       if (!canWrite(database) || !(await acquire(locks, known))) {
         locks.releaseAll();
-        return { result: await whileWatched(database, options, task, undo), taken: "read-only" };
+        return {
+          result: await whileWatched(database, { ...options, wants }, task, undo),
+          taken: "read-only",
+        };
       }
       assertNothingLeft(database, wants);
       const result = await task();
@@ -174,13 +178,13 @@ function armedEntries(
   return listNames(journal).flatMap((entry) => {
     if (!JOURNAL_ENTRY.test(entry) || !existsSync(join(journal, entry, "armed.json"))) return [];
     const claims = listNames(join(journal, entry, "tables")).filter((name) => !isStray(name));
-    const table = claims.find(wants);
+    const table = claims.includes(WHOLE_DATABASE) ? WHOLE_DATABASE : claims.find(wants);
     return table === undefined ? [] : { entry, table };
   });
 }
 
 function leftBehind(database: string, entry: string, table: string): LockedError {
   return new LockedError(
-    `Table ${table} was left by guarded work that did not end (${entry} in the journal of ${database}). Call recover() of a BackupManager on it first, or "lancedb-backup recover".`,
+    `${table === WHOLE_DATABASE ? "The database" : `Table ${table}`} was left by guarded work that did not end (${entry} in the journal of ${database}). Call recover() of a BackupManager on it first, or "lancedb-backup recover".`,
   );
 }

@@ -5,6 +5,7 @@ import { reasonOf } from "../../fs/io.ts";
 import type { Logger } from "../../logger.ts";
 import { type Holder, holdsNoMore, isDeadlock, nowHolds, nowWaits, waitsNoMore } from "./deadlock.ts";
 import { forgetUnusedLocks } from "./forget-locks.ts";
+import { WHOLE_DATABASE } from "./locked-tables.ts";
 import { describeOwner, newOwner, type Owner, takeOffAll } from "./owner.ts";
 import { TableLock } from "./table-lock.ts";
 
@@ -25,6 +26,7 @@ export class LockSet implements Holder {
   readonly #force: boolean;
   readonly #logger: Logger | undefined;
   readonly #parent = enclosing.getStore();
+  #isOver = false;
   readonly #held = new Map<string, { lock: TableLock; epoch: number }>();
 
   constructor(options: {
@@ -58,9 +60,18 @@ export class LockSet implements Holder {
     return this.#held.has(table);
   }
 
-  /** Whether an operation that this one was called from holds the table. */
+  /** Whether an operation that this one was called from holds the table, or the whole database. */
   isHeldByParent(table: string): boolean {
-    return this.enclosing.some((set) => set.#database === this.#database && set.holds(table));
+    return this.#parents.some((set) => set.holds(table) || set.holds(WHOLE_DATABASE));
+  }
+
+  /** Whether it was called from another operation on this database that is under way. */
+  get isInside(): boolean {
+    return this.#parents.some((set) => !set.#isOver);
+  }
+
+  get #parents(): LockSet[] {
+    return this.enclosing.filter((set) => set.#database === this.#database);
   }
 
   /**
@@ -69,18 +80,19 @@ export class LockSet implements Holder {
    *
    * @throws LockedError after the time limit, or at once where the holder is an operation that this call
    * runs inside of, or one of this process that itself waits for this one. @throws the signal's reason.
+   * @param whileWaiting called at each turn of the wait; what it throws ends it.
    */
-  async acquire(table: string): Promise<boolean> {
+  async acquire(table: string, whileWaiting?: () => Promise<void>): Promise<boolean> {
     if (this.#held.has(table)) return false;
     if (this.isHeldByParent(table)) throw heldAround(table);
     try {
-      return await this.#wait(table);
+      return await this.#wait(table, whileWaiting);
     } finally {
       waitsNoMore(this);
     }
   }
 
-  async #wait(table: string): Promise<boolean> {
+  async #wait(table: string, whileWaiting: () => Promise<void> = async () => undefined): Promise<boolean> {
     takeOffAll();
     const lock = new TableLock(this.#database, table);
     const deadline = performance.now() + this.#timeoutMs;
@@ -88,13 +100,20 @@ export class LockSet implements Holder {
       this.#signal?.throwIfAborted();
       const attempt = await lock.attempt(this.owner, this.#force);
       if (attempt?.taken) {
-        this.#held.set(table, { lock, epoch: attempt.epoch });
-        nowHolds(this);
-        if (lock.isNew) await forgetUnusedLocks(this.#database);
-        return attempt.fromDead;
+        const around = await this.#around(table, () => lock.release(attempt.epoch, this.owner));
+        if (!around) {
+          this.#held.set(table, { lock, epoch: attempt.epoch });
+          nowHolds(this);
+          if (lock.isNew) await forgetUnusedLocks(this.#database);
+          return attempt.fromDead;
+        }
+        this.#refuseDeadlock(WHOLE_DATABASE, around.holder.operation);
+        if (performance.now() >= deadline) throw this.#lockedError(WHOLE_DATABASE, around);
+      } else {
+        if (attempt) this.#refuseDeadlock(table, attempt.holder.operation);
+        if (performance.now() >= deadline) throw this.#lockedError(table, attempt);
       }
-      if (attempt) this.#refuseDeadlock(table, attempt.holder.operation);
-      if (performance.now() >= deadline) throw this.#lockedError(table, attempt);
+      await whileWaiting();
       await this.#pause(pause);
     }
   }
@@ -106,6 +125,23 @@ export class LockSet implements Holder {
   hasLost(table?: string): boolean {
     const held = table === undefined ? [...this.#held.values()] : [this.#held.get(table)];
     return held.some((one) => one && !one.lock.isHeld(one.epoch));
+  }
+
+  /** Who holds the whole database, of which a table was just taken; that is given back then. */
+  async #around(
+    table: string,
+    giveBack: () => void,
+  ): Promise<{ readonly holder: Owner; readonly known: boolean } | undefined> {
+    if (table === WHOLE_DATABASE || this.#held.has(WHOLE_DATABASE)) return undefined;
+    try {
+      const { holder } = await TableLock.toLookAt(this.#database, WHOLE_DATABASE).look();
+      if (!holder || holder.life === "dead" || (holder.life === "unknown" && this.#force)) return undefined;
+      giveBack();
+      return { holder: holder.owner, known: holder.life === "alive" };
+    } catch (error) {
+      giveBack();
+      throw error;
+    }
   }
 
   /** Takes several tables in one order, so that two operations cannot wait for each other. */
@@ -133,6 +169,7 @@ export class LockSet implements Holder {
   }
 
   releaseAll(): void {
+    this.#isOver = true;
     for (const table of [...this.#held.keys()]) this.release(table);
   }
 
@@ -163,10 +200,11 @@ export class LockSet implements Holder {
     }
     const { known } = attempt;
     const who = describeOwner(attempt.holder);
+    const what = table === WHOLE_DATABASE ? `The whole database at ${this.#database}` : `Table ${table}`;
     return new LockedError(
       known
-        ? `Table ${table} is in use by a guarded operation of ${who}; waited ${this.#timeoutMs} ms for it.`
-        : `Table ${table} is held by ${who}. Whether it is alive cannot be known from here; if it is not, call recover({ force: true }).`,
+        ? `${what} is in use by a guarded operation of ${who}; waited ${this.#timeoutMs} ms for it.`
+        : `${what} is held by ${who}. Whether it is alive cannot be known from here; if it is not, call recover({ force: true }).`,
     );
   }
 }
