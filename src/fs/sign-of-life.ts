@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { closeSync, fstatSync, openSync, readSync, unlinkSync, writeSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readFileSync, unlinkSync, writeSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { isSeen, type Liveness, livenessOf, type ProcessIdentity } from "./this-process.ts";
@@ -15,15 +15,18 @@ const FRESH_MS = 10_000;
 
 const LOOK_MS = 50;
 
-const given = new Set<string>();
+/** What each file must hold to be the one that was meant. */
+const given = new Map<string, string>();
 let timer: NodeJS.Timeout | undefined;
 
 /**
  * From now on, until the answer is called, the file's time of change shows twice a second that this process lives, also
  * to those who cannot see it: from another machine, or container. Does not keep the process alive.
+ *
+ * @param holds what stands in the file as long as it is this process's
  */
-export function giveSigns(path: string): () => void {
-  given.add(path);
+export function giveSigns(path: string, holds: string): () => void {
+  given.set(path, holds);
   timer ??= setInterval(giveAll, SIGN_MS).unref();
   return () => {
     given.delete(path);
@@ -34,16 +37,16 @@ export function giveSigns(path: string): () => void {
 }
 
 function giveAll(): void {
-  for (const path of given) giveSign(path);
+  for (const [path, holds] of given) giveSign(path, holds);
 }
 
-/** Writes the first byte again; an empty file was given back, and stays empty. */
-function giveSign(path: string): void {
-  const byte = Buffer.alloc(1);
+/** Writes the first byte again, of a file that is still the one: it may have been given back, or be another's by now. */
+function giveSign(path: string, holds: string): void {
   try {
     const file = openSync(path, "r+");
     try {
-      if (readSync(file, byte, 0, 1, 0) === 1) writeSync(file, byte, 0, 1, 0);
+      const content = readFileSync(file);
+      if (content.includes(holds)) writeSync(file, content, 0, 1, 0);
     } finally {
       closeSync(file);
     }

@@ -241,7 +241,7 @@ export class JournalEntry {
   nowOwned(owner: Owner): void {
     this.#owner = owner;
     this.#home = stampOf(this.directory);
-    this.#stopSigns = giveSigns(this.ownerFile);
+    this.#stopSigns = giveSigns(this.ownerFile, JSON.stringify(owner));
   }
 
   /** Gives the entry up: whoever comes next may recover it. Never throws. */

@@ -107,7 +107,7 @@ export class TableLock {
     if (!(await this.#create(epoch, owner))) return undefined;
     if (!this.#isHighest(epoch, owner)) return undefined;
     this.#sweepBelow(epoch);
-    this.#stopSigns = giveSigns(this.#file(epoch));
+    this.#stopSigns = giveSigns(this.#file(epoch), JSON.stringify(owner));
     return { taken: true, epoch, fromDead };
   }
 

@@ -56,7 +56,10 @@ export class Lease implements AsyncDisposable {
       throw error;
     }
     const { directory } = this.#storage;
-    const stopSigns = directory === undefined ? undefined : giveSigns(join(directory, this.name));
+    const stopSigns =
+      directory === undefined
+        ? undefined
+        : giveSigns(join(directory, this.name), JSON.stringify(thisProcess.host));
     const stopTimer = this.#clock.every(RENEW_MS, () => this.#beat());
     this.#stopTimer = () => {
       stopSigns?.();
