@@ -205,7 +205,8 @@ export class BackupManager implements AsyncDisposable {
    *
    * @param strategy default, also where it is left out: the manager's.
    * @throws whatever `work` throws; ConflictError where others have committed to a table that would have to
-   * go back; RestoreError where the rollback itself failed; LockedError where a table is in use for longer
+   * go back; RestoreError where the rollback itself failed, or somebody else has settled the journal entry meanwhile
+   * (its message says what each table holds, `workError` why the work failed, if it did); LockedError where a table is in use for longer
    * than `lockTimeoutMs`, at once where operations of this process wait for each other; the signal's reason.
    */
   withBackup<T>(work: GuardedWork<T>, options?: GuardedWorkOptions | undefined): Promise<T>;

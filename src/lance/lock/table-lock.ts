@@ -125,7 +125,7 @@ export class TableLock {
   /** Whether an epoch that was taken is still the one that counts. */
   isHeld(epoch: number): boolean {
     const names = this.#list() ?? [];
-    return names.includes(holderName(epoch)) && highestOf(names) === epoch && !this.#isReleased(epoch);
+    return highestOf(names) === epoch && !names.includes(releasedName(epoch));
   }
 
   #takeOff(epoch: number): unknown {
