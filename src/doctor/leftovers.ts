@@ -30,7 +30,9 @@ export async function diagnoseLeftovers(database: string, signal?: AbortSignal):
     });
   }
   const staging = privateDirectory(database, "staging");
-  const dead = listNames(staging).filter((name) => livenessOfToken(name.split(".")[1] ?? "") === "dead");
+  const dead = listNames(staging).filter(
+    (name) => livenessOfToken(name.split(".")[1] ?? "", join(staging, name)) === "dead",
+  );
   if (dead.length > 0) {
     findings.push({
       check: "staging",

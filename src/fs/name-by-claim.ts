@@ -3,7 +3,7 @@ import { basename, dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { errnoOf, isMissing } from "./io.ts";
 import { takeOwner } from "./owner.ts";
-import { isProcessIdentity, livenessOf, thisProcess } from "./this-process.ts";
+import { isProcessIdentity, isSeen, livenessOf, thisProcess } from "./this-process.ts";
 
 /** A claim is held for one rename; where its holder's life cannot be known, an older one is a dead one's. */
 const CLAIM_MS = 60_000;
@@ -57,7 +57,7 @@ async function isDead(claim: string): Promise<boolean> {
   try {
     const owner: unknown = JSON.parse(await readFile(claim, "utf8"));
     const life = isProcessIdentity(owner) ? livenessOf(owner) : "unknown";
-    if (life !== "unknown") return life === "dead";
+    if (isProcessIdentity(owner) && isSeen(owner, life)) return life === "dead";
   } catch (error) {
     if (isMissing(error)) return false;
     if (!(error instanceof SyntaxError)) throw error; // it is being written, or its maker died in between

@@ -10,7 +10,7 @@ import {
 
 const BOOT_ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
-/** What is not known to be a dead one's is left alone for so long. */
+/** What is not surely a dead one's is left alone for so long. */
 const LEFT_MS = 3_600_000;
 
 /**
@@ -19,25 +19,22 @@ const LEFT_MS = 3_600_000;
  */
 export const PROCESS_TOKEN = encode(thisProcess);
 
-/** Whether the process that a token names lives; `unknown` for what is no token. */
-export function livenessOfToken(token: string): Liveness {
-  const process = decode(token);
-  return process ? livenessOf(process) : "unknown";
-}
-
 /**
- * Whether a file or directory whose name holds a token was left by a dead process, and may go. Where that goes by names
- * alone, of an earlier start of this machine or of a clone of it that lives, it must also be an hour old.
- *
- * @param others whether what was left by processes of whom nothing can be known may go when it is as old
+ * Whether the process lives that left a file or directory, by the token in its name; `unknown` for what is no token.
+ * Where names alone say that it is dead, of an earlier start of this machine or of a clone of it that lives, what was
+ * left must also be an hour old: `unknown` up to then.
  */
-export function isLeftover(path: string, token: string, others: "stay" | "go" = "stay"): boolean {
+export function livenessOfToken(token: string, path: string): Liveness {
   const process = decode(token);
   const life = process ? livenessOf(process) : "unknown";
-  if (life === "alive" || (life === "unknown" && others === "stay")) return false;
-  if (process && life === "dead" && isSeen(process, life)) return true;
+  const isSure = process !== undefined && (life !== "dead" || isSeen(process, life));
+  return isSure || ageOf(path) > LEFT_MS ? life : "unknown";
+}
+
+/** Milliseconds since it was last changed; none for what is gone, or of the future. */
+function ageOf(path: string): number {
   const changed = statSync(path, { throwIfNoEntry: false })?.mtimeMs;
-  return changed !== undefined && Math.abs(Date.now() - changed) > LEFT_MS;
+  return changed === undefined ? 0 : Date.now() - changed;
 }
 
 function encode({ host, bootId, pidNamespace, pid, startTime, machine = null }: ProcessIdentity): string {

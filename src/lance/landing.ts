@@ -178,7 +178,9 @@ function isDead(partial: string): boolean {
   try {
     const owners = readdirSync(partial);
     if (owners.length === 0) rmdirSync(partial);
-    return owners.length > 0 && owners.every((token) => livenessOfToken(token) === "dead");
+    return (
+      owners.length > 0 && owners.every((token) => livenessOfToken(token, join(partial, token)) === "dead")
+    );
   } catch {
     return false; // somebody else takes it away, or fills it
   }

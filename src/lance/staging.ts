@@ -5,7 +5,7 @@ import { remove } from "fs-extra/esm";
 import { io, toIoError } from "../fs/io.ts";
 import { listNames } from "../fs/list-names.ts";
 import { takeOwner } from "../fs/owner.ts";
-import { isLeftover, PROCESS_TOKEN } from "../fs/process-token.ts";
+import { livenessOfToken, PROCESS_TOKEN } from "../fs/process-token.ts";
 import { ensurePrivateDirectory, privateDirectory } from "./private-directory.ts";
 
 /**
@@ -54,7 +54,7 @@ export async function sweepStaging(database: string): Promise<void> {
   const staging = privateDirectory(database, "staging");
   for (const name of listNames(staging)) {
     const path = join(staging, name);
-    if (!isLeftover(path, name.split(".")[1] ?? "")) continue;
+    if (livenessOfToken(name.split(".")[1] ?? "", path) !== "dead") continue;
     await io("remove", path, () => remove(path));
   }
 }

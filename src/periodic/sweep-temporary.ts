@@ -18,7 +18,7 @@ export function sweepTemporary(directory: string, logger: Logger): void {
       const found = TEMPORARY.exec(name);
       if (!found) continue;
       const path = join(directory, name);
-      const life = livenessOfToken(found[1] ?? "");
+      const life = livenessOfToken(found[1] ?? "", path);
       const isOld = () => Date.now() - statSync(path).mtimeMs > DEAD_MS;
       if (life === "dead" || (life === "unknown" && isOld())) rmSync(path, { force: true });
     }

@@ -168,11 +168,12 @@ describe("records", () => {
     const { host, bootId, pidNamespace, pid, startTime } = thisProcess;
     const token = (parts: ProcessIdentity[keyof ProcessIdentity][]) =>
       Buffer.from(JSON.stringify(parts)).toString("base64url");
-    expect(livenessOfToken(token([host, bootId, pidNamespace, pid, startTime]))).toBe("alive");
-    expect(livenessOfToken(token([host, bootId, pidNamespace, pid, "1"]))).toBe(
+    const here = import.meta.filename;
+    expect(livenessOfToken(token([host, bootId, pidNamespace, pid, startTime]), here)).toBe("alive");
+    expect(livenessOfToken(token([host, bootId, pidNamespace, pid, "1"]), here)).toBe(
       startTime === null ? "alive" : "dead",
     );
-    expect(livenessOfToken(PROCESS_TOKEN)).toBe("alive");
+    expect(livenessOfToken(PROCESS_TOKEN, here)).toBe("alive");
   });
 
   test("what a periodic backup left half-made goes by who made it, not by a number that another process has by now", async () => {
@@ -193,6 +194,19 @@ describe("records", () => {
     utimesSync(join(pins.directory, names[2] ?? ""), old, old);
     pins.sweep([]);
     expect(readdirSync(pins.directory).sort()).toEqual([names[1], names[3]].sort());
+  });
+
+  test("of an earlier start of the machine are a dead one's when they are an hour old: a clone of it may live", async () => {
+    const { host, machine, pidNamespace } = thisProcess;
+    if (!machine) return;
+    const parts = [host, BOOT, pidNamespace, 1, "1", machine];
+    const token = Buffer.from(JSON.stringify(parts)).toString("base64url");
+    const path = join(await newDirectory(), token);
+    mkdirSync(path);
+    expect(livenessOfToken(token, path)).toBe("unknown");
+    const old = new Date(Date.now() - 2 * 3_600_000);
+    utimesSync(path, old, old);
+    expect(livenessOfToken(token, path)).toBe("dead");
   });
 
   test("do not give the machine's own number away", () => {

@@ -1,5 +1,5 @@
 import { createHash, randomUUID } from "node:crypto";
-import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ifThere } from "../../fs/held-root.ts";
 import { toIoError } from "../../fs/io.ts";
@@ -7,7 +7,7 @@ import { listNames } from "../../fs/list-names.ts";
 import { makeDirectory } from "../../fs/make-directory.ts";
 import { takeOwner } from "../../fs/owner.ts";
 import { PIN_ORDER, Placer } from "../../fs/place.ts";
-import { isLeftover, PROCESS_TOKEN } from "../../fs/process-token.ts";
+import { livenessOfToken, PROCESS_TOKEN } from "../../fs/process-token.ts";
 import { isStampOf, stampOf } from "../../fs/stamp.ts";
 import { type Capture, captureTable } from "../../lance/capture.ts";
 import { ImageReader, listManifests, type VersionImage } from "../../lance/image.ts";
@@ -18,6 +18,7 @@ import { formatPinDocument, type PinDocument, type PinnedTable, parsePinDocument
 const DOCUMENT = ".pin.json";
 const PARTIAL = ".partial";
 const IDENTITY = "identity";
+const PARTIAL_MS = 3_600_000;
 
 /**
  * The tables' versions at the last file of one backup directory, kept alive by links inside the database:
@@ -159,7 +160,9 @@ export class PinStore {
       if (name.endsWith(DOCUMENT)) {
         if (files.includes(name.slice(0, -DOCUMENT.length))) continue;
       } else if (name.endsWith(PARTIAL)) {
-        if (!isLeftover(join(this.#root, name), name.split(".")[0] ?? "", "go")) continue;
+        const path = join(this.#root, name);
+        const life = livenessOfToken(name.split(".")[0] ?? "", path);
+        if (life === "alive" || (life === "unknown" && !isOld(path))) continue;
       } else if (needed.has(name)) continue;
       rmSync(join(this.#root, name), { recursive: true, force: true });
     }
@@ -182,4 +185,10 @@ function suffixOf({ version, digest }: TablePosition): string {
 
 export function positionOf(capture: Capture): TablePosition {
   return { version: capture.version, digest: capture.digest };
+}
+
+/** Nobody needs so long to take a pin. */
+function isOld(path: string): boolean {
+  const changed = statSync(path, { throwIfNoEntry: false })?.mtimeMs;
+  return changed !== undefined && Date.now() - changed > PARTIAL_MS;
 }

@@ -66,7 +66,7 @@ export async function sweepScratch(root: string, prefix: string = HIDDEN): Promi
   for (const name of names) {
     if (!name.startsWith(prefix)) continue;
     const [token = ""] = name.slice(prefix.length).split(".");
-    if (livenessOfToken(token) !== "dead") continue;
+    if (livenessOfToken(token, join(root, name)) !== "dead") continue;
     await removeTree(join(root, name)).catch(() => undefined); // another user's: not ours to sweep
   }
 }

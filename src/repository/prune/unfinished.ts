@@ -36,10 +36,10 @@ export async function findUnfinished(
   for (const place of places) {
     for (const { name } of await entriesOf(place)) {
       const opener = OPENED.exec(name)?.[1];
-      if (opener !== undefined && livenessOfToken(opener) === "dead") found.push(join(place, name));
-      if (!UNFINISHED.test(name)) continue;
       const path = join(place, name);
-      const life = livenessOfToken(name.split(".")[1] ?? "");
+      if (opener !== undefined && livenessOfToken(opener, path) === "dead") found.push(path);
+      if (!UNFINISHED.test(name)) continue;
+      const life = livenessOfToken(name.split(".")[1] ?? "", path);
       if (life === "dead" || (life === "unknown" && (await isOld(path, options)))) found.push(path);
     }
   }
