@@ -231,8 +231,9 @@ async function clean(operation: Operation, logger: Logger): Promise<void> {
   const { entry, lancedb, database } = operation;
   try {
     entry.log.close();
-    if (entry.exists() && (entry.state === "done" || entry.state === "making"))
-      await sweepEntry(lancedb, database, entry);
+    const { state } = entry;
+    if (state === "done" || state === "making") await sweepEntry(lancedb, database, entry);
+    if (state === "gone") entry.abandon(); // it may come back with its directory, and is nobody's then
   } catch (error) {
     entry.abandon();
     logger.warn("a backup could not be cleaned up; the next operation sweeps it", {

@@ -69,6 +69,26 @@ test("guarded work that ended while the database was away is rolled back by whoe
   expect(rows.map(({ id }) => id).sort()).toEqual([1, 9]);
 });
 
+test("what is to be swept while the database is away is swept by whoever comes next", async () => {
+  const place = await newDatabase();
+  await place.db.createTable("t", [{ id: 1 }]);
+  const journal = join(place.uri, ".lancedb-backup", "journal");
+  const logger = {
+    ...silent,
+    info: (message: string) => void (message === "guarded work succeeded" && goAway(place.uri)),
+  };
+  await place.newManager({ logger }).withBackup("lance-version", async (db) => {
+    await (await db.openTable("t")).add([{ id: 2 }]);
+  });
+  comeBack(place.uri);
+  expect(readdirSync(journal)).toHaveLength(1);
+  expect(await startProcess(addOne(place)).ended()).toContain("SUCCESS");
+  await place.manager.recover();
+  expect(readdirSync(journal)).toEqual([]);
+  const rows = (await (await place.db.openTable("t")).query().toArray()) as { id: number }[];
+  expect(rows.map(({ id }) => id).sort()).toEqual([1, 2, 9]);
+});
+
 test("a repository's lease bars nobody in its process, and goes when the repository is back", async () => {
   const location = join(await newDirectory(), "repository");
   const repository = await Repository.init(location, { logger: silent });

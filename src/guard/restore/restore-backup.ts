@@ -112,7 +112,9 @@ async function sweep(
   entry: JournalEntry,
   { lancedb, database, logger }: Pick<Settings, "lancedb" | "database" | "logger">,
 ): Promise<void> {
-  if (entry.state !== "done") return;
+  const { state } = entry;
+  if (state === "gone") entry.abandon(); // it may come back with its directory, and is nobody's then
+  if (state !== "done") return;
   try {
     await sweepEntry(lancedb, database, entry);
   } catch (error) {
