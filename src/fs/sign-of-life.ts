@@ -7,13 +7,10 @@ import { isSeen, type Liveness, livenessOf, type ProcessIdentity } from "./this-
 /** How often a process gives a sign of life in what it holds. */
 const SIGN_MS = 500;
 
-/** How long a file is watched for the next sign. */
-const WATCH_MS = 3000;
+/** What shows no sign for so long shows no life: some can come late, where a process computes without a pause. */
+const FRESH_MS = 5000;
 
-/** What was changed longer ago than this shows no life, and need not be watched. */
-const FRESH_MS = 10_000;
-
-const LOOK_MS = 50;
+const LOOK_MS = 100;
 
 /** What each file must hold to be the one that was meant. */
 const given = new Map<string, string>();
@@ -65,7 +62,7 @@ interface Watched {
   readonly changed: number;
   /** When it was first seen so, and when it was last looked at, by the monotonic clock. */
   readonly since: number;
-  looked: number;
+  readonly looked: number;
   readonly sign: Sign;
 }
 
@@ -78,29 +75,34 @@ const MOST_WATCHED = 1000;
  */
 function lookForSign(path: string): Sign {
   const changed = timeOfChange(path);
-  const now = performance.now();
-  if (changed === undefined) {
+  const before = watched.get(path);
+  if (changed === undefined || isOld(path, changed)) {
     watched.delete(path);
     return "silent";
   }
-  const before = watched.get(path);
-  const isWatched = before !== undefined && (now - before.looked <= WATCH_MS || before.sign === "silent");
-  if (!isWatched || before.changed !== changed) {
-    const isOld = Math.abs((timeBeside(path) ?? changed) - changed) > FRESH_MS;
-    const sign = isOld ? "silent" : isWatched ? "alive" : "undecided";
-    if (watched.size > MOST_WATCHED) watched.clear();
-    watched.set(path, { changed, since: now, looked: now, sign });
+  const now = performance.now();
+  const isSame = before?.changed === changed;
+  if (before && isSame && (before.sign === "silent" || now - before.looked <= FRESH_MS)) {
+    const sign = now - before.since > FRESH_MS ? "silent" : before.sign;
+    watched.set(path, { ...before, looked: now, sign });
     return sign;
   }
-  before.looked = now;
-  if (before.sign === "silent" || now - before.since <= WATCH_MS) return before.sign;
-  watched.set(path, { ...before, sign: "silent" });
-  return "silent";
+  const isWatched = before !== undefined && now - before.looked <= FRESH_MS;
+  const sign = isWatched ? "alive" : "undecided";
+  if (watched.size > MOST_WATCHED) watched.clear();
+  watched.set(path, { changed, since: now, looked: now, sign });
+  return sign;
+}
+
+/** By the file system's own clock, where it can be asked. */
+function isOld(path: string, changed: number): boolean {
+  const now = timeBeside(path);
+  return now !== undefined && Math.abs(now - changed) > FRESH_MS;
 }
 
 /**
  * Whether a process lives, by what the system says of it where it can be seen, and otherwise also by the signs of life
- * in a file that it holds. Takes up to three seconds where the file was changed in the last ten, and then no more.
+ * in a file that it holds. Takes until the file has not changed for five seconds, or does.
  */
 export async function livenessBySign(other: ProcessIdentity, path: string): Promise<Liveness> {
   const life = livenessOf(other);
