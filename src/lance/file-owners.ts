@@ -2,6 +2,7 @@ import { fromBinary, type UnknownField } from "@bufbuild/protobuf";
 import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
 import { placeOf } from "./image.ts";
 import type { Manifest } from "./manifest.ts";
+import { hasTrueCounts } from "./old-versions.ts";
 import { type DataFragment, DataFragmentSchema } from "./proto/lance_pb.ts";
 
 /** What a file of a version holds, in the words of its table. */
@@ -16,10 +17,18 @@ export interface FileOwner {
   readonly byNumber?: ReadonlyMap<number, readonly string[]> | undefined;
 }
 
+/** All rows of a fragment, as one stretch; none where their number is unknown. */
+export function allRowsOf(
+  fragment: FragmentPlace | undefined,
+): { fragment: number; first: number; last: number }[] {
+  if (fragment?.rows === undefined) return [];
+  return [{ fragment: fragment.id, first: 0, last: fragment.rows - 1 }];
+}
+
 interface FragmentPlace {
   readonly id: number;
-  /** Offsets of its rows run from 0 to one below this; an address is `id * 2^32 + offset`. */
-  readonly rows: number;
+  /** Offsets of its rows run from 0 to one below this; an address is `id * 2^32 + offset`. Unknown in old versions. */
+  readonly rows: number | undefined;
 }
 
 /** Numbers of repeated fields in Lance's messages that our own .proto file leaves out. */
@@ -41,7 +50,10 @@ export function findOwners(manifest: Manifest, paths: Iterable<string>): Readonl
   };
   for (const bytes of manifest.message.fragments) {
     const message = fromBinary(DataFragmentSchema, bytes);
-    const fragment = { id: Number(message.id), rows: Number(message.physicalRows) };
+    const fragment = {
+      id: Number(message.id),
+      rows: hasTrueCounts(manifest) ? Number(message.physicalRows) : undefined,
+    };
     for (const file of message.files) {
       const path = `data/${file.path}`;
       const stem = path.replace(/\.lance$/, "");

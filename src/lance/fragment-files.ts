@@ -1,10 +1,9 @@
-import { fromBinary, type UnknownField } from "@bufbuild/protobuf";
-import { BinaryReader } from "@bufbuild/protobuf/wire";
+import { fromBinary } from "@bufbuild/protobuf";
 import { CorruptError, UnsupportedError } from "../errors.ts";
 import { assertInnerPath } from "../fs/names.ts";
 import type { ImageFile } from "./image.ts";
-import type { Manifest } from "./manifest.ts";
-import { type DataFile, type DataFragment, DataFragmentSchema, type ExternalFile } from "./proto/lance_pb.ts";
+import { isLegacyFile, rowsOf } from "./old-versions.ts";
+import { type DataFragment, DataFragmentSchema, type ExternalFile } from "./proto/lance_pb.ts";
 
 const DELETION_SUFFIX = ["arrow", "bin"];
 
@@ -61,41 +60,6 @@ export class FragmentFiles {
     for (const file of external) if (file) files.push(this.checked(file.path, 0n, source));
     return files;
   }
-}
-
-/** Rows of a fragment that are not deleted; undefined where it does not say, as Lance before 0.8 did not. */
-export function rowsOf({ physicalRows, deletionFile, files }: DataFragment): number | undefined {
-  if (physicalRows === 0n && files.length > 0) return undefined;
-  if (deletionFile?.numDeletedRows === 0n) return undefined;
-  return Number(physicalRows - (deletionFile?.numDeletedRows ?? 0n));
-}
-
-/** The field of Lance's `Manifest` that names what wrote it. */
-const WRITER_VERSION = 13;
-
-/** Whether a version's counts of rows can be believed: those that do not say what wrote them are wrong at times. */
-export function hasTrueCounts({ message }: Manifest): boolean {
-  return message.$unknown?.some(({ no }) => no === WRITER_VERSION) ?? false;
-}
-
-/** Whether a fragment says how many rows and bytes it has: where it does not, LanceDB notes them when it commits. */
-export function isCounted(bytes: Uint8Array): boolean {
-  const fragment = fromBinary(DataFragmentSchema, bytes);
-  return rowsOf(fragment) !== undefined && fragment.files.every((file) => file.fileSizeBytes !== 0n);
-}
-
-/** Numbers of fields of Lance's `DataFile`: the format's version. */
-const MAJOR = 4;
-const MINOR = 5;
-
-/** Whether a data file is of the format from before 2.0, which is versions 0.0 to 0.2. */
-export function isLegacyFile({ $unknown: fields }: DataFile): boolean {
-  return numberAt(fields, MAJOR) === 0 && numberAt(fields, MINOR) < 3;
-}
-
-function numberAt(fields: UnknownField[] | undefined, number: number): number {
-  const field = fields?.findLast(({ no }) => no === number);
-  return field ? new BinaryReader(field.data).uint32() : 0;
 }
 
 function unsupported(dataset: string, feature: string): UnsupportedError {

@@ -5,10 +5,11 @@ import { join } from "node:path";
 import { ifThereLater } from "../fs/held-root.ts";
 import { isMissing, toIoError } from "../fs/io.ts";
 import { isStray } from "../fs/strays.ts";
-import { type FragmentContents, FragmentFiles, hasTrueCounts } from "./fragment-files.ts";
+import { type FragmentContents, FragmentFiles } from "./fragment-files.ts";
 import { countOf, type FragmentRun, fragmentAt, isSameAt, isStartOf } from "./fragment-run.ts";
 import { type Manifest, parseManifest, parseManifestApart } from "./manifest.ts";
 import { type ManifestName, parseManifestName } from "./manifest-name.ts";
+import { hasTrueCounts } from "./old-versions.ts";
 import type { IndexMetadata } from "./proto/lance_pb.ts";
 import { ReusedBuffer } from "./reused-buffer.ts";
 import { assertCapturable } from "./supported.ts";
@@ -240,7 +241,8 @@ async function listDirectories(directory: string): Promise<string[]> {
   }
 }
 
-async function listFiles(dataset: string, directory: string): Promise<ImageFile[]> {
+/** The files below a directory of a dataset; none where it is not there. */
+export async function listFiles(dataset: string, directory: string): Promise<ImageFile[]> {
   const all = { withFileTypes: true, recursive: true } as const;
   try {
     const entries = await ifThereLater(join(dataset, directory), () =>

@@ -31,7 +31,7 @@ async function shown(place: OldDatabase, uri = place.uri): Promise<Shown> {
   const all: Shown = {};
   for (const name of place.tables) {
     const table = await db.openTable(name);
-    all[name] = await shownBy(table);
+    all[name] = await shownBy(table, place);
     table.close();
   }
   db.close();
@@ -231,7 +231,7 @@ export const CHECKS: readonly Check[] = [
       for (const name of place.tables) await (await place.db.openTable(name)).delete("false");
       const before = await shown(place);
       for (const name of place.tables) {
-        await (await place.db.openTable(name)).delete("id > 3");
+        await (await place.db.openTable(name)).delete(where(name, 8));
         truncateSync(newestManifest(join(place.uri, `${name}.lance`)), 10);
       }
       const { healed } = await place.manager.recover();
@@ -301,7 +301,7 @@ export const CHECKS: readonly Check[] = [
         for (const name of place.tables) {
           const table = await place.db.openTable(name);
           await table.checkout(1);
-          expect(await shownBy(await db.openTable(name))).toEqual(await shownBy(table));
+          expect(await shownBy(await db.openTable(name), place)).toEqual(await shownBy(table, place));
         }
       }),
   },
@@ -333,7 +333,7 @@ export const CHECKS: readonly Check[] = [
         await using snapshot = await repository.openSnapshot(id);
         for (const name of place.tables) {
           const [kept, live] = [await snapshot.openTable(name), await place.db.openTable(name)];
-          expect(await shownBy(kept)).toEqual(await shownBy(live));
+          expect(await shownBy(kept, place)).toEqual(await shownBy(live, place));
         }
       }),
   },

@@ -60,6 +60,8 @@ export function namesOf(version: OldVersion): string[] {
 
 export interface OldDatabase extends TestDatabase {
   readonly tables: readonly string[];
+  /** LanceDB refuses to list indices of tables without row counts, until something is committed to them. */
+  readonly listsIndices: boolean;
 }
 
 /** A database with copies of old tables, gone when the test ends. */
@@ -72,13 +74,13 @@ export async function oldDatabase(
   for (const name of tables) {
     cpSync(join(tablesOf(version), `${name}.lance`), join(place.uri, `${name}.lance`), { recursive: true });
   }
-  return { ...place, tables };
+  return { ...place, tables, listsIndices: BY_HAND[version] !== "none" };
 }
 
 /** What a table shows. Two versions that are equal cannot be told apart by reading. */
-export async function shownBy(table: Table): Promise<unknown> {
+export async function shownBy(table: Table, { listsIndices }: OldDatabase): Promise<unknown> {
   const schema = await table.schema();
-  const indices = await table.listIndices();
+  const indices = listsIndices ? await table.listIndices() : [];
   return {
     columns: schema.fields.map(({ name, type, nullable }) => `${name} ${type} ${nullable}`),
     indices: indices.map(({ name, columns }) => `${name} ${columns.join()}`).sort(),

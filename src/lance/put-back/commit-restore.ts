@@ -7,10 +7,11 @@ import { errnoOf, io, isError, isMissing, reasonOf, toIoError } from "../../fs/i
 import { takeOwner } from "../../fs/owner.ts";
 import { PIN_ORDER, Placer } from "../../fs/place.ts";
 import { Door } from "../door.ts";
-import { FragmentFiles, isCounted } from "../fragment-files.ts";
-import { listManifests, manifestPath, VERSIONS } from "../image.ts";
+import { FragmentFiles } from "../fragment-files.ts";
+import { type ImageFile, listFiles, listManifests, manifestPath, placeOf, VERSIONS } from "../image.ts";
 import { parseManifest, renumberManifest } from "../manifest.ts";
 import { type ManifestName, manifestName, parseManifestName } from "../manifest-name.ts";
+import { hasTrueCounts, isCounted } from "../old-versions.ts";
 import { sameContent } from "../same-content.ts";
 import { makeStagingDirectory, removeStagingDirectory } from "../staging.ts";
 import type { LanceDB } from "../which-lancedb.ts";
@@ -45,7 +46,7 @@ export interface RestoreCommit {
 /**
  * Restores a version as LanceDB's own `restore()` does, but only if the newest version is still the one that
  * the caller saw: LanceDB's is blind, and commits over whatever has come in between. It writes the commit in
- * a dataset of our own that holds just the two manifests, and what LanceDB looks at where they lack counts; the
+ * a dataset of our own that holds just the two manifests, and of old versions what LanceDB looks at; the
  * manifest is then linked into the table under the next number, which fails if anybody has that number, as with any
  * commit of Lance.
  *
@@ -62,7 +63,7 @@ export async function commitRestore(
   const staging = makeStagingDirectory(database, "table");
   try {
     if (!(await placeManifests(staging, request, newest))) return undefined;
-    await placeUncounted(staging, request, newest);
+    await placeLookedAt(staging, request, newest);
     const made = await restoreIn(lancedb, database, staging, wanted.manifest.version, head);
     await placeTransaction(staging, dataset, made.transactionFile);
     const next = join(dataset, VERSIONS, manifestName(head + 1, newest.scheme));
@@ -120,27 +121,41 @@ async function placeManifests(
 }
 
 /**
- * Where the manifest does not say how many rows and bytes a fragment has, LanceDB looks at data and deletions when it
- * restores. They are in the table, or LanceDB says which is missing.
+ * What the manifest of an old version does not say of its files, LanceDB finds out when it restores: rows and bytes of
+ * fragments, files and kinds of indices. Without an index's files it would forget which fragments the index covers.
  */
-async function placeUncounted(
+async function placeLookedAt(
   staging: string,
   { dataset, wanted }: RestoreRequest,
   { scheme }: ManifestName,
 ): Promise<void> {
   const { version } = wanted.manifest;
   const found = readManifest(staging, { name: manifestName(version, scheme), version, scheme });
-  const fragments = found?.manifest.message.fragments ?? [];
-  if (fragments.every(isCounted)) return;
-  const placer = new Placer(PIN_ORDER);
-  const known = new FragmentFiles();
-  for (const fragment of fragments) {
-    for (const { path } of known.of(fragment, dataset, dataset).files) {
-      await placer.place(dataset, staging, path).catch((error: unknown) => {
-        if (errnoOf(error) !== "ENOENT") throw error;
-      });
+  if (!found) return;
+  const { message, indices } = found.manifest;
+  const isOld = !hasTrueCounts(found.manifest);
+  const paths: string[] = [];
+  if (isOld || !message.fragments.every(isCounted)) {
+    const known = new FragmentFiles();
+    for (const one of message.fragments) paths.push(...pathsOf(known.of(one, dataset, dataset).files));
+  }
+  for (const index of indices) {
+    if (isOld || index.files.length === 0) {
+      paths.push(...pathsOf(await listFiles(dataset, placeOf(index).directory)));
     }
   }
+  const placer = new Placer(PIN_ORDER);
+  for (const path of paths) {
+    await placer.place(dataset, staging, path).catch((error: unknown) => {
+      if (errnoOf(error) !== "ENOENT") throw error; // LanceDB says what is missing, where it needs it
+    });
+  }
+}
+
+const INDICES = "_indices";
+
+function pathsOf(files: readonly ImageFile[]): string[] {
+  return files.map(({ path }) => path);
 }
 
 interface MadeRestore {
@@ -155,10 +170,17 @@ async function restoreIn(
   wanted: number,
   head: number,
 ): Promise<MadeRestore> {
-  try {
+  const restore = async () => {
     using door = await Door.open(lancedb, database, staging);
     await door.table.checkout(wanted);
     await door.table.restore();
+  };
+  try {
+    await restore().catch((error: unknown) => {
+      if (!existsSync(join(staging, INDICES))) throw error;
+      rmSync(join(staging, INDICES), { recursive: true }); // one that LanceDB cannot read must hold up no row
+      return restore();
+    });
   } catch (error) {
     if (error instanceof BackupError) throw error;
     const message = reasonOf(error);

@@ -3,6 +3,7 @@ import { CorruptError, UnsupportedError } from "../../errors.ts";
 import type { Door } from "../../lance/door.ts";
 import { assertAddressable } from "../../lance/lacking.ts";
 import type { Manifest } from "../../lance/manifest.ts";
+import { canListIndices } from "../../lance/old-versions.ts";
 import { assertFilterable, assertMergeable } from "../../lance/row-delta/assert-usable.ts";
 import { blobColumnsOf } from "../../lance/row-delta/blob-digests.ts";
 import { assertKey, isKeyType } from "../../lance/row-delta/key.ts";
@@ -51,12 +52,25 @@ async function open(settings: PeriodicSettings, pins: PinStore, table: PinnedTab
     }
     assertReadable(table.id, schema);
     const key = keyOf(settings, table.id, schema);
-    const indices = await recordIndices(door.table);
+    const indices = canListIndices(version) ? await recordIndices(door.table) : noIndices(settings, table);
     return { door, schema, key, indices, version, [Symbol.dispose]: () => door[Symbol.dispose]() };
   } catch (error) {
     door[Symbol.dispose]();
     throw error;
   }
+}
+
+const told = new WeakSet<PinnedTable>();
+
+/** LanceDB refuses to say which there are; those that search the rows again can be made by hand. */
+function noIndices({ logger }: PeriodicSettings, table: PinnedTable): IndexRecord[] {
+  if (!told.has(table))
+    logger.warn(
+      "a table that an old LanceDB wrote is backed up without its indices, which cannot be listed; any commit to it mends that",
+      { table: table.id },
+    );
+  told.add(table);
+  return [];
 }
 
 /** Fulls alone need no key; they name it where there is one. */

@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { TAGS } from "../../lance/capture.ts";
+import { allRowsOf } from "../../lance/file-owners.ts";
 import { VERSIONS } from "../../lance/image.ts";
 import { parseManifestName } from "../../lance/manifest-name.ts";
 import type { Finding } from "./compare.ts";
@@ -24,7 +25,7 @@ export async function describeDamage(
   const contents: Contents | undefined =
     located && known && stretches
       ? await contentsOf(place.storage, known, located, stretches)
-      : located && { columns: located.columns, rows: wholeFragment(located) };
+      : located && { columns: located.columns, rows: allRowsOf(located.fragment) };
   const [first, last] = [stretches?.[0], stretches?.at(-1)];
   const told: Omit<Damage, "details"> = {
     table: place.id,
@@ -48,10 +49,6 @@ export async function describeDamage(
 /** A blob that cannot be read is of no use, for whatever reason. */
 function asUnsound(): Difference {
   return { blobIsSound: false, stretches: [], count: 0 };
-}
-
-function wholeFragment({ fragment }: LocatedFile) {
-  return fragment ? [{ fragment: fragment.id, first: 0, last: fragment.rows - 1 }] : [];
 }
 
 function kindOf(path: string): Damage["kind"] {

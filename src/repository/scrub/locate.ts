@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { isMissing } from "../../fs/io.ts";
 import { type ColumnStretch, readLayout } from "../../lance/data-file-layout.ts";
-import { type FileOwner, findOwners } from "../../lance/file-owners.ts";
+import { allRowsOf, type FileOwner, findOwners } from "../../lance/file-owners.ts";
 import type { Storage } from "../../storage/storage.ts";
 import type { SnapshotFile } from "../snapshot.ts";
 import { readBlob, readStretch } from "./blob-bytes.ts";
@@ -68,11 +68,9 @@ export async function contentsOf(
   stretches: readonly Stretch[],
 ): Promise<Contents> {
   const { fragment, byNumber, columns } = owner;
-  const all = {
-    columns,
-    rows: fragment ? [{ fragment: fragment.id, first: 0, last: fragment.rows - 1 }] : [],
-  };
-  if (!fragment || !byNumber) return all;
+  const all = { columns, rows: allRowsOf(fragment) };
+  const end = fragment?.rows;
+  if (!fragment || end === undefined || !byNumber) return all;
   const layout = await readLayout(known.size, (offset, length) =>
     readStretch(storage, known.sha256, offset, length),
   );
@@ -81,7 +79,7 @@ export async function contentsOf(
   const names = new Set(
     hits.flatMap(({ column }) => byNumber.get(column) ?? [`column ${column} of the file`]),
   );
-  const ranges = hits.map(({ firstRow, endRow = fragment.rows }) => ({ first: firstRow, last: endRow - 1 }));
+  const ranges = hits.map(({ firstRow, endRow = end }) => ({ first: firstRow, last: endRow - 1 }));
   return { columns: [...names], rows: merged(ranges).map((range) => ({ fragment: fragment.id, ...range })) };
 }
 
