@@ -16,6 +16,7 @@ import {
 import { listManifests } from "../lance/image.ts";
 import { type Exclusions, excluder } from "../lance/left-out.ts";
 import { LockSet } from "../lance/lock/lock-set.ts";
+import { listStubs } from "../lance/stubs.ts";
 import type { JournalEntry } from "./journal/entry.ts";
 import type { EntryRecord } from "./journal/entry-record.ts";
 import { listEntries } from "./journal/journal.ts";
@@ -141,6 +142,13 @@ async function warnOfLeftOut(
     logger.warn("a copy of a table's directory was not backed up", { backup: id, directory });
   }
   const captured = new Set(tables.map((table) => (table.state === "present" ? table.directory : "")));
+  const stubs = await listStubs(database, captured);
+  if (stubs.length > 0) {
+    logger.warn("names that LanceDB lists as tables hold none, and were not backed up", {
+      backup: id,
+      names: stubs,
+    });
+  }
   for (const { id: table, directory } of await listTables(database)) {
     if (captured.has(directory) || isMeant(table)) continue;
     if ((await listManifests(join(database, directory))).length === 0) continue;

@@ -175,6 +175,7 @@ test("in place, too; and scrub tells", async () => {
   expect(await table.version()).toBe(report.tables[0]?.version);
   expect((await table.listIndices()).map(({ name }) => name).sort()).toEqual(["id_idx", "vector_idx"]);
   expect(await rows(place.db)).toBe(39);
+  expect((await repository.scrub(place.uri)).damage).toEqual([]);
 });
 
 test.each(["text_idx", "id_idx"])("periodic files have every row beside a broken %s", async (name) => {

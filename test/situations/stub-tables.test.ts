@@ -9,6 +9,8 @@ import {
   PeriodicBackupManager,
   Repository,
 } from "../../src/index.ts";
+import { runInjected } from "../crash/injected.ts";
+import { nightly, spread } from "../crash/workshop.ts";
 import { newDatabase, recordingLogger, type TestDatabase } from "../support/database.ts";
 import { dieInside } from "../support/die-inside.ts";
 import { filesBelow } from "../support/files.ts";
@@ -174,3 +176,42 @@ test("a table that others made in it goes aside with it when a backup by hand is
   expect(filesBelow(others).some((path) => path.endsWith("data/other.lance"))).toBe(true);
   expect(await place.db.tableNames()).toEqual(["good"]);
 });
+
+test.each(["fails", "succeeds"] as const)(
+  "work that %s, killed at steps of its own: the files are there or aside",
+  async (end) => {
+    const source = JSON.stringify(join(import.meta.dirname, "../../src/index.ts"));
+    const run = async (at: number) => {
+      const place = await withStub("only data");
+      const { uri, backupDir, directory } = place;
+      const program = `
+      const { BackupManager } = await import(${source});
+      const manager = new BackupManager(${JSON.stringify({ uri, backupDir })});
+      await manager.withBackup("lance-version", async (db) => {
+        await db.createTable("x", [{ id: 1 }]);
+        await db.dropTable("x");
+        await db.createTable("x", [{ id: 2 }]);
+        if (${end === "fails"}) throw new Error("on purpose");
+      }).catch(() => undefined);`;
+      const argv = [process.execPath, "--input-type=module", "-e", program];
+      const { calls, hit } = await runInjected(argv, { root: directory, at });
+      await place.newManager().recover();
+      const isTable =
+        (await place.db.tableNames()).includes("x") && !existsSync(join(place.stub, "data/other.lance"));
+      if (end === "fails" || !isTable) expect(filesOf(place.stub), `killed at ${hit}`).toEqual(place.names);
+      else {
+        const others = join(uri, ".lancedb-backup/aside/others");
+        expect(
+          filesBelow(others).some((path) => path.endsWith("data/other.lance")),
+          `killed at ${hit}`,
+        ).toBe(true);
+        expect((await (await place.db.openTable("x")).query().toArray()).length).toBe(1);
+      }
+      expect(await (await place.db.openTable("good")).countRows()).toBe(39);
+      return calls;
+    };
+    const steps = (await run(0)) ?? 0;
+    expect(steps).toBeGreaterThan(50);
+    for (const at of spread(steps - 1, nightly ? Number.POSITIVE_INFINITY : 4)) await run(at + 1);
+  },
+);

@@ -13,7 +13,7 @@ import type { SnapshotContent } from "../snapshot.ts";
 import { type Comparison, compareTables, type Finding } from "./compare.ts";
 import { describeDamage } from "./describe.ts";
 import { type LiveTable, readLiveTable, type TablePlace } from "./live-table.ts";
-import { locateFiles } from "./locate.ts";
+import { type LocatedFile, locateFiles } from "./locate.ts";
 import { mend } from "./mend.ts";
 import { newestReference } from "./reference.ts";
 import type { Damage, ScrubOptions, ScrubReport } from "./report.ts";
@@ -185,6 +185,12 @@ function findingsOf({ findings }: Comparison, table: string): readonly Finding[]
   return findings.filter(({ place }) => place.id === table);
 }
 
+/** An index that was not whole when the snapshot was taken, and that the table's newest version does without by now. */
+function isDroppedIndex({ known, problem, live }: Finding, located: LocatedFile | undefined): boolean {
+  if (known || problem !== "missing" || located?.index === undefined) return false;
+  return located.version < (live.versions[0]?.version ?? 0);
+}
+
 async function judge(
   findings: readonly Finding[],
   directory: string,
@@ -201,6 +207,7 @@ async function judge(
   for (const finding of findings) {
     const isGone = finding.problem === "missing" && hasUniqueName(finding.path) && !located.has(finding.path);
     if (isGone) continue; // with the last version that needed it
+    if (isDroppedIndex(finding, located.get(finding.path))) continue;
     const seen = statSync(join(finding.place.dataset, finding.path), { throwIfNoEntry: false });
     const damage = await describeDamage(finding, located.get(finding.path), signal);
     judged.push({ damage, directory, seen });
