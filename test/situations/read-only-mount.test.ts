@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { chmodSync, mkdirSync } from "node:fs";
+import { chmodSync, mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { connect } from "@lancedb/lancedb";
@@ -154,5 +154,8 @@ test.runIf(isRoot)("another user waits, refuses and says so as well", async () =
   killed.child.kill("SIGKILL");
   await killed.ended();
   expect(await backup().ended()).toMatch(/FAILED LOCKED Table zeta .*recover\(\)/);
+  const journal = join(uri, ".lancedb-backup", "journal");
+  for (const entry of readdirSync(journal)) chmodSync(join(journal, entry), 0o700);
+  expect(await backup().ended()).toMatch(/FAILED IO .*permission denied/); // it might be armed
   await (await connect(uri)).openTable("zeta");
 });

@@ -8,7 +8,6 @@ import { nameFile } from "../../fs/name-file.ts";
 import { encodeRecord } from "../../fs/record.ts";
 import { removeTree } from "../../fs/remove-tree.ts";
 import { giveSigns } from "../../fs/sign-of-life.ts";
-import { stampOf } from "../../fs/stamp.ts";
 import { isStray } from "../../fs/strays.ts";
 import type { Liveness } from "../../fs/this-process.ts";
 import { letGoOf, livenessOfOwner, livenessOfOwnerAtOnce, type Owner } from "../../lance/lock/owner.ts";
@@ -49,8 +48,6 @@ export class JournalEntry {
   readonly database: string;
   /** Set where this process made it. */
   #owner: Owner | undefined;
-  /** The stamp of its directory then. */
-  #home: string | undefined;
   #isRemoved = false;
   #stopSigns: () => void = () => undefined;
 
@@ -240,7 +237,6 @@ export class JournalEntry {
   /** From now on it shows that its owner lives, until it is given up or taken away. */
   nowOwned(owner: Owner): void {
     this.#owner = owner;
-    this.#home = stampOf(this.directory);
     this.#stopSigns = giveSigns(this.ownerFile, JSON.stringify(owner));
   }
 
@@ -256,7 +252,8 @@ export class JournalEntry {
   /** False where that was refused, or the entry is not there: it may come back with its directory. */
   #takeOwnerOff(): boolean {
     try {
-      if (this.#owner && !this.isSame()) return false;
+      if (this.#owner && !this.exists()) return false;
+      if (this.#owner && this.readOwner() && !this.isSame()) return true; // another's by now
       rmSync(this.ownerFile, { force: true });
       return true;
     } catch {
@@ -264,9 +261,9 @@ export class JournalEntry {
     }
   }
 
-  /** Whether the directory that was reserved is what lies there now. */
+  /** Whether the entry that this process reserved is there, and nobody has given it up. */
   isSame(): boolean {
-    return this.#home !== undefined && stampOf(this.directory) === this.#home;
+    return this.#owner !== undefined && this.readOwner()?.owner.operation === this.#owner.operation;
   }
 
   /** Takes the entry away in one step: nobody may read half of it as an entry that was never finished. */

@@ -2,7 +2,7 @@ import { accessSync, constants, existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { IoError, LockedError } from "../../errors.ts";
-import { errnoOf } from "../../fs/io.ts";
+import { errnoOf, toIoError } from "../../fs/io.ts";
 import { listNames } from "../../fs/list-names.ts";
 import { isStray } from "../../fs/strays.ts";
 import { JOURNAL_ENTRY, PRIVATE_DIRECTORY, privateDirectory } from "../private-directory.ts";
@@ -142,7 +142,7 @@ async function holderOfEntry(database: string, entry: string): Promise<Holding |
   try {
     owner = (JSON.parse(readFileSync(file, "utf8")) as { owner?: unknown } | null)?.owner;
   } catch (error) {
-    if (errnoOf(error) === "EACCES") throw error;
+    if (errnoOf(error) === "EACCES") throw toIoError(error, "read", file);
     return undefined; // given up, or damaged: recovery says which
   }
   return isOwner(owner) ? { owner, life: await livenessOfOwner(owner, `entry ${entry}`, file) } : undefined;
@@ -176,7 +176,8 @@ function armedEntries(
 ): { readonly entry: string; readonly table: string }[] {
   const journal = privateDirectory(database, "journal");
   return listNames(journal).flatMap((entry) => {
-    if (!JOURNAL_ENTRY.test(entry) || !existsSync(join(journal, entry, "armed.json"))) return [];
+    // Listed, since one that may not be looked into is not one that is not armed.
+    if (!JOURNAL_ENTRY.test(entry) || !listNames(join(journal, entry)).includes("armed.json")) return [];
     const claims = listNames(join(journal, entry, "tables")).filter((name) => !isStray(name));
     const table = claims.includes(WHOLE_DATABASE) ? WHOLE_DATABASE : claims.find(wants);
     return table === undefined ? [] : { entry, table };

@@ -16,7 +16,6 @@ import { makeDirectory } from "../../fs/make-directory.ts";
 import { nameFile } from "../../fs/name-file.ts";
 import { removeTree } from "../../fs/remove-tree.ts";
 import { giveSigns } from "../../fs/sign-of-life.ts";
-import { stampOf } from "../../fs/stamp.ts";
 import type { Liveness } from "../../fs/this-process.ts";
 import { ensurePrivateDirectory, privateDirectory } from "../private-directory.ts";
 import { makeStagingDirectory, moveToStaging, removeStagingDirectory } from "../staging.ts";
@@ -61,8 +60,7 @@ export class TableLock {
   readonly #database: string;
   readonly #table: string;
   readonly #directory: string;
-  /** Of the directory of all locks: another one under its path is not where this was taken. */
-  readonly #home: string | undefined;
+  readonly #room: string;
   /** Whether the table had none before. */
   readonly isNew: boolean;
   #stopSigns: () => void = () => undefined;
@@ -70,7 +68,7 @@ export class TableLock {
   constructor(database: string, table: string, room = ensurePrivateDirectory(database, "locks")) {
     this.#database = database;
     this.#table = table;
-    this.#home = stampOf(room);
+    this.#room = room;
     this.#directory = join(room, table);
     this.isNew = !existsSync(this.#directory);
   }
@@ -117,8 +115,9 @@ export class TableLock {
    */
   release(epoch: number, owner: Owner): unknown {
     this.#stopSigns();
-    const error = this.#takeOff(epoch);
-    if (error !== undefined) letGoOf(owner, this.#hold(epoch), () => this.#takeOff(epoch) === undefined);
+    const error = this.#takeOff(epoch, owner);
+    if (error !== undefined)
+      letGoOf(owner, this.#hold(epoch), () => this.#takeOff(epoch, owner) === undefined);
     return error;
   }
 
@@ -128,10 +127,11 @@ export class TableLock {
     return highestOf(names) === epoch && !names.includes(releasedName(epoch));
   }
 
-  #takeOff(epoch: number): unknown {
+  #takeOff(epoch: number, owner: Owner): unknown {
     try {
+      if (!existsSync(this.#room)) throw this.#away();
       // By the name alone another database, that has come in this one's place, would be taken for it.
-      if (stampOf(join(this.#directory, "..")) !== this.#home) throw this.#away();
+      if (!this.#isOf(epoch, owner)) return undefined;
       nameFile(this.#file(epoch), this.#released(epoch));
     } catch (error) {
       if (isMissing(error)) return undefined; // the table's lock has been taken away
@@ -139,6 +139,11 @@ export class TableLock {
       return toIoError(error, "release the lock", this.#directory);
     }
     return undefined;
+  }
+
+  #isOf(epoch: number, owner: Owner): boolean {
+    const found = this.#read(epoch);
+    return found !== undefined && found !== "released" && found.operation === owner.operation;
   }
 
   #empty(epoch: number): boolean {
