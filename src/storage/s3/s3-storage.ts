@@ -1,4 +1,3 @@
-import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import type * as Sdk from "@aws-sdk/client-s3";
 import { IoError, UnsupportedError } from "../../errors.ts";
@@ -8,6 +7,7 @@ import { piecesOf } from "../pieces.ts";
 import type { Content, ReadOptions, Storage, StoredObject, WriteOptions } from "../storage.ts";
 import { answerOf, s3Error } from "./s3-answer.ts";
 import type { S3Location } from "./s3-location.ts";
+import { probeExclusive } from "./s3-probe.ts";
 
 /** What is larger goes up in parts of this size, each held in memory, so that it can be sent again. */
 const PART_BYTES = 16 << 20;
@@ -290,44 +290,11 @@ export class S3Storage implements Storage {
 
   /** Once before the first write. @throws UnsupportedError where the store makes an object that there is already. */
   #assertExclusive(): Promise<void> {
-    this.#probe ??= this.#tryExclusive().catch((error: unknown) => {
+    this.#probe ??= probeExclusive(this.#sdk, this.#client, this.#place).catch((error: unknown) => {
       this.#probe = undefined;
       throw error;
     });
     return this.#probe;
-  }
-
-  async #tryExclusive(): Promise<void> {
-    const { bucket: Bucket, prefix } = this.#place;
-    const Key = `${prefix}.probe-${randomUUID()}`;
-    const put = () =>
-      this.#client.send(
-        new this.#sdk.PutObjectCommand({ Bucket, Key, Body: Buffer.from("1"), IfNoneMatch: "*" }),
-      );
-    const where = `s3://${Bucket}/${Key}`;
-    let excludes = false;
-    try {
-      await put();
-      await put().catch((error: unknown) => {
-        if (answerOf(error).meaning !== "exists") throw error;
-        excludes = true;
-      });
-    } catch (error) {
-      if (answerOf(error).meaning === "unsupported")
-        throw this.#notExclusive("it says that it cannot (501)", error);
-      throw s3Error(error, "write", where);
-    } finally {
-      const remove = new this.#sdk.DeleteObjectCommand({ Bucket, Key });
-      await this.#client.send(remove).catch(() => undefined); // who may not remove can still write; one byte stays
-    }
-    if (!excludes) throw this.#notExclusive("it made an object that was there already");
-  }
-
-  #notExclusive(why: string, cause?: unknown): UnsupportedError {
-    return new UnsupportedError(
-      `${this.location} cannot be written to: the store does not hold to If-None-Match, ${why}. Two backups or prunes at once could each take itself for the only one, and lose snapshots. Some stores do in a bucket without versioning and Object Lock.`,
-      { cause },
-    );
   }
 
   #settings(bytes: number) {

@@ -1,0 +1,45 @@
+import { randomUUID } from "node:crypto";
+import type * as Sdk from "@aws-sdk/client-s3";
+import { UnsupportedError } from "../../errors.ts";
+import { answerOf, s3Error } from "./s3-answer.ts";
+import type { S3Location } from "./s3-location.ts";
+
+/**
+ * Tries, below the very prefix, whether a second conditional write of one object is refused: the same server holds to
+ * the condition in one bucket, and not in another.
+ *
+ * @throws UnsupportedError where the store makes what is there already, or says that it cannot tell. @throws IoError.
+ */
+export async function probeExclusive(
+  sdk: typeof Sdk,
+  client: Sdk.S3Client,
+  place: S3Location,
+): Promise<void> {
+  const { bucket: Bucket, prefix } = place;
+  const Key = `${prefix}.probe-${randomUUID()}`;
+  const input = { Bucket, Key, Body: Buffer.from("1"), IfNoneMatch: "*" };
+  const put = () => client.send(new sdk.PutObjectCommand(input));
+  let excludes = false;
+  try {
+    await put();
+    await put().catch((error: unknown) => {
+      if (answerOf(error).meaning !== "exists") throw error;
+      excludes = true;
+    });
+  } catch (error) {
+    if (answerOf(error).meaning === "unsupported")
+      throw notExclusive(place, "it says that it cannot (501)", error);
+    throw s3Error(error, "write", `s3://${Bucket}/${Key}`);
+  } finally {
+    const remove = new sdk.DeleteObjectCommand({ Bucket, Key });
+    await client.send(remove).catch(() => undefined); // who may not remove can still write; one byte stays
+  }
+  if (!excludes) throw notExclusive(place, "it made an object that was there already");
+}
+
+function notExclusive({ bucket, prefix }: S3Location, why: string, cause?: unknown): UnsupportedError {
+  return new UnsupportedError(
+    `s3://${bucket}/${prefix} cannot be written to: the store does not hold to If-None-Match, ${why}. Two backups or prunes at once could each take itself for the only one, and lose snapshots. Some stores do in a bucket without versioning and Object Lock.`,
+    { cause },
+  );
+}
