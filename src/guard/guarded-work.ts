@@ -216,7 +216,7 @@ async function rollBack(operation: Operation, workError: unknown, onConflict: On
     }
     entry.abandon();
     throw new RestoreError(
-      `The guarded work failed (${reasonOf(workError)}), and so did the rollback (${reasonOf(error)}). The backup is kept at ${record.backupPath}; recover() tries again.`,
+      `The guarded work failed (${reasonOf(workError)}), and so did the rollback (${reasonOf(error)}). The backup is kept at ${record.backupPath}; recover() tries again, and recover({ onConflict: "keep" }) gives it up and leaves the tables as they are.`,
       { restoreError: error, workError, backupPath: record.backupPath },
     );
   }
