@@ -15,7 +15,7 @@ export {
 } from "./guard/create-indexes.ts";
 export { type DeleteRowsOptions, type DeleteRowsResult, deleteRowsWithBackup } from "./guard/delete-rows.ts";
 export type { BackupInfo, BackupState, CreateBackupOptions } from "./guard/explicit-backup.ts";
-export type { GuardedWork, GuardedWorkOptions } from "./guard/guarded-work.ts";
+export type { Adopt, GuardedWork, GuardedWorkOptions } from "./guard/guarded-work.ts";
 export {
   type InsertRecordsOptions,
   type InsertRecordsResult,
@@ -29,6 +29,7 @@ export type { RecoveredEntry, RecoveryAction } from "./guard/recovered.ts";
 export type { RestoreResult } from "./guard/restore/restore-backup.ts";
 export type { TableRestore } from "./guard/rollback/act.ts";
 export { BackupStrategy } from "./guard/strategy.ts";
+export type { Connect } from "./guard/work-connect.ts";
 export type { LanceDBModule, LanceDBOptions } from "./lance/which-lancedb.ts";
 export type { Logger } from "./logger.ts";
 export { type CommitSource, PeriodicBackupManager } from "./periodic/manager.ts";

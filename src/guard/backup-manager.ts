@@ -29,6 +29,7 @@ import { findBackup } from "./restore/find-backup.ts";
 import { type RestoreResult, restoreBackup } from "./restore/restore-backup.ts";
 import { strategyOf } from "./strategies/index.ts";
 import { BackupStrategy } from "./strategy.ts";
+import { type Connect, connectInWork } from "./work-connect.ts";
 
 export interface RecoverOptions {
   /**
@@ -117,6 +118,15 @@ export class BackupManager implements AsyncDisposable {
     }
     return this.#connection as Promise<Connection>;
   }
+
+  /**
+   * LanceDB's `connect`, to be handed to what connects by itself: a function of its own, whatever it is called on.
+   * Inside of guarded work on the database that is named, however deep, it gives a guarded connection of that work, as
+   * `db` is one; elsewhere, and for another database, what LanceDB's own gives. Arguments are LanceDB's.
+   *
+   * What imports LanceDB's own `connect` cannot be told; `withBackup(…, { adopt: "all" })` is for that.
+   */
+  readonly connect: Connect = (...args: unknown[]) => connectInWork(this.#settings.lancedb, args);
 
   /**
    * Takes a backup and answers with its id, `backup_<unix seconds>`. Each table is taken at one version,

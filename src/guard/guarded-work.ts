@@ -18,6 +18,7 @@ import { assertCommitsThere } from "./settled-by-others.ts";
 import { strategyOf } from "./strategies/index.ts";
 import type { BackupStrategy } from "./strategy.ts";
 import { syncCommitted } from "./sync-committed.ts";
+import { runAsWork } from "./work-connect.ts";
 
 /** What is guarded: it writes through the connection that it gets. */
 export type GuardedWork<T> = (db: Connection) => Promise<T>;
@@ -101,7 +102,7 @@ export async function runGuarded<T>(
 async function runWork<T>(operation: Operation, work: GuardedWork<T>): Promise<T> {
   operation.signal?.throwIfAborted();
   const connection = await operation.lancedb.connect(operation.database);
-  const running = (async () => work(guardConnection(operation, connection)))();
+  const running = runAsWork(operation, async () => work(guardConnection(operation, connection)));
   const { signal } = operation;
   if (!signal) return running;
   running.catch(() => undefined); // where the signal wins, the work's own end is nobody's business
