@@ -144,11 +144,31 @@ function runSuite(
       },
     },
   );
+  const types = isTwoCopies ? undefined : checkTypes(project);
   const count = (what: string) => Number(new RegExp(`^# ${what} (\\d+)$`, "m").exec(tested.stdout)?.[1] ?? 0);
   const result = { passed: count("pass"), failed: count("fail"), skipped: count("skipped") };
-  if (tested.status === 0 && result.passed > 0) return result;
-  process.stderr.write(tested.stdout + tested.stderr);
+  if (types !== undefined) result[types === "" ? "passed" : "failed"]++;
+  if (tested.status === 0 && result.failed === 0 && result.passed > 0) return result;
+  process.stderr.write(tested.stdout + tested.stderr + (types ?? ""));
   return { ...result, failed: Math.max(result.failed, 1) };
+}
+
+/** What the compiler has to say of the package's types beside that version's; empty where nothing. */
+function checkTypes(project: string): string {
+  const typeRoots = [join(ROOT, "node_modules/@types")];
+  const compilerOptions = {
+    strict: true,
+    noEmit: true,
+    module: "nodenext",
+    target: "es2023",
+    types: ["node"],
+    typeRoots,
+  };
+  const config = join(project, "tsconfig.json");
+  writeFileSync(config, JSON.stringify({ compilerOptions, files: ["suite/types.ts"] }));
+  const tsc = join(ROOT, "node_modules/typescript/bin/tsc");
+  const { stdout, stderr, status } = spawnSync(process.execPath, [tsc, "-p", config], { encoding: "utf8" });
+  return status === 0 ? "" : `${stdout}${stderr}`;
 }
 
 /** A full and two deltas, by the LanceDB that the project itself has. */

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { test } from "node:test";
-import { connect } from "@lancedb/lancedb";
+import { connect, Index } from "@lancedb/lancedb";
 import { Repository, UnsupportedError } from "lancedb-backup";
 import { arrange, newPlace, rows, stateAt, stateOf } from "./place.ts";
 import { abilitiesOf } from "./work.ts";
@@ -12,6 +12,8 @@ test("a snapshot is tested, opened, and restored to a new place and in place", a
   using place = newPlace();
   const { uri } = place;
   await arrange(uri);
+  const texts = await connect(uri);
+  await (await texts.openTable("other")).createIndex("text", { config: Index.fts() });
   const before = await stateAt(uri);
   await using repository = await Repository.init(join(place.directory, "r"), { logger });
   const snapshot = await repository.backup({ source: uri });

@@ -8,4 +8,22 @@ const fromHere = createRequire(import.meta.url);
  * beside `.js`), and apache-arrow tells its types apart by `instanceof`: LanceDB then rebuilds every
  * batch from the other copy, and refuses its large strings and large binaries.
  */
-export const arrow: typeof ApacheArrow = createRequire(fromHere.resolve("@lancedb/lancedb"))("apache-arrow");
+export const arrow: typeof ApacheArrow = requireArrow();
+
+/** Where the application alone has LanceDB, apache-arrow is looked for beside this package. */
+function requireArrow(): typeof ApacheArrow {
+  let besides: NodeJS.Require;
+  try {
+    besides = createRequire(fromHere.resolve("@lancedb/lancedb"));
+  } catch {
+    besides = fromHere;
+  }
+  try {
+    return besides("apache-arrow");
+  } catch (cause) {
+    throw new Error(
+      "Cannot find package 'apache-arrow', by which LanceDB hands over rows: npm install @lancedb/lancedb apache-arrow.",
+      { cause },
+    );
+  }
+}
