@@ -95,19 +95,31 @@ function projectWith(version: string, tarball: string): string {
   return project;
 }
 
+/** As npm lays it out: one apache-arrow for both, and the package's LanceDB below the package. */
 function twoCopies(tarball: string): string {
   const application = projectWith(OLDER[0] ?? "", tarball);
   const project = join(CACHE, TWO_COPIES);
+  const modules = join(project, "node_modules");
   rmSync(project, { recursive: true, force: true });
-  mkdirSync(join(project, "node_modules/@lancedb"), { recursive: true });
+  mkdirSync(modules, { recursive: true });
   writeFileSync(join(project, "package.json"), JSON.stringify({ private: true, type: "module" }));
-  symlinkSync(
-    join(application, "node_modules/@lancedb/lancedb"),
-    join(project, "node_modules/@lancedb/lancedb"),
-  );
+  borrow(join(application, "node_modules"), modules, ["lancedb-backup"]);
   lay(project, tarball);
-  symlinkSync(join(ROOT, "node_modules"), join(project, "node_modules/lancedb-backup/node_modules"));
+  borrow(join(ROOT, "node_modules"), join(modules, "lancedb-backup/node_modules"), ["apache-arrow"]);
   return project;
+}
+
+/** Links all modules but LanceDB, which is copied: what it needs it then finds from its new place. */
+function borrow(from: string, to: string, except: readonly string[]): void {
+  const lancedb = "@lancedb/lancedb";
+  mkdirSync(join(to, "@lancedb"), { recursive: true });
+  cpSync(join(from, lancedb), join(to, lancedb), { recursive: true });
+  const names = readdirSync(from).flatMap((name) => {
+    return name === "@lancedb" ? readdirSync(join(from, name)).map((inner) => join(name, inner)) : name;
+  });
+  for (const name of names) {
+    if (name !== lancedb && !except.includes(name)) symlinkSync(join(from, name), join(to, name));
+  }
 }
 
 function lay(project: string, tarball: string): void {

@@ -1,5 +1,5 @@
 import type { Connection, ConnectionOptions } from "@lancedb/lancedb";
-import { LanceError } from "../errors.ts";
+import { LanceError, UnsupportedError } from "../errors.ts";
 import { reasonOf } from "../fs/io.ts";
 
 /** What we use of LanceDB's module, as the version that this package is built with has it. */
@@ -50,6 +50,22 @@ export class LanceDB {
   /** The module; our own is loaded when it is first asked for. @throws LanceError where there is none. */
   async api(): Promise<LanceDBApi> {
     return (this.#given as LanceDBApi | undefined) ?? (await loadOwn());
+  }
+
+  /**
+   * Holds that rows can be handed over as Arrow tables. Of one that another copy of apache-arrow has made, LanceDB 0.19
+   * stores no row, and says that it did.
+   *
+   * @throws UnsupportedError where the LanceDB that was given has another copy of apache-arrow than we have.
+   */
+  async assertOneArrow(): Promise<void> {
+    if (this.#given === undefined) return;
+    const { makeArrowTable } = await this.api();
+    const { arrow } = await import("./predicates/arrow.ts"); // who only lists snapshots does without
+    if (makeArrowTable([{ id: 1 }]).constructor === arrow.Table) return;
+    throw new UnsupportedError(
+      "The LanceDB that was given has another copy of apache-arrow than lancedb-backup, and rows that one hands to the other may be lost. Have one copy in the project: npm ls apache-arrow tells of them, and npm dedupe, or the same version for all, makes one of them.",
+    );
   }
 
   /** Connects to the application's database, as the application does. */

@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import * as lancedb from "@lancedb/lancedb";
+import * as otherArrow from "apache-arrow";
 import { describe, expect, test } from "vitest";
 import {
   applyDelta,
@@ -109,6 +110,27 @@ describe("the application's LanceDB", () => {
     expect(await (await place.db.openTable("t")).countRows()).toBe(1);
   });
 
+  test("that has another copy of apache-arrow is handed no rows, and gives none: that is refused by name", async () => {
+    const place = await newDatabase();
+    await place.db.createTable("t", [{ id: 1 }]);
+    const { uri, backupDir, logger } = place;
+    const makeArrowTable = () => otherArrow.tableFromArrays({ id: [1] });
+    const other = { ...lancedb, makeArrowTable };
+    const files = join(place.directory, "files");
+    const full = await new PeriodicBackupManager({ uri, backupDir: files, logger }).backupFull();
+    const periodic = new PeriodicBackupManager({ uri, backupDir: files, lancedb: other, logger });
+    const calls = [
+      () => insertRecordsWithBackup([{ id: 2 }], { table: "t", uri, backupDir, lancedb: other }),
+      () => loadBackup(full, join(place.directory, "made"), { lancedb: other, logger }),
+      () => periodic.backupFull(),
+    ];
+    for (const call of calls) await expect(call()).rejects.toThrow(/another copy of apache-arrow/);
+    expect(await (await place.db.openTable("t")).countRows()).toBe(1);
+    expect(existsSync(join(place.directory, "made"))).toBe(false);
+    const rows = async (db: lancedb.Connection) => (await db.openTable("t")).add([{ id: 3 }]);
+    await place.newManager({ lancedb: other }).withBackup(rows);
+  });
+
   test.each([
     ["a path", "@lancedb/lancedb"],
     ["a connection", { openTable: () => 0 }],
@@ -145,6 +167,17 @@ describe("what connections are opened with", () => {
     (await loadBackup(await periodic.backupFull(), replayed, { connection, logger })).close();
     await insertRecordsWithBackup([{ id: 1 }], { table: "made", uri, backupDir, connection });
     expect([majorOf(uri, "made"), majorOf(replayed, "plain")]).toEqual([0, 0]);
+  });
+
+  test("a session of the application's caches for guarded work too", async () => {
+    const place = await newDatabase();
+    await place.db.createTable("t", [{ id: 1 }]);
+    const session = new lancedb.Session();
+    const before = session.sizeBytes();
+    await place.newManager({ connection: { session } }).withBackup(async (db) => {
+      await (await db.openTable("t")).countRows("id = 1");
+    });
+    expect(session.sizeBytes()).toBeGreaterThan(before);
   });
 
   test("is left as the caller gave it", async () => {

@@ -68,6 +68,7 @@ export async function planWrite(
   feed: Feed,
   intent: WriteIntent,
 ): Promise<WritePlan> {
+  await lancedb.assertOneArrow();
   const action = actionFor(target, feed, intent);
   const schema =
     action === "create" || action === "recreate" || target === undefined

@@ -30,6 +30,7 @@ export async function applyDelta(uri: string, file: string, options: ReplayOptio
     throw new ValidationError(`${reader.path} is a full; load it into a new database with loadBackup.`);
   }
   if (!existsSync(path)) throw new ValidationError(`There is no database at ${path}.`);
+  await lancedb.assertOneArrow();
   const db = await lancedb.connect(path);
   const target = { lancedb, db, path };
   try {

@@ -19,6 +19,7 @@ export async function makeDatabase<T>(
   place: LandingPlace,
   fill: (target: Target) => Promise<T>,
 ): Promise<T> {
+  await lancedb.assertOneArrow();
   const landing = await Landing.open(place, "periodic");
   try {
     const { directory } = landing;

@@ -36,6 +36,7 @@ export function openSource(settings: PeriodicSettings, pins: PinStore, table: Pi
 }
 
 async function open(settings: PeriodicSettings, pins: PinStore, table: PinnedTable): Promise<Source> {
+  await settings.lancedb.assertOneArrow();
   const door = await openWithoutBroken(settings.lancedb, settings.database, pins.path(table));
   try {
     const version = (await pins.image(table))?.parsed;

@@ -46,6 +46,7 @@ export async function diffRowsOfTables(request: RowsRequest): Promise<ReadonlyMa
     else toRead.push({ id, before, after });
   }
   if (toRead.length === 0) return changes;
+  await request.lancedb.assertOneArrow();
   const tables = toRead.map(({ id }) => id);
   await using first = await openSnapshot(request, older, { tables, signal });
   await using second = await openSnapshot(request, newer, { tables, signal });
