@@ -1,9 +1,9 @@
-import { existsSync } from "node:fs";
+import { existsSync, realpathSync } from "node:fs";
 import { rename } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { ConflictError, type ConflictingVersions } from "../../errors.ts";
 import { syncDirectories } from "../../fs/durable.ts";
-import { io } from "../../fs/io.ts";
+import { io, reasonOf } from "../../fs/io.ts";
 import { removeTree } from "../../fs/remove-tree.ts";
 import { NAMESPACE_TABLE } from "../../lance/database.ts";
 import { keepDroppedVersion } from "../../lance/dropped-versions.ts";
@@ -12,7 +12,7 @@ import { removeIfEmpty } from "../../lance/private-directory.ts";
 import { type PutBackOutcome, putBack } from "../../lance/put-back/act.ts";
 import { commitRestore } from "../../lance/put-back/commit-restore.ts";
 import type { PutBackAction, PutBackPlan } from "../../lance/put-back/plan.ts";
-import { linkTarget } from "../../lance/stubs.ts";
+import { isLinked, linkTarget } from "../../lance/stubs.ts";
 import type { LanceDB } from "../../lance/which-lancedb.ts";
 import type { Logger } from "../../logger.ts";
 import { putNamespacesBack } from "./act-namespaces.ts";
@@ -140,7 +140,7 @@ async function takeAway(
     passedOver: drop.adopted ? [] : drop.foreign,
   };
   if (!existsSync(path)) return gone;
-  const link = linkTarget(path);
+  const link = isLinked(path) ? realpathSync(path) : undefined;
   const place = link ?? path;
   let taken = link === undefined ? await takeDirectory(options, drop.directory) : await takeLinked(link);
   undo.push(async () => {
@@ -159,7 +159,15 @@ async function takeAway(
   } else if (link !== undefined) {
     last.push(() => removeTree(taken));
   }
-  keepDroppedVersion(database, drop.table, (await listManifests(taken))[0]?.version ?? 0);
+  try {
+    keepDroppedVersion(database, drop.table, (await listManifests(taken))[0]?.version ?? 0);
+  } catch (error) {
+    // On a full disk: going back is worth more than what a handle on the table may do to its next namesake.
+    logger.warn("the version of a table that goes could not be noted", {
+      table: drop.table,
+      error: reasonOf(error),
+    });
+  }
   logger.debug("created table removed", { table: drop.table });
   return { ...gone, passedOver: foreign };
 }
