@@ -121,8 +121,8 @@ async function runWork<T>(operation: Operation, work: GuardedWork<T>): Promise<T
 async function commit(operation: Operation): Promise<void> {
   if (!operation.wasArmed) return;
   const { entry } = operation;
-  await assertCommitsThere(operation.settled("The guarded work ended well"));
   if (!operation.isOurs()) throw await operation.settle("The guarded work ended well");
+  await assertCommitsThere(operation.settled("The guarded work ended well"));
   try {
     await entry.become("armed", "done");
   } catch (error) {

@@ -182,6 +182,38 @@ describe("the database's directory is away for a while", () => {
     expect(await idsOf(place.uri)).toEqual([1, 2, 3]);
   });
 
+  test("what LanceDB wrote meanwhile, beside it, is not there: an error, and all of it goes back", async () => {
+    const place = await withTable();
+    const away = `${place.uri}-away`;
+    const madeAnew = join(place.uri, "t.lance", "_versions");
+    const isBack = Promise.withResolvers<void>();
+    const goAway = () => {
+      if (existsSync(away)) return;
+      renameSync(place.uri, away);
+      const look = () => {
+        if (!existsSync(madeAnew) || readdirSync(madeAnew).length === 0) return void setImmediate(look);
+        rmSync(place.uri, { recursive: true });
+        renameSync(away, place.uri);
+        isBack.resolve();
+      };
+      setImmediate(look);
+    };
+    const work = place.manager.withBackup("lance-version", async (db) => {
+      await addTo(db, 2);
+      const row = {
+        get id() {
+          goAway(); // LanceDB makes the table's directory anew, and says that all is well
+          return 3;
+        },
+      };
+      await (await db.openTable("t")).add([row]).finally(() => isBack.promise);
+    });
+    expect((await errorOf(work)).message).toMatch(
+      /up to version 3, is not there|was renamed, unmounted or replaced/,
+    );
+    expect(await idsOf(place.uri)).toEqual([1]);
+  });
+
   test("work that fails then is rolled back", async () => {
     const place = await withTable();
     const failure = new Error("the user's own");
