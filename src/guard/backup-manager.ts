@@ -38,7 +38,7 @@ export interface RecoverOptions {
    * every dead operation stay as they are, its backup is kept, and a restore that was cut off is given up.
    */
   onConflict?: "overwrite" | "keep" | undefined;
-  /** Treats owners of whom nothing can be known (another host) as dead. Default false. */
+  /** Treats owners of whom nothing can be known (another host) as dead, if they give no signs of life. Default false. */
   force?: boolean | undefined;
 }
 

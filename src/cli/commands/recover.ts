@@ -42,7 +42,7 @@ unreadable: [{ table, error }] }, where action is "rolled-back", "restored", "sw
     )
     .option(
       "--force",
-      "Take owners for dead of whom nothing can be known: on another host, in another container.",
+      "Take owners for dead of whom nothing can be known: on another host, in another container. Not those that give signs of life.",
     );
   for (const option of confirmOptions()) command.addOption(option);
   return command.action(handle(run));
