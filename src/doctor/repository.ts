@@ -2,10 +2,11 @@ import { statSync } from "node:fs";
 import { BackupError } from "../errors.ts";
 import { liesInFuture } from "../fs/clock-tolerance.ts";
 import { identifyDatabase } from "../lance/database-identity.ts";
+import { fallInWords } from "../lance/shrunk-tables.ts";
 import type { Logger } from "../logger.ts";
 import { findLeases } from "../repository/lease/lease-record.ts";
 import { Repository } from "../repository/repository.ts";
-import { fallInWords, openFalls } from "../repository/retention/falls.ts";
+import { fallsBetween } from "../repository/retention/falls.ts";
 import type { Snapshot, SnapshotDetails } from "../repository/snapshot.ts";
 import { openStorage } from "../storage/open-storage.ts";
 import { diagnoseSpace } from "./file-system.ts";
@@ -116,7 +117,7 @@ function diagnoseSnapshots(
 function diagnoseFalls(base: Pick<Finding, "check" | "about">, newestFirst: readonly Snapshot[]): Finding[] {
   const groups = [...Map.groupBy(newestFirst, ({ source }) => source.id).values()];
   return groups
-    .flatMap((group) => openFalls(group.toReversed()))
+    .flatMap((group) => fallsBetween(group.toReversed()))
     .map((fall) => ({
       ...base,
       level: "warning",

@@ -73,6 +73,89 @@ export function inWords(shrunk: readonly ShrunkTable[]): string {
     .join("; ");
 }
 
+/** A table lost most of its rows between two backups, and has not had as many again. */
+export interface Fall<T> {
+  readonly table: string;
+  /** The last backup from before, and the first from after it. */
+  readonly before: T;
+  readonly after: T;
+  readonly rowsBefore: number;
+  /** Undefined where the table was gone. */
+  readonly rowsAfter: number | undefined;
+}
+
+/** What a backup says of tables. */
+export interface RowsOf<T> {
+  readonly of: T;
+  readonly rows: ReadonlyMap<string, number>;
+  /** Whether a table would be in it, were it in the database. */
+  readonly tellsOf: (table: string) => boolean;
+}
+
+/**
+ * The falls that are open: no later backup has as many rows of the table as there were.
+ *
+ * @param backups of one database, the oldest first.
+ */
+export function openFalls<T>(backups: readonly RowsOf<T>[]): Fall<T>[] {
+  const tables = new Set(backups.flatMap(({ rows }) => [...rows.keys()]));
+  return [...tables].flatMap((table) => fallsOf(table, backups));
+}
+
+function fallsOf<T>(table: string, backups: readonly RowsOf<T>[]): Fall<T>[] {
+  let open: Fall<T>[] = [];
+  let last: { readonly of: T; readonly rows: number | undefined } | undefined;
+  for (const backup of backups) {
+    const rows = backup.rows.get(table);
+    if (rows === undefined && !backup.tellsOf(table)) continue;
+    open = open.filter(({ rowsBefore }) => rows === undefined || rows < rowsBefore);
+    if (last?.rows !== undefined && isShrunk(last.rows, rows)) {
+      open.push({ table, before: last.of, after: backup.of, rowsBefore: last.rows, rowsAfter: rows });
+    }
+    last = { of: backup.of, rows };
+  }
+  return open;
+}
+
+/**
+ * The falls that no backup that stays would show: after the last one from before the next that tells of the table is not
+ * far below it. Of these the first one after must stay too, or the fall would be forgotten, and with it what it protects.
+ *
+ * @param backups as for `openFalls`. @param isKept whether one stays for other reasons.
+ */
+export function unseenFalls<T>(
+  falls: readonly Fall<T>[],
+  backups: readonly RowsOf<T>[],
+  isKept: (backup: T) => boolean,
+): Fall<T>[] {
+  const before = new Set(falls.map((fall) => fall.before));
+  return falls.filter((fall) => {
+    const later = backups.slice(backups.findIndex(({ of }) => of === fall.before) + 1);
+    const next = later.find(
+      ({ of, rows, tellsOf }) =>
+        (isKept(of) || before.has(of)) && (rows.has(fall.table) || tellsOf(fall.table)),
+    );
+    return !next || !isShrunk(fall.rowsBefore, next.rows.get(fall.table));
+  });
+}
+
+/** `docs had 10,000 rows and was gone`. */
+export function fallInWords({ table, rowsBefore, rowsAfter }: Fall<unknown>): string {
+  const count = (rows: number) => rows.toLocaleString("en");
+  return `${table} had ${count(rowsBefore)} rows and ${rowsAfter === undefined ? "was gone" : `then ${count(rowsAfter)}`}`;
+}
+
+const MOST_TABLES = 3;
+
+/** The first falls in words, and how many more there are. */
+export function fallsInWords<T>(
+  falls: readonly Fall<T>[],
+  say: (fall: Fall<T>) => string = fallInWords,
+): string {
+  const more = falls.length > MOST_TABLES ? ` and ${falls.length - MOST_TABLES} more` : "";
+  return falls.slice(0, MOST_TABLES).map(say).join(", ") + more;
+}
+
 function compare(
   before: ReadonlyMap<string, number>,
   now: ReadonlyMap<string, number>,

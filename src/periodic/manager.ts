@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { ValidationError } from "../errors.ts";
 import { isError, reasonOf } from "../fs/io.ts";
-import { deltasSinceFull, listBackupFiles } from "./chain/directory.ts";
+import { deltasSinceFull, listBackupFiles, soundFiles } from "./chain/directory.ts";
 import { type PeriodicBackupOptions, type PeriodicSettings, periodicSettings } from "./options.ts";
 import { Schedule } from "./schedule/schedule.ts";
 import { BackupWriter, type Wanted } from "./write/backup-writer.ts";
@@ -53,7 +53,8 @@ export class PeriodicBackupManager implements AsyncDisposable {
 
   /** Deltas in the backup directory since its newest full. */
   get deltasSinceFull(): number {
-    const files = listBackupFiles(this.#settings.backupDir);
+    const { backupDir, clock } = this.#settings;
+    const files = soundFiles(listBackupFiles(backupDir), clock.now());
     return files.length === 0 ? 0 : deltasSinceFull(files);
   }
 
@@ -64,7 +65,7 @@ export class PeriodicBackupManager implements AsyncDisposable {
    */
   start(): void {
     const { clock, backupDir } = this.#settings;
-    const newest = listBackupFiles(backupDir).at(-1);
+    const newest = soundFiles(listBackupFiles(backupDir), clock.now()).at(-1);
     this.#schedule.start(newest && clock.now() - newest.micros / 1000);
   }
 

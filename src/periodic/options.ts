@@ -1,4 +1,4 @@
-import { assertFlag, assertKnown, assertLogger, assertMilliseconds } from "../checks.ts";
+import { assertFlag, assertKnown, assertLogger, assertMilliseconds, assertShrink } from "../checks.ts";
 import { ValidationError } from "../errors.ts";
 import { localPath } from "../fs/local-path.ts";
 import { placeWithin } from "../fs/real-path.ts";
@@ -40,6 +40,13 @@ export interface PeriodicBackupOptions extends Exclusions, Pick<LanceDBOptions, 
    * Default 300,000; then it has failed with `LockedError`.
    */
   readonly lockTimeoutMs?: number | undefined;
+  /**
+   * Fail, and write nothing, where a table is gone or has far fewer rows than in the file before: less than half of 100 or
+   * more. A number from 0 to below 1: where a table has lost more than this part of its rows, however few they were.
+   * Default false: it is a warning. In either case `keep` never removes the last full from before such a fall, with its
+   * deltas, while the rows are not back.
+   */
+  readonly failOnShrink?: boolean | number | undefined;
   /** Called after each backup that failed, with how many have failed since the last that did not. What it throws is logged; nobody waits for it. */
   readonly onBackupFailure?: ((error: Error, consecutiveFailures: number) => void) | undefined;
   /** Default: winston on stderr, level `warn` or what `LANCEDB_BACKUP_LOG` says. */
@@ -62,6 +69,7 @@ export interface PeriodicSettings {
   readonly isExcluded: (table: string) => boolean;
   readonly onUnsupported: OnUnsupported;
   readonly keep: number | undefined;
+  readonly failOnShrink: boolean | number;
   readonly allowEmpty: boolean;
   readonly lockTimeoutMs: number;
   readonly onBackupFailure: ((error: Error, consecutiveFailures: number) => void) | undefined;
@@ -88,6 +96,7 @@ export function periodicSettings(options: PeriodicBackupOptions): PeriodicSettin
     exclude: true,
     onUnsupported: true,
     keep: true,
+    failOnShrink: true,
     allowEmpty: true,
     lockTimeoutMs: true,
     onBackupFailure: true,
@@ -100,6 +109,7 @@ export function periodicSettings(options: PeriodicBackupOptions): PeriodicSettin
   }
   assertFlag(incremental, "incremental");
   assertFlag(options.allowEmpty, "allowEmpty");
+  assertShrink(options.failOnShrink);
   if (options.onBackupFailure !== undefined && typeof options.onBackupFailure !== "function") {
     throw new TypeError("onBackupFailure must be a function.");
   }
@@ -126,6 +136,7 @@ export function periodicSettings(options: PeriodicBackupOptions): PeriodicSettin
     isExcluded: excluder(options.exclude),
     onUnsupported: options.onUnsupported ?? "fail",
     keep: options.keep === undefined ? undefined : whole(options.keep, "keep", 1),
+    failOnShrink: options.failOnShrink ?? false,
     allowEmpty: options.allowEmpty ?? false,
     lockTimeoutMs: options.lockTimeoutMs ?? DEFAULT_LOCK_TIMEOUT_MS,
     onBackupFailure: options.onBackupFailure,

@@ -14,6 +14,8 @@ export interface SnapshotRequest {
   readonly sourceId?: string;
   readonly name?: string;
   readonly tags?: readonly string[];
+  /** Of each table. Default 10. */
+  readonly rows?: number;
   /** Content by path, by table directory. Default: one table with one file of its own. */
   readonly tables?: Readonly<Record<string, Readonly<Record<string, string>>>>;
 }
@@ -30,7 +32,7 @@ export async function putBlobs(storage: Storage, ...contents: readonly string[])
 
 /** A snapshot without a database, as a backup would have made it. */
 export function makeSnapshot(request: SnapshotRequest): SnapshotContent {
-  const { uri = "/data/db", host = "here", name, tags = [] } = request;
+  const { uri = "/data/db", host = "here", name, tags = [], rows = 10 } = request;
   const { sourceId = `${host}:${uri}` } = request;
   const createdAt = new Date(request.at);
   const id = newSnapshotId(createdAt, randomUUID());
@@ -59,10 +61,10 @@ export function makeSnapshot(request: SnapshotRequest): SnapshotContent {
       versionCount: 1,
       files: list.length,
       bytes: list.reduce((sum, file) => sum + file.size, 0),
-      rows: 10,
+      rows,
       tags: [],
       leftOut: [],
-      versions: [{ version: 3, createdAt, rows: 10 }],
+      versions: [{ version: 3, createdAt, rows }],
     };
   });
   const total = (key: "files" | "bytes" | "rows") => details.reduce((sum, table) => sum + table[key], 0);

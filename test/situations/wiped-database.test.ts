@@ -1,6 +1,13 @@
-import { join } from "node:path";
+import { readdirSync } from "node:fs";
+import { basename, join } from "node:path";
 import { connect } from "@lancedb/lancedb";
-import { Repository, ShrunkError } from "lancedb-backup";
+import {
+  PeriodicBackupManager,
+  type PeriodicBackupOptions,
+  Repository,
+  restoreLatest,
+  ShrunkError,
+} from "lancedb-backup";
 import { describe, expect, test } from "vitest";
 import type { Progress, PruneReport, TakenSnapshot } from "../../src/repository/index.ts";
 import { LocalStorage } from "../../src/storage/local-storage.ts";
@@ -85,6 +92,8 @@ test("retention keeps the last snapshot from before, says why, and delete remove
   await wipe(place);
   const later: TakenSnapshot[] = [];
   for (let turn = 0; turn < 5; turn++) later.push(await repository.backup({ source: uri }));
+  const planned = await repository.prune({ keepLast: 3, dryRun: true });
+  expect([planned.kept.length, planned.removed.length]).toEqual([4, 2]);
   const text = await run(["prune", "--keep-last", "3", "--dry-run"], { env });
   expect(text.stdout).toMatch(new RegExp(`${good.id}.* keep `));
   const report = await repository.prune({ keepLast: 3, maxAgeDays: 1e-9, maxBackups: 1 });
@@ -102,6 +111,22 @@ test("retention keeps the last snapshot from before, says why, and delete remove
   expect((await repository.prune({ keepLast: 1 })).kept.map(({ snapshot }) => snapshot.id)).toEqual([
     later.at(-1)?.id,
   ]);
+});
+
+test("while not all rows are back, a fall is not forgotten with the snapshots that show it", async () => {
+  const place = await newPlace();
+  const { uri, repository, db } = place;
+  const good = await repository.backup({ source: uri });
+  await wipe(place);
+  const fallen = await repository.backup({ source: uri });
+  for (const name of ["docs", "words"]) await db.createTable(name, rows(ROWS));
+  await (await db.openTable("users")).add(rows(ROWS * 0.6));
+  const partly = await repository.backup({ source: uri });
+  for (let turn = 0; turn < 3; turn++) {
+    const { kept } = await repository.prune({ keepLast: 1 });
+    expect(kept.map(({ snapshot }) => snapshot.id)).toEqual([partly.id, fallen.id, good.id]);
+    expect(kept[1]?.reasons).toEqual(["the first after the fall of users"]);
+  }
 });
 
 test("when the rows are back the one from before is as any other", async () => {
@@ -184,3 +209,83 @@ test("snapshots that were taken before there was such a rule are judged by what 
     reasons: [expect.stringContaining("u had 10 rows and was gone")],
   });
 });
+
+describe("periodic backups of a wiped database", () => {
+  async function newPeriodic(options: PeriodicBackupOptions = {}) {
+    const place = await newPlace();
+    const { logger, logged } = recordingLogger();
+    const backupDir = join(place.directory, "periodic");
+    const manager = new PeriodicBackupManager({
+      uri: place.uri,
+      backupDir,
+      logger,
+      fileFormat: "arrow",
+      ...options,
+    });
+    const warnings = () =>
+      logged.filter(({ level }) => level === "warn").map(({ meta }) => String(meta?.["tables"]));
+    return { ...place, manager, backupDir, warnings, logged };
+  }
+
+  test("are warned of, and `keep` never removes the last full from before", async () => {
+    const place = await newPeriodic({ keep: 2 });
+    const { manager, backupDir, logged } = place;
+    const good = basename(await manager.backupNow());
+    await wipe(place);
+    for (let turn = 0; turn < 4; turn++) await manager.backupNow();
+    expect(place.warnings()).toEqual([expect.stringContaining("docs had 10,000 rows and is gone")]);
+    const left = readdirSync(backupDir).sort();
+    expect(left).toHaveLength(3); // the good one, and the two that are to be kept
+    expect(left[0]).toBe(good);
+    expect(logged.filter(({ message }) => message === "an old periodic backup is kept").at(-1)?.meta).toEqual(
+      {
+        file: good,
+        reason: expect.stringMatching(/^the last full before a fall: .*docs had 10,000 rows and was gone/),
+      },
+    );
+    const summary = await restoreLatest(backupDir, join(place.directory, "back"), { at: timeOf(good) });
+    expect(summary.tables).toEqual({ docs: ROWS, users: ROWS, words: ROWS });
+  });
+
+  test("deltas are warned of too, and stay with the full that they follow", async () => {
+    const place = await newPeriodic({ keep: 1, incremental: true, maxDeltasBeforeFull: 2 });
+    const { manager, backupDir, db } = place;
+    const full = basename(await manager.backupNow());
+    await (await db.openTable("docs")).add(rows(1).map(() => ({ id: ROWS })));
+    const delta = basename(await manager.backupNow());
+    await wipe(place);
+    await manager.backupNow();
+    expect(place.warnings()).toEqual([expect.stringContaining("docs had 10,001 rows and is gone")]);
+    for (let turn = 0; turn < 6; turn++) {
+      await (await db.openTable("users")).add(rows(1));
+      await manager.backupNow();
+    }
+    expect(readdirSync(backupDir)).toEqual(expect.arrayContaining([full, delta]));
+    const summary = await restoreLatest(backupDir, join(place.directory, "back"), { at: timeOf(delta) });
+    expect(summary.tables["docs"]).toBe(ROWS + 1);
+  });
+
+  test.each([{ incremental: false }, { incremental: true }])(
+    "asked to, they fail, and nothing is written: %o",
+    async (options) => {
+      const failures: Error[] = [];
+      const place = await newPeriodic({
+        ...options,
+        failOnShrink: true,
+        onBackupFailure: (error) => void failures.push(error),
+      });
+      await place.manager.backupNow();
+      await wipe(place);
+      await expect(place.manager.backupNow()).rejects.toBeInstanceOf(ShrunkError);
+      await expect(place.manager.backupFull()).rejects.toMatchObject({ code: "SHRUNK", tables: WIPED });
+      expect(readdirSync(place.backupDir)).toHaveLength(1);
+      expect(failures).toHaveLength(2);
+    },
+  );
+});
+
+/** The time that a periodic file's name tells. */
+function timeOf(file: string): Date {
+  const [, seconds, micros] = /_(\d+)_(\d+)\./.exec(file) ?? [];
+  return new Date(Number(seconds) * 1000 + Number(micros) / 1000);
+}

@@ -1,11 +1,13 @@
-import { join } from "node:path";
+import { readdirSync } from "node:fs";
+import { basename, join } from "node:path";
 import { connect } from "@lancedb/lancedb";
-import { Repository } from "lancedb-backup";
-import { expect, test } from "vitest";
+import { PeriodicBackupManager, type PeriodicBackupOptions, Repository, restoreLatest } from "lancedb-backup";
+import { describe, expect, test } from "vitest";
+import { systemClock } from "../../src/periodic/schedule/clock.ts";
 import type { Snapshot } from "../../src/repository/index.ts";
 import { run, runJson } from "../cli/cli.ts";
 import { addRow, newPlace } from "../cli/fixture.ts";
-import { recordingLogger } from "../support/database.ts";
+import { newDirectory, recordingLogger } from "../support/database.ts";
 import { onMachine } from "../support/other-machine.ts";
 
 // A clock was three years ahead once. What was taken then is not the newest for three years.
@@ -72,4 +74,60 @@ test("where all lie in the future the clock is wrong now, and the newest is the 
   expect(logged.filter(({ level }) => level === "warn")).toMatchObject([{ meta: { snapshot: ahead.id } }]);
   const db = await connect(database);
   db.close();
+});
+
+describe.each([{ incremental: false }, { incremental: true }])(
+  "periodic files from the future, %o",
+  (options) => {
+    test("are not the newest, with and without a time; what comes after them has its own time", async () => {
+      const directory = await newDirectory();
+      const [uri, backupDir] = [join(directory, "db"), join(directory, "backups")];
+      const db = await connect(uri);
+      const table = await db.createTable("words", [{ id: 0 }]);
+      const { logger, logged } = recordingLogger();
+      const begin = (aheadMs: number) =>
+        new PeriodicBackupManager({
+          ...options,
+          uri,
+          backupDir,
+          logger,
+          keep: 2,
+          clock: { ...systemClock, now: () => systemClock.now() + aheadMs },
+        } as PeriodicBackupOptions);
+      const ahead = basename(await begin(YEARS_MS).backupNow());
+      const manager = begin(0);
+      for (let id = 1; id < 5; id++) {
+        await table.add([{ id }]);
+        await manager.backupNow();
+        if (id === 2) await manager.backupFull();
+      }
+      for (const [name, at] of [
+        ["now", new Date()],
+        ["latest", undefined],
+      ] as const) {
+        const summary = await restoreLatest(backupDir, join(directory, name), { logger, ...(at && { at }) });
+        expect(summary.tables).toEqual({ words: 5 });
+        expect(Math.abs(summary.at.getTime() - Date.now())).toBeLessThan(60_000);
+      }
+      expect(readdirSync(backupDir)).toContain(ahead); // kept, and in nobody's place
+      const warned = logged.filter(({ message }) => message.includes("lie in the future"));
+      expect(warned[0]?.meta).toMatchObject({ files: [ahead] });
+      db.close();
+    });
+  },
+);
+
+test("where all periodic files lie in the future the clock is wrong now, and the newest serves", async () => {
+  const directory = await newDirectory();
+  const [uri, backupDir] = [join(directory, "db"), join(directory, "backups")];
+  const db = await connect(uri);
+  await db.createTable("words", [{ id: 0 }]);
+  db.close();
+  const clock = { ...systemClock, now: () => systemClock.now() + YEARS_MS };
+  await new PeriodicBackupManager({ uri, backupDir, clock } as PeriodicBackupOptions).backupNow();
+  const summary = await restoreLatest(backupDir, join(directory, "back"));
+  expect(summary.tables).toEqual({ words: 1 });
+  await expect(restoreLatest(backupDir, join(directory, "now"), { at: new Date() })).rejects.toMatchObject({
+    code: "BACKUP_NOT_FOUND",
+  });
 });

@@ -5,7 +5,7 @@ import type { PinDocument } from "../pins/document.ts";
 import type { PinStore } from "../pins/pin-store.ts";
 import type { ChainEnd } from "../write/context.ts";
 import { backToFull } from "./back-to-full.ts";
-import { listBackupFiles } from "./directory.ts";
+import { listBackupFiles, soundFiles } from "./directory.ts";
 import type { BackupFileName } from "./file-name.ts";
 import type { Heads } from "./heads.ts";
 
@@ -30,7 +30,9 @@ export async function resumeChain(
   const files = listBackupFiles(settings.backupDir);
   heads.keepOnly(files);
   const identity = pins.identity();
-  const newest = await newestOf(files, { identity, pins, heads });
+  // A delta after a file from the future could not be named: a full begins anew.
+  const sound = soundFiles(files, settings.clock.now());
+  const newest = await newestOf(sound, { identity, pins, heads });
   if (newest === undefined) {
     const known = files.length === 0 || identity !== undefined;
     return { end: undefined, why: known ? "empty" : "lost" };

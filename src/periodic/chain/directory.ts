@@ -1,3 +1,4 @@
+import { liesInFuture } from "../../fs/clock-tolerance.ts";
 import { listNames } from "../../fs/list-names.ts";
 import { type BackupFileName, parseFileName } from "./file-name.ts";
 
@@ -9,12 +10,18 @@ export function listBackupFiles(directory: string): BackupFileName[] {
     .sort((a, b) => a.micros - b.micros || (a.name < b.name ? -1 : 1));
 }
 
+/** The files whose time does not lie in the future: a clock was wrong when the others were written. */
+export function soundFiles(files: readonly BackupFileName[], nowMs: number): BackupFileName[] {
+  return files.filter((file) => !liesInFuture(file.micros / 1000, nowMs));
+}
+
 /**
  * The time for a new file's name: now, or just after the newest file where the clock stands still or went
- * back, so that names never collide and always sort in the order of writing.
+ * back a little, so that names never collide and sort in the order of writing. Files from the future do not count: what
+ * came after them would lie in the future too, and be found by nobody who asks for now.
  */
 export function nextMicros(files: readonly BackupFileName[], nowMs: number): number {
-  return Math.max(Math.floor(nowMs * 1000), (files.at(-1)?.micros ?? 0) + 1);
+  return Math.max(Math.floor(nowMs * 1000), (soundFiles(files, nowMs).at(-1)?.micros ?? 0) + 1);
 }
 
 /** Deltas since the newest full, by the names of the files. */

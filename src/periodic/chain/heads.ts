@@ -2,7 +2,7 @@ import { statSync } from "node:fs";
 import { join } from "node:path";
 import { assertRoot } from "../../fs/held-root.ts";
 import { toIoError } from "../../fs/io.ts";
-import { peekBackupFile } from "../file/open.ts";
+import { peekBackupFile, peekRows } from "../file/open.ts";
 import type { FileHead } from "../file/types.ts";
 import type { BackupFileName } from "./file-name.ts";
 
@@ -16,6 +16,7 @@ export interface KnownHead {
 export class Heads {
   readonly #directory: string;
   readonly #known = new Map<string, { readonly stamp: string; readonly head: KnownHead }>();
+  readonly #rows = new Map<string, { readonly stamp: string; readonly rows: ReadonlyMap<string, number> }>();
 
   constructor(directory: string) {
     this.#directory = directory;
@@ -36,10 +37,27 @@ export class Heads {
     return { head, sha256 };
   }
 
+  /**
+   * How many rows the tables of a full have, by their ids.
+   *
+   * @throws IoError, CorruptError where the file is missing or its index cannot be read.
+   */
+  async rows(name: string): Promise<ReadonlyMap<string, number>> {
+    const path = this.path(name);
+    const stamp = stampOf(path);
+    const known = this.#rows.get(name);
+    if (known?.stamp === stamp) return known.rows;
+    const rows = await peekRows(path);
+    this.#rows.set(name, { stamp, rows });
+    return rows;
+  }
+
   /** Forgets files that are gone. */
   keepOnly(files: readonly BackupFileName[]): void {
     const names = new Set(files.map((file) => file.name));
-    for (const name of this.#known.keys()) if (!names.has(name)) this.#known.delete(name);
+    for (const known of [this.#known, this.#rows]) {
+      for (const name of known.keys()) if (!names.has(name)) known.delete(name);
+    }
   }
 }
 

@@ -1,15 +1,19 @@
 import { rmSync } from "node:fs";
 import { join } from "node:path";
+import { BackupError } from "../../errors.ts";
 import { syncDirectory } from "../../fs/durable.ts";
 import { toIoError } from "../../fs/io.ts";
+import { fallsInWords, openFalls, type RowsOf, unseenFalls } from "../../lance/shrunk-tables.ts";
 import { isOf } from "./chain-end.ts";
-import { listBackupFiles } from "./directory.ts";
+import { listBackupFiles, soundFiles } from "./directory.ts";
 import type { BackupFileName } from "./file-name.ts";
 import type { Heads } from "./heads.ts";
 
 /** What a retention would remove, newest first, so that no delta ever lies there without its full. */
 export interface RetentionPlan {
   readonly remove: readonly string[];
+  /** Fulls that stay beyond `keep`, and why; their deltas stay with them. */
+  readonly kept: readonly { readonly file: string; readonly reason: string }[];
 }
 
 export interface Retention {
@@ -18,24 +22,56 @@ export interface Retention {
   /** Identity of the database: other databases may back up here, and only its own files are counted and removed. */
   readonly database: string;
   readonly heads: Heads;
+  /** Milliseconds since 1970: files of later are not the newest, and stay. */
+  readonly nowMs: number;
 }
 
 /**
  * Keeps the newest `keep` fulls of a database, every file of it after the oldest of them, and all that those
- * need. A file that cannot be read is nobody's, and stays.
+ * need; and the last full from before a table fell, with its deltas, while the table has not as many rows again. A file that cannot be read is nobody's, and stays.
  *
  * @throws CorruptError, IoError where a file that is to be kept follows one that cannot be read.
  */
 export async function planRetention(directory: string, retention: Retention): Promise<RetentionPlan> {
-  const { keep, database, heads } = retention;
+  const { keep, database, heads, nowMs } = retention;
   const own: BackupFileName[] = [];
   for (const file of listBackupFiles(directory)) if (await isOf(database, file, heads)) own.push(file);
-  const oldest = own.filter((file) => file.type === "full").at(-keep);
-  const kept = oldest === undefined ? own : own.filter((file) => file.micros >= oldest.micros);
-  if (kept.length === own.length) return { remove: [] };
-  const needed = await allNeeded(kept, heads);
+  const fulls = soundFiles(own, nowMs).filter((file) => file.type === "full");
+  const oldest = fulls.at(-keep);
+  const newer = oldest === undefined ? own : own.filter((file) => file.micros >= oldest.micros);
+  if (newer.length === own.length) return { remove: [], kept: [] };
+  const { files: fallen, kept } = await aroundFalls(own, fulls, newer, heads);
+  const needed = await allNeeded([...newer, ...fallen], heads);
   const remove = own.filter((file) => !needed.has(file.name)).map((file) => file.name);
-  return { remove: remove.reverse() };
+  return { remove: remove.reverse(), kept };
+}
+
+/** What must stay, since a database that was wiped goes on being backed up. */
+async function aroundFalls(
+  own: readonly BackupFileName[],
+  fulls: readonly BackupFileName[],
+  newer: readonly BackupFileName[],
+  heads: Heads,
+): Promise<{ files: BackupFileName[]; kept: RetentionPlan["kept"] }> {
+  const told: RowsOf<BackupFileName>[] = [];
+  for (const of of fulls) {
+    const rows = await heads.rows(of.name).catch((error: unknown) => {
+      if (error instanceof BackupError) return undefined; // what it held cannot be told
+      throw error;
+    });
+    if (rows) told.push({ of, rows, tellsOf: () => true });
+  }
+  const files: BackupFileName[] = [];
+  const kept: RetentionPlan["kept"][number][] = [];
+  const open = openFalls(told);
+  files.push(...unseenFalls(open, told, (full) => newer.includes(full)).map(({ after }) => after));
+  for (const [before, falls] of Map.groupBy(open, (fall) => fall.before)) {
+    const end = Math.min(...falls.map(({ after }) => after.micros));
+    files.push(...own.filter(({ micros }) => micros >= before.micros && micros < end));
+    if (newer.includes(before)) continue;
+    kept.push({ file: before.name, reason: `the last full before a fall: ${fallsInWords(falls)}` });
+  }
+  return { files, kept };
 }
 
 /** @throws IoError where a file cannot be removed; those after it in the plan stay then. */

@@ -54,6 +54,23 @@ export async function peekBackupFile(path: string): Promise<{
   }
 }
 
+/**
+ * How many rows of each table a file holds to be written, without checking it against its checksum: of a full all there
+ * are.
+ *
+ * @throws CorruptError, IoError where that cannot be read.
+ */
+export async function peekRows(path: string): Promise<ReadonlyMap<string, number>> {
+  const input = await SealedInput.open(path);
+  try {
+    const isArrow = (await formatOf(input)) === "arrow";
+    const { tables } = isArrow ? await readArrowContents(input) : await readJsonContents(input);
+    return new Map(tables.map(({ head, upserts }) => [head.table, upserts]));
+  } finally {
+    await input.close();
+  }
+}
+
 async function formatOf(input: SealedInput): Promise<FileFormat> {
   const start = Buffer.from(await input.read(0, Math.min(START_BYTES, input.bytes)));
   if (start.subarray(0, MAGIC.byteLength).equals(MAGIC)) {

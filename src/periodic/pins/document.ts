@@ -8,6 +8,8 @@ export interface PinnedTable {
   /** Name of the directory with the links. */
   readonly pin: string;
   readonly position: TablePosition;
+  /** Rows of that version; missing where its manifest does not say, and in older documents. */
+  readonly rows?: number | undefined;
 }
 
 /** What a manager remembers of the last file that it wrote. */

@@ -113,7 +113,16 @@ export class PinStore {
     try {
       makeDirectory(partial, this.#database);
       const placer = new Placer(PIN_ORDER);
-      const capture = await captureTable(dataset, { target: partial, placer, history: "latest", signal });
+      let rows: number | undefined;
+      const capture = await captureTable(dataset, {
+        target: partial,
+        placer,
+        history: "latest",
+        onVersion: (image) => {
+          rows = image.rows;
+        },
+        signal,
+      });
       if (capture === undefined) {
         rmSync(partial, { recursive: true, force: true });
         return undefined;
@@ -126,7 +135,7 @@ export class PinStore {
         rmSync(target, { recursive: true, force: true }); // a power cut has broken it, or a death its removal
         renameSync(partial, target);
       }
-      return { pin, capture };
+      return { pin, capture, rows };
     } catch (error) {
       rmSync(partial, { recursive: true, force: true });
       throw toIoError(error, "link the files of", dataset);
@@ -172,6 +181,8 @@ export class PinStore {
 export interface Taken {
   readonly pin: string;
   readonly capture: Capture;
+  /** Of the version that was taken; undefined where its manifest does not say. */
+  readonly rows: number | undefined;
 }
 
 /** The directory in the database from which a table was pinned. */

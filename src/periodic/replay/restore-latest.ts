@@ -16,7 +16,7 @@ import { remakeIndices } from "./remake-indices.ts";
 import { writing } from "./writing.ts";
 
 export interface RestoreLatestOptions extends ReplayOptions {
-  /** The newest state that is not later than this. Default: the newest there is. */
+  /** The newest state that is not later than this. Default: the newest there is that does not lie in the future. */
   readonly at?: Date | undefined;
 }
 
@@ -53,7 +53,7 @@ export async function restoreLatest(
   const { lancedb, logger } = replaySettings(replay, "restoreLatest");
   if (at !== undefined && !types.isDate(at)) throw new TypeError("at must be a Date.");
   if (at !== undefined && Number.isNaN(at.getTime())) throw new ValidationError("at is no valid date.");
-  const paths = await findChain(localPath(backupDir, "backupDir"), at);
+  const paths = await findChain(localPath(backupDir, "backupDir"), at, { logger });
   const place = lookAtTarget(path);
   await using chain = await OpenChain.open(paths);
   const tables = await makeDatabase(lancedb, place, async (target) => {

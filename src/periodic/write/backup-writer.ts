@@ -1,10 +1,10 @@
 import { statSync } from "node:fs";
-import { BackupError, IoError, ValidationError } from "../../errors.ts";
+import { BackupError, IoError, ShrunkError, ValidationError } from "../../errors.ts";
 import { assertRoot, holding } from "../../fs/held-root.ts";
 import { reasonOf } from "../../fs/io.ts";
 import { makeDirectory } from "../../fs/make-directory.ts";
 import { resumeChain } from "../chain/chain-end.ts";
-import { listBackupFiles } from "../chain/directory.ts";
+import { listBackupFiles, soundFiles } from "../chain/directory.ts";
 import { Heads } from "../chain/heads.ts";
 import { carryOutRetention, planRetention } from "../chain/retention.ts";
 import type { PeriodicSettings } from "../options.ts";
@@ -12,10 +12,11 @@ import type { PinDocument } from "../pins/document.ts";
 import { PinStore } from "../pins/pin-store.ts";
 import { sweepTemporary } from "../sweep-temporary.ts";
 import { alone } from "./alone.ts";
-import { assertDatabase, type WriteContext } from "./context.ts";
+import { assertDatabase, type ChainEnd, type WriteContext } from "./context.ts";
 import { writeDelta } from "./delta.ts";
 import { writeFull } from "./full.ts";
 import { PinLostError } from "./pin-lost.ts";
+import { rowsOfNewestFull, rowsPinned } from "./rows-before.ts";
 
 /** `due`: a delta where one is due, else a full. */
 export type Wanted = "full" | "delta" | "due";
@@ -94,23 +95,24 @@ export class BackupWriter {
     const resumed = await resumeChain(this.#settings, this.#context.pins, this.#heads);
     if (resumed.end === undefined) {
       if (resumed.why === "lost") this.#warnLost();
-      return this.#writeFull(resumed.document);
+      return this.#writeFull(undefined, resumed.document);
     }
     const { end, deltas } = resumed;
     this.#newest = end.file.name;
     const isFullDue = this.#avoidDelta || deltas >= this.#settings.maxDeltasBeforeFull;
-    if (wanted === "full" || (wanted === "due" && isFullDue)) return this.#writeFull(end.document);
+    if (wanted === "full" || (wanted === "due" && isFullDue)) return this.#writeFull(end);
     try {
       const name = await writeDelta(this.#context, end);
       this.#avoidDelta = false;
       return name;
     } catch (error) {
       if (!(error instanceof PinLostError)) {
-        this.#avoidDelta = !(error instanceof IoError || error instanceof ValidationError);
+        const isOther = [IoError, ValidationError, ShrunkError].some((kind) => error instanceof kind);
+        this.#avoidDelta = !isOther;
         throw error;
       }
       this.#warnLost();
-      return this.#writeFull(end.document);
+      return this.#writeFull(end);
     }
   }
 
@@ -120,8 +122,12 @@ export class BackupWriter {
     logger.warn(message, { database, backupDir });
   }
 
-  async #writeFull(before?: PinDocument): Promise<string> {
-    const name = await writeFull(this.#context, before);
+  /** @param end the newest file, where it is known: it may be a delta, which does not say how many rows there are. */
+  async #writeFull(end?: ChainEnd, before?: PinDocument): Promise<string> {
+    const rowsBefore = end
+      ? await rowsPinned(this.#context, end.file.name, end.document.tables)
+      : await rowsOfNewestFull(this.#context, this.#heads);
+    const name = await writeFull(this.#context, before ?? end?.document, rowsBefore);
     this.#avoidDelta = false;
     return name;
   }
@@ -133,7 +139,15 @@ export class BackupWriter {
     try {
       const identity = this.#context.pins.identity();
       if (identity === undefined) return;
-      const plan = await planRetention(backupDir, { keep, database: identity, heads: this.#heads });
+      const { clock } = this.#settings;
+      const plan = await planRetention(backupDir, {
+        keep,
+        database: identity,
+        heads: this.#heads,
+        nowMs: clock.now(),
+      });
+      for (const { file, reason } of plan.kept)
+        logger.info("an old periodic backup is kept", { file, reason });
       for (const root of [backupDir, database]) assertRoot(root);
       await carryOutRetention(backupDir, plan);
       if (plan.remove.length > 0) logger.info("old periodic backups removed", { files: plan.remove });
@@ -145,11 +159,11 @@ export class BackupWriter {
 
   /** Only what the newest file needs stays pinned, and nothing where no delta will follow it. */
   #sweepPins(): void {
-    const { backupDir, incremental, logger } = this.#settings;
+    const { backupDir, incremental, clock, logger } = this.#settings;
     try {
       const { pins } = this.#context;
       const newest = incremental
-        ? listBackupFiles(backupDir).findLast(({ name }) => pins.read(name))
+        ? soundFiles(listBackupFiles(backupDir), clock.now()).findLast(({ name }) => pins.read(name))
         : undefined;
       pins.sweep(newest ? [newest.name] : []);
     } catch (error) {

@@ -74,5 +74,5 @@ export async function pinTable(
   if (taken === undefined) return undefined;
   const { leftOut } = taken.capture;
   if (leftOut.length > 0) settings.logger.warn("a backup leaves something out", { table: table.id, leftOut });
-  return { id: table.id, pin: taken.pin, position: positionOf(taken.capture) };
+  return { id: table.id, pin: taken.pin, position: positionOf(taken.capture), rows: taken.rows };
 }

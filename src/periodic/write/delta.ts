@@ -20,6 +20,7 @@ import { currentPosition, datasetOf } from "./live-tables.ts";
 import { PinLostError } from "./pin-lost.ts";
 import { publish } from "./publish.ts";
 import { reading } from "./reading.ts";
+import { rowsPinned, tellShrunk } from "./rows-before.ts";
 import { openSource, type Source } from "./sources.ts";
 
 /** A table that changed since the file before. */
@@ -53,6 +54,8 @@ export async function writeDelta(context: WriteContext, end: ChainEnd): Promise<
   if (changes.length === 0 && dropped.length === 0) return null;
   assertAnyTable([...after.values()], context.settings);
   await assertDropped(context.settings.database, dropped);
+  const rowsBefore = await rowsPinned(context, end.file.name, end.document.tables);
+  tellShrunk(context, rowsBefore, [...after.values()]);
 
   using open = new OpenThings();
   const planned: PlannedChange[] = [];

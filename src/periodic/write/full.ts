@@ -7,17 +7,24 @@ import { assertDropped } from "./assert-dropped.ts";
 import { assertAnyTable, pinTable, tablesOf, unlessUnsupported, type WriteContext } from "./context.ts";
 import { publish } from "./publish.ts";
 import { reading } from "./reading.ts";
+import { type RowsBefore, tellShrunk } from "./rows-before.ts";
 import { openSource, type Source } from "./sources.ts";
 
 /**
  * Writes all rows of all tables, each at one version.
  *
  * @param before what is known of the file before it: a table of it that is there no more must have been dropped.
+ * @param rowsBefore what the tables are compared with, so that a wiped database does not pass for any other.
  */
-export async function writeFull(context: WriteContext, before?: PinDocument): Promise<string> {
+export async function writeFull(
+  context: WriteContext,
+  before?: PinDocument,
+  rowsBefore?: RowsBefore,
+): Promise<string> {
   const { settings, pins } = context;
   const found: PinnedTable[] = [];
-  for (const table of await tablesOf(context)) {
+  const there = await tablesOf(context);
+  for (const table of there) {
     const pinned = await unlessUnsupported(context, table.id, () => pinTable(context, table));
     if (pinned) found.push(pinned);
   }
@@ -30,6 +37,7 @@ export async function writeFull(context: WriteContext, before?: PinDocument): Pr
   const present = new Set(found.map((table) => table.id));
   const gone = before?.tables.filter((table) => isOurs(table) && !present.has(table.id)) ?? [];
   await assertDropped(settings.database, gone);
+  tellShrunk(context, rowsBefore, found, there);
   // Everything that can be wrong with a table is found before the first byte is written.
   const tables: PinnedTable[] = [];
   for (const table of found) {

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { assertRoot } from "../../fs/held-root.ts";
-import { deltasSinceFull, listBackupFiles, nextMicros } from "../chain/directory.ts";
+import { deltasSinceFull, listBackupFiles, nextMicros, soundFiles } from "../chain/directory.ts";
 import { fileName, isoTime } from "../chain/file-name.ts";
 import { createBackupFile } from "../file/create.ts";
 import type { BackupFileWriter, FileHead } from "../file/types.ts";
@@ -48,7 +48,7 @@ export async function publish(
   logger.info("periodic backup written", {
     file: name,
     bytes: written.bytes,
-    deltasSinceFull: deltasSinceFull(listBackupFiles(backupDir)),
+    deltasSinceFull: deltasSinceFull(soundFiles(listBackupFiles(backupDir), clock.now())),
     ms: Math.round(performance.now() - started),
   });
   return name;

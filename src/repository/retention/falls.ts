@@ -1,54 +1,23 @@
 import { NAMESPACE_TABLE } from "../../lance/database.ts";
-import { isShrunk } from "../../lance/shrunk-tables.ts";
+import { type Fall, fallsInWords, openFalls, type RowsOf, unseenFalls } from "../../lance/shrunk-tables.ts";
 import type { Snapshot } from "../snapshot.ts";
 
-/** A table lost most of its rows between two snapshots, and has not had as many again. */
-export interface Fall {
-  readonly table: string;
-  /** The last snapshot from before, and the first from after it. */
-  readonly before: Snapshot;
-  readonly after: Snapshot;
-  readonly rowsBefore: number;
-  /** Undefined where the table was gone. */
-  readonly rowsAfter: number | undefined;
-}
-
-interface State {
-  readonly snapshot: Snapshot;
-  readonly rows: number | undefined;
-}
-
 /**
- * The falls that are open: no later snapshot has as many rows of the table as there were.
+ * Tables that lost most of their rows between two snapshots, and have not had as many again.
  *
  * @param snapshots of one database, the oldest first.
  */
-export function openFalls(snapshots: readonly Snapshot[]): Fall[] {
-  const tables = new Set(snapshots.flatMap((snapshot) => snapshot.tables.map(({ id }) => id)));
-  tables.delete(NAMESPACE_TABLE);
-  return [...tables].flatMap((table) => fallsOf(table, snapshots));
+export function fallsBetween(snapshots: readonly Snapshot[]): Fall<Snapshot>[] {
+  return openFalls(snapshots.map(rowsOf));
 }
 
-function fallsOf(table: string, snapshots: readonly Snapshot[]): Fall[] {
-  let open: Fall[] = [];
-  let last: State | undefined;
-  for (const snapshot of snapshots) {
-    const found = snapshot.tables.find(({ id }) => id === table);
-    if (!found && !tellsOf(snapshot, table)) continue;
-    const rows = found?.rows;
-    open = open.filter(({ rowsBefore }) => rows === undefined || rows < rowsBefore);
-    if (last?.rows !== undefined && isShrunk(last.rows, rows)) {
-      open.push({
-        table,
-        before: last.snapshot,
-        after: snapshot,
-        rowsBefore: last.rows,
-        rowsAfter: rows,
-      });
-    }
-    last = { snapshot, rows };
-  }
-  return open;
+function rowsOf(snapshot: Snapshot): RowsOf<Snapshot> {
+  const tables = snapshot.tables.filter(({ id }) => id !== NAMESPACE_TABLE);
+  return {
+    of: snapshot,
+    rows: new Map(tables.map(({ id, rows }) => [id, rows])),
+    tellsOf: (table) => tellsOf(snapshot, table),
+  };
 }
 
 /** Whether a table would be in a snapshot, were it in the database. */
@@ -60,30 +29,34 @@ export function tellsOf(
   return selection === undefined || selection.includes(table);
 }
 
-const MOST_TABLES = 3;
-
-/** Why a snapshot stays that is the last before falls, or the first after them. */
-export function reasonsOfFalls(falls: readonly Fall[]): Map<Snapshot, string[]> {
-  const reasons = new Map<Snapshot, string[]>();
-  const tell = (snapshot: Snapshot, reason: string) =>
-    void reasons.set(snapshot, [...(reasons.get(snapshot) ?? []), reason]);
-  for (const [before, group] of Map.groupBy(falls, (fall) => fall.before)) {
-    tell(before, `the last before a fall: ${shown(group, fallInWords)}; only delete removes it`);
-  }
-  for (const [after, group] of Map.groupBy(falls, (fall) => fall.after)) {
-    tell(after, `the first after the fall of ${shown(group, ({ table }) => table)}`);
-  }
-  return reasons;
+/** Why snapshots stay that are the last before falls. */
+export function reasonsBeforeFalls(falls: readonly Fall<Snapshot>[]): Map<Snapshot, string> {
+  const groups = [...Map.groupBy(falls, ({ before }) => before)];
+  return new Map(
+    groups.map(([before, group]) => [
+      before,
+      `the last before a fall: ${fallsInWords(group)}; only delete removes it`,
+    ]),
+  );
 }
 
-/** `docs had 10,000 rows and was gone`. */
-export function fallInWords({ table, rowsBefore, rowsAfter }: Fall): string {
-  const count = (rows: number) => rows.toLocaleString("en");
-  const after = rowsAfter === undefined ? "was gone" : `then ${count(rowsAfter)}`;
-  return `${table} had ${count(rowsBefore)} rows and ${after}`;
-}
-
-function shown(falls: readonly Fall[], say: (fall: Fall) => string): string {
-  const more = falls.length > MOST_TABLES ? ` and ${falls.length - MOST_TABLES} more` : "";
-  return falls.slice(0, MOST_TABLES).map(say).join(", ") + more;
+/**
+ * Why snapshots must stay that are the first after falls: where of those that are kept none would show the fall.
+ *
+ * @param snapshots as for `fallsBetween`.
+ */
+export function reasonsAfterFalls(
+  falls: readonly Fall<Snapshot>[],
+  snapshots: readonly Snapshot[],
+  kept: ReadonlySet<Snapshot>,
+): Map<Snapshot, string> {
+  if (falls.length === 0) return new Map();
+  const unseen = unseenFalls(falls, snapshots.map(rowsOf), (snapshot) => kept.has(snapshot));
+  const groups = [...Map.groupBy(unseen, ({ after }) => after)];
+  return new Map(
+    groups.map(([after, group]) => [
+      after,
+      `the first after the fall of ${fallsInWords(group, ({ table }) => table)}`,
+    ]),
+  );
 }

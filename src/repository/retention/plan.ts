@@ -2,7 +2,7 @@ import { liesInFuture } from "../../fs/clock-tolerance.ts";
 import { newestFirst } from "../catalog/filter.ts";
 import type { Snapshot } from "../snapshot.ts";
 import { calendar, type Periods } from "./calendar.ts";
-import { openFalls, reasonsOfFalls } from "./falls.ts";
+import { fallsBetween, reasonsAfterFalls, reasonsBeforeFalls } from "./falls.ts";
 import { assertPolicy, KEEP_RULES, type KeepRule, type RetentionPolicy } from "./policy.ts";
 
 export interface KeptSnapshot {
@@ -60,12 +60,15 @@ function planGroup(
 ): RetentionPlan {
   const past = group.filter((snapshot) => !isAhead(snapshot, now));
   const byRule = reasonsByRule(past, policy, periodsOf);
-  const byFall = reasonsOfFalls(openFalls(past.toReversed()));
+  const falls = fallsBetween(past.toReversed());
+  const beforeFalls = reasonsBeforeFalls(falls);
   const keep: KeptSnapshot[] = [];
   const remove: RemovedSnapshot[] = [];
   let counted = 0;
   for (const snapshot of group) {
-    const always = [...reasonsForAlways(snapshot, past[0], policy, now), ...(byFall.get(snapshot) ?? [])];
+    const beforeFall = beforeFalls.get(snapshot);
+    const always = reasonsForAlways(snapshot, past[0], policy, now);
+    if (beforeFall !== undefined) always.push(beforeFall);
     const reasons = byRule.get(snapshot) ?? [];
     const isTagged = tagsKept(snapshot, policy).length > 0;
     const limit = limitOf(snapshot, policy, now, counted);
@@ -75,7 +78,11 @@ function planGroup(
     if (isKept) keep.push({ snapshot, reasons: [...(limit ? [] : reasons), ...always] });
     else remove.push({ snapshot, reason: limit && reasons.length > 0 ? limit : "no rule keeps it" });
   }
-  return { keep, remove };
+  const kept = new Set(keep.map(({ snapshot }) => snapshot));
+  const afterFalls = reasonsAfterFalls(falls, past.toReversed(), kept);
+  for (const [snapshot, reason] of afterFalls)
+    if (!kept.has(snapshot)) keep.push({ snapshot, reasons: [reason] });
+  return { keep, remove: remove.filter(({ snapshot }) => !afterFalls.has(snapshot)) };
 }
 
 function reasonsByRule(

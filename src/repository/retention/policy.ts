@@ -8,7 +8,7 @@ import { ValidationError } from "../../errors.ts";
  * rule every snapshot is kept. Then the limits `maxAgeDays` and `maxBackups` remove what is beyond them, also where
  * a rule keeps it. Never removed are: the newest snapshot of a source; those with one of `keepTags`; those whose
  * time lies in the future; and the last one from before a table fell, which is gone since or lost more than half of 100
- * rows or more and has not had as many again, with the first one after it. (Those of the future and of falls fill no place
+ * rows or more and has not had as many again (with the first one after it, where no other that stays would show the fall). (Those of the future and of falls fill no place
  * of a rule, either: neither a clock that was wrong nor a database that was wiped pushes anything out.)
  */
 export interface RetentionPolicy {

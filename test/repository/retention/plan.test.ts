@@ -1,7 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { ValidationError } from "../../../src/errors.ts";
+import { newestFirst } from "../../../src/repository/catalog/filter.ts";
 import { calendar, isoWeek } from "../../../src/repository/retention/calendar.ts";
+import { fallsBetween } from "../../../src/repository/retention/falls.ts";
 import { planRetention } from "../../../src/repository/retention/plan.ts";
 import type { RetentionPolicy } from "../../../src/repository/retention/policy.ts";
 import type { Snapshot } from "../../../src/repository/snapshot.ts";
@@ -334,6 +336,7 @@ test("whatever the policy: nothing is lost, the newest stays, more is kept where
       at: fc.integer({ min: Date.UTC(2010, 0), max: NOW.getTime() + 1e9 }),
       uri: fc.constantFrom("/a", "/b"),
       tags: fc.constantFrom([], ["t"]),
+      rows: fc.constantFrom(10, 10, 0, 100, 300, 1000),
     }),
     { maxLength: 30 },
   );
@@ -351,8 +354,17 @@ test("whatever the policy: nothing is lost, the newest stays, more is kept where
       }
       if (policy.keepTags) for (const { snapshot } of remove) expect(snapshot.tags).toEqual([]);
       expect(planRetention([...all].reverse(), policy, NOW)).toEqual({ keep, remove });
-      // Pruned again, nothing more goes.
+      // Pruned again, nothing more goes; nor, by any policy, the last one from before the rows fell.
       expect(planRetention([...kept], policy, NOW).remove).toEqual([]);
+      const before = (list: readonly Snapshot[]) =>
+        new Set(
+          ["/a", "/b"].flatMap((uri) => {
+            const mine = list.filter(({ source, createdAt }) => source.uri === uri && createdAt <= NOW);
+            return fallsBetween(mine.sort(newestFirst).reverse()).map((fall) => fall.before);
+          }),
+        );
+      const left = planRetention([...kept], { keepLast: 1 }, NOW).keep.map(({ snapshot }) => snapshot);
+      for (const snapshot of before(all)) expect(left).toContain(snapshot);
     }),
     { numRuns: process.env["NIGHTLY"] === "1" ? 5000 : 300 },
   );
