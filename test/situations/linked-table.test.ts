@@ -5,6 +5,7 @@ import { BackupStrategy, Repository } from "../../src/index.ts";
 import { newDatabase, type TestDatabase } from "../support/database.ts";
 import { dieInside } from "../support/die-inside.ts";
 import { filesBelow } from "../support/files.ts";
+import { otherFileSystem } from "../support/other-file-system.ts";
 import { makeSampleTable, sampleRows } from "../support/sample.ts";
 
 // A table's directory is a symbolic link: the table lies on another disk. It stays there.
@@ -16,7 +17,7 @@ interface Linked extends TestDatabase {
 
 async function linked(how: "absolute" | "relative", filled = true): Promise<Linked> {
   const place = await newDatabase();
-  const disk = join(place.directory, "disk", "big.lance");
+  const disk = join((await otherFileSystem()) ?? join(place.directory, "disk"), "big.lance");
   const link = join(place.uri, "big.lance");
   mkdirSync(disk, { recursive: true });
   mkdirSync(place.uri, { recursive: true });
@@ -93,7 +94,7 @@ describe.each(["absolute", "relative"] as const)("an %s link", (how) => {
       await (await place.db.openTable("big")).delete("id > 5");
       await restore();
       await expectLinked(place);
-      renameSync(place.disk, join(place.directory, `lost-${index}`));
+      renameSync(place.disk, `${place.disk}.lost-${index}`);
       mkdirSync(place.disk);
       await restore();
       await expectLinked(place);
