@@ -25,7 +25,7 @@ const AWAY = "ESTALE";
 export class HeldRoot implements Disposable {
   readonly path: string;
   readonly #what: string;
-  /** Undefined on Windows, where an open directory could not be renamed, and numbers are not used again so soon. */
+  /** Undefined where it cannot be read; and on Windows, where an open directory could not be renamed. */
   readonly #file: number | undefined;
   readonly #identity: string;
 
@@ -44,7 +44,7 @@ export class HeldRoot implements Disposable {
     let root: HeldRoot;
     try {
       if (!statSync(path).isDirectory()) throw new ValidationError(`The ${what} ${path} is no directory.`);
-      const file = process.platform === "win32" ? undefined : openSync(path, "r");
+      const file = tryOpen(path);
       root = new HeldRoot(path, what, file, identityOf(path) ?? "");
     } catch (error) {
       throw toIoError(error, `find the ${what}`, path);
@@ -78,7 +78,7 @@ export class HeldRoot implements Disposable {
 
   away(cause?: unknown): IoError {
     return new IoError(
-      `The ${this.#what} ${this.path} was renamed, unmounted or replaced while it was in use. Nothing is said to be done that may not be. Bring it back to its place, and try again.`,
+      `The ${this.#what} ${this.path} is away: it was renamed, unmounted or replaced while it was in use. Bring it back to its place, and try again.`,
       { path: this.path, errno: AWAY, cause },
     );
   }
@@ -185,6 +185,16 @@ export function assertMakeable(directory: string): void {
     const [root] = roots;
     if (root && (path === directory || path.startsWith(directory + sep))) throw root.away();
     if (path === dirname(directory)) for (const each of roots) each.assertThere();
+  }
+}
+
+function tryOpen(path: string): number | undefined {
+  if (process.platform === "win32") return undefined;
+  try {
+    return openSync(path, "r");
+  } catch (error) {
+    if (errnoOf(error) === "EACCES" || errnoOf(error) === "EPERM") return undefined;
+    throw error;
   }
 }
 

@@ -1,6 +1,7 @@
 import { readdirSync, rmdirSync, unlinkSync } from "node:fs";
 import { join } from "node:path";
 import { remove as removeAny } from "fs-extra/esm";
+import { assertRoot } from "./held-root.ts";
 import { io, isMissing } from "./io.ts";
 
 /** Files are removed in stretches of this many, so that a long list does not hold the event loop. */
@@ -26,6 +27,7 @@ export async function removeTree(directory: string): Promise<void> {
       await remove(directory);
     } catch (error) {
       if (!isMissing(error)) throw error;
+      assertRoot(directory); // else it would be left behind for good
       await removeAny(directory); // somebody sweeps it too: whatever is left
     }
   });

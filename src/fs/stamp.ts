@@ -1,4 +1,5 @@
 import { statSync } from "node:fs";
+import { ifThere } from "./held-root.ts";
 
 const NS_PER_MS = 1_000_000n;
 
@@ -8,7 +9,7 @@ const NS_PER_MS = 1_000_000n;
  * file system. Undefined where there is none.
  */
 export function stampOf(directory: string): string | undefined {
-  const stat = statSync(directory, { bigint: true, throwIfNoEntry: false });
+  const stat = ifThere(directory, () => statSync(directory, { bigint: true, throwIfNoEntry: false }));
   return stat && `${stat.ino} ${stat.birthtimeNs}`;
 }
 

@@ -1,5 +1,6 @@
 import type { Connection } from "@lancedb/lancedb";
 import { ConflictError, RestoreError } from "../errors.ts";
+import { assertRoot } from "../fs/held-root.ts";
 import { reasonOf } from "../fs/io.ts";
 import { LockSet } from "../lance/lock/lock-set.ts";
 import type { Logger } from "../logger.ts";
@@ -232,9 +233,11 @@ async function clean(operation: Operation, logger: Logger): Promise<void> {
   const { entry, lancedb, database } = operation;
   try {
     entry.log.close();
+    assertRoot(entry.directory);
     const { state } = entry;
     if (state === "done" || state === "making") await sweepEntry(lancedb, database, entry);
-    if (state === "gone") entry.abandon(); // it may come back with its directory, and is nobody's then
+    // It may come back with its directory, and is nobody's then; or that was away when it was to be rolled back.
+    if (state === "gone" || state === "armed") entry.abandon();
   } catch (error) {
     entry.abandon();
     logger.warn("a backup could not be cleaned up; the next operation sweeps it", {

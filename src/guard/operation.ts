@@ -70,10 +70,13 @@ export class Operation {
       take: (path: string, uuid: string) => strategy.claim(path, uuid),
     };
     const outside = strategy.pathOf(context, "x") !== undefined;
-    return new Operation(
-      settings,
-      await reserveEntry(context.database, locks.owner, outside ? claim : undefined),
-    );
+    const reserved = await reserveEntry(context.database, locks.owner, outside ? claim : undefined);
+    try {
+      return new Operation(settings, reserved);
+    } catch (error) {
+      reserved.entry.abandon(); // its database has just gone away
+      throw error;
+    }
   }
 
   get database(): string {

@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { remove } from "fs-extra/esm";
+import { assertRoot } from "../fs/held-root.ts";
 import { io } from "../fs/io.ts";
 import { takeOwnerBelow } from "../fs/owner.ts";
 import { NAMESPACE_TABLE } from "../lance/database.ts";
@@ -40,6 +41,7 @@ export async function sweepEntry(
   const record = !entry.isRestore && entry.state === "done" ? entry.read("done") : undefined;
   const claim = entry.isRestore ? undefined : claimOf(entry, record);
   const backupPath = path ?? claim?.backupPath;
+  for (const root of [database, backupPath]) if (root !== undefined) assertRoot(root); // else it would stay for good
   let left: string | undefined;
   if (claim && backupPath !== undefined) {
     if (ownsBackup(entry, claim, backupPath)) await directoryCopy.discard(backupPath, claim.uuid);
@@ -52,6 +54,7 @@ export async function sweepEntry(
   takeOwnerBelow(join(database, NAMESPACE_TABLE));
   const aside = join(privateDirectory(database, "aside"), entry.id);
   await io("remove", aside, () => remove(aside));
+  assertRoot(aside);
   await entry.remove();
   return left;
 }

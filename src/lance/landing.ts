@@ -15,6 +15,7 @@ import { rename } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { ValidationError } from "../errors.ts";
 import { syncDirectories } from "../fs/durable.ts";
+import { HeldRoot } from "../fs/held-root.ts";
 import { io, isMissing, toIoError } from "../fs/io.ts";
 import { makeDirectory } from "../fs/make-directory.ts";
 import { takeOwner } from "../fs/owner.ts";
@@ -81,6 +82,8 @@ export class Landing {
   readonly #partial: string;
   /** The directories around the target that had to be made, outermost first. */
   readonly #made: readonly string[];
+  /** Where it is put together: while it is, nobody makes that anew. */
+  #held: HeldRoot | undefined;
 
   private constructor(place: LandingPlace, partial: string, made: readonly string[]) {
     this.#place = place;
@@ -101,6 +104,7 @@ export class Landing {
     const landing = new Landing(place, partial, made);
     try {
       makeDirectory(around, near === path ? around : near);
+      landing.#held = HeldRoot.hold(around, "directory of the target");
       await sweep(around, prefix);
       await io("write", partial, () => {
         for (const directory of [partial, landing.directory]) {
@@ -128,12 +132,15 @@ export class Landing {
     if (gather === "beside") await this.#rename(this.directory, path);
     else await this.#moveInto(path);
     await syncDirectories([path, dirname(path), ...this.#made.map((directory) => dirname(directory))]);
+    this.#held?.assertThere();
     await removeTree(this.#partial).catch(() => undefined); // the next restore to this target sweeps it
+    this.#held?.[Symbol.dispose]();
   }
 
   /** Takes everything away again. Never throws: an error has brought us here, and the next restore sweeps. */
   async abandon(): Promise<void> {
     await removeTree(this.#partial).catch(() => undefined);
+    this.#held?.[Symbol.dispose]();
     for (const directory of this.#made.toReversed()) {
       try {
         rmdirSync(directory);

@@ -20,13 +20,13 @@ export interface AbsentRun<T> {
   readonly counted: number;
   /** The call before which it went, as `stat <path>`. */
   readonly hit: string | undefined;
-  /** What stood at its place when it came back: somebody has made it again. */
+  /** What stood at its place when it came back, and lies in `<root>.made` now: somebody has made it again. */
   readonly made: readonly string[] | undefined;
 }
 
 type Call = (...args: unknown[]) => unknown;
 
-const { existsSync, readdirSync, renameSync, rmSync } = fs;
+const { existsSync, readdirSync, renameSync } = fs;
 let counter: ((call: string, paths: readonly string[]) => void) | undefined;
 
 /** Runs an operation while a directory goes away and comes back. One at a time. */
@@ -40,7 +40,7 @@ export async function whileAway<T>(absence: Absence, operation: () => Promise<T>
     isAway = false;
     if (existsSync(root)) {
       made = readdirSync(root);
-      rmSync(root, { recursive: true });
+      renameSync(root, `${root}.made`);
     }
     renameSync(`${root}.away`, root);
   };
@@ -55,13 +55,10 @@ export async function whileAway<T>(absence: Absence, operation: () => Promise<T>
     renameSync(root, `${root}.away`);
     isAway = true;
   };
-  try {
-    const [result] = await Promise.allSettled([operation()]);
-    return { result, counted, hit, made };
-  } finally {
-    counter = undefined;
-    if (isAway) comeBack();
-  }
+  const [result] = await Promise.allSettled([operation()]);
+  counter = undefined;
+  if (isAway) comeBack();
+  return { result, counted, hit, made };
 }
 
 const TWO_PATHS = ["rename", "link", "symlink", "copyFile"];

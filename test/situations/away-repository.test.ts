@@ -61,7 +61,7 @@ test("a repository renamed away during a backup: an error, and it is not made ag
       gone = true;
     },
   });
-  await expect(backup).rejects.toMatchObject({ code: "IO", message: expect.stringContaining("was renamed") });
+  await expect(backup).rejects.toMatchObject({ code: "IO", message: expect.stringContaining("is away") });
   expect(existsSync(location)).toBe(false);
   renameSync(`${location}.away`, location);
   expect(await repository.list()).toEqual([]);

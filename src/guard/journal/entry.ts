@@ -3,6 +3,7 @@ import { rename } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { BackupError, CorruptError, IoError } from "../../errors.ts";
 import { syncDirectories, syncDirectory, writeFileDurably } from "../../fs/durable.ts";
+import { ifThere, isAway } from "../../fs/held-root.ts";
 import { errnoOf, isMissing, toIoError } from "../../fs/io.ts";
 import { nameFile } from "../../fs/name-file.ts";
 import { encodeRecord } from "../../fs/record.ts";
@@ -10,7 +11,13 @@ import { removeTree } from "../../fs/remove-tree.ts";
 import { giveSigns } from "../../fs/sign-of-life.ts";
 import { isStray } from "../../fs/strays.ts";
 import type { Liveness } from "../../fs/this-process.ts";
-import { letGoOf, livenessOfOwner, livenessOfOwnerAtOnce, type Owner } from "../../lance/lock/owner.ts";
+import {
+  endOperation,
+  letGoOf,
+  livenessOfOwner,
+  livenessOfOwnerAtOnce,
+  type Owner,
+} from "../../lance/lock/owner.ts";
 import { privateDirectory } from "../../lance/private-directory.ts";
 import { moveToStaging } from "../../lance/staging.ts";
 import { type EntryOwner, readEntryOwner } from "./entry-owner.ts";
@@ -71,16 +78,18 @@ export class JournalEntry {
   /** In one look: its record may be renamed meanwhile. */
   get state(): EntryState {
     try {
-      const names = new Set(readdirSync(this.directory));
+      const found = ifThere(this.directory, () => readdirSync(this.directory));
+      if (found === undefined) return "gone";
+      const names = new Set(found);
       return NAMED_STATES.find((state) => names.has(basename(this.#record(state)))) ?? "making";
     } catch (error) {
-      if (isMissing(error)) return "gone";
+      if (isAway(error)) return "gone";
       throw toIoError(error, "list", this.directory);
     }
   }
 
   exists(): boolean {
-    return existsSync(this.directory);
+    return this.state !== "gone";
   }
 
   /** The record of a named state. @throws CorruptError where it is damaged. */
@@ -245,8 +254,21 @@ export class JournalEntry {
     this.log.close();
     this.#stopSigns();
     const owner = this.#owner;
+    if (owner && this.#alonePointsToCopy()) {
+      endOperation(owner); // others come to it when this process ends
+      return;
+    }
     if (this.#isRemoved || this.#takeOwnerOff() || !owner) return;
     letGoOf(owner, this.#hold, () => this.#takeOwnerOff()); // this process may recover it; others find it held
+  }
+
+  /** Whether the owner's file alone says where half a copy lies, which is to be swept: its disk is away. */
+  #alonePointsToCopy(): boolean {
+    try {
+      return this.state === "making" && this.readOwner()?.backupPath !== undefined;
+    } catch {
+      return false; // it says nothing, then
+    }
   }
 
   /** False where that was refused, or the entry is not there: it may come back with its directory. */
@@ -263,7 +285,12 @@ export class JournalEntry {
 
   /** Whether the entry that this process reserved is there, and nobody has given it up. */
   isSame(): boolean {
-    return this.#owner !== undefined && this.readOwner()?.owner.operation === this.#owner.operation;
+    try {
+      return this.#owner !== undefined && this.readOwner()?.owner.operation === this.#owner.operation;
+    } catch (error) {
+      if (isAway(error)) return false;
+      throw error;
+    }
   }
 
   /** Takes the entry away in one step: nobody may read half of it as an entry that was never finished. */

@@ -1,7 +1,9 @@
 import { randomUUID } from "node:crypto";
 import { existsSync, readdirSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { IoError } from "../../errors.ts";
 import { syncDirectory } from "../../fs/durable.ts";
+import { isAway } from "../../fs/held-root.ts";
 import { errnoOf, isMissing, toIoError } from "../../fs/io.ts";
 import { makeDirectory } from "../../fs/make-directory.ts";
 import { takeOwner } from "../../fs/owner.ts";
@@ -55,11 +57,14 @@ export async function reserveEntry(
     const backupPath = claim?.path(id) ?? entry.directory;
     const content = { owner, uuid, database, ...(claim && { backupPath }) };
     if (!publish(database, entry, content)) continue;
-    entry.nowOwned(owner);
     try {
+      entry.nowOwned(owner);
       if (!claim || claim.take(backupPath, uuid)) return { entry, uuid, backupPath };
     } catch (error) {
-      await entry.remove().catch(() => entry.abandon());
+      // Where the backup directory was away, half a copy may be there: by the entry that names it, it is swept.
+      const wasAway = error instanceof IoError && (error.errno === "ENOENT" || isAway(error));
+      if (wasAway) entry.abandon();
+      else await entry.remove().catch(() => entry.abandon());
       throw error;
     }
     await entry.remove();

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { type BackupError, CorruptError, UnsupportedError } from "../../errors.ts";
-import { errnoOf, isMissing, toIoError } from "../../fs/io.ts";
+import { ifThere } from "../../fs/held-root.ts";
+import { errnoOf, toIoError } from "../../fs/io.ts";
 import { decodeRecord } from "../../fs/record.ts";
 
 /**
@@ -9,13 +10,13 @@ import { decodeRecord } from "../../fs/record.ts";
  * @throws CorruptError naming the file where it is cut short, edited, or of a newer format: what it holds back stays so.
  */
 export function readRecord(path: string): unknown {
-  let bytes: Uint8Array;
+  let bytes: Uint8Array | undefined;
   try {
-    bytes = readFileSync(path);
+    bytes = ifThere(path, () => readFileSync(path));
   } catch (error) {
-    if (isMissing(error)) return undefined;
     throw unreadable(error, path);
   }
+  if (bytes === undefined) return undefined;
   try {
     return decodeRecord(bytes, path);
   } catch (error) {

@@ -3,7 +3,7 @@ import { rename } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { CorruptError } from "../../errors.ts";
 import { syncDirectories, writeFileDurably } from "../../fs/durable.ts";
-import { assertRoot } from "../../fs/held-root.ts";
+import { assertRoot, ifThere } from "../../fs/held-root.ts";
 import { errnoOf, io, isMissing, toIoError } from "../../fs/io.ts";
 import { makeDirectory } from "../../fs/make-directory.ts";
 import { takeOwner } from "../../fs/owner.ts";
@@ -124,9 +124,8 @@ function isOurs(path: string, uuid: string): boolean {
 
 function isEmpty(path: string): boolean {
   try {
-    return readdirSync(path).length === 0;
+    return ifThere(path, () => readdirSync(path))?.length === 0;
   } catch (error) {
-    if (isMissing(error)) return false;
     throw toIoError(error, "list", path);
   }
 }

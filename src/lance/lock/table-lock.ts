@@ -292,12 +292,16 @@ export class TableLock {
 
   /** The second look; whatever it finds, an epoch that is not to be used does not stay held. */
   #isHighest(epoch: number, owner: Owner): boolean {
-    let highest: number;
+    let highest: number | undefined;
     try {
-      highest = this.#highest() ?? 0;
+      highest = this.#highest();
     } catch (error) {
       this.release(epoch, owner);
       throw error;
+    }
+    if (highest === undefined) {
+      this.release(epoch, owner); // the directory may be away with the database, and come back with our epoch in it
+      return false;
     }
     if (highest > epoch) removeQuietly(this.#file(epoch));
     return highest === epoch;

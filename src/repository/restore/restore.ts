@@ -1,7 +1,10 @@
+import { holding } from "../../fs/held-root.ts";
+import { localPath } from "../../fs/local-path.ts";
 import type { LanceDB } from "../../lance/which-lancedb.ts";
 import type { Logger } from "../../logger.ts";
 import type { Storage } from "../../storage/storage.ts";
 import type { SnapshotContent } from "../snapshot.ts";
+import { assertDatabase } from "./in-place/plan.ts";
 import { assertApart, checkRestoreOptions, type RestoreOptions } from "./options.ts";
 import { planRestore } from "./plan.ts";
 import { type RestoreReport, reportOf } from "./report.ts";
@@ -32,6 +35,18 @@ export async function restore(
   const started = performance.now();
   options?.signal?.throwIfAborted();
   assertApart(checkRestoreOptions(options, context.storage), context.storage);
+  if (options.mode !== "in-place") return restoreAs(context, content, options, started);
+  const database = localPath(options.target, "target");
+  assertDatabase(database);
+  return holding([{ path: database, what: "database" }], () => restoreAs(context, content, options, started));
+}
+
+async function restoreAs(
+  context: RestoreContext,
+  content: SnapshotContent,
+  options: RestoreOptions,
+  started: number,
+): Promise<RestoreReport> {
   const planned = await planRestore(context, content, options);
   const plan = { ...planned, leftOut: [...planned.leftOut, ...(context.leftOut ?? [])] };
   if (options.dryRun) return reportOf(plan, started);

@@ -84,7 +84,7 @@ function makeDirectories(root: string, files: readonly TargetFile[]): Set<string
   const directories = new Set([root]);
   for (const { target } of files) {
     const inner = dirname(target);
-    if (!directories.has(inner)) makeDirectory(inner);
+    if (!directories.has(inner)) makeDirectory(inner, root);
     for (let current = inner; !directories.has(current); current = dirname(current)) directories.add(current);
   }
   return directories;
