@@ -3,6 +3,8 @@ import { closeSync, fsync, linkSync, openSync, renameSync, unlinkSync, writeFile
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { errnoOf, io, isMissing } from "./io.ts";
+import { nameByClaim } from "./name-by-claim.ts";
+import { hasNoLinks } from "./name-new.ts";
 import { takeOwner } from "./owner.ts";
 
 const fsyncFile = promisify(fsync);
@@ -109,7 +111,8 @@ export async function createFileExclusively(
       return true;
     } catch (error) {
       if (errnoOf(error) === "EEXIST") return false;
-      throw error;
+      if (!hasNoLinks(error)) throw error;
+      return await nameByClaim(temporary, path, undefined, isWanted);
     } finally {
       await removeQuietly(temporary);
     }

@@ -15,15 +15,22 @@ const CLAIM = /^\.(.+)\.(\d{1,9})\.claim$/;
  * Who has the highest of the numbered claims beside the name may look and rename; a dead one's is passed over by the
  * next number. A claim is removed only by its maker, or by the holder of a higher one when it is done: so nobody
  * ever finds none while somebody holds one.
+ *
+ * @param isWanted asked directly before it gets its name; `false`, too, where it is not.
  */
-export async function nameByClaim(temporary: string, path: string, signal?: AbortSignal): Promise<boolean> {
+export async function nameByClaim(
+  temporary: string,
+  path: string,
+  signal?: AbortSignal,
+  isWanted: () => boolean = () => true,
+): Promise<boolean> {
   for (;;) {
     signal?.throwIfAborted();
     if ((await ageOf(path)) !== undefined) return false;
     const claim = await takeClaim(path);
     if (claim !== undefined) {
       try {
-        if ((await ageOf(path)) !== undefined) return false;
+        if ((await ageOf(path)) !== undefined || !isWanted()) return false;
         await rename(temporary, path);
         return true;
       } finally {

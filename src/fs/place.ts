@@ -6,6 +6,7 @@ import { UnsupportedError } from "../errors.ts";
 import { syncDirectories, syncFile } from "./durable.ts";
 import { errnoOf, io, toIoError } from "./io.ts";
 import { makeDirectory } from "./make-directory.ts";
+import { hasNoLinks } from "./name-new.ts";
 import { takeOwner } from "./owner.ts";
 
 /**
@@ -28,7 +29,7 @@ const ORDER: Record<LinkMode, readonly Method[]> = {
 /** For pins, which live on the table's own file system and are wanted without a byte. */
 export const PIN_ORDER: readonly Method[] = ["hardlink", "reflink", "copy"];
 
-/** Errors by which a file system says that it cannot do this at all, or not between these two places. */
+/** Errors by which a file system says that it cannot reflink or copy at all, or not between these two places. */
 const CANNOT = new Set(["ENOTSUP", "EOPNOTSUPP", "EXDEV", "ENOSYS", "EINVAL", "ENOTTY", "EPERM"]);
 
 /** Links are made in stretches of this many, so that a long list does not hold the event loop. */
@@ -101,7 +102,8 @@ export class Placer {
           await this.#duplicate(source, target, "copy");
           return;
         }
-        if (!errno || !CANNOT.has(errno)) throw toIoError(error, `${method} to`, target);
+        const cannot = method === "hardlink" ? hasNoLinks(error) : CANNOT.has(errno ?? "");
+        if (!cannot) throw toIoError(error, `${method} to`, target);
         if (this.#methods.length === 1) {
           throw new UnsupportedError(
             `The file system cannot ${method} ${source} to ${target} (${errno}). Use link: "auto" or "copy".`,

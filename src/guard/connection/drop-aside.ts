@@ -4,15 +4,16 @@ import { dirname, isAbsolute, join } from "node:path";
 import { syncDirectories } from "../../fs/durable.ts";
 import { io, isMissing } from "../../fs/io.ts";
 import { makeDirectory } from "../../fs/make-directory.ts";
+import { moveDirectory } from "../../fs/move-directory.ts";
 import { keepDroppedVersion } from "../../lance/dropped-versions.ts";
-import { listManifests } from "../../lance/image.ts";
+import { listManifests, VERSIONS } from "../../lance/image.ts";
 import { ensurePrivateDirectory } from "../../lance/private-directory.ts";
 import { linkTarget } from "../../lance/stubs.ts";
 
 /** A link that is relative would lead elsewhere from there. */
 async function moveAside(path: string, kept: string): Promise<void> {
   const target = linkTarget(path);
-  if (target === undefined || isAbsolute(readlinkSync(path))) return rename(path, kept);
+  if (target === undefined || isAbsolute(readlinkSync(path))) return moveDirectory(path, kept, VERSIONS);
   symlinkSync(target, kept, "junction");
   unlinkSync(path);
 }

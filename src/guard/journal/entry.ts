@@ -303,7 +303,9 @@ export class JournalEntry {
       this.#isRemoved = true;
     } catch (error) {
       if (isMissing(error)) return;
-      throw toIoError(error, "remove", this.directory);
+      if (errnoOf(error) !== "EXDEV") throw toIoError(error, "remove", this.directory);
+      removed = this.directory; // of a file system's lower layer, which cannot be renamed
+      this.#isRemoved = true;
     }
     await removeTree(removed);
   }

@@ -4,6 +4,8 @@ import { basename, dirname, join } from "node:path";
 import { syncDirectories } from "../../fs/durable.ts";
 import { io, reasonOf } from "../../fs/io.ts";
 import { makeDirectory } from "../../fs/make-directory.ts";
+import { moveDirectory } from "../../fs/move-directory.ts";
+import { VERSIONS } from "../../lance/image.ts";
 import { ensurePrivateDirectory, privateDirectory, removeIfEmpty } from "../../lance/private-directory.ts";
 import type { Logger } from "../../logger.ts";
 import type { LoggedIntent } from "../journal/log.ts";
@@ -34,7 +36,7 @@ export async function moveStub(database: string, directory: string, aside: strin
   const kept = join(ensurePrivateDirectory(database, "aside"), aside);
   makeDirectory(dirname(kept));
   const path = join(database, directory);
-  await io("move aside", path, () => rename(path, kept));
+  await io("move aside", path, () => moveDirectory(path, kept, VERSIONS));
   await syncDirectories([dirname(kept), dirname(dirname(kept)), database]);
   return kept;
 }

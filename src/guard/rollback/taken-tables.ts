@@ -6,7 +6,9 @@ import { syncDirectories } from "../../fs/durable.ts";
 import { io } from "../../fs/io.ts";
 import { listNames } from "../../fs/list-names.ts";
 import { makeDirectory } from "../../fs/make-directory.ts";
+import { finishMoves, moveDirectory } from "../../fs/move-directory.ts";
 import { isConflictCopy } from "../../fs/strays.ts";
+import { VERSIONS } from "../../lance/image.ts";
 import { ensurePrivateDirectory, privateDirectory } from "../../lance/private-directory.ts";
 
 /** Whose tables are taken away, and where to. */
@@ -24,7 +26,7 @@ export async function takeDirectory({ database, asideName, by }: Taking, directo
   const aside = join(ensurePrivateDirectory(database, "aside"), asideName, `${madeBy(by)}${randomUUID()}`);
   makeDirectory(aside);
   const taken = join(aside, directory);
-  await io("take away", path, () => rename(path, taken));
+  await io("take away", path, () => moveDirectory(path, taken, VERSIONS));
   await syncDirectories([database, aside, dirname(aside)]);
   return taken;
 }
@@ -32,7 +34,7 @@ export async function takeDirectory({ database, asideName, by }: Taking, directo
 /** The same for a table that is a symbolic link: on its own disk. The link stays, to an empty directory. */
 export async function takeLinked(real: string): Promise<string> {
   const taken = `${real}.taken-${randomUUID()}`;
-  await io("take away", real, () => rename(real, taken));
+  await io("take away", real, () => moveDirectory(real, taken, VERSIONS));
   makeDirectory(real);
   await syncDirectories([dirname(real)]);
   return taken;
@@ -45,6 +47,7 @@ export async function takeLinked(real: string): Promise<string> {
 export async function returnTaken(taking: Taking): Promise<void> {
   const { database, asideName, by } = taking;
   const aside = join(privateDirectory(database, "aside"), asideName);
+  await finishMoves(aside);
   const rooms = listNames(aside).filter((name) => name.startsWith(madeBy(by)));
   for (const room of rooms.map((name) => join(aside, name))) {
     for (const directory of tablesIn(room)) {

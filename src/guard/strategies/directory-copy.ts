@@ -50,6 +50,7 @@ export const directoryCopy: Strategy = {
         try {
           await rename(backupPath, partial);
         } catch (error) {
+          if (errnoOf(error) === "EXDEV") return removeInPlace(backupPath);
           if (!isMissing(error)) throw error; // another process sweeps it too, and was quicker
         }
       });
@@ -57,6 +58,12 @@ export const directoryCopy: Strategy = {
     await removeTree(partial);
   },
 };
+
+/** Of a file system's lower layer, which cannot be renamed: what says whose it is goes first. */
+async function removeInPlace(backupPath: string): Promise<void> {
+  rmSync(join(backupPath, BACKUP_FILE), { force: true });
+  await removeTree(backupPath);
+}
 
 function partialPath(backupPath: string, uuid: string): string {
   return join(dirname(backupPath), `.partial-${uuid}`);

@@ -5,6 +5,7 @@ import { basename, dirname, join } from "node:path";
 import { CorruptError, LanceError } from "../../errors.ts";
 import { syncDirectories } from "../../fs/durable.ts";
 import { errnoOf, io } from "../../fs/io.ts";
+import { moveDirectory } from "../../fs/move-directory.ts";
 import { PIN_ORDER, Placer } from "../../fs/place.ts";
 import { ImageReader, listManifests, VERSIONS } from "../image.ts";
 import type { ManifestName, NamingScheme } from "../manifest-name.ts";
@@ -261,7 +262,7 @@ class PutBack {
       // was cut short, and goes with what was dropped.
       const aside = asideDataset ? dirname(asideDataset) : ensurePrivateDirectory(this.#database, "aside");
       const rest = join(aside, `rest-${randomUUID()}`);
-      await io("move aside", place, () => rename(place, rest));
+      await io("move aside", place, () => moveDirectory(place, rest, VERSIONS));
     }
     await io("put back", place, () => rename(dataset, place));
     await syncDirectories([dirname(place), dirname(dataset)]);

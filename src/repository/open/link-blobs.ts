@@ -2,6 +2,7 @@ import { copyFileSync, linkSync, lstatSync, symlinkSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { errnoOf, isMissing, toIoError } from "../../fs/io.ts";
 import { makeDirectory } from "../../fs/make-directory.ts";
+import { hasNoLinks } from "../../fs/name-new.ts";
 import type { LocalDirectory } from "../backup/store-locally.ts";
 import { wrongSize } from "../blob-errors.ts";
 import { blobName } from "../format/names.ts";
@@ -17,7 +18,7 @@ const METHODS: readonly Method[] = [
 ];
 
 /** Errors by which a file system says that it cannot do this at all, or not between these two places. */
-const CANNOT = new Set(["EXDEV", "EPERM", "EACCES", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EMLINK", "EROFS"]);
+const CANNOT = ["EROFS"];
 
 /** Links are made in stretches of this many, so that a long list does not hold the event loop. */
 const STRETCH = 512;
@@ -62,7 +63,7 @@ function place(blob: string, target: string, methods: Method[]): void {
       method?.(blob, target);
       return;
     } catch (error) {
-      const cannot = CANNOT.has(errnoOf(error) ?? "") && methods.length > 1;
+      const cannot = (hasNoLinks(error) || CANNOT.includes(errnoOf(error) ?? "")) && methods.length > 1;
       if (!cannot || isMissing(error)) throw toIoError(error, "link to", target);
       methods.shift();
     }

@@ -2,6 +2,7 @@ import { linkSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { ValidationError } from "../../errors.ts";
 import { errnoOf, isMissing, toIoError } from "../../fs/io.ts";
+import { hasNoLinks } from "../../fs/name-new.ts";
 import type { LocalDirectory } from "../backup/store-locally.ts";
 import { damagedBlob, wrongSize } from "../blob-errors.ts";
 import { blobName } from "../format/names.ts";
@@ -9,7 +10,7 @@ import { runTasks } from "../workers/pool.ts";
 import type { FileWriter, TargetFile } from "./write-files.ts";
 
 /** Errors by which a file system says that it links nothing, or not from there to here. */
-const CANNOT = new Set(["EXDEV", "EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EMLINK", "EROFS"]);
+const CANNOT = ["EROFS"];
 
 /** Links are made in stretches of this many, so that a long list does not hold the event loop. */
 const STRETCH = 256;
@@ -46,7 +47,8 @@ function linkOne(storage: LocalDirectory, file: TargetFile): void {
     linkSync(blob, file.target);
   } catch (error) {
     if (isMissing(error)) throw wrongSize(storage, file, undefined);
-    if (!CANNOT.has(errnoOf(error) ?? "")) throw toIoError(error, "link to", file.target);
+    if (!hasNoLinks(error) && !CANNOT.includes(errnoOf(error) ?? ""))
+      throw toIoError(error, "link to", file.target);
     throw new ValidationError(
       `The file system cannot link ${blob} to ${file.target} (${errnoOf(error)}). Restore without link.`,
       { cause: error },

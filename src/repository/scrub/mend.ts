@@ -15,6 +15,7 @@ import { BackupError, CorruptError } from "../../errors.ts";
 import { syncDirectories, syncFile } from "../../fs/durable.ts";
 import { errnoOf, io } from "../../fs/io.ts";
 import { makeDirectory } from "../../fs/make-directory.ts";
+import { nameNew } from "../../fs/name-new.ts";
 import { takeOwner } from "../../fs/owner.ts";
 import { isDataset } from "../../lance/capture.ts";
 import { ensurePrivateDirectory } from "../../lance/private-directory.ts";
@@ -60,7 +61,12 @@ export async function mend(
     chmodSync(temporary, seen ? seen.mode & 0o777 : MODE);
     if (!isAsSeen(file, seen)) return { mended: false, refused: "it has changed while it was looked at" };
     const aside = seen && (await keep(database, file, plan.asideName));
-    await io("mend", file, () => (seen ? renameSync(temporary, file) : linkSync(temporary, file)));
+    const isNamed = await io("mend", file, async () => {
+      if (!seen) return nameNew(temporary, file);
+      renameSync(temporary, file);
+      return true;
+    });
+    if (!isNamed) return { mended: false, refused: "it has changed while it was looked at" };
     if (!isDataset(dataset)) {
       removeQuietly(file);
       return { mended: false, refused: DROPPED };

@@ -1,11 +1,12 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { link, rename, unlink } from "node:fs/promises";
+import { rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { UnsupportedError } from "../../errors.ts";
-import { errnoOf, io, isMissing } from "../../fs/io.ts";
+import { io, isMissing } from "../../fs/io.ts";
 import { makeDirectory } from "../../fs/make-directory.ts";
+import { nameNew } from "../../fs/name-new.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { blobName } from "../format/names.ts";
 import type { BlobState } from "./blob-survey.ts";
@@ -56,10 +57,8 @@ async function moveAside(directory: string, name: string, signal?: AbortSignal):
       throw error;
     }
     if (await isDamaged(name, to)) return true;
-    await link(to, from).catch((error: unknown) => {
-      if (errnoOf(error) !== "EEXIST") throw error;
-    });
-    await unlink(to);
+    await nameNew(to, from);
+    await rm(to, { force: true }); // without links it was renamed
     return false;
   });
 }
