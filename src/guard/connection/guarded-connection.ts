@@ -15,7 +15,7 @@ import { assertNamespaces, takesPaths } from "../../lance/lacking.ts";
 import { isPlainFile, isRealDirectory, linkTarget } from "../../lance/stubs.ts";
 import { idOfDirectory } from "../../lance/table-directory.ts";
 import type { Operation } from "../operation.ts";
-import { moveStub } from "../rollback/stubs.ts";
+import { moveStub } from "../rollback/moved-stubs.ts";
 import { highestSeen, liftAbove } from "./above-dropped.ts";
 import { type Creation, creationOf } from "./creation.ts";
 import { dropAside } from "./drop-aside.ts";

@@ -16,8 +16,8 @@ import { isLinked, linkTarget } from "../../lance/stubs.ts";
 import type { LanceDB } from "../../lance/which-lancedb.ts";
 import type { Logger } from "../../logger.ts";
 import { putNamespacesBack } from "./act-namespaces.ts";
+import { returnStubs } from "./moved-stubs.ts";
 import { type DropPlan, foreignIn, type OnConflict, type RollbackPlan } from "./plan.ts";
-import { returnStubs } from "./stubs.ts";
 import { putTagsBack } from "./tags.ts";
 import { keepTaken, type Taking, takeDirectory, takeLinked } from "./taken-tables.ts";
 

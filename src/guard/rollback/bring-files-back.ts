@@ -9,8 +9,8 @@ import { isInNamespace, NAMESPACE_TABLE } from "../../lance/database.ts";
 import { changeNamespaces, type NamespaceEntry } from "../../lance/namespaces.ts";
 import type { LanceDB } from "../../lance/which-lancedb.ts";
 import type { Logger } from "../../logger.ts";
+import { returnStubs } from "./moved-stubs.ts";
 import type { RollbackPlan } from "./plan.ts";
-import { returnStubs } from "./stubs.ts";
 
 /** What a version's manifest can name. */
 const NAMED = ["data", "_deletions", "_indices"];

@@ -17,9 +17,9 @@ import type { LanceDB } from "../../lance/which-lancedb.ts";
 import { type CapturedTable, type EntryRecord, isAdopted } from "../journal/entry-record.ts";
 import type { LoggedIntent } from "../journal/log.ts";
 import { currentOf, foldLog, type Incarnation, type TableHistory } from "./history.ts";
+import { type MovedStub, stubsOf } from "./moved-stubs.ts";
 import { LiveNamespaces, type NamespacePlan, planNamespaces } from "./namespaces.ts";
 import { ownVersions } from "./own-commits.ts";
-import { type MovedStub, stubsOf } from "./stubs.ts";
 import { listTags } from "./tags.ts";
 
 export type OnConflict = "fail" | "overwrite";
