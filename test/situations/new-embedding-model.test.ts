@@ -1,6 +1,6 @@
 import { rmSync } from "node:fs";
 import { type Connection, connect, type Table } from "@lancedb/lancedb";
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { BackupStrategy, ConflictError, insertRecordsWithBackup } from "../../src/index.ts";
 import { leftovers, newDatabase, type TestDatabase } from "../support/database.ts";
 import { dieInside } from "../support/die-inside.ts";
@@ -167,6 +167,31 @@ test("no kind of write by a handle from before breaks the new table, and none th
     );
     if (worked) operation.effect?.(expected, n);
     expect(await now(), kind).toEqual(expected);
+  }
+});
+
+test("a handle from before that commits just after the creation breaks nothing", async () => {
+  const { place, handles } = await withReaders(4);
+  const [first, last] = [handles[0] as Table, handles[1] as Table];
+  const connection = Object.getPrototypeOf(place.db) as { createTable: Connection["createTable"] };
+  const { createTable } = connection;
+  onTestFinished(() => {
+    connection.createTable = createTable;
+  });
+  for (const stale of [last, first]) {
+    connection.createTable = async function (this: Connection, ...args: unknown[]) {
+      const table = await (Reflect.apply(createTable, this, args) as Promise<Table>);
+      await stale.add(oldRows); // "succeeds"
+      return table;
+    } as typeof createTable;
+    await place.manager.withBackup("lance-version", async (db) => {
+      await dropDocs(db);
+      await (await makeDocs(db)).add(vectors(8, 1));
+    });
+    connection.createTable = createTable;
+    await expectWhole(place.db, 6);
+    await expectRefused([stale]);
+    await expectWhole(place.db, 6);
   }
 });
 

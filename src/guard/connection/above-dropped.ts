@@ -1,7 +1,10 @@
+import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { LanceError } from "../../errors.ts";
+import { CorruptError, LanceError } from "../../errors.ts";
+import { isMissing } from "../../fs/io.ts";
 import { droppedVersion } from "../../lance/dropped-versions.ts";
-import { listManifests } from "../../lance/image.ts";
+import { ImageReader, listManifests } from "../../lance/image.ts";
+import type { ManifestName } from "../../lance/manifest-name.ts";
 import { commitRestore } from "../../lance/put-back/commit-restore.ts";
 import type { Operation } from "../operation.ts";
 
@@ -40,12 +43,32 @@ export async function liftAbove(operation: Operation, table: string, floor: numb
   });
 }
 
+/**
+ * The newest version whose files are all there: a handle from before may have been quick enough to commit to the new
+ * table, on top of files that went with the old one.
+ */
+async function newestWhole(
+  dataset: string,
+  manifests: readonly ManifestName[],
+): Promise<ManifestName | undefined> {
+  for (const manifest of manifests) {
+    try {
+      const { files } = await new ImageReader(dataset).read(manifest);
+      if (files.every(({ path, index }) => index || existsSync(join(dataset, path)))) return manifest;
+    } catch (error) {
+      if (!(error instanceof CorruptError) && !isMissing(error)) throw error;
+    }
+  }
+  return undefined;
+}
+
 /** Answers with the versions that it committed. */
 async function lift({ lancedb, database }: Operation, dataset: string, floor: number): Promise<number[]> {
   for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt++) {
-    const [manifest] = await listManifests(dataset);
-    if (!manifest || manifest.version > floor) return [];
-    const head = manifest.version;
+    const manifests = await listManifests(dataset);
+    const manifest = await newestWhole(dataset, manifests);
+    const head = manifests[0]?.version ?? 0;
+    if (!manifest || (manifest.version > floor && manifest.version === head)) return [];
     const request = { dataset, wanted: { dataset, manifest }, head, floor };
     const commit = await commitRestore(lancedb, database, request);
     if (commit) return [...new Set([head + 1, commit.version])];
