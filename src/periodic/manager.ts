@@ -34,6 +34,8 @@ export class PeriodicBackupManager implements AsyncDisposable {
   /** The last backup that was asked for; the next one waits for it. */
   #last: Promise<unknown> = Promise.resolve();
   #failures = 0;
+  /** Ends the wait of the timer's backups for another manager. */
+  #stopping = new AbortController();
 
   /** @throws ValidationError, UnsupportedError, TypeError for bad options. Touches nothing. */
   constructor(options: PeriodicBackupOptions = {}) {
@@ -41,7 +43,7 @@ export class PeriodicBackupManager implements AsyncDisposable {
     const { clock, intervalMs, minIntervalMs } = this.#settings;
     this.#writer = new BackupWriter(this.#settings);
     const run = () => {
-      this.#backup("due").catch(() => undefined); // it has been reported
+      this.#backup("due", this.#stopping.signal).catch(() => undefined); // it has been reported
     };
     this.#schedule = new Schedule({ clock, intervalMs, minIntervalMs, run });
   }
@@ -69,9 +71,14 @@ export class PeriodicBackupManager implements AsyncDisposable {
     this.#schedule.start(newest && clock.now() - newest.micros / 1000);
   }
 
-  /** Ends the timer, and resolves when the backups that were asked for are over. `start` begins again. */
+  /**
+   * Ends the timer, and resolves when the backups that were asked for are over; one of the timer's that waits for another
+   * manager is given up. `start` begins again.
+   */
   async stop(): Promise<void> {
     this.#schedule.stop();
+    this.#stopping.abort();
+    this.#stopping = new AbortController();
     await this.idle();
   }
 
@@ -130,19 +137,20 @@ export class PeriodicBackupManager implements AsyncDisposable {
   }
 
   /** One after the other, and each is told of, whatever comes of it. */
-  #backup(wanted: Wanted): Promise<string | null> {
-    const mine = this.#last.then(() => this.#reported(wanted));
+  #backup(wanted: Wanted, signal?: AbortSignal): Promise<string | null> {
+    const mine = this.#last.then(() => this.#reported(wanted, signal));
     this.#last = mine.catch(() => undefined);
     return mine;
   }
 
-  async #reported(wanted: Wanted): Promise<string | null> {
+  async #reported(wanted: Wanted, signal?: AbortSignal): Promise<string | null> {
     this.#schedule.began();
     try {
-      const name = await this.#writer.write(wanted);
+      const name = await this.#writer.write(wanted, signal);
       this.#failures = 0;
       return name === null ? null : join(this.#settings.backupDir, name);
     } catch (error) {
+      if (signal?.aborted && error === signal.reason) return null; // it only waited for another manager
       this.#fail(isError(error) ? error : new Error(String(error)));
       throw error;
     } finally {

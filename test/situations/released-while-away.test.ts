@@ -117,6 +117,26 @@ test("the turn of a periodic manager goes to the next one", async () => {
   expect(await alone(pins, options, async () => "mine")).toBe("mine");
 });
 
+test("a manager stops while it waits for another one", async () => {
+  const place = await newDatabase();
+  await place.db.createTable("t", [{ id: 1 }]);
+  const isWaiting = Promise.withResolvers<void>();
+  const logger = {
+    ...silent,
+    info: (message: string) => void (message.includes("another manager") && isWaiting.resolve()),
+  };
+  const manager = new PeriodicBackupManager({ ...pick(place), logger, backupInterval: 0.01 });
+  await manager.backupNow();
+  const [directory = ""] = readdirSync(join(place.uri, ".lancedb-backup", "pins"));
+  const pins = join(place.uri, ".lancedb-backup", "pins", directory);
+  await alone(pins, { logger: silent, timeoutMs: 0 }, async () => {
+    manager.start();
+    await isWaiting.promise;
+    await manager.stop();
+  });
+  expect(manager.consecutiveFailures).toBe(0);
+});
+
 test("a manager that waits for another one for too long has failed, and says so", async () => {
   const place = await newDatabase();
   await place.db.createTable("t", [{ id: 1 }]);

@@ -12,6 +12,8 @@ export interface AloneOptions {
   readonly logger: Logger;
   /** How long to wait for another manager, milliseconds. */
   readonly timeoutMs: number;
+  /** Ends the wait with its reason; not the task. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /**
@@ -20,11 +22,11 @@ export interface AloneOptions {
  * container, say) the turn is taken; pins lost by that cost a full.
  *
  * @param directory what belongs to the pair of database and backup directory; the lock is made in it.
- * @throws LockedError after the time limit. @throws IoError; CorruptError where the lock was changed by hand.
+ * @throws LockedError after the time limit. @throws the signal's reason. @throws IoError; CorruptError where the lock was changed by hand.
  */
 export async function alone<T>(
   directory: string,
-  { logger, timeoutMs }: AloneOptions,
+  { logger, timeoutMs, signal }: AloneOptions,
   task: () => Promise<T>,
 ): Promise<T> {
   takeOffAll();
@@ -55,6 +57,7 @@ export async function alone<T>(
         `No periodic backup was written: for ${timeoutMs} ms another manager has been writing one of the same database into the same directory, ${who}. If that process hangs, end it.`,
       );
     }
+    signal?.throwIfAborted();
     await sleep(pause);
   }
 }

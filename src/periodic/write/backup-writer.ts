@@ -44,8 +44,12 @@ export class BackupWriter {
     return this.#newest;
   }
 
-  /** Answers with the file's name; null where there is nothing to write. Not to be called while it runs. */
-  async write(wanted: Wanted): Promise<string | null> {
+  /**
+   * Answers with the file's name; null where there is nothing to write. Not to be called while it runs.
+   *
+   * @param signal ends the wait for another manager, and nothing else
+   */
+  async write(wanted: Wanted, signal?: AbortSignal): Promise<string | null> {
     const { database, backupDir, logger, lockTimeoutMs: timeoutMs } = this.#settings;
     assertDatabase(database);
     return holding([{ path: database, what: "database" }], async () => {
@@ -53,7 +57,7 @@ export class BackupWriter {
       const { directory } = this.#context.pins;
       makeDirectory(directory, database);
       return holding([{ path: backupDir, what: "backup directory" }], () =>
-        alone(directory, { logger, timeoutMs }, () => this.#write(wanted)),
+        alone(directory, { logger, timeoutMs, signal }, () => this.#write(wanted)),
       );
     });
   }
