@@ -44,8 +44,9 @@ export async function diagnoseRepository(
       findings.push(...diagnoseStrays(directory, "repository", signal));
     }
     const id = database === undefined ? undefined : identifyDatabase(database).id;
-    const snapshots = (await repository.list()).filter(({ source }) => id === undefined || source.id === id);
-    findings.push(...diagnoseSnapshots(base, snapshots, database));
+    const all = await repository.list();
+    const snapshots = all.filter(({ source }) => id === undefined || source.id === id);
+    findings.push(...diagnoseSnapshots(base, snapshots, database, hintOf(all, database)));
     const now = Date.now();
     const last = snapshots.find(({ createdAt }) => !liesInFuture(createdAt.getTime(), now)) ?? snapshots[0];
     if (database !== undefined && last) newest = await repository.get(last.id);
@@ -77,10 +78,19 @@ export async function diagnoseRepository(
   return { findings, newest };
 }
 
+/** A database that was restored or copied to where another one was is another one. */
+function hintOf(all: readonly Snapshot[], database: string | undefined): string {
+  const there = all.filter(({ source }) => source.uri === database);
+  const [newest] = there;
+  if (!newest) return "";
+  return ` ${count(there.length, "snapshot")} of another database, id ${newest.source.id}, were taken of what was there before; backup --source-id ${newest.source.id} goes on from them.`;
+}
+
 function diagnoseSnapshots(
   base: Pick<Finding, "check" | "about">,
   mine: readonly Snapshot[],
   database: string | undefined,
+  hint: string,
 ): Finding[] {
   const now = Date.now();
   const ahead = mine.filter(({ createdAt }) => liesInFuture(createdAt.getTime(), now));
@@ -93,7 +103,8 @@ function diagnoseSnapshots(
       database === undefined
         ? `Take one: ${commandLine("backup", "--help")} says how.`
         : new Remedies(database, base.about).backup();
-    return [{ ...base, level: "warning", details: `It has no snapshot${of}.`, advice }];
+    const details = `It has no snapshot${of}.${hint}`;
+    return [{ ...base, level: "warning", details, advice }];
   }
   const days = Math.floor((Date.now() - newest.createdAt.getTime()) / DAY_MS);
   const isStale = days >= STALE_DAYS;

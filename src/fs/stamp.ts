@@ -24,6 +24,12 @@ export function isStampOf(stamp: unknown, directory: string): boolean {
   );
 }
 
+/** The same for every runtime: with the time in milliseconds. */
+export function plainStampOf(directory: string): string | undefined {
+  const stamp = stampOf(directory);
+  return stamp && inMilliseconds(stamp);
+}
+
 function inMilliseconds(stamp: string): string {
   const [, inode, nanoseconds] = /^(\d+) (\d+)$/.exec(stamp) ?? [];
   return nanoseconds === undefined ? stamp : `${inode} ${BigInt(nanoseconds) / NS_PER_MS}`;

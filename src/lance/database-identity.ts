@@ -6,7 +6,7 @@ import { syncDirectory, syncFile } from "../fs/durable.ts";
 import { errnoOf, isMissing, toIoError } from "../fs/io.ts";
 import { nameNew } from "../fs/name-new.ts";
 import { realPath } from "../fs/real-path.ts";
-import { stampOf } from "../fs/stamp.ts";
+import { plainStampOf } from "../fs/stamp.ts";
 import { ensurePrivateDirectory, PRIVATE_DIRECTORY, privateDirectory } from "./private-directory.ts";
 
 /** Errors by which a place says that this process can write nothing there, or nothing more. */
@@ -75,9 +75,10 @@ export async function setIdentity(database: string, id: string): Promise<boolean
 }
 
 async function write(database: string, id: string, how: "unless-kept" | "replace"): Promise<void> {
-  const path = placeOf(database);
+  const directory = ensurePrivateDirectory(database, "identity");
+  const path = placeOf(database); // an overlay may number the database anew when something is made in it
   if (path === undefined) return;
-  const temporary = join(ensurePrivateDirectory(database, "identity"), `.${randomUUID()}.tmp`);
+  const temporary = join(directory, `.${randomUUID()}.tmp`);
   try {
     writeFileSync(temporary, `${id}\n`, { flag: "wx" });
     await syncFile(temporary);
@@ -89,12 +90,12 @@ async function write(database: string, id: string, how: "unless-kept" | "replace
   } finally {
     rmSync(temporary, { force: true });
   }
-  await syncDirectory(privateDirectory(database, "identity"));
+  await syncDirectory(directory);
 }
 
 /** Undefined where there is no directory. */
 function placeOf(database: string): string | undefined {
-  const stamp = stampOf(database);
+  const stamp = plainStampOf(database);
   if (stamp === undefined) return undefined;
   const name = createHash("sha256").update(stamp).digest("hex").slice(0, 16);
   return join(privateDirectory(database, "identity"), name);

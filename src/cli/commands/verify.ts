@@ -109,11 +109,11 @@ function describe(terminal: Terminal, results: readonly VerificationResult[], lo
   });
   const bad = results.filter(({ ok }) => !ok).length;
   const [only] = databases.size === 1 ? results.flatMap(({ source }) => source ?? []) : [];
-  const checks = `${counted(results.length, "check")}${only ? ` of ${printable(only.uri)}` : ""}`;
+  if (only) lines.push(`Of database ${printable(only.uri)}, id ${printable(only.id)}.`);
   const verdict =
     bad === 0
-      ? terminal.style("green", `All is well: ${checks}.`)
-      : terminal.style("red", `${bad} of ${checks} found damage.`);
+      ? terminal.style("green", `All is well: ${counted(results.length, "check")}.`)
+      : terminal.style("red", `${bad} of ${counted(results.length, "check")} found damage.`);
   return [...lines, "", verdict, ...adviceOf(results, location)].join("\n");
 }
 

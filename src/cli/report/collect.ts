@@ -47,7 +47,9 @@ async function newestOfEach(
   snapshots: readonly Snapshot[],
 ): Promise<SnapshotDetails[]> {
   const bySource = new Map<string, Snapshot>();
-  for (const snapshot of snapshots) {
+  const now = new Date();
+  const ahead = snapshots.filter(({ createdAt }) => createdAt > now); // by a clock that was wrong: the newest is another
+  for (const snapshot of [...snapshots.filter((each) => !ahead.includes(each)), ...ahead]) {
     const { id } = snapshot.source;
     if (!bySource.has(id)) bySource.set(id, snapshot);
   }
