@@ -248,7 +248,7 @@ export class Repository implements AsyncDisposable {
    * keys.
    *
    * @param from as for `get`; so is `to`.
-   * @throws BackupNotFoundError, ValidationError, CorruptError, UnsupportedError
+   * @throws BackupNotFoundError, ValidationError, CorruptError, UnsupportedError, LanceError
    */
   async diff(from: string, to: string, options: DiffOptions = {}): Promise<SnapshotDiff> {
     const { diff } = await import("./diff/diff.ts");

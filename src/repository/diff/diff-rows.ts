@@ -1,5 +1,6 @@
 import type { Connection, Table } from "@lancedb/lancedb";
-import { type BackupError, CorruptError, UnsupportedError, ValidationError } from "../../errors.ts";
+import { BackupError, CorruptError, LanceError, UnsupportedError, ValidationError } from "../../errors.ts";
+import { reasonOf } from "../../fs/io.ts";
 import { NAMESPACE_TABLE, parseTableId } from "../../lance/database.ts";
 import { type Manifest, parseManifest } from "../../lance/manifest.ts";
 import type { LanceDB } from "../../lance/which-lancedb.ts";
@@ -78,9 +79,13 @@ async function diffOne(
       signal,
     });
   } catch (error) {
-    const cannot = error instanceof ValidationError || error instanceof UnsupportedError;
-    if (!cannot) throw error;
-    return { comparable: false, why: (error as BackupError).message };
+    signal?.throwIfAborted();
+    if (error instanceof ValidationError || error instanceof UnsupportedError)
+      return { comparable: false, why: error.message };
+    if (error instanceof BackupError) throw error;
+    throw new LanceError(`The rows of table ${id} could not be compared: ${reasonOf(error)}`, {
+      cause: error,
+    });
   } finally {
     older.close();
     newer.close();
