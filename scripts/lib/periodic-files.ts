@@ -16,7 +16,9 @@ try {
   const rows = Array.from({ length: 60 }, (_, id) => ({ id, text: `word${id}`, vector: [id, 1, 0, 0] }));
   const main = await db.createTable("main", rows);
   await db.createTable("other", rows.slice(0, 5));
-  await using manager = new PeriodicBackupManager({ uri, backupDir, incremental: true });
+  const nothing = () => undefined;
+  const logger = { debug: nothing, info: nothing, warn: nothing, error: nothing };
+  await using manager = new PeriodicBackupManager({ uri, backupDir, incremental: true, logger });
   await manager.backupFull();
   await main.delete("id >= 50");
   await main.add([{ id: 100, text: "new", vector: [0, 0, 0, 0] }]);
