@@ -2,6 +2,7 @@ import { lstat, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { listNames } from "../fs/list-names.ts";
 import { livenessOfToken } from "../fs/process-token.ts";
+import { isStray } from "../fs/strays.ts";
 import { privateDirectory } from "../lance/private-directory.ts";
 import { count, type Finding } from "./finding.ts";
 
@@ -9,7 +10,7 @@ import { count, type Finding } from "./finding.ts";
 export async function diagnoseLeftovers(database: string, signal?: AbortSignal): Promise<Finding[]> {
   const findings: Finding[] = [];
   const pins = privateDirectory(database, "pins");
-  for (const name of listNames(pins)) {
+  for (const name of listNames(pins).filter((name) => !isStray(name))) {
     const size = await sizeOf(join(pins, name), signal);
     findings.push({
       check: "pins",
@@ -20,7 +21,7 @@ export async function diagnoseLeftovers(database: string, signal?: AbortSignal):
     });
   }
   const aside = privateDirectory(database, "aside");
-  if (listNames(aside).length > 0) {
+  if (listNames(aside).some((name) => !isStray(name))) {
     findings.push({
       check: "aside",
       about: aside,

@@ -56,7 +56,7 @@ function inTheWay(root: string, path: string, entry: Dirent): Finding | undefine
   const base = { check: CHECK, about: join(root, path) };
   const { name } = entry;
   const folder = path.slice(0, -name.length);
-  if (folder.endsWith(`/${VERSIONS}/`) && isStray(name) && /^[^. ].*\.manifest$/.test(name)) {
+  if (folder.endsWith(`/${VERSIONS}/`) && isStray(name) && /^[^. ][^ ]*\.manifest$/.test(name)) {
     if (parseManifestName(name)) return undefined;
     const details = "A copy of a manifest: LanceDB may refuse to open the table while it lies there.";
     return { ...base, level: "problem", details, advice: `${MOVE}.` };

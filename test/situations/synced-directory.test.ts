@@ -85,6 +85,7 @@ test(".DS_Store, desktop.ini, Thumbs.db and ._ files everywhere: all goes on, an
   addNotes(join(directory, "periodic"));
   await periodic.backupNow();
   await periodic.stop();
+  addNotes(join(uri, ".lancedb-backup/pins"));
   await restoreLatest(join(directory, "periodic"), join(directory, "replayed"));
   expect(await rowsOf(join(directory, "replayed"))).toBe(3);
 

@@ -1,6 +1,7 @@
 import type { IndexConfig, Table } from "@lancedb/lancedb";
 import type { Data, Vector } from "apache-arrow";
 import { CorruptError, UnsupportedError } from "../../errors.ts";
+import { isError } from "../../fs/io.ts";
 import { arrow } from "../../lance/predicates/arrow.ts";
 import { type ColumnPath, quoteColumn, resolveColumn } from "../../lance/predicates/column-path.ts";
 import { formFor } from "../../lance/predicates/literals.ts";
@@ -91,7 +92,7 @@ function filtersFor(path: ColumnPath, values: Vector): { indexed: string; scanne
     const [head = "", ...rest] = indexed.split(" IN (");
     return { indexed, scanned: [head.replace(quoted, () => aside), ...rest].join(" IN (") };
   } catch (error) {
-    if (error instanceof UnsupportedError || error instanceof TypeError) return undefined;
+    if (error instanceof UnsupportedError || (isError(error) && error.name === "TypeError")) return undefined;
     throw error;
   }
 }

@@ -1,4 +1,5 @@
 import { type BackupError, IoError, UnsupportedError } from "../../errors.ts";
+import { reasonOf } from "../../fs/io.ts";
 
 /**
  * What a store's answer means.
@@ -87,7 +88,7 @@ const ADVICE: Readonly<Record<string, string>> = {
 export function s3Error(error: unknown, action: string, place: string): BackupError {
   const { meaning, status, code } = answerOf(error);
   const said = [status, code].filter((word) => word !== undefined && word !== "").join(" ");
-  const own = error instanceof Error ? error.message : String(error);
+  const own = reasonOf(error);
   const why = ADVICE[code] ?? (status === 403 ? ADVICE["AccessDenied"] : undefined) ?? own;
   const message = `Could not ${action} ${place}: ${why}${said === "" ? "" : ` (${said})`}.`;
   if (meaning === "unsupported") return new UnsupportedError(message, { cause: error });
