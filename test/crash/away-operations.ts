@@ -5,6 +5,8 @@ import { connect } from "@lancedb/lancedb";
 import { BackupManager } from "../../src/guard/backup-manager.ts";
 import { BackupStrategy } from "../../src/guard/strategy.ts";
 import { PeriodicBackupManager } from "../../src/periodic/manager.ts";
+import { applyDelta } from "../../src/periodic/replay/apply-delta.ts";
+import { loadBackup } from "../../src/periodic/replay/load-backup.ts";
 import { restoreLatest } from "../../src/periodic/replay/restore-latest.ts";
 import { Repository } from "../../src/repository/repository.ts";
 import { rows } from "./fixture.ts";
@@ -360,4 +362,36 @@ export const operations: Readonly<Record<string, Operation>> = {
     run: (place) => restoreLatest(place.periodic, target(place), { logger: silent }),
     check: checkTarget,
   },
+  applyDelta: {
+    roots: ["targets"],
+    preparedEachTime: true,
+    prepare: async (place) => {
+      (await loadBackup(await periodicOf(place).backupNow(), target(place), { logger: silent })).close();
+      await change(place);
+      await periodicOf(place).backupDelta();
+    },
+    run: (place) => applyDelta(target(place), deltaOf(place), { logger: silent }),
+    check: async (place, ok) => {
+      if (!ok) await applyDelta(target(place), deltaOf(place), { logger: silent });
+      return sameRows(await observe(target(place)), await observe(place.database), "the database");
+    },
+  },
+  scrub: {
+    roots: ["database", "repository"],
+    preparedEachTime: true,
+    prepare: async (place) => {
+      await withSnapshot(place);
+      await (await openRepository(place)).backup({ source: place.database });
+    },
+    run: async (place) => (await openRepository(place)).scrub(place.database, { heal: true }),
+    check: async (place, ok, result) => {
+      const { damage = [] } = (result ?? {}) as { damage?: readonly unknown[] };
+      const problems = damage.map((found) => `said to be damaged: ${JSON.stringify(found)}`);
+      return [...problems, ...(await checkRepository(place, true))];
+    },
+  },
 };
+
+function deltaOf(place: AwayPlace): string {
+  return join(place.periodic, readdirSync(place.periodic).find((name) => name.includes("_delta_")) ?? "");
+}

@@ -1,9 +1,12 @@
 import { existsSync } from "node:fs";
 import { ValidationError } from "../../errors.ts";
+import { assertRoot, holding } from "../../fs/held-root.ts";
 import { localPath } from "../../fs/local-path.ts";
 import { takeOwnerBelow } from "../../fs/owner.ts";
+import type { LanceDB } from "../../lance/which-lancedb.ts";
+import type { Logger } from "../../logger.ts";
 import { openBackupFile } from "../file/open.ts";
-import type { IndexRecord } from "../file/types.ts";
+import type { BackupFileReader, IndexRecord } from "../file/types.ts";
 import { applyTable, assertAppliable } from "./apply-table.ts";
 import { checkTable } from "./check-table.ts";
 import { type ReplayOptions, replaySettings } from "./options.ts";
@@ -31,6 +34,15 @@ export async function applyDelta(uri: string, file: string, options: ReplayOptio
   }
   if (!existsSync(path)) throw new ValidationError(`There is no database at ${path}.`);
   await lancedb.assertOneArrow();
+  return await holding([{ path, what: "database" }], () => apply(reader, path, lancedb, logger));
+}
+
+async function apply(
+  reader: BackupFileReader,
+  path: string,
+  lancedb: LanceDB,
+  logger: Logger,
+): Promise<number> {
   const db = await lancedb.connect(path);
   const target = { lancedb, db, path };
   try {
@@ -43,6 +55,7 @@ export async function applyDelta(uri: string, file: string, options: ReplayOptio
     const indices = new Map<string, readonly IndexRecord[]>();
     for await (const table of reader.tables()) {
       affected += await writing(reader, table, () => applyTable(target, table));
+      assertRoot(path); // LanceDB makes what is missing, and writes there
       if (table.head.form !== "dropped") indices.set(table.head.table, table.head.indices);
     }
     await remakeIndices(target, indices, logger);

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { assertFlag, assertKnown, assertSignal } from "../../checks.ts";
 import { BackupNotFoundError, ValidationError } from "../../errors.ts";
+import { holding } from "../../fs/held-root.ts";
 import { databasePath, listTables, type TableLocation } from "../../lance/database.ts";
 import { identifyDatabase } from "../../lance/database-identity.ts";
 import { listManifests } from "../../lance/image.ts";
@@ -57,12 +58,23 @@ export async function scrub(
     signal: true,
     onProgress: true,
   });
-  const { heal = false, signal } = options;
+  const { heal, signal } = options;
   assertFlag(heal, "heal");
   assertSignal(signal);
   signal?.throwIfAborted();
   const database = await databasePath(uri);
   if (!existsSync(database)) throw new ValidationError(`There is no database at ${database}.`);
+  return holding([{ path: database, what: "database" }], () =>
+    scrubDatabase({ storage, catalog }, database, options),
+  );
+}
+
+async function scrubDatabase(
+  { storage, catalog }: ScrubContext,
+  database: string,
+  options: ScrubOptions,
+): Promise<ScrubReport> {
+  const { heal = false, signal } = options;
   const there = await tablesOf(database);
   const { source, snapshot } = options;
   const own = identifyDatabase(database);
