@@ -75,6 +75,10 @@ const SECTIONS: readonly Section[] = [
     text: "Backup, delete, prune and both ways of restoring are killed after one of their system calls that changes a file. Every snapshot that is there has to verify and to restore to what it was; none may be missing but those that were to go; the database is as it was, or, for a restore in place, each table as before or as in the snapshot; and the same work, done again, succeeds.",
   },
   {
+    table: "Renamed away at every step",
+    text: "A root (database, repository, backup directory, the directory around a target) is renamed away before one of our own calls that read or change a file, and back one call later, seven calls later, or when the operation has ended. It must have succeeded, with all of it there, or have failed; then the next operations have to work. `calls` are those of a run in which nothing goes away, `made again` counts the runs in which LanceDB made the directory anew meanwhile: no success among them.",
+  },
+  {
     table: "Prune beside backups",
     text: "Processes back up, delete and prune one repository without any grace period, and are killed at random. Every snapshot that is there has to have all of its blobs.",
   },

@@ -69,7 +69,6 @@ describe("a root renamed away and back: success with all of it there, or an erro
       await runAt(at + 1, LENGTHS[(nightly ? at : index + turn) % LENGTHS.length]!);
     }
     recordFigures("Renamed away at every step", [{ operation: name, root, ...line }], `${name} ${root}`);
-    if (process.env["AWAY_FIGURES"]) console.log(JSON.stringify({ operation: name, root, ...line }));
     rmSync(kept.root, { recursive: true });
     rmSync(start.root, { recursive: true, force: true });
     expect(problems).toEqual([]);
