@@ -48,6 +48,10 @@ describe("looks", () => {
       expect(table.display()).toBe(raw.display());
       for (const [mine, theirs] of [[db, place.db] as const, [table, raw] as const]) {
         for (const name of membersOf(theirs)) {
+          if (mine === db && name === "inner") {
+            expect(() => Reflect.get(mine, name)).toThrow(UnsupportedError); // what has it writes past the guard
+            continue;
+          }
           expect(typeof Reflect.get(mine, name), name).toBe(typeof Reflect.get(theirs, name));
         }
       }
