@@ -274,7 +274,8 @@ test.each(ZEROS)("the keys 0 and -0 are rows of their own: %s", async (_name, ty
     const target = place.fresh();
     await restoreLatest(place.backupDir, target, { logger: place.logger });
     expect(await exactIds(target), work).toEqual(await exactIds(place.uri));
-    expect(place.warnings.length, work).toBe(form === "replaced" ? 1 : 0);
+    const told = place.warnings.filter(({ message }) => !message.includes("far fewer rows"));
+    expect(told.length, work).toBe(form === "replaced" ? 1 : 0);
   }
 });
 

@@ -51,6 +51,8 @@ export interface TagPlan {
   readonly captured: readonly string[];
   /** Whether the table had been made anew: what stands there under an old number is another's, unless it was kept. */
   readonly remade?: boolean | undefined;
+  /** Where the table lies since it was dropped, with all its versions: they have come back from there. */
+  readonly aside?: string | undefined;
 }
 
 /** Everything that a rollback will do, in order; nothing is touched while it is made. */
@@ -297,6 +299,7 @@ function planTags(
     source: join(request.kept, table.directory),
     tags: [...tags],
     captured: table.tags,
+    aside: plan.target.asideDataset,
     remade: plan.action === "relink" && isBornAfter(plan.target.dataset, plan.target.capturedAt),
   };
 }

@@ -15,8 +15,10 @@ import type { TagPlan } from "./plan.ts";
 export async function putTagsBack(plan: TagPlan): Promise<string[]> {
   const leftOut: string[] = [];
   if (plan.tags.length === 0) return leftOut;
-  const known = plan.remade ? plan.source : plan.dataset;
-  const versions = new Set((await listManifests(known)).map((name) => name.version));
+  const known = plan.remade ? [plan.source, ...(plan.aside ? [plan.aside] : [])] : [plan.dataset];
+  const versions = new Set(
+    (await Promise.all(known.map(listManifests))).flat().map(({ version }) => version),
+  );
   const placer = new Placer(PIN_ORDER);
   for (const tag of plan.tags) {
     const path = `${TAGS}/${tag}.json`;
