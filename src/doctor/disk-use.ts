@@ -4,6 +4,7 @@ import { join, relative, sep } from "node:path";
 import { CorruptError, UnsupportedError } from "../errors.ts";
 import { isMissing } from "../fs/io.ts";
 import { listNames } from "../fs/list-names.ts";
+import { isStray } from "../fs/strays.ts";
 import { ImageReader, manifestPath } from "../lance/image.ts";
 import type { ManifestName } from "../lance/manifest-name.ts";
 import { count, type Finding } from "./finding.ts";
@@ -99,7 +100,7 @@ async function diskUseOf(
     }
   }
   // A branch names files of the main line, by manifests of its own.
-  const hasBranches = listNames(join(dataset, "_refs/branches")).length > 0;
+  const hasBranches = listNames(join(dataset, "_refs/branches")).some((name) => !isStray(name));
   const orphans = hasBranches ? undefined : await unnamed(dataset, named);
   return { newest, history, versions: manifests.length, orphans };
 }
@@ -123,7 +124,9 @@ async function unnamed(dataset: string, named: ReadonlySet<string>): Promise<Dis
 async function filesBelow(directory: string): Promise<string[]> {
   try {
     const entries = await readdir(directory, { withFileTypes: true, recursive: true });
-    return entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
+    return entries
+      .filter((entry) => entry.isFile() && !isStray(entry.name))
+      .map((entry) => join(entry.parentPath, entry.name));
   } catch (error) {
     if (isMissing(error)) return [];
     throw error;

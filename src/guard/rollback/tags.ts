@@ -5,7 +5,7 @@ import { listNames } from "../../fs/list-names.ts";
 import { PIN_ORDER, Placer } from "../../fs/place.ts";
 import { TAGS } from "../../lance/capture.ts";
 import { listManifests, VERSIONS } from "../../lance/image.ts";
-import { parseTag } from "../../lance/tag.ts";
+import { parseTag, tagOfFile } from "../../lance/tag.ts";
 import type { TagPlan } from "./plan.ts";
 
 /**
@@ -39,9 +39,7 @@ export async function putTagsBack(plan: TagPlan): Promise<string[]> {
 
 /** The names of a table's tags. */
 export function listTags(dataset: string): string[] {
-  return listNames(join(dataset, TAGS)).flatMap((name) =>
-    name.endsWith(".json") ? name.slice(0, -".json".length) : [],
-  );
+  return listNames(join(dataset, TAGS)).flatMap((name) => tagOfFile(name) ?? []);
 }
 
 /** Whether what a tag names is there. A branch stays where it is, whatever becomes of the main line. */
