@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import type { Connection } from "@lancedb/lancedb";
 import { assertKnown, assertSignal } from "../../checks.ts";
+import { makeDirectory } from "../../fs/make-directory.ts";
 import { NAMESPACE_TABLE } from "../../lance/database.ts";
 import type { LanceDB } from "../../lance/which-lancedb.ts";
 import type { Storage } from "../../storage/storage.ts";
@@ -88,5 +89,6 @@ async function fill(
 ): Promise<void> {
   if (hasDirectory(storage)) return linkBlobs(storage, tables, database, signal);
   assertSpace(join(database, ".."), tables);
+  makeDirectory(database);
   await writeFiles({ storage, directory: database, tables, signal });
 }
