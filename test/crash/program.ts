@@ -43,7 +43,7 @@ async function perform(): Promise<Outcome> {
       return { ok: true };
     case "die":
       await manager.withBackup(task.strategy, async (db) => {
-        await scenario.work?.(db);
+        await scenario.work?.(db, task.uri);
         process.kill(process.pid, "SIGKILL");
         await new Promise(() => undefined);
       });

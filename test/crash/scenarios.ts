@@ -1,17 +1,17 @@
-import type { Connection } from "@lancedb/lancedb";
+import { type Connection, connect } from "@lancedb/lancedb";
 import type { GuardedWorkOptions } from "../../src/guard/guarded-work.ts";
 import type { BackupStrategy } from "../../src/guard/strategy.ts";
 import { type BackupManager, deleteRowsWithBackup, insertRecordsWithBackup } from "../../src/index.ts";
 import { rows } from "./fixture.ts";
 
 export interface Scenario {
-  readonly work?: (db: Connection) => Promise<void>;
+  readonly work?: (db: Connection, uri: string) => Promise<void>;
   /** In place of `work`: a whole operation, by one of the helpers. */
   readonly helper?: (options: { manager: BackupManager; strategy: BackupStrategy }) => Promise<unknown>;
   /** The work throws at its end, so that everything has to go back. */
   readonly fails?: boolean;
   readonly namespace?: boolean;
-  readonly options?: Pick<GuardedWorkOptions, "tables" | "durable">;
+  readonly options?: Pick<GuardedWorkOptions, "tables" | "durable" | "adopt">;
 }
 
 const failure = () => new Error("the work failed on purpose");
@@ -40,6 +40,16 @@ async function everything(db: Connection): Promise<void> {
   await db.dropTable("c");
 }
 
+/** As a framework does that connects by itself. */
+async function pastTheGuard(db: Connection, uri: string): Promise<void> {
+  const plain = await connect(uri);
+  await several(plain);
+  await (await plain.createTable("made", rows(0, 4))).add(rows(4, 2));
+  await (await db.openTable("a")).add(rows(300, 2));
+  await plain.dropTable("c");
+  plain.close();
+}
+
 /** Carries a scenario out as one guarded operation. */
 export async function perform(
   scenario: Scenario,
@@ -48,7 +58,7 @@ export async function perform(
 ): Promise<void> {
   const { helper, work = async () => undefined, options = {} } = scenario;
   if (helper) await helper({ manager, strategy });
-  else await manager.withBackup(strategy, work, options);
+  else await manager.withBackup(strategy, (db) => work(db, manager.uri), options);
 }
 
 /** What a guarded operation does while it is killed, by name. */
@@ -78,6 +88,15 @@ export const scenarios = {
     work: async (db) => {
       await (await db.openTable("a")).delete("id % 2 = 0");
     },
+  },
+  "single writer": { work: pastTheGuard, options: { adopt: "all" } },
+  "single writer, failing": {
+    work: async (db, uri) => {
+      await pastTheGuard(db, uri);
+      throw failure();
+    },
+    fails: true,
+    options: { adopt: "all" },
   },
   insertRecordsWithBackup: {
     helper: (options) =>
