@@ -80,6 +80,7 @@ function diagnoseHeld(
   };
 }
 
-function tablesOf({ tables }: EntryRecord): string {
+function tablesOf({ tables, adopts }: EntryRecord): string {
+  if (adopts?.tables === null) return "the whole database";
   return tables.length === 0 ? "no table" : tables.map(({ id }) => id).join(", ");
 }

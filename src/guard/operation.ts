@@ -173,6 +173,7 @@ export class Operation {
     await this.#inTurn(async () => {
       await this.#captures.adopt(tables);
       await this.#arm();
+      this.entry.log.giveSigns();
     });
   }
 

@@ -1,5 +1,6 @@
-import { existsSync, mkdirSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { type Connection, connect, permutationBuilder } from "@lancedb/lancedb";
 import { describe, expect, test } from "vitest";
 import { BackupStrategy, Repository } from "../../src/index.ts";
@@ -196,13 +197,29 @@ describe.each(STRATEGIES)("%s", (strategy) => {
       await plain.createTable("t", [{ x: 1 }], ["late"]);
       await plain.dropTable("old", ["n", "a"]);`;
     dieInside(place, work, ALL, strategy);
-    await pastTheGuard(place.uri, { name: "", run: (db) => db.createTable("after", [{ x: 1 }]) });
+    await sleep(600); // longer than a sign of life may be late
+    await pastTheGuard(place.uri, {
+      name: "",
+      run: async (db) => {
+        await db.createTable("after", [{ x: 1 }]);
+        await (await db.openTable("main")).add(sampleRows(950, 1));
+      },
+    });
+    const last = await (await place.db.openTable("main")).version();
     const [entry, ...rest] = (await place.manager.recover()).entries;
     expect(rest).toEqual([]);
     expect(entry).toMatchObject({ action: "rolled-back", conflicts: [] });
-    expect(entry?.tables.flatMap(({ passedOver }) => passedOver)).toEqual([]);
+    // What came after the death goes back with the rest, is named, and is not lost.
+    const told = entry?.tables.filter(({ passedOver }) => passedOver.length > 0);
+    expect(told?.map(({ table, passedOver }) => [table, passedOver])).toEqual([
+      ["main", [last]],
+      ["after", [1]],
+    ]);
     expect(await seen(place.uri)).toEqual(before);
-    expect(left(place)).toEqual([]);
+    const others = join(place.uri, ".lancedb-backup/aside/others");
+    const kept = await connect(join(others, readdirSync(others)[0] ?? ""));
+    expect(await kept.tableNames()).toEqual(["after"]);
+    kept.close();
   });
 
   test("a database that was empty is empty again", async () => {

@@ -96,6 +96,7 @@ export class IntentLog {
   /** Intents whose outcome was not reported yet. */
   #open = 0;
   #pulse: NodeJS.Timeout | undefined;
+  #isSteady = false;
 
   constructor(path: string) {
     this.#path = path;
@@ -115,7 +116,7 @@ export class IntentLog {
     this.#pulse ??= setInterval(() => this.#giveSign(), SIGN_MS).unref();
     return (outcome) => {
       entry.outcome = outcome;
-      if (--this.#open === 0) this.#stopPulse();
+      if (--this.#open === 0 && !this.#isSteady) this.#stopPulse();
       this.#write({ n, outcome }, false);
     };
   }
@@ -125,6 +126,12 @@ export class IntentLog {
     if (this.#file === undefined) return;
     closeSync(this.#file);
     this.#file = undefined;
+  }
+
+  /** Gives signs of life from now on, whatever is announced: what is committed past the guard is announced by nobody. */
+  giveSigns(): void {
+    this.#isSteady = true;
+    this.#pulse ??= setInterval(() => this.#giveSign(), SIGN_MS).unref();
   }
 
   /** Makes the file, so that its name is synced with the directory's other names. */

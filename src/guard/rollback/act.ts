@@ -72,7 +72,12 @@ export async function carryOut(plan: RollbackPlan, options: CarryOutOptions): Pr
   for (const step of last) await step();
   await returnStubs(options.database, plan.stubs, options.logger);
   for (const [index, result] of results.entries()) {
-    if (plan.adopted?.has(result.table)) results[index] = { ...result, passedOver: [] };
+    const later = plan.adopted?.get(result.table);
+    if (later && result.action !== "drop")
+      results[index] = {
+        ...result,
+        passedOver: result.passedOver.filter((version) => later.includes(version)),
+      };
   }
   const isRebuilt = plan.puts.some(({ target }) => target.table === NAMESPACE_TABLE);
   results.push(...(await putNamespacesBack(options.lancedb, options.database, plan.namespaces, isRebuilt)));
@@ -137,7 +142,7 @@ async function takeAway(
     table: drop.table,
     action: "drop",
     version: undefined,
-    passedOver: drop.adopted ? [] : drop.foreign,
+    passedOver: drop.foreign,
   };
   if (!existsSync(path)) return gone;
   const link = isLinked(path) ? realpathSync(path) : undefined;
@@ -148,8 +153,8 @@ async function takeAway(
     await io("put back", place, () => rename(taken, place));
     await syncDirectories([dirname(place), dirname(taken)]);
   });
-  const foreign = drop.adopted ? [] : await foreignIn(taken, drop.ours);
-  if (foreign.length > 0 && onConflict === "fail")
+  const foreign = drop.adopted ? drop.foreign : await foreignIn(taken, drop.ours);
+  if (foreign.length > 0 && onConflict === "fail" && !drop.adopted)
     throw conflictError([{ table: drop.table, versions: foreign }]);
   const stays = drop.keepsAll || (foreign.length > 0 && drop.keepsForeign);
   if (stays) {

@@ -1,3 +1,4 @@
+import { CorruptError } from "../../errors.ts";
 import { type CommitKind, commitKindOf } from "../../lance/commit-kind.ts";
 import { type CommitMark, canBe } from "../../lance/commit-mark.ts";
 import { listManifests } from "../../lance/image.ts";
@@ -87,6 +88,25 @@ const CREATED = 1;
 
 /** A sign of life comes every tenth of a second; a busy process may be late with one. */
 const SLACK_MS = 400;
+
+/** The versions above one that were made when the process can no longer have been alive, ascending. */
+export async function madeAfterDeath(dataset: string, above: number, lastSign: number): Promise<number[]> {
+  const names = (await listManifests(dataset)).filter(({ version }) => version > above);
+  const later = names.filter((name) => {
+    const found = tryManifest(dataset, name);
+    return found !== undefined && found.timestamp > lastSign + SLACK_MS;
+  });
+  return later.map(({ version }) => version).sort((a, b) => a - b);
+}
+
+function tryManifest(dataset: string, name: ManifestName): Manifest | undefined {
+  try {
+    return readManifest(dataset, name)?.manifest;
+  } catch (error) {
+    if (error instanceof CorruptError) return undefined; // nobody's rows are in what cannot be read
+    throw error;
+  }
+}
 
 interface Commit {
   readonly version: number;

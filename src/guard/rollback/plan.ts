@@ -19,7 +19,7 @@ import type { LoggedIntent } from "../journal/log.ts";
 import { currentOf, foldLog, type Incarnation, type TableHistory } from "./history.ts";
 import { type MovedStub, stubsOf } from "./moved-stubs.ts";
 import { LiveNamespaces, type NamespacePlan, planNamespaces } from "./namespaces.ts";
-import { ownVersions } from "./own-commits.ts";
+import { madeAfterDeath, ownVersions } from "./own-commits.ts";
 import { listTags } from "./tags.ts";
 
 export type OnConflict = "fail" | "overwrite";
@@ -67,8 +67,11 @@ export interface RollbackPlan {
   readonly conflicts: readonly ConflictingVersions[];
   /** Versions that go although nobody reported them: a process died before it could, or they are somebody else's. */
   readonly assumed: readonly ConflictingVersions[];
-  /** Tables of which every commit since the capture is the work's own: none of them is anybody else's. */
-  readonly adopted?: ReadonlySet<string> | undefined;
+  /**
+   * Tables of which every commit since the capture is the work's own; each with the versions that were made when its
+   * process was dead, which go back with the rest, and are told.
+   */
+  readonly adopted?: ReadonlyMap<string, readonly number[]> | undefined;
 }
 
 export interface RollbackRequest {
@@ -93,9 +96,8 @@ export async function planRollback(
 ): Promise<RollbackPlan> {
   const { record } = request;
   const tables = [...record.tables, ...(request.explicit ? [] : await madeMeanwhile(database, record))];
-  const adopted = new Set(
-    request.explicit ? [] : tables.map(({ id }) => id).filter((id) => isAdopted(record, id)),
-  );
+  const adopted = new Map<string, readonly number[]>();
+  if (!request.explicit) for (const { id } of tables) if (isAdopted(record, id)) adopted.set(id, []);
   const adoptsAll = !request.explicit && record.adopts?.tables === null;
   const histories = foldLog(database, request.log);
   const puts: PutBackPlan[] = [];
@@ -116,6 +118,8 @@ export async function planRollback(
       const place = live.placeOf(table, currentOf(history));
       const plan = await planPresent(database, { ...table, place }, history, asked, assume);
       puts.push(plan);
+      if (adopted.has(table.id) && request.again)
+        adopted.set(table.id, await madeAfterDeath(plan.target.dataset, table.version, request.lastSign));
       tags.push(planTags(table, history, plan, asked));
     }
     const made = live.madeEntry(table, history, explicit);
@@ -231,7 +235,7 @@ async function planDrops(
   database: string,
   table: CapturedTable,
   { history, made }: { history: TableHistory | undefined; made: string | undefined },
-  { explicit, lastSign, record, adopted }: TableRequest,
+  { explicit, lastSign, record, adopted, again }: TableRequest,
   assume: Assume,
 ): Promise<DropPlan[]> {
   const current = currentOf(history);
@@ -261,14 +265,18 @@ async function planDrops(
     const dataset = join(database, directory);
     if (!existsSync(dataset)) continue;
     const { ours, doubtful, assumed } = await ownVersions(dataset, current, undefined, lastSign);
-    const foreign = await foreignIn(dataset, ours);
+    const foreign = adopted
+      ? again
+        ? await madeAfterDeath(dataset, 0, lastSign)
+        : []
+      : await foreignIn(dataset, ours);
     if (others.includes(directory)) {
       const present = await listManifests(dataset);
       if (doubtful.length === 0 && foreign.length === present.length) continue; // nothing of ours is in it
     }
     if (!adopted) assume(table.id, assumed);
     // Between a backup made by hand and its restore nobody notes whose a commit is: mostly the caller's own.
-    const keepsForeign = (record.restore?.kind ?? record.kind) === "guarded" && !adopted;
+    const keepsForeign = (record.restore?.kind ?? record.kind) === "guarded";
     const keepsAll = explicit && table.state === "absent" && table.stub === true;
     plans.push({ table: table.id, directory, foreign, ours, keepsForeign, keepsAll, adopted });
   }
