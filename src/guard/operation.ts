@@ -263,11 +263,12 @@ export class Operation {
     let result: R;
     try {
       result = await write.run();
-      assertRoot(this.database); // LanceDB makes what is missing, and writes there
     } catch (error) {
       report({ ...(await this.#committedBy(write, intent)), failed: true });
       throw error;
     }
+    // LanceDB makes what is missing, and writes there. What it has committed here is explained by the open intent.
+    assertRoot(this.database);
     const outcome = await this.#identified(intent.table, await write.outcome(result));
     if (intent.step === "commit" && this.#reported.isTwin(intent, outcome)) {
       const newest = await this.headOf(intent.table);

@@ -295,10 +295,13 @@ export const operations: Readonly<Record<string, Operation>> = {
     preparedEachTime: true,
     prepare: withSnapshot,
     run: async (place) => (await openRepository(place)).verify(),
-    check: async (place, ok, result) =>
-      ok && Array.isArray(result) && result.length < 3
-        ? [`success with ${result.length} results`]
-        : checkRepository(place, false),
+    check: async (place, ok, result) => {
+      const verdicts = ok ? (result as readonly { ok: boolean }[]) : [];
+      // Damage is told by a result: what cannot be read meanwhile is none.
+      const isShort = ok && verdicts.length < 3 && verdicts.every((verdict) => verdict.ok);
+      const problems = isShort ? [`success with ${verdicts.length} results`] : [];
+      return [...problems, ...(await checkRepository(place, false))];
+    },
   },
   restore: {
     roots: ["repository", "targets"],

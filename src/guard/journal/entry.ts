@@ -254,12 +254,14 @@ export class JournalEntry {
     this.log.close();
     this.#stopSigns();
     const owner = this.#owner;
-    if (owner && this.#alonePointsToCopy()) {
-      endOperation(owner); // others come to it when this process ends
-      return;
-    }
-    if (this.#isRemoved || this.#takeOwnerOff() || !owner) return;
-    letGoOf(owner, this.#hold, () => this.#takeOwnerOff()); // this process may recover it; others find it held
+    if (this.#isRemoved || this.#giveUp() || !owner) return;
+    letGoOf(owner, this.#hold, () => this.#giveUp()); // this process may recover it; others find it held
+  }
+
+  #giveUp(): boolean {
+    if (!this.#owner || !this.#alonePointsToCopy()) return this.#takeOwnerOff();
+    endOperation(this.#owner); // others come to it when this process ends
+    return true;
   }
 
   /** Whether the owner's file alone says where half a copy lies, which is to be swept: its disk is away. */

@@ -131,10 +131,16 @@ export class TableLock {
     try {
       if (!existsSync(this.#room)) throw this.#away();
       // By the name alone another database, that has come in this one's place, would be taken for it.
-      if (!this.#isOf(epoch, owner)) return undefined;
+      if (!this.#isOf(epoch, owner)) {
+        if (!existsSync(this.#room)) throw this.#away();
+        if (!this.#isOf(epoch, owner)) return undefined;
+      }
       nameFile(this.#file(epoch), this.#released(epoch));
     } catch (error) {
-      if (isMissing(error)) return undefined; // the table's lock has been taken away
+      if (isMissing(error)) {
+        const isTakenAway = existsSync(this.#room) && !existsSync(this.#file(epoch));
+        return isTakenAway ? undefined : this.#away();
+      }
       if (!(error instanceof IoError) && this.#empty(epoch)) return undefined;
       return toIoError(error, "release the lock", this.#directory);
     }

@@ -1,4 +1,5 @@
 import { BackupError, BackupNotFoundError } from "../../errors.ts";
+import { isAway } from "../../fs/held-root.ts";
 import type { Storage } from "../../storage/storage.ts";
 import type { Catalog } from "../catalog/catalog.ts";
 import type { OnProgress } from "../progress.ts";
@@ -118,7 +119,7 @@ class Verification {
       return await this.#context.catalog.content(id, this.#options.signal);
     } catch (error) {
       if (error instanceof BackupNotFoundError) return undefined;
-      if (!(error instanceof BackupError)) throw error;
+      if (!(error instanceof BackupError) || isAway(error)) throw error;
       return { snapshot: id, check: "document", ok: false, details: error.message, error };
     }
   }
@@ -139,7 +140,7 @@ class Verification {
     try {
       return await restoreTest(content, { sample: this.#settings.fraction || 1, signal, onProgress });
     } catch (error) {
-      if (!(error instanceof BackupError)) throw error;
+      if (!(error instanceof BackupError) || isAway(error)) throw error;
       return [{ snapshot: content.snapshot.id, check: "restore", ok: false, details: error.message, error }];
     }
   }
