@@ -88,7 +88,8 @@ export class LocalStorage implements Storage {
       await unlink(path);
     } catch (error) {
       if (!isMissing(error)) throw toIoError(error, "remove", path);
-      assertRoot(path);
+      // Where the root was away for a moment, it is there still.
+      if (assertRoot(path) && lookAt(this.directory, name)) return this.remove(name);
       return;
     }
     await syncDirectories([dirname(path)]);

@@ -52,6 +52,7 @@ export const directoryCopy: Strategy = {
         } catch (error) {
           if (errnoOf(error) === "EXDEV") return removeInPlace(backupPath);
           if (!isMissing(error)) throw error; // another process sweeps it too, and was quicker
+          if (assertRoot(backupPath) && isOurs(backupPath, uuid)) await rename(backupPath, partial);
         }
       });
     }
