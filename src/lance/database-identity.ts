@@ -36,7 +36,7 @@ export function identifyDatabase(database: string): DatabaseIdentity {
 }
 
 /** The id that is kept beside a database; undefined where none is that is its own, or that can be read. */
-export function keptIdentity(database: string): string | undefined {
+function keptIdentity(database: string): string | undefined {
   try {
     const path = placeOf(database);
     const text = path === undefined ? "" : readFileSync(path, "utf8").trim();

@@ -22,7 +22,7 @@ const MOST_LOST = 0.5;
  *
  * @param rows undefined where the table is gone.
  */
-export function isShrunk(rowsBefore: number, rows: number | undefined): boolean {
+function isShrunk(rowsBefore: number, rows: number | undefined): boolean {
   if (rows === undefined) return rowsBefore > 0;
   return rowsBefore >= LEAST_ROWS && rows < rowsBefore * MOST_LOST;
 }

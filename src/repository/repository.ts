@@ -122,6 +122,7 @@ export class Repository implements AsyncDisposable {
       logger: this.#logger,
       lancedb: this.#lancedb,
       previous: (source, isMeant) => this.#catalog.newestOf(source, options.signal, isMeant),
+      previousAt: (uri) => this.#catalog.newestOf({ uri }, options.signal),
     };
     const snapshot = await this.#inPlace(() => backup(context, options));
     this.#logger.info("snapshot taken", {

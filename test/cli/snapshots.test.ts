@@ -138,7 +138,8 @@ describe("delete", () => {
 });
 
 test("a backup of a directory without a table is wrong use, unless it is meant", async () => {
-  const { database, directory, env } = await newPlace();
+  const { database, env } = await newPlace();
+  const directory = await newDirectory();
   const refused = await run(["backup", join(database, "words.lance")], { env });
   expect(refused.code).toBe(2);
   expect(refused.stderr).toContain(`It is the directory of a table; its database is ${database}.`);

@@ -65,7 +65,7 @@ test("of a file that has rotted since the last, by a copy too: refused by name, 
   await expect(wrong).rejects.toThrow(CorruptError);
   await expect(wrong).rejects.toThrow(new RegExp(`main.lance/data/.*snapshot ${id}`));
   expect((await repository.list()).map((snapshot) => snapshot.id)).toEqual([id]);
-  const report = await repository.scrub(uri, { heal: true });
+  const report = await repository.scrub(uri, { heal: true, snapshot: id });
   expect(report.damage.map(({ mended }) => mended)).toEqual([true]);
   await repository.backup({ source: uri });
 });

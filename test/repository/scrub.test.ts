@@ -71,6 +71,7 @@ test("finds nothing in a sound database, and compares every file that the snapsh
   const report = await scrub();
   expect(report).toEqual({
     snapshot: snapshot.snapshot.id,
+    source: snapshot.snapshot.source,
     tables: ["main", "media"],
     missingTables: [],
     newTables: [],

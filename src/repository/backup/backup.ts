@@ -33,6 +33,8 @@ export interface BackupContext {
     source: { readonly id: string },
     isMeant?: (snapshot: Snapshot) => boolean,
   ): Promise<SnapshotContent | undefined>;
+  /** The newest snapshot of whatever database had this path. */
+  previousAt?(uri: string): Promise<SnapshotContent | undefined>;
   /** Which LanceDB the application has. */
   readonly lancedb?: LanceDB | undefined;
   /** @internal The leases' clock, for tests. */
@@ -137,7 +139,9 @@ class BackupRun {
     const shrunk = await this.#lookForShrunk(capture);
     const plan = planBackup(capture.tables, this.#previous, this.#distrusted);
     const stored = await this.#read(plan.toRead);
-    assertUnchanged(capture.tables, this.#previous, stored);
+    // One that was copied to another disk is another database; that its files came there whole can be told all the same.
+    const before = this.#previous ?? (await this.#context.previousAt?.(this.#source.uri));
+    assertUnchanged(capture.tables, before, stored);
     await this.#lease.assertHeld();
     await this.#assertThere(plan, stored);
     const taken = await this.#publish(capture, plan, stored);

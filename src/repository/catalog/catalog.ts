@@ -174,10 +174,11 @@ export class Catalog {
    * The newest snapshot of a source that can be read, whole, by the order of `list`; undefined where there is none. What
    * lies in the future comes last.
    *
+   * @param source by its id; or by its place, whichever database was there.
    * @param isMeant passes over others.
    */
   async newestOf(
-    source: { readonly id: string },
+    source: { readonly id: string } | { readonly uri: string },
     signal?: AbortSignal,
     isMeant: (snapshot: Snapshot) => boolean = () => true,
   ): Promise<SnapshotContent | undefined> {
@@ -190,7 +191,8 @@ export class Catalog {
       const found: Snapshot[] = [];
       for (const id of second) {
         const summary = await this.#unlessDamaged(id, () => readSummary(this.#storage, id, signal));
-        if (summary?.source.id === source.id && isMeant(summary)) found.push(summary);
+        const isOf = "id" in source ? summary?.source.id === source.id : summary?.source.uri === source.uri;
+        if (summary && isOf && isMeant(summary)) found.push(summary);
       }
       for (const { id } of found.sort(newestFirst)) {
         const content = await this.#unlessDamaged(id, () => this.content(id, signal));
