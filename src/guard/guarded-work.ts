@@ -13,6 +13,7 @@ import type { Settings } from "./options.ts";
 import { carryOut } from "./rollback/act.ts";
 import { bringFilesBack } from "./rollback/bring-files-back.ts";
 import { workConflict } from "./rollback/conflict-messages.ts";
+import { foldLog } from "./rollback/history.ts";
 import { type OnConflict, planRollback, type RollbackPlan } from "./rollback/plan.ts";
 import { keepEntry, keptDirectory, sweepEntry } from "./settle.ts";
 import { assertCommitsThere } from "./settled-by-others.ts";
@@ -93,10 +94,37 @@ export async function runGuarded<T>(
       throw error;
     }
     logger.info("guarded work succeeded", meta());
+    if (options.adopt !== "all") warnOfOthers(settings, operation);
     return result;
   } finally {
     await clean(operation, logger);
     locks.releaseAll();
+  }
+}
+
+/** Tables of which each manager has warned. */
+const warned = new WeakMap<Settings, Set<string>>();
+
+/**
+ * Told once a table: commits between the capture and the work's last one that it did not announce are others', or its
+ * own by a handle from before it, which is not guarded. By numbers alone: nothing is read for it.
+ */
+function warnOfOthers(settings: Settings, { database, entry, record, logger }: Operation): void {
+  const told = warned.get(settings) ?? new Set();
+  warned.set(settings, told);
+  const histories = foldLog(database, entry.log.entries);
+  for (const table of record.tables) {
+    const { incarnations = [] } = histories.get(table.id) ?? {};
+    const [only] = incarnations;
+    if (table.state !== "present" || !only || incarnations.length > 1 || only.open.length > 0) continue;
+    const last = Math.max(table.version, ...only.ours.keys());
+    const others = last - table.version - only.ours.size;
+    if (others <= 0 || told.has(table.id)) continue;
+    told.add(table.id);
+    logger.warn(
+      "others committed to a table while guarded work wrote to it, and stay. Where that was the work itself, by a table that it had opened before: open it through the connection that the work is given, or it is not guarded",
+      { table: table.id, commits: others },
+    );
   }
 }
 

@@ -387,7 +387,7 @@ export const operations: Readonly<Record<string, Operation>> = {
       await (await openRepository(place)).backup({ source: place.database });
     },
     run: async (place) => (await openRepository(place)).scrub(place.database, { heal: true }),
-    check: async (place, ok, result) => {
+    check: async (place, _ok, result) => {
       const { damage = [] } = (result ?? {}) as { damage?: readonly unknown[] };
       const problems = damage.map((found) => `said to be damaged: ${JSON.stringify(found)}`);
       return [...problems, ...(await checkRepository(place, true))];
