@@ -130,10 +130,11 @@ function isKept(backupDir: string, path: string): boolean {
 
 /**
  * What need not be on the disk for the way back: whose it is, which a power cut settles, and outcomes; of the files
- * that stand for tables the content, since their names tell.
+ * that stand for tables the content, since their names tell; the numbers that dropped tables had, which only handles
+ * that are open mind.
  */
 const SWEPT =
-  /\/(owner\.json|log|backup\.json)$|\/(locks|staging|ids)(\/|$)|^content .*\/journal\/[^/]+\/tables\//;
+  /\/(owner\.json|log|backup\.json)$|\/(locks|staging|ids|dropped)(\/|$)|^content .*\/journal\/[^/]+\/tables\//;
 
 const figures: Record<string, string | number>[] = [];
 

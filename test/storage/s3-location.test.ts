@@ -1,3 +1,4 @@
+import { inspect } from "node:util";
 import { expect, test } from "vitest";
 import { formatS3Location, parseS3Location } from "../../src/storage/s3/s3-location.ts";
 
@@ -43,6 +44,8 @@ test.each([
 
 test.each([
   "s3://AKIAKEY:sesame@bucket/x",
+  "s3://AKIAKEY:open/sesame@bucket/x",
+  "s3://AKIAKEY:sesame/o@pen@bucket/x?region=a",
   "s3://bucket/x?secret=sesame",
   "s3://bucket?endpoint=https%3A%2F%2Fme%3Asesame%40host",
 ])("%s: what it gives away is not told", (address) => {
@@ -50,7 +53,7 @@ test.each([
     try {
       return String(parseS3Location(address));
     } catch (error) {
-      return String(error);
+      return inspect(error);
     }
   })();
   expect(refused).toContain("ValidationError");

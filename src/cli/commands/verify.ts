@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import type { Check, VerificationResult } from "../../repository/index.ts";
+import { schemeOf } from "../../storage/open-storage.ts";
 import { parseBytes, parseFraction } from "../arguments.ts";
 import {
   newCommand,
@@ -130,10 +131,13 @@ function adviceOf(results: readonly VerificationResult[], location: string): str
   );
   const backup = commandLine("backup", "<database>", ...repo);
   if (bad.some(isBlob)) {
+    const byHand = `-> Remove the damaged object from the store by hand, then ${backup} stores it again, where the database still has the file.`;
     lines.push(
-      wasMoved
-        ? `-> Now: ${backup} stores again what the database still has; verify tells what is left.`
-        : `-> Where the database still has the files, they can be stored again: ${commandLine("verify", "--quarantine", ...repo)} moves damaged blobs aside, then ${backup}. What it has no more is lost to these snapshots; the rest of them can be restored, with --table.`,
+      schemeOf(location) !== undefined
+        ? byHand
+        : wasMoved
+          ? `-> Now: ${backup} stores again what the database still has; verify tells what is left.`
+          : `-> Where the database still has the files, they can be stored again: ${commandLine("verify", "--quarantine", ...repo)} moves damaged blobs aside, then ${backup}. What it has no more is lost to these snapshots; the rest of them can be restored, with --table.`,
     );
   }
   return lines;

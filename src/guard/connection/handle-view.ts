@@ -96,9 +96,10 @@ export class HandleView {
     const head = await this.#operation.headOf(this.#id);
     const own = await this.#table.version();
     const now = await openedOn(this.#operation, this.#id, this.#table);
-    const isAnother =
-      (head === own && own === opened.version && now.manifest !== opened.manifest) ||
-      (head > own && now.manifest === "" && own <= droppedVersion(this.#operation.database, this.#id));
+    const isOpened = own === opened.version;
+    const differs = isOpened ? now.manifest !== opened.manifest : now.manifest === "";
+    const wasDropped = () => own <= droppedVersion(this.#operation.database, this.#id);
+    const isAnother = differs && (head === own ? isOpened : wasDropped());
     if (head < own || isAnother) {
       const what = head === 0 ? "dropped" : "dropped and made again";
       throw new ValidationError(

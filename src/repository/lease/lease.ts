@@ -15,6 +15,9 @@ const RENEW_MS = 15_000;
 const LOST_MS = 30 * 60 * 1000;
 
 const FIRST_PAUSE_MS = 100;
+/** In which a store has carried out what it was asked for. */
+const LATE_MS = 30_000;
+
 const LONGEST_PAUSE_MS = 5000;
 
 /**
@@ -106,12 +109,16 @@ export class Lease implements AsyncDisposable {
   async release(): Promise<void> {
     this.#stopTimer();
     this.#lost ??= "it was given back";
+    const isRenewing = this.#beating !== undefined;
     this.#ending.abort();
     await this.#beating;
     endLease(this.name);
     let reason = "its repository is away";
     try {
-      if (await this.#remove()) return;
+      if (await this.#remove()) {
+        if (isRenewing && !this.#isLocal) this.#removeLater(LATE_MS);
+        return;
+      }
     } catch (error) {
       reason = reasonOf(error);
     }
@@ -127,8 +134,13 @@ export class Lease implements AsyncDisposable {
     const seen = await this.#storage.stat(this.name).catch(() => undefined); // only tells more of what remove does
     await this.#storage.remove(this.name);
     if (!seen && !(await this.#storage.stat(REPOSITORY))) return false;
-    forgetLease(this.name);
+    if (this.#isLocal) forgetLease(this.name);
     return true;
+  }
+
+  /** A store may still carry out a renewal that was given up: the name stays known as ended, and is removed once more. */
+  get #isLocal(): boolean {
+    return this.#storage.directory !== undefined;
   }
 
   #removeLater(pauseMs: number): void {

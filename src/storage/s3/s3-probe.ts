@@ -21,11 +21,13 @@ export async function probeExclusive(
   const put = () => client.send(new sdk.PutObjectCommand(input));
   let excludes = false;
   try {
-    await put();
-    await put().catch((error: unknown) => {
-      if (answerOf(error).meaning !== "exists") throw error;
-      excludes = true;
-    });
+    // The first may be refused too: carried out, not answered, and sent again by the SDK.
+    for (let tries = 0; tries < 2 && !excludes; tries++) {
+      await put().catch((error: unknown) => {
+        if (answerOf(error).meaning !== "exists") throw error;
+        excludes = true;
+      });
+    }
   } catch (error) {
     if (answerOf(error).meaning === "unsupported")
       throw notExclusive(place, "it says that it cannot (501)", error);

@@ -24,7 +24,7 @@ const MOST_EXCLUSIVE_BYTES = 256 << 20;
 const TRIES = 4;
 const FIRST_PAUSE_MS = 100;
 
-/** Milliseconds in which a connection must be there, and something must come. */
+/** Milliseconds in which a connection must be there; and of silence, after which it is given up, however long a request is. */
 const CONNECT_MS = 10_000;
 const SILENCE_MS = 60_000;
 
@@ -56,9 +56,7 @@ export class S3Storage implements Storage {
       maxAttempts: TRIES,
       requestHandler: {
         connectionTimeout: CONNECT_MS,
-        requestTimeout: SILENCE_MS,
         socketTimeout: SILENCE_MS,
-        throwOnRequestTimeout: true,
       },
     });
   }
@@ -90,7 +88,7 @@ export class S3Storage implements Storage {
           yield piece;
         }
         if (wanted === undefined || got === wanted) return;
-        throw new IoError(`The answer ended after ${got} of ${wanted} bytes.`, { errno: "EIO" });
+        throw new IoError(`The answer ended after ${got} of ${wanted} bytes.`, { errno: "EAGAIN" });
       } catch (error) {
         signal?.throwIfAborted();
         if (++failures >= TRIES) throw s3Error(error, "read", this.#address(name));
@@ -258,7 +256,13 @@ export class S3Storage implements Storage {
         if (Key.startsWith(own + prefix) && isObjectName(name))
           yield { name, size: Size, modified: toSecond(LastModified) };
       }
+      const before = ContinuationToken;
       ContinuationToken = page.IsTruncated ? page.NextContinuationToken : undefined;
+      if (page.IsTruncated && (ContinuationToken === undefined || ContinuationToken === before)) {
+        const path = this.#address(prefix);
+        const message = `The store says that there is more below ${path}, and not where: it does not speak ListObjectsV2.`;
+        throw new IoError(message, { path, errno: "EAGAIN" });
+      }
     } while (ContinuationToken !== undefined);
   }
 
@@ -330,7 +334,7 @@ export class S3Storage implements Storage {
 
   #changed(name: string): IoError {
     const path = this.#address(name);
-    return new IoError(`Could not read ${path}: it was written anew meanwhile.`, { path, errno: "EIO" });
+    return new IoError(`Could not read ${path}: it was written anew meanwhile.`, { path, errno: "EAGAIN" });
   }
 
   #tooLarge(name: string, most: number): UnsupportedError {
