@@ -48,6 +48,9 @@ export class Operation {
   readonly #captures: Captures;
   readonly #calls: OpenCalls;
   readonly #reported = new ReportedCommits();
+  /** Tables whose stubs were moved, by whichever of its connections. */
+  readonly movedStubs = new Set<string>();
+  #asides = 0;
   #queue: Promise<unknown> = Promise.resolve();
   #wasArmed = false;
   #refused: RestoreError | undefined;
@@ -250,6 +253,11 @@ export class Operation {
 
   assertOpen(): void {
     this.#calls.assertOpen();
+  }
+
+  /** Numbers what goes aside: one operation may have several connections, and no two moves may have the same place. */
+  nextAside(): number {
+    return ++this.#asides;
   }
 
   async #write<R>(write: Write<R>): Promise<R> {

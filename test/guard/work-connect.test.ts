@@ -1,6 +1,7 @@
 import { symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
+import type { Connection } from "@lancedb/lancedb";
 import { expect, test } from "vitest";
 import type { Connect } from "../../src/index.ts";
 import { leftovers, newDatabase } from "../support/database.ts";
@@ -83,4 +84,24 @@ test("the innermost work on the database counts, also inside of work on another"
   });
   await expect(failing).rejects.toBe(failure);
   expect(await snapshotOf(place.db)).toEqual(before);
+});
+
+test("what two connections of one work drop goes to places of its own, and comes back", async () => {
+  const place = await arrange();
+  const before = await snapshotOf(place.db);
+  const work = async (db: Connection) => {
+    await db.dropTable("main");
+    const other = await place.manager.connect(place.uri);
+    await (await db.openTable("other")).add(sampleRows(100, 3));
+    await other.dropTable("other");
+  };
+  const failing = place.manager.withBackup("lance-version", async (db) => {
+    await work(db);
+    throw failure;
+  });
+  await expect(failing).rejects.toBe(failure);
+  expect(await snapshotOf(place.db)).toEqual(before);
+  await place.manager.withBackup("lance-version", work);
+  expect(await place.db.tableNames()).toEqual([]);
+  expect(leftovers(place)).toEqual([]);
 });

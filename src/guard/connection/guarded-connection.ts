@@ -69,9 +69,6 @@ export function guardConnection(operation: Operation, connection: Connection): C
 class ConnectionGuard {
   readonly #operation: Operation;
   readonly #connection: Connection;
-  #asides = 0;
-  /** Tables whose stubs were moved. */
-  readonly #stubs = new Set<string>();
 
   constructor(operation: Operation, connection: Connection) {
     this.#operation = operation;
@@ -244,7 +241,7 @@ class ConnectionGuard {
     const { database, logger, entry } = operation;
     const directory = await this.#stubOf(id);
     if (directory === undefined) return;
-    const aside = join("others", `${entry.id}-stub-${++this.#asides}`, directory);
+    const aside = join("others", `${entry.id}-stub-${operation.nextAside()}`, directory);
     const kept = await operation.write({
       table: id,
       intent: () => ({ step: "stub", table: id, directory, aside }),
@@ -259,14 +256,14 @@ class ConnectionGuard {
 
   /** The directory that has a table's name since before the work, and is no table; undefined where there is none. */
   async #stubOf(id: string): Promise<string | undefined> {
-    const { database } = this.#operation;
+    const { database, movedStubs } = this.#operation;
     const before = this.#operation.captured(id);
     const directory = rootDirectory(id);
-    if (before?.state !== "absent" || !before.stub || directory === undefined || this.#stubs.has(id))
+    if (before?.state !== "absent" || !before.stub || directory === undefined || movedStubs.has(id))
       return undefined;
     if (!isRealDirectory(join(database, directory)) || (await this.#operation.headOf(id)) > 0)
       return undefined;
-    this.#stubs.add(id);
+    movedStubs.add(id);
     return directory;
   }
 
@@ -274,7 +271,7 @@ class ConnectionGuard {
     const { database, entry } = this.#operation;
     const directory = await this.#stubOf(id);
     if (directory === undefined) return run();
-    const aside = `${entry.id}/dropped-${++this.#asides}`;
+    const aside = `${entry.id}/dropped-${this.#operation.nextAside()}`;
     return this.#operation.write({
       table: id,
       intent: () => ({ step: "stub", table: id, directory, aside }),
@@ -289,7 +286,7 @@ class ConnectionGuard {
     const directory = await operation.directoryOf(id);
     if (!directory) return run();
     if ((await operation.headOf(id)) === 0) return this.#dropStub(id, run);
-    const aside = `${operation.entry.id}/dropped-${++this.#asides}`;
+    const aside = `${operation.entry.id}/dropped-${operation.nextAside()}`;
     const link = linkTarget(join(operation.database, directory));
     if (link !== undefined) {
       const meta = { table: id, path: link };
