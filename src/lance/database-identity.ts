@@ -5,6 +5,7 @@ import { IoError } from "../errors.ts";
 import { syncDirectory, syncFile } from "../fs/durable.ts";
 import { errnoOf, isMissing, toIoError } from "../fs/io.ts";
 import { nameNew } from "../fs/name-new.ts";
+import { takeOwner } from "../fs/owner.ts";
 import { realPath } from "../fs/real-path.ts";
 import { plainStampOf } from "../fs/stamp.ts";
 import { ensurePrivateDirectory, PRIVATE_DIRECTORY, privateDirectory } from "./private-directory.ts";
@@ -81,6 +82,7 @@ async function write(database: string, id: string, how: "unless-kept" | "replace
   const temporary = join(directory, `.${randomUUID()}.tmp`);
   try {
     writeFileSync(temporary, `${id}\n`, { flag: "wx" });
+    takeOwner(temporary);
     await syncFile(temporary);
     const isDamaged = existsSync(path) && keptIdentity(database) === undefined;
     if (how === "replace" || isDamaged) renameSync(temporary, path);

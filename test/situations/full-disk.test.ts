@@ -72,7 +72,7 @@ async function fullDisk(
   const repository = join(mount, "vault");
   const vault = await Repository.init(repository, { logger: recordingLogger().logger });
   const { id: older } = await vault.backup({ source: uri, history: "latest" });
-  await db.createTable("t", rows(400), { mode: "overwrite" });
+  await db.createTable("t", rows(4_000), { mode: "overwrite" });
   await vault.backup({ source: uri, history: "latest" });
   await before?.(vault, older);
   fill(mount);

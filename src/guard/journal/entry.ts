@@ -6,6 +6,7 @@ import { syncDirectories, syncDirectory, writeFileDurably } from "../../fs/durab
 import { ifThere, isAway } from "../../fs/held-root.ts";
 import { errnoOf, isMissing, toIoError } from "../../fs/io.ts";
 import { nameFile } from "../../fs/name-file.ts";
+import { takeOwner } from "../../fs/owner.ts";
 import { encodeRecord } from "../../fs/record.ts";
 import { removeTree } from "../../fs/remove-tree.ts";
 import { giveSigns } from "../../fs/sign-of-life.ts";
@@ -176,6 +177,7 @@ export class JournalEntry {
     const fresh = claims.filter((claim) => !known.has(claim));
     try {
       mkdirSync(this.#markers);
+      takeOwner(this.#markers);
     } catch (error) {
       if (errnoOf(error) !== "EEXIST") throw toIoError(error, "make directory", this.#markers);
     }

@@ -14,6 +14,7 @@ import { createFileExclusively } from "../../fs/durable.ts";
 import { errnoOf, isMissing, toIoError } from "../../fs/io.ts";
 import { makeDirectory } from "../../fs/make-directory.ts";
 import { nameFile } from "../../fs/name-file.ts";
+import { takeOwner } from "../../fs/owner.ts";
 import { removeTree } from "../../fs/remove-tree.ts";
 import { giveSigns } from "../../fs/sign-of-life.ts";
 import type { Liveness } from "../../fs/this-process.ts";
@@ -191,7 +192,9 @@ export class TableLock {
   #begin(): number {
     const staged = makeStagingDirectory(this.#database, "lock");
     try {
-      writeFileSync(join(staged, holderName(Date.now() * EPOCHS_PER_MS)), "");
+      const first = join(staged, holderName(Date.now() * EPOCHS_PER_MS));
+      writeFileSync(first, "");
+      takeOwner(first);
       this.#putInPlace(staged);
     } catch (error) {
       removeStagingDirectory(staged);
