@@ -130,3 +130,56 @@ test("a table that was dropped since is looked for where it is, and named where 
     { table: "docs", what: expect.stringContaining(`snapshot ${place.b.id} has it`) },
   ]);
 });
+
+test("the one that is named says what it lacks of the moment too, in place with exit code 4", async () => {
+  const { repository, directory, vault } = place;
+  const uri = join(directory, "db");
+  const db = await connect(uri);
+  const at = await moment();
+  await db.dropTable("docs");
+  const c = await repository.backup({ source: uri });
+  db.close();
+  const lost = [{ table: "docs", what: expect.stringContaining(`snapshot ${place.b.id} has it`) }];
+  const named = await repository.restore(c.id, { target: join(directory, "restored"), at });
+  expect(named.leftOut).toEqual(lost);
+  const args = ["restore", "latest", uri, "--in-place", "--yes", "--at", at.toISOString(), "--json"];
+  const done = await run(args, { env: { LANCEDB_BACKUP_REPO: vault } });
+  expect(done.code).toBe(4);
+  expect((JSON.parse(done.stdout) as RestoreReport).leftOut).toEqual(lost);
+});
+
+test("a table that was dropped and made anew is not the one of the moment, whichever snapshot is named", async () => {
+  const { repository, directory } = place;
+  const uri = join(directory, "db");
+  const db = await connect(uri);
+  const at = await moment();
+  await db.dropTable("docs");
+  await db.createTable("docs", rows(0, 1));
+  const c = await repository.backup({ source: uri });
+  await (await db.openTable("docs")).add(rows(1, 1));
+  const d = await repository.backup({ source: uri });
+  db.close();
+  for (const [index, id] of ["latest", c.id, d.id].entries()) {
+    const report = await repository.restore(id, { target: join(directory, `anew-${index}`), at });
+    expect(report.tables.map((table) => table.id)).toEqual(["words"]);
+    expect(report.leftOut).toContainEqual({
+      table: "docs",
+      what: expect.stringContaining(`snapshot ${place.b.id} has it`),
+    });
+  }
+});
+
+test("what a backup of some tables does not tell of, an older one does", async () => {
+  const { repository, directory } = place;
+  const uri = join(directory, "db");
+  const db = await connect(uri);
+  await repository.backup({ source: uri, tables: ["words"] });
+  const at = await moment();
+  await db.dropTable("docs");
+  await repository.backup({ source: uri });
+  db.close();
+  const report = await repository.restore("latest", { target: join(directory, "restored"), at });
+  expect(report.leftOut).toEqual([
+    { table: "docs", what: expect.stringContaining(`snapshot ${place.b.id} has it`) },
+  ]);
+});

@@ -3,6 +3,7 @@ import { liesInFuture } from "../../fs/clock-tolerance.ts";
 import { NAMESPACE_TABLE } from "../../lance/database.ts";
 import type { Logger } from "../../logger.ts";
 import type { Catalog, ResolveOptions } from "../catalog/catalog.ts";
+import { LastTold } from "../retention/falls.ts";
 import type { Snapshot, SnapshotContent, SnapshotTableDetails } from "../snapshot.ts";
 import type { Selection } from "./options.ts";
 import type { LeftOut } from "./select.ts";
@@ -10,7 +11,7 @@ import type { LeftOut } from "./select.ts";
 /** A snapshot that has what tables held at a moment. */
 export interface AtMoment {
   readonly content: SnapshotContent;
-  /** Tables that a snapshot from before the moment has, and none from after it. */
+  /** Tables that a snapshot from before the moment has, and this one does not have as they were then. */
   readonly leftOut: readonly LeftOut[];
 }
 
@@ -56,6 +57,12 @@ class Search {
   readonly #selection: Selection & { readonly at: Date };
   /** Of one database, the oldest first. */
   readonly #all: readonly Snapshot[];
+  /** Those that may have the moment. */
+  readonly #later: readonly Snapshot[];
+  /** Ids of their tables. */
+  readonly #laterTables: ReadonlySet<string>;
+  /** Of each table that was there before the moment, the last snapshot from before it that has it. */
+  readonly #before: ReadonlyMap<string, Snapshot>;
   readonly #signal: AbortSignal | undefined;
 
   constructor(
@@ -67,20 +74,31 @@ class Search {
     this.#context = context;
     this.#selection = selection;
     this.#all = all;
+    const { at, tables = [] } = selection;
+    this.#later = all.filter(
+      (snapshot) => snapshot.createdAt >= at && tables.every((id) => hasTable(snapshot, id)),
+    );
+    this.#laterTables = new Set(this.#later.flatMap((snapshot) => snapshot.tables.map(({ id }) => id)));
+    const told = new LastTold();
+    for (const snapshot of all.toReversed()) if (snapshot.createdAt < at) told.add(snapshot);
+    this.#before = told.there;
     this.#signal = signal;
   }
 
   async best(reference: string): Promise<AtMoment> {
-    const { logger } = this.#context;
     const found = await this.#best();
     if (!found || this.#hasNothing(found)) throw this.#nowhere(reference);
-    if (found.unsure.length > 0) {
-      logger.warn("versions are missing after the one that is taken for the moment", {
-        snapshot: found.content.snapshot.id,
-        tables: found.unsure,
+    return this.#taken(found);
+  }
+
+  #taken({ content, unsure }: Coverage): AtMoment {
+    if (unsure.length > 0) {
+      this.#context.logger.warn("versions are missing after the one that is taken for the moment", {
+        snapshot: content.snapshot.id,
+        tables: unsure,
       });
     }
-    return { content: found.content, leftOut: this.#lost(found.content.snapshot) };
+    return { content, leftOut: this.#lost(content.snapshot) };
   }
 
   async mustHave(id: string): Promise<AtMoment> {
@@ -88,8 +106,8 @@ class Search {
     const content = await this.#context.catalog.content(id, this.#signal);
     const { createdAt } = content.snapshot;
     const isBefore = createdAt < at;
-    const own = coverageOf(content, this.#selection, []);
-    if (!isBefore && own.without.length === 0 && own.unsure.length === 0) return { content, leftOut: [] };
+    const own = this.#coverageOf(content);
+    if (!isBefore && own.without.length === 0 && own.unsure.length === 0) return this.#taken(own);
     const other = await this.#best();
     const isBetter =
       other &&
@@ -103,19 +121,14 @@ class Search {
       );
     }
     if (isBefore) throw this.#nowhere(id);
-    return { content, leftOut: [] };
+    return this.#taken(own);
   }
 
   /** The earliest with the least that is missing; undefined where none was taken at the moment or later. */
   async #best(): Promise<Coverage | undefined> {
-    const { at, tables } = this.#selection;
-    const later = this.#all.filter(
-      (snapshot) => snapshot.createdAt >= at && (tables ?? []).every((id) => hasTable(snapshot, id)),
-    );
-    const known = this.#knownBefore().filter((id) => later.some((snapshot) => hasTable(snapshot, id)));
     let best: Coverage | undefined;
     let damage: unknown;
-    for (const { id } of later) {
+    for (const { id } of this.#later) {
       let content: SnapshotContent;
       try {
         content = await this.#context.catalog.content(id, this.#signal);
@@ -128,7 +141,7 @@ class Search {
         });
         continue;
       }
-      const found = coverageOf(content, this.#selection, known);
+      const found = this.#coverageOf(content);
       if (found.without.length === 0 && found.unsure.length === 0) return found;
       if (!best || found.without.length < best.without.length || isSurer(found, best)) best = found;
     }
@@ -136,21 +149,38 @@ class Search {
     return best;
   }
 
-  /** Tables that the last snapshot from before the moment has: a later one without them lacks something. */
-  #knownBefore(): readonly string[] {
-    const { at, tables } = this.#selection;
-    if (tables) return [];
-    return this.#all.findLast(({ createdAt }) => createdAt < at)?.tables.map(({ id }) => id) ?? [];
+  /** One without a table that was there before, and that another from later has, lacks something. */
+  #coverageOf(content: SnapshotContent): Coverage {
+    const { snapshot } = content;
+    const missing = this.#selection.tables
+      ? []
+      : [...this.#before.keys()].filter((id) => !hasTable(snapshot, id) && this.#laterTables.has(id));
+    const states = snapshot.tables
+      .filter(({ id }) => this.#isMeant(id))
+      .map((table) => ({ id: table.id, state: this.#stateOf(table) }));
+    const idsOf = (wanted: State) => states.filter(({ state }) => state === wanted).map(({ id }) => id);
+    return { content, without: [...idsOf("lost"), ...missing], unsure: idsOf("unsure") };
   }
 
-  #lost(snapshot: Snapshot): LeftOut[] {
-    const before = this.#all.findLast(({ createdAt }) => createdAt < this.#selection.at);
-    return this.#knownBefore()
-      .filter((id) => id !== NAMESPACE_TABLE && !hasTable(snapshot, id))
-      .map((table) => ({
-        table,
-        what: `the table: it was dropped before snapshot ${snapshot.id}; as of ${before?.createdAt.toISOString()} snapshot ${before?.id} has it.`,
-      }));
+  #isMeant(id: string): boolean {
+    return this.#selection.tables?.includes(id) ?? id !== NAMESPACE_TABLE;
+  }
+
+  #stateOf(table: SnapshotTableDetails): State {
+    const { at, versions = {} } = this.#selection;
+    const asked = Object.hasOwn(versions, table.id) ? versions[table.id] : undefined;
+    if (asked === undefined) return stateAt(table, at, this.#before.has(table.id));
+    return hasVersion(table, asked) ? "known" : "lost";
+  }
+
+  #lost({ id: taken, tables }: SnapshotContent["snapshot"]): LeftOut[] {
+    return [...this.#before].flatMap(([id, before]) => {
+      const table = tables.find((one) => one.id === id);
+      if (!this.#isMeant(id) || (table && this.#stateOf(table) !== "lost")) return [];
+      const why = table ? `snapshot ${taken} has nothing that old of it` : `it is not in snapshot ${taken}`;
+      const what = `the table: ${why}; as of ${before.createdAt.toISOString()} snapshot ${before.id} has it.`;
+      return [{ table: id, what }];
+    });
   }
 
   #hasNothing({ content, without }: Coverage): boolean {
@@ -163,11 +193,13 @@ class Search {
     const { at } = this.#selection;
     const newest = this.#all.at(-1);
     const later = this.#all.filter(({ createdAt }) => createdAt >= at);
+    const before = this.#all.findLast(({ createdAt }) => createdAt < at);
+    const last = before ? `; the last from before is ${before.id}, of ${before.createdAt.toISOString()}` : "";
     const why = !newest
       ? "there is none that can be read"
       : later.length === 0
         ? `the newest, ${newest.id}, was taken ${newest.createdAt.toISOString()}, and a snapshot does not tell what came after it`
-        : "the histories of those that were taken since begin later";
+        : `the histories of those that were taken since begin later${last}`;
     return new ValidationError(
       `No snapshot tells what the tables held at ${at.toISOString()} ("${reference}"): ${why}.`,
     );
@@ -182,33 +214,19 @@ function hasTable({ tables }: Snapshot, id: string): boolean {
   return tables.some((table) => table.id === id);
 }
 
-/** @param known tables that it should have, besides those that it has. */
-function coverageOf(
-  content: SnapshotContent,
-  { at, tables, versions = {} }: Selection & { readonly at: Date },
-  known: readonly string[],
-): Coverage {
-  const without: string[] = [];
-  const unsure: string[] = [];
-  const there = content.snapshot.tables.filter(({ id }) => tables?.includes(id) ?? id !== NAMESPACE_TABLE);
-  for (const table of there) {
-    const asked = Object.hasOwn(versions, table.id) ? versions[table.id] : undefined;
-    const state = asked === undefined ? stateAt(table, at) : hasVersion(table, asked) ? "known" : "lost";
-    if (state === "lost") without.push(table.id);
-    if (state === "unsure") unsure.push(table.id);
-  }
-  for (const id of known) if (id !== NAMESPACE_TABLE && !hasTable(content.snapshot, id)) without.push(id);
-  return { content, without, unsure };
-}
+type State = "known" | "unsure" | "lost";
 
 function hasVersion({ versions }: SnapshotTableDetails, asked: bigint | number): boolean {
   return versions.some(({ version }) => BigInt(version) === BigInt(asked));
 }
 
-/** `known`: also that it was not made yet, since its history is whole and begins later. */
-function stateAt({ versions }: SnapshotTableDetails, at: Date): "known" | "unsure" | "lost" {
+/**
+ * `known`: also that it was not made yet, since its history is whole and begins later. One that was there before is another
+ * then, which was dropped.
+ */
+function stateAt({ versions }: SnapshotTableDetails, at: Date, wasThere: boolean): State {
   const index = versions.findLastIndex(({ createdAt }) => createdAt !== undefined && createdAt <= at);
-  if (index < 0) return versions[0]?.version === 1 ? "known" : "lost";
+  if (index < 0) return versions[0]?.version === 1 && !wasThere ? "known" : "lost";
   const [version, next] = [versions[index], versions[index + 1]];
   return !version || !next || next.version === version.version + 1 ? "known" : "unsure";
 }

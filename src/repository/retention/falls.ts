@@ -60,3 +60,43 @@ export function reasonsAfterFalls(
     ]),
   );
 }
+
+/** What snapshots of one database tell of its tables: of each the newest one that tells of it. */
+export class LastTold {
+  /** The snapshots of the tables that were there. */
+  readonly #there = new Map<string, Snapshot>();
+  readonly #told = new Set<string>();
+  /** The only tables of which an older one can tell more; undefined: any. */
+  #open: ReadonlySet<string> | undefined;
+
+  /** @param snapshot an older one than those before. */
+  add(snapshot: Snapshot): void {
+    const { tables, selection, leftOut = [] } = snapshot;
+    const there = tables.map(({ id }) => id).filter((id) => id !== NAMESPACE_TABLE && this.#isOpen(id));
+    for (const id of there) this.#there.set(id, snapshot);
+    const told = [...there, ...(selection ?? []).filter((id) => tellsOf(snapshot, id))];
+    for (const id of told) this.#told.add(id);
+    if (selection !== undefined) return;
+    this.#open = new Set(leftOut.map(({ table }) => table).filter((id) => this.#isOpen(id)));
+  }
+
+  /** By the ids of the tables. */
+  get there(): ReadonlyMap<string, Snapshot> {
+    return this.#there;
+  }
+
+  /**
+   * Whether older ones can tell nothing more of the tables that are wanted.
+   *
+   * @param wanted ids; undefined: all.
+   * @param unwanted ids of tables that are not.
+   */
+  isDone(wanted: readonly string[] | undefined, unwanted: ReadonlySet<string>): boolean {
+    const left = wanted ?? (this.#open && [...this.#open]);
+    return left?.every((id) => unwanted.has(id) || !this.#isOpen(id)) ?? false;
+  }
+
+  #isOpen(id: string): boolean {
+    return !this.#told.has(id) && (this.#open?.has(id) ?? true);
+  }
+}
