@@ -176,9 +176,9 @@ async function rollBack(operation: Operation, workError: unknown, onConflict: On
   if (!operation.wasArmed) return;
   const isRefusal = operation.isRefusal(workError);
   const what = `The guarded work failed${isRefusal ? "" : ` (${reasonOf(workError)})`}`;
-  if (!operation.isOurs()) throw await operation.settle(what, workError);
   let plan: RollbackPlan | undefined;
   try {
+    if (!operation.isOurs()) throw await operation.settle(what, workError);
     plan = await planRollback(lancedb, database, {
       record,
       kept: keptDirectory(entry, record),
@@ -230,7 +230,8 @@ async function rollBack(operation: Operation, workError: unknown, onConflict: On
       tables: tables.map(({ table, version }) => ({ table, version })),
     });
   } catch (error) {
-    if (!operation.isOurs() && entry.state !== "done") throw await operation.settle(what, workError);
+    if (operation.isSettled(error)) throw error;
+    if (wasTaken(operation)) throw await operation.settle(what, workError);
     if (error instanceof ConflictError) {
       const returned = plan ? await bringFilesBack(lancedb, database, plan, error.conflicts, logger) : [];
       const tables = record.tables.map((table) => table.id);
@@ -249,6 +250,17 @@ async function rollBack(operation: Operation, workError: unknown, onConflict: On
       `The guarded work failed (${reasonOf(workError)}), and so did the rollback (${reasonOf(error)}). The backup is kept at ${record.backupPath}; recover() tries again, and recover({ onConflict: "keep" }) gives it up and leaves the tables as they are.`,
       { restoreError: error, workError, backupPath: record.backupPath },
     );
+  }
+}
+
+/** Whether somebody else has settled the entry; false where that cannot be told: then the rollback's own error is told. */
+function wasTaken(operation: Operation): boolean {
+  try {
+    return !operation.isOurs() && operation.entry.state !== "done";
+  } catch (error) {
+    const meta = { backup: operation.entry.id, error: reasonOf(error) };
+    operation.logger.warn("whether a rollback was settled by somebody else cannot be told", meta);
+    return false;
   }
 }
 

@@ -1,4 +1,4 @@
-import { rmSync } from "node:fs";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Connection } from "@lancedb/lancedb";
 import { describe, expect, test } from "vitest";
@@ -255,6 +255,28 @@ describe("a rollback that fails", () => {
     expect(message).toContain(backupPath);
     const [kept] = await place.manager.listBackups();
     expect(kept).toMatchObject({ path: backupPath, state: "interrupted" });
+  });
+});
+
+describe("a rollback whose entry cannot be looked at", () => {
+  test("RestoreError holds both errors, and recover() goes back when it can be seen again", async () => {
+    const place = await newDatabase();
+    await makeSampleTable(place.db, "main");
+    let owner = { path: "", text: "" };
+    const outcome = place.manager.withBackup("lance-version", async (db) => {
+      await (await db.openTable("main")).add(sampleRows(100, 1));
+      const [backup] = await place.manager.listBackups();
+      const path = join(place.uri, ".lancedb-backup/journal", backup?.id ?? "", "owner.json");
+      owner = { path, text: readFileSync(path, "utf8") };
+      writeFileSync(path, "{");
+      throw onPurpose;
+    });
+    const error = await outcome.catch((e: unknown) => e);
+    expect(error).toBeInstanceOf(RestoreError);
+    expect(error).toMatchObject({ code: "RESTORE", workError: onPurpose, restoreError: { code: "CORRUPT" } });
+    writeFileSync(owner.path, owner.text);
+    await place.manager.recover();
+    expect(await (await place.db.openTable("main")).countRows()).toBe(39);
   });
 });
 
