@@ -149,6 +149,7 @@ async function runWork<T>(operation: Operation, work: GuardedWork<T>): Promise<T
 /** Success: from here on the work stays. Only where the entry is still what this process armed. */
 async function commit(operation: Operation): Promise<void> {
   if (!operation.wasArmed) return;
+  operation.assertMaySucceed();
   const { entry } = operation;
   if (!operation.isOurs()) throw await operation.settle("The guarded work ended well");
   await assertCommitsThere(operation.settled("The guarded work ended well"));

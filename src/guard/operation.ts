@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import type { RestoreError } from "../errors.ts";
+import type { BackupError, RestoreError } from "../errors.ts";
 import { assertRoot } from "../fs/held-root.ts";
 import { reasonOf } from "../fs/io.ts";
 import { stampOf } from "../fs/stamp.ts";
@@ -55,6 +55,7 @@ export class Operation {
   #wasArmed = false;
   #refused: RestoreError | undefined;
   #settledBy: RestoreError | undefined;
+  #failure: BackupError | undefined;
 
   private constructor(settings: OperationSettings, reserved: Awaited<ReturnType<typeof reserveEntry>>) {
     this.#settings = settings;
@@ -258,6 +259,16 @@ export class Operation {
   /** Numbers what goes aside: one operation may have several connections, and no two moves may have the same place. */
   nextAside(): number {
     return ++this.#asides;
+  }
+
+  /** Notes an error after which the work may not succeed, whether or not it goes on. */
+  readonly mustFail = (error: BackupError): void => {
+    this.#failure ??= error;
+  };
+
+  /** @throws the first error that `mustFail` was told. */
+  assertMaySucceed(): void {
+    if (this.#failure) throw this.#failure;
   }
 
   async #write<R>(write: Write<R>): Promise<R> {

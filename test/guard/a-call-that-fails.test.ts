@@ -1,4 +1,4 @@
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Connection, connect } from "@lancedb/lancedb";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
@@ -44,6 +44,24 @@ describe.each(Object.values(BackupStrategy))("a drop that LanceDB refuses, %s", 
     expect(await idsOf(await connect(uri), "t")).toEqual([1, 2]);
     expect(readdirSync(join(uri, ".lancedb-backup", "aside"))).toEqual([]);
   });
+});
+
+test("a drop that fails and cannot be moved back: the work fails, though it goes on", async () => {
+  const { db, uri, manager } = await newDatabase();
+  await (await db.createTable("t", [{ id: 1 }])).add([{ id: 2 }]);
+  const refuse = vi
+    .spyOn(Object.getPrototypeOf(db) as Connection, "dropTable")
+    .mockImplementationOnce(async () => {
+      writeFileSync(join(uri, "t.lance", "other"), "in the way");
+      throw new Error("no space left");
+    });
+  onTestFinished(() => refuse.mockRestore());
+  const work = manager.withBackup("lance-version", async (guarded) => {
+    await expect(guarded.dropTable("t")).rejects.toThrow("could not be moved back");
+  });
+  await expect(work).rejects.toMatchObject({ code: "IO", message: expect.stringContaining("no space left") });
+  expect(await idsOf(await connect(uri), "t")).toEqual([1, 2]);
+  expect(readdirSync(join(uri, ".lancedb-backup", "aside"))).toEqual([]);
 });
 
 describe("a tag that LanceDB refuses", () => {

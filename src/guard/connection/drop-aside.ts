@@ -1,8 +1,9 @@
 import { readlinkSync, symlinkSync, unlinkSync } from "node:fs";
 import { rename, rmdir } from "node:fs/promises";
 import { dirname, isAbsolute, join } from "node:path";
+import { IoError } from "../../errors.ts";
 import { syncDirectories } from "../../fs/durable.ts";
-import { io, isMissing } from "../../fs/io.ts";
+import { errnoOf, io, isMissing, reasonOf } from "../../fs/io.ts";
 import { makeDirectory } from "../../fs/make-directory.ts";
 import { moveDirectory } from "../../fs/move-directory.ts";
 import { keepDroppedVersion } from "../../lance/dropped-versions.ts";
@@ -29,11 +30,14 @@ interface Dropped {
 /**
  * Moves a table aside, and has LanceDB drop an empty directory in its place. Where that fails, the table is back:
  * what lies aside goes when the work has succeeded.
+ *
+ * @param onStuck told where the table could not be moved back: then the work may not succeed.
  */
 export async function dropAside<R>(
   database: string,
   { table, directory, aside }: Dropped,
   drop: () => Promise<R>,
+  onStuck: (error: IoError) => void,
 ): Promise<R> {
   const path = join(database, directory);
   const kept = join(ensurePrivateDirectory(database, "aside"), aside);
@@ -46,12 +50,19 @@ export async function dropAside<R>(
     keepDroppedVersion(database, table, (await listManifests(kept))[0]?.version ?? 0);
     return await drop();
   } catch (error) {
-    await io("move back", path, async () => {
+    try {
       await rmdir(path).catch((reason: unknown) => {
         if (!isMissing(reason)) throw reason;
       });
       await rename(kept, path);
-    });
+    } catch (cause) {
+      const stuck = new IoError(
+        `The drop of table ${table} failed (${reasonOf(error)}), and it could not be moved back from ${kept} to ${path} (${reasonOf(cause)}): the guarded work goes back as a whole.`,
+        { path, errno: errnoOf(cause), cause },
+      );
+      onStuck(stuck);
+      throw stuck;
+    }
     throw error;
   }
 }

@@ -268,14 +268,15 @@ class ConnectionGuard {
   }
 
   async #dropStub<R>(id: string, run: () => Promise<R>): Promise<R> {
-    const { database, entry } = this.#operation;
+    const operation = this.#operation;
+    const { database, entry } = operation;
     const directory = await this.#stubOf(id);
     if (directory === undefined) return run();
-    const aside = `${entry.id}/dropped-${this.#operation.nextAside()}`;
-    return this.#operation.write({
+    const aside = `${entry.id}/dropped-${operation.nextAside()}`;
+    return operation.write({
       table: id,
       intent: () => ({ step: "stub", table: id, directory, aside }),
-      run: () => dropAside(database, { table: id, directory, aside }, run),
+      run: () => dropAside(database, { table: id, directory, aside }, run, operation.mustFail),
       outcome: () => ({ versions: [] }),
     });
   }
@@ -298,7 +299,7 @@ class ConnectionGuard {
     return operation.write({
       table: id,
       intent: () => ({ step: "drop", table: id, directory, aside }),
-      run: () => dropAside(operation.database, { table: id, directory, aside }, run),
+      run: () => dropAside(operation.database, { table: id, directory, aside }, run, operation.mustFail),
       outcome: () => ({ versions: [] }),
     });
   }
