@@ -219,3 +219,20 @@ describe("the strategy", () => {
     expect(await manager.listBackups()).toMatchObject([{ strategy: BackupStrategy.LanceVersion }]);
   });
 });
+
+test("a LanceDB that knows no paths drops no tables of the root for a namespace", async () => {
+  const place = await newDatabase();
+  await place.db.createTable("t", [{ id: 1 }]);
+  const connect = async (path: string, options?: object) => {
+    const db = await lancedb.connect(path, options);
+    const [drop, names] = [db.dropTable.bind(db), db.tableNames.bind(db)];
+    // As LanceDB below 0.22: what follows the name is the options, or nothing.
+    return Object.assign(db, { dropTable: (name: string) => drop(name), tableNames: () => names() });
+  };
+  const module = { ...lancedb, connect: connect as unknown as typeof lancedb.connect };
+  const work = place
+    .newManager({ lancedb: module })
+    .withBackup("lance-version", (db) => db.dropAllTables(["ns"]));
+  await expect(work).rejects.toMatchObject({ code: "UNSUPPORTED" });
+  expect(await place.db.tableNames()).toEqual(["t"]);
+});

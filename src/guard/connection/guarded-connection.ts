@@ -155,7 +155,8 @@ class ConnectionGuard {
     return isThere ? idOfDirectory(directory) : undefined;
   }
 
-  async dropAllTables(path?: string[]): Promise<void> {
+  async dropAllTables(given?: string[]): Promise<void> {
+    const [path] = this.placed([given], 0) as [string[] | undefined];
     for (const name of await this.#connection.tableNames(path ?? [])) {
       if (name === NAMESPACE_TABLE) continue; // which 0.30 lists
       await this.drop(name, path, () => this.#connection.dropTable(name, path));
