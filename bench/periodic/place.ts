@@ -1,4 +1,4 @@
-import { rmSync } from "node:fs";
+import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { PeriodicBackupManager, type PeriodicBackupOptions } from "lancedb-backup";
 import { cloneDatabase } from "../data/clone.ts";
@@ -19,8 +19,15 @@ export class PeriodicPlace implements Disposable {
   }
 
   manager(options: PeriodicBackupOptions = {}): PeriodicBackupManager {
-    const { uri, backupDir } = this;
-    return new PeriodicBackupManager({ uri, backupDir, fileFormat: "arrow", logger: quiet, ...options });
+    const all = {
+      uri: this.uri,
+      backupDir: this.backupDir,
+      fileFormat: "arrow",
+      logger: quiet,
+      ...options,
+    } as const;
+    mkdirSync(all.backupDir ?? this.backupDir, { recursive: true }); // one that was taken away passes for a disk that is away
+    return new PeriodicBackupManager(all);
   }
 
   /** A path below the place, where nothing is. */

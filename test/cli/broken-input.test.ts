@@ -45,7 +45,7 @@ test.each([
   ["prune --time-zone Nowhere", 2, "is no time zone"],
   ["prune --keep-dayly 7", 2, "Did you mean --keep-daily?"],
   ["verify --read 10% --sizes-only", 2, "exclude each other"],
-  ["backup DB --repo s3://bucket/x", 1, "Only local directories are supported"],
+  ["backup DB --repo gs://bucket/x", 1, "No storage is registered for"],
   ["backup DB --lock-timeout soon", 2, "It must be a number, 0 or more."],
   ["undo", 2, ""],
   ["undo clean DB backup_1 --yes", 2, 'There is no backup "backup_1"'],
