@@ -1,3 +1,4 @@
+import { lstatSync } from "node:fs";
 import { join } from "node:path";
 import { CorruptError, UnsupportedError } from "../errors.ts";
 import { removeTree } from "../fs/remove-tree.ts";
@@ -8,6 +9,7 @@ import {
   isInNamespace,
   listTables,
   NAMESPACE_TABLE,
+  namespacedDirectories,
   rootDirectory,
 } from "../lance/database.ts";
 import { healDamagedHead } from "../lance/heal-head.ts";
@@ -109,7 +111,21 @@ export class Captures {
       lock: (name, whileWaiting) => this.#lock(name, whileWaiting),
     });
     await this.takeAll(tables ?? (await everyTable(database)), tables ? "all" : "present");
-    this.#adoption = adoption;
+    const existing = tables ? await this.#placesOfAbsent() : adoption.existing;
+    this.#adoption = { ...adoption, existing };
+  }
+
+  /** What lies where the tables would that were not there: it is nobody's of ours. */
+  async #placesOfAbsent(): Promise<string[]> {
+    const { database } = this.#settings.context;
+    const places: string[] = [];
+    for (const { id, state } of this.tables) {
+      if (state !== "absent") continue;
+      const root = rootDirectory(id);
+      const isThere = root && lstatSync(join(database, root), { throwIfNoEntry: false }) !== undefined;
+      places.push(...(root ? (isThere ? [root] : []) : await namespacedDirectories(database, id)));
+    }
+    return places;
   }
 
   /** Takes away what was placed of a table that cannot be captured: nobody may find half of it in the backup. */

@@ -38,7 +38,7 @@ export async function takeAlone(writer: SingleWriter): Promise<Adoption> {
     );
   }
   await assertAlone();
-  if (tables) return { tables, existing: [] };
+  if (tables) return { tables, existing: [] }; // known when their locks are taken
   await writer.lock(WHOLE_DATABASE, assertAlone);
   await assertAlone(); // one that was armed before it could see that the database is taken
   for (const name of lockedTables(database).sort()) {

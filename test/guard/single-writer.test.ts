@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Connection, connect, permutationBuilder } from "@lancedb/lancedb";
@@ -399,4 +399,26 @@ test("a shallow clone is in its way, unless other tables are named", async () =>
   await expect(manager.withBackup(LanceVersion, work, ALL)).rejects.toMatchObject({ code: "UNSUPPORTED" });
   expect(await manager.withBackup(LanceVersion, work, { ...ALL, tables: ["main"] })).toBe("done");
   await expect(manager.withBackup(LanceVersion, work, { adopt: "some" as never })).rejects.toThrow(/"own"/);
+});
+
+test("files under the name of a named table that the work never made stay", async () => {
+  const place = await newDatabase();
+  await makeSampleTable(place.db, "main");
+  mkdirSync(join(place.uri, "x.lance", "data"), { recursive: true });
+  writeFileSync(join(place.uri, "x.lance", "data", "other"), "mine");
+  mkdirSync(join(place.uri, "empty.lance"));
+  const work = place.manager.withBackup(
+    LanceVersion,
+    async () => {
+      await (await place.db.openTable("main")).add(sampleRows(100, 3));
+      await place.db.createTable("made", [{ id: 1 }]);
+      throw failure;
+    },
+    { ...ALL, tables: ["main", "x", "empty", "made"] },
+  );
+  await expect(work).rejects.toBe(failure);
+  expect(readFileSync(join(place.uri, "x.lance", "data", "other"), "utf8")).toBe("mine");
+  expect(existsSync(join(place.uri, "empty.lance"))).toBe(true);
+  expect(existsSync(join(place.uri, "made.lance"))).toBe(false);
+  expect(await (await place.db.openTable("main")).countRows()).toBe(39);
 });
