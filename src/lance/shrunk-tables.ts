@@ -47,7 +47,7 @@ export function assertNotShrunk(
   before: ReadonlyMap<string, number>,
   now: ReadonlyMap<string, number>,
   failOnShrink: FailOnShrink,
-  comparedWith: string,
+  comparedWith: (shrunk: readonly ShrunkTable[]) => string,
 ): void {
   if (failOnShrink === false) return;
   const isTooFew = (rowsBefore: number, rows: number | undefined) =>
@@ -57,7 +57,7 @@ export function assertNotShrunk(
   const shrunk = compare(before, now, isTooFew);
   if (shrunk.length === 0) return;
   throw new ShrunkError(
-    `Nothing was backed up, as failOnShrink asks: ${inWords(shrunk)} (before: ${comparedWith}). Where that is meant, back up without it once.`,
+    `Nothing was backed up, as failOnShrink asks: ${inWords(shrunk)} (before: ${comparedWith(shrunk)}). Where that is meant, back up without it once.`,
     shrunk,
   );
 }

@@ -121,7 +121,8 @@ export class Repository implements AsyncDisposable {
       storage: this.#storage,
       logger: this.#logger,
       lancedb: this.#lancedb,
-      previous: (source, isMeant) => this.#catalog.newestOf(source, options.signal, isMeant),
+      previous: (source) => this.#catalog.newestOf(source, options.signal),
+      newestFirst: (source, most) => this.#catalog.newestFirst(source, options.signal, most),
       previousAt: (uri) => this.#catalog.newestOf({ uri }, options.signal),
     };
     const snapshot = await this.#inPlace(() => backup(context, options));

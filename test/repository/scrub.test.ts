@@ -11,11 +11,16 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { BackupNotFoundError, ValidationError } from "../../src/errors.ts";
 import { Catalog } from "../../src/repository/catalog/catalog.ts";
+import { newestReference } from "../../src/repository/scrub/reference.ts";
 import type { Damage } from "../../src/repository/scrub/report.ts";
 import { scrub } from "../../src/repository/scrub/scrub.ts";
+import { LocalStorage } from "../../src/storage/local-storage.ts";
+import { newDirectory } from "../support/database.ts";
+import { FaultyStorage } from "../support/faulty-storage.ts";
 import { newestManifest } from "../support/files.ts";
 import { sampleRows } from "../support/sample.ts";
 import { flipBit } from "./broken.ts";
+import { putSnapshot } from "./fixture.ts";
 import {
   livePath,
   livePaths,
@@ -268,6 +273,18 @@ describe("options", () => {
     flipMiddle(newestManifest(join(place.uri, "main.lance")));
     const report = await run(place, place.uri, { heal: true });
     expect(report).toMatchObject({ newTables: [], damage: [{ table: "main", mended: true }] });
+  });
+
+  test("tables that no snapshot has cost one look at each snapshot, however many they are", async () => {
+    const storage = new LocalStorage(await newDirectory());
+    for (let day = 1; day <= 9; day++) await putSnapshot(storage, { at: `2026-01-0${day}T10:00:00Z` });
+    const faulty = new FaultyStorage(storage);
+    const catalog = new Catalog({ storage: faulty, logger: silent });
+    const names = ["t", "young", "younger", "youngest"];
+    const tables = names.map((id) => ({ id, directory: `${id}.lance` }));
+    const found = await newestReference(catalog, { id: "here:/data/db" }, tables);
+    expect(found?.snapshot.tables.map(({ id }) => id)).toEqual(["t"]);
+    expect(faulty.calls.filter(({ method }) => method === "read").length).toBeLessThanOrEqual(9 + 2);
   });
 
   test("another snapshot can be named", async () => {

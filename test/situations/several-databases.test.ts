@@ -1,3 +1,4 @@
+import { truncateSync } from "node:fs";
 import { join } from "node:path";
 import { connect } from "@lancedb/lancedb";
 import { Repository } from "lancedb-backup";
@@ -118,6 +119,23 @@ test("in place the target tells which is meant", async () => {
     source: { uri: orders, id: taken.orders.source.id },
     tables: [{ id: "orders" }],
   });
+});
+
+test("in place no older one is taken where one that is newer than the target's own cannot be read", async () => {
+  const { repository, vault, orders, taken } = place;
+  const cut = await repository.backup({ source: orders, name: "nightly" });
+  const last = await repository.backup({ source: place.users, name: "nightly" });
+  expect(last.createdAt > cut.createdAt).toBe(true);
+  truncateSync(join(vault, "snapshots", `${cut.id}.json`), 100);
+  const env = { LANCEDB_BACKUP_REPO: vault };
+  const refused = await run(["restore", "latest", orders, "--in-place", "--yes"], { env });
+  expect(refused.code).toBe(1);
+  expect(refused.stderr).toContain(cut.id);
+  const named = await run(["restore", "nightly", orders, "--in-place", "--yes"], { env });
+  expect(named.code).toBe(0);
+  expect(named.stdout).toContain(taken.orders.id);
+  expect(named.stderr).toContain(`a newer snapshot cannot be read`);
+  expect(named.stderr).toContain(cut.id);
 });
 
 test("scrub compares with snapshots of the database itself, unless another is named", async () => {

@@ -193,6 +193,38 @@ describe("far fewer", () => {
   });
 });
 
+describe("backups that never take all", () => {
+  test("a drop that was told once is no fall for ever, where something is always excluded", async () => {
+    const { db, repository, uri } = await newPlace();
+    const options = { source: uri, exclude: ["users"] };
+    await repository.backup({ source: uri });
+    await repository.backup(options);
+    await db.dropTable("docs");
+    await expect(repository.backup({ ...options, failOnShrink: true })).rejects.toMatchObject({
+      tables: [{ table: "docs" }],
+    });
+    expect((await repository.backup(options)).shrunk).toMatchObject([{ table: "docs" }]);
+    expect((await repository.backup({ ...options, failOnShrink: true })).shrunk).toBeUndefined();
+  });
+
+  test("each table is compared with the last snapshot that tells of it, where they are by table", async () => {
+    const { db, repository, uri } = await newPlace();
+    const docs = await repository.backup({ source: uri, tables: ["docs"] });
+    const users = await repository.backup({ source: uri, tables: ["users"] });
+    await (await db.openTable("docs")).delete("true");
+    const one = repository.backup({ source: uri, tables: ["docs"], failOnShrink: true });
+    await expect(one).rejects.toMatchObject({
+      tables: [{ table: "docs", rowsBefore: ROWS, rows: 0 }],
+      message: expect.stringContaining(`before: snapshot ${docs.id}`),
+    });
+    await db.dropTable("users");
+    await expect(repository.backup({ source: uri, failOnShrink: true })).rejects.toMatchObject({
+      tables: [{ table: "docs" }, { table: "users" }],
+      message: expect.stringContaining(`${docs.id}, snapshot ${users.id}`),
+    });
+  });
+});
+
 test("snapshots that were taken before there was such a rule are judged by what their documents say", async () => {
   const vault = join(await newDirectory(), "vault");
   await Repository.init(vault);

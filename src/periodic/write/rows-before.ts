@@ -68,7 +68,7 @@ export function tellShrunk(
   // What is not known is no loss.
   const now = new Map(there.map(({ id }) => [id, then.get(id) ?? 0]));
   for (const { id, rows } of tables) now.set(id, rows ?? then.get(id) ?? 0);
-  assertNotShrunk(then, now, failOnShrink, before.file);
+  assertNotShrunk(then, now, failOnShrink, () => before.file);
   const shrunk = shrunkTables(then, now);
   if (shrunk.length === 0) return;
   logger.warn("tables are gone, or have far fewer rows than in the periodic backup before", {

@@ -2,7 +2,6 @@ import { randomBytes } from "node:crypto";
 import { IoError, LockedError, ValidationError } from "../../errors.ts";
 import { assertRoot, holding } from "../../fs/held-root.ts";
 import { placeWithin } from "../../fs/real-path.ts";
-import { NAMESPACE_TABLE } from "../../lance/database.ts";
 import { assertNotShrunk, inWords, type ShrunkTable, shrunkTables } from "../../lance/shrunk-tables.ts";
 import type { LanceDB } from "../../lance/which-lancedb.ts";
 import type { Logger } from "../../logger.ts";
@@ -15,7 +14,7 @@ import { blobName, newSnapshotId, snapshotName } from "../format/names.ts";
 import { acquireLease } from "../lease/acquire.ts";
 import type { Lease } from "../lease/lease.ts";
 import { forEachParallel } from "../parallel.ts";
-import { tellsOf } from "../retention/falls.ts";
+import { LastTold, tellsOf } from "../retention/falls.ts";
 import type { Snapshot, SnapshotContent, SnapshotDetails, TakenSnapshot } from "../snapshot.ts";
 import { assertNameable } from "./assert-nameable.ts";
 import { assertTables } from "./assert-tables.ts";
@@ -29,10 +28,9 @@ export interface BackupContext {
   readonly storage: Storage;
   readonly logger: Logger;
   /** The newest snapshot of a source, whole; undefined where there is none that can be read. */
-  previous(
-    source: { readonly id: string },
-    isMeant?: (snapshot: Snapshot) => boolean,
-  ): Promise<SnapshotContent | undefined>;
+  previous(source: { readonly id: string }): Promise<SnapshotContent | undefined>;
+  /** The snapshots of a source, the newest first, among so many of the newest of all. */
+  newestFirst?(source: { readonly id: string }, most: number): AsyncIterable<Snapshot>;
   /** The newest snapshot of whatever database had this path. */
   previousAt?(uri: string): Promise<SnapshotContent | undefined>;
   /** Which LanceDB the application has. */
@@ -44,6 +42,8 @@ export interface BackupContext {
 /** Files that vanish while they are read were not held: the database is read-only here, and written from elsewhere. */
 const MOST_CAPTURES = 10;
 const PARALLEL_LOOKS = 32;
+/** As many of the newest snapshots are looked at for what tables had before: one that no backup has had costs no more. */
+const MOST_LOOKED_AT = 1000;
 const DEFAULT_TIMEOUT_MS = 30_000;
 
 /** Takes a snapshot (docs/formats.md, *Writing a snapshot*). Interrupted anywhere, it leaves none. */
@@ -151,30 +151,42 @@ class BackupRun {
   /** Tells of tables that are gone, or have far fewer rows than in the newest snapshot that tells of them. */
   async #lookForShrunk({ tables, leftOut }: Capture): Promise<readonly ShrunkTable[]> {
     const { failOnShrink = false, tables: selection, onProgress } = this.#options;
-    const isWhole = (snapshot: Snapshot) => snapshot.selection === undefined && !snapshot.leftOut;
-    const whole =
-      !this.#previous || isWhole(this.#previous.snapshot)
-        ? undefined
-        : await this.#context.previous(this.#source, isWhole);
+    const told = await this.#lastTold(leftOut);
+    const wanted = [...told].filter(([id]) => tellsOf({ selection, leftOut }, id));
+    const there = new Map(wanted.sort(([a], [b]) => (a < b ? -1 : 1)));
     const before = new Map(
-      [whole, this.#previous]
-        .flatMap((content) => content?.snapshot.tables ?? [])
-        .filter(({ id }) => id !== NAMESPACE_TABLE && tellsOf({ selection, leftOut }, id))
-        .map(({ id, rows }) => [id, rows]),
+      [...there].map(([id, snapshot]) => [id, snapshot.tables.find((one) => one.id === id)?.rows ?? 0]),
     );
     const now = new Map(tables.map(({ id, versions }) => [id, versions.at(-1)?.rows ?? 0]));
-    const comparedWith = `snapshot ${this.#previous?.snapshot.id}`;
+    const comparedWith = (fallen: readonly ShrunkTable[]) =>
+      [...new Set(fallen.map(({ table }) => `snapshot ${there.get(table)?.id}`))].join(", ");
     assertNotShrunk(before, now, failOnShrink, comparedWith);
     const shrunk = shrunkTables(before, now);
     if (shrunk.length === 0) return shrunk;
     this.#context.logger.warn("tables are gone, or have far fewer rows than in the snapshot before", {
       tables: inWords(shrunk),
-      before: comparedWith,
+      before: comparedWith(shrunk),
     });
     const bytes = tables.flatMap(({ files }) => files).reduce((sum, { size }) => sum + size, 0);
     const files = tables.reduce((sum, table) => sum + table.files.length, 0);
     onProgress?.({ phase: "capture", files, bytes, totalFiles: files, totalBytes: bytes, shrunk });
     return shrunk;
+  }
+
+  /** Of each table the newest snapshot that tells of it: backups may be of some tables alone, or leave some out. */
+  async #lastTold(leftOut: Capture["leftOut"] = []): Promise<ReadonlyMap<string, Snapshot>> {
+    const told = new LastTold();
+    const unwanted = new Set(leftOut.map(({ table }) => table));
+    const isDone = () => told.isDone(this.#options.tables, unwanted);
+    if (!this.#previous) return told.there;
+    const { id: newest } = this.#previous.snapshot;
+    told.add(this.#previous.snapshot);
+    if (isDone() || !this.#context.newestFirst) return told.there;
+    for await (const snapshot of this.#context.newestFirst(this.#source, MOST_LOOKED_AT)) {
+      if (snapshot.id !== newest) told.add(snapshot);
+      if (isDone()) break;
+    }
+    return told.there;
   }
 
   async #read(files: readonly CapturedFile[]): Promise<ReadonlyMap<CapturedFile, StoredFile>> {

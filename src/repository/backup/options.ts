@@ -26,8 +26,8 @@ export interface BackupOptions extends Exclusions {
   /** Take a snapshot also where there is no table. Default false: a wrong directory has none either. */
   allowEmpty?: boolean | undefined;
   /**
-   * Fail, and take no snapshot, where a table is gone or has far fewer rows than in the snapshot before: less than half of
-   * 100 or more. A number from 0 to below 1: where a table has lost more than this part of its rows, however few they
+   * Fail, and take no snapshot, where a table is gone or has far fewer rows than in the snapshot before that tells of it, of
+   * the newest 1,000 of the repository: less than half of 100 or more. A number from 0 to below 1: where a table has lost more than this part of its rows, however few they
    * were. Default false: it is a warning, and the result says so.
    */
   failOnShrink?: boolean | number | undefined;

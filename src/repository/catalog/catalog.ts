@@ -142,7 +142,14 @@ export class Catalog {
     const meant = isSnapshotId(reference)
       ? { id: reference }
       : whatIsMeant(reference, found, options, this.#clock.now());
-    if ("among" in meant) return { chosen: undefined, among: meant.among };
+    if ("among" in meant) {
+      for (const { id, error } of meant.unread) {
+        this.#logger.warn(`a newer snapshot cannot be read: it may be the newest "${reference}"`, {
+          ...{ snapshot: id, taken: meant.among[0]?.id, reason: error.message },
+        });
+      }
+      return { chosen: undefined, among: meant.among };
+    }
     const { snapshots } = found;
     const own = snapshots.find(({ id }) => id === meant.id);
     if (own && options.source !== undefined && !ofSource(snapshots, options.source).includes(own)) {
@@ -175,31 +182,58 @@ export class Catalog {
    * lies in the future comes last.
    *
    * @param source by its id; or by its place, whichever database was there.
-   * @param isMeant passes over others.
    */
   async newestOf(
     source: { readonly id: string } | { readonly uri: string },
     signal?: AbortSignal,
-    isMeant: (snapshot: Snapshot) => boolean = () => true,
   ): Promise<SnapshotContent | undefined> {
-    // Ids tell times to the second.
+    for await (const { id } of this.newestFirst(source, signal)) {
+      const content = await this.readable(id, signal);
+      if (content) return content;
+    }
+    return undefined;
+  }
+
+  /** The content of a snapshot; undefined where it cannot be read, with a warning, or is gone. */
+  async readable(id: string, signal?: AbortSignal): Promise<SnapshotContent | undefined> {
+    return this.#unlessDamaged(id, () => this.content(id, signal));
+  }
+
+  /**
+   * Snapshots of a source one after the other, in the order of `newestOf`; several are read at a time, ever more of them.
+   *
+   * @param source as for `newestOf`.
+   * @param most among so many of the newest of all sources.
+   */
+  async *newestFirst(
+    source: { readonly id: string } | { readonly uri: string },
+    signal?: AbortSignal,
+    most = Number.POSITIVE_INFINITY,
+  ): AsyncGenerator<Snapshot> {
     const now = this.#clock.now();
     const { ahead = [], past = [] } = Object.groupBy((await this.ids(signal)).reverse(), (id) =>
       liesInFuture(timeOf(id), now) ? "ahead" : "past",
     );
-    for (const second of Map.groupBy([...past, ...ahead], secondOf).values()) {
-      const found: Snapshot[] = [];
-      for (const id of second) {
-        const summary = await this.#unlessDamaged(id, () => readSummary(this.#storage, id, signal));
-        const isOf = "id" in source ? summary?.source.id === source.id : summary?.source.uri === source.uri;
-        if (summary && isOf && isMeant(summary)) found.push(summary);
+    // Ids tell times to the second.
+    const seconds = [...Map.groupBy([...past, ...ahead].slice(0, most), secondOf).values()];
+    for (let [from, count] = [0, 1]; from < seconds.length; count = Math.min(count * 2, PARALLEL_READS)) {
+      const some = seconds.slice(from, from + count);
+      const reads = new Map<string, () => Snapshot>();
+      await forEachParallel(some.flat(), PARALLEL_READS, async (id) => {
+        const read = readSummary(this.#storage, id, signal);
+        reads.set(id, await read.then((snapshot) => () => snapshot, thrower));
+      });
+      for (const second of some) {
+        const found: Snapshot[] = [];
+        for (const id of second) {
+          const summary = await this.#unlessDamaged(id, async () => reads.get(id)?.());
+          const isOf = "id" in source ? summary?.source.id === source.id : summary?.source.uri === source.uri;
+          if (summary && isOf) found.push(summary);
+        }
+        yield* found.sort(newestFirst);
       }
-      for (const { id } of found.sort(newestFirst)) {
-        const content = await this.#unlessDamaged(id, () => this.content(id, signal));
-        if (content) return content;
-      }
+      from += count;
     }
-    return undefined;
   }
 
   async #unlessDamaged<T>(id: string, read: () => Promise<T>): Promise<T | undefined> {
@@ -257,4 +291,10 @@ function isDamage(error: unknown): error is BackupError {
 
 function isGone(error: unknown): boolean {
   return error instanceof IoError && error.errno === "ENOENT";
+}
+
+function thrower(error: unknown): () => never {
+  return () => {
+    throw error;
+  };
 }

@@ -38,6 +38,8 @@ export type Meant =
   | {
       /** Of one database, the newest first; never empty. */
       readonly among: readonly Snapshot[];
+      /** Newer than all of them, and unreadable: which may have the same name. */
+      readonly unread: readonly DamagedSnapshot[];
     };
 
 /**
@@ -51,19 +53,27 @@ export function whatIsMeant(reference: string, found: Found, wanted: SourceWante
   const { damaged } = found;
   const snapshots =
     source === undefined ? found.snapshots : mustBeOfSource(found.snapshots, source, reference);
+  /** Those that cannot be read, and may be as new as the newest of them or newer. */
+  const unreadSince = (among: readonly Snapshot[]) => {
+    const [newest] = among.filter(({ createdAt }) => !liesInFuture(createdAt.getTime(), nowMs));
+    return damaged.filter(
+      ({ id }) => !newest || (!liesInFuture(timeOf(id), nowMs) && secondOf(id) >= secondOf(newest.id)),
+    );
+  };
   if (reference === "latest") {
-    const [newest] = snapshots.filter(({ createdAt }) => !liesInFuture(createdAt.getTime(), nowMs));
+    const among = ofOneSource(snapshots, reference, preferredSource);
     // An older one in its place would be a silent loss of what is newer.
-    for (const { id, error } of damaged) {
-      if (liesInFuture(timeOf(id), nowMs) && newest) continue;
-      if (!newest || secondOf(id) >= secondOf(newest.id)) throw error;
-    }
-    if (snapshots.length === 0)
+    const [unread] = unreadSince(among);
+    if (unread) throw unread.error;
+    if (among.length === 0)
       throw new BackupNotFoundError(reference, "There is no snapshot in the repository.");
-    return { among: ofOneSource(snapshots, reference, preferredSource) };
+    return { among, unread: [] };
   }
   const named = snapshots.filter((snapshot) => snapshot.name === reference);
-  if (named.length > 0) return { among: ofOneSource(named, reference, preferredSource) };
+  if (named.length > 0) {
+    const among = ofOneSource(named, reference, preferredSource);
+    return { among, unread: unreadSince(among) };
+  }
   const all = source === undefined ? [...snapshots, ...damaged] : snapshots;
   const ids = all.map(({ id }) => id).filter((id) => id.startsWith(reference));
   const [only, ...others] = reference === "" ? [] : ids.sort();

@@ -7,7 +7,7 @@ import type { SnapshotContent } from "../snapshot.ts";
  * some tables alone, the newest that has it. Undefined where there is none.
  */
 export async function newestReference(
-  catalog: Pick<Catalog, "newestOf">,
+  catalog: Pick<Catalog, "newestOf" | "newestFirst" | "readable">,
   source: { readonly id: string },
   tables: readonly TableLocation[],
   signal?: AbortSignal,
@@ -16,15 +16,19 @@ export async function newestReference(
   if (!newest) return undefined;
   const all = [...newest.snapshot.tables];
   const files = new Map(newest.files);
-  for (const { directory } of tables) {
-    if (files.has(directory)) continue;
-    const older = await catalog.newestOf(source, signal, ({ tables }) =>
-      tables.some((table) => table.directory === directory),
-    );
-    const table = older?.snapshot.tables.find((one) => one.directory === directory);
-    if (!older || !table) continue;
-    all.push(table);
-    files.set(directory, older.files.get(directory) ?? []);
+  const missing = new Set(
+    tables.map(({ directory }) => directory).filter((directory) => !files.has(directory)),
+  );
+  if (missing.size === 0) return newest;
+  for await (const { id, tables: there } of catalog.newestFirst(source, signal)) {
+    if (!there.some(({ directory }) => missing.has(directory))) continue;
+    const older = await catalog.readable(id, signal);
+    for (const table of older?.snapshot.tables ?? []) {
+      if (!missing.delete(table.directory)) continue;
+      all.push(table);
+      files.set(table.directory, older?.files.get(table.directory) ?? []);
+    }
+    if (missing.size === 0) break;
   }
   return { snapshot: { ...newest.snapshot, tables: all }, files };
 }

@@ -21,7 +21,10 @@ import type { Damage, ScrubOptions, ScrubReport } from "./report.ts";
 
 export interface ScrubContext {
   readonly storage: Storage;
-  readonly catalog: Pick<Catalog, "candidates" | "content" | "resolve" | "newestOf">;
+  readonly catalog: Pick<
+    Catalog,
+    "candidates" | "content" | "resolve" | "newestOf" | "newestFirst" | "readable"
+  >;
 }
 
 /** A cleanup takes the files of old versions first and their manifests then, so that files seem missing for a while. */
