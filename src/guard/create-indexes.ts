@@ -53,7 +53,13 @@ export async function createIndexesWithBackup(
   options: GuardedOptions,
 ): Promise<CreateIndexesResult> {
   const start = performance.now();
-  const ref = checkGuarded("createIndexesWithBackup", table, options, GUARDED_OPTIONS);
+  // Options that the helpers share may name the table, as the others' do.
+  const shared: GuardedOptions & { readonly table?: unknown } = options;
+  const known = { ...GUARDED_OPTIONS, table: false };
+  const ref = checkGuarded("createIndexesWithBackup", table, shared, known);
+  if (shared?.table !== undefined && shared.table !== table) {
+    throw new ValidationError(`The indices are for table ${table}, and the option table is ${shared.table}.`);
+  }
   const { signal } = options;
   const manager = managerFor(options);
   signal?.throwIfAborted();

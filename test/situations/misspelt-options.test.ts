@@ -70,6 +70,16 @@ test.each(Object.keys(calls))("%s refuses an option that it does not have, by na
   expect(await place.vault.list()).toHaveLength(1);
 });
 
+test("options that the helpers share may name the table to each of them, and no other", async () => {
+  const { uri } = await makePlace();
+  const shared: { uri: string; table: string; strategy: typeof strategy } = { uri, table: "t", strategy };
+  const made = await createIndexesWithBackup("t", [{ column: "id" }], shared);
+  expect(made.indexes).toEqual(["id_idx"]);
+  const others = { ...shared, table: "u" };
+  const other = createIndexesWithBackup("t", [{ column: "id" }], others);
+  await expect(other).rejects.toBeInstanceOf(ValidationError);
+});
+
 test("the parts of an option are held to their names too", async () => {
   const { uri } = await makePlace();
   const index = { column: "id", replce: false } as object as { column: string };

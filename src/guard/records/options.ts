@@ -51,7 +51,7 @@ export function checkGuarded<T extends GuardedOptions>(
   of: string,
   table: unknown,
   options: T,
-  known: Readonly<Record<keyof T, true>>,
+  known: Readonly<Record<keyof T, boolean>>,
 ): TableRef {
   assertKnown(options, of, known);
   assertTableName(table);
