@@ -41,7 +41,8 @@ export function takeOwnerBelow(directory: string): void {
   }
 }
 
-function isRoot(): boolean {
+/** Whether this process can give files away. */
+export function isRoot(): boolean {
   return process.geteuid?.() === 0;
 }
 

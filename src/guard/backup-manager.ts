@@ -180,8 +180,7 @@ export class BackupManager implements AsyncDisposable {
     assertKnown(options, "restoreBackup", { onConflict: true });
     assertOnConflict(options.onConflict, ["fail", "overwrite"]);
     await databasePath(this.#settings.database);
-    findBackup(this.#settings, id);
-    const roots = this.#roots(BackupStrategy.DirectoryCopy);
+    const roots = this.#roots(findBackup(this.#settings, id).record.strategy);
     await this.#places.makeLost(roots[0].path);
     return this.#places.inPlace(roots, () => restoreBackup(this.#settings, id, options));
   }
@@ -194,7 +193,7 @@ export class BackupManager implements AsyncDisposable {
    */
   async cleanupBackup(id: string): Promise<void> {
     assertBackupId(id);
-    const roots = this.#roots(BackupStrategy.DirectoryCopy);
+    const roots = this.#roots(this.#strategyOf(id));
     await this.#places.inPlace(roots, () => cleanupBackup(this.#settings, id));
   }
 
@@ -295,6 +294,16 @@ export class BackupManager implements AsyncDisposable {
       { path: database, what: "database" },
       ...(strategy === BackupStrategy.DirectoryCopy ? [backups] : []),
     ] as const;
+  }
+
+  /** Of a backup that is not found or cannot be read: any, until the operation says so. */
+  #strategyOf(id: string): BackupStrategy {
+    try {
+      return findBackup(this.#settings, id).record.strategy;
+    } catch (error) {
+      if (error instanceof BackupError) return BackupStrategy.DirectoryCopy;
+      throw error;
+    }
   }
 
   async #ready(): Promise<void> {

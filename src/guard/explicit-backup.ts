@@ -24,7 +24,7 @@ import { Operation } from "./operation.ts";
 import type { Settings } from "./options.ts";
 import { belongsTo, findBackup, readBackupFile } from "./restore/find-backup.ts";
 import { findRestores } from "./restore/restore-entry.ts";
-import { sweepEntry } from "./settle.ts";
+import { assertCopyInReach, sweepEntry } from "./settle.ts";
 import { directoryCopy } from "./strategies/directory-copy.ts";
 import { strategyOf } from "./strategies/index.ts";
 import type { BackupStrategy } from "./strategy.ts";
@@ -185,6 +185,7 @@ export async function cleanupBackup(settings: Settings, id: string): Promise<voi
   assertNotRestored(database, id);
   if (madeOf !== undefined && existsSync(record.backupPath)) throw perhapsAnothers(record, madeOf);
   if (journaled) {
+    if (madeOf === undefined) assertCopyInReach(id, record);
     await entry.become("held", "done");
     try {
       assertNotRestored(database, id); // one that was armed meanwhile

@@ -2,13 +2,14 @@ import { existsSync } from "node:fs";
 import { BackupError, CorruptError, LanceError } from "../errors.ts";
 import type { JournalEntry } from "./journal/entry.ts";
 import type { EntryRecord } from "./journal/entry-record.ts";
+import { ownsBackup } from "./ownership.ts";
 import type { MakeResult, RecoveredEntry, RecoverySettings } from "./recovered.ts";
 import { completeRestore } from "./restore/complete.ts";
 import { carryOut, conflictError } from "./rollback/act.ts";
 import { bringFilesBack } from "./rollback/bring-files-back.ts";
 import { type OnConflict, planRollback, type RollbackPlan } from "./rollback/plan.ts";
 import { returnTaken } from "./rollback/taken-tables.ts";
-import { keepEntry, keptDirectory, sweepEntry } from "./settle.ts";
+import { assertCopyInReach, keepEntry, keptDirectory, sweepEntry } from "./settle.ts";
 
 /** Puts back what an armed entry whose process died stands for, or completes its restore. */
 export async function rollBackDead(
@@ -29,6 +30,9 @@ export async function rollBackDead(
     if (entry.state !== "armed") return result("swept");
     const record = entry.read("armed");
     if (!record) return result("swept");
+    // A restore that is given up needs no copy, and removes none; nor is one that is another database's needed here.
+    const needsCopy = record.restore ? settings.onConflict !== "keep" : ownsBackup(entry, record);
+    if (needsCopy) assertCopyInReach(entry.id, record);
     if (settings.onConflict === "keep" && !record.restore)
       return await keepDead(entry, record, settings, result);
     if (record.restore) {

@@ -1,9 +1,10 @@
 import { existsSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { remove } from "fs-extra/esm";
+import { CorruptError, IoError } from "../errors.ts";
 import { assertRoot } from "../fs/held-root.ts";
 import { io } from "../fs/io.ts";
-import { takeOwnerBelow } from "../fs/owner.ts";
+import { isRoot, takeOwnerBelow } from "../fs/owner.ts";
 import { NAMESPACE_TABLE } from "../lance/database.ts";
 import { locateTable } from "../lance/locate.ts";
 import { privateDirectory } from "../lance/private-directory.ts";
@@ -19,6 +20,25 @@ export function keptDirectory(entry: Pick<JournalEntry, "pins">, record: EntryRe
   return strategyOf(record.strategy).tablesDirectory(entry, record.backupPath);
 }
 
+/**
+ * Before anything is planned by, or removed with, a copy in the backup directory: a disk that is away looks like a copy
+ * that is gone, and what would be given up then is all there is to go back to.
+ *
+ * @throws IoError where not even the directory is there that it lies in.
+ */
+export function assertCopyInReach(id: string, { strategy, backupPath }: EntryRecord): void {
+  if (strategyOf(strategy) === directoryCopy) assertInReach(id, backupPath);
+}
+
+function assertInReach(id: string, backupPath: string): void {
+  const path = dirname(backupPath);
+  if (existsSync(backupPath) || existsSync(path)) return;
+  throw new IoError(
+    `The backup directory ${path} is not there, in which the copy of ${id} lies. Is its disk mounted? Nothing was done; bring it back to its place, and try again. Where it is gone for good, make the directory: then recover({ onConflict: "keep" }) gives the copy up.`,
+    { path, errno: "ENOENT" },
+  );
+}
+
 /** Closes an entry without going back; its backup waits for `restoreBackup` or `cleanupBackup`. */
 export async function keepEntry(entry: JournalEntry, record: EntryRecord): Promise<void> {
   if (ownsBackup(entry, record)) await strategyOf(record.strategy).seal(record);
@@ -27,10 +47,12 @@ export async function keepEntry(entry: JournalEntry, record: EntryRecord): Promi
 }
 
 /**
- * What LanceDB wrote as root takes the owner of its table. Removes what a finished or unfinished entry left: its copy, what was moved aside for it, itself. Answers with
- * the copy's directory where that was left alone, because it may be another database's.
+ * Removes what a finished or unfinished entry left: its copy, what was moved aside for it, itself. What LanceDB wrote as
+ * root takes the owner of its table. Answers with the copy's directory where that was left alone, because it may be
+ * another database's.
  *
  * @param path where the copy lies now, if it was moved
+ * @throws IoError where the directory is away in which the copy lies: the entry stays, or nobody would know of the copy.
  */
 export async function sweepEntry(
   lancedb: LanceDB,
@@ -38,16 +60,20 @@ export async function sweepEntry(
   entry: JournalEntry,
   path?: string,
 ): Promise<string | undefined> {
-  const record = !entry.isRestore && entry.state === "done" ? entry.read("done") : undefined;
+  // Read only where it is needed: as root for its tables, and where no owner says where the copy is.
+  const needsRecord = !entry.isRestore && entry.state === "done" && (isRoot() || !hasOwner(entry));
+  const record = needsRecord ? entry.read("done") : undefined;
   const claim = entry.isRestore ? undefined : claimOf(entry, record);
   const backupPath = path ?? claim?.backupPath;
   for (const root of [database, backupPath]) if (root !== undefined) assertRoot(root); // else it would stay for good
   let left: string | undefined;
   if (claim && backupPath !== undefined) {
-    if (ownsBackup(entry, claim, backupPath)) await directoryCopy.discard(backupPath, claim.uuid);
-    else if (existsSync(backupPath) && entry.exists()) left = backupPath;
+    if (ownsBackup(entry, claim, backupPath)) {
+      if (entry.exists()) assertInReach(entry.id, backupPath);
+      await directoryCopy.discard(backupPath, claim.uuid);
+    } else if (existsSync(backupPath) && entry.exists()) left = backupPath;
   }
-  for (const { id } of record?.tables ?? []) {
+  for (const { id } of isRoot() ? (record?.tables ?? []) : []) {
     const directory = await locateTable(lancedb, database, id);
     if (directory !== undefined) takeOwnerBelow(join(database, directory));
   }
@@ -57,6 +83,15 @@ export async function sweepEntry(
   assertRoot(aside);
   await entry.remove();
   return left;
+}
+
+function hasOwner(entry: JournalEntry): boolean {
+  try {
+    return entry.readOwner() !== undefined;
+  } catch (error) {
+    if (error instanceof CorruptError) return false; // its record says the same
+    throw error;
+  }
 }
 
 /** Undefined where the entry keeps everything in itself. */

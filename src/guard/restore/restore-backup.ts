@@ -7,7 +7,8 @@ import type { Settings } from "../options.ts";
 import { recoverBeforeRestore } from "../recovery.ts";
 import { carryOut, conflictError, type TableRestore } from "../rollback/act.ts";
 import type { OnConflict, RollbackPlan } from "../rollback/plan.ts";
-import { sweepEntry } from "../settle.ts";
+import { assertTagsKept } from "../rollback/tags.ts";
+import { assertCopyInReach, sweepEntry } from "../settle.ts";
 import { settledByOthers } from "../settled-by-others.ts";
 import { type FoundBackup, findBackup } from "./find-backup.ts";
 import { armRestore, planRestore } from "./restore-entry.ts";
@@ -33,7 +34,9 @@ export async function restoreBackup(
   try {
     await locks.acquireAll(ids);
     await recoverBeforeRestore(ids, { lancedb, database, locks, logger, onConflict: "fail", force: false });
+    assertCopyInReach(id, backup.record);
     const plan = await planRestore(lancedb, database, id, backup.record, onConflict);
+    assertTagsKept(plan.tags);
     if (plan.conflicts.length > 0) throw conflictError(plan.conflicts);
     const tables = await carryOutArmed(settings, backup, { id, plan, locks, onConflict });
     logger.info("backup restored", {

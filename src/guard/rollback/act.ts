@@ -18,7 +18,7 @@ import type { Logger } from "../../logger.ts";
 import { putNamespacesBack } from "./act-namespaces.ts";
 import { returnStubs } from "./moved-stubs.ts";
 import { type DropPlan, foreignIn, type OnConflict, type RollbackPlan } from "./plan.ts";
-import { putTagsBack } from "./tags.ts";
+import { assertTagsKept, putTagsBack } from "./tags.ts";
 import { keepTaken, type Taking, takeDirectory, takeLinked } from "./taken-tables.ts";
 
 /** What became of one table. */
@@ -54,10 +54,12 @@ type Steps = (() => Promise<void>)[];
  * Carries out a rollback. Can be done twice.
  *
  * @throws ConflictError where a foreign commit is in the way, also where it slipped in while we restored: the
- * tables before it are then as they were.
+ * tables before it are then as they were. @throws IoError before anything changed, where a captured tag is missing in
+ * the backup.
  */
 export async function carryOut(plan: RollbackPlan, options: CarryOutOptions): Promise<TableRestore[]> {
   if (plan.conflicts.length > 0) throw conflictError(plan.conflicts);
+  assertTagsKept(plan.tags);
   const results: TableRestore[] = [];
   const [undo, last]: [Steps, Steps] = [[], []];
   try {

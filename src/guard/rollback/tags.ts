@@ -1,5 +1,6 @@
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { IoError } from "../../errors.ts";
 import { syncDirectory } from "../../fs/durable.ts";
 import { listNames } from "../../fs/list-names.ts";
 import { PIN_ORDER, Placer } from "../../fs/place.ts";
@@ -42,9 +43,28 @@ export function listTags(dataset: string): string[] {
   return listNames(join(dataset, TAGS)).flatMap((name) => tagOfFile(name) ?? []);
 }
 
+/**
+ * Before anything changes: what was captured, and is not there now, is away or damaged, and no tag is given up for that.
+ *
+ * @throws IoError
+ */
+export function assertTagsKept(plans: readonly TagPlan[]): void {
+  for (const plan of plans) {
+    for (const tag of plan.tags) if (plan.captured.includes(tag)) assertKept(tag, plan);
+  }
+}
+
+function assertKept(tag: string, { source, dataset }: TagPlan): void {
+  const path = join(source, TAGS, `${tag}.json`);
+  if (existsSync(path)) return;
+  throw new IoError(
+    `The tag "${tag}" of ${dataset} cannot be put back: ${path} is missing. Is the disk of the backup mounted? Where it is gone for good, recover({ onConflict: "keep" }) leaves the table as it is.`,
+    { path, errno: "ENOENT" },
+  );
+}
+
 /** Whether what a tag names is there. A branch stays where it is, whatever becomes of the main line. */
 function isNamed(tagFile: string, dataset: string, versions: ReadonlySet<number>): boolean {
-  if (!existsSync(tagFile)) return false;
   const { version, branch } = parseTag(readFileSync(tagFile));
   return branch === undefined ? versions.has(version) : existsSync(join(dataset, "tree", branch, VERSIONS));
 }
