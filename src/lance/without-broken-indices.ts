@@ -10,6 +10,8 @@ import { listManifests, manifestPath, VERSIONS } from "./image.ts";
 import { makeStagingDirectory, removeStagingDirectory } from "./staging.ts";
 import type { LanceDB } from "./which-lancedb.ts";
 
+const TRANSACTIONS = "_transactions";
+
 /**
  * Drops the indices of a dataset's newest version of which not all files are there, as LanceDB does: by a commit. So
  * everything that would have used them works again, more slowly. On the disk when it returns.
@@ -55,7 +57,9 @@ export async function openWithoutBroken(
     const [newest] = await listManifests(dataset);
     if (newest) await placer.place(dataset, shadow, manifestPath(newest.name));
     for (const name of readdirSync(dataset)) {
-      if (name !== VERSIONS) symlinkSync(join(dataset, name), join(shadow, name), "junction");
+      // Through a link the drop would write into the live table.
+      if (name !== VERSIONS && name !== TRANSACTIONS)
+        symlinkSync(join(dataset, name), join(shadow, name), "junction");
     }
     await dropBrokenIndices(lancedb, database, shadow);
     const door = await Door.open(lancedb, database, shadow);
