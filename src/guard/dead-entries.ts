@@ -58,7 +58,7 @@ export class DeadEntries {
     const left: JournalEntry[] = [];
     for (const entry of listEntries(this.#database)) {
       if (performance.now() < (this.#waiting.get(entry.id) ?? 0)) continue;
-      const outlook = await entry.outlook();
+      const outlook = entry.outlook();
       if (outlook === "settled") this.#waiting.set(entry.id, Number.POSITIVE_INFINITY); // an id is used once
       if (outlook === "left") left.push(entry);
     }

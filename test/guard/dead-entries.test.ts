@@ -1,7 +1,9 @@
-import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { randomUUID } from "node:crypto";
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Connection } from "@lancedb/lancedb";
 import { describe, expect, test } from "vitest";
+import { JournalEntry } from "../../src/guard/journal/entry.ts";
 import { ConflictError, deleteRowsWithBackup, insertRecordsWithBackup } from "../../src/index.ts";
 import { newDatabase, type TestDatabase } from "../support/database.ts";
 import { dieInside } from "../support/die-inside.ts";
@@ -131,6 +133,23 @@ describe("a process dies inside of a write, before it commits, and somebody else
     expect(await idsOf(place.db)).toEqual([1]);
     await table.checkout(version);
     expect(await table.countRows()).toBe(2);
+  });
+});
+
+test("another container's work, whose life only watching can tell, is not waited for by what does not touch its tables", async () => {
+  const place = await used();
+  await place.manager.withBackup("lance-version", async (db) => {
+    await (await db.openTable("t")).add([{ id: 2 }]);
+    const [id = ""] = journalOf(place);
+    const path = join(place.uri, ".lancedb-backup/journal", id, "owner.json");
+    const content = JSON.parse(readFileSync(path, "utf8"));
+    const theirs = {
+      ...content,
+      owner: { ...content.owner, pidNamespace: "pid:[1]", operation: randomUUID() },
+    };
+    writeFileSync(path, JSON.stringify(theirs));
+    expect(new JournalEntry(place.uri, id).outlook()).toBe("live");
+    writeFileSync(path, JSON.stringify(content));
   });
 });
 

@@ -230,12 +230,13 @@ export class JournalEntry {
 
   /**
    * Whether somebody has to put something right. `live`: not now, its owner is at it. `settled`: never again.
-   * Cheaper than its state and its owner's life in full; what is only to be swept counts as settled.
+   * Cheaper than its state and its owner's life in full, and at once: an owner of another container, whom only watching
+   * could tell to be dead, counts as live; whoever touches its tables watches. What is only to be swept counts as settled.
    */
-  async outlook(): Promise<"live" | "left" | "settled"> {
+  outlook(): "live" | "left" | "settled" {
     try {
       const found = this.readOwner();
-      if (found && (await this.liveness()) === "alive") return "live";
+      if (found && this.livenessAtOnce() === "alive") return "live";
       const { state } = this;
       if (state === "armed") return "left";
       return found && state !== "held" && this.exists() ? "left" : "settled";
