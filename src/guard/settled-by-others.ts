@@ -5,7 +5,7 @@ import { rootDirectory } from "../lance/database.ts";
 import { listManifests } from "../lance/image.ts";
 import { findManifest, inspectTable, readManifest } from "../lance/put-back/state.ts";
 import { sameContent } from "../lance/same-content.ts";
-import { digestOfVersion } from "../lance/version-identity.ts";
+import { digestOfVersion, hasVersion } from "../lance/version-identity.ts";
 import { type JournalEntry, NotThereError } from "./journal/entry.ts";
 import { type CapturedTable, type EntryRecord, isAdopted } from "./journal/entry-record.ts";
 import type { LoggedIntent } from "./journal/log.ts";
@@ -65,7 +65,7 @@ export async function assertCommitsThere(
     const place = directory ?? placeOf(table);
     if (last === 0 || place === undefined) continue;
     const dataset = join(database, place);
-    if (digestOfVersion(dataset, last) !== "") continue;
+    if (hasVersion(dataset, last)) continue;
     const newest = (await listManifests(dataset))[0]?.version ?? 0;
     if (newest >= last) continue; // a cleanup took it
     // Others may drop a table, and make it anew: then the version that was captured is not there either.

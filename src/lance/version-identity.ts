@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { CorruptError } from "../errors.ts";
 import { ifThere } from "../fs/held-root.ts";
@@ -26,6 +26,18 @@ export function digestOfVersion(dataset: string, version: number): string {
     }
   }
   return "";
+}
+
+/** Whether a version's manifest is there, unread. */
+export function hasVersion(dataset: string, version: number): boolean {
+  return (["v2", "v1"] as const).some((scheme) => {
+    const path = join(dataset, VERSIONS, manifestName(version, scheme));
+    try {
+      return ifThere(path, () => statSync(path, { throwIfNoEntry: false })) !== undefined;
+    } catch (error) {
+      throw toIoError(error, "look at", path);
+    }
+  });
 }
 
 /** Whether a manifest on the disk is the version that is known by this number. */
