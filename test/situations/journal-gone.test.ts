@@ -3,7 +3,11 @@ import { join } from "node:path";
 import type { Connection } from "@lancedb/lancedb";
 import { connect } from "@lancedb/lancedb";
 import { describe, expect, test } from "vitest";
+import { HeldRoot } from "../../src/fs/held-root.ts";
+import { readEntryOwner } from "../../src/guard/journal/entry-owner.ts";
+import { listEntries } from "../../src/guard/journal/journal.ts";
 import { insertRecordsWithBackup, RestoreError } from "../../src/index.ts";
+import { lockedTables } from "../../src/lance/lock/locked-tables.ts";
 import { newDatabase, type TestDatabase } from "../support/database.ts";
 import { startProcess } from "../support/other-process.ts";
 
@@ -273,4 +277,21 @@ test("a backup whose entry has gone before it was whole is none", async () => {
   const error = await errorOf(manager.createBackup("lance-version", { tables: ["t"] }));
   expect(error.message).toMatch(/entry backup_\d+ of the journal is not there any more/);
   expect(await manager.listBackups()).toEqual([]);
+});
+
+test("no list of entries or locks, and no owner, is believed to be missing while the database is away", async () => {
+  const place = await newDatabase();
+  await place.db.createTable("t", [{ id: 1 }]);
+  const id = await place.manager.createBackup("lance-version");
+  const owner = join(place.uri, ".lancedb-backup/journal", id, "owner.json");
+  using _held = HeldRoot.hold(place.uri, "database");
+  renameSync(place.uri, `${place.uri}-away`);
+  try {
+    for (const look of [listEntries, lockedTables]) {
+      expect(() => look(place.uri)).toThrow(expect.objectContaining({ errno: "ESTALE" }));
+    }
+    expect(() => readEntryOwner(owner)).toThrow(expect.objectContaining({ errno: "ESTALE" }));
+  } finally {
+    renameSync(`${place.uri}-away`, place.uri);
+  }
 });

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { CorruptError } from "../../errors.ts";
-import { isMissing } from "../../fs/io.ts";
+import { ifThere } from "../../fs/held-root.ts";
 import { isOwner, type Owner } from "../../lance/lock/owner.ts";
 import { unreadable } from "./record.ts";
 
@@ -16,13 +16,13 @@ export interface EntryOwner {
 
 /** Undefined where there is none, or a power cut emptied it. @throws CorruptError where it is damaged. */
 export function readEntryOwner(path: string): EntryOwner | undefined {
-  let text: string;
+  let text: string | undefined;
   try {
-    text = readFileSync(path, "utf8");
+    text = ifThere(path, () => readFileSync(path, "utf8"));
   } catch (error) {
-    if (isMissing(error)) return undefined;
     throw unreadable(error, path);
   }
+  if (text === undefined) return undefined;
   // It appears complete, and is not synced: only a power cut empties it, and then nobody lives.
   if (/^\0*$/.test(text)) return undefined;
   try {

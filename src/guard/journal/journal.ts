@@ -3,8 +3,8 @@ import { existsSync, readdirSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { IoError } from "../../errors.ts";
 import { syncDirectory } from "../../fs/durable.ts";
-import { isAway } from "../../fs/held-root.ts";
-import { errnoOf, isMissing, toIoError } from "../../fs/io.ts";
+import { ifThere, isAway } from "../../fs/held-root.ts";
+import { errnoOf, toIoError } from "../../fs/io.ts";
 import { makeDirectory } from "../../fs/make-directory.ts";
 import { takeOwner } from "../../fs/owner.ts";
 import { stampOf } from "../../fs/stamp.ts";
@@ -20,13 +20,12 @@ const BY_NUMBER = new Intl.Collator("en", { numeric: true });
 export function listEntries(database: string): JournalEntry[] {
   const directory = privateDirectory(database, "journal");
   try {
-    return readdirSync(directory, { withFileTypes: true })
+    return (ifThere(directory, () => readdirSync(directory, { withFileTypes: true })) ?? [])
       .filter((found) => found.isDirectory() && JOURNAL_ENTRY.test(found.name))
       .map((found) => found.name)
       .sort(BY_NUMBER.compare)
       .map((id) => new JournalEntry(database, id));
   } catch (error) {
-    if (isMissing(error)) return [];
     throw toIoError(error, "list", directory);
   }
 }

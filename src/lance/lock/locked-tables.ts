@@ -1,5 +1,6 @@
 import { readdirSync } from "node:fs";
-import { isMissing, toIoError } from "../../fs/io.ts";
+import { ifThere } from "../../fs/held-root.ts";
+import { toIoError } from "../../fs/io.ts";
 import { isConflictCopy } from "../../fs/strays.ts";
 import { privateDirectory } from "../private-directory.ts";
 
@@ -14,11 +15,10 @@ export const WHOLE_DATABASE = "$all";
 export function lockedTables(database: string): string[] {
   const directory = privateDirectory(database, "locks");
   try {
-    return readdirSync(directory, { withFileTypes: true })
+    return (ifThere(directory, () => readdirSync(directory, { withFileTypes: true })) ?? [])
       .filter((entry) => entry.isDirectory() && !isConflictCopy(entry.name))
       .map((entry) => entry.name);
   } catch (error) {
-    if (isMissing(error)) return [];
     throw toIoError(error, "list", directory);
   }
 }
