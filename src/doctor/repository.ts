@@ -83,7 +83,7 @@ function hintOf(all: readonly Snapshot[], database: string | undefined): string 
   const there = all.filter(({ source }) => source.uri === database);
   const [newest] = there;
   if (!newest) return "";
-  return ` ${count(there.length, "snapshot")} of another database, id ${newest.source.id}, were taken of what was there before; backup --source-id ${newest.source.id} goes on from them.`;
+  return ` ${count(there.length, "snapshot")} of another database, id ${newest.source.id}, were taken of what had this path on ${newest.source.host}. Only if it is the same database: backup --source-id ${newest.source.id} goes on from them.`;
 }
 
 function diagnoseSnapshots(

@@ -52,13 +52,13 @@ function keptIdentity(database: string): string | undefined {
  * Makes an identity last, and answers with what counts from now on: of several that come at once the first one's. Where
  * nothing can be written it is derived.
  */
-export async function keepIdentity(database: string, identity: DatabaseIdentity): Promise<string> {
-  if (identity.origin !== "new") return identity.id;
+export async function keepIdentity(database: string, identity: DatabaseIdentity): Promise<DatabaseIdentity> {
+  if (identity.origin !== "new") return identity;
   try {
     await write(database, identity.id, "unless-kept");
-    return keptIdentity(database) ?? identity.id;
+    return { id: keptIdentity(database) ?? identity.id, origin: "kept" };
   } catch (error) {
-    if (isRefused(error)) return derived(database).id;
+    if (isRefused(error)) return derived(database);
     throw error;
   }
 }

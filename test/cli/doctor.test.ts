@@ -251,3 +251,14 @@ test("what this user may not read or write is told", async () => {
     {},
   ]);
 });
+
+test("snapshots of another database with the same path: on which host, and go on only if it is the same", async () => {
+  const place = await newPlace();
+  await snapshotOf(place);
+  const [first] = await runJson<{ source: { id: string; host: string } }[]>(["list"], { env: place.env });
+  rmSync(join(place.database, ".lancedb-backup/identity"), { recursive: true });
+  const found = await findings([place.database, "--repo", place.repo], ["repository"]);
+  const { details } = found.find((one) => one.details.includes("no snapshot of"))!;
+  expect(details).toContain(`this path on ${first?.source.host}. Only if it is the same database: `);
+  expect(details).toContain(`backup --source-id ${first?.source.id}`);
+});

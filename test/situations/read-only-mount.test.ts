@@ -6,7 +6,7 @@ import { connect } from "@lancedb/lancedb";
 import { expect, onTestFinished, test } from "vitest";
 import { Repository, type SnapshotDetails } from "../../src/repository/index.ts";
 import { silent } from "../crash/silent.ts";
-import { newDatabase, type TestDatabase } from "../support/database.ts";
+import { newDatabase, recordingLogger, type TestDatabase } from "../support/database.ts";
 import { startProcess } from "../support/other-process.ts";
 
 // A backup by who can only read the database: another user, or from a read-only mount.
@@ -75,6 +75,21 @@ test("guarded work is waited for, and the snapshot says how it was taken", async
   expect(snapshot.taken).toBe("read-only");
   expect((await repository.get(snapshot.id)).taken).toBe("read-only");
   expect((await repository.backup({ source: uri })).taken).toBe("locked");
+});
+
+test("an id that is made of the path is warned of, at each backup, until one is given", async () => {
+  const place = await readOnlyPlace();
+  if (!place) return;
+  const { mounted } = place;
+  const { logger, logged } = recordingLogger();
+  const repository = await Repository.open(join(place.directory, "repository"), { logger });
+  const about = () => logged.splice(0).filter(({ message }) => message.includes("sourceId"));
+  for (let turn = 0; turn < 2; turn++) {
+    const { source } = await repository.backup({ source: mounted });
+    expect(about()).toMatchObject([{ level: "warn", meta: { database: mounted, id: source.id } }]);
+  }
+  await repository.backup({ source: mounted, sourceId: "orders" });
+  expect(about()).toEqual([]);
 });
 
 test("work that does not end in time is an error that names it, and no snapshot", async () => {

@@ -251,6 +251,12 @@ class BackupRun {
     const { storage } = this.#context;
     const { type, uri } = this.#source;
     const source = { type, id: (await this.#source.keepId?.()) ?? this.#source.id, uri };
+    if (this.#source instanceof LanceDBSource && this.#source.isIdDerived) {
+      this.#context.logger.warn(
+        "nothing can be written in the database: its id is derived from its path, and every database with that path has the same; sourceId (--source-id) gives it one",
+        { database: uri, id: source.id },
+      );
+    }
     const composed = composeSnapshot(source, this.#options, capture, stored);
     const files = filesOf(capture, plan, stored);
     this.#options.signal?.throwIfAborted();

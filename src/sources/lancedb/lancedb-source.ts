@@ -66,15 +66,19 @@ export class LanceDBSource implements Source {
     return new LanceDBSource(path, options.id, options.lancedb ?? new LanceDB());
   }
 
+  /** Whether the id is made of the path, since nothing can be kept in the database: others with that path have it too. */
+  get isIdDerived(): boolean {
+    return this.#chosenId === undefined && this.#identity.origin === "derived";
+  }
+
   /** Where the database cannot be written to, an id that was chosen counts for this once. */
   async keepId(): Promise<string> {
     if (this.#chosenId !== undefined) {
       await setIdentity(this.uri, this.#chosenId);
       return this.#chosenId;
     }
-    const id = await keepIdentity(this.uri, this.#identity);
-    this.#identity = { id, origin: "kept" };
-    return id;
+    this.#identity = await keepIdentity(this.uri, this.#identity);
+    return this.#identity.id;
   }
 
   /**
