@@ -28,6 +28,7 @@ export type Taken = "locked" | "read-only";
 /** Errors by which a database says that we cannot write to it. */
 const READ_ONLY = new Set(["EROFS", "EACCES", "EPERM"]);
 
+const FIRST_PAUSE_MS = 2;
 const LOOK_MS = 50;
 
 /**
@@ -46,26 +47,57 @@ export async function whileFrozen<T>(
 ): Promise<{ readonly result: T; readonly taken: Taken }> {
   const { timeoutMs, signal } = options;
   const wants = (name: string) => name === WHOLE_DATABASE || options.wants(name);
-  for (;;) {
+  const deadline = performance.now() + timeoutMs;
+  for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(pause * 2, LOOK_MS)) {
+    signal?.throwIfAborted();
     const locks = new LockSet({ database, timeoutMs, signal });
+    let busy: LockedError | undefined;
     try {
       const known = lockedTables(database).filter(wants);
-      if (!canWrite(database) || !(await acquire(locks, known))) {
+      const taken = canWrite(database) ? await tryAll(locks, known) : "read-only";
+      if (taken === "read-only") {
         locks.releaseAll();
-        return {
-          result: await whileWatched(database, { ...options, wants }, task, undo),
-          taken: "read-only",
-        };
+        return { result: await whileWatched(database, { ...options, wants }, task, undo), taken };
       }
-      assertNothingLeft(database, wants);
-      const result = await task();
-      const isNew = lockedTables(database).some((table) => wants(table) && !known.includes(table));
-      if (!isNew) return { result, taken: "locked" };
-      await undo(result); // a table has met its first guarded operation meanwhile
+      busy = taken === "taken" ? await liveWork(database, wants, timeoutMs) : taken;
+      if (!busy) {
+        const result = await task();
+        const isNew = lockedTables(database).some((table) => wants(table) && !known.includes(table));
+        if (!isNew) return { result, taken: "locked" };
+        await undo(result); // a table has met its first guarded operation meanwhile
+        pause = FIRST_PAUSE_MS;
+        continue;
+      }
     } finally {
       locks.releaseAll();
     }
+    // Nothing is held in a pause: guarded work that holds what we wait for may itself wait for what we would hold.
+    if (performance.now() >= deadline) throw busy;
+    await sleep(pause * (0.5 + Math.random()));
   }
+}
+
+/**
+ * The error for guarded work under way on tables whose locks are held here: on one that had no lock when we looked.
+ *
+ * @throws LockedError where a dead process left guarded work on one of the tables.
+ */
+async function liveWork(
+  database: string,
+  wants: (table: string) => boolean,
+  timeoutMs: number,
+): Promise<LockedError | undefined> {
+  for (const { entry, table } of armedEntries(database, wants)) {
+    const holding = await holderOfEntry(database, entry);
+    if (holding?.life === "alive") {
+      const who = describeOwner(holding.owner);
+      return new LockedError(
+        `Table ${table} is in use by a guarded operation of ${who}; waited ${timeoutMs} ms for it.`,
+      );
+    }
+    if (isArmed(database, entry)) throw leftBehind(database, entry, table);
+  }
+  return undefined;
 }
 
 function canWrite(database: string): boolean {
@@ -78,13 +110,15 @@ function canWrite(database: string): boolean {
   }
 }
 
-/** False where some lock cannot be taken, since nothing can be written there. */
-async function acquire(locks: LockSet, tables: readonly string[]): Promise<boolean> {
+/** `read-only` where some lock cannot be taken, since nothing can be written there; the error where one is in use. */
+async function tryAll(
+  locks: LockSet,
+  tables: readonly string[],
+): Promise<"taken" | "read-only" | LockedError> {
   try {
-    await locks.acquireAll(tables);
-    return true;
+    return (await locks.tryAll(tables)) ?? "taken";
   } catch (error) {
-    if (error instanceof IoError && READ_ONLY.has(error.errno ?? "")) return false;
+    if (error instanceof IoError && READ_ONLY.has(error.errno ?? "")) return "read-only";
     throw error;
   }
 }
@@ -130,6 +164,7 @@ async function lookAround(
   }
   for (const { entry, table } of armedEntries(database, wants)) {
     const holding = await holderOfEntry(database, entry);
+    if (!isArmed(database, entry)) continue; // it has ended meanwhile, and its owner went with it
     if (!holding || holding.life === "dead") throw leftBehind(database, entry, table);
     busy ??= { table, holding };
   }
@@ -166,7 +201,14 @@ function stillBusy(busy: Busy | undefined, timeoutMs: number): LockedError {
 
 /** Whoever held a table of an armed journal entry has ended, since we hold it now: the table may be half-written. */
 export function assertNothingLeft(database: string, wants: (table: string) => boolean): void {
-  for (const { entry, table } of armedEntries(database, wants)) throw leftBehind(database, entry, table);
+  for (const { entry, table } of armedEntries(database, wants)) {
+    if (isArmed(database, entry)) throw leftBehind(database, entry, table);
+  }
+}
+
+/** Listed, since one that may not be looked into is not one that is not armed. */
+function isArmed(database: string, entry: string): boolean {
+  return listNames(join(privateDirectory(database, "journal"), entry)).includes("armed.json");
 }
 
 /** Entries of guarded work that is not ended, each with one of its tables. */
@@ -176,8 +218,7 @@ function armedEntries(
 ): { readonly entry: string; readonly table: string }[] {
   const journal = privateDirectory(database, "journal");
   return listNames(journal).flatMap((entry) => {
-    // Listed, since one that may not be looked into is not one that is not armed.
-    if (!JOURNAL_ENTRY.test(entry) || !listNames(join(journal, entry)).includes("armed.json")) return [];
+    if (!JOURNAL_ENTRY.test(entry) || !isArmed(database, entry)) return [];
     const claims = listNames(join(journal, entry, "tables")).filter((name) => !isStray(name));
     const table = claims.includes(WHOLE_DATABASE) ? WHOLE_DATABASE : claims.find(wants);
     return table === undefined ? [] : { entry, table };

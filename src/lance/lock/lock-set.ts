@@ -17,6 +17,12 @@ export const DEFAULT_LOCK_TIMEOUT_MS = 30_000;
 
 const enclosing = new AsyncLocalStorage<LockSet>();
 
+/** Who is in the way; undefined where somebody was quicker. */
+interface InTheWay {
+  readonly table: string;
+  readonly attempt: { readonly holder: Owner; readonly known: boolean } | undefined;
+}
+
 /** The table locks of one guarded operation. */
 export class LockSet implements Holder {
   readonly owner: Owner = newOwner();
@@ -92,27 +98,68 @@ export class LockSet implements Holder {
     }
   }
 
+  /**
+   * Takes all of these tables at once, or none, and waits for nobody. Answers with the error where one is in use.
+   *
+   * @throws LockedError where the holder is an operation that this call runs inside of.
+   */
+  async tryAll(tables: Iterable<string>): Promise<LockedError | undefined> {
+    takeOffAll();
+    const wanted = [...new Set(tables)].sort().filter((table) => !this.#held.has(table));
+    const taken: string[] = [];
+    try {
+      for (const look of [true, false]) {
+        for (const table of wanted) {
+          if (this.isHeldByParent(table)) throw heldAround(table);
+          const outcome = look ? await this.#look(table) : await this.#attempt(table, this.#lockOf(table));
+          if (typeof outcome === "boolean") {
+            if (!look) taken.push(table);
+            continue;
+          }
+          if (outcome.attempt) this.#refuseOwn(outcome.table, outcome.attempt.holder.operation);
+          return this.#lockedError(outcome.table, outcome.attempt);
+        }
+      }
+      taken.length = 0;
+      return undefined;
+    } finally {
+      for (const table of taken) this.release(table);
+    }
+  }
+
+  #lockOf(table: string): TableLock {
+    return new TableLock(this.#database, table);
+  }
+
+  /** Takes nothing, so that it is in nobody's way. */
+  async #look(table: string): Promise<boolean | InTheWay> {
+    const { holder } = await TableLock.toLookAt(this.#database, table).look();
+    if (!holder || holder.life === "dead" || (holder.life === "unknown" && this.#force)) return true;
+    return { table, attempt: { holder: holder.owner, known: holder.life === "alive" } };
+  }
+
+  /** Whether it was taken from a dead process; or who is in the way. */
+  async #attempt(table: string, lock: TableLock): Promise<boolean | InTheWay> {
+    const attempt = await lock.attempt(this.owner, this.#force);
+    if (!attempt?.taken) return { table, attempt };
+    const around = await this.#around(table, () => lock.release(attempt.epoch, this.owner));
+    if (around) return { table: WHOLE_DATABASE, attempt: around };
+    this.#held.set(table, { lock, epoch: attempt.epoch });
+    nowHolds(this);
+    if (lock.isNew) await forgetUnusedLocks(this.#database);
+    return attempt.fromDead;
+  }
+
   async #wait(table: string, whileWaiting: () => Promise<void> = async () => undefined): Promise<boolean> {
     takeOffAll();
     const lock = new TableLock(this.#database, table);
     const deadline = performance.now() + this.#timeoutMs;
     for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(pause * 2, LONGEST_PAUSE_MS)) {
       this.#signal?.throwIfAborted();
-      const attempt = await lock.attempt(this.owner, this.#force);
-      if (attempt?.taken) {
-        const around = await this.#around(table, () => lock.release(attempt.epoch, this.owner));
-        if (!around) {
-          this.#held.set(table, { lock, epoch: attempt.epoch });
-          nowHolds(this);
-          if (lock.isNew) await forgetUnusedLocks(this.#database);
-          return attempt.fromDead;
-        }
-        this.#refuseDeadlock(WHOLE_DATABASE, around.holder.operation);
-        if (performance.now() >= deadline) throw this.#lockedError(WHOLE_DATABASE, around);
-      } else {
-        if (attempt) this.#refuseDeadlock(table, attempt.holder.operation);
-        if (performance.now() >= deadline) throw this.#lockedError(table, attempt);
-      }
+      const outcome = await this.#attempt(table, lock);
+      if (typeof outcome === "boolean") return outcome;
+      if (outcome.attempt) this.#refuseDeadlock(outcome.table, outcome.attempt.holder.operation);
+      if (performance.now() >= deadline) throw this.#lockedError(outcome.table, outcome.attempt);
       await whileWaiting();
       await this.#pause(pause);
     }
@@ -173,9 +220,13 @@ export class LockSet implements Holder {
     for (const table of [...this.#held.keys()]) this.release(table);
   }
 
-  #refuseDeadlock(table: string, holder: string): void {
-    // The same directory by another path, which the name of the database does not tell.
+  /** The same directory by another path, which the name of the database does not tell. */
+  #refuseOwn(table: string, holder: string): void {
     if (this.enclosing.some(({ operation }) => operation === holder)) throw heldAround(table);
+  }
+
+  #refuseDeadlock(table: string, holder: string): void {
+    this.#refuseOwn(table, holder);
     nowWaits(this, { table, holder });
     if (!isDeadlock(this)) return;
     throw new LockedError(
