@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, rmdirSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmdirSync, rmSync, statSync, utimesSync } from "node:fs";
 import { rename } from "node:fs/promises";
 import { dirname, join, relative, resolve } from "node:path";
 import { syncDirectories, writeFileDurably } from "./durable.ts";
@@ -9,10 +9,13 @@ import { Placer } from "./place.ts";
 /** Stands beside a directory that was copied, and says where it is still to be removed. */
 const MOVING = ".moving";
 
+/** Bytes up to which files are compared by content; larger ones of Lance have names that never come again. */
+const MOST_COMPARED = 64 << 20;
+
 /**
  * Renames a directory. In a file system of several layers (overlay: the files of a container's image) a directory of a
  * lower layer cannot be renamed: then it is copied, and removed where it was. It has its new name when it is whole there;
- * what others put into the old place meanwhile comes after it. Where a death falls in between, `finishMoves` completes it.
+ * what others put into the old place meanwhile comes after it, but for a table that they make anew: that stays. Where a death falls in between, `finishMoves` completes it.
  * Throws the system's own error; then it is where it was.
  *
  * @param latest the folder whose files name all others: copied last, removed first, so that a reader sees no half.
@@ -28,6 +31,7 @@ export async function moveDirectory(from: string, to: string, latest: string): P
 
 async function moveByCopies(from: string, to: string, latest: string): Promise<void> {
   const partial = `${to}.partial`;
+  rmSync(partial, { recursive: true, force: true }); // a dead process's, with half a file in it, perhaps
   await copyNew(from, partial, latest);
   await writeFileDurably(`${to}${MOVING}`, JSON.stringify({ from: relative(dirname(to), from), latest }));
   await rename(partial, to);
@@ -58,29 +62,63 @@ async function finishMove(marker: string): Promise<void> {
   await io("move aside", to, () => removeMoved(resolve(dirname(to), from), to, latest));
 }
 
-/** Others may write while it is removed: until nothing is left, the rest is copied too. */
+/**
+ * Others may write while it is removed: until nothing is left, the rest is copied too. Only what was copied is removed: a
+ * file that is another one than its copy is of a table that others have made in the old place. That table stays, and gets
+ * back what was taken for the old one's.
+ */
 async function removeMoved(from: string, to: string, latest: string): Promise<void> {
-  do {
-    for (const path of (await copyNew(from, to, latest)).reverse()) rmSync(join(from, path), { force: true });
-  } while (!removeEmptyTree(from));
+  const late: string[] = [];
+  for (;;) {
+    const paths = filesIn(from).sort((a, b) => rank(a, latest) - rank(b, latest));
+    const isMadeAnew = paths.some((path) => existsSync(join(to, path)) && !isCopy(from, to, path));
+    if (!isMadeAnew) late.push(...(await copyNew(from, to, latest, paths)));
+    for (const path of paths.reverse()) {
+      const isTheirs = isMadeAnew && late.includes(path);
+      if (!isTheirs && isCopy(from, to, path)) rmSync(join(from, path), { force: true });
+    }
+    if (isMadeAnew) await copyNew(to, from, latest, late);
+    if (isMadeAnew || removeEmptyTree(from)) break;
+  }
   rmSync(`${to}${MOVING}`);
 }
 
-/** Copies what is not there yet; answers with all files of the source, those of `latest` last. */
-async function copyNew(from: string, to: string, latest: string): Promise<string[]> {
+/** Copies what is not there yet, files of `latest` last; answers with what it has copied. */
+async function copyNew(from: string, to: string, latest: string, paths = filesIn(from)): Promise<string[]> {
   const placer = new Placer("copy");
   placer.ensureDirectory(to, to);
-  const paths = filesIn(from).sort((a, b) => rank(a, latest) - rank(b, latest));
-  for (const path of paths) {
+  const copied: string[] = [];
+  for (const path of [...paths].sort((a, b) => rank(a, latest) - rank(b, latest))) {
     if (existsSync(join(to, path))) continue;
     try {
+      const { atime, mtime } = statSync(join(from, path));
       await placer.place(from, to, path);
+      setTimes(join(to, path), atime, mtime);
+      copied.push(path);
     } catch (error) {
       if (!isMissing(error)) throw error; // somebody has removed it meanwhile
     }
   }
   await placer.sync();
-  return paths;
+  return copied;
+}
+
+/** A copy is known by the time of its source. */
+function setTimes(path: string, accessed: Date, modified: Date): void {
+  try {
+    utimesSync(path, accessed, modified);
+  } catch (error) {
+    if (errnoOf(error) === undefined) throw error;
+    return; // a file system that keeps its own: then the content tells
+  }
+}
+
+/** Whether the file at the new place is a copy of the one that is at the old place now. */
+function isCopy(from: string, to: string, path: string): boolean {
+  const [source, copy] = [from, to].map((place) => statSync(join(place, path), { throwIfNoEntry: false }));
+  if (!source || !copy || source.size !== copy.size) return false;
+  if (Math.floor(source.mtimeMs) === Math.floor(copy.mtimeMs)) return true;
+  return source.size <= MOST_COMPARED && readFileSync(join(from, path)).equals(readFileSync(join(to, path)));
 }
 
 function rank(path: string, latest: string): number {
