@@ -18,8 +18,8 @@ export interface CommitSource {
  * what changed: the version at the last file is kept alive by links in `<uri>/.lancedb-backup/pins/`.
  *
  * Managers of several processes, and of several databases, may share a backup directory: those of one database
- * wait for each other, and each goes on from the newest file of its own database. (`restoreLatest` takes the
- * newest file of all, so give each database a directory of its own.)
+ * wait for each other, and each goes on from the newest file of its own database. (`restoreLatest` must
+ * be told then which one is meant, so better give each database a directory of its own.)
  *
  * @example
  * ```ts

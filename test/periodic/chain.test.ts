@@ -20,7 +20,7 @@ import { applyDelta } from "../../src/periodic/replay/apply-delta.ts";
 import { OpenChain } from "../../src/periodic/replay/chain.ts";
 import { findChain } from "../../src/periodic/replay/find-chain.ts";
 import { loadBackup } from "../../src/periodic/replay/load-backup.ts";
-import { restoreLatest } from "../../src/periodic/replay/restore-latest.ts";
+import { type RestoreLatestOptions, restoreLatest } from "../../src/periodic/replay/restore-latest.ts";
 import { contentOf, Place, rowsOf } from "./harness.ts";
 
 /** A full and three deltas, of a row each. */
@@ -36,11 +36,16 @@ async function chain(place: Place): Promise<string[]> {
 }
 
 /** Restoring must fail with this code, name the file, and leave nothing at the target or beside it. */
-async function assertRefused(place: Place, code: string, named: string | undefined): Promise<void> {
+async function assertRefused(
+  place: Place,
+  code: string,
+  named: string | undefined,
+  options?: RestoreLatestOptions,
+): Promise<void> {
   const target = place.fresh();
   const before = readdirSync(place.root);
   const message = expect.stringContaining(named ?? "");
-  await expect(restoreLatest(place.backupDir, target)).rejects.toMatchObject({ code, message });
+  await expect(restoreLatest(place.backupDir, target, options)).rejects.toMatchObject({ code, message });
   expect(readdirSync(place.root)).toEqual(before);
 }
 
@@ -67,14 +72,16 @@ test("deltas that changed places are refused", async () => {
   await assertRefused(place, "CORRUPT", place.backupDir);
 });
 
-test("a delta of another database is refused", async () => {
+test("a delta of another database is refused, and in nobody's way where this one is named", async () => {
   await using place = new Place();
   await using other = new Place();
   const files = await chain(place);
   const others = await chain(other);
   const name = files[3]!.replace(/_\d{6}\./, "_999999.");
   copyFileSync(others[3]!, name);
-  await assertRefused(place, "CORRUPT", undefined);
+  await assertRefused(place, "VALIDATION", place.backupDir);
+  const summary = await restoreLatest(place.backupDir, place.fresh(), { database: place.uri });
+  expect(summary.deltas).toHaveLength(3);
 });
 
 test("a full put in another's place is refused", async () => {
@@ -83,7 +90,8 @@ test("a full put in another's place is refused", async () => {
   const files = await chain(place);
   const others = await chain(other);
   copyFileSync(others[0]!, files[0]!);
-  await assertRefused(place, "CORRUPT", files[0]);
+  await assertRefused(place, "VALIDATION", place.backupDir);
+  await assertRefused(place, "CORRUPT", files[0], { database: place.uri });
 });
 
 for (const at of [0, 1, 2, 3]) {
@@ -123,7 +131,7 @@ test("a long chain is restored whole, and keeps few of its files open at a time"
     await table.add(rowsOf([id]));
     await manager.backupDelta();
   }
-  const paths = await findChain(place.backupDir, undefined);
+  const { paths } = await findChain(place.backupDir, undefined);
   await using chain = await OpenChain.open(paths);
   if (existsSync("/proc/self/fd")) {
     const open = readdirSync("/proc/self/fd").map((fd) => {
@@ -234,7 +242,7 @@ for (const [at, what] of [
       await table.add(rowsOf([10]));
       expect(await place.manager({ incremental: true }).backupNow()).toMatch(/lancedb_delta_/);
       const target = place.fresh();
-      await restoreLatest(place.backupDir, target);
+      await restoreLatest(place.backupDir, target, { database: place.uri });
       expect(await contentOf(target)).toEqual(await contentOf(place.uri));
       expect(place.warnings).toHaveLength(1);
     });
@@ -266,6 +274,32 @@ test("two databases with one backup directory: chains of their own, and keep rem
   expect(kinds(false)).toEqual(["full", "delta"]);
   expect(kinds(true)).toEqual(["full", "delta"]);
   for (const db of dbs) db.close();
+});
+
+test("of two databases with one backup directory the one that is named is restored, and none unless it is", async () => {
+  await using place = new Place();
+  const uris = [place.uri, place.fresh()];
+  const identities: string[] = [];
+  for (const [index, uri] of uris.entries()) {
+    const db = await connect(uri);
+    await db.createTable(`t${index}`, rowsOf([index]));
+    db.close();
+    const file = await place.manager({ uri }).backupNow();
+    identities.push(JSON.parse(readFileSync(file, "utf8")).database);
+    if (index > 0) continue;
+    const summary = await restoreLatest(place.backupDir, place.fresh()); // as long as it is the only one
+    expect(summary).toMatchObject({ database: identities[0], tables: { t0: 1 } });
+  }
+  const unnamed = restoreLatest(place.backupDir, place.fresh());
+  await expect(unnamed).rejects.toMatchObject({ code: "VALIDATION" });
+  for (const identity of identities) await expect(unnamed).rejects.toThrow(identity);
+  await expect(restoreLatest(place.backupDir, place.fresh(), { database: "/nowhere" })).rejects.toMatchObject(
+    { code: "VALIDATION", message: expect.stringContaining(identities[1]!) },
+  );
+  for (const database of [identities[0]!, place.uri]) {
+    const summary = await restoreLatest(place.backupDir, place.fresh(), { database });
+    expect(summary).toMatchObject({ database: identities[0], tables: { t0: 1 } });
+  }
 });
 
 test("keep counts the fulls of managers without deltas, and of those after them", async () => {

@@ -18,12 +18,19 @@ import { writing } from "./writing.ts";
 export interface RestoreLatestOptions extends ReplayOptions {
   /** The newest state that is not later than this. Default: the newest there is that does not lie in the future. */
   readonly at?: Date | undefined;
+  /**
+   * Of which database, by its identity (`database` of a file's head) or its directory: where the directory has files of
+   * several, it must be named.
+   */
+  readonly database?: string | undefined;
 }
 
 /** What `restoreLatest` made. */
 export interface RestoreSummary {
   /** The time of the state, as the last file says it. */
   readonly at: Date;
+  /** Identity of the database that the files are of. */
+  readonly database: string;
   /** Name of the full. */
   readonly full: string;
   /** Names of the deltas, in the order in which they were applied. */
@@ -40,20 +47,25 @@ export interface RestoreSummary {
  * @param uri a directory that does not exist, or is empty.
  * @throws BackupNotFoundError where no file is that old.
  * @throws CorruptError where a file is missing, damaged, or not the one that the next one follows: it names
- * it. @throws ValidationError, IoError. On any error nothing is left behind.
+ * it. @throws ValidationError where the directory has files of several databases and none is named; it lists them.
+ * @throws IoError. On any error nothing is left behind.
  */
 export async function restoreLatest(
   backupDir: string,
   uri: string,
   options: RestoreLatestOptions = {},
 ): Promise<RestoreSummary> {
-  assertKnown(options, "restoreLatest", { at: true, logger: true, lancedb: true, connection: true });
-  const { at, ...replay } = options;
+  const known = { at: true, database: true, logger: true, lancedb: true, connection: true } as const;
+  assertKnown(options, "restoreLatest", known);
+  const { at, database, ...replay } = options;
   const path = localPath(uri, "uri");
   const { lancedb, logger } = replaySettings(replay, "restoreLatest");
   if (at !== undefined && !types.isDate(at)) throw new TypeError("at must be a Date.");
   if (at !== undefined && Number.isNaN(at.getTime())) throw new ValidationError("at is no valid date.");
-  const paths = await findChain(localPath(backupDir, "backupDir"), at, { logger });
+  if (database !== undefined && typeof database !== "string")
+    throw new TypeError("database must be a string: a database's identity, or its directory.");
+  const found = await findChain(localPath(backupDir, "backupDir"), at, { database, logger });
+  const { paths } = found;
   const place = lookAtTarget(path);
   await using chain = await OpenChain.open(paths);
   const tables = await makeDatabase(lancedb, place, async (target) => {
@@ -74,7 +86,7 @@ export async function restoreLatest(
   const [full = "", ...deltas] = paths.map((file) => basename(file));
   const last = chain.files.at(-1)?.head.timestamp ?? "";
   logger.info("database restored from periodic backups", { database: path, full, deltas: deltas.length });
-  return { at: new Date(last), full, deltas, tables };
+  return { at: new Date(last), database: found.database, full, deltas, tables };
 }
 
 async function countRows(db: Connection, ids: Iterable<string>): Promise<Record<string, number>> {
