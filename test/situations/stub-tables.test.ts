@@ -1,8 +1,19 @@
-import { existsSync, lstatSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import type { Connection } from "@lancedb/lancedb";
 import { describe, expect, test } from "vitest";
 import { diagnose } from "../../src/doctor/diagnose.ts";
+import { moveStub } from "../../src/guard/rollback/moved-stubs.ts";
 import {
   BackupStrategy,
   insertRecordsWithBackup,
@@ -38,7 +49,15 @@ async function withStub(kind: string): Promise<TestDatabase & { stub: string; na
   await makeSampleTable(place.db, "good");
   const stub = join(place.uri, "x.lance");
   STUBS[kind]?.(stub);
+  makeOld(stub);
   return { ...place, stub, names: filesOf(stub) };
+}
+
+/** What was written to a moment ago may be a creation that is under way. */
+function makeOld(path: string): void {
+  if (lstatSync(path).isDirectory()) for (const name of readdirSync(path)) makeOld(join(path, name));
+  const old = Date.now() / 1000 - 600;
+  utimesSync(path, old, old);
 }
 
 /** The files of a stub, each held to its content. */
@@ -175,6 +194,56 @@ test("a table that others made in it goes aside with it when a backup by hand is
   const others = join(place.uri, ".lancedb-backup/aside/others");
   expect(filesBelow(others).some((path) => path.endsWith("data/other.lance"))).toBe(true);
   expect(await place.db.tableNames()).toEqual(["good"]);
+});
+
+describe("a creation by others that is under way", () => {
+  /** Its data are there, and its manifest is not yet. */
+  async function underWay() {
+    const place = await newDatabase();
+    const elsewhere = await newDatabase();
+    await makeSampleTable(elsewhere.db, "x");
+    const [made, stub] = [join(elsewhere.uri, "x.lance"), join(place.uri, "x.lance")];
+    cpSync(join(made, "data"), join(stub, "data"), { recursive: true });
+    const names = readdirSync(join(stub, "data"));
+    const complete = () => cpSync(made, stub, { recursive: true });
+    return { ...place, stub, names, complete };
+  }
+
+  test("keeps its files when guarded work makes the table and fails, and can be completed", async () => {
+    const { manager, db, stub, names, complete } = await underWay();
+    const work = manager.withBackup("lance-version", async (guarded) => {
+      const table = await guarded.createTable("x", [{ id: 1 }]);
+      await table.add([{ id: 2 }]);
+      expect(readdirSync(join(stub, "data"))).toEqual(expect.arrayContaining(names));
+      throw new Error("on purpose");
+    });
+    await expect(work).rejects.toThrow("on purpose");
+    expect(readdirSync(join(stub, "data"))).toEqual(names);
+    expect(readdirSync(join(stub, "_versions"))).not.toContainEqual(expect.stringContaining(".manifest"));
+    complete();
+    expect(await (await db.openTable("x")).countRows()).toBe(39);
+  });
+
+  test("keeps its files aside when guarded work drops the table that it has made there", async () => {
+    const { manager, uri, names, db } = await underWay();
+    const work = manager.withBackup("lance-version", async (guarded) => {
+      await guarded.createTable("x", [{ id: 1 }]);
+      await guarded.dropTable("x");
+      await guarded.createTable("x", [{ id: 1 }]);
+      throw new Error("on purpose");
+    });
+    await expect(work).rejects.toThrow("on purpose");
+    const kept = filesBelow(join(uri, ".lancedb-backup/aside/others"));
+    for (const name of names) expect(kept.some((path) => path.endsWith(`data/${name}`))).toBe(true);
+    expect(await db.tableNames()).toEqual([]);
+  });
+
+  test("is where it was when it has become a table while it was moved", async () => {
+    const { db, uri, complete } = await underWay();
+    complete();
+    expect(await moveStub(uri, "x.lance", "others/a/x.lance")).toBe(undefined);
+    expect(await (await db.openTable("x")).countRows()).toBe(39);
+  });
 });
 
 test.each(["fails", "succeeds"] as const)(

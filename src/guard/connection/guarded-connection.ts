@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { Connection, OpenTableOptions, Table } from "@lancedb/lancedb";
 import { UnsupportedError } from "../../errors.ts";
@@ -12,10 +12,11 @@ import {
   tableId,
 } from "../../lance/database.ts";
 import { assertNamespaces, takesPaths } from "../../lance/lacking.ts";
+import { privateDirectory } from "../../lance/private-directory.ts";
 import { isPlainFile, isRealDirectory, linkTarget } from "../../lance/stubs.ts";
 import { idOfDirectory } from "../../lance/table-directory.ts";
 import type { Operation } from "../operation.ts";
-import { moveStub } from "../rollback/moved-stubs.ts";
+import { isUnderWay, moveStub } from "../rollback/moved-stubs.ts";
 import { highestSeen, liftAbove } from "./above-dropped.ts";
 import { type Creation, creationOf } from "./creation.ts";
 import { dropAside } from "./drop-aside.ts";
@@ -242,6 +243,12 @@ class ConnectionGuard {
     const { database, logger, entry } = operation;
     const directory = await this.#stubOf(id);
     if (directory === undefined) return;
+    // The owner's file gives signs of life, by the clock of the file system that the stub lies on.
+    const { mtimeMs: now } = statSync(entry.ownerFile);
+    if (await isUnderWay(join(database, directory), now)) {
+      operation.movedStubs.delete(id);
+      return;
+    }
     const aside = join("others", `${entry.id}-stub-${operation.nextAside()}`, directory);
     const kept = await operation.write({
       table: id,
@@ -249,6 +256,7 @@ class ConnectionGuard {
       run: () => moveStub(database, directory, aside),
       outcome: () => ({ versions: [] }),
     });
+    if (kept === undefined) return;
     logger.warn("files that lay under the name of a table that is being made were moved aside", {
       table: id,
       path: kept,
@@ -282,13 +290,29 @@ class ConnectionGuard {
     });
   }
 
+  /** Where a table that is dropped goes; for good, where it was made in a directory with somebody else's files. */
+  #asideOf(id: string, directory: string): string {
+    const operation = this.#operation;
+    const { entry, logger } = operation;
+    const before = operation.captured(id);
+    const isShared = before?.state === "absent" && before.stub === true && !operation.movedStubs.has(id);
+    if (!isShared) return `${entry.id}/dropped-${operation.nextAside()}`;
+    operation.movedStubs.add(id);
+    const aside = join("others", `${entry.id}-stub-${operation.nextAside()}`, directory);
+    logger.warn("a table that is dropped lies in a directory with files of others: it is kept aside", {
+      table: id,
+      path: join(privateDirectory(operation.database, "aside"), aside),
+    });
+    return aside;
+  }
+
   async #dropOne<R>(id: string, run: () => Promise<R>): Promise<R> {
     const operation = this.#operation;
     await operation.capture(id);
     const directory = await operation.directoryOf(id);
     if (!directory) return run();
     if ((await operation.headOf(id)) === 0) return this.#dropStub(id, run);
-    const aside = `${operation.entry.id}/dropped-${operation.nextAside()}`;
+    const aside = this.#asideOf(id, directory);
     const link = linkTarget(join(operation.database, directory));
     if (link !== undefined) {
       const meta = { table: id, path: link };

@@ -19,7 +19,14 @@ import { putNamespacesBack } from "./act-namespaces.ts";
 import { returnStubs } from "./moved-stubs.ts";
 import { type DropPlan, foreignIn, type OnConflict, type RollbackPlan } from "./plan.ts";
 import { assertTagsKept, putTagsBack } from "./tags.ts";
-import { keepTaken, type Taking, takeDirectory, takeLinked } from "./taken-tables.ts";
+import {
+  filesOfVersions,
+  keepTaken,
+  type Taking,
+  takeDirectory,
+  takeFiles,
+  takeLinked,
+} from "./taken-tables.ts";
 
 /** What became of one table. */
 export interface TableRestore {
@@ -140,6 +147,7 @@ async function takeAway(
 ): Promise<TableRestore> {
   const { database, onConflict, logger } = options;
   const path = join(database, drop.directory);
+  if (drop.ownFilesAlone) return takeOwnFiles(drop, options, undo);
   const gone: TableRestore = {
     table: drop.table,
     action: "drop",
@@ -177,6 +185,20 @@ async function takeAway(
   }
   logger.debug("created table removed", { table: drop.table });
   return { ...gone, passedOver: foreign };
+}
+
+/** Of a directory that others have a creation under way in, only what the work's versions name goes. */
+async function takeOwnFiles(drop: DropPlan, options: CarryOutOptions, undo: Steps): Promise<TableRestore> {
+  const { table, directory, ours } = drop;
+  const path = join(options.database, directory);
+  if (existsSync(path)) {
+    const files = await filesOfVersions(path, ours);
+    undo.push(await takeFiles(options, directory, files));
+    const foreign = await foreignIn(path, ours);
+    if (foreign.length > 0) throw conflictError([{ table, versions: foreign }]);
+    options.logger.debug("created table removed", { table, files: files.length });
+  }
+  return { table, action: "drop", version: undefined, passedOver: [] };
 }
 
 export function conflictError(conflicts: readonly ConflictingVersions[]): ConflictError {

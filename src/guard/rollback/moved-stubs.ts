@@ -1,11 +1,11 @@
 import { lstatSync } from "node:fs";
-import { rename } from "node:fs/promises";
+import { readdir, rename } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { syncDirectories } from "../../fs/durable.ts";
 import { io, reasonOf } from "../../fs/io.ts";
 import { makeDirectory } from "../../fs/make-directory.ts";
 import { moveDirectory } from "../../fs/move-directory.ts";
-import { VERSIONS } from "../../lance/image.ts";
+import { listManifests, VERSIONS } from "../../lance/image.ts";
 import { ensurePrivateDirectory, privateDirectory, removeIfEmpty } from "../../lance/private-directory.ts";
 import type { Logger } from "../../logger.ts";
 import type { LoggedIntent } from "../journal/log.ts";
@@ -31,13 +31,39 @@ export function stubsOf(database: string, log: readonly LoggedIntent[]): MovedSt
   return [...first.values()];
 }
 
-/** Moves a stub out of the way; on the disk when it returns. Answers with where it lies. */
-export async function moveStub(database: string, directory: string, aside: string): Promise<string> {
+/** LanceDB writes a table's data first and its manifest last: what was written to so lately may become a table yet. */
+const UNDER_WAY_MS = 5 * 60_000;
+
+/**
+ * Whether somebody may be making a table in a directory that holds none.
+ *
+ * @param now by the clock of the file system, milliseconds since 1970
+ */
+export async function isUnderWay(path: string, now: number): Promise<boolean> {
+  const names = await io("list", path, () => readdir(path, { recursive: true }));
+  return ["", ...names].some((name) => {
+    const found = lstatSync(join(path, name), { throwIfNoEntry: false });
+    return found === undefined || found.mtimeMs > now - UNDER_WAY_MS; // what has gone since, somebody took away
+  });
+}
+
+/**
+ * Moves a stub out of the way; on the disk when it returns. Answers with where it lies; undefined where it has become a
+ * table meanwhile, and is where it was.
+ */
+export async function moveStub(
+  database: string,
+  directory: string,
+  aside: string,
+): Promise<string | undefined> {
   const kept = join(ensurePrivateDirectory(database, "aside"), aside);
   makeDirectory(dirname(kept));
   const path = join(database, directory);
   await io("move aside", path, () => moveDirectory(path, kept, VERSIONS));
+  const isTable = (await listManifests(kept)).length > 0;
+  if (isTable) await io("move back", path, () => rename(kept, path));
   await syncDirectories([dirname(kept), dirname(dirname(kept)), database]);
+  if (isTable) return undefined;
   return kept;
 }
 

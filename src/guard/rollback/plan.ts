@@ -11,7 +11,7 @@ import {
 import { listManifests } from "../../lance/image.ts";
 import { isBornAfter } from "../../lance/put-back/born.ts";
 import { type PutBackPlan, planPutBack } from "../../lance/put-back/plan.ts";
-import { isLinked } from "../../lance/stubs.ts";
+import { isLinked, isRealDirectory } from "../../lance/stubs.ts";
 import { isKnown, type VersionIdentities } from "../../lance/version-identity.ts";
 import type { LanceDB } from "../../lance/which-lancedb.ts";
 import { type CapturedTable, type EntryRecord, isAdopted } from "../journal/entry-record.ts";
@@ -37,6 +37,8 @@ export interface DropPlan {
   readonly keepsForeign: boolean;
   /** Whether it stays so in any case: something had its name before that was no table, and is in it now. */
   readonly keepsAll: boolean;
+  /** Whether somebody else's files are in it, which stay: what lay there was too young to be moved out of the way. */
+  readonly ownFilesAlone: boolean;
   /** Whether every commit in it is the work's own, whoever made it. */
   readonly adopted?: boolean | undefined;
 }
@@ -107,6 +109,7 @@ export async function planRollback(
   const assume: Assume = (id, versions) => {
     if (versions.length > 0) assumed.push({ table: id, versions: [...versions] });
   };
+  const stubs = stubsOf(database, request.log);
   const live = await LiveNamespaces.read(lancedb, database, record, adoptsAll);
   const gone: { table: string; directory: string }[] = [];
   for (const table of tables) {
@@ -123,12 +126,12 @@ export async function planRollback(
       tags.push(planTags(table, history, plan, asked));
     }
     const made = live.madeEntry(table, history, explicit);
-    drops.push(...(await planDrops(database, table, { history, made }, asked, assume)));
+    const hasAside = stubs.some((stub) => stub.table === table.id);
+    drops.push(...(await planDrops(database, table, { history, made, hasAside }, asked, assume)));
     if (made !== undefined) gone.push({ table: table.id, directory: made });
   }
   const conflicts = conflictsOf(puts, drops, request.onConflict);
   const places = new Map(puts.map(({ target }) => [target.table, basename(target.dataset)]));
-  const stubs = stubsOf(database, request.log);
   const made = adoptsAll ? live.namespaces : [];
   const namespaces = planNamespaces({
     record,
@@ -234,7 +237,11 @@ async function ownAside(
 async function planDrops(
   database: string,
   table: CapturedTable,
-  { history, made }: { history: TableHistory | undefined; made: string | undefined },
+  {
+    history,
+    made,
+    hasAside,
+  }: { history: TableHistory | undefined; made: string | undefined; hasAside: boolean },
   { explicit, lastSign, record, adopted, again }: TableRequest,
   assume: Assume,
 ): Promise<DropPlan[]> {
@@ -258,6 +265,8 @@ async function planDrops(
     if (!(await isTable(directory)) && !isLinked(join(database, directory))) found.add(directory);
   }
   if (before) found.delete(before);
+  const wasDropped = (history?.incarnations.length ?? 1) > 1; // what had lain there went aside with it
+  const isShared = !explicit && table.state === "absent" && table.stub === true && !hasAside && !wasDropped;
   // Others made it after it was found absent, and the work wrote to it.
   const others = before === undefined && found.size === 0 && wrote(current) ? possible : [];
   const plans: DropPlan[] = [];
@@ -278,7 +287,8 @@ async function planDrops(
     // Between a backup made by hand and its restore nobody notes whose a commit is: mostly the caller's own.
     const keepsForeign = (record.restore?.kind ?? record.kind) === "guarded";
     const keepsAll = explicit && table.state === "absent" && table.stub === true;
-    plans.push({ table: table.id, directory, foreign, ours, keepsForeign, keepsAll, adopted });
+    const ownFilesAlone = isShared && directory === root && foreign.length === 0 && isRealDirectory(dataset);
+    plans.push({ table: table.id, directory, foreign, ours, keepsForeign, keepsAll, ownFilesAlone, adopted });
   }
   return plans;
 }

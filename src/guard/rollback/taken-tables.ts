@@ -8,8 +8,9 @@ import { listNames } from "../../fs/list-names.ts";
 import { makeDirectory } from "../../fs/make-directory.ts";
 import { finishMoves, moveDirectory } from "../../fs/move-directory.ts";
 import { isConflictCopy } from "../../fs/strays.ts";
-import { VERSIONS } from "../../lance/image.ts";
+import { ImageReader, listManifests, manifestPath, VERSIONS } from "../../lance/image.ts";
 import { ensurePrivateDirectory, privateDirectory } from "../../lance/private-directory.ts";
+import { isKnown, type VersionIdentities } from "../../lance/version-identity.ts";
 
 /** Whose tables are taken away, and where to. */
 export interface Taking {
@@ -31,7 +32,42 @@ export async function takeDirectory({ database, asideName, by }: Taking, directo
   return taken;
 }
 
-/** The same for a table that is a symbolic link: on its own disk. The link stays, to an empty directory. */
+/** The files that these versions name, their manifests first: what has no manifest is no version any more. */
+export async function filesOfVersions(dataset: string, versions: VersionIdentities): Promise<string[]> {
+  const manifests = (await listManifests(dataset)).filter((name) => isKnown(dataset, name, versions));
+  const files = new Set(manifests.map(({ name }) => manifestPath(name)));
+  const reader = new ImageReader(dataset);
+  for (const manifest of manifests) {
+    const { files: named, parsed } = await reader.read(manifest);
+    for (const { path } of named) files.add(path);
+    const { transactionFile } = parsed.message;
+    if (transactionFile) files.add(`_transactions/${transactionFile}`);
+  }
+  return [...files];
+}
+
+/** Renames files of a table's directory away, in this order; answers with what puts them back. */
+export async function takeFiles(
+  { database, asideName, by }: Taking,
+  directory: string,
+  files: readonly string[],
+): Promise<() => Promise<void>> {
+  const room = join(ensurePrivateDirectory(database, "aside"), asideName, `${madeBy(by)}${randomUUID()}`);
+  const moved: { from: string; to: string }[] = [];
+  for (const file of files) {
+    const [from, to] = [join(database, directory, file), join(room, directory, file)];
+    if (!existsSync(from)) continue;
+    makeDirectory(dirname(to));
+    await io("take away", from, () => rename(from, to));
+    moved.push({ from, to });
+  }
+  await syncDirectories([...new Set(moved.flatMap(({ from, to }) => [dirname(from), dirname(to)]))]);
+  return async () => {
+    for (const { from, to } of moved.reverse()) await io("put back", from, () => rename(to, from));
+  };
+}
+
+/** Renames away a table that is a symbolic link: on its own disk. The link stays, to an empty directory. */
 export async function takeLinked(real: string): Promise<string> {
   const taken = `${real}.taken-${randomUUID()}`;
   await io("take away", real, () => moveDirectory(real, taken, VERSIONS));

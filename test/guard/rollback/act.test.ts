@@ -12,7 +12,15 @@ test("others make a created table anew between the plan and its removal: both ta
     await place.db.createTable(table, [{ id: 1 }]);
     const directory = `${table}.lance`;
     const ours = new Map([[1, digestOfVersion(join(place.uri, directory), 1)]]);
-    drops.push({ table, directory, foreign: [], ours, keepsAll: false, keepsForeign: true });
+    drops.push({
+      table,
+      directory,
+      foreign: [],
+      ours,
+      ownFilesAlone: false,
+      keepsAll: false,
+      keepsForeign: true,
+    });
   }
   await place.db.dropTable("second");
   await place.db.createTable("second", [{ id: 7 }]);
