@@ -1,5 +1,6 @@
 import { cpSync, mkdirSync, readdirSync, rmSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { connect } from "@lancedb/lancedb";
 import { describe, expect, test } from "vitest";
 import { Placer } from "../../src/fs/place.ts";
@@ -58,6 +59,7 @@ const known = (versions: readonly (number | readonly [number, string])[]) =>
 describe("an attempt that was cut off once the image was back, in a directory that was made anew", () => {
   async function linked(made: (place: TestDatabase) => Promise<unknown>) {
     const c = await captured();
+    await sleep(20); // the clock by which directories are born goes in steps of some milliseconds
     await c.place.db.dropTable("main");
     await made(c.place);
     // As `relink` leaves it before it commits.
