@@ -4,6 +4,7 @@ import { ValidationError } from "../errors.ts";
 import { localPath } from "../fs/local-path.ts";
 import { databasePath } from "../lance/database.ts";
 import { schemeOf } from "../storage/open-storage.ts";
+import { diagnoseStrays } from "./diagnose-strays.ts";
 import { diagnosePlace } from "./file-system.ts";
 import type { Finding } from "./finding.ts";
 import { diagnoseJournal } from "./journal.ts";
@@ -12,7 +13,6 @@ import { diagnoseMisnamed } from "./misnamed.ts";
 import { diagnoseOwners, diagnoseReadable } from "./permissions.ts";
 import { Remedies } from "./remedies.ts";
 import { diagnoseRepository } from "./repository.ts";
-import { diagnoseStrays } from "./strays.ts";
 import { diagnoseTables } from "./tables.ts";
 import { diagnoseVersions } from "./versions.ts";
 

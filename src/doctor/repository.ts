@@ -9,11 +9,11 @@ import { Repository } from "../repository/repository.ts";
 import { fallsBetween } from "../repository/retention/falls.ts";
 import type { Snapshot, SnapshotDetails } from "../repository/snapshot.ts";
 import { openStorage } from "../storage/open-storage.ts";
+import { diagnoseStrays } from "./diagnose-strays.ts";
 import { diagnoseSpace } from "./file-system.ts";
 import { count, type Finding } from "./finding.ts";
 import { diagnoseOwners, diagnoseWritable } from "./permissions.ts";
 import { commandLine, Remedies } from "./remedies.ts";
-import { diagnoseStrays } from "./strays.ts";
 
 const STALE_DAYS = 7;
 const DAY_MS = 86_400_000;

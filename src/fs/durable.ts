@@ -5,7 +5,7 @@ import { promisify } from "node:util";
 import { errnoOf, io, isMissing } from "./io.ts";
 import { nameByClaim } from "./name-by-claim.ts";
 import { hasNoLinks } from "./name-new.ts";
-import { takeOwner } from "./owner.ts";
+import { takeOwner } from "./take-owner.ts";
 
 const fsyncFile = promisify(fsync);
 

@@ -3,7 +3,7 @@ import { dirname } from "node:path";
 import { IoError } from "../errors.ts";
 import { assertMakeable } from "./held-root.ts";
 import { errnoOf, toIoError } from "./io.ts";
-import { takeOwner } from "./owner.ts";
+import { takeOwner } from "./take-owner.ts";
 
 /**
  * Makes a directory and its parents, where they are missing, but no root that an operation holds, nor what lies around

@@ -2,7 +2,7 @@ import { open, readdir, readFile, rename, stat, unlink } from "node:fs/promises"
 import { basename, dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { errnoOf, isMissing } from "./io.ts";
-import { takeOwner } from "./owner.ts";
+import { takeOwner } from "./take-owner.ts";
 import { isProcessIdentity, isSeen, livenessOf, thisProcess } from "./this-process.ts";
 
 /** A claim is held for one rename; where its holder's life cannot be known, an older one is a dead one's. */

@@ -1,6 +1,6 @@
 import { linkSync, writeFileSync } from "node:fs";
 import { errnoOf } from "./io.ts";
-import { takeOwner } from "./owner.ts";
+import { takeOwner } from "./take-owner.ts";
 
 /**
  * Makes a file whose name alone counts; one that has the name stays. As a link to `body` where that can be: a file of

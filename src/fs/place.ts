@@ -7,7 +7,7 @@ import { syncDirectories, syncFile } from "./durable.ts";
 import { errnoOf, io, toIoError } from "./io.ts";
 import { makeDirectory } from "./make-directory.ts";
 import { hasNoLinks } from "./name-new.ts";
-import { takeOwner } from "./owner.ts";
+import { takeOwner } from "./take-owner.ts";
 
 /**
  * How a file gets a second name or a second body.

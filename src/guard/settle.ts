@@ -4,7 +4,7 @@ import { remove } from "fs-extra/esm";
 import { CorruptError, IoError } from "../errors.ts";
 import { assertRoot } from "../fs/held-root.ts";
 import { io } from "../fs/io.ts";
-import { isRoot, takeOwnerBelow } from "../fs/owner.ts";
+import { isRoot, takeOwnerBelow } from "../fs/take-owner.ts";
 import { NAMESPACE_TABLE } from "../lance/database.ts";
 import { locateTable } from "../lance/locate.ts";
 import { privateDirectory } from "../lance/private-directory.ts";

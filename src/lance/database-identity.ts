@@ -5,9 +5,9 @@ import { IoError } from "../errors.ts";
 import { syncDirectory, syncFile } from "../fs/durable.ts";
 import { errnoOf, isMissing, toIoError } from "../fs/io.ts";
 import { nameNew } from "../fs/name-new.ts";
-import { takeOwner } from "../fs/owner.ts";
 import { realPath } from "../fs/real-path.ts";
 import { plainStampOf } from "../fs/stamp.ts";
+import { takeOwner } from "../fs/take-owner.ts";
 import { ensurePrivateDirectory, PRIVATE_DIRECTORY, privateDirectory } from "./private-directory.ts";
 
 /** Errors by which a place says that this process can write nothing there, or nothing more. */

@@ -2,7 +2,7 @@ import { symlinkSync } from "node:fs";
 import { join } from "node:path";
 import type { Table } from "@lancedb/lancedb";
 import { toIoError } from "../fs/io.ts";
-import { takeOwner } from "../fs/owner.ts";
+import { takeOwner } from "../fs/take-owner.ts";
 import { makeStagingDirectory, removeStagingDirectory } from "./staging.ts";
 import type { LanceDB } from "./which-lancedb.ts";
 

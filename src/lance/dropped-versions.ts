@@ -3,7 +3,7 @@ import { existsSync, readFileSync, renameSync, rmSync, statSync, writeFileSync }
 import { join } from "node:path";
 import { isMissing, toIoError } from "../fs/io.ts";
 import { listNames } from "../fs/list-names.ts";
-import { takeOwner } from "../fs/owner.ts";
+import { takeOwner } from "../fs/take-owner.ts";
 import { rootDirectory } from "./database.ts";
 import { ensurePrivateDirectory, privateDirectory } from "./private-directory.ts";
 

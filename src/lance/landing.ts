@@ -18,10 +18,10 @@ import { syncDirectories } from "../fs/durable.ts";
 import { HeldRoot } from "../fs/held-root.ts";
 import { io, isMissing, toIoError } from "../fs/io.ts";
 import { makeDirectory } from "../fs/make-directory.ts";
-import { takeOwner } from "../fs/owner.ts";
 import { livenessOfToken, PROCESS_TOKEN } from "../fs/process-token.ts";
 import { removeTree } from "../fs/remove-tree.ts";
 import { isStray } from "../fs/strays.ts";
+import { takeOwner } from "../fs/take-owner.ts";
 import { assertOutsideTables, NAMESPACE_TABLE } from "./database.ts";
 
 /** `<target>.partial-<snapshot>-<8 hex>`, or `periodic` for the snapshot; inside of the target without its name. */

@@ -4,7 +4,7 @@ import type { Table } from "@lancedb/lancedb";
 import { LanceError } from "../errors.ts";
 import { syncDirectories, syncFile } from "../fs/durable.ts";
 import { isError, isMissing, reasonOf } from "../fs/io.ts";
-import { takeOwnerBelow } from "../fs/owner.ts";
+import { takeOwnerBelow } from "../fs/take-owner.ts";
 import { isDataset } from "./capture.ts";
 import { NAMESPACE_TABLE } from "./database.ts";
 import { Door } from "./door.ts";

@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { remove } from "fs-extra/esm";
 import { io, toIoError } from "../fs/io.ts";
 import { listNames } from "../fs/list-names.ts";
-import { takeOwner } from "../fs/owner.ts";
 import { livenessOfToken, PROCESS_TOKEN } from "../fs/process-token.ts";
+import { takeOwner } from "../fs/take-owner.ts";
 import { ensurePrivateDirectory, privateDirectory } from "./private-directory.ts";
 
 /**

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { errnoOf, isMissing, toIoError } from "../../fs/io.ts";
 import { listNames } from "../../fs/list-names.ts";
 import { makeDirectory } from "../../fs/make-directory.ts";
-import { takeOwner } from "../../fs/owner.ts";
+import { takeOwner } from "../../fs/take-owner.ts";
 import { privateDirectory } from "../../lance/private-directory.ts";
 
 const SECONDS_AN_HOUR = 3600;

@@ -11,7 +11,7 @@ import {
 } from "node:fs";
 import { CorruptError } from "../../errors.ts";
 import { isMissing, toIoError } from "../../fs/io.ts";
-import { takeOwner } from "../../fs/owner.ts";
+import { takeOwner } from "../../fs/take-owner.ts";
 import type { CommitKind } from "../../lance/commit-kind.ts";
 import type { CommitMark } from "../../lance/commit-mark.ts";
 

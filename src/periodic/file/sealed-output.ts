@@ -5,8 +5,8 @@ import { IoError, ValidationError } from "../../errors.ts";
 import { syncDirectory } from "../../fs/durable.ts";
 import { errnoOf, io, isMissing } from "../../fs/io.ts";
 import { nameNew } from "../../fs/name-new.ts";
-import { takeOwner } from "../../fs/owner.ts";
 import { PROCESS_TOKEN } from "../../fs/process-token.ts";
+import { takeOwner } from "../../fs/take-owner.ts";
 
 /** Buffers of one system call; Linux takes 1,024. */
 const MAX_BUFFERS = 512;

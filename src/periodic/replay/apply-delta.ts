@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { ValidationError } from "../../errors.ts";
 import { assertRoot, holding } from "../../fs/held-root.ts";
 import { localPath } from "../../fs/local-path.ts";
-import { takeOwnerBelow } from "../../fs/owner.ts";
+import { takeOwnerBelow } from "../../fs/take-owner.ts";
 import type { LanceDB } from "../../lance/which-lancedb.ts";
 import type { Logger } from "../../logger.ts";
 import { openBackupFile } from "../file/open.ts";

@@ -1,7 +1,7 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { syncDirectory, syncFile } from "../../fs/durable.ts";
-import { takeOwnerBelow } from "../../fs/owner.ts";
+import { takeOwnerBelow } from "../../fs/take-owner.ts";
 import { Landing, type LandingPlace } from "../../lance/landing.ts";
 import type { LanceDB } from "../../lance/which-lancedb.ts";
 import type { Target } from "./target.ts";

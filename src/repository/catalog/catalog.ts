@@ -18,9 +18,9 @@ import { restartGrace } from "../prune/mark.ts";
 import { readSmall } from "../read-small.ts";
 import type { Snapshot, SnapshotContent, SnapshotDetails } from "../snapshot.ts";
 import { assertFilter, fits, newestFirst, type SnapshotFilter } from "./filter.ts";
+import { ofSource } from "./of-source.ts";
 import { readSummary } from "./read-summary.ts";
 import { newestNow, type SourceWanted, secondOf, timeOf, whatIsMeant } from "./resolve.ts";
-import { ofSource } from "./sources.ts";
 
 const PARALLEL_READS = 16;
 

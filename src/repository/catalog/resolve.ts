@@ -2,7 +2,7 @@ import { BackupNotFoundError, ValidationError } from "../../errors.ts";
 import { liesInFuture } from "../../fs/clock-tolerance.ts";
 import type { Snapshot } from "../snapshot.ts";
 import type { DamagedSnapshot } from "./catalog.ts";
-import { mustBeOfSource, ofOneSource } from "./sources.ts";
+import { mustBeOfSource, ofOneSource } from "./of-source.ts";
 
 const SHOWN = 10;
 /** `20261105T123456Z` of an id. */

@@ -3,9 +3,9 @@ import { mkdirSync, readdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { errnoOf, isError, isMissing, toIoError } from "../../fs/io.ts";
-import { takeOwner } from "../../fs/owner.ts";
 import { livenessOfToken, PROCESS_TOKEN } from "../../fs/process-token.ts";
 import { removeTree } from "../../fs/remove-tree.ts";
+import { takeOwner } from "../../fs/take-owner.ts";
 import type { Storage } from "../../storage/storage.ts";
 
 /** `.open-<process>.<uuid>` in the repository: a name with a dot first is nobody's object (docs/formats.md). */

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { type FileHandle, open } from "node:fs/promises";
-import { takeOwner } from "../../fs/owner.ts";
 import { syncTogether } from "../../fs/sync-together.ts";
+import { takeOwner } from "../../fs/take-owner.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { damagedBlob, missingBlob, wrongSize } from "../blob-errors.ts";
 import { blobName } from "../format/names.ts";

@@ -16,7 +16,7 @@ import { syncDirectories, syncFile } from "../../fs/durable.ts";
 import { errnoOf, io } from "../../fs/io.ts";
 import { makeDirectory } from "../../fs/make-directory.ts";
 import { nameNew } from "../../fs/name-new.ts";
-import { takeOwner } from "../../fs/owner.ts";
+import { takeOwner } from "../../fs/take-owner.ts";
 import { isDataset } from "../../lance/capture.ts";
 import { ensurePrivateDirectory } from "../../lance/private-directory.ts";
 import type { Storage } from "../../storage/storage.ts";

@@ -11,7 +11,7 @@ import {
   unlinkSync,
   writeFileSync,
 } from "node:fs";
-import { takeOwner } from "../../fs/owner.ts";
+import { takeOwner } from "../../fs/take-owner.ts";
 import { hashFile, PIECE_BYTES, sharedPiece } from "./hash-file.ts";
 
 export interface CopyTask {

@@ -1,5 +1,5 @@
 import { chmodSync, closeSync, copyFileSync, fsyncSync, openSync, statSync } from "node:fs";
-import { takeOwner } from "../../fs/owner.ts";
+import { takeOwner } from "../../fs/take-owner.ts";
 import { hashFile } from "./hash-file.ts";
 
 export interface RestoreTask {

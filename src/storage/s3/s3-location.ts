@@ -14,7 +14,7 @@ export interface S3Location {
   readonly pathStyle?: boolean | undefined;
   /** Allows an endpoint without TLS: who listens on the way reads and changes what goes there. Default false. */
   readonly allowHttp?: boolean | undefined;
-  /** `STANDARD_IA`, `GLACIER_IR`, …: for blobs. Documents are small and read often, and stay in the bucket's own class. */
+  /** `STANDARD_IA`, `GLACIER_IR`, …: for objects of 128 KiB or more. Smaller ones cost more in such a class, and stay in the bucket's own. */
   readonly storageClass?: string | undefined;
   /** Encryption by the store: `AES256`, `aws:kms`, or `aws:kms:` and a key's id. Default: what the bucket does. */
   readonly serverSideEncryption?: string | undefined;
