@@ -1,6 +1,6 @@
 import type { ReportData } from "../src/cli/report/data.ts";
+import { planRetention } from "../src/engine/retention/plan.ts";
 import type { SnapshotDetails, SnapshotTableDetails } from "../src/repository/index.ts";
-import { planRetention } from "../src/repository/retention/plan.ts";
 
 const HOUR_MS = 3_600_000;
 const NIGHTS = 46;

@@ -1,13 +1,13 @@
 import { statSync } from "node:fs";
+import { findLeases } from "../engine/lease/lease-record.ts";
+import { fallsBetween } from "../engine/retention/falls.ts";
+import type { Snapshot, SnapshotDetails } from "../engine/snapshot.ts";
 import { BackupError } from "../errors.ts";
 import { liesInFuture } from "../fs/clock-tolerance.ts";
 import { identifyDatabase } from "../lance/database-identity.ts";
 import { fallInWords } from "../lance/shrunk-tables.ts";
 import type { Logger } from "../logger.ts";
-import { findLeases } from "../repository/lease/lease-record.ts";
 import { Repository } from "../repository/repository.ts";
-import { fallsBetween } from "../repository/retention/falls.ts";
-import type { Snapshot, SnapshotDetails } from "../repository/snapshot.ts";
 import { openStorage } from "../storage/open-storage.ts";
 import { diagnoseStrays } from "./diagnose-strays.ts";
 import { diagnoseSpace } from "./file-system.ts";

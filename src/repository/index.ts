@@ -1,42 +1,12 @@
 /** What users import as `lancedb-backup/repository`: repositories alone, without loading LanceDB's native library. */
-export * from "../errors.ts";
-export { type DatabaseIdentity, identifyDatabase } from "../lance/database-identity.ts";
-export type { Exclusions, OnUnsupported } from "../lance/left-out.ts";
-export type { ShrunkTable } from "../lance/shrunk-tables.ts";
-export type { LanceDBModule, LanceDBOptions } from "../lance/which-lancedb.ts";
-export type { Logger } from "../logger.ts";
-export type { Source } from "../sources/source.ts";
-export { openStorage, registerStorage, type StorageOpener } from "../storage/open-storage.ts";
-export type {
-  Content,
-  ReadOptions,
-  Storage,
-  StoredObject,
-  WriteOptions,
-} from "../storage/storage.ts";
-export type { BackupOptions } from "./backup/options.ts";
-export type { SnapshotFilter } from "./catalog/filter.ts";
-export type {
-  DiffOptions,
-  FileChanges,
-  RowChanges,
-  RowKey,
-  SnapshotDiff,
-  TableDiff,
-  TableSide,
-} from "./diff/report.ts";
-export type { OpenedSnapshot, OpenOptions } from "./open/open-snapshot.ts";
-export type { RepositoryOptions } from "./options.ts";
-export type { OnProgress, Progress } from "./progress.ts";
-export type { PruneOptions } from "./prune/prune.ts";
-export type { BlobCount, PruneReport } from "./prune/report.ts";
-export { type GetOptions, Repository } from "./repository.ts";
-export type { RestoreOptions, Selection } from "./restore/options.ts";
-export type { RestoredTable, RestoreReport } from "./restore/report.ts";
-export type { LeftOut } from "./restore/select.ts";
-export type { KeptSnapshot, RemovedSnapshot } from "./retention/plan.ts";
-export type { RetentionPolicy } from "./retention/policy.ts";
-export type { Damage, RowRange, ScrubOptions, ScrubReport } from "./scrub/report.ts";
+
+export type { BackupOptions } from "../engine/backup/options.ts";
+export type { SnapshotFilter } from "../engine/catalog/filter.ts";
+export type { OnProgress, Progress } from "../engine/progress.ts";
+export type { PruneOptions } from "../engine/prune/prune.ts";
+export type { BlobCount, PruneReport } from "../engine/prune/report.ts";
+export type { KeptSnapshot, RemovedSnapshot } from "../engine/retention/plan.ts";
+export type { RetentionPolicy } from "../engine/retention/policy.ts";
 export type {
   LeftOutTable,
   Snapshot,
@@ -46,6 +16,37 @@ export type {
   SnapshotTableDetails,
   SnapshotVersion,
   TakenSnapshot,
-} from "./snapshot.ts";
-export type { Check, VerifyOptions } from "./verify/options.ts";
-export type { VerificationResult } from "./verify/result.ts";
+} from "../engine/snapshot.ts";
+export type { Source } from "../engine/source.ts";
+export type { Check, VerifyOptions } from "../engine/verify/options.ts";
+export type { VerificationResult } from "../engine/verify/result.ts";
+export * from "../errors.ts";
+export { type DatabaseIdentity, identifyDatabase } from "../lance/database-identity.ts";
+export type { Exclusions, OnUnsupported } from "../lance/left-out.ts";
+export type { ShrunkTable } from "../lance/shrunk-tables.ts";
+export type { LanceDBModule, LanceDBOptions } from "../lance/which-lancedb.ts";
+export type { Logger } from "../logger.ts";
+export type {
+  DiffOptions,
+  FileChanges,
+  RowChanges,
+  RowKey,
+  SnapshotDiff,
+  TableDiff,
+  TableSide,
+} from "../sources/lancedb/diff/report.ts";
+export type { OpenedSnapshot, OpenOptions } from "../sources/lancedb/open/open-snapshot.ts";
+export type { RestoreOptions, Selection } from "../sources/lancedb/restore/options.ts";
+export type { RestoredTable, RestoreReport } from "../sources/lancedb/restore/report.ts";
+export type { LeftOut } from "../sources/lancedb/restore/select.ts";
+export type { Damage, RowRange, ScrubOptions, ScrubReport } from "../sources/lancedb/scrub/report.ts";
+export { openStorage, registerStorage, type StorageOpener } from "../storage/open-storage.ts";
+export type {
+  Content,
+  ReadOptions,
+  Storage,
+  StoredObject,
+  WriteOptions,
+} from "../storage/storage.ts";
+export type { RepositoryOptions } from "./options.ts";
+export { type GetOptions, Repository } from "./repository.ts";

@@ -1,29 +1,35 @@
 import { existsSync } from "node:fs";
 import { assertKnown, assertSignal } from "../checks.ts";
+import type { BackupContext } from "../engine/backup/backup.ts";
+import type { BackupOptions } from "../engine/backup/options.ts";
+import { Catalog, type ResolveOptions } from "../engine/catalog/catalog.ts";
+import type { SnapshotFilter } from "../engine/catalog/filter.ts";
+import {
+  assertMarked,
+  assertStill,
+  createMarker,
+  type RepositoryMarker,
+  readMarker,
+} from "../engine/marker.ts";
+import type { PruneOptions } from "../engine/prune/prune.ts";
+import type { PruneReport } from "../engine/prune/report.ts";
+import type { Snapshot, SnapshotContent, SnapshotDetails, TakenSnapshot } from "../engine/snapshot.ts";
+import type { VerifyOptions } from "../engine/verify/options.ts";
+import type { VerificationResult } from "../engine/verify/result.ts";
+import type { RestoreTest } from "../engine/verify/verify.ts";
 import { holding } from "../fs/held-root.ts";
 import { localPath } from "../fs/local-path.ts";
 import { identifyDatabase } from "../lance/database-identity.ts";
 import type { LanceDB } from "../lance/which-lancedb.ts";
 import type { Logger } from "../logger.ts";
+import type { DiffOptions, SnapshotDiff } from "../sources/lancedb/diff/report.ts";
+import type { OpenedSnapshot, OpenOptions } from "../sources/lancedb/open/open-snapshot.ts";
+import { assertSelection, type RestoreOptions, type Selection } from "../sources/lancedb/restore/options.ts";
+import type { RestoreReport } from "../sources/lancedb/restore/report.ts";
+import type { LeftOut } from "../sources/lancedb/restore/select.ts";
+import type { ScrubOptions, ScrubReport } from "../sources/lancedb/scrub/report.ts";
 import type { Storage } from "../storage/storage.ts";
-import type { BackupContext } from "./backup/backup.ts";
-import type { BackupOptions } from "./backup/options.ts";
-import { Catalog, type ResolveOptions } from "./catalog/catalog.ts";
-import type { SnapshotFilter } from "./catalog/filter.ts";
-import type { DiffOptions, SnapshotDiff } from "./diff/report.ts";
-import { assertMarked, assertStill, createMarker, type RepositoryMarker, readMarker } from "./marker.ts";
-import type { OpenedSnapshot, OpenOptions } from "./open/open-snapshot.ts";
 import { type Place, placeOf, type RepositoryOptions } from "./options.ts";
-import type { PruneOptions } from "./prune/prune.ts";
-import type { PruneReport } from "./prune/report.ts";
-import { assertSelection, type RestoreOptions, type Selection } from "./restore/options.ts";
-import type { RestoreReport } from "./restore/report.ts";
-import type { LeftOut } from "./restore/select.ts";
-import type { ScrubOptions, ScrubReport } from "./scrub/report.ts";
-import type { Snapshot, SnapshotContent, SnapshotDetails, TakenSnapshot } from "./snapshot.ts";
-import type { VerifyOptions } from "./verify/options.ts";
-import type { VerificationResult } from "./verify/result.ts";
-import type { RestoreTest } from "./verify/verify.ts";
 
 /** Of which database a snapshot is meant: where the repository has several. */
 export interface GetOptions {
@@ -116,7 +122,7 @@ export class Repository implements AsyncDisposable {
   async backup(options: BackupOptions): Promise<TakenSnapshot> {
     assertMarked(this.#storage, this.#marker);
     const started = performance.now();
-    const { backup } = await import("./backup/backup.ts");
+    const { backup } = await import("../engine/backup/backup.ts");
     const context: BackupContext = {
       storage: this.#storage,
       logger: this.#logger,
@@ -192,7 +198,7 @@ export class Repository implements AsyncDisposable {
    * done again. @throws IoError, LockedError; the signal's reason.
    */
   async restore(id: string, options: RestoreOptions): Promise<RestoreReport> {
-    const { restore } = await import("./restore/restore.ts");
+    const { restore } = await import("../sources/lancedb/restore/restore.ts");
     const place = { storage: this.#storage, logger: this.#logger, lancedb: this.#lancedb };
     const report = await this.#inPlace(async () => {
       const { content, leftOut } = await this.#select(id, options, inPlaceId(options));
@@ -218,7 +224,7 @@ export class Repository implements AsyncDisposable {
    * @throws BackupNotFoundError, ValidationError. @throws CorruptError where a blob is missing or has another size.
    */
   async openSnapshot(id: string, options: OpenOptions = {}): Promise<OpenedSnapshot> {
-    const { openSnapshot } = await import("./open/open-snapshot.ts");
+    const { openSnapshot } = await import("../sources/lancedb/open/open-snapshot.ts");
     const place = { storage: this.#storage, lancedb: this.#lancedb };
     return this.#inPlace(async () => {
       const { content, leftOut } = await this.#select(id, options);
@@ -236,11 +242,11 @@ export class Repository implements AsyncDisposable {
   async verify(id?: string, options: VerifyOptions = {}): Promise<VerificationResult[]> {
     const place = { storage: this.#storage, logger: this.#logger, lancedb: this.#lancedb };
     const testRestore: RestoreTest = async (content, settings) => {
-      const { restoreTest } = await import("./restore-test/restore-test.ts");
-      const { asVerification } = await import("./restore-test/as-verification.ts");
+      const { restoreTest } = await import("../sources/lancedb/restore-test/restore-test.ts");
+      const { asVerification } = await import("../sources/lancedb/restore-test/as-verification.ts");
       return asVerification(content.snapshot.id, await restoreTest(place, content, settings));
     };
-    const { verify } = await import("./verify/verify.ts");
+    const { verify } = await import("../engine/verify/verify.ts");
     const context = { ...place, catalog: this.#catalog, restoreTest: testRestore };
     return this.#inPlace(() => verify(context, id, options));
   }
@@ -253,7 +259,7 @@ export class Repository implements AsyncDisposable {
    * @throws BackupNotFoundError, ValidationError, CorruptError, UnsupportedError, LanceError
    */
   async diff(from: string, to: string, options: DiffOptions = {}): Promise<SnapshotDiff> {
-    const { diff } = await import("./diff/diff.ts");
+    const { diff } = await import("../sources/lancedb/diff/diff.ts");
     const place = { storage: this.#storage, catalog: this.#catalog, lancedb: this.#lancedb };
     return this.#inPlace(() => diff(place, from, to, options));
   }
@@ -266,7 +272,7 @@ export class Repository implements AsyncDisposable {
    * @throws CorruptError, UnsupportedError, IoError
    */
   async scrub(uri: string, options: ScrubOptions = {}): Promise<ScrubReport> {
-    const { scrub } = await import("./scrub/scrub.ts");
+    const { scrub } = await import("../sources/lancedb/scrub/scrub.ts");
     const place = { storage: this.#storage, catalog: this.#catalog };
     const report = await this.#inPlace(() => scrub(place, uri, options));
     for (const { details, mended } of report.damage) {
@@ -284,7 +290,7 @@ export class Repository implements AsyncDisposable {
    */
   async prune(policy: PruneOptions = {}): Promise<PruneReport> {
     if (!policy?.dryRun) assertMarked(this.#storage, this.#marker);
-    const { prune } = await import("./prune/prune.ts");
+    const { prune } = await import("../engine/prune/prune.ts");
     const place = { storage: this.#storage, logger: this.#logger };
     return this.#inPlace(() => prune(place, policy));
   }
@@ -316,7 +322,7 @@ export class Repository implements AsyncDisposable {
       return { content, leftOut: [] };
     }
     assertSelection(options);
-    const { findAtMoment } = await import("./restore/at-moment.ts");
+    const { findAtMoment } = await import("../sources/lancedb/restore/at-moment.ts");
     const context = { catalog: this.#catalog, logger: this.#logger, nowMs: Date.now() };
     return findAtMoment(context, id, { ...options, at }, wanted);
   }

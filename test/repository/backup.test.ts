@@ -11,7 +11,7 @@ import {
 import { join } from "node:path";
 import { type Connection, connect } from "@lancedb/lancedb";
 import { expect, onTestFinished, test } from "vitest";
-import { blobName } from "../../src/repository/format/names.ts";
+import { blobName } from "../../src/engine/format/names.ts";
 import { Repository } from "../../src/repository/repository.ts";
 import { newDirectory, recordingLogger } from "../support/database.ts";
 import { filesBelow } from "../support/files.ts";

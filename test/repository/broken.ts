@@ -11,8 +11,8 @@ import {
   writeFileSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
-import { blobName, REPOSITORY, snapshotName } from "../../src/repository/format/names.ts";
-import type { SnapshotFile } from "../../src/repository/snapshot.ts";
+import { blobName, REPOSITORY, snapshotName } from "../../src/engine/format/names.ts";
+import type { SnapshotFile } from "../../src/engine/snapshot.ts";
 import { fileLike, filesOf, newFilesOf, type SoundRepository, soundRepository } from "./sound.ts";
 
 /** What a fixture has broken. */

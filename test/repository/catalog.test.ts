@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test } from "vitest";
+import { Catalog } from "../../src/engine/catalog/catalog.ts";
+import { snapshotName } from "../../src/engine/format/names.ts";
 import { BackupNotFoundError, CorruptError, UnsupportedError, ValidationError } from "../../src/errors.ts";
-import { Catalog } from "../../src/repository/catalog/catalog.ts";
-import { snapshotName } from "../../src/repository/format/names.ts";
 import { LocalStorage } from "../../src/storage/local-storage.ts";
 import { silent } from "../crash/silent.ts";
 import { newDirectory } from "../support/database.ts";

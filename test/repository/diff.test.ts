@@ -1,12 +1,12 @@
 import { join } from "node:path";
 import { type Connection, connect } from "@lancedb/lancedb";
 import { describe, expect, onTestFinished, test } from "vitest";
+import { Catalog } from "../../src/engine/catalog/catalog.ts";
+import { createMarker } from "../../src/engine/marker.ts";
+import type { SnapshotContent } from "../../src/engine/snapshot.ts";
 import { BackupNotFoundError, CorruptError, ValidationError } from "../../src/errors.ts";
-import { Catalog } from "../../src/repository/catalog/catalog.ts";
-import { diff } from "../../src/repository/diff/diff.ts";
-import type { DiffOptions, RowChanges, SnapshotDiff } from "../../src/repository/diff/report.ts";
-import { createMarker } from "../../src/repository/marker.ts";
-import type { SnapshotContent } from "../../src/repository/snapshot.ts";
+import { diff } from "../../src/sources/lancedb/diff/diff.ts";
+import type { DiffOptions, RowChanges, SnapshotDiff } from "../../src/sources/lancedb/diff/report.ts";
 import { LocalStorage } from "../../src/storage/local-storage.ts";
 import { lancedb, newDirectory } from "../support/database.ts";
 import { makeSampleTable, sampleRows, sampleSchema } from "../support/sample.ts";

@@ -1,8 +1,8 @@
 import { createHash, randomUUID } from "node:crypto";
+import { encodeSnapshot } from "../../src/engine/format/encode-snapshot.ts";
+import { blobName, newSnapshotId, snapshotName } from "../../src/engine/format/names.ts";
+import type { Snapshot, SnapshotContent, SnapshotFile } from "../../src/engine/snapshot.ts";
 import { idOfDirectory } from "../../src/lance/table-directory.ts";
-import { encodeSnapshot } from "../../src/repository/format/encode-snapshot.ts";
-import { blobName, newSnapshotId, snapshotName } from "../../src/repository/format/names.ts";
-import type { Snapshot, SnapshotContent, SnapshotFile } from "../../src/repository/snapshot.ts";
 import type { Storage } from "../../src/storage/storage.ts";
 
 export interface SnapshotRequest {

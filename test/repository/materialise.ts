@@ -1,8 +1,8 @@
 import { copyFileSync, mkdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { decodeSnapshot } from "../../src/repository/format/decode-snapshot.ts";
-import { blobName, snapshotName } from "../../src/repository/format/names.ts";
-import type { SnapshotContent } from "../../src/repository/snapshot.ts";
+import { decodeSnapshot } from "../../src/engine/format/decode-snapshot.ts";
+import { blobName, snapshotName } from "../../src/engine/format/names.ts";
+import type { SnapshotContent } from "../../src/engine/snapshot.ts";
 
 export function readDocument(repository: string, id: string): SnapshotContent {
   const path = join(repository, snapshotName(id));

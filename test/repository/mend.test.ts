@@ -1,7 +1,7 @@
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { type MendPlan, mend } from "../../src/repository/scrub/mend.ts";
+import { type MendPlan, mend } from "../../src/sources/lancedb/scrub/mend.ts";
 import type { Storage } from "../../src/storage/storage.ts";
 import { scrubPlace } from "./scrub-fixture.ts";
 import { fileLike, filesOf } from "./sound.ts";

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { blobName } from "../../src/repository/format/names.ts";
+import { blobName } from "../../src/engine/format/names.ts";
 import { BROKEN_BLOBS } from "./broken.ts";
 import { filesOf, soundRepository } from "./sound.ts";
 import { run, short } from "./verify-run.ts";

@@ -9,11 +9,11 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { Catalog } from "../../src/engine/catalog/catalog.ts";
 import { BackupNotFoundError, ValidationError } from "../../src/errors.ts";
-import { Catalog } from "../../src/repository/catalog/catalog.ts";
-import { newestReference } from "../../src/repository/scrub/reference.ts";
-import type { Damage } from "../../src/repository/scrub/report.ts";
-import { scrub } from "../../src/repository/scrub/scrub.ts";
+import { newestReference } from "../../src/sources/lancedb/scrub/reference.ts";
+import type { Damage } from "../../src/sources/lancedb/scrub/report.ts";
+import { scrub } from "../../src/sources/lancedb/scrub/scrub.ts";
 import { LocalStorage } from "../../src/storage/local-storage.ts";
 import { newDirectory } from "../support/database.ts";
 import { FaultyStorage } from "../support/faulty-storage.ts";

@@ -1,12 +1,12 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { connect } from "@lancedb/lancedb";
-import { backup } from "../../src/repository/backup/backup.ts";
-import type { BackupOptions } from "../../src/repository/backup/options.ts";
-import { decodeSnapshot } from "../../src/repository/format/decode-snapshot.ts";
-import { snapshotName } from "../../src/repository/format/names.ts";
-import { createMarker } from "../../src/repository/marker.ts";
-import type { SnapshotContent, SnapshotFile } from "../../src/repository/snapshot.ts";
+import { backup } from "../../src/engine/backup/backup.ts";
+import type { BackupOptions } from "../../src/engine/backup/options.ts";
+import { decodeSnapshot } from "../../src/engine/format/decode-snapshot.ts";
+import { snapshotName } from "../../src/engine/format/names.ts";
+import { createMarker } from "../../src/engine/marker.ts";
+import type { SnapshotContent, SnapshotFile } from "../../src/engine/snapshot.ts";
 import { LocalStorage } from "../../src/storage/local-storage.ts";
 import { newDirectory } from "../support/database.ts";
 import { makeSampleTable, sampleRows } from "../support/sample.ts";

@@ -1,10 +1,10 @@
 import { chmodSync, existsSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { Catalog } from "../../src/engine/catalog/catalog.ts";
+import { blobName } from "../../src/engine/format/names.ts";
+import { verify } from "../../src/engine/verify/verify.ts";
 import { CorruptError, UnsupportedError } from "../../src/errors.ts";
-import { Catalog } from "../../src/repository/catalog/catalog.ts";
-import { blobName } from "../../src/repository/format/names.ts";
-import { verify } from "../../src/repository/verify/verify.ts";
 import { BROKEN_BLOBS, BROKEN_DOCUMENTS, flipBit, ODD_REPOSITORIES } from "./broken.ts";
 import { silent, soundRepository } from "./sound.ts";
 import { bad, remote, run, short } from "./verify-run.ts";

@@ -1,7 +1,7 @@
-import { Catalog } from "../../src/repository/catalog/catalog.ts";
-import type { VerifyOptions } from "../../src/repository/verify/options.ts";
-import type { VerificationResult } from "../../src/repository/verify/result.ts";
-import { type VerifyContext, verify } from "../../src/repository/verify/verify.ts";
+import { Catalog } from "../../src/engine/catalog/catalog.ts";
+import type { VerifyOptions } from "../../src/engine/verify/options.ts";
+import type { VerificationResult } from "../../src/engine/verify/result.ts";
+import { type VerifyContext, verify } from "../../src/engine/verify/verify.ts";
 import type { Storage } from "../../src/storage/storage.ts";
 import { silent } from "./sound.ts";
 

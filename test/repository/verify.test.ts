@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
+import { Catalog } from "../../src/engine/catalog/catalog.ts";
+import type { Progress } from "../../src/engine/progress.ts";
 import { BackupNotFoundError, CorruptError, ValidationError } from "../../src/errors.ts";
-import { Catalog } from "../../src/repository/catalog/catalog.ts";
-import type { Progress } from "../../src/repository/progress.ts";
 import { BROKEN_BLOBS } from "./broken.ts";
 import { silent, soundRepository } from "./sound.ts";
 import { bad, run, short } from "./verify-run.ts";

@@ -1,4 +1,5 @@
 import { existsSync } from "node:fs";
+import type { Capture, CapturedTable, CaptureRequest, Source } from "../../engine/source.ts";
 import { UnsupportedError, ValidationError } from "../../errors.ts";
 import {
   assertNamesAreFree,
@@ -24,7 +25,6 @@ import { whileFrozen } from "../../lance/lock/freeze.ts";
 import { DEFAULT_LOCK_TIMEOUT_MS } from "../../lance/lock/lock-set.ts";
 import { listStubs } from "../../lance/stubs.ts";
 import { LanceDB } from "../../lance/which-lancedb.ts";
-import type { Capture, CapturedTable, CaptureRequest, Source } from "../source.ts";
 import { captureFiles } from "./capture-files.ts";
 import { Pins } from "./pins.ts";
 import { reuseUnchanged } from "./unchanged.ts";

@@ -1,10 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { decodeLease, encodeLease } from "../../../src/engine/lease/lease-record.ts";
+import { decodeMark, encodeMark } from "../../../src/engine/prune/mark.ts";
 import { CorruptError, UnsupportedError } from "../../../src/errors.ts";
 import { decodeRecord, encodeRecord } from "../../../src/fs/record.ts";
 import { thisProcess } from "../../../src/fs/this-process.ts";
-import { decodeLease, encodeLease } from "../../../src/repository/lease/lease-record.ts";
-import { decodeMark, encodeMark } from "../../../src/repository/prune/mark.ts";
 import { digestOf } from "../fixture.ts";
 
 const numRuns = process.env["NIGHTLY"] === "1" ? 20_000 : 300;

@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { decodeSnapshot, decodeSummary } from "../../../src/engine/format/decode-snapshot.ts";
+import type { SnapshotContent } from "../../../src/engine/snapshot.ts";
 import { CorruptError, UnsupportedError } from "../../../src/errors.ts";
-import { decodeSnapshot, decodeSummary } from "../../../src/repository/format/decode-snapshot.ts";
-import type { SnapshotContent } from "../../../src/repository/snapshot.ts";
 import { digestOf, documentOf, makeSnapshot } from "../fixture.ts";
 import { type Document, seal, sealText, unseal } from "./seal.ts";
 

@@ -5,7 +5,7 @@
 import { readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { acquireLease } from "../../../src/repository/lease/acquire.ts";
+import { acquireLease } from "../../../src/engine/lease/acquire.ts";
 import { LocalStorage } from "../../../src/storage/local-storage.ts";
 import { Random } from "../../concurrency/random.ts";
 import { isAlive, isStopped, type TurnsTask } from "../../concurrency/turns.ts";

@@ -1,5 +1,5 @@
+import { encodeLease, type LeaseKind, newLeaseName } from "../../../src/engine/lease/lease-record.ts";
 import { thisProcess } from "../../../src/fs/this-process.ts";
-import { encodeLease, type LeaseKind, newLeaseName } from "../../../src/repository/lease/lease-record.ts";
 import type { Storage } from "../../../src/storage/storage.ts";
 
 /** Process ids end below this on every Linux. */

@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { blobName, snapshotName } from "../../../src/repository/format/names.ts";
-import { acquireLease } from "../../../src/repository/lease/acquire.ts";
-import type { Lease } from "../../../src/repository/lease/lease.ts";
+import { blobName, snapshotName } from "../../../src/engine/format/names.ts";
+import { acquireLease } from "../../../src/engine/lease/acquire.ts";
+import type { Lease } from "../../../src/engine/lease/lease.ts";
 import { silent } from "../../crash/silent.ts";
 import { FaultyStorage } from "../../support/faulty-storage.ts";
 import { digestOf, documentOf, makeSnapshot, putBlobs } from "../fixture.ts";

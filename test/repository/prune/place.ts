@@ -1,8 +1,8 @@
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { expect, onTestFinished } from "vitest";
-import { Catalog } from "../../../src/repository/catalog/catalog.ts";
-import { blobName, parseBlobName } from "../../../src/repository/format/names.ts";
-import { type PruneOptions, prune } from "../../../src/repository/prune/prune.ts";
+import { Catalog } from "../../../src/engine/catalog/catalog.ts";
+import { blobName, parseBlobName } from "../../../src/engine/format/names.ts";
+import { type PruneOptions, prune } from "../../../src/engine/prune/prune.ts";
 import { LocalStorage } from "../../../src/storage/local-storage.ts";
 import type { Storage } from "../../../src/storage/storage.ts";
 import { silent } from "../../crash/silent.ts";

@@ -2,12 +2,12 @@ import { existsSync, mkdirSync, renameSync, rmSync, symlinkSync, utimesSync, wri
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { beforeEach, describe, expect, test } from "vitest";
+import { snapshotName } from "../../../src/engine/format/names.ts";
+import { acquireLease } from "../../../src/engine/lease/acquire.ts";
+import { encodeMark } from "../../../src/engine/prune/mark.ts";
 import { CorruptError, LockedError, UnsupportedError, ValidationError } from "../../../src/errors.ts";
 import { encodeRecord } from "../../../src/fs/record.ts";
 import { thisProcess } from "../../../src/fs/this-process.ts";
-import { snapshotName } from "../../../src/repository/format/names.ts";
-import { acquireLease } from "../../../src/repository/lease/acquire.ts";
-import { encodeMark } from "../../../src/repository/prune/mark.ts";
 import { silent } from "../../crash/silent.ts";
 import { newDirectory } from "../../support/database.ts";
 import { FaultyStorage } from "../../support/faulty-storage.ts";
@@ -599,7 +599,7 @@ test.each([
 ])("the options %j are refused, and nothing is touched", async (options, wanted) => {
   await putBlobs(place.storage, "orphan");
   const before = stampOf(place.storage.directory);
-  const { prune } = await import("../../../src/repository/prune/prune.ts");
+  const { prune } = await import("../../../src/engine/prune/prune.ts");
   const error = await rejection(prune({ storage: place.storage, logger: silent }, options as never));
   expect(error).toBeInstanceOf(wanted);
   expect(stampOf(place.storage.directory)).toEqual(before);

@@ -3,11 +3,11 @@
 //
 //   node worker.ts '{"directory":…,"stop":…,"seed":1}'
 import { setTimeout as sleep } from "node:timers/promises";
+import { Catalog } from "../../../src/engine/catalog/catalog.ts";
+import { blobName, snapshotName } from "../../../src/engine/format/names.ts";
+import { acquireLease } from "../../../src/engine/lease/acquire.ts";
+import { prune } from "../../../src/engine/prune/prune.ts";
 import { BackupNotFoundError } from "../../../src/errors.ts";
-import { Catalog } from "../../../src/repository/catalog/catalog.ts";
-import { blobName, snapshotName } from "../../../src/repository/format/names.ts";
-import { acquireLease } from "../../../src/repository/lease/acquire.ts";
-import { prune } from "../../../src/repository/prune/prune.ts";
 import { LocalStorage } from "../../../src/storage/local-storage.ts";
 import { Random } from "../../concurrency/random.ts";
 import { isStopped, type TurnsTask } from "../../concurrency/turns.ts";

@@ -1,9 +1,9 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { Catalog } from "../../../src/engine/catalog/catalog.ts";
 import { BackupError, CorruptError, UnsupportedError } from "../../../src/index.ts";
-import { Catalog } from "../../../src/repository/catalog/catalog.ts";
-import { openSnapshot } from "../../../src/repository/open/open-snapshot.ts";
+import { openSnapshot } from "../../../src/sources/lancedb/open/open-snapshot.ts";
 import { lancedb } from "../../support/database.ts";
 import { stampOf } from "../../support/files.ts";
 import { BROKEN_BLOBS, BROKEN_DOCUMENTS, type Break } from "../broken.ts";

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { type Connection, Index } from "@lancedb/lancedb";
 import { describe, expect, test } from "vitest";
 import { ValidationError } from "../../../src/index.ts";
-import { openSnapshot } from "../../../src/repository/open/open-snapshot.ts";
+import { openSnapshot } from "../../../src/sources/lancedb/open/open-snapshot.ts";
 import type { LocalStorage } from "../../../src/storage/local-storage.ts";
 import { LocalStorage as Storage } from "../../../src/storage/local-storage.ts";
 import { runPlain } from "../../crash/plain.ts";
@@ -142,7 +142,7 @@ test("what a dead process left is swept by the next", async () => {
   const content = await takeSnapshot(storage, uri);
   const program = `
     import { LocalStorage } from ${JSON.stringify(join(import.meta.dirname, "../../../src/storage/local-storage.ts"))};
-    import { makeScratch } from ${JSON.stringify(join(import.meta.dirname, "../../../src/repository/open/scratch.ts"))};
+    import { makeScratch } from ${JSON.stringify(join(import.meta.dirname, "../../../src/engine/scratch.ts"))};
     await makeScratch(new LocalStorage(${JSON.stringify(storage.directory)}));
     process.kill(process.pid, "SIGKILL");`;
   const { signal, stderr } = await runPlain([

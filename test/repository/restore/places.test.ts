@@ -3,8 +3,8 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, statSync, writeFileSync 
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { IoError, ValidationError } from "../../../src/index.ts";
-import { openSnapshot } from "../../../src/repository/open/open-snapshot.ts";
-import { restoreTest } from "../../../src/repository/restore-test/restore-test.ts";
+import { openSnapshot } from "../../../src/sources/lancedb/open/open-snapshot.ts";
+import { restoreTest } from "../../../src/sources/lancedb/restore-test/restore-test.ts";
 import { LocalStorage } from "../../../src/storage/local-storage.ts";
 import { runPlain } from "../../crash/plain.ts";
 import { lancedb } from "../../support/database.ts";
@@ -82,7 +82,7 @@ test("a repository that is read-only is restored from, opened and tested", async
   if (!mount) return;
   const remote = new LocalStorage(join(mount, "repository"));
   execFileSync("cp", ["-a", storage.directory, remote.directory]);
-  const { Catalog } = await import("../../../src/repository/catalog/catalog.ts");
+  const { Catalog } = await import("../../../src/engine/catalog/catalog.ts");
   execFileSync("mount", ["-o", "remount,ro", mount]);
   const catalog = new Catalog({ storage: remote, logger: silent });
   const content = await catalog.content(await catalog.resolve("latest"));

@@ -2,11 +2,12 @@
 // what came of it, and whether LanceDB's library was loaded into it.
 //
 //   node program.ts '{"repository":…,"snapshot":…,"options":{…}}'
+
+import { backup } from "../../../src/engine/backup/backup.ts";
+import { Catalog } from "../../../src/engine/catalog/catalog.ts";
 import { LanceDB } from "../../../src/lance/which-lancedb.ts";
-import { backup } from "../../../src/repository/backup/backup.ts";
-import { Catalog } from "../../../src/repository/catalog/catalog.ts";
-import type { RestoreOptions } from "../../../src/repository/restore/options.ts";
-import { restore } from "../../../src/repository/restore/restore.ts";
+import type { RestoreOptions } from "../../../src/sources/lancedb/restore/options.ts";
+import { restore } from "../../../src/sources/lancedb/restore/restore.ts";
 import { LocalStorage } from "../../../src/storage/local-storage.ts";
 
 export interface RestoreTask {

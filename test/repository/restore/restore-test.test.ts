@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { Index, makeArrowTable, VectorColumnOptions } from "@lancedb/lancedb";
 import { describe, expect, test } from "vitest";
 import { CorruptError, LanceError, ValidationError } from "../../../src/index.ts";
-import { restoreTest } from "../../../src/repository/restore-test/restore-test.ts";
+import { restoreTest } from "../../../src/sources/lancedb/restore-test/restore-test.ts";
 import { lancedb } from "../../support/database.ts";
 import { filesBelow } from "../../support/files.ts";
 import { makeSampleTable } from "../../support/sample.ts";

@@ -1,12 +1,12 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { newestFirst } from "../../../src/engine/catalog/filter.ts";
+import { calendar, isoWeek } from "../../../src/engine/retention/calendar.ts";
+import { fallsBetween } from "../../../src/engine/retention/falls.ts";
+import { planRetention } from "../../../src/engine/retention/plan.ts";
+import type { RetentionPolicy } from "../../../src/engine/retention/policy.ts";
+import type { Snapshot } from "../../../src/engine/snapshot.ts";
 import { ValidationError } from "../../../src/errors.ts";
-import { newestFirst } from "../../../src/repository/catalog/filter.ts";
-import { calendar, isoWeek } from "../../../src/repository/retention/calendar.ts";
-import { fallsBetween } from "../../../src/repository/retention/falls.ts";
-import { planRetention } from "../../../src/repository/retention/plan.ts";
-import type { RetentionPolicy } from "../../../src/repository/retention/policy.ts";
-import type { Snapshot } from "../../../src/repository/snapshot.ts";
 import { makeSnapshot, type SnapshotRequest } from "../fixture.ts";
 
 const NOW = new Date("2026-11-21T12:00:00Z");

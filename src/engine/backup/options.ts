@@ -1,0 +1,90 @@
+import { assertFlag, assertKnown, assertMilliseconds, assertShrink, assertSignal } from "../../checks.ts";
+import { ValidationError } from "../../errors.ts";
+import { assertExclusions, type Exclusions } from "../../lance/left-out.ts";
+import { assertLabel } from "../format/names.ts";
+import type { OnProgress } from "../progress.ts";
+import type { Source } from "../source.ts";
+
+export interface BackupOptions extends Exclusions {
+  /** A LanceDB database's directory, or a source. */
+  source: string | Source;
+  /**
+   * The database's id, by which its snapshots belong together: in place of the one that is kept in its directory, and
+   * kept there from now on. 1 to 100 letters, digits and `_ . : + @ -`. Default: a UUID that its first backup gives it;
+   * where nothing can be written, one that is derived from its path: give one then, where other databases have that path.
+   */
+  sourceId?: string | undefined;
+  /** By which `get`, `restore` and others find it: the newest of the name. Need not be unique. */
+  name?: string | undefined;
+  /** Anything, up to 10,000 characters. */
+  description?: string | undefined;
+  tags?: readonly string[] | undefined;
+  /** Ids of tables. Default: all. */
+  tables?: readonly string[] | undefined;
+  /** `latest` leaves older versions out. Default `all`. */
+  history?: "all" | "latest" | undefined;
+  /** Take a snapshot also where there is no table. Default false: a wrong directory has none either. */
+  allowEmpty?: boolean | undefined;
+  /**
+   * Fail, and take no snapshot, where a table is gone or has far fewer rows than in the snapshot before that tells of it, of
+   * the newest 1,000 of the repository: less than half of 100 or more. A number from 0 to below 1: where a table has lost more than this part of its rows, however few they
+   * were. Default false: it is a warning, and the result says so.
+   */
+  failOnShrink?: boolean | number | undefined;
+  /** How long to wait for guarded writes to end and for a prune, in milliseconds. Default 30,000. */
+  lockTimeoutMs?: number | undefined;
+  signal?: AbortSignal | undefined;
+  onProgress?: OnProgress | undefined;
+}
+
+const LONGEST_DESCRIPTION = 10_000;
+
+/** @throws ValidationError, TypeError. Nothing has been touched. */
+export function assertBackupOptions(options: BackupOptions): void {
+  assertKnown(options, "backup", {
+    source: true,
+    sourceId: true,
+    name: true,
+    description: true,
+    tags: true,
+    tables: true,
+    exclude: true,
+    onUnsupported: true,
+    history: true,
+    allowEmpty: true,
+    failOnShrink: true,
+    lockTimeoutMs: true,
+    signal: true,
+    onProgress: true,
+  });
+  const { source, name, description, tags = [], tables, history = "all" } = options;
+  if (typeof source !== "string" && typeof source?.capture !== "function") {
+    throw new TypeError("source must be a database's directory or a source.");
+  }
+  if (typeof source === "object" && (typeof source.id !== "string" || source.id === "")) {
+    throw new TypeError("A source must have an id, by which its snapshots belong together.");
+  }
+  if (options.sourceId !== undefined) assertLabel(options.sourceId, "source id");
+  if (options.sourceId !== undefined && typeof source !== "string") {
+    throw new ValidationError("sourceId is for a database's directory: this source has an id of its own.");
+  }
+  if (name !== undefined) assertLabel(name, "name");
+  if (description !== undefined && typeof description !== "string") {
+    throw new TypeError("description must be a string.");
+  }
+  if ((description?.length ?? 0) > LONGEST_DESCRIPTION) {
+    throw new ValidationError(`description has more than ${LONGEST_DESCRIPTION} characters.`);
+  }
+  if (!Array.isArray(tags)) throw new TypeError("tags must be an array.");
+  for (const tag of tags) assertLabel(tag, "tag");
+  if (tables !== undefined && !Array.isArray(tables)) throw new TypeError("tables must be an array of ids.");
+  if (tables?.length === 0) throw new ValidationError("tables is empty: name one at least, or leave it out.");
+  assertExclusions(options);
+  if (history !== "all" && history !== "latest") {
+    throw new ValidationError(`history must be "all" or "latest", not ${JSON.stringify(history)}.`);
+  }
+  assertFlag(options.allowEmpty, "allowEmpty");
+  assertShrink(options.failOnShrink);
+  assertMilliseconds(options.lockTimeoutMs, "lockTimeoutMs");
+  assertSignal(options.signal);
+}

@@ -1,0 +1,199 @@
+import { assertFlag, assertMilliseconds, assertOptions, assertSignal } from "../../checks.ts";
+import { LockedError, ValidationError } from "../../errors.ts";
+import { isFull } from "../../fs/io.ts";
+import type { Logger } from "../../logger.ts";
+import type { Storage } from "../../storage/storage.ts";
+import { type Clock, systemClock } from "../clock.ts";
+import { snapshotName } from "../format/names.ts";
+import { acquireLease } from "../lease/acquire.ts";
+import { findLeases } from "../lease/lease-record.ts";
+import { assertPolicy, type RetentionPolicy } from "../retention/policy.ts";
+import { sweepScratch } from "../scratch.ts";
+import { type Mark, writeMarks } from "./mark.ts";
+import { type PrunePlan, planPrune } from "./plan.ts";
+import { countOf, type PruneReport, snapshotsOf, waitingOf } from "./report.ts";
+import { sweepBlobs } from "./sweep-blobs.ts";
+import { findUnfinished, removeUnfinished } from "./unfinished.ts";
+
+export interface PruneOptions extends RetentionPolicy {
+  /** Say what would be done, and change nothing. Default false. */
+  readonly dryRun?: boolean | undefined;
+  /**
+   * How long a blob stays after it was first found unneeded. It is removed by a later prune, then. Default 24;
+   * 0: by this one.
+   */
+  readonly graceHours?: number | undefined;
+  /** How long to wait for backups to end before blobs are removed, in milliseconds. Default 60,000. */
+  readonly lockTimeoutMs?: number | undefined;
+  /** Ends it between two steps. What was not done, the next prune does. */
+  readonly signal?: AbortSignal | undefined;
+  /** @internal Ids of the snapshots that somebody has agreed to lose: with others among them it is a dry run. */
+  readonly agreed?: readonly string[] | undefined;
+  /** @internal For tests. */
+  readonly clock?: Clock | undefined;
+}
+
+const HOUR_MS = 60 * 60 * 1000;
+
+interface Run {
+  readonly storage: Storage;
+  readonly logger: Logger;
+  readonly clock: Clock;
+  readonly graceMs: number;
+  readonly lockTimeoutMs: number;
+  readonly signal: AbortSignal | undefined;
+}
+
+/**
+ * Removes the snapshots that the policy does not keep, and in two phases the blobs that no snapshot names
+ * (docs/formats.md, "Removing blobs"). Interrupted anywhere it leaves every snapshot that there is whole.
+ *
+ * @throws CorruptError or UnsupportedError where any snapshot's document cannot be read: no blob is removed then.
+ * @throws ValidationError, TypeError for bad options. @throws IoError. @throws the signal's reason.
+ */
+export async function prune(
+  place: { readonly storage: Storage; readonly logger: Logger },
+  options: PruneOptions = {},
+): Promise<PruneReport> {
+  assertOptions(options, "prune");
+  const {
+    dryRun = false,
+    graceHours = 24,
+    lockTimeoutMs = 60_000,
+    signal,
+    agreed,
+    clock = systemClock,
+    ...policy
+  } = options;
+  assertPolicy(policy);
+  assertGrace(graceHours);
+  assertMilliseconds(lockTimeoutMs, "lockTimeoutMs");
+  assertFlag(dryRun, "dryRun");
+  assertSignal(signal);
+  signal?.throwIfAborted();
+  const run: Run = { ...place, clock, graceMs: graceHours * HOUR_MS, lockTimeoutMs, signal };
+  const plan = await planPrune(place, policy, timeOf(run), signal);
+  const isAgreed = plan.retention.remove.every(({ snapshot }) => agreed?.includes(snapshot.id) ?? true);
+  return dryRun || !isAgreed ? foretell(run, plan) : carryOut(run, plan);
+}
+
+async function foretell(run: Run, plan: PrunePlan): Promise<PruneReport> {
+  const { dead, unfinished } = await leftByTheDead(run);
+  const fresh = { createdAt: timeOf(run).now, blobs: plan.toMark };
+  return {
+    dryRun: true,
+    ...snapshotsOf(plan),
+    marked: countOf(plan.toMark, plan),
+    freed: countOf(plan.toFree, plan),
+    waiting: waitingOf(run.graceMs, plan, [fresh, ...plan.waiting], plan.toFree),
+    unfinished: unfinished.length,
+    deadLeases: dead.length,
+  };
+}
+
+async function carryOut(run: Run, plan: PrunePlan): Promise<PruneReport> {
+  const { storage, logger, signal } = run;
+  // Marks first: whoever reads a snapshot that goes has the grace period to end, also if we die in between.
+  const mark = (blobs = plan.toMark) => writeMarks(storage, timeOf(run).now, blobs, signal);
+  const removeVoid = async () => {
+    for (const name of plan.void) await storage.remove(name);
+  };
+  let fresh = await unlessFull(mark);
+  for (const { snapshot, reason } of plan.retention.remove) {
+    signal?.throwIfAborted();
+    await storage.remove(snapshotName(snapshot.id));
+    logger.info("snapshot removed", { snapshot: snapshot.id, reason });
+  }
+  const { dead, unfinished } = await leftByTheDead(run);
+  for (const name of dead) await storage.remove(name);
+  await removeUnfinished(unfinished);
+  if (storage.directory !== undefined) await sweepScratch(storage.directory);
+  // On a full disk there is room now. Had we died in between, the next prune would have marked them, and waited.
+  fresh ??= await unlessFull(mark);
+  if (fresh) await removeVoid();
+  // With no room for a mark, blobs without a grace period go all the same.
+  const due = [...plan.due, ...(run.graceMs === 0 ? (fresh ?? []) : [])];
+  const { freed, postponed } = await sweep(run, plan, due);
+  if (!fresh) {
+    const gone = new Set(freed);
+    fresh = await mark(plan.toMark.filter((sha256) => !gone.has(sha256)));
+    await removeVoid();
+  }
+  const report: PruneReport = {
+    dryRun: false,
+    ...snapshotsOf(plan),
+    marked: countOf(plan.toMark, plan),
+    freed: countOf(freed, plan),
+    waiting: waitingOf(
+      run.graceMs,
+      plan,
+      [...fresh, ...plan.waiting, ...plan.due],
+      postponed ? [] : plan.toFree,
+    ),
+    ...(postponed !== undefined && { postponed }),
+    unfinished: unfinished.length,
+    deadLeases: dead.length,
+  };
+  logger.info("repository pruned", {
+    removed: report.removed.length,
+    marked: report.marked.blobs,
+    ...report.freed,
+  });
+  return report;
+}
+
+/** Undefined where the disk is full: a prune is how it gets room again. */
+async function unlessFull(mark: () => Promise<Mark[]>): Promise<Mark[] | undefined> {
+  try {
+    return await mark();
+  } catch (error) {
+    if (isFull(error)) return undefined;
+    throw error;
+  }
+}
+
+/** Where backups do not end in time, the marks stay for the next prune. */
+async function sweep(
+  run: Run,
+  plan: PrunePlan,
+  due: readonly Mark[],
+): Promise<{ freed: readonly string[]; postponed?: string }> {
+  const { storage, logger, clock, lockTimeoutMs, signal } = run;
+  if (due.length === 0 && plan.toFree.length === 0) return { freed: [] };
+  const lease = await acquireLease(storage, "exclusive", {
+    signal,
+    timeoutMs: lockTimeoutMs,
+    logger,
+    clock,
+  }).catch((error: unknown) => {
+    if (error instanceof LockedError) return error;
+    throw error;
+  });
+  if (lease instanceof LockedError) {
+    logger.warn("unneeded blobs were not removed: the repository is in use", { reason: lease.message });
+    return { freed: [], postponed: lease.message };
+  }
+  await using held = lease;
+  const freed = await sweepBlobs({ storage, logger }, plan, due, held, signal);
+  for (const mark of due) await storage.remove(mark.name);
+  return { freed };
+}
+
+/** What cannot be told to be a dead one's is not while a backup is under way that may have made it. */
+async function leftByTheDead(run: Run): Promise<{ dead: string[]; unfinished: string[] }> {
+  const now = run.clock.now();
+  const leases = await findLeases(run.storage, now, run.signal);
+  const dead = leases.filter((lease) => !lease.alive).map((lease) => lease.name);
+  const isBusy = dead.length < leases.length;
+  return { dead, unfinished: await findUnfinished(run.storage, { now, ageMs: run.graceMs, isBusy }) };
+}
+
+function timeOf({ clock, graceMs }: Run): { now: Date; graceMs: number } {
+  return { now: new Date(clock.now()), graceMs };
+}
+
+function assertGrace(hours: unknown): void {
+  if (typeof hours !== "number") throw new TypeError("graceHours must be a number.");
+  if (!(hours >= 0 && Number.isFinite(hours)))
+    throw new ValidationError(`graceHours must be 0 or more, not ${hours}.`);
+}

@@ -1,0 +1,132 @@
+import { createHash } from "node:crypto";
+import { join } from "node:path";
+import { BackupError } from "../../errors.ts";
+import { toIoError } from "../../fs/io.ts";
+import { runTasks } from "../../fs/workers/pool.ts";
+import type { Storage } from "../../storage/storage.ts";
+import { blobName } from "../format/names.ts";
+import { forEachParallel } from "../parallel.ts";
+import type { OnProgress } from "../progress.ts";
+
+/** What was found under a blob's name. */
+export interface BlobState {
+  /** Bytes; undefined where there is no such object. */
+  readonly size: number | undefined;
+  /** Of its content; undefined where it was not read. */
+  readonly sha256?: string;
+  /** Why it could not be looked at or read, where it is not that it is missing. */
+  readonly error?: BackupError;
+}
+
+export interface SurveyRequest {
+  readonly storage: Storage;
+  /** The blobs to look at. */
+  readonly blobs: ReadonlySet<string>;
+  /** Which part of them to read, from 0 to 1. */
+  readonly fraction: number;
+  /** From 0 to below 1: chooses the part. */
+  readonly random: () => number;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: OnProgress | undefined;
+}
+
+const PARALLEL_LOOKS = 32;
+const PARALLEL_READS = 4;
+
+/** Looks at blobs, each once, and hashes those that it is to read. Fails for an abort alone. */
+export async function surveyBlobs(request: SurveyRequest): Promise<ReadonlyMap<string, BlobState>> {
+  const { storage, blobs, signal } = request;
+  const states = new Map<string, BlobState>();
+  await forEachParallel(blobs, PARALLEL_LOOKS, async (sha256) => {
+    signal?.throwIfAborted();
+    states.set(sha256, await look(storage, sha256));
+  });
+  const there = [...blobs].filter((sha256) => states.get(sha256)?.size !== undefined);
+  const chosen = sample(there, request.fraction, request.random);
+  const sizeOf = (sha256: string) => states.get(sha256)?.size ?? 0;
+  const totalBytes = chosen.reduce((sum, sha256) => sum + sizeOf(sha256), 0);
+  let [files, bytes] = [0, 0];
+  const found = (sha256: string, state: BlobState) => {
+    files++;
+    bytes += sizeOf(sha256);
+    states.set(sha256, state);
+    request.onProgress?.({ phase: "verify", files, bytes, totalFiles: chosen.length, totalBytes });
+  };
+  if (storage.directory !== undefined) await hashFiles(storage.directory, chosen, { sizeOf, found, signal });
+  else await hashObjects(storage, chosen, { found, signal });
+  return states;
+}
+
+interface Hashing {
+  readonly found: (sha256: string, state: BlobState) => void;
+  readonly signal: AbortSignal | undefined;
+}
+
+async function hashFiles(
+  directory: string,
+  chosen: readonly string[],
+  { sizeOf, found, signal }: Hashing & { readonly sizeOf: (sha256: string) => number },
+): Promise<void> {
+  const inputs = chosen.map((sha256) => ({ name: sha256, path: join(directory, blobName(sha256)) }));
+  await runTasks("check", inputs, {
+    bytesOf: ({ name }) => sizeOf(name),
+    onDone: ({ name, path }, result) => {
+      if (result.ok) found(name, stateOf(result));
+      else {
+        const error = Object.assign(new Error(result.message), { code: result.code });
+        found(name, { size: sizeOf(name), error: toIoError(error, "read", path) });
+      }
+    },
+    signal,
+  });
+}
+
+async function hashObjects(
+  storage: Storage,
+  chosen: readonly string[],
+  { found, signal }: Hashing,
+): Promise<void> {
+  await forEachParallel(chosen, PARALLEL_READS, async (sha256) => {
+    signal?.throwIfAborted();
+    const hash = createHash("sha256");
+    let bytes = 0;
+    try {
+      for await (const piece of storage.read(blobName(sha256), { signal })) {
+        hash.update(piece);
+        bytes += piece.length;
+      }
+      found(sha256, stateOf({ bytes, sha256: hash.digest("hex") }));
+    } catch (error) {
+      signal?.throwIfAborted();
+      found(sha256, {
+        size: bytes,
+        error: toIoError(error, "read", `${storage.location}/${blobName(sha256)}`),
+      });
+    }
+  });
+}
+
+function stateOf({ bytes, sha256 }: { bytes: number; sha256: string }): BlobState {
+  return { size: bytes, sha256 };
+}
+
+async function look(storage: Storage, sha256: string): Promise<BlobState> {
+  try {
+    return { size: (await storage.stat(blobName(sha256)))?.size };
+  } catch (error) {
+    if (error instanceof BackupError) return { size: undefined, error };
+    throw error;
+  }
+}
+
+/** A part of a list, chosen by chance; at least one where any is wanted. */
+function sample(all: readonly string[], fraction: number, random: () => number): readonly string[] {
+  if (fraction === 1) return all;
+  const rest = [...all];
+  const wanted = Math.ceil(all.length * fraction);
+  for (let index = 0; index < wanted; index++) {
+    const other = index + Math.floor(random() * (rest.length - index));
+    [rest[index], rest[other]] = [rest[other] as string, rest[index] as string];
+  }
+  return rest.slice(0, wanted);
+}

@@ -1,0 +1,147 @@
+import { BackupError, BackupNotFoundError } from "../../errors.ts";
+import { isAway } from "../../fs/held-root.ts";
+import { CompletenessCheck } from "../../sources/lancedb/completeness.ts";
+import type { Storage } from "../../storage/storage.ts";
+import type { Catalog } from "../catalog/catalog.ts";
+import type { OnProgress } from "../progress.ts";
+import type { SnapshotContent } from "../snapshot.ts";
+import { surveyBlobs } from "./blob-survey.ts";
+import { checkIntegrity } from "./integrity.ts";
+import { settingsFrom, type VerifyOptions, type VerifySettings } from "./options.ts";
+import { assertQuarantine, quarantine } from "./quarantine.ts";
+import { checkRepository, surveySurroundings } from "./repository-check.ts";
+import { count, failed, passed, type VerificationResult } from "./result.ts";
+
+/** Restores a snapshot somewhere and reads it; answers with a result a check of its own. */
+export type RestoreTest = (
+  content: SnapshotContent,
+  options: {
+    /** Which part of the rows is to be read, above 0 and up to 1. */
+    sample: number;
+    signal?: AbortSignal | undefined;
+    onProgress?: OnProgress | undefined;
+  },
+) => Promise<readonly VerificationResult[]>;
+
+export interface VerifyContext {
+  readonly storage: Storage;
+  readonly catalog: Pick<Catalog, "ids" | "list" | "content" | "resolve">;
+  readonly restoreTest?: RestoreTest | undefined;
+  /** From 0 to below 1: chooses which blobs are read where not all are. Default `Math.random`. */
+  readonly random?: (() => number) | undefined;
+}
+
+/**
+ * Checks one snapshot, or without `id` all of them and the repository itself. A blob is read once, however many
+ * snapshots name it. One result a snapshot and check, in the order of the snapshots' times; damage is a result with
+ * `ok: false`, never an exception. A snapshot whose document is damaged has the one result `document`. A snapshot that
+ * is deleted meanwhile has none.
+ *
+ * @param id an id, a unique prefix, a name, or `latest`.
+ * @throws ValidationError, TypeError for wrong options. @throws BackupNotFoundError for an unknown `id`.
+ * @throws IoError where the snapshots cannot be listed. An abort rejects with the signal's reason.
+ */
+export async function verify(
+  context: VerifyContext,
+  id: string | undefined,
+  options: VerifyOptions = {},
+): Promise<VerificationResult[]> {
+  const settings = settingsFrom(options);
+  options.signal?.throwIfAborted();
+  return new Verification(context, settings, options).run(id);
+}
+
+class Verification {
+  readonly #context: VerifyContext;
+  readonly #settings: VerifySettings;
+  readonly #options: VerifyOptions;
+
+  constructor(context: VerifyContext, settings: VerifySettings, options: VerifyOptions) {
+    this.#context = context;
+    this.#settings = settings;
+    this.#options = options;
+  }
+
+  async run(reference: string | undefined): Promise<VerificationResult[]> {
+    const { storage, catalog, random = Math.random } = this.#context;
+    const { signal, onProgress } = this.#options;
+    const directory = this.#options.quarantine ? assertQuarantine(storage) : undefined;
+    const { source } = this.#options;
+    const all = reference === undefined && source === undefined;
+    const ids = all ? await catalog.ids(signal) : await this.#idsOf(reference, source);
+    const blobs = new Set<string>();
+    for (const id of ids) await this.#addBlobs(id, blobs, reference === undefined);
+    const around = all ? await surveySurroundings(storage, blobs, signal) : undefined;
+    for (const sha256 of around?.unreferenced.keys() ?? []) blobs.add(sha256);
+    const fraction = this.#settings.integrity ? this.#settings.fraction : 0;
+    const states = await surveyBlobs({ storage, blobs, fraction, random, signal, onProgress });
+    const completeness = new CompletenessCheck(storage, states, signal);
+    const results: VerificationResult[] = [];
+    for (const id of ids) {
+      const content = await this.#content(id);
+      if (content === undefined) continue;
+      if ("check" in content) {
+        results.push(content);
+        continue;
+      }
+      const of: VerificationResult[] = [];
+      if (this.#settings.integrity) of.push(checkIntegrity(storage, content, states));
+      if (this.#settings.completeness) of.push(await completeness.check(content));
+      of.push(...this.#checkSize(content), ...(await this.#testRestore(content)));
+      results.push(...of.map((result) => ({ ...result, source: content.snapshot.source })));
+    }
+    if (around) results.push(await checkRepository(storage, around, states));
+    if (directory !== undefined) results.push(...(await quarantine(directory, states, signal)));
+    return results;
+  }
+
+  /** Of one database alone; damaged documents do not say of which they are. */
+  async #idsOf(reference: string | undefined, source: string | undefined): Promise<string[]> {
+    const { catalog } = this.#context;
+    const { signal } = this.#options;
+    if (reference !== undefined) return [await catalog.resolve(reference, { source, signal })];
+    const ids = (await catalog.list({ source }, signal)).map(({ id }) => id).sort();
+    if (ids.length > 0) return ids;
+    throw new BackupNotFoundError("latest", `There is no snapshot of ${source} in the repository.`);
+  }
+
+  /** One that cannot be read says so in the second reading. */
+  async #addBlobs(id: string, blobs: Set<string>, mayBeGone: boolean): Promise<void> {
+    const content = await this.#content(id);
+    if (content === undefined && !mayBeGone) throw new BackupNotFoundError(id);
+    if (content === undefined || "check" in content) return;
+    for (const files of content.files.values()) for (const { sha256 } of files) blobs.add(sha256);
+  }
+
+  /** A failed result where the document cannot be read; undefined where it is not there. */
+  async #content(id: string): Promise<SnapshotContent | VerificationResult | undefined> {
+    try {
+      return await this.#context.catalog.content(id, this.#options.signal);
+    } catch (error) {
+      if (error instanceof BackupNotFoundError) return undefined;
+      if (!(error instanceof BackupError) || isAway(error)) throw error;
+      return { snapshot: id, check: "document", ok: false, details: error.message, error };
+    }
+  }
+
+  #checkSize({ snapshot: { id, bytes } }: SnapshotContent): VerificationResult[] {
+    const { minBytes } = this.#settings;
+    if (minBytes === undefined) return [];
+    const details = `${count(bytes, "byte")}, and at least ${minBytes.toLocaleString("en")} are wanted`;
+    if (bytes >= minBytes) return [passed(id, "minBytes", `${details}.`)];
+    const path = this.#context.storage.location;
+    return [failed(id, "minBytes", "The snapshot is too small", [{ what: details, path }])];
+  }
+
+  async #testRestore(content: SnapshotContent): Promise<readonly VerificationResult[]> {
+    const { restoreTest } = this.#context;
+    if (!this.#settings.restoreTest || !restoreTest) return [];
+    const { signal, onProgress } = this.#options;
+    try {
+      return await restoreTest(content, { sample: this.#settings.fraction || 1, signal, onProgress });
+    } catch (error) {
+      if (!(error instanceof BackupError) || isAway(error)) throw error;
+      return [{ snapshot: content.snapshot.id, check: "restore", ok: false, details: error.message, error }];
+    }
+  }
+}

@@ -1,0 +1,133 @@
+import { types } from "node:util";
+import { assertFlag, assertKnown, assertMilliseconds, assertSignal } from "../../../checks.ts";
+import type { OnProgress } from "../../../engine/progress.ts";
+import { UnsupportedError, ValidationError } from "../../../errors.ts";
+import { localPath } from "../../../fs/local-path.ts";
+import { placeWithin } from "../../../fs/real-path.ts";
+import type { Storage } from "../../../storage/storage.ts";
+
+/** Which tables of a snapshot, and which versions of them. */
+export interface Selection {
+  /** Ids of tables. Default: all. With a table in a namespace comes the list of namespaces. */
+  tables?: readonly string[] | undefined;
+  /**
+   * A moment: of each table the newest version that is not younger, by the clock that committed it. A table that
+   * has none is left out, and named in the report. Default: the newest in the snapshot.
+   */
+  at?: Date | undefined;
+  /** Versions by the table's id; goes before `at`. Older versions come along as its history. */
+  versions?: Readonly<Record<string, bigint | number>> | undefined;
+}
+
+export interface RestoreOptions extends Selection {
+  /** A local directory, as a path or a `file:` address. */
+  target: string;
+  /**
+   * Of which database the snapshot is to be, by its id or its directory. Default, where the repository has several: in
+   * place the target itself; else it must be said.
+   */
+  source?: string | undefined;
+  /**
+   * `new`: the target is missing or an empty directory, and appears whole, or not at all. `in-place`: it is a
+   * database, and each table goes back as a new commit. History stays, version numbers never go backwards, tables
+   * that are gone come back, tables made since are left alone. Default `new`.
+   */
+  mode?: "new" | "in-place" | undefined;
+  /**
+   * Give the target's files the blobs' own bodies, by hard links, in no time and no space: for the same local file
+   * system, `new` only. What then changes a file behind LanceDB's back, or a failing disk, reaches the repository
+   * too, and the files stay read-only. Default false.
+   */
+  link?: boolean | undefined;
+  /**
+   * Compare the digest of each file as it is written. Default true; without, a damaged blob of the right size is
+   * restored as it is.
+   */
+  verify?: boolean | undefined;
+  /** Worker threads, or for a storage elsewhere reads at a time. Default 4. */
+  parallel?: number | undefined;
+  /** Only check and report: nothing is written. */
+  dryRun?: boolean | undefined;
+  /** In place: how long to wait for guarded writes to end, in milliseconds. Default 30,000. */
+  lockTimeoutMs?: number | undefined;
+  /** Until the target gets its name, an abort leaves it as it was. In place it takes effect between tables. */
+  signal?: AbortSignal | undefined;
+  onProgress?: OnProgress | undefined;
+}
+
+/** @throws ValidationError, TypeError */
+export function assertSelection({ tables, at, versions }: Selection): void {
+  if (tables !== undefined && !(Array.isArray(tables) && tables.every((id) => typeof id === "string"))) {
+    throw new TypeError("tables must be an array of ids.");
+  }
+  if (tables?.length === 0) throw new ValidationError("tables is empty: name one at least, or leave it out.");
+  if (at !== undefined && !types.isDate(at)) throw new TypeError("at must be a Date.");
+  if (at !== undefined && Number.isNaN(at.getTime())) throw new ValidationError("at is no valid time.");
+  if (versions === undefined) return;
+  if (typeof versions !== "object" || versions === null || Array.isArray(versions)) {
+    throw new TypeError("versions must be an object: a version by the table's id.");
+  }
+  for (const [id, version] of Object.entries(versions)) {
+    if (typeof version !== "bigint" && typeof version !== "number") {
+      throw new TypeError(`The version of table ${id} must be a number or a bigint.`);
+    }
+    if (typeof version === "number" && !Number.isSafeInteger(version)) {
+      throw new ValidationError(`${version} is no version of table ${id}.`);
+    }
+  }
+}
+
+/**
+ * Holds options to their types, and answers with the target's absolute path.
+ *
+ * @throws ValidationError, UnsupportedError, TypeError. Nothing has been touched.
+ */
+export function checkRestoreOptions(options: RestoreOptions, storage: Storage): string {
+  assertKnown(options, "restore", {
+    target: true,
+    tables: true,
+    at: true,
+    versions: true,
+    source: true,
+    mode: true,
+    link: true,
+    verify: true,
+    parallel: true,
+    dryRun: true,
+    lockTimeoutMs: true,
+    signal: true,
+    onProgress: true,
+  });
+  const { mode = "new", link = false, parallel } = options;
+  const target = localPath(options.target, "target");
+  assertSelection(options);
+  if (mode !== "new" && mode !== "in-place") {
+    throw new ValidationError(`mode must be "new" or "in-place", not ${JSON.stringify(mode)}.`);
+  }
+  for (const key of ["link", "verify", "dryRun"] as const) assertFlag(options[key], key);
+  if (parallel !== undefined && !(Number.isSafeInteger(parallel) && parallel > 0)) {
+    throw new ValidationError(`parallel must be a positive integer, not ${String(parallel)}.`);
+  }
+  assertMilliseconds(options.lockTimeoutMs, "lockTimeoutMs");
+  assertSignal(options.signal);
+  if (link && mode === "in-place") {
+    throw new ValidationError(
+      "link is for new databases: a live one does not share its files with the repository.",
+    );
+  }
+  if (link && storage.directory === undefined) {
+    throw new UnsupportedError(
+      `link needs a repository in a local directory; this one is at ${storage.location}.`,
+    );
+  }
+  return target;
+}
+
+/** @throws ValidationError where a target lies in the repository, or is a database that the repository lies in. */
+export function assertApart(target: string, { directory }: Storage): void {
+  if (directory === undefined) return;
+  if (placeWithin(target, directory) !== undefined)
+    throw new ValidationError(`The target ${target} lies in the repository ${directory}.`);
+  if (placeWithin(directory, target) !== undefined)
+    throw new ValidationError(`The repository ${directory} lies in the target ${target}.`);
+}

@@ -1,0 +1,73 @@
+import type { SnapshotSource } from "../../../engine/snapshot.ts";
+import type { RestorePlan } from "./plan.ts";
+import type { LeftOut } from "./select.ts";
+
+/** What a restore did, or with `dryRun` would do. */
+export interface RestoreReport {
+  /** The snapshot's id. */
+  readonly snapshot: string;
+  /** Which database it is of. */
+  readonly source: SnapshotSource;
+  /** Absolute. */
+  readonly target: string;
+  readonly mode: "new" | "in-place";
+  readonly dryRun: boolean;
+  readonly tables: readonly RestoredTable[];
+  /** Files and bytes of the tables. */
+  readonly files: number;
+  readonly bytes: number;
+  /** What is not restored, with the reason. */
+  readonly leftOut: readonly LeftOut[];
+  /** In place: tables that the database has and the snapshot has not. They are as they were. */
+  readonly leftAlone: readonly string[];
+  readonly durationMs: number;
+}
+
+export interface RestoredTable {
+  readonly id: string;
+  /** Its directory's name inside the database. */
+  readonly directory: string;
+  /** The version of the snapshot that it shows. */
+  readonly restoredVersion: number;
+  /** Rows of that version. */
+  readonly rows: number;
+  readonly files: number;
+  readonly bytes: number;
+  /**
+   * `create`: it is new. In place: `keep`: it showed that version. `restore`: the version was there, and is the newest
+   * again. `relink`: its files came back first. `rebuild`: there was no table. `merge`: the list of namespaces, which
+   * got entries that it lacked.
+   */
+  readonly action: "create" | "keep" | "restore" | "relink" | "rebuild" | "merge";
+  /** Its newest version now; in place unknown before it is done. */
+  readonly version: number | undefined;
+  /**
+   * In place: others' versions, which are behind the newest now. `checkout` reaches them by number; where the table had
+   * been made anew, versions that came back have their numbers first, and a manifest that had such a number is kept in
+   * `.lancedb-backup/aside/manifests`.
+   */
+  readonly passedOver: readonly number[];
+}
+
+/** What a plan says of itself. */
+export function reportOf(plan: RestorePlan, started: number): RestoreReport {
+  const { snapshot, source, target, mode, files, bytes, leftOut } = plan;
+  const tables = plan.tables.map((table, index): RestoredTable => {
+    const { id, directory, version, rows, bytes } = table;
+    const base = { id, directory, restoredVersion: version, rows, files: table.files.length, bytes };
+    if (plan.mode === "new") return { ...base, action: "create", version, passedOver: [] };
+    const there = plan.inPlace[index];
+    return {
+      ...base,
+      directory: there?.directory ?? directory,
+      action: there?.action ?? "rebuild",
+      version: there?.action === "keep" ? there.newest : undefined,
+      passedOver: there?.passedOver ?? [],
+    };
+  });
+  return {
+    ...{ snapshot, source, target, mode, dryRun: true, tables, files, bytes, leftOut },
+    leftAlone: plan.mode === "in-place" ? plan.leftAlone : [],
+    durationMs: Math.round(performance.now() - started),
+  };
+}

@@ -1,0 +1,56 @@
+import type { SnapshotContent } from "../../../engine/snapshot.ts";
+import { holding } from "../../../fs/held-root.ts";
+import { localPath } from "../../../fs/local-path.ts";
+import type { LanceDB } from "../../../lance/which-lancedb.ts";
+import type { Logger } from "../../../logger.ts";
+import type { Storage } from "../../../storage/storage.ts";
+import { assertDatabase } from "./in-place/plan.ts";
+import { assertApart, checkRestoreOptions, type RestoreOptions } from "./options.ts";
+import { planRestore } from "./plan.ts";
+import { type RestoreReport, reportOf } from "./report.ts";
+import { restoreNew } from "./restore-new.ts";
+import type { LeftOut } from "./select.ts";
+
+export interface RestoreContext {
+  readonly storage: Storage;
+  readonly logger: Logger;
+  readonly lancedb: LanceDB;
+  /** What could be known to be missing when the snapshot was chosen. */
+  readonly leftOut?: readonly LeftOut[] | undefined;
+}
+
+/**
+ * Restores a snapshot. What can be known to be wrong is refused before anything is written (`planRestore` says what).
+ *
+ * @throws CorruptError naming file and blob where a blob turns out to be damaged: the target is as it was.
+ * @throws IoError where the file system refuses something. @throws the signal's reason.
+ * @throws RestoreError where a restore in place ended when tables had gone back already: it names them, and can be
+ * done again.
+ */
+export async function restore(
+  context: RestoreContext,
+  content: SnapshotContent,
+  options: RestoreOptions,
+): Promise<RestoreReport> {
+  const started = performance.now();
+  options?.signal?.throwIfAborted();
+  assertApart(checkRestoreOptions(options, context.storage), context.storage);
+  if (options.mode !== "in-place") return restoreAs(context, content, options, started);
+  const database = localPath(options.target, "target");
+  assertDatabase(database);
+  return holding([{ path: database, what: "database" }], () => restoreAs(context, content, options, started));
+}
+
+async function restoreAs(
+  context: RestoreContext,
+  content: SnapshotContent,
+  options: RestoreOptions,
+  started: number,
+): Promise<RestoreReport> {
+  const planned = await planRestore(context, content, options);
+  const plan = { ...planned, leftOut: [...planned.leftOut, ...(context.leftOut ?? [])] };
+  if (options.dryRun) return reportOf(plan, started);
+  if (plan.mode === "new") return restoreNew(context, plan, options, started);
+  const { restoreInPlace } = await import("./in-place/restore-in-place.ts"); // loads LanceDB
+  return restoreInPlace(context, plan, content.snapshot, options, started);
+}

@@ -1,0 +1,161 @@
+import type {
+  SnapshotContent,
+  SnapshotFile,
+  SnapshotTableDetails,
+  SnapshotVersion,
+} from "../../../engine/snapshot.ts";
+import { ValidationError } from "../../../errors.ts";
+import { saysIndices } from "../../../lance/broken-indices.ts";
+import { NAMESPACE_TABLE, parseTableId } from "../../../lance/database.ts";
+import type { Storage } from "../../../storage/storage.ts";
+import { filesUpTo } from "./files-up-to.ts";
+import type { Selection } from "./options.ts";
+
+/** A table as it is to be restored. */
+export interface SelectedTable {
+  readonly id: string;
+  readonly directory: string;
+  /** The version that will be the newest, and the SHA-256 of its manifest. */
+  readonly version: number;
+  readonly digest: string;
+  readonly rows: number;
+  /** All versions that come along, ascending; `version` is the last. */
+  readonly versions: readonly SnapshotVersion[];
+  /** The newest version in the snapshot. */
+  readonly highest: number;
+  readonly files: readonly SnapshotFile[];
+  readonly bytes: number;
+  /** Whether files of an index were missing when the snapshot was taken. */
+  readonly lacksIndices: boolean;
+}
+
+/** Something of the snapshot, or of the database that it was made of, that is not restored. */
+export interface LeftOut {
+  /** The table's id. */
+  readonly table: string;
+  readonly what: string;
+}
+
+/** An entry in the list of namespaces of a table that is not restored. */
+export function danglingEntry(table: string): LeftOut {
+  return { table, what: "its entry in the list of namespaces: the table is not restored" };
+}
+
+export interface Selected {
+  readonly tables: readonly SelectedTable[];
+  readonly leftOut: readonly LeftOut[];
+}
+
+/**
+ * Chooses tables, their versions, and the files that these need. Reads manifests only where an older version than
+ * the newest is asked for.
+ *
+ * @throws ValidationError where a table or version is not in the snapshot, or nothing remains.
+ * @throws CorruptError where a manifest that must be read is damaged or missing.
+ */
+export async function select(
+  storage: Storage,
+  { snapshot, files }: SnapshotContent,
+  selection: Selection,
+  signal?: AbortSignal,
+): Promise<Selected> {
+  const wanted = wantedTables(snapshot.id, snapshot.tables, selection);
+  const tables: SelectedTable[] = [];
+  const leftOut: LeftOut[] = [];
+  for (const table of wanted) {
+    signal?.throwIfAborted();
+    for (const what of table.leftOut) leftOut.push({ table: table.id, what });
+    const version = versionOf(table, selection);
+    if (version === undefined) {
+      leftOut.push({ table: table.id, what: `the table: ${whyNone(table)}` });
+      continue;
+    }
+    const all = files.get(table.directory) ?? [];
+    const isNewest = version.version === table.version;
+    const chosen = isNewest
+      ? { files: all, digest: table.digest, leftOut: [] }
+      : await filesUpTo(storage, table, all, version.version);
+    for (const what of chosen.leftOut) leftOut.push({ table: table.id, what });
+    tables.push({
+      id: table.id,
+      directory: table.directory,
+      version: version.version,
+      digest: chosen.digest,
+      rows: version.rows,
+      versions: table.versions.filter((entry) => entry.version <= version.version),
+      highest: table.version,
+      files: chosen.files,
+      bytes: chosen.files.reduce((sum, file) => sum + file.size, 0),
+      lacksIndices: saysIndices(table.leftOut),
+    });
+  }
+  if (selection.tables === undefined) {
+    for (const { table, what } of snapshot.leftOut ?? []) {
+      leftOut.push({ table, what: `the table, which is not in the snapshot: ${what}` });
+    }
+  }
+  if (tables.every((table) => table.id === NAMESPACE_TABLE) && wanted.some(isUsers)) {
+    throw new ValidationError(
+      `Snapshot ${snapshot.id} has no table that is as old as ${selection.at?.toISOString()}. ${leftOut.map(({ table, what }) => `${table}: ${what}`).join(" ")}`,
+    );
+  }
+  return { tables, leftOut };
+}
+
+function isUsers({ id }: { id: string }): boolean {
+  return id !== NAMESPACE_TABLE;
+}
+
+function wantedTables(
+  snapshot: string,
+  all: readonly SnapshotTableDetails[],
+  { tables, versions = {} }: Selection,
+): readonly SnapshotTableDetails[] {
+  const there = all.map((table) => table.id).join(", ") || "none";
+  for (const id of [...(tables ?? []), ...Object.keys(versions)]) {
+    if (!all.some((table) => table.id === id)) {
+      throw new ValidationError(`Snapshot ${snapshot} has no table ${JSON.stringify(id)}. It has: ${there}.`);
+    }
+  }
+  if (!tables) return all;
+  const ids = new Set(tables);
+  const beside = Object.keys(versions).find((id) => !ids.has(id));
+  if (beside !== undefined) {
+    throw new ValidationError(`versions names table ${beside}, and tables does not.`);
+  }
+  if (tables.some((id) => parseTableId(id).namespacePath.length > 0)) ids.add(NAMESPACE_TABLE);
+  return all.filter((table) => ids.has(table.id));
+}
+
+/** Undefined where no version is old enough. */
+function versionOf(table: SnapshotTableDetails, { at, versions }: Selection): SnapshotVersion | undefined {
+  const asked = versions && Object.hasOwn(versions, table.id) ? versions[table.id] : undefined;
+  if (asked !== undefined) {
+    const found = table.versions.find(({ version }) => BigInt(version) === BigInt(asked));
+    if (found) return found;
+    throw new ValidationError(
+      `Snapshot has no version ${asked} of table ${table.id}. It has: ${ranges(table.versions)}.`,
+    );
+  }
+  if (!at) return table.versions.at(-1);
+  const old = table.versions.findLast(({ createdAt }) => createdAt !== undefined && createdAt <= at);
+  // The list of namespaces is needed for whatever tables there are; entries without a table are taken out of it.
+  return old ?? (table.id === NAMESPACE_TABLE ? table.versions[0] : undefined);
+}
+
+function whyNone({ versions }: SnapshotTableDetails): string {
+  const [oldest] = versions;
+  const since = oldest?.createdAt?.toISOString() ?? "an unknown time";
+  return `its oldest version in the snapshot, ${oldest?.version}, is of ${since}.`;
+}
+
+/** `1-4, 7`. */
+function ranges(versions: readonly SnapshotVersion[]): string {
+  const parts: [number, number][] = [];
+  for (const { version } of versions) {
+    const last = parts.at(-1);
+    if (last && last[1] === version - 1) last[1] = version;
+    else parts.push([version, version]);
+  }
+  return parts.map(([from, to]) => (from === to ? `${from}` : `${from}-${to}`)).join(", ");
+}
