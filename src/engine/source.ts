@@ -71,6 +71,10 @@ export interface Source {
   readonly uri: string;
   /** Which one it is: the same on whatever host and by whatever path. Snapshots of one id belong together. */
   readonly id: string;
+  /** Its directory, where it is a local one: while this is away, nothing is captured. */
+  readonly root?: string | undefined;
+  /** Whether the id is made of the place, since nothing can be kept there: others at that place have it too. */
+  readonly isIdDerived?: boolean | undefined;
   /** Makes the id last where it is new, before a snapshot is published; answers with what it is from now on. */
   keepId?(): Promise<string>;
   capture(request: CaptureRequest): Promise<Capture>;

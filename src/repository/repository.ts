@@ -16,7 +16,7 @@ import type { PruneReport } from "../engine/prune/report.ts";
 import type { Snapshot, SnapshotContent, SnapshotDetails, TakenSnapshot } from "../engine/snapshot.ts";
 import type { VerifyOptions } from "../engine/verify/options.ts";
 import type { VerificationResult } from "../engine/verify/result.ts";
-import type { RestoreTest } from "../engine/verify/verify.ts";
+import type { RestoreTest, VerifyContext } from "../engine/verify/verify.ts";
 import { holding } from "../fs/held-root.ts";
 import { localPath } from "../fs/local-path.ts";
 import { identifyDatabase } from "../lance/database-identity.ts";
@@ -122,11 +122,14 @@ export class Repository implements AsyncDisposable {
   async backup(options: BackupOptions): Promise<TakenSnapshot> {
     assertMarked(this.#storage, this.#marker);
     const started = performance.now();
-    const { backup } = await import("../engine/backup/backup.ts");
+    const [{ backup }, { LanceDBSource }] = await Promise.all([
+      import("../engine/backup/backup.ts"),
+      import("../sources/lancedb/lancedb-source.ts"),
+    ]);
     const context: BackupContext = {
       storage: this.#storage,
       logger: this.#logger,
-      lancedb: this.#lancedb,
+      openSource: (path, id) => LanceDBSource.open(path, { id, lancedb: this.#lancedb }),
       previous: (source) => this.#catalog.newestOf(source, options.signal),
       newestFirst: (source, most) => this.#catalog.newestFirst(source, options.signal, most),
       previousAt: (uri) => this.#catalog.newestOf({ uri }, options.signal),
@@ -246,8 +249,13 @@ export class Repository implements AsyncDisposable {
       const { asVerification } = await import("../sources/lancedb/restore-test/as-verification.ts");
       return asVerification(content.snapshot.id, await restoreTest(place, content, settings));
     };
-    const { verify } = await import("../engine/verify/verify.ts");
-    const context = { ...place, catalog: this.#catalog, restoreTest: testRestore };
+    const [{ verify }, { CompletenessCheck }] = await Promise.all([
+      import("../engine/verify/verify.ts"),
+      import("../sources/lancedb/completeness.ts"),
+    ]);
+    const completeness: VerifyContext["completeness"] = (states, signal) =>
+      new CompletenessCheck(this.#storage, states, signal);
+    const context = { ...place, catalog: this.#catalog, restoreTest: testRestore, completeness };
     return this.#inPlace(() => verify(context, id, options));
   }
 

@@ -11,6 +11,7 @@ import { newDirectory } from "../support/database.ts";
 import { filesBelow } from "../support/files.ts";
 import { makeSampleTable, sampleRows } from "../support/sample.ts";
 import { TestClock } from "../support/test-clock.ts";
+import { openSource } from "./lance-parts.ts";
 import { readDocument } from "./materialise.ts";
 import { silent, takeSnapshot } from "./sound.ts";
 
@@ -48,7 +49,7 @@ test("a machine sleeps before the document is written, and blobs are removed mea
     clock.sleep(2 * 60 * 60 * 1000);
     for (const { sha256 } of known.slice(0, 3)) rmSync(join(location, blobName(sha256)));
   });
-  const context = { storage, logger: silent, previous: async () => before, clock };
+  const context = { storage, logger: silent, openSource, previous: async () => before, clock };
   const { id } = await backup(context, { source: uri });
   for (const { sha256 } of [...readDocument(location, id).files.values()].flat()) {
     expect(await local.stat(blobName(sha256))).toBeDefined();

@@ -10,6 +10,7 @@ import type { SnapshotContent, SnapshotFile } from "../../src/engine/snapshot.ts
 import { LocalStorage } from "../../src/storage/local-storage.ts";
 import { newDirectory } from "../support/database.ts";
 import { makeSampleTable, sampleRows } from "../support/sample.ts";
+import { openSource } from "./lance-parts.ts";
 
 export const silent = {
   debug: () => undefined,
@@ -51,7 +52,7 @@ export async function takeSnapshot(
   source: string,
   options: Omit<BackupOptions, "source"> = {},
 ): Promise<SnapshotContent> {
-  const context = { storage, logger: silent, previous: async () => undefined };
+  const context = { storage, logger: silent, openSource, previous: async () => undefined };
   const { id } = await backup(context, { source, ...options });
   return readSnapshot(storage, id);
 }

@@ -6,6 +6,7 @@ import { blobName } from "../../src/engine/format/names.ts";
 import { verify } from "../../src/engine/verify/verify.ts";
 import { CorruptError, UnsupportedError } from "../../src/errors.ts";
 import { BROKEN_BLOBS, BROKEN_DOCUMENTS, flipBit, ODD_REPOSITORIES } from "./broken.ts";
+import { completenessIn } from "./lance-parts.ts";
 import { silent, soundRepository } from "./sound.ts";
 import { bad, remote, run, short } from "./verify-run.ts";
 
@@ -121,7 +122,11 @@ test("a snapshot that lacks a file which one of its manifests names is not compl
     resolve: (id: string) => whole.resolve(id),
     content: async () => lacking,
   };
-  const [result] = await verify({ storage, catalog }, second.snapshot.id, { checks: ["completeness"] });
+  const [result] = await verify(
+    { storage, catalog, completeness: completenessIn(storage) },
+    second.snapshot.id,
+    { checks: ["completeness"] },
+  );
   expect(result?.ok).toBe(false);
   expect(result?.details).toMatch(
     new RegExp(`main: version \\d+ needs ${gone?.path}, which the snapshot has not`),

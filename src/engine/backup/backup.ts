@@ -3,9 +3,7 @@ import { IoError, LockedError, ValidationError } from "../../errors.ts";
 import { assertRoot, holding } from "../../fs/held-root.ts";
 import { placeWithin } from "../../fs/real-path.ts";
 import { assertNotShrunk, inWords, type ShrunkTable, shrunkTables } from "../../lance/shrunk-tables.ts";
-import type { LanceDB } from "../../lance/which-lancedb.ts";
 import type { Logger } from "../../logger.ts";
-import { LanceDBSource } from "../../sources/lancedb/lancedb-source.ts";
 import type { Storage } from "../../storage/storage.ts";
 import type { Clock } from "../clock.ts";
 import { encodeSnapshot } from "../format/encode-snapshot.ts";
@@ -33,8 +31,8 @@ export interface BackupContext {
   newestFirst?(source: { readonly id: string }, most: number): AsyncIterable<Snapshot>;
   /** The newest snapshot of whatever database had this path. */
   previousAt?(uri: string): Promise<SnapshotContent | undefined>;
-  /** Which LanceDB the application has. */
-  readonly lancedb?: LanceDB | undefined;
+  /** The source at a path or an address. */
+  openSource(location: string, id: string | undefined): Promise<Source>;
   /** @internal The leases' clock, for tests. */
   readonly clock?: Clock | undefined;
 }
@@ -52,10 +50,10 @@ export async function backup(context: BackupContext, options: BackupOptions): Pr
   options.signal?.throwIfAborted();
   const source =
     typeof options.source === "string"
-      ? await LanceDBSource.open(options.source, { id: options.sourceId, lancedb: context.lancedb })
+      ? await context.openSource(options.source, options.sourceId)
       : options.source;
   assertApart(source, context.storage);
-  const roots = source instanceof LanceDBSource ? [{ path: source.uri, what: "database" }] : [];
+  const roots = source.root === undefined ? [] : [{ path: source.root, what: "database" }];
   return holding(roots, () => backupSource(context, options, source));
 }
 
@@ -251,7 +249,7 @@ class BackupRun {
     const { storage } = this.#context;
     const { type, uri } = this.#source;
     const source = { type, id: (await this.#source.keepId?.()) ?? this.#source.id, uri };
-    if (this.#source instanceof LanceDBSource && this.#source.isIdDerived) {
+    if (this.#source.isIdDerived) {
       this.#context.logger.warn(
         "nothing can be written in the database: its id is derived from its path, and every database with that path has the same; sourceId (--source-id) gives it one",
         { database: uri, id: source.id },

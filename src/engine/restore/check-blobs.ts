@@ -1,15 +1,15 @@
-import type { SelectedTable } from "../../sources/lancedb/restore/select.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { wrongSize } from "../blob-errors.ts";
 import { blobName } from "../format/names.ts";
 import { forEachParallel } from "../parallel.ts";
+import type { FilesOfTable } from "./write-files.ts";
 
 const PARALLEL_LOOKS = 32;
 
 /** @throws CorruptError naming file and blob, where one is not there or has another size. */
 export async function assertBlobs(
   storage: Storage,
-  tables: readonly Pick<SelectedTable, "id" | "files">[],
+  tables: readonly Omit<FilesOfTable, "directory">[],
   signal?: AbortSignal,
 ): Promise<void> {
   const uses = new Map<string, { table: string; path: string; sha256: string; size: number }>();

@@ -2,19 +2,26 @@ import { dirname, join } from "node:path";
 import { syncDirectories } from "../../fs/durable.ts";
 import { toIoError } from "../../fs/io.ts";
 import { makeDirectory } from "../../fs/make-directory.ts";
-import type { SelectedTable } from "../../sources/lancedb/restore/select.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { hasDirectory } from "../backup/store-locally.ts";
 import type { OnProgress } from "../progress.ts";
+import type { SnapshotFile } from "../snapshot.ts";
 import { linkFiles } from "./link-files.ts";
 import { writeFromLocal } from "./write-from-local.ts";
 import { writeFromStorage } from "./write-from-storage.ts";
+
+/** A table's files, and the directory that they go into. */
+export interface FilesOfTable {
+  readonly id: string;
+  readonly directory: string;
+  readonly files: readonly SnapshotFile[];
+}
 
 export interface WriteRequest {
   readonly storage: Storage;
   /** Each table's files go below `<directory>/<the table's directory>/`. Nothing is there yet. */
   readonly directory: string;
-  readonly tables: readonly Pick<SelectedTable, "id" | "directory" | "files">[];
+  readonly tables: readonly FilesOfTable[];
   readonly link?: boolean | undefined;
   readonly verify?: boolean | undefined;
   readonly parallel?: number | undefined;

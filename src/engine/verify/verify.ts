@@ -1,11 +1,10 @@
 import { BackupError, BackupNotFoundError } from "../../errors.ts";
 import { isAway } from "../../fs/held-root.ts";
-import { CompletenessCheck } from "../../sources/lancedb/completeness.ts";
 import type { Storage } from "../../storage/storage.ts";
 import type { Catalog } from "../catalog/catalog.ts";
 import type { OnProgress } from "../progress.ts";
 import type { SnapshotContent } from "../snapshot.ts";
-import { surveyBlobs } from "./blob-survey.ts";
+import { type BlobState, surveyBlobs } from "./blob-survey.ts";
 import { checkIntegrity } from "./integrity.ts";
 import { settingsFrom, type VerifyOptions, type VerifySettings } from "./options.ts";
 import { assertQuarantine, quarantine } from "./quarantine.ts";
@@ -23,9 +22,18 @@ export type RestoreTest = (
   },
 ) => Promise<readonly VerificationResult[]>;
 
+/** Whether a snapshot has every file that its own files name. Given snapshots in the order of their times. */
+export interface CompletenessCheck {
+  check(content: SnapshotContent): Promise<VerificationResult>;
+}
+
 export interface VerifyContext {
   readonly storage: Storage;
   readonly catalog: Pick<Catalog, "ids" | "list" | "content" | "resolve">;
+  readonly completeness: (
+    states: ReadonlyMap<string, BlobState>,
+    signal: AbortSignal | undefined,
+  ) => CompletenessCheck;
   readonly restoreTest?: RestoreTest | undefined;
   /** From 0 to below 1: chooses which blobs are read where not all are. Default `Math.random`. */
   readonly random?: (() => number) | undefined;
@@ -75,7 +83,7 @@ class Verification {
     for (const sha256 of around?.unreferenced.keys() ?? []) blobs.add(sha256);
     const fraction = this.#settings.integrity ? this.#settings.fraction : 0;
     const states = await surveyBlobs({ storage, blobs, fraction, random, signal, onProgress });
-    const completeness = new CompletenessCheck(storage, states, signal);
+    const completeness = this.#context.completeness(states, signal);
     const results: VerificationResult[] = [];
     for (const id of ids) {
       const content = await this.#content(id);

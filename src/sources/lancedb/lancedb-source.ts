@@ -48,6 +48,10 @@ export class LanceDBSource implements Source {
     this.#identity = identifyDatabase(uri);
   }
 
+  get root(): string {
+    return this.uri;
+  }
+
   get id(): string {
     return this.#chosenId ?? this.#identity.id;
   }

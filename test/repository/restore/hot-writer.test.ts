@@ -8,6 +8,7 @@ import { backup } from "../../../src/engine/backup/backup.ts";
 import { Catalog } from "../../../src/engine/catalog/catalog.ts";
 import { restoreTest } from "../../../src/sources/lancedb/restore-test/restore-test.ts";
 import { lancedb } from "../../support/database.ts";
+import { openSource } from "../lance-parts.ts";
 import { silent } from "../sound.ts";
 import { newRestorePlace, type RestorePlace, restoreTo } from "./kinds.ts";
 
@@ -27,7 +28,7 @@ test("every backup taken beside a writer is restored, and read in full in each o
   for (let n = 0; n < BACKUPS; n++) {
     const previous = (source: { id: string }) => catalog.newestOf(source);
     const snapshot = await backup(
-      { ...context, previous },
+      { ...context, openSource, previous },
       { source: place.uri, history: n % 2 ? "all" : "latest" },
     );
     ids.push(snapshot.id);
@@ -52,7 +53,7 @@ test("restores in place beside a writer leave a table that is whole", async () =
   const context = { storage: place.storage, logger: silent, lancedb };
   for (let n = 0; n < RESTORES; n++) {
     const { id } = await backup(
-      { ...context, previous: async () => undefined },
+      { ...context, openSource, previous: async () => undefined },
       { source: place.uri, history: "latest" },
     );
     const content = await new Catalog(context).content(id);

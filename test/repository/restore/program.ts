@@ -1,3 +1,4 @@
+import { openSource } from "../lance-parts.ts";
 // A program that works with a repository and is killed, or watched: backs up, lists and restores. Prints as JSON
 // what came of it, and whether LanceDB's library was loaded into it.
 //
@@ -24,7 +25,10 @@ const logger = { debug: nothing, info: nothing, warn: nothing, error: nothing };
 const context = { storage: new LocalStorage(task.repository), logger, lancedb: new LanceDB() };
 const catalog = new Catalog(context);
 if (task.source !== undefined) {
-  await backup({ ...context, previous: (source) => catalog.newestOf(source) }, { source: task.source });
+  await backup(
+    { ...context, openSource, previous: (source) => catalog.newestOf(source) },
+    { source: task.source },
+  );
   await catalog.list();
 }
 const content = await catalog.content(await catalog.resolve(task.snapshot ?? "latest"));
