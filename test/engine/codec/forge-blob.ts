@@ -13,7 +13,7 @@ export interface ForgedBlob {
   readonly compression?: number;
   readonly encryption?: { readonly key: Buffer; readonly epoch: number; readonly salt: Buffer };
   /** Changes the head, before it gets its tag. */
-  readonly touch?: (head: Buffer) => void;
+  readonly touch?: (head: Buffer) => unknown;
 }
 
 export function forgeBlob(blob: ForgedBlob): Buffer {
