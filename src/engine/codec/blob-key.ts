@@ -12,7 +12,7 @@ export interface BlobKey {
   readonly key: Uint8Array;
 }
 
-export const KEY_BYTES = 32;
+const KEY_BYTES = 32;
 const INFO = "lancedb-backup blob 2";
 const CIPHER = "aes-256-gcm";
 

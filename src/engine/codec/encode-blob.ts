@@ -41,7 +41,7 @@ const WORTHWHILE = 1 / 16;
  * Where the first MiB does not get smaller, the others are not tried.
  *
  * @param content at most `MAX_CONTENT_BYTES`
- * @throws ValidationError for a level that the algorithm does not have
+ * @throws ValidationError as `assertCompression`
  */
 export function encodeBlob(content: Uint8Array, { name, compression, key }: EncodeOptions): Buffer {
   if (content.length > MAX_CONTENT_BYTES) {
@@ -64,12 +64,16 @@ export function encodeBlob(content: Uint8Array, { name, compression, key }: Enco
   return assemble(head, parts, key);
 }
 
-/** @throws ValidationError for a level that the algorithm does not have */
+/** @throws ValidationError for an algorithm that there is not, or a level that it does not have */
 export function assertCompression({ algorithm, level }: Compression): void {
+  if (!Object.hasOwn(HIGHEST_LEVEL, algorithm)) {
+    const known = Object.keys(HIGHEST_LEVEL).join(", ");
+    throw new ValidationError(`There is no compression ${JSON.stringify(algorithm)}: choose from ${known}.`);
+  }
   const highest = HIGHEST_LEVEL[algorithm];
-  if (level === undefined || algorithm === "none") return;
-  if (Number.isInteger(level) && level >= 1 && level <= highest) return;
-  throw new ValidationError(`${algorithm} has the levels 1 to ${highest}, not ${level}.`);
+  if (level === undefined || (Number.isInteger(level) && level >= 1 && level <= highest)) return;
+  const levels = highest === 0 ? "no levels" : `the levels 1 to ${highest}`;
+  throw new ValidationError(`The compression ${algorithm} has ${levels}, not ${level}.`);
 }
 
 function assemble(head: BlobHead, parts: readonly Uint8Array[], key: BlobKey | undefined): Buffer {

@@ -25,7 +25,7 @@ export const KINDS: readonly Kind[] = [undefined, KEY].flatMap((key) =>
   })),
 );
 
-export function nameOf(content: Buffer, { key }: Kind): string {
+function nameOf(content: Buffer, { key }: Kind): string {
   return key ? blobNameUnderKey(sha256(content), NAME_KEY) : sha256(content);
 }
 

@@ -2,6 +2,7 @@ import { gzipSync, zstdCompressSync } from "node:zlib";
 import fc from "fast-check";
 import { beforeAll, describe, expect, test } from "vitest";
 import { epochOf } from "../../../src/engine/codec/decode-blob.ts";
+import { assertCompression } from "../../../src/engine/codec/encode-blob.ts";
 import { CorruptError, UnsupportedError, ValidationError } from "../../../src/errors.ts";
 import { documentedFunctions } from "../../support/documented-code.ts";
 import { asWanted, decode, encode, KEY, KINDS, type Kind, refusal, WITHOUT_KEY } from "./blob-kinds.ts";
@@ -194,6 +195,14 @@ describe("compression", () => {
     for (const level of [0, 1.5, -1, 20, Number.NaN])
       expect(() => at("zstd", level)).toThrow(ValidationError);
     expect(() => at("gzip", 10)).toThrow("gzip has the levels 1 to 9");
+    expect(() => assertCompression({ algorithm: "gzip", level: 10 })).toThrow(ValidationError);
+    expect(() => assertCompression({ algorithm: "gzip", level: 9 })).not.toThrow();
+    expect(() => assertCompression({ algorithm: "none", level: 1 })).toThrow("has no levels");
+    for (const algorithm of ["lz4", "toString", undefined]) {
+      expect(() => assertCompression({ algorithm: algorithm as never })).toThrow(
+        "choose from none, zstd, gzip",
+      );
+    }
   });
 
   test("is the same each time without a key", () => {
