@@ -1,6 +1,6 @@
 import type { ReportData } from "../src/cli/report/data.ts";
-import { planRetention } from "../src/engine/retention/plan.ts";
 import type { SnapshotDetails, SnapshotTableDetails } from "../src/repository/index.ts";
+import { planViewed as planRetention } from "../test/repository/lance-parts.ts";
 
 const HOUR_MS = 3_600_000;
 const NIGHTS = 46;
@@ -50,18 +50,22 @@ function snapshotOf(uri: string, night: number, end: Date, scale: number): Snaps
     tableOf(id, night, scale / (index + 1)),
   );
   const bytes = tables.reduce((sum, table) => sum + table.bytes, 0);
+  const files = tables.reduce((sum, table) => sum + table.files, 0);
+  const source = { type: "lancedb", id: "sample", uri, host: "app-1" };
   const wave = 1 + Math.sin(night / 3) ** 2;
   return {
     id: `${seconds}-${(night * 0x1f3d5 + Math.round(scale * 1e6)).toString(16).padStart(8, "0")}`,
     ...(night % 15 === 7 && { name: "before-release" }),
     tags: night % 15 === 7 ? ["keep"] : [],
-    source: { type: "lancedb", id: "sample", uri, host: "app-1" },
+    source,
+    parts: [{ source, files, bytes }],
     createdAt,
     durationMs: 4_000,
     history: "all",
-    files: tables.reduce((sum, table) => sum + table.files, 0),
+    files,
     bytes,
     newFiles: night === 0 ? 400 : 30,
+    storedBytes: 0,
     newBytes: night === 0 ? bytes : Math.round(bytes * 0.02 * wave),
     rows: tables.reduce((sum, table) => sum + table.rows, 0),
     tables,

@@ -1,4 +1,4 @@
-import type { SnapshotDetails } from "../engine/snapshot.ts";
+import type { SnapshotDetails } from "../sources/lancedb/snapshot-view.ts";
 
 /** Ready to be pasted into a shell. */
 export function commandLine(...words: readonly string[]): string {

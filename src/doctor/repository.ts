@@ -1,14 +1,14 @@
 import { statSync } from "node:fs";
 import { findLeases } from "../engine/lease/lease-record.ts";
 import { fallsBetween } from "../engine/retention/falls.ts";
-import type { Snapshot, SnapshotDetails } from "../engine/snapshot.ts";
 import { BackupError } from "../errors.ts";
 import { liesInFuture } from "../fs/clock-tolerance.ts";
 import { identifyDatabase } from "../lance/database-identity.ts";
-import { fallInWords } from "../lance/shrunk-tables.ts";
 import type { Logger } from "../logger.ts";
 import { Repository } from "../repository/repository.ts";
+import { type Snapshot, type SnapshotDetails, tellingView } from "../sources/lancedb/snapshot-view.ts";
 import { openStorage } from "../storage/open-storage.ts";
+import { fallInWords } from "../util/shrunk-tables.ts";
 import { diagnoseStrays } from "./diagnose-strays.ts";
 import { diagnoseSpace } from "./file-system.ts";
 import { count, type Finding } from "./finding.ts";
@@ -128,7 +128,7 @@ function diagnoseSnapshots(
 function diagnoseFalls(base: Pick<Finding, "check" | "about">, newestFirst: readonly Snapshot[]): Finding[] {
   const groups = [...Map.groupBy(newestFirst, ({ source }) => source.id).values()];
   return groups
-    .flatMap((group) => fallsBetween(group.toReversed()))
+    .flatMap((group) => fallsBetween(group.toReversed().map(tellingView)))
     .map((fall) => ({
       ...base,
       level: "warning",

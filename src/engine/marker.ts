@@ -3,7 +3,7 @@ import { CorruptError, IoError, UnsupportedError, ValidationError } from "../err
 import { decodeRecord, encodeRecord } from "../fs/record.ts";
 import type { Storage } from "../storage/storage.ts";
 import { Fields } from "./format/fields.ts";
-import { BLOBS, REPOSITORY, SNAPSHOTS } from "./format/names.ts";
+import { BLOBS, FORMAT, REPOSITORY, SNAPSHOTS } from "./format/names.ts";
 import { readSmall } from "./read-small.ts";
 
 const KIND = "lancedb-backup repository";
@@ -28,7 +28,7 @@ export async function createMarker(storage: Storage): Promise<RepositoryMarker> 
   }
   const marker = { id: randomUUID(), createdAt: new Date() };
   const body = { kind: KIND, id: marker.id, createdAt: marker.createdAt.toISOString() };
-  if (await storage.writeNew(REPOSITORY, encodeRecord(body))) return marker;
+  if (await storage.writeNew(REPOSITORY, encodeRecord(body, FORMAT))) return marker;
   throw new ValidationError(`${storage.location} is a repository already. Open it.`);
 }
 
@@ -51,7 +51,7 @@ export async function readMarker(storage: Storage): Promise<RepositoryMarker | u
       `There is no repository at ${storage.location}. Make one with Repository.init().`,
     );
   }
-  const fields = new Fields(decodeRecord(bytes, place), place, "body");
+  const fields = new Fields(decodeRecord(bytes, place, FORMAT), place, "body");
   fields.oneOf("kind", [KIND]);
   return { id: fields.text("id"), createdAt: fields.date("createdAt") };
 }

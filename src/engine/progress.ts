@@ -1,4 +1,4 @@
-import type { ShrunkTable } from "../lance/shrunk-tables.ts";
+import type { ShrunkTable } from "../util/shrunk-tables.ts";
 
 /** How far long work has come. Numbers only grow within a phase. */
 export interface Progress {

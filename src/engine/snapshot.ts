@@ -1,118 +1,118 @@
-import type { LeftOutTable } from "../lance/left-out.ts";
-import type { ShrunkTable } from "../lance/shrunk-tables.ts";
-
-export type { LeftOutTable } from "../lance/left-out.ts";
-
-/** Where a snapshot's tables came from. */
+/** What a part of a snapshot is of. */
 export interface SnapshotSource {
-  readonly type: "lancedb";
-  /** Which database it was: the same on whatever host and by whatever path. Snapshots of one id belong together. */
+  /** Its kind: `lancedb`, or what a kind of source calls itself. */
+  readonly type: string;
+  /** Which one it was: the same on whatever host and by whatever path. Snapshots of one id belong together. */
   readonly id: string;
-  /** The database's directory, absolute, on `host`, when the snapshot was taken. */
+  /** Where it was, on `host`, when the snapshot was taken. Never with a password. */
   readonly uri: string;
   /** Who took the snapshot. For people alone: in containers it changes with every run. */
   readonly host: string;
 }
 
-/** One table in a snapshot. */
-export interface SnapshotTable {
-  /** Its name, after its namespaces, joined by `$`. */
-  readonly id: string;
-  /** Its directory's name inside the database directory. */
-  readonly directory: string;
-  /** The newest Lance version in the snapshot. */
-  readonly version: number;
-  /** SHA-256 of that version's manifest, hexadecimal. */
-  readonly digest: string;
-  /** How many versions the snapshot holds of it. */
-  readonly versionCount: number;
-  readonly files: number;
+/** A JSON object that a kind of source writes and reads. */
+export type JsonObject = Readonly<Record<string, unknown>>;
+
+/** A stretch of a blob's plain content. */
+export interface Piece {
+  /** The blob's name. */
+  readonly blob: string;
+  readonly offset: number;
   readonly bytes: number;
-  /** Rows of the newest version. */
-  readonly rows: number;
-  /** Names of its tags. */
-  readonly tags: readonly string[];
-  /** What is not in the snapshot, in words: branches, older versions that were damaged already. */
-  readonly leftOut: readonly string[];
 }
 
-/** What a catalog says of a snapshot. */
-export interface Snapshot {
+/** What a file is besides its bytes, for sources that have such things. */
+export interface EntryAttributes {
+  /** Permission bits. */
+  readonly mode?: number | undefined;
+  /** Milliseconds since 1970. */
+  readonly mtimeMs?: number | undefined;
+  /** What a symbolic link says. */
+  readonly link?: string | undefined;
+  readonly directory?: true | undefined;
+}
+
+/** A file of a part. */
+export interface StoredEntry {
+  /** With forward slashes. */
+  readonly path: string;
+  /** Bytes. */
+  readonly size: number;
+  /** Of its whole content, hexadecimal. */
+  readonly sha256: string;
+  /** By this, its path and its size its source knows it again. */
+  readonly stamp?: string | undefined;
+  /** Where its bytes are; undefined: in one blob, whose name is `sha256`. */
+  readonly pieces?: readonly Piece[] | undefined;
+  readonly attributes?: EntryAttributes | undefined;
+}
+
+/** A part of a snapshot, as a listing knows it. */
+export interface StoredPart {
+  readonly source: SnapshotSource;
+  readonly files: number;
+  readonly bytes: number;
+  /** What its kind says in a listing. */
+  readonly about: JsonObject;
+}
+
+/** A part, whole. */
+export interface PartContent extends StoredPart {
+  /** What its kind says besides. */
+  readonly details: JsonObject;
+  /** In the order of their paths. */
+  readonly entries: readonly StoredEntry[];
+  /** Bytes of plain content of each blob of which entries have pieces, by its name. */
+  readonly blobs: ReadonlyMap<string, number>;
+}
+
+/** A snapshot as a listing knows it, of whatever kinds of source. */
+export interface StoredSnapshot {
   readonly id: string;
   readonly name?: string | undefined;
   readonly description?: string | undefined;
   readonly tags: readonly string[];
-  readonly source: SnapshotSource;
-  /** Ids of tables that the backup was to take alone; undefined where it was to take all. */
-  readonly selection?: readonly string[] | undefined;
-  /** When the tables were captured. */
+  /** When all of it was captured. */
   readonly createdAt: Date;
-  /**
-   * How guarded writes were kept out meanwhile. `locked`: by the tables' locks. `read-only`: nothing could be written in
-   * the database, so its locks and journal were read before and after, and nobody had come. Missing in older snapshots.
-   */
-  readonly taken?: "locked" | "read-only" | undefined;
   /** How long the backup took, milliseconds. */
   readonly durationMs: number;
-  /** Whether older versions are in it. */
-  readonly history: "all" | "latest";
   readonly files: number;
   readonly bytes: number;
-  /** Files and bytes that no earlier snapshot of the repository had. */
+  /** Entries and bytes that no earlier snapshot of the repository had. */
   readonly newFiles: number;
   readonly newBytes: number;
-  /** Rows of the newest versions of all tables. */
-  readonly rows: number;
-  readonly tables: readonly SnapshotTable[];
-  /** Tables of the database that are not in the snapshot, because they were excluded or cannot be captured in full; where there are any. */
-  readonly leftOut?: readonly LeftOutTable[] | undefined;
+  /** Bytes of the objects that were written for them. */
+  readonly storedBytes: number;
+  readonly parts: readonly StoredPart[];
   /** Versions of what made it. */
   readonly software: { readonly lancedbBackup: string; readonly node: string };
 }
 
-/** One version of a table. */
-export interface SnapshotVersion {
-  readonly version: number;
-  /** When it was committed, by the clock of the machine that did; undefined where the manifest does not say. */
-  readonly createdAt: Date | undefined;
-  readonly rows: number;
+/** What the document of a snapshot says. */
+export interface StoredContent {
+  readonly snapshot: StoredSnapshot & {
+    /** SHA-256 that the document ends with. */
+    readonly checksum: string;
+  };
+  /** In the order of `snapshot.parts`. */
+  readonly parts: readonly PartContent[];
 }
 
-/** One file of a snapshot's table. */
-export interface SnapshotFile {
-  /** Relative to the table's directory, with forward slashes. */
-  readonly path: string;
-  /** Bytes. */
-  readonly size: number;
-  /** Of its content, hexadecimal: the name of its blob. */
-  readonly sha256: string;
-  /** The file's number on the source's file system, and its time of change: by these it is known again. */
-  readonly inode: number;
-  /** Milliseconds since 1970, with fractions. */
-  readonly mtimeMs: number;
+/** The pieces of an entry, also where it is one whole blob. */
+export function piecesOfEntry({
+  sha256,
+  size,
+  pieces,
+}: Pick<StoredEntry, "sha256" | "size" | "pieces">): readonly Piece[] {
+  return pieces ?? [{ blob: sha256, offset: 0, bytes: size }];
 }
 
-export interface SnapshotTableDetails extends SnapshotTable {
-  /** Ascending. */
-  readonly versions: readonly SnapshotVersion[];
-}
-
-/** A snapshot, whole. */
-export interface SnapshotDetails extends Snapshot {
-  readonly tables: readonly SnapshotTableDetails[];
-  /** SHA-256 that the snapshot's document ends with. */
-  readonly checksum: string;
-}
-
-/** A snapshot that was just taken. */
-export interface TakenSnapshot extends SnapshotDetails {
-  /** Tables that are gone, or have far fewer rows than in the snapshot before; undefined where there is none. */
-  readonly shrunk?: readonly ShrunkTable[] | undefined;
-}
-
-/** What the document of a snapshot says: the details and every file. */
-export interface SnapshotContent {
-  readonly snapshot: SnapshotDetails;
-  /** By the table's directory; in the order of their paths. */
-  readonly files: ReadonlyMap<string, readonly SnapshotFile[]>;
+/** Bytes of plain content of each blob that a snapshot names, by its name. */
+export function blobsOfContent({ parts }: Pick<StoredContent, "parts">): Map<string, number> {
+  const blobs = new Map<string, number>();
+  for (const part of parts) {
+    for (const [name, bytes] of part.blobs) blobs.set(name, bytes);
+    for (const { sha256, size, pieces } of part.entries) if (!pieces) blobs.set(sha256, size);
+  }
+  return blobs;
 }

@@ -1,81 +1,92 @@
-import type { Exclusions, LeftOutTable } from "../lance/left-out.ts";
+import type { EntryAttributes, JsonObject, PartContent } from "./snapshot.ts";
+import type { Holdings } from "./source-kind.ts";
+
+export interface ReadOptions {
+  readonly signal?: AbortSignal | undefined;
+}
 
 /**
- * A file that is to be kept. It does not change, and stays readable until the capture is disposed of; one of a known
- * table, or where the source's file system has no links, may vanish: then capture again.
+ * A file that is to be kept. It stays readable until the capture is disposed of; one that is known from before, or
+ * where nothing could be held, may vanish: opening it then throws an IoError with `errno` `ENOENT`, and all is captured
+ * anew.
  */
-export interface CapturedFile {
-  /** Relative to its table's directory, with forward slashes. */
+export interface Entry {
+  /** Relative, with forward slashes. */
   readonly path: string;
-  /** Where it can be read now, absolute. */
-  readonly location: string;
-  readonly size: number;
-  readonly inode: number;
-  readonly mtimeMs: number;
+  /** Bytes; undefined where that is known only when all was read. */
+  readonly size?: number | undefined;
+  /** Where path, size and stamp are those of the snapshot before, the content is the same and is not read. */
+  readonly stamp?: string | undefined;
+  /** A local file that does not change, absolute: it may be linked, copied, and hashed by another thread. */
+  readonly file?: string | undefined;
+  /** Whether the same path always has the same content: another one is damage. */
+  readonly immutable?: boolean | undefined;
+  /** Cut by content, so that a small change costs little. */
+  readonly changesInPlace?: boolean | undefined;
+  readonly attributes?: EntryAttributes | undefined;
+  /** The bytes, in pieces of any size. */
+  open(options?: ReadOptions): AsyncIterable<Uint8Array>;
 }
 
-export interface CapturedVersion {
-  readonly version: number;
-  /** Milliseconds since 1970; NaN where unknown. */
-  readonly timestamp: number;
-  readonly rows: number;
+/** What a source says of its part, when all was read. */
+export interface SourceDetails {
+  /** For a listing. */
+  readonly about: JsonObject;
+  readonly details: JsonObject;
 }
 
-export interface CapturedTable {
-  readonly id: string;
-  readonly directory: string;
-  readonly version: number;
-  readonly digest: string;
-  /** Ascending. */
-  readonly versions: readonly CapturedVersion[];
-  readonly files: readonly CapturedFile[];
-  readonly tags: readonly string[];
-  readonly leftOut: readonly string[];
-}
-
-/** Tables as they were at one moment, kept readable until it is disposed of. */
+/** A source as it was at one moment, kept readable until it is disposed of. */
 export interface Capture extends AsyncDisposable {
-  /** What the source calls a table and is none, by its name there; not in the capture. */
-  readonly stubs?: readonly string[] | undefined;
-  readonly tables: readonly CapturedTable[];
-  /** Tables that are not in it, although they are there. */
-  readonly leftOut?: readonly LeftOutTable[] | undefined;
-  /** When it was taken, milliseconds since 1970. */
-  readonly capturedAt: number;
-  /** How guarded writes were kept out of it, where the source has such a thing. */
-  readonly taken?: "locked" | "read-only" | undefined;
-  /** Directories that look like tables and are none, for a warning: copies that a synchronising program has kept. */
-  readonly strays?: readonly string[] | undefined;
+  readonly capturedAt: Date;
+  /** What it holds, where that is known before anything was read. */
+  readonly holdings?: Holdings | undefined;
+  /** What the log is to say. */
+  readonly warnings?: readonly { readonly message: string; readonly meta: JsonObject }[] | undefined;
+  /** Each once, in any order. */
+  entries(): AsyncIterable<Entry>;
+  /** Called when all entries were read. @throws where they are not whole: then there is no snapshot. */
+  finish(): Promise<SourceDetails>;
 }
 
-/** A table as it was captured before: where nothing of it has changed, it need not be held or read again. */
-export interface KnownTable extends Omit<CapturedTable, "files"> {
-  readonly files: readonly Omit<CapturedFile, "location">[];
-}
-
-export interface CaptureRequest extends Exclusions {
-  /** Ids of tables; all where not given. */
+export interface CaptureRequest {
+  /** Of what it holds, names of those that are wanted. Default: all. */
   readonly tables?: readonly string[] | undefined;
-  readonly history: "all" | "latest";
+  /** Names and patterns of those that are not. */
+  readonly exclude?: readonly string[] | undefined;
+  /** What becomes of the backup where one of them cannot be captured in full. Default `fail`. */
+  readonly onUnsupported?: "fail" | "leave-out" | undefined;
+  readonly history?: "all" | "latest" | undefined;
+  /** Whether a source that holds nothing is captured all the same. Default false: a wrong directory holds nothing. */
+  readonly allowEmpty?: boolean | undefined;
   /** How long to wait for guarded writes to end, milliseconds. Default 30,000. */
   readonly lockTimeoutMs?: number | undefined;
-  /** What is known of tables, by their directory, from a capture of the same source with the same `history`. */
-  readonly known?: ReadonlyMap<string, KnownTable> | undefined;
+  /** What the source's snapshot before has of it. */
+  readonly previous?: PartContent | undefined;
+  /**
+   * What the source keeps still for its capture, it keeps still until this has ended: captures of other sources, which so
+   * are of the same moment. It may be called again where the source has to begin anew.
+   */
+  readonly whileHeld?: (() => Promise<void>) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
 /** Something that can be backed up. */
 export interface Source {
-  readonly type: "lancedb";
-  /** Where it is, for people. */
+  readonly type: string;
+  /** Where it is, for people. Never with a password. */
   readonly uri: string;
   /** Which one it is: the same on whatever host and by whatever path. Snapshots of one id belong together. */
   readonly id: string;
   /** Its directory, where it is a local one: while this is away, nothing is captured. */
   readonly root?: string | undefined;
+  /** Whether it keeps writers still for its capture, and calls `whileHeld` meanwhile. */
+  readonly keepsStill?: boolean | undefined;
   /** Whether the id is made of the place, since nothing can be kept there: others at that place have it too. */
   readonly isIdDerived?: boolean | undefined;
   /** Makes the id last where it is new, before a snapshot is published; answers with what it is from now on. */
   keepId?(): Promise<string>;
+  /**
+   * @throws IoError, UnsupportedError, CorruptError, LockedError as fits; ValidationError where it holds nothing.
+   */
   capture(request: CaptureRequest): Promise<Capture>;
 }

@@ -1,25 +1,24 @@
 import { createHash } from "node:crypto";
 import { CorruptError, UnsupportedError } from "../errors.ts";
 
-/** The number of the formats that this version writes, and the only one that it reads. */
-export const FORMAT = 1;
+/** The number of the format of records, where their owner has no other. */
+const FORMAT = 1;
 
 /** A small JSON document that carries its format's number and a checksum over its body (docs/formats.md). */
-export function encodeRecord(body: object): Buffer {
-  return Buffer.from(
-    `${JSON.stringify({ format: FORMAT, sha256: sha256(JSON.stringify(body)), body }, null, 2)}\n`,
-  );
+export function encodeRecord(body: object, format = FORMAT): Buffer {
+  return Buffer.from(`${JSON.stringify({ format, sha256: sha256(JSON.stringify(body)), body }, null, 2)}\n`);
 }
 
 /**
  * Reads what `encodeRecord` made.
  *
  * @param place what it was read from, for messages.
+ * @param wanted the number of the format that it is to have.
  * @throws CorruptError where it is cut short or edited. @throws UnsupportedError for a format of another number.
  */
-export function decodeRecord(bytes: Uint8Array, place: string): Record<string, unknown> {
+export function decodeRecord(bytes: Uint8Array, place: string, wanted = FORMAT): Record<string, unknown> {
   const document = parseObject(bytes, place);
-  assertFormat(document["format"], place);
+  assertFormat(document["format"], place, wanted);
   const body = document["body"];
   if (!isObject(body)) throw new CorruptError(`${place} is damaged: it has no body.`, { path: place });
   if (document["sha256"] !== sha256(textOf(body, place))) {
@@ -30,13 +29,13 @@ export function decodeRecord(bytes: Uint8Array, place: string): Record<string, u
   return body;
 }
 
-/** @throws UnsupportedError where a document is of a format that this version does not know. */
-export function assertFormat(format: unknown, place: string): void {
-  if (format === FORMAT) return;
-  if (typeof format === "number" && Number.isSafeInteger(format) && format > FORMAT) {
-    throw new UnsupportedError(
-      `${place} has format ${format}; this version reads ${FORMAT}. Use a newer lancedb-backup.`,
-    );
+/** @throws UnsupportedError where a document is of a format that this version does not know, older or newer. */
+export function assertFormat(format: unknown, place: string, wanted: number): void {
+  if (format === wanted) return;
+  if (typeof format === "number" && Number.isSafeInteger(format) && format > 0) {
+    const advice =
+      format > wanted ? "Use a newer lancedb-backup." : "It was in no release: make a new repository.";
+    throw new UnsupportedError(`${place} has format ${format}; this version reads ${wanted}. ${advice}`);
   }
   throw new CorruptError(`${place} is damaged: it names no format.`, { path: place });
 }

@@ -1,29 +1,22 @@
 /** What users import as `lancedb-backup/repository`: repositories alone, without loading LanceDB's native library. */
 
-export type { BackupOptions } from "../engine/backup/options.ts";
 export type { SnapshotFilter } from "../engine/catalog/filter.ts";
 export type { OnProgress, Progress } from "../engine/progress.ts";
 export type { PruneOptions } from "../engine/prune/prune.ts";
-export type { BlobCount, PruneReport } from "../engine/prune/report.ts";
-export type { KeptSnapshot, RemovedSnapshot } from "../engine/retention/plan.ts";
+export type { BlobCount } from "../engine/prune/report.ts";
 export type { RetentionPolicy } from "../engine/retention/policy.ts";
 export type {
-  LeftOutTable,
-  Snapshot,
-  SnapshotDetails,
-  SnapshotSource,
-  SnapshotTable,
-  SnapshotTableDetails,
-  SnapshotVersion,
-  TakenSnapshot,
-} from "../engine/snapshot.ts";
-export type { Source } from "../engine/source.ts";
+  Capture,
+  CaptureRequest,
+  Entry,
+  Source,
+  SourceDetails,
+} from "../engine/source.ts";
 export type { Check, VerifyOptions } from "../engine/verify/options.ts";
 export type { VerificationResult } from "../engine/verify/result.ts";
 export * from "../errors.ts";
 export { type DatabaseIdentity, identifyDatabase } from "../lance/database-identity.ts";
 export type { Exclusions, OnUnsupported } from "../lance/left-out.ts";
-export type { ShrunkTable } from "../lance/shrunk-tables.ts";
 export type { LanceDBModule, LanceDBOptions } from "../lance/which-lancedb.ts";
 export type { Logger } from "../logger.ts";
 export type {
@@ -40,6 +33,17 @@ export type { RestoreOptions, Selection } from "../sources/lancedb/restore/optio
 export type { RestoredTable, RestoreReport } from "../sources/lancedb/restore/report.ts";
 export type { LeftOut } from "../sources/lancedb/restore/select.ts";
 export type { Damage, RowRange, ScrubOptions, ScrubReport } from "../sources/lancedb/scrub/report.ts";
+export type {
+  LeftOutTable,
+  Snapshot,
+  SnapshotDetails,
+  SnapshotPart,
+  SnapshotSource,
+  SnapshotTable,
+  SnapshotTableDetails,
+  SnapshotVersion,
+  TakenSnapshot,
+} from "../sources/lancedb/snapshot-view.ts";
 export { openStorage, registerStorage, type StorageOpener } from "../storage/open-storage.ts";
 export type {
   Content,
@@ -48,5 +52,8 @@ export type {
   StoredObject,
   WriteOptions,
 } from "../storage/storage.ts";
+export type { ShrunkTable } from "../util/shrunk-tables.ts";
+export type { BackupOptions } from "./backup-options.ts";
 export type { RepositoryOptions } from "./options.ts";
+export type { KeptSnapshot, PruneReport, RemovedSnapshot } from "./prune-view.ts";
 export { type GetOptions, Repository } from "./repository.ts";

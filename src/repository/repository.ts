@@ -1,8 +1,7 @@
 import { existsSync } from "node:fs";
 import { assertKnown, assertSignal } from "../checks.ts";
-import type { BackupContext } from "../engine/backup/backup.ts";
-import type { BackupOptions } from "../engine/backup/options.ts";
-import { Catalog, type ResolveOptions } from "../engine/catalog/catalog.ts";
+import { BlobStore } from "../engine/blobs/blob-store.ts";
+import type { ResolveOptions } from "../engine/catalog/catalog.ts";
 import type { SnapshotFilter } from "../engine/catalog/filter.ts";
 import {
   assertMarked,
@@ -12,8 +11,6 @@ import {
   readMarker,
 } from "../engine/marker.ts";
 import type { PruneOptions } from "../engine/prune/prune.ts";
-import type { PruneReport } from "../engine/prune/report.ts";
-import type { Snapshot, SnapshotContent, SnapshotDetails, TakenSnapshot } from "../engine/snapshot.ts";
 import type { VerifyOptions } from "../engine/verify/options.ts";
 import type { VerificationResult } from "../engine/verify/result.ts";
 import type { RestoreTest, VerifyContext } from "../engine/verify/verify.ts";
@@ -23,13 +20,27 @@ import { identifyDatabase } from "../lance/database-identity.ts";
 import type { LanceDB } from "../lance/which-lancedb.ts";
 import type { Logger } from "../logger.ts";
 import type { DiffOptions, SnapshotDiff } from "../sources/lancedb/diff/report.ts";
+import { LanceCatalog } from "../sources/lancedb/lance-catalog.ts";
 import type { OpenedSnapshot, OpenOptions } from "../sources/lancedb/open/open-snapshot.ts";
 import { assertSelection, type RestoreOptions, type Selection } from "../sources/lancedb/restore/options.ts";
 import type { RestoreReport } from "../sources/lancedb/restore/report.ts";
 import type { LeftOut } from "../sources/lancedb/restore/select.ts";
 import type { ScrubOptions, ScrubReport } from "../sources/lancedb/scrub/report.ts";
+import {
+  contentView,
+  type Snapshot,
+  type SnapshotContent,
+  type SnapshotDetails,
+  type TakenSnapshot,
+} from "../sources/lancedb/snapshot-view.ts";
 import type { Storage } from "../storage/storage.ts";
+import type { BackupOptions } from "./backup-options.ts";
 import { type Place, placeOf, type RepositoryOptions } from "./options.ts";
+import { type PruneReport, pruneView } from "./prune-view.ts";
+import type { TakeContext } from "./take-snapshot.ts";
+
+/** As many of the newest snapshots are looked at for one that was taken at the same place of another source. */
+const MOST_ELSEWHERE = 50;
 
 /** Of which database a snapshot is meant: where the repository has several. */
 export interface GetOptions {
@@ -53,7 +64,8 @@ export class Repository implements AsyncDisposable {
   readonly #logger: Logger;
   readonly #lancedb: LanceDB;
   readonly #marker: RepositoryMarker | undefined;
-  readonly #catalog: Catalog;
+  readonly #catalog: LanceCatalog;
+  readonly #blobs: BlobStore;
 
   private constructor(place: Place, marker: RepositoryMarker | undefined) {
     this.location = place.storage.location;
@@ -61,7 +73,8 @@ export class Repository implements AsyncDisposable {
     this.#logger = place.logger;
     this.#lancedb = place.lancedb;
     this.#marker = marker;
-    this.#catalog = new Catalog(place);
+    this.#catalog = new LanceCatalog(place);
+    this.#blobs = new BlobStore(place.storage);
   }
 
   /**
@@ -122,19 +135,17 @@ export class Repository implements AsyncDisposable {
   async backup(options: BackupOptions): Promise<TakenSnapshot> {
     assertMarked(this.#storage, this.#marker);
     const started = performance.now();
-    const [{ backup }, { LanceDBSource }] = await Promise.all([
-      import("../engine/backup/backup.ts"),
-      import("../sources/lancedb/lancedb-source.ts"),
-    ]);
-    const context: BackupContext = {
-      storage: this.#storage,
+    const { takeSnapshot } = await import("./take-snapshot.ts");
+    const { stored } = this.#catalog;
+    const context: TakeContext = {
+      blobs: this.#blobs,
       logger: this.#logger,
-      openSource: (path, id) => LanceDBSource.open(path, { id, lancedb: this.#lancedb }),
-      previous: (source) => this.#catalog.newestOf(source, options.signal),
-      newestFirst: (source, most) => this.#catalog.newestFirst(source, options.signal, most),
-      previousAt: (uri) => this.#catalog.newestOf({ uri }, options.signal),
+      lancedb: this.#lancedb,
+      previous: (source) => stored.newestOf(source, options.signal),
+      newestFirst: (source, most) => stored.newestFirst(source, options.signal, most),
+      previousAt: (uri) => stored.newestOf({ uri }, options.signal, MOST_ELSEWHERE),
     };
-    const snapshot = await this.#inPlace(() => backup(context, options));
+    const snapshot = await this.#inPlace(() => takeSnapshot(context, options));
     this.#logger.info("snapshot taken", {
       snapshot: snapshot.id,
       source: snapshot.source.uri,
@@ -202,7 +213,7 @@ export class Repository implements AsyncDisposable {
    */
   async restore(id: string, options: RestoreOptions): Promise<RestoreReport> {
     const { restore } = await import("../sources/lancedb/restore/restore.ts");
-    const place = { storage: this.#storage, logger: this.#logger, lancedb: this.#lancedb };
+    const place = { blobs: this.#blobs, logger: this.#logger, lancedb: this.#lancedb };
     const report = await this.#inPlace(async () => {
       const { content, leftOut } = await this.#select(id, options, inPlaceId(options));
       return restore({ ...place, leftOut }, content, options);
@@ -228,7 +239,7 @@ export class Repository implements AsyncDisposable {
    */
   async openSnapshot(id: string, options: OpenOptions = {}): Promise<OpenedSnapshot> {
     const { openSnapshot } = await import("../sources/lancedb/open/open-snapshot.ts");
-    const place = { storage: this.#storage, lancedb: this.#lancedb };
+    const place = { blobs: this.#blobs, lancedb: this.#lancedb };
     return this.#inPlace(async () => {
       const { content, leftOut } = await this.#select(id, options);
       if (leftOut.length > 0) this.#logger.warn("not everything is in the snapshot", { leftOut });
@@ -243,8 +254,9 @@ export class Repository implements AsyncDisposable {
    * @throws BackupNotFoundError, ValidationError. @throws IoError where the snapshots cannot be listed.
    */
   async verify(id?: string, options: VerifyOptions = {}): Promise<VerificationResult[]> {
-    const place = { storage: this.#storage, logger: this.#logger, lancedb: this.#lancedb };
-    const testRestore: RestoreTest = async (content, settings) => {
+    const place = { blobs: this.#blobs, logger: this.#logger, lancedb: this.#lancedb };
+    const testRestore: RestoreTest = async (stored, settings) => {
+      const content = contentView(stored);
       const { restoreTest } = await import("../sources/lancedb/restore-test/restore-test.ts");
       const { asVerification } = await import("../sources/lancedb/restore-test/as-verification.ts");
       return asVerification(content.snapshot.id, await restoreTest(place, content, settings));
@@ -254,8 +266,11 @@ export class Repository implements AsyncDisposable {
       import("../sources/lancedb/completeness.ts"),
     ]);
     const completeness: VerifyContext["completeness"] = (states, signal) =>
-      new CompletenessCheck(this.#storage, states, signal);
-    const context = { ...place, catalog: this.#catalog, restoreTest: testRestore, completeness };
+      new CompletenessCheck(this.#blobs, states, signal);
+    const context = {
+      ...{ blobs: this.#blobs, catalog: this.#catalog.stored },
+      ...{ completeness, restoreTest: testRestore },
+    };
     return this.#inPlace(() => verify(context, id, options));
   }
 
@@ -268,7 +283,7 @@ export class Repository implements AsyncDisposable {
    */
   async diff(from: string, to: string, options: DiffOptions = {}): Promise<SnapshotDiff> {
     const { diff } = await import("../sources/lancedb/diff/diff.ts");
-    const place = { storage: this.#storage, catalog: this.#catalog, lancedb: this.#lancedb };
+    const place = { blobs: this.#blobs, catalog: this.#catalog, lancedb: this.#lancedb };
     return this.#inPlace(() => diff(place, from, to, options));
   }
 
@@ -281,7 +296,7 @@ export class Repository implements AsyncDisposable {
    */
   async scrub(uri: string, options: ScrubOptions = {}): Promise<ScrubReport> {
     const { scrub } = await import("../sources/lancedb/scrub/scrub.ts");
-    const place = { storage: this.#storage, catalog: this.#catalog };
+    const place = { blobs: this.#blobs, catalog: this.#catalog };
     const report = await this.#inPlace(() => scrub(place, uri, options));
     for (const { details, mended } of report.damage) {
       this.#logger.warn(mended ? "a damaged file was mended" : "a file is damaged", { details });
@@ -300,7 +315,7 @@ export class Repository implements AsyncDisposable {
     if (!policy?.dryRun) assertMarked(this.#storage, this.#marker);
     const { prune } = await import("../engine/prune/prune.ts");
     const place = { storage: this.#storage, logger: this.#logger };
-    return this.#inPlace(() => prune(place, policy));
+    return pruneView(await this.#inPlace(() => prune(place, policy)));
   }
 
   /**

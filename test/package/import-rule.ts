@@ -12,6 +12,7 @@ const levels: readonly (readonly string[])[] = [
   ["storage"],
   ["lance"],
   ["fs"],
+  ["util"],
   ["checks.ts"],
   ["errors.ts", "logger.ts"],
 ];
@@ -37,10 +38,12 @@ export function importRuleViolations(files: Readonly<Record<string, string>>): s
 
 function whyForbidden(importer: string, specifier: string): string | undefined {
   if (specifier === packageName || specifier.startsWith(`${packageName}/`)) return "that is index.ts";
+  if (roomOf(importer) === "engine" && specifier.startsWith("@lancedb/")) return "the engine knows no Lance";
   if (!specifier.startsWith(".")) return undefined;
   const imported = posix.join(posix.dirname(importer), specifier);
   if (imported.startsWith("..")) return "it lies outside src/";
   if (roomOf(imported) === "index.ts") return "nothing imports index.ts";
+  if (roomOf(importer) === "engine" && roomOf(imported) === "lance") return "the engine knows no Lance";
   if (roomOf(imported) === roomOf(importer)) return undefined;
   const from = levelOf(importer);
   const to = levelOf(imported);

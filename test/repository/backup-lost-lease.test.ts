@@ -2,16 +2,16 @@ import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { connect } from "@lancedb/lancedb";
 import { expect, test } from "vitest";
-import { backup } from "../../src/engine/backup/backup.ts";
 import { blobName } from "../../src/engine/format/names.ts";
 import { createMarker } from "../../src/engine/marker.ts";
+import { takeSnapshot as backup } from "../../src/repository/take-snapshot.ts";
 import { LocalStorage } from "../../src/storage/local-storage.ts";
 import type { Content, WriteOptions } from "../../src/storage/storage.ts";
 import { newDirectory } from "../support/database.ts";
 import { filesBelow } from "../support/files.ts";
 import { makeSampleTable, sampleRows } from "../support/sample.ts";
 import { TestClock } from "../support/test-clock.ts";
-import { openSource } from "./lance-parts.ts";
+import { blobsOf, storedOf } from "./lance-parts.ts";
 import { readDocument } from "./materialise.ts";
 import { silent, takeSnapshot } from "./sound.ts";
 
@@ -49,7 +49,7 @@ test("a machine sleeps before the document is written, and blobs are removed mea
     clock.sleep(2 * 60 * 60 * 1000);
     for (const { sha256 } of known.slice(0, 3)) rmSync(join(location, blobName(sha256)));
   });
-  const context = { storage, logger: silent, openSource, previous: async () => before, clock };
+  const context = { blobs: blobsOf(storage), logger: silent, previous: async () => storedOf(before), clock };
   const { id } = await backup(context, { source: uri });
   for (const { sha256 } of [...readDocument(location, id).files.values()].flat()) {
     expect(await local.stat(blobName(sha256))).toBeDefined();

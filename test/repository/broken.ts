@@ -12,7 +12,7 @@ import {
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { blobName, REPOSITORY, snapshotName } from "../../src/engine/format/names.ts";
-import type { SnapshotFile } from "../../src/engine/snapshot.ts";
+import type { SnapshotFile } from "../../src/sources/lancedb/snapshot-view.ts";
 import { fileLike, filesOf, newFilesOf, type SoundRepository, soundRepository } from "./sound.ts";
 
 /** What a fixture has broken. */
@@ -98,16 +98,16 @@ function forged(edit: (text: string) => string): Break {
 
 /** Puts another path in the place of a data file's. */
 const withPath = (path: string) =>
-  forged((text) => text.replace(/\["data\/[^"]+"/, JSON.stringify([path]).slice(0, -1)));
+  forged((text) => text.replace(/\["main\.lance\/data\/[^"]+"/, JSON.stringify([path]).slice(0, -1)));
 
 /** What can be wrong with a snapshot's document. */
 export const BROKEN_DOCUMENTS: Readonly<Record<string, Break>> = {
   "a document is empty": inDocument((path) => truncateSync(path, 0)),
   "a document is cut short": inDocument((path) => truncateSync(path, readFileSync(path).length - 200)),
   "a document was edited": inDocument((path) =>
-    writeFileSync(path, readFileSync(path, "utf8").replace('"data/', '"dada/')),
+    writeFileSync(path, readFileSync(path, "utf8").replace("main.lance/data/", "main.lance/dada/")),
   ),
-  "a document is of a newer format": forged((text) => text.replace('{"format":1,', '{"format":2,')),
+  "a document is of a newer format": forged((text) => text.replace('{"format":2,', '{"format":3,')),
   "a document has another one's id": inDocument((path, { directory, first }) =>
     cpSync(join(directory, snapshotName(first.snapshot.id)), path),
   ),
@@ -119,13 +119,13 @@ export const BROKEN_DOCUMENTS: Readonly<Record<string, Break>> = {
   "a table's directory climbs out": forged((text) => text.replaceAll("main.lance", "../main.lance")),
   "two paths differ by case alone": forged((text) =>
     text.replace(
-      /\n(\["data\/)([^"]+)("[^\n]*?,?)\n(\["data\/)[^"]+"/,
+      /\n(\["main\.lance\/data\/)([^"]+)("[^\n]*?,?)\n(\["main\.lance\/data\/)[^"]+"/,
       (_all, a, name, b, c) => `\n${a}${name}${b}\n${c}${String(name).toUpperCase()}"`,
     ),
   ),
   "a path is another one's directory": forged((text) =>
     text.replace(
-      /\n(\["data\/)([^"]+)("[^\n]*?,?)\n(\["data\/)[^"]+"/,
+      /\n(\["main\.lance\/data\/)([^"]+)("[^\n]*?,?)\n(\["main\.lance\/data\/)[^"]+"/,
       (_all, a, name, b, c) => `\n${a}${name}${b}\n${c}${name}/inner"`,
     ),
   ),
@@ -144,7 +144,7 @@ export const ODD_REPOSITORIES: Readonly<Record<string, Break>> = {
   },
   "repository.json is of a newer format": ({ directory }) => {
     const path = join(directory, REPOSITORY);
-    writeFileSync(path, readFileSync(path, "utf8").replace('"format": 1', '"format": 2'));
+    writeFileSync(path, readFileSync(path, "utf8").replace('"format": 2', '"format": 3'));
     return { hurt: [], object: REPOSITORY };
   },
   "a blob is named by no snapshot": ({ directory }) => {

@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test } from "vitest";
-import { Catalog } from "../../src/engine/catalog/catalog.ts";
 import { snapshotName } from "../../src/engine/format/names.ts";
 import { BackupNotFoundError, CorruptError, UnsupportedError, ValidationError } from "../../src/errors.ts";
+import { LanceCatalog } from "../../src/sources/lancedb/lance-catalog.ts";
 import { LocalStorage } from "../../src/storage/local-storage.ts";
 import { silent } from "../crash/silent.ts";
 import { newDirectory } from "../support/database.ts";
@@ -10,7 +10,7 @@ import { readAll, rejection } from "../support/pieces.ts";
 import { documentOf, makeSnapshot, putSnapshot } from "./fixture.ts";
 
 let storage: LocalStorage;
-let catalog: Catalog;
+let catalog: LanceCatalog;
 let warnings: { message: string; meta: Record<string, unknown> | undefined }[];
 beforeEach(async () => {
   storage = new LocalStorage(await newDirectory());
@@ -19,7 +19,7 @@ beforeEach(async () => {
     ...silent,
     warn: (message: string, meta?: Record<string, unknown>) => void warnings.push({ message, meta }),
   };
-  catalog = new Catalog({ storage, logger });
+  catalog = new LanceCatalog({ storage, logger });
 });
 
 const ids = (list: readonly { id: string }[]) => list.map(({ id }) => id);
@@ -54,7 +54,7 @@ describe("list", () => {
     const files = Object.fromEntries(Array.from({ length: 20_000 }, (_, i) => [`data/${i}.lance`, "x"]));
     await putSnapshot(storage, { at: "2026-01-01T10:00:00Z", tables: { "t.lance": files } });
     const faulty = new FaultyStorage(storage);
-    await new Catalog({ storage: faulty, logger: silent }).list();
+    await new LanceCatalog({ storage: faulty, logger: silent }).list();
     expect(faulty.calls.filter(({ method }) => method === "read")).toHaveLength(1);
   });
 
@@ -68,7 +68,7 @@ describe("list", () => {
     const { id } = await putSnapshot(storage, { at: "2026-01-01T10:00:00Z", tables });
     expect((await catalog.list())[0]).toMatchObject({ id, files: 700 });
     const trickling = new FaultyStorage(storage, ({ method }) => (method === "read" ? "trickle" : undefined));
-    expect(ids(await new Catalog({ storage: trickling, logger: silent }).list())).toEqual([id]);
+    expect(ids(await new LanceCatalog({ storage: trickling, logger: silent }).list())).toEqual([id]);
   });
 
   test("leaves out what is damaged, with a warning, and what is no document", async () => {
@@ -77,7 +77,7 @@ describe("list", () => {
     const newer = await putSnapshot(storage, { at: "2026-01-03T10:00:00Z" });
     await damage(cut.id);
     const name = snapshotName(newer.id);
-    const text = (await readAll(storage, name)).toString().replace('{"format":1', '{"format":7');
+    const text = (await readAll(storage, name)).toString().replace('{"format":2', '{"format":7');
     await storage.write(name, Buffer.from(text));
     await storage.write("snapshots/notes.json", Buffer.from("{}"));
     await storage.write("snapshots/20260101T100000Z-1a2b3c4d.json.old", Buffer.from("{}"));
@@ -98,7 +98,7 @@ describe("list", () => {
     const stays = await putSnapshot(storage, { at: "2026-01-01T10:00:00Z" });
     const goes = await putSnapshot(storage, { at: "2026-01-02T10:00:00Z" });
     const faulty = new FaultyStorage(storage, ({ method }) => (method === "read" ? "trickle" : undefined));
-    const listing = new Catalog({ storage: faulty, logger: silent });
+    const listing = new LanceCatalog({ storage: faulty, logger: silent });
     const list = faulty.list.bind(faulty);
     faulty.list = async function* (prefix) {
       yield* list(prefix);
@@ -111,7 +111,7 @@ describe("list", () => {
   test("a storage that cannot be read is an error, not an empty list", async () => {
     await putSnapshot(storage, { at: "2026-01-01T10:00:00Z" });
     const faulty = new FaultyStorage(storage, ({ method }) => (method === "list" ? "fail" : undefined));
-    await expect(new Catalog({ storage: faulty, logger: silent }).list()).rejects.toMatchObject({
+    await expect(new LanceCatalog({ storage: faulty, logger: silent }).list()).rejects.toMatchObject({
       code: "IO",
     });
   });
@@ -125,7 +125,7 @@ describe("list", () => {
     });
     const b = await putSnapshot(storage, { at: "2026-01-02T00:00:00Z", name: "n", tags: ["x"], uri: "/b" });
     const c = await putSnapshot(storage, { at: "2026-01-03T00:00:00Z", uri: `${process.cwd()}/c` });
-    const with_ = async (filter: Parameters<Catalog["list"]>[0]) => ids(await catalog.list(filter));
+    const with_ = async (filter: Parameters<LanceCatalog["list"]>[0]) => ids(await catalog.list(filter));
     expect(await with_({ name: "n" })).toEqual(ids([b, a]));
     expect(await with_({ tags: ["x"] })).toEqual(ids([b, a]));
     expect(await with_({ tags: ["x", "y"] })).toEqual([a.id]);

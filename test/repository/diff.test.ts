@@ -1,20 +1,26 @@
 import { join } from "node:path";
 import { type Connection, connect } from "@lancedb/lancedb";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { Catalog } from "../../src/engine/catalog/catalog.ts";
 import { createMarker } from "../../src/engine/marker.ts";
-import type { SnapshotContent } from "../../src/engine/snapshot.ts";
 import { BackupNotFoundError, CorruptError, ValidationError } from "../../src/errors.ts";
 import { diff } from "../../src/sources/lancedb/diff/diff.ts";
 import type { DiffOptions, RowChanges, SnapshotDiff } from "../../src/sources/lancedb/diff/report.ts";
+import { LanceCatalog } from "../../src/sources/lancedb/lance-catalog.ts";
+import type { SnapshotContent } from "../../src/sources/lancedb/snapshot-view.ts";
 import { LocalStorage } from "../../src/storage/local-storage.ts";
 import { lancedb, newDirectory } from "../support/database.ts";
 import { makeSampleTable, sampleRows, sampleSchema } from "../support/sample.ts";
 import { BROKEN_BLOBS } from "./broken.ts";
+import { blobsOf } from "./lance-parts.ts";
 import { filesOf, silent, soundRepository, takeSnapshot } from "./sound.ts";
 
 function run(storage: LocalStorage, from: string, to: string, options?: DiffOptions): Promise<SnapshotDiff> {
-  return diff({ storage, lancedb, catalog: new Catalog({ storage, logger: silent }) }, from, to, options);
+  return diff(
+    { blobs: blobsOf(storage), lancedb, catalog: new LanceCatalog({ storage, logger: silent }) },
+    from,
+    to,
+    options,
+  );
 }
 
 interface Place {

@@ -1,9 +1,10 @@
 import { createHash, randomUUID } from "node:crypto";
 import { encodeSnapshot } from "../../src/engine/format/encode-snapshot.ts";
 import { blobName, newSnapshotId, snapshotName } from "../../src/engine/format/names.ts";
-import type { Snapshot, SnapshotContent, SnapshotFile } from "../../src/engine/snapshot.ts";
 import { idOfDirectory } from "../../src/lance/table-directory.ts";
+import type { Snapshot, SnapshotContent, SnapshotFile } from "../../src/sources/lancedb/snapshot-view.ts";
 import type { Storage } from "../../src/storage/storage.ts";
+import { storedOf } from "./lance-parts.ts";
 
 export interface SnapshotRequest {
   /** When it was captured. */
@@ -35,7 +36,8 @@ export function makeSnapshot(request: SnapshotRequest): SnapshotContent {
   const { uri = "/data/db", host = "here", name, tags = [], rows = 10 } = request;
   const { sourceId = `${host}:${uri}` } = request;
   const createdAt = new Date(request.at);
-  const id = newSnapshotId(createdAt, randomUUID());
+  const source = { type: "lancedb", id: sourceId, uri, host };
+  const id = newSnapshotId(createdAt, [{ source }], randomUUID());
   const tables = request.tables ?? { "t.lance": { "data/own.lance": id } };
   const files = new Map<string, SnapshotFile[]>();
   const details = Object.entries(tables).map(([directory, contents]) => {
@@ -72,7 +74,7 @@ export function makeSnapshot(request: SnapshotRequest): SnapshotContent {
     id,
     ...(name !== undefined && { name }),
     tags,
-    source: { type: "lancedb" as const, id: sourceId, uri, host },
+    source,
     createdAt,
     durationMs: 12,
     history: "all" as const,
@@ -80,16 +82,24 @@ export function makeSnapshot(request: SnapshotRequest): SnapshotContent {
     bytes: total("bytes"),
     newFiles: 0,
     newBytes: 0,
+    storedBytes: 0,
     rows: total("rows"),
     tables: details,
     software: { lancedbBackup: "0.1.0", node: process.version },
   };
-  return { snapshot: { ...snapshot, checksum: encodeSnapshot(snapshot, files).checksum }, files };
+  const parts = [{ source, files: snapshot.files, bytes: snapshot.bytes }];
+  const content = { snapshot: { ...snapshot, parts, checksum: "" }, files };
+  return { ...content, snapshot: { ...content.snapshot, checksum: encoded(content).checksum } };
 }
 
-export function documentOf({ snapshot, files }: SnapshotContent): Buffer {
+export function documentOf(content: SnapshotContent): Buffer {
+  return encoded(content).bytes;
+}
+
+function encoded(content: SnapshotContent) {
+  const { snapshot, parts } = storedOf(content);
   const { checksum, ...rest } = snapshot;
-  return encodeSnapshot(rest, files).bytes;
+  return encodeSnapshot(rest, parts);
 }
 
 /** Blobs and document of a snapshot, in the order in which a backup writes them. */

@@ -2,11 +2,11 @@ import { copyFileSync, mkdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { decodeSnapshot } from "../../src/engine/format/decode-snapshot.ts";
 import { blobName, snapshotName } from "../../src/engine/format/names.ts";
-import type { SnapshotContent } from "../../src/engine/snapshot.ts";
+import { contentView, type SnapshotContent } from "../../src/sources/lancedb/snapshot-view.ts";
 
 export function readDocument(repository: string, id: string): SnapshotContent {
   const path = join(repository, snapshotName(id));
-  return decodeSnapshot(readFileSync(path), id, path);
+  return contentView(decodeSnapshot(readFileSync(path), id, path));
 }
 
 /** Puts a snapshot together by hand, as docs/formats.md says: what our own restore does is tested elsewhere. */

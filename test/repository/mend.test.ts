@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { type MendPlan, mend } from "../../src/sources/lancedb/scrub/mend.ts";
 import type { Storage } from "../../src/storage/storage.ts";
+import { blobsOf } from "./lance-parts.ts";
 import { scrubPlace } from "./scrub-fixture.ts";
 import { fileLike, filesOf } from "./sound.ts";
 import { remote } from "./verify-run.ts";
@@ -11,10 +12,16 @@ import { remote } from "./verify-run.ts";
 async function missingFile(meanwhile: (dataset: string) => void) {
   const { uri, storage, snapshot } = await scrubPlace();
   const dataset = join(uri, "main.lance");
-  const { path, sha256 } = fileLike(filesOf(snapshot), /^data\//);
-  const file = join(dataset, path);
+  const found = fileLike(filesOf(snapshot), /^data\//);
+  const file = join(dataset, found.path);
   rmSync(file);
-  const plan: MendPlan = { dataset, file, asideName: "scrub/x", sha256, seen: undefined };
+  const plan: MendPlan = {
+    dataset,
+    file,
+    asideName: "scrub/x",
+    sound: { table: "main", ...found },
+    seen: undefined,
+  };
   const reading: Storage = {
     ...remote(storage),
     async *read(name, options) {
@@ -22,7 +29,7 @@ async function missingFile(meanwhile: (dataset: string) => void) {
       yield* storage.read(name, options);
     },
   };
-  return { uri, dataset, file, mended: () => mend(reading, uri, plan) };
+  return { uri, dataset, file, mended: () => mend(blobsOf(reading), uri, plan) };
 }
 
 test("a missing file comes back", async () => {

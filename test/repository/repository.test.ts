@@ -108,7 +108,7 @@ test("a mark that is damaged or newer is refused by its class", async () => {
   const text = readFileSync(path, "utf8");
   writeFileSync(path, text.slice(0, 40));
   await expect(Repository.open(location, { logger })).rejects.toMatchObject({ code: "CORRUPT" });
-  writeFileSync(path, text.replace('"format": 1', '"format": 2'));
+  writeFileSync(path, text.replace('"format": 2', '"format": 3'));
   await expect(Repository.open(location, { logger })).rejects.toMatchObject({ code: "UNSUPPORTED" });
 });
 

@@ -3,11 +3,12 @@ import { once } from "node:events";
 import { join } from "node:path";
 import { connect } from "@lancedb/lancedb";
 import { expect, onTestFinished, test } from "vitest";
-import { Catalog } from "../../src/engine/catalog/catalog.ts";
 import { createMarker } from "../../src/engine/marker.ts";
+import { LanceCatalog } from "../../src/sources/lancedb/lance-catalog.ts";
 import { scrub } from "../../src/sources/lancedb/scrub/scrub.ts";
 import { LocalStorage } from "../../src/storage/local-storage.ts";
 import { newDirectory } from "../support/database.ts";
+import { blobsOf } from "./lance-parts.ts";
 import { silent, takeSnapshot } from "./sound.ts";
 
 const MS = process.env["NIGHTLY"] === "1" ? 60_000 : 5_000;
@@ -27,12 +28,12 @@ test("beside a writer that deletes, compacts and cleans up without pause nothing
   });
   onTestFinished(() => void child.kill("SIGKILL"));
   await once(child, "message");
-  const catalog = new Catalog({ storage, logger: silent });
+  const catalog = new LanceCatalog({ storage, logger: silent });
   let [scrubs, compared] = [0, 0];
   for (const end = Date.now() + MS; Date.now() < end; ) {
     await takeSnapshot(storage, uri);
     for (let time = 0; time < 3; time++) {
-      const { damage, files } = await scrub({ storage, catalog }, uri, { heal: true });
+      const { damage, files } = await scrub({ blobs: blobsOf(storage), catalog }, uri, { heal: true });
       expect(damage).toEqual([]);
       scrubs++;
       compared += files;

@@ -4,16 +4,17 @@ import { join } from "node:path";
 import { blob, type Connection, connect, type Table } from "@lancedb/lancedb";
 import { Field, Int32, Schema } from "apache-arrow";
 import { onTestFinished } from "vitest";
-import { Catalog } from "../../src/engine/catalog/catalog.ts";
 import { createMarker } from "../../src/engine/marker.ts";
-import type { SnapshotContent } from "../../src/engine/snapshot.ts";
+import { LanceCatalog } from "../../src/sources/lancedb/lance-catalog.ts";
 import type { Damage, ScrubOptions, ScrubReport } from "../../src/sources/lancedb/scrub/report.ts";
 import { scrub } from "../../src/sources/lancedb/scrub/scrub.ts";
+import type { SnapshotContent } from "../../src/sources/lancedb/snapshot-view.ts";
 import { LocalStorage } from "../../src/storage/local-storage.ts";
 import { newDirectory } from "../support/database.ts";
 import { makeSampleTable } from "../support/sample.ts";
 import { snapshotOf, type TableSnapshot } from "../support/snapshot.ts";
 import { flipBit } from "./broken.ts";
+import { blobsOf } from "./lance-parts.ts";
 import { silent, takeSnapshot } from "./sound.ts";
 
 export interface ScrubPlace {
@@ -56,8 +57,8 @@ export async function scrubPlace(): Promise<ScrubPlace> {
       fresh.close();
     }
   };
-  const catalog = new Catalog({ storage, logger: silent });
-  const run = (options?: ScrubOptions) => scrub({ storage, catalog }, uri, options);
+  const catalog = new LanceCatalog({ storage, logger: silent });
+  const run = (options?: ScrubOptions) => scrub({ blobs: blobsOf(storage), catalog }, uri, options);
   return { uri, db, storage, snapshot, shown: await look(), scrub: run, look };
 }
 

@@ -9,8 +9,8 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { Catalog } from "../../src/engine/catalog/catalog.ts";
 import { BackupNotFoundError, ValidationError } from "../../src/errors.ts";
+import { LanceCatalog } from "../../src/sources/lancedb/lance-catalog.ts";
 import { newestReference } from "../../src/sources/lancedb/scrub/reference.ts";
 import type { Damage } from "../../src/sources/lancedb/scrub/report.ts";
 import { scrub } from "../../src/sources/lancedb/scrub/scrub.ts";
@@ -21,6 +21,7 @@ import { newestManifest } from "../support/files.ts";
 import { sampleRows } from "../support/sample.ts";
 import { flipBit } from "./broken.ts";
 import { putSnapshot } from "./fixture.ts";
+import { blobsOf } from "./lance-parts.ts";
 import {
   livePath,
   livePaths,
@@ -244,7 +245,7 @@ test("a flipped bit at any place of a manifest is found and mended", async () =>
 
 describe("options", () => {
   const run = ({ storage }: ScrubPlace, uri: string, options = {}) =>
-    scrub({ storage, catalog: new Catalog({ storage, logger: silent }) }, uri, options);
+    scrub({ blobs: blobsOf(storage), catalog: new LanceCatalog({ storage, logger: silent }) }, uri, options);
 
   test("a database without a snapshot, or none at all, is refused", async () => {
     const place = await scrubPlace();
@@ -279,7 +280,7 @@ describe("options", () => {
     const storage = new LocalStorage(await newDirectory());
     for (let day = 1; day <= 9; day++) await putSnapshot(storage, { at: `2026-01-0${day}T10:00:00Z` });
     const faulty = new FaultyStorage(storage);
-    const catalog = new Catalog({ storage: faulty, logger: silent });
+    const catalog = new LanceCatalog({ storage: faulty, logger: silent });
     const names = ["t", "young", "younger", "youngest"];
     const tables = names.map((id) => ({ id, directory: `${id}.lance` }));
     const found = await newestReference(catalog, { id: "here:/data/db" }, tables);

@@ -1,16 +1,20 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { connect } from "@lancedb/lancedb";
-import { backup } from "../../src/engine/backup/backup.ts";
-import type { BackupOptions } from "../../src/engine/backup/options.ts";
 import { decodeSnapshot } from "../../src/engine/format/decode-snapshot.ts";
 import { snapshotName } from "../../src/engine/format/names.ts";
 import { createMarker } from "../../src/engine/marker.ts";
-import type { SnapshotContent, SnapshotFile } from "../../src/engine/snapshot.ts";
+import type { BackupOptions } from "../../src/repository/backup-options.ts";
+import { takeSnapshot as backup } from "../../src/repository/take-snapshot.ts";
+import {
+  contentView,
+  type SnapshotContent,
+  type SnapshotFile,
+} from "../../src/sources/lancedb/snapshot-view.ts";
 import { LocalStorage } from "../../src/storage/local-storage.ts";
 import { newDirectory } from "../support/database.ts";
 import { makeSampleTable, sampleRows } from "../support/sample.ts";
-import { openSource } from "./lance-parts.ts";
+import { blobsOf } from "./lance-parts.ts";
 
 export const silent = {
   debug: () => undefined,
@@ -52,14 +56,14 @@ export async function takeSnapshot(
   source: string,
   options: Omit<BackupOptions, "source"> = {},
 ): Promise<SnapshotContent> {
-  const context = { storage, logger: silent, openSource, previous: async () => undefined };
+  const context = { blobs: blobsOf(storage), logger: silent, previous: async () => undefined };
   const { id } = await backup(context, { source, ...options });
   return readSnapshot(storage, id);
 }
 
 function readSnapshot(storage: LocalStorage, id: string): SnapshotContent {
   const path = join(storage.directory, snapshotName(id));
-  return decodeSnapshot(readFileSync(path), id, path);
+  return contentView(decodeSnapshot(readFileSync(path), id, path));
 }
 
 export function filesOf(snapshot: SnapshotContent, table = "main"): readonly SnapshotFile[] {

@@ -1,12 +1,12 @@
 import { chmodSync, existsSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { Catalog } from "../../src/engine/catalog/catalog.ts";
 import { blobName } from "../../src/engine/format/names.ts";
 import { verify } from "../../src/engine/verify/verify.ts";
 import { CorruptError, UnsupportedError } from "../../src/errors.ts";
+import { LanceCatalog } from "../../src/sources/lancedb/lance-catalog.ts";
 import { BROKEN_BLOBS, BROKEN_DOCUMENTS, flipBit, ODD_REPOSITORIES } from "./broken.ts";
-import { completenessIn } from "./lance-parts.ts";
+import { blobsOf, completenessIn, storedOf } from "./lance-parts.ts";
 import { silent, soundRepository } from "./sound.ts";
 import { bad, remote, run, short } from "./verify-run.ts";
 
@@ -108,7 +108,7 @@ test("a snapshot whose blobs another repository has is told by its own manifests
 test("a snapshot that lacks a file which one of its manifests names is not complete", async () => {
   const repository = await soundRepository();
   const { storage, second } = repository;
-  const whole = new Catalog({ storage, logger: silent });
+  const whole = new LanceCatalog({ storage, logger: silent }).stored;
   const lacking = { ...second, files: new Map(second.files) };
   const files = second.files.get("main.lance") ?? [];
   const gone = files.find((file) => file.path.startsWith("_deletions/"));
@@ -120,10 +120,10 @@ test("a snapshot that lacks a file which one of its manifests names is not compl
     ids: () => whole.ids(),
     list: () => whole.list(),
     resolve: (id: string) => whole.resolve(id),
-    content: async () => lacking,
+    content: async () => storedOf(lacking),
   };
   const [result] = await verify(
-    { storage, catalog, completeness: completenessIn(storage) },
+    { blobs: blobsOf(storage), catalog, completeness: completenessIn(storage) },
     second.snapshot.id,
     { checks: ["completeness"] },
   );

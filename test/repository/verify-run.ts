@@ -3,7 +3,7 @@ import type { VerifyOptions } from "../../src/engine/verify/options.ts";
 import type { VerificationResult } from "../../src/engine/verify/result.ts";
 import { type VerifyContext, verify } from "../../src/engine/verify/verify.ts";
 import type { Storage } from "../../src/storage/storage.ts";
-import { completenessIn } from "./lance-parts.ts";
+import { blobsOf, completenessIn } from "./lance-parts.ts";
 import { silent } from "./sound.ts";
 
 export function run(
@@ -13,7 +13,11 @@ export function run(
   more: Partial<VerifyContext> = {},
 ) {
   const catalog = new Catalog({ storage, logger: silent });
-  return verify({ storage, catalog, completeness: completenessIn(storage), ...more }, id, options);
+  return verify(
+    { blobs: blobsOf(storage), catalog, completeness: completenessIn(storage), ...more },
+    id,
+    options,
+  );
 }
 
 /** A storage whose objects are no files that worker threads could read. */

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { Catalog } from "../../src/engine/catalog/catalog.ts";
 import type { Progress } from "../../src/engine/progress.ts";
 import { BackupNotFoundError, CorruptError, ValidationError } from "../../src/errors.ts";
+import { LanceCatalog } from "../../src/sources/lancedb/lance-catalog.ts";
 import { BROKEN_BLOBS } from "./broken.ts";
 import { silent, soundRepository } from "./sound.ts";
 import { bad, run, short } from "./verify-run.ts";
@@ -153,7 +153,7 @@ describe("a part of the blobs", () => {
 
 test("a snapshot that is deleted while it is verified has no result, and is no failure", async () => {
   const { storage, first, second } = await soundRepository();
-  const whole = new Catalog({ storage, logger: silent });
+  const whole = new LanceCatalog({ storage, logger: silent }).stored;
   let looks = 0;
   const content = async (id: string) => {
     const isFirst = id === first.snapshot.id;

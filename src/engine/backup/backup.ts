@@ -1,90 +1,108 @@
 import { randomBytes } from "node:crypto";
-import { IoError, LockedError, ValidationError } from "../../errors.ts";
+import { hostname } from "node:os";
+import { CorruptError, IoError, LockedError, UnsupportedError, ValidationError } from "../../errors.ts";
 import { assertRoot, holding } from "../../fs/held-root.ts";
 import { placeWithin } from "../../fs/real-path.ts";
-import { assertNotShrunk, inWords, type ShrunkTable, shrunkTables } from "../../lance/shrunk-tables.ts";
 import type { Logger } from "../../logger.ts";
-import type { Storage } from "../../storage/storage.ts";
+import type { ShrunkTable } from "../../util/shrunk-tables.ts";
+import type { BlobStore } from "../blobs/blob-store.ts";
 import type { Clock } from "../clock.ts";
+import { assertPathsApart } from "../format/check-paths.ts";
 import { encodeSnapshot } from "../format/encode-snapshot.ts";
-import { blobName, newSnapshotId, snapshotName } from "../format/names.ts";
+import { newSnapshotId, snapshotName } from "../format/names.ts";
 import { acquireLease } from "../lease/acquire.ts";
 import type { Lease } from "../lease/lease.ts";
-import { forEachParallel } from "../parallel.ts";
-import { LastTold, tellsOf } from "../retention/falls.ts";
-import type { Snapshot, SnapshotContent, SnapshotDetails, TakenSnapshot } from "../snapshot.ts";
-import type { Capture, CapturedFile, Source } from "../source.ts";
-import { assertNameable } from "./assert-nameable.ts";
-import { assertTables } from "./assert-tables.ts";
-import { assertUnchanged } from "./assert-unchanged.ts";
-import { composeSnapshot, filesOf } from "./compose-snapshot.ts";
-import { assertBackupOptions, type BackupOptions } from "./options.ts";
-import { type BackupPlan, knownTables, planBackup } from "./plan.ts";
-import { type StoredFile, writeBlobs } from "./write-blobs.ts";
+import type { OnProgress } from "../progress.ts";
+import {
+  blobsOfContent,
+  type PartContent,
+  piecesOfEntry,
+  type StoredContent,
+  type StoredEntry,
+  type StoredSnapshot,
+} from "../snapshot.ts";
+import { software } from "../software.ts";
+import type { Capture, CaptureRequest, Entry, Source } from "../source.ts";
+import { captureTogether } from "./capture-together.ts";
+import { lookForShrunk } from "./look-for-shrunk.ts";
+import { type BackupPlan, planBackup } from "./plan-backup.ts";
+import { type StoredBlobs, writeBlobs } from "./write-blobs.ts";
 
 export interface BackupContext {
-  readonly storage: Storage;
+  readonly blobs: BlobStore;
   readonly logger: Logger;
   /** The newest snapshot of a source, whole; undefined where there is none that can be read. */
-  previous(source: { readonly id: string }): Promise<SnapshotContent | undefined>;
+  previous(source: { readonly id: string }): Promise<StoredContent | undefined>;
   /** The snapshots of a source, the newest first, among so many of the newest of all. */
-  newestFirst?(source: { readonly id: string }, most: number): AsyncIterable<Snapshot>;
-  /** The newest snapshot of whatever database had this path. */
-  previousAt?(uri: string): Promise<SnapshotContent | undefined>;
-  /** The source at a path or an address. */
-  openSource(location: string, id: string | undefined): Promise<Source>;
+  newestFirst?(source: { readonly id: string }, most: number): AsyncIterable<StoredSnapshot>;
+  /** The newest snapshot of whatever source had this place. */
+  previousAt?(uri: string): Promise<StoredContent | undefined>;
   /** @internal The leases' clock, for tests. */
   readonly clock?: Clock | undefined;
 }
 
+/** Options that have been checked. */
+export interface BackupRequest {
+  /** One at least, each of another id. */
+  readonly sources: readonly Source[];
+  readonly name?: string | undefined;
+  readonly description?: string | undefined;
+  readonly tags?: readonly string[] | undefined;
+  /** What is asked of each source. */
+  readonly capture: Pick<CaptureRequest, "tables" | "exclude" | "onUnsupported" | "history" | "allowEmpty">;
+  readonly failOnShrink?: boolean | number | undefined;
+  readonly lockTimeoutMs?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: OnProgress | undefined;
+}
+
+/** A snapshot that was just taken. */
+export interface TakenContent extends StoredContent {
+  /** What is gone, or has far fewer rows than in the snapshot before. */
+  readonly shrunk: readonly ShrunkTable[];
+}
+
 /** Files that vanish while they are read were not held: the database is read-only here, and written from elsewhere. */
 const MOST_CAPTURES = 10;
-const PARALLEL_LOOKS = 32;
-/** As many of the newest snapshots are looked at for what tables had before: one that no backup has had costs no more. */
-const MOST_LOOKED_AT = 1000;
 const DEFAULT_TIMEOUT_MS = 30_000;
 
 /** Takes a snapshot (docs/formats.md, *Writing a snapshot*). Interrupted anywhere, it leaves none. */
-export async function backup(context: BackupContext, options: BackupOptions): Promise<TakenSnapshot> {
-  assertBackupOptions(options);
-  options.signal?.throwIfAborted();
-  const source =
-    typeof options.source === "string"
-      ? await context.openSource(options.source, options.sourceId)
-      : options.source;
-  assertApart(source, context.storage);
-  const roots = source.root === undefined ? [] : [{ path: source.root, what: "database" }];
-  return holding(roots, () => backupSource(context, options, source));
+export async function backup(context: BackupContext, request: BackupRequest): Promise<TakenContent> {
+  request.signal?.throwIfAborted();
+  const { storage } = context.blobs;
+  for (const source of request.sources) assertApart(source, storage.directory);
+  const roots = request.sources.flatMap(({ root }) =>
+    root === undefined ? [] : [{ path: root, what: "database" }],
+  );
+  return holding(roots, () => backupSources(context, request));
 }
 
 /** A repository in its database is lost with it; a database in a repository is none of its objects. */
-function assertApart({ uri }: Source, { directory }: Storage): void {
-  if (directory === undefined || placeWithin(directory, uri) === "") return; // it has no table, which is told
-  if (placeWithin(directory, uri) !== undefined)
+function assertApart({ root }: Source, directory: string | undefined): void {
+  // Where they are one, it has no table, which is told.
+  if (directory === undefined || root === undefined || placeWithin(directory, root) === "") return;
+  if (placeWithin(directory, root) !== undefined)
     throw new ValidationError(
-      `The repository ${directory} lies in the database ${uri}; it would be lost with it.`,
+      `The repository ${directory} lies in the database ${root}; it would be lost with it.`,
     );
-  if (placeWithin(uri, directory) !== undefined)
-    throw new ValidationError(`The database ${uri} lies in the repository ${directory}.`);
+  if (placeWithin(root, directory) !== undefined)
+    throw new ValidationError(`The database ${root} lies in the repository ${directory}.`);
 }
 
-async function backupSource(
-  context: BackupContext,
-  options: BackupOptions,
-  source: Source,
-): Promise<TakenSnapshot> {
-  const previous = await context.previous(source);
+async function backupSources(context: BackupContext, request: BackupRequest): Promise<TakenContent> {
+  const previous = new Map<Source, StoredContent | undefined>();
+  for (const source of request.sources) previous.set(source, await context.previous(source));
   const distrusted = new Set<string>();
-  const { signal, lockTimeoutMs: timeoutMs = DEFAULT_TIMEOUT_MS } = options;
+  const { signal, lockTimeoutMs: timeoutMs = DEFAULT_TIMEOUT_MS } = request;
   for (let attempt = 1; ; attempt++) {
-    await using lease = await acquireLease(context.storage, "shared", {
+    await using lease = await acquireLease(context.blobs.storage, "shared", {
       signal,
       timeoutMs,
       logger: context.logger,
       clock: context.clock,
     });
     try {
-      return await new BackupRun(context, options, source, previous, distrusted, lease).run();
+      return await new BackupRun(context, request, previous, distrusted, lease).run();
     } catch (error) {
       const vanished = error instanceof IoError && error.errno === "ENOENT";
       const again = vanished || (error instanceof LockedError && !lease.isHeld);
@@ -93,185 +111,290 @@ async function backupSource(
   }
 }
 
+/** A source, and what is known of it so far. */
+interface Part {
+  readonly source: Source;
+  readonly capture: Capture;
+  readonly entries: readonly Entry[];
+  readonly plan: BackupPlan;
+}
+
 class BackupRun {
   readonly #started = performance.now();
   readonly #context: BackupContext;
-  readonly #options: BackupOptions;
-  readonly #source: Source;
-  readonly #previous: SnapshotContent | undefined;
+  readonly #request: BackupRequest;
+  readonly #previous: ReadonlyMap<Source, StoredContent | undefined>;
   readonly #distrusted: Set<string>;
   readonly #lease: Lease;
 
   constructor(
     context: BackupContext,
-    options: BackupOptions,
-    source: Source,
-    previous: SnapshotContent | undefined,
+    request: BackupRequest,
+    previous: ReadonlyMap<Source, StoredContent | undefined>,
     distrusted: Set<string>,
     lease: Lease,
   ) {
     this.#context = context;
-    this.#options = options;
-    this.#source = source;
+    this.#request = request;
     this.#previous = previous;
     this.#distrusted = distrusted;
     this.#lease = lease;
   }
 
-  async run(): Promise<TakenSnapshot> {
-    const { tables, history = "all", allowEmpty, lockTimeoutMs, signal } = this.#options;
-    const { exclude, onUnsupported } = this.#options;
-    const known = this.#previous?.snapshot.history === history ? knownTables(this.#previous) : undefined;
-    await using capture = await this.#source.capture({
-      ...{ tables, exclude, onUnsupported, history, known, lockTimeoutMs, signal },
-    });
-    assertTables(capture, this.#source, allowEmpty);
-    if (capture.stubs && capture.stubs.length > 0) {
-      const message = "names that LanceDB lists as tables hold none, and are not in the snapshot";
-      this.#context.logger.warn(message, { names: capture.stubs });
-    }
-    assertNameable(capture.tables, this.#source.uri);
-    for (const directory of capture.strays ?? []) {
-      this.#context.logger.warn("a copy of a table's directory is not in the snapshot", { directory });
-    }
-    const shrunk = await this.#lookForShrunk(capture);
-    const plan = planBackup(capture.tables, this.#previous, this.#distrusted);
-    const stored = await this.#read(plan.toRead);
-    // One that was copied to another disk is another database; that its files came there whole can be told all the same.
-    const before = this.#previous ?? (await this.#context.previousAt?.(this.#source.uri));
-    assertUnchanged(capture.tables, before, stored);
+  async run(): Promise<TakenContent> {
+    const { sources, capture, lockTimeoutMs, signal } = this.#request;
+    await using captures = await captureTogether(sources, (source) => ({
+      ...{ ...capture, lockTimeoutMs, signal, previous: this.#before(source) },
+    }));
+    const parts: Part[] = [];
+    for (const source of sources) parts.push(await this.#look(source, captures.of(source)));
+    const shrunk: ShrunkTable[] = [];
+    for (const part of parts) shrunk.push(...(await this.#lookForShrunk(part)));
+    const stored = await this.#read(parts);
+    for (const part of parts) await this.#assertUnchanged(part, stored);
     await this.#lease.assertHeld();
-    await this.#assertThere(plan, stored);
-    const taken = await this.#publish(capture, plan, stored);
-    return shrunk.length === 0 ? taken : { ...taken, shrunk };
+    await this.#assertThere(parts, stored);
+    return { ...(await this.#publish(parts, stored)), shrunk };
   }
 
-  /** Tells of tables that are gone, or have far fewer rows than in the newest snapshot that tells of them. */
-  async #lookForShrunk({ tables, leftOut }: Capture): Promise<readonly ShrunkTable[]> {
-    const { failOnShrink = false, tables: selection, onProgress } = this.#options;
-    const told = await this.#lastTold(leftOut);
-    const wanted = [...told].filter(([id]) => tellsOf({ selection, leftOut }, id));
-    const there = new Map(wanted.sort(([a], [b]) => (a < b ? -1 : 1)));
-    const before = new Map(
-      [...there].map(([id, snapshot]) => [id, snapshot.tables.find((one) => one.id === id)?.rows ?? 0]),
-    );
-    const now = new Map(tables.map(({ id, versions }) => [id, versions.at(-1)?.rows ?? 0]));
-    const comparedWith = (fallen: readonly ShrunkTable[]) =>
-      [...new Set(fallen.map(({ table }) => `snapshot ${there.get(table)?.id}`))].join(", ");
-    assertNotShrunk(before, now, failOnShrink, comparedWith);
-    const shrunk = shrunkTables(before, now);
+  /** The same source's part in the snapshot before. */
+  #before(source: Source): PartContent | undefined {
+    return partOf(this.#previous.get(source), ({ id }) => id === source.id);
+  }
+
+  async #look(source: Source, capture: Capture): Promise<Part> {
+    for (const { message, meta } of capture.warnings ?? []) this.#context.logger.warn(message, meta);
+    const entries: Entry[] = [];
+    for await (const entry of capture.entries()) entries.push(entry);
+    entries.sort((a, b) => (a.path < b.path ? -1 : a.path > b.path ? 1 : 0));
+    assertNameable(entries, source.uri);
+    return { source, capture, entries, plan: planBackup(entries, this.#before(source), this.#distrusted) };
+  }
+
+  async #lookForShrunk({ source, capture, entries }: Part): Promise<readonly ShrunkTable[]> {
+    const { holdings } = capture;
+    if (!holdings) return [];
+    const { failOnShrink = false, onProgress } = this.#request;
+    const { newestFirst, logger } = this.#context;
+    const { tables } = this.#request.capture;
+    const previous = this.#previous.get(source);
+    const request = { source, holdings, previous, newestFirst, tables, failOnShrink, logger };
+    const shrunk = await lookForShrunk(request);
     if (shrunk.length === 0) return shrunk;
-    this.#context.logger.warn("tables are gone, or have far fewer rows than in the snapshot before", {
-      tables: inWords(shrunk),
-      before: comparedWith(shrunk),
-    });
-    const bytes = tables.flatMap(({ files }) => files).reduce((sum, { size }) => sum + size, 0);
-    const files = tables.reduce((sum, table) => sum + table.files.length, 0);
+    const bytes = entries.reduce((sum, { size = 0 }) => sum + size, 0);
+    const files = entries.length;
     onProgress?.({ phase: "capture", files, bytes, totalFiles: files, totalBytes: bytes, shrunk });
     return shrunk;
   }
 
-  /** Of each table the newest snapshot that tells of it: backups may be of some tables alone, or leave some out. */
-  async #lastTold(leftOut: Capture["leftOut"] = []): Promise<ReadonlyMap<string, Snapshot>> {
-    const told = new LastTold();
-    const unwanted = new Set(leftOut.map(({ table }) => table));
-    const isDone = () => told.isDone(this.#options.tables, unwanted);
-    if (!this.#previous) return told.there;
-    const { id: newest } = this.#previous.snapshot;
-    told.add(this.#previous.snapshot);
-    if (isDone() || !this.#context.newestFirst) return told.there;
-    for await (const snapshot of this.#context.newestFirst(this.#source, MOST_LOOKED_AT)) {
-      if (snapshot.id !== newest) told.add(snapshot);
-      if (isDone()) break;
-    }
-    return told.there;
-  }
-
-  async #read(files: readonly CapturedFile[]): Promise<ReadonlyMap<CapturedFile, StoredFile>> {
-    const { signal, onProgress } = this.#options;
+  async #read(parts: readonly Part[]): Promise<StoredBlobs> {
+    const { signal, onProgress } = this.#request;
+    const files = parts.flatMap(({ plan }) => plan.toRead);
     const sizes = files.length > 0 ? await this.#sizesThere() : new Set<number>();
-    const totalBytes = files.reduce((sum, file) => sum + file.size, 0);
+    const totalBytes = parts.reduce((sum, { plan }) => sum + plan.bytesToRead, 0);
     let [done, bytes] = [0, 0];
-    return writeBlobs({
-      storage: this.#context.storage,
+    return writeBlobs(this.#context.blobs, {
       files,
-      maybeThere: (file) => sizes.has(file.size),
+      maybeThere: ({ size }) => size === undefined || sizes.has(size),
+      piecesOf: (sha256, size) =>
+        parts.map(({ plan }) => plan.piecesOf(sha256, size)).find((pieces) => pieces !== undefined),
       signal,
-      onStored: (file) => {
+      onStored: (_entry, size) => {
         done++;
-        bytes += file.size;
+        bytes += size;
         onProgress?.({ phase: "read", files: done, bytes, totalFiles: files.length, totalBytes });
       },
     });
   }
 
-  /** Sizes of blobs that there are: a file of another size cannot be among them. */
+  /** Sizes of files that there are: a file of another size cannot be among them. Only files of their own are looked for. */
   async #sizesThere(): Promise<Set<number>> {
     const sizes = new Set<number>();
-    if (this.#previous) {
-      for (const files of this.#previous.files.values()) for (const file of files) sizes.add(file.size);
-    } else {
-      for await (const blob of this.#context.storage.list("blobs/")) sizes.add(blob.size);
-    }
+    const { local } = this.#context.blobs;
+    const known = [...this.#previous.values()].flatMap((content) => content?.parts ?? []);
+    for (const { entries } of known) for (const { size } of entries) sizes.add(size);
+    if (known.length > 0 || !local) return sizes;
+    for await (const blob of local.list("blobs/")) sizes.add(blob.size);
     return sizes;
   }
 
+  /**
+   * Holds files that were read to what the snapshot before says of them: another content under a name that has always the
+   * same is damage, then or now, and a snapshot of it would pass for a good one. A source that was copied to another disk
+   * is another source; that its files came there whole can be told all the same.
+   *
+   * @throws CorruptError naming the file and the snapshot.
+   */
+  async #assertUnchanged({ source, entries }: Part, { files }: StoredBlobs): Promise<void> {
+    if (files.size === 0) return;
+    const before = this.#previous.get(source) ?? (await this.#context.previousAt?.(source.uri));
+    const part = partOf(before, ({ id, uri }) => id === source.id || uri === source.uri);
+    const digests = new Map(part?.entries.map(({ path, sha256 }) => [path, sha256]));
+    for (const entry of entries) {
+      const [then, now] = [digests.get(entry.path), files.get(entry)];
+      if (!entry.immutable || !then || !now || then === now.sha256) continue;
+      throw new CorruptError(
+        `${entry.path} of ${source.uri} has another content than in snapshot ${before?.snapshot.id}, and a file of that name never changes: it is damaged, or was then. No snapshot was made. Scrub tells, and with heal puts the snapshot's copy back; where it is the snapshot that is wrong, delete it.`,
+        { path: entry.file ?? entry.path },
+      );
+    }
+  }
+
   /** Blobs that were found rather than written may have been removed since: then everything is looked at anew. */
-  async #assertThere(plan: BackupPlan, stored: ReadonlyMap<CapturedFile, StoredFile>): Promise<void> {
-    const found = new Map(plan.known);
-    for (const [file, { sha256, isNew }] of stored) if (!isNew) found.set(sha256, file.size);
+  async #assertThere(parts: readonly Part[], { files, sizes }: StoredBlobs): Promise<void> {
+    const found = new Map(parts.flatMap(({ plan }) => [...plan.known]));
+    for (const file of files.values()) {
+      if (file.isNew) continue;
+      for (const { blob, bytes } of piecesOfEntry(file)) {
+        found.set(blob, sizes.get(blob) ?? this.#sizeBefore(blob) ?? bytes);
+      }
+    }
     await this.#assertBlobs(found);
+  }
+
+  #sizeBefore(blob: string): number | undefined {
+    for (const content of this.#previous.values()) {
+      for (const { blobs } of content?.parts ?? []) {
+        const bytes = blobs.get(blob);
+        if (bytes !== undefined) return bytes;
+      }
+    }
+    return undefined;
   }
 
   /** @throws IoError with `errno` `ENOENT`, upon which all is captured anew, and these are written. */
   async #assertBlobs(blobs: ReadonlyMap<string, number>): Promise<void> {
-    const { storage, logger } = this.#context;
-    let missing = 0;
-    await forEachParallel(blobs, PARALLEL_LOOKS, async ([sha256, size]) => {
-      if ((await storage.stat(blobName(sha256)))?.size === size) return;
-      this.#distrusted.add(sha256);
-      missing++;
+    const { blobs: store, logger } = this.#context;
+    const missing = await store.missing(blobs);
+    if (missing.length === 0) return;
+    for (const name of missing) this.#distrusted.add(name);
+    logger.warn("blobs of the snapshot before are missing or cut short; they are written again", {
+      missing: missing.length,
     });
-    if (missing === 0) return;
-    logger.warn("blobs of the snapshot before are missing or cut short; they are written again", { missing });
-    throw new IoError(`${missing} blobs in ${storage.location} are missing.`, {
-      path: storage.location,
+    const { location } = store.storage;
+    throw new IoError(`${missing.length} blobs in ${location} are missing.`, {
+      path: location,
       errno: "ENOENT",
     });
   }
 
   /** Creates the document. A lease that was lost on the way may have let somebody remove blobs: then all are looked at. */
-  async #publish(
-    capture: Capture,
-    plan: BackupPlan,
-    stored: ReadonlyMap<CapturedFile, StoredFile>,
-  ): Promise<SnapshotDetails> {
-    const { storage } = this.#context;
-    const { type, uri } = this.#source;
-    const source = { type, id: (await this.#source.keepId?.()) ?? this.#source.id, uri };
-    if (this.#source.isIdDerived) {
-      this.#context.logger.warn(
-        "nothing can be written in the database: its id is derived from its path, and every database with that path has the same; sourceId (--source-id) gives it one",
-        { database: uri, id: source.id },
-      );
-    }
-    const composed = composeSnapshot(source, this.#options, capture, stored);
-    const files = filesOf(capture, plan, stored);
-    this.#options.signal?.throwIfAborted();
-    for (const root of [this.#source.uri, storage.directory]) if (root !== undefined) assertRoot(root);
+  async #publish(parts: readonly Part[], stored: StoredBlobs): Promise<StoredContent> {
+    const { storage } = this.#context.blobs;
+    const contents: PartContent[] = [];
+    for (const part of parts) contents.push(await this.#partContent(part, stored));
+    this.#request.signal?.throwIfAborted();
+    const roots = [...parts.map(({ source }) => source.root), storage.directory];
+    for (const root of roots) if (root !== undefined) assertRoot(root);
+    const composed = this.#compose(parts, contents, stored);
     for (;;) {
-      const id = newSnapshotId(composed.createdAt, randomBytes(4).toString("hex"));
-      const snapshot = { id, ...composed, durationMs: Math.round(performance.now() - this.#started) };
-      const { bytes, checksum } = encodeSnapshot(snapshot, files);
+      const id = newSnapshotId(composed.createdAt, contents, randomBytes(4).toString("hex"));
+      const durationMs = Math.round(performance.now() - this.#started);
+      const snapshot: StoredSnapshot = { id, ...composed, durationMs };
+      const { bytes, checksum } = encodeSnapshot(snapshot, contents);
       if (!(await storage.writeNew(snapshotName(id), bytes))) continue;
       if (!this.#lease.isHeld) {
-        const blobs = [...files.values()].flat().map(({ sha256, size }): [string, number] => [sha256, size]);
-        await this.#assertBlobs(new Map(blobs)).catch(async (error: unknown) => {
+        await this.#assertBlobs(blobsOfContent({ parts: contents })).catch(async (error: unknown) => {
           await storage.remove(snapshotName(id));
           throw error;
         });
       }
-      return { ...snapshot, checksum };
+      return { snapshot: { ...snapshot, checksum }, parts: contents };
     }
+  }
+
+  async #partContent({ source, capture, entries, plan }: Part, stored: StoredBlobs): Promise<PartContent> {
+    const { about, details } = await capture.finish();
+    const id = (await source.keepId?.()) ?? source.id;
+    if (source.isIdDerived) {
+      this.#context.logger.warn(
+        "nothing can be written in the database: its id is derived from its path, and every database with that path has the same; sourceId (--source-id) gives it one",
+        { database: source.uri, id },
+      );
+    }
+    const kept = entries.map((entry) => storedEntry(entry, plan, stored));
+    const blobs = new Map<string, number>();
+    for (const { blob, bytes } of kept.flatMap(({ pieces = [] }) => pieces)) {
+      blobs.set(blob, stored.sizes.get(blob) ?? this.#sizeBefore(blob) ?? bytes);
+    }
+    return {
+      source: { type: source.type, id, uri: source.uri, host: hostname() },
+      files: kept.length,
+      bytes: kept.reduce((sum, { size }) => sum + size, 0),
+      about,
+      details,
+      entries: kept,
+      blobs,
+    };
+  }
+
+  #compose(
+    parts: readonly Part[],
+    contents: readonly PartContent[],
+    { files, storedBytes }: StoredBlobs,
+  ): Omit<StoredSnapshot, "id" | "durationMs"> {
+    const { name, description, tags = [] } = this.#request;
+    const created = [...files.values()].filter(({ isNew }) => isNew);
+    const sum = (list: readonly number[]) => list.reduce((total, one) => total + one, 0);
+    const newest = Math.max(...parts.map(({ capture }) => capture.capturedAt.getTime()));
+    return {
+      ...(name !== undefined && { name }),
+      ...(description !== undefined && { description }),
+      tags: [...new Set(tags)],
+      createdAt: new Date(newest),
+      files: sum(contents.map((part) => part.files)),
+      bytes: sum(contents.map((part) => part.bytes)),
+      newFiles: created.length,
+      newBytes: sum(created.map(({ size }) => size)),
+      storedBytes,
+      parts: contents.map(({ source, files: count, bytes, about }) => ({
+        source,
+        files: count,
+        bytes,
+        about,
+      })),
+      software,
+    };
+  }
+}
+
+function partOf(
+  content: StoredContent | undefined,
+  test: (source: PartContent["source"]) => boolean,
+): PartContent | undefined {
+  return content?.parts.find(({ source }) => test(source));
+}
+
+function storedEntry(entry: Entry, plan: BackupPlan, { files }: StoredBlobs): StoredEntry {
+  const { path, stamp, attributes } = entry;
+  const stored = files.get(entry) ?? plan.before(entry);
+  if (!stored) throw new CorruptError(`${path} was captured, and its content was not stored.`, { path });
+  const { sha256, size, pieces } = stored;
+  return {
+    ...{ path, size, sha256 },
+    ...(stamp !== undefined && { stamp }),
+    ...(pieces && { pieces }),
+    ...(attributes && { attributes }),
+  };
+}
+
+/**
+ * Holds what was captured to what a snapshot can name: a document that breaks a rule of the format could be written,
+ * and never be read.
+ *
+ * @throws UnsupportedError naming the source and the path.
+ */
+function assertNameable(entries: readonly Entry[], source: string): void {
+  try {
+    assertPathsApart(
+      entries.filter(({ attributes }) => !attributes?.directory).map(({ path }) => path),
+      source,
+    );
+  } catch (error) {
+    if (!(error instanceof CorruptError)) throw error;
+    throw new UnsupportedError(
+      `${error.message} A snapshot keeps no two names that differ by the case of letters alone, since not every file system does. Rename a table or a tag, or name the tables to back up.`,
+      { cause: error },
+    );
   }
 }

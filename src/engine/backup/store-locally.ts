@@ -11,16 +11,13 @@ import { PROCESS_TOKEN } from "../../fs/process-token.ts";
 import { syncTogether } from "../../fs/sync-together.ts";
 import { type CopyResult, type CopyTask, SMALL_BYTES } from "../../fs/workers/copy-task.ts";
 import { runTasks, THREADS } from "../../fs/workers/pool.ts";
-import type { Storage } from "../../storage/storage.ts";
+import type { LocalDirectory } from "../blobs/blob-store.ts";
 import { blobName } from "../format/names.ts";
-import type { CapturedFile } from "../source.ts";
-import type { StoredFile, StoreRequest } from "./write-blobs.ts";
+import type { Entry } from "../source.ts";
+import type { StoredBlobs, StoredFile, StoreRequest } from "./write-blobs.ts";
 
-export type LocalDirectory = Storage & { readonly directory: string };
-
-export function hasDirectory(storage: Storage): storage is LocalDirectory {
-  return storage.directory !== undefined;
-}
+/** An entry that is a local file. */
+type LocalEntry = Entry & { readonly file: string; readonly size: number };
 
 /** So many small files are put on the disk together; then they have their names, and serve the next run, too. */
 const MANY = 64;
@@ -30,11 +27,8 @@ const STRETCH = 4096;
  * Copies files into a directory of this run, by worker threads. A copy gets its name when it is on the disk: what was
  * named before an interruption is found by the next run.
  */
-export async function storeLocally(
-  storage: LocalDirectory,
-  request: StoreRequest,
-): Promise<ReadonlyMap<CapturedFile, StoredFile>> {
-  if (request.files.length === 0) return new Map();
+export async function storeLocally(storage: LocalDirectory, request: StoreRequest): Promise<StoredBlobs> {
+  if (request.files.length === 0) return { files: new Map(), sizes: new Map(), storedBytes: 0 };
   const blobs = join(storage.directory, "blobs");
   const temporary = join(blobs, `.${PROCESS_TOKEN}.${randomUUID()}.tmp`);
   makeDirectory(temporary, storage.directory);
@@ -45,8 +39,12 @@ export async function storeLocally(
   }
 }
 
+function isLocal(entry: Entry): entry is LocalEntry {
+  return entry.file !== undefined && entry.size !== undefined;
+}
+
 interface Copy {
-  readonly file: CapturedFile;
+  readonly file: LocalEntry;
   readonly temporary: string;
   readonly result: CopyResult;
 }
@@ -55,7 +53,8 @@ class LocalRun {
   readonly #blobs: string;
   readonly #temporary: string;
   readonly #request: StoreRequest;
-  readonly #stored = new Map<CapturedFile, StoredFile>();
+  readonly #stored = new Map<Entry, StoredFile>();
+  #storedBytes = 0;
   readonly #directories = new Set<string>();
   #count = 0;
 
@@ -65,8 +64,8 @@ class LocalRun {
     this.#request = request;
   }
 
-  async store(): Promise<ReadonlyMap<CapturedFile, StoredFile>> {
-    const { files } = this.#request;
+  async store(): Promise<StoredBlobs> {
+    const files = this.#request.files.filter(isLocal);
     const small = files.filter((file) => file.size <= SMALL_BYTES);
     const together = small.length >= MANY;
     const alone = together ? files.filter((file) => file.size > SMALL_BYTES) : files;
@@ -79,15 +78,15 @@ class LocalRun {
       for (const copy of copies) this.#name(copy);
     }
     await syncDirectories([...this.#directories, this.#blobs, dirname(this.#blobs)]);
-    return this.#stored;
+    return { files: this.#stored, sizes: new Map(), storedBytes: this.#storedBytes };
   }
 
-  async #copy(files: readonly CapturedFile[], sync: boolean, onCopied: (copy: Copy) => void): Promise<void> {
+  async #copy(files: readonly LocalEntry[], sync: boolean, onCopied: (copy: Copy) => void): Promise<void> {
     const { maybeThere, signal, onStored } = this.#request;
     const inputs = files.map((file) => ({
       file,
       task: {
-        source: file.location,
+        source: file.file,
         size: file.size,
         target: join(this.#temporary, String(this.#count++)),
         unlessAt: maybeThere(file) ? this.#blobs : undefined,
@@ -97,10 +96,10 @@ class LocalRun {
     const fileOf = new Map(inputs.map(({ task, file }) => [task.target, file]));
     const tasks = inputs.map(({ task }) => task);
     const onDone = (task: CopyTask, result: CopyResult) => {
-      const file = fileOf.get(task.target) as CapturedFile;
+      const file = fileOf.get(task.target) as LocalEntry;
       assertSize(file, result.bytes);
       onCopied({ file, temporary: task.target, result });
-      onStored(file);
+      onStored(file, result.bytes);
     };
     // Without a sync no thread waits: more than the processors would only cost memory, 20 MB each.
     const parallel = sync ? THREADS : Math.min(THREADS, availableParallelism());
@@ -117,7 +116,8 @@ class LocalRun {
     const isNew = copied && statSync(path, { throwIfNoEntry: false })?.size !== bytes;
     if (isNew) rename(temporary, path, dirname(this.#blobs));
     this.#directories.add(dirname(path)); // also where it was found: who named it may not have synced it yet
-    this.#stored.set(file, { sha256, isNew });
+    if (isNew) this.#storedBytes += bytes;
+    this.#stored.set(file, { sha256, size: bytes, isNew });
   }
 }
 
@@ -135,10 +135,10 @@ function rename(from: string, to: string, root: string): void {
   }
 }
 
-function assertSize(file: CapturedFile, bytes: number): void {
+function assertSize(file: LocalEntry, bytes: number): void {
   if (bytes === file.size) return;
   throw new CorruptError(
-    `${file.location} had ${file.size} bytes when it was captured, and ${bytes} when it was read. Lance never changes a file: who does?`,
-    { path: file.location },
+    `${file.file} had ${file.size} bytes when it was captured, and ${bytes} when it was read. Nobody is to change it: who does?`,
+    { path: file.file },
   );
 }

@@ -1,22 +1,35 @@
-import type { Storage } from "../../storage/storage.ts";
-import type { CapturedFile } from "../source.ts";
-import { hasDirectory, storeLocally } from "./store-locally.ts";
-import { storeThroughStorage } from "./store-through-storage.ts";
+import type { BlobStore } from "../blobs/blob-store.ts";
+import type { Piece } from "../snapshot.ts";
+import type { Entry } from "../source.ts";
+import { storeLocally } from "./store-locally.ts";
+import { storePieces } from "./store-pieces.ts";
 
 export interface StoreRequest {
-  readonly storage: Storage;
-  readonly files: readonly CapturedFile[];
+  readonly files: readonly Entry[];
   /** Hash before copying, since the content may well be there. */
-  readonly maybeThere: (file: CapturedFile) => boolean;
+  readonly maybeThere: (entry: Entry) => boolean;
+  /** Pieces of a content that are in the repository already. */
+  readonly piecesOf: (sha256: string, size: number) => readonly Piece[] | undefined;
   readonly signal?: AbortSignal | undefined;
-  readonly onStored: (file: CapturedFile) => void;
+  readonly onStored: (entry: Entry, bytes: number) => void;
 }
 
 /** A file whose content is in the repository. */
 export interface StoredFile {
   readonly sha256: string;
+  readonly size: number;
+  /** Undefined: one blob whose name is the digest. */
+  readonly pieces?: readonly Piece[] | undefined;
   /** Whether the repository did not have it. */
   readonly isNew: boolean;
+}
+
+export interface StoredBlobs {
+  readonly files: ReadonlyMap<Entry, StoredFile>;
+  /** Bytes of plain content of the blobs in which files of this run have pieces. */
+  readonly sizes: ReadonlyMap<string, number>;
+  /** Of the objects that were written. */
+  readonly storedBytes: number;
 }
 
 /**
@@ -26,7 +39,18 @@ export interface StoredFile {
  * @throws IoError; with `errno` `ENOENT` where a file has vanished. @throws CorruptError where one has another size
  * than it had when it was captured.
  */
-export async function writeBlobs(request: StoreRequest): Promise<ReadonlyMap<CapturedFile, StoredFile>> {
-  const { storage } = request;
-  return hasDirectory(storage) ? storeLocally(storage, request) : storeThroughStorage(storage, request);
+export async function writeBlobs(blobs: BlobStore, request: StoreRequest): Promise<StoredBlobs> {
+  const { local } = blobs;
+  const { alone = [], cut = [] } = Object.groupBy(request.files, (entry) =>
+    local && entry.file !== undefined && !entry.changesInPlace ? "alone" : "cut",
+  );
+  const whole = local ? await storeLocally(local, { ...request, files: alone }) : NONE;
+  const pieces = cut.length > 0 ? await storePieces(blobs, { ...request, files: cut }) : NONE;
+  return {
+    files: new Map([...whole.files, ...pieces.files]),
+    sizes: pieces.sizes,
+    storedBytes: whole.storedBytes + pieces.storedBytes,
+  };
 }
+
+const NONE: StoredBlobs = { files: new Map(), sizes: new Map(), storedBytes: 0 };

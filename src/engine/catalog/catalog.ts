@@ -10,15 +10,15 @@ import { liesInFuture } from "../../fs/clock-tolerance.ts";
 import { reasonOf } from "../../fs/io.ts";
 import type { Logger } from "../../logger.ts";
 import type { Storage } from "../../storage/storage.ts";
+import { forEachParallel } from "../../util/parallel.ts";
 import { type Clock, systemClock } from "../clock.ts";
 import { decodeSnapshot } from "../format/decode-snapshot.ts";
-import { isSnapshotId, parseSnapshotName, SNAPSHOTS, snapshotName } from "../format/names.ts";
-import { forEachParallel } from "../parallel.ts";
+import { isSnapshotId, mayBeOf, parseSnapshotName, SNAPSHOTS, snapshotName } from "../format/names.ts";
 import { restartGrace } from "../prune/mark.ts";
 import { readSmall } from "../read-small.ts";
-import type { Snapshot, SnapshotContent, SnapshotDetails } from "../snapshot.ts";
+import { blobsOfContent, type StoredContent, type StoredSnapshot } from "../snapshot.ts";
 import { assertFilter, fits, newestFirst, type SnapshotFilter } from "./filter.ts";
-import { ofSource } from "./of-source.ts";
+import { type IdentifyPlace, ofSource, shareSource, unknownPlace } from "./of-source.ts";
 import { readSummary } from "./read-summary.ts";
 import { newestNow, type SourceWanted, secondOf, timeOf, whatIsMeant } from "./resolve.ts";
 
@@ -39,7 +39,7 @@ export interface Candidates {
   /** The id, where it stands for one snapshot alone. */
   readonly chosen: string | undefined;
   /** The snapshots of one database, the newest first: those that it may stand for; where it stands for one, all. */
-  readonly among: readonly Snapshot[];
+  readonly among: readonly StoredSnapshot[];
 }
 
 /** The snapshots of a repository. Nothing is remembered: each call looks at the documents that are there. */
@@ -47,15 +47,22 @@ export class Catalog {
   readonly #storage: Storage;
   readonly #logger: Logger;
   readonly #clock: Pick<Clock, "now">;
+  readonly #identify: IdentifyPlace;
 
   /** @param clock for tests. */
   constructor(
-    place: { readonly storage: Storage; readonly logger: Logger },
+    place: {
+      readonly storage: Storage;
+      readonly logger: Logger;
+      /** Which source is at a place that a user names. Default: none is known. */
+      readonly identify?: IdentifyPlace | undefined;
+    },
     clock: Pick<Clock, "now"> = systemClock,
   ) {
     this.#clock = clock;
     this.#storage = place.storage;
     this.#logger = place.logger;
+    this.#identify = place.identify ?? unknownPlace;
   }
 
   /**
@@ -64,19 +71,19 @@ export class Catalog {
    *
    * @throws ValidationError for a bad filter. @throws IoError where the storage cannot be read.
    */
-  async list(filter: SnapshotFilter = {}, signal?: AbortSignal): Promise<Snapshot[]> {
+  async list(filter: SnapshotFilter = {}, signal?: AbortSignal): Promise<StoredSnapshot[]> {
     assertFilter(filter);
     const { snapshots, damaged } = await this.survey(signal);
     for (const { id, error } of damaged) {
       this.#logger.warn("a snapshot cannot be read and is left out", { snapshot: id, reason: error.message });
     }
-    const mine = filter.source === undefined ? snapshots : ofSource(snapshots, filter.source);
+    const mine = filter.source === undefined ? snapshots : ofSource(snapshots, filter.source, this.#identify);
     return mine.filter((snapshot) => fits(snapshot, filter));
   }
 
   /** Everything that is there, read as far as `list` does: the snapshots, the newest first, and the damaged ones. */
-  async survey(signal?: AbortSignal): Promise<{ snapshots: Snapshot[]; damaged: DamagedSnapshot[] }> {
-    const snapshots: Snapshot[] = [];
+  async survey(signal?: AbortSignal): Promise<{ snapshots: StoredSnapshot[]; damaged: DamagedSnapshot[] }> {
+    const snapshots: StoredSnapshot[] = [];
     const damaged: DamagedSnapshot[] = [];
     await forEachParallel(await this.ids(signal), PARALLEL_READS, async (id) => {
       try {
@@ -109,7 +116,7 @@ export class Catalog {
    * databases, naming them. @throws CorruptError or UnsupportedError where its document cannot be read, or for `latest` where one that is as
    * new or newer cannot.
    */
-  async get(reference: string, options: ResolveOptions = {}): Promise<SnapshotDetails> {
+  async get(reference: string, options: ResolveOptions = {}): Promise<StoredContent["snapshot"]> {
     return (await this.content(await this.resolve(reference, options), options.signal)).snapshot;
   }
 
@@ -141,7 +148,7 @@ export class Catalog {
     const found = await this.survey(options.signal);
     const meant = isSnapshotId(reference)
       ? { id: reference }
-      : whatIsMeant(reference, found, options, this.#clock.now());
+      : whatIsMeant(reference, found, { ...options, identify: this.#identify }, this.#clock.now());
     if ("among" in meant) {
       for (const { id, error } of meant.unread) {
         this.#logger.warn(`a newer snapshot cannot be read: it may be the newest "${reference}"`, {
@@ -152,12 +159,16 @@ export class Catalog {
     }
     const { snapshots } = found;
     const own = snapshots.find(({ id }) => id === meant.id);
-    if (own && options.source !== undefined && !ofSource(snapshots, options.source).includes(own)) {
+    if (
+      own &&
+      options.source !== undefined &&
+      !ofSource(snapshots, options.source, this.#identify).includes(own)
+    ) {
       throw new ValidationError(
-        `Snapshot ${own.id} is of ${own.source.uri} (id ${own.source.id}), and not of ${options.source}.`,
+        `StoredSnapshot ${own.id} is of ${own.parts.map(({ source }) => `${source.uri} (id ${source.id})`).join(", ")}, and not of ${options.source}.`,
       );
     }
-    return { chosen: meant.id, among: snapshots.filter(({ source }) => source.id === own?.source.id) };
+    return { chosen: meant.id, among: own ? snapshots.filter((one) => shareSource(one, own)) : [] };
   }
 
   /**
@@ -166,7 +177,7 @@ export class Catalog {
    * @param id an exact id.
    * @throws BackupNotFoundError, CorruptError, UnsupportedError
    */
-  async content(id: string, signal?: AbortSignal): Promise<SnapshotContent> {
+  async content(id: string, signal?: AbortSignal): Promise<StoredContent> {
     if (!isSnapshotId(id)) throw new BackupNotFoundError(id);
     const name = snapshotName(id);
     try {
@@ -182,12 +193,14 @@ export class Catalog {
    * lies in the future comes last.
    *
    * @param source by its id; or by its place, whichever database was there.
+   * @param most as for `newestFirst`.
    */
   async newestOf(
     source: { readonly id: string } | { readonly uri: string },
     signal?: AbortSignal,
-  ): Promise<SnapshotContent | undefined> {
-    for await (const { id } of this.newestFirst(source, signal)) {
+    most?: number,
+  ): Promise<StoredContent | undefined> {
+    for await (const { id } of this.newestFirst(source, signal, most)) {
       const content = await this.readable(id, signal);
       if (content) return content;
     }
@@ -195,7 +208,7 @@ export class Catalog {
   }
 
   /** The content of a snapshot; undefined where it cannot be read, with a warning, or is gone. */
-  async readable(id: string, signal?: AbortSignal): Promise<SnapshotContent | undefined> {
+  async readable(id: string, signal?: AbortSignal): Promise<StoredContent | undefined> {
     return this.#unlessDamaged(id, () => this.content(id, signal));
   }
 
@@ -209,26 +222,27 @@ export class Catalog {
     source: { readonly id: string } | { readonly uri: string },
     signal?: AbortSignal,
     most = Number.POSITIVE_INFINITY,
-  ): AsyncGenerator<Snapshot> {
+  ): AsyncGenerator<StoredSnapshot> {
     const now = this.#clock.now();
-    const { ahead = [], past = [] } = Object.groupBy((await this.ids(signal)).reverse(), (id) =>
-      liesInFuture(timeOf(id), now) ? "ahead" : "past",
+    const maybe = (id: string) => !("id" in source) || mayBeOf(id, source.id);
+    const { ahead = [], past = [] } = Object.groupBy(
+      (await this.ids(signal)).filter(maybe).reverse(),
+      (id) => (liesInFuture(timeOf(id), now) ? "ahead" : "past"),
     );
     // Ids tell times to the second.
     const seconds = [...Map.groupBy([...past, ...ahead].slice(0, most), secondOf).values()];
     for (let [from, count] = [0, 1]; from < seconds.length; count = Math.min(count * 2, PARALLEL_READS)) {
       const some = seconds.slice(from, from + count);
-      const reads = new Map<string, () => Snapshot>();
+      const reads = new Map<string, () => StoredSnapshot>();
       await forEachParallel(some.flat(), PARALLEL_READS, async (id) => {
         const read = readSummary(this.#storage, id, signal);
         reads.set(id, await read.then((snapshot) => () => snapshot, thrower));
       });
       for (const second of some) {
-        const found: Snapshot[] = [];
+        const found: StoredSnapshot[] = [];
         for (const id of second) {
           const summary = await this.#unlessDamaged(id, async () => reads.get(id)?.());
-          const isOf = "id" in source ? summary?.source.id === source.id : summary?.source.uri === source.uri;
-          if (summary && isOf) found.push(summary);
+          if (summary?.parts.some((part) => isOf(part.source, source))) found.push(summary);
         }
         yield* found.sort(newestFirst);
       }
@@ -258,22 +272,28 @@ export class Catalog {
    */
   async delete(id: string): Promise<void> {
     if (typeof id !== "string") throw new TypeError("A snapshot's id must be a string.");
-    const named = await this.#digestsOf(id);
+    const named = await this.#blobsOf(id);
     const place = { storage: this.#storage, logger: this.#logger };
-    await restartGrace(place, (sha256) => named?.has(sha256) ?? true, new Date(this.#clock.now()));
+    await restartGrace(place, (blob) => named?.has(blob) ?? true, new Date(this.#clock.now()));
     await this.#storage.remove(snapshotName(id));
   }
 
-  /** Undefined where the document is damaged. */
-  async #digestsOf(id: string): Promise<Set<string> | undefined> {
+  /** Names of its blobs; undefined where the document is damaged. */
+  async #blobsOf(id: string): Promise<ReadonlyMap<string, number> | undefined> {
     try {
-      const { files } = await this.content(id);
-      return new Set([...files.values()].flatMap((list) => list.map((file) => file.sha256)));
+      return blobsOfContent(await this.content(id));
     } catch (error) {
       if (isDamage(error)) return undefined;
       throw error;
     }
   }
+}
+
+function isOf(
+  source: StoredSnapshot["parts"][number]["source"],
+  wanted: { readonly id: string } | { readonly uri: string },
+): boolean {
+  return "id" in wanted ? source.id === wanted.id : source.uri === wanted.uri;
 }
 
 function assertReference(reference: string, { source }: SourceWanted): void {

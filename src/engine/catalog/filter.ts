@@ -1,7 +1,7 @@
 import { types } from "node:util";
 import { assertKnown } from "../../checks.ts";
 import { ValidationError } from "../../errors.ts";
-import type { Snapshot } from "../snapshot.ts";
+import type { StoredSnapshot } from "../snapshot.ts";
 
 /** Which snapshots are wanted: those that fit in everything that is given. */
 export interface SnapshotFilter {
@@ -34,7 +34,7 @@ export function assertFilter(filter: SnapshotFilter): void {
 }
 
 /** But for the source, which can only be told from all of them. */
-export function fits(snapshot: Snapshot, filter: Omit<SnapshotFilter, "source">): boolean {
+export function fits(snapshot: StoredSnapshot, filter: Omit<SnapshotFilter, "source">): boolean {
   const { name, tags = [], before, after } = filter;
   return (
     (name === undefined || snapshot.name === name) &&
@@ -45,6 +45,9 @@ export function fits(snapshot: Snapshot, filter: Omit<SnapshotFilter, "source">)
 }
 
 /** For sorting: the newest first, of one moment the greatest id. */
-export function newestFirst(a: Snapshot, b: Snapshot): number {
+export function newestFirst(
+  a: Pick<StoredSnapshot, "createdAt" | "id">,
+  b: Pick<StoredSnapshot, "createdAt" | "id">,
+): number {
   return b.createdAt.getTime() - a.createdAt.getTime() || (a.id < b.id ? 1 : -1);
 }

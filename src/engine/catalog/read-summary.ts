@@ -2,7 +2,7 @@ import { CorruptError } from "../../errors.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { decodeSummary } from "../format/decode-snapshot.ts";
 import { snapshotName } from "../format/names.ts";
-import type { Snapshot } from "../snapshot.ts";
+import type { StoredSnapshot } from "../snapshot.ts";
 
 /** Most summaries fit; where one does not, the next read takes twice as much. */
 const FIRST_READ_BYTES = 16 * 1024;
@@ -15,7 +15,11 @@ const NEWLINE = 0x0a;
  *
  * @throws CorruptError, UnsupportedError. @throws IoError with `errno` `ENOENT` where there is no such document.
  */
-export async function readSummary(storage: Storage, id: string, signal?: AbortSignal): Promise<Snapshot> {
+export async function readSummary(
+  storage: Storage,
+  id: string,
+  signal?: AbortSignal,
+): Promise<StoredSnapshot> {
   const name = snapshotName(id);
   const place = `${storage.location}/${name}`;
   const pieces: Uint8Array[] = [];

@@ -1,8 +1,8 @@
 import { BackupNotFoundError, ValidationError } from "../../errors.ts";
 import { liesInFuture } from "../../fs/clock-tolerance.ts";
-import type { Snapshot } from "../snapshot.ts";
+import type { StoredSnapshot } from "../snapshot.ts";
 import type { DamagedSnapshot } from "./catalog.ts";
-import { mustBeOfSource, ofOneSource } from "./of-source.ts";
+import { type IdentifyPlace, mustBeOfSource, ofOneSource } from "./of-source.ts";
 
 const SHOWN = 10;
 /** `20261105T123456Z` of an id. */
@@ -28,7 +28,7 @@ export interface SourceWanted {
 
 export interface Found {
   /** The newest first. */
-  readonly snapshots: readonly Snapshot[];
+  readonly snapshots: readonly StoredSnapshot[];
   readonly damaged: readonly DamagedSnapshot[];
 }
 
@@ -37,7 +37,7 @@ export type Meant =
   | { readonly id: string }
   | {
       /** Of one database, the newest first; never empty. */
-      readonly among: readonly Snapshot[];
+      readonly among: readonly StoredSnapshot[];
       /** Newer than all of them, and unreadable: which may have the same name. */
       readonly unread: readonly DamagedSnapshot[];
     };
@@ -48,13 +48,18 @@ export type Meant =
  * @throws BackupNotFoundError. @throws ValidationError where several ids begin so, or several databases have such a
  * snapshot; the damaged snapshot's error where it may be the latest.
  */
-export function whatIsMeant(reference: string, found: Found, wanted: SourceWanted, nowMs: number): Meant {
-  const { source, preferredSource } = wanted;
+export function whatIsMeant(
+  reference: string,
+  found: Found,
+  wanted: SourceWanted & { readonly identify: IdentifyPlace },
+  nowMs: number,
+): Meant {
+  const { source, preferredSource, identify } = wanted;
   const { damaged } = found;
   const snapshots =
-    source === undefined ? found.snapshots : mustBeOfSource(found.snapshots, source, reference);
+    source === undefined ? found.snapshots : mustBeOfSource(found.snapshots, source, reference, identify);
   /** Those that cannot be read, and may be as new as the newest of them or newer. */
-  const unreadSince = (among: readonly Snapshot[]) => {
+  const unreadSince = (among: readonly StoredSnapshot[]) => {
     const [newest] = among.filter(({ createdAt }) => !liesInFuture(createdAt.getTime(), nowMs));
     return damaged.filter(
       ({ id }) => !newest || (!liesInFuture(timeOf(id), nowMs) && secondOf(id) >= secondOf(newest.id)),
@@ -93,9 +98,9 @@ export function whatIsMeant(reference: string, found: Found, wanted: SourceWante
  * do, the clock is wrong now, and it is the newest of all.
  */
 export function newestNow(
-  among: readonly Snapshot[],
+  among: readonly StoredSnapshot[],
   nowMs: number,
-): { readonly newest: Snapshot | undefined; readonly ahead: readonly Snapshot[] } {
+): { readonly newest: StoredSnapshot | undefined; readonly ahead: readonly StoredSnapshot[] } {
   const ahead = among.filter(({ createdAt }) => liesInFuture(createdAt.getTime(), nowMs));
   const newest = among.find((snapshot) => !ahead.includes(snapshot)) ?? among[0];
   return { newest, ahead };

@@ -1,6 +1,5 @@
 import { CorruptError } from "../../errors.ts";
 import { assertInnerPath } from "../../fs/names.ts";
-import { idOfDirectory, isHidden } from "../../lance/table-directory.ts";
 
 /**
  * Holds the paths of one directory to what every file system can hold apart: inside of it, none twice, none that
@@ -31,21 +30,6 @@ export function assertPathsApart(paths: Iterable<string>, place: string): void {
     }
   }
   for (const directory of directories.keys()) if (files.has(directory)) clash(directory);
-}
-
-/**
- * Holds a table to a plain directory that is not hidden, and to the name that this stands for: what is restored by one
- * name is not written over another table.
- *
- * @throws CorruptError naming `place` and the directory.
- */
-export function assertTablePlace(id: string, directory: string, place: string): void {
-  const isPlain = !directory.includes("/") && !isHidden(directory);
-  if (isPlain && !/^\.*$/.test(id) && idOfDirectory(directory) === id) return;
-  throw new CorruptError(
-    `${place} has a table ${JSON.stringify(id)} in ${JSON.stringify(directory)}, where no table of that name can be.`,
-    { path: place },
-  );
 }
 
 function fold(path: string): string {

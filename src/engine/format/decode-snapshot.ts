@@ -3,27 +3,28 @@ import { isDeepStrictEqual } from "node:util";
 import { CorruptError } from "../../errors.ts";
 import { assertFormat, isObject } from "../../fs/record.ts";
 import type {
-  LeftOutTable,
-  Snapshot,
-  SnapshotContent,
-  SnapshotDetails,
-  SnapshotFile,
-  SnapshotTable,
-  SnapshotTableDetails,
-  SnapshotVersion,
+  EntryAttributes,
+  PartContent,
+  Piece,
+  SnapshotSource,
+  StoredContent,
+  StoredEntry,
+  StoredPart,
+  StoredSnapshot,
 } from "../snapshot.ts";
-import { assertPathsApart, assertTablePlace } from "./check-paths.ts";
+import { kindOf } from "../source-kind.ts";
+import { assertPathsApart } from "./check-paths.ts";
 import { Fields } from "./fields.ts";
-import { isDigest } from "./names.ts";
+import { FORMAT, fitsSources, isDigest } from "./names.ts";
 import { shown } from "./shown.ts";
 
 /** `"}` and a newline after the 64 digits of the checksum. */
 const TRAILER_BYTES = 67;
 
 /** What a listing needs, from the first line of a document. Nothing after it is looked at, and the checksum is not. */
-export function decodeSummary(firstLine: string, id: string, place: string): Snapshot {
+export function decodeSummary(firstLine: string, id: string, place: string): StoredSnapshot {
   return summaryFrom(
-    parseJson(() => `${firstLine}}}`, place),
+    parseJson(() => `${firstLine}]}`, place),
     id,
     place,
   );
@@ -35,7 +36,7 @@ export function decodeSummary(firstLine: string, id: string, place: string): Sna
  * @throws CorruptError naming the place where it is damaged, edited or breaks a rule.
  * @throws UnsupportedError for a format that this version does not know.
  */
-export function decodeSnapshot(bytes: Uint8Array, id: string, place: string): SnapshotContent {
+export function decodeSnapshot(bytes: Uint8Array, id: string, place: string): StoredContent {
   const file = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const checksum = checkedDigest(file, place);
   const document = parseJson(() => file.toString("utf8"), place);
@@ -44,26 +45,12 @@ export function decodeSnapshot(bytes: Uint8Array, id: string, place: string): Sn
   if (!isDeepStrictEqual(decodeSummary(firstLine, id, place), summary)) {
     throw corrupt(place, "its first line says something else than the rest of it");
   }
-  const content = document["content"];
-  if (!isObject(content)) throw corrupt(place, "it has no content");
-  const directories = summary.tables.map((table) => table.directory);
-  // Sorted: a name of digits comes first in JavaScript, wherever it stands in the file.
-  if (!isDeepStrictEqual(Object.keys(content).sort(), directories.toSorted())) {
-    throw corrupt(place, "its content is not that of its tables");
+  const list = document["parts"];
+  if (!Array.isArray(list) || list.length !== summary.parts.length) {
+    throw corrupt(place, "its parts are not those of its summary");
   }
-  const files = new Map<string, readonly SnapshotFile[]>();
-  const tables: SnapshotTableDetails[] = [];
-  for (const table of summary.tables) {
-    const fields = new Fields(content[table.directory], place, table.directory);
-    const list = fields.list("files").map((entry) => fileFrom(entry, place, table.directory));
-    const versions = fields.list("versions").map((entry) => versionFrom(entry, place, table.directory));
-    assertTable(table, versions, list, place);
-    files.set(table.directory, list);
-    tables.push({ ...table, versions });
-  }
-  assertSums(summary, place);
-  const snapshot: SnapshotDetails = { ...summary, tables, checksum };
-  return { snapshot, files };
+  const parts = summary.parts.map((part, index) => partFrom(part, list[index], `part ${index + 1}`, place));
+  return { snapshot: { ...summary, checksum }, parts };
 }
 
 function checkedDigest(file: Buffer, place: string): string {
@@ -80,138 +67,160 @@ function checkedDigest(file: Buffer, place: string): string {
   return digest;
 }
 
-/** A newer format may end in another way: that is the better message. */
+/** Another format may end in another way: that is the better message. */
 function assertKnownFormat(file: Buffer, place: string): void {
   const format = /^\{"format":(\d{1,9})[,}]/.exec(file.toString("latin1", 0, 40))?.[1];
-  if (format) assertFormat(Number(format), place);
+  if (format) assertFormat(Number(format), place, FORMAT);
 }
 
-function summaryFrom(document: Record<string, unknown>, id: string, place: string): Snapshot {
-  assertFormat(document["format"], place);
+function summaryFrom(document: Record<string, unknown>, id: string, place: string): StoredSnapshot {
+  assertFormat(document["format"], place, FORMAT);
   const fields = new Fields(document["summary"], place, "summary");
   if (fields.text("id") !== id) throw corrupt(place, `it calls itself ${shown(fields.text("id"))}`);
-  const source = fields.object("source");
   const software = fields.object("software");
-  const tables = fields.objects("tables").map(tableFrom);
-  const directories = tables.map((table) => table.directory);
-  for (const table of tables) assertTablePlace(table.id, table.directory, place);
-  assertPathsApart(directories, place);
-  return {
+  const parts = fields.objects("parts").map((part) => summaryOfPart(part, place));
+  if (parts.length === 0) throw corrupt(place, "it has no part");
+  const sources = new Set(parts.map(({ source }) => JSON.stringify([source.type, source.id])));
+  if (sources.size < parts.length) throw corrupt(place, "two of its parts are of one source");
+  if (!fitsSources(id, parts)) throw corrupt(place, "its id is not one of its source");
+  const snapshot = {
     id,
     name: fields.optionalText("name"),
     description: fields.optionalText("description"),
     tags: fields.texts("tags"),
-    source: {
-      type: source.oneOf("type", ["lancedb"]),
-      id: idFrom(source, place),
-      uri: source.text("uri"),
-      host: source.text("host"),
-    },
-    selection: fields.optionalTexts("selection"),
     createdAt: fields.date("createdAt"),
-    ...takenFrom(fields),
     durationMs: fields.number("durationMs"),
-    history: fields.oneOf("history", ["all", "latest"]),
     files: fields.count("files"),
     bytes: fields.count("bytes"),
     newFiles: fields.count("newFiles"),
     newBytes: fields.count("newBytes"),
-    rows: fields.count("rows"),
-    tables,
-    leftOut: fields.optionalObjects("leftOut")?.map(leftOutFrom),
+    storedBytes: fields.count("storedBytes"),
+    parts,
     software: { lancedbBackup: software.text("lancedbBackup"), node: software.text("node") },
   };
+  for (const key of ["files", "bytes"] as const) {
+    if (sum(parts, key) !== snapshot[key]) throw corrupt(place, `its ${key} are not those of its parts`);
+  }
+  return snapshot;
 }
 
-function idFrom(source: Fields, place: string): string {
-  const id = source.text("id");
-  if (id !== "") return id;
-  throw corrupt(place, "its source has no id");
-}
-
-/** A member only where there is one: what is read is what was written. */
-function takenFrom(fields: Fields): Pick<Snapshot, "taken"> {
-  return fields.optionalText("taken") === undefined
-    ? {}
-    : { taken: fields.oneOf("taken", ["locked", "read-only"]) };
-}
-
-function tableFrom(fields: Fields): SnapshotTable {
-  return {
-    id: fields.text("id"),
-    directory: fields.text("directory"),
-    version: fields.count("version"),
-    digest: fields.digest("digest"),
-    versionCount: fields.count("versionCount"),
+function summaryOfPart(fields: Fields, place: string): StoredPart {
+  const part = {
+    source: sourceFrom(fields.object("source"), place),
     files: fields.count("files"),
     bytes: fields.count("bytes"),
-    rows: fields.count("rows"),
-    tags: fields.texts("tags"),
-    leftOut: fields.texts("leftOut"),
+    about: fields.record("about"),
   };
+  kindOf(part.source.type)?.assertAbout?.(part, place);
+  return part;
 }
 
-function leftOutFrom(fields: Fields): LeftOutTable {
-  return {
-    table: fields.text("table"),
-    why: fields.oneOf("why", ["excluded", "unsupported"]),
-    what: fields.text("what"),
+function sourceFrom(fields: Fields, place: string): SnapshotSource {
+  const source = {
+    type: fields.text("type"),
+    id: fields.text("id"),
+    uri: fields.text("uri"),
+    host: fields.text("host"),
   };
+  if (source.id === "") throw corrupt(place, "its source has no id");
+  if (source.type === "") throw corrupt(place, "its source is of no kind");
+  return source;
 }
 
-function fileFrom(entry: unknown, place: string, table: string): SnapshotFile {
-  const [path, size, sha256, inode, mtimeMs] = Array.isArray(entry) ? (entry as unknown[]) : [];
+function partFrom(summary: StoredPart, value: unknown, what: string, place: string): PartContent {
+  const fields = new Fields(value, place, what);
+  const source = sourceFrom(fields.object("source"), place);
+  if (!isDeepStrictEqual(source, summary.source)) {
+    throw corrupt(place, `${what} is of another source than its summary says`);
+  }
+  const blobs = fields.list("blobs").map((blob) => blobFrom(blob, place, what));
+  const sizes = new Map(blobs);
+  if (sizes.size < blobs.length) throw corrupt(place, `${what} lists a blob twice`);
+  const entries = fields.list("entries").map((entry) => entryFrom(entry, blobs, place, what));
+  assertEntries(entries, summary, `${place}, ${what}`, place);
+  const part = { ...summary, details: fields.record("details"), entries, blobs: sizes };
+  kindOf(source.type)?.assertPart?.(part, place);
+  return part;
+}
+
+function blobFrom(value: unknown, place: string, what: string): readonly [string, number] {
+  const [name, bytes] = Array.isArray(value) ? (value as unknown[]) : [];
+  if (isDigest(name) && isCount(bytes)) return [name, bytes];
+  throw corrupt(place, `${what} lists something that is no blob: ${shown(value)}`);
+}
+
+function entryFrom(
+  value: unknown,
+  blobs: readonly (readonly [string, number])[],
+  place: string,
+  what: string,
+): StoredEntry {
+  const refuse = () => corrupt(place, `${what} lists something that is no file: ${shown(value)}`);
+  const [path, size, sha256, stamp, pieces, attributes] = Array.isArray(value) ? (value as unknown[]) : [];
   const ok =
     typeof path === "string" &&
     isCount(size) &&
     isDigest(sha256) &&
-    isCount(inode) &&
-    typeof mtimeMs === "number" &&
-    Number.isFinite(mtimeMs);
-  if (!ok) throw corrupt(place, `${table} lists something that is no file: ${shown(entry)}`);
-  return { path, size, sha256, inode, mtimeMs };
-}
+    (stamp === null || stamp === undefined || typeof stamp === "string");
+  if (!ok) throw refuse();
+  const given = pieces === undefined || pieces === null ? undefined : piecesFrom(pieces, blobs);
+  if (given && sum(given, "bytes") !== size) throw refuse();
+  return {
+    path,
+    size,
+    sha256,
+    ...(typeof stamp === "string" && { stamp }),
+    ...(given && { pieces: given }),
+    ...(attributes !== undefined && { attributes: attributesFrom(attributes, refuse) }),
+  };
 
-function versionFrom(entry: unknown, place: string, table: string): SnapshotVersion {
-  const [version, time, rows] = Array.isArray(entry) ? (entry as unknown[]) : [];
-  const createdAt = typeof time === "number" ? new Date(time) : undefined;
-  const knownTime = time === null || (createdAt !== undefined && !Number.isNaN(createdAt.getTime()));
-  if (!isCount(version) || !isCount(rows) || !knownTime) {
-    throw corrupt(place, `${table} lists something that is no version: ${shown(entry)}`);
+  function piecesFrom(list: unknown, known: readonly (readonly [string, number])[]): Piece[] {
+    if (!Array.isArray(list)) throw refuse();
+    return list.map((piece: unknown) => {
+      const [number, offset, bytes] = Array.isArray(piece) ? (piece as unknown[]) : [];
+      const [blob, length] = (isCount(number) ? known[number] : undefined) ?? [];
+      const fits =
+        blob !== undefined &&
+        length !== undefined &&
+        isCount(offset) &&
+        isCount(bytes) &&
+        bytes > 0 &&
+        offset + bytes <= length;
+      if (!fits) throw refuse();
+      return { blob, offset, bytes };
+    });
   }
-  return { version, createdAt, rows };
 }
 
-function assertTable(
-  table: SnapshotTable,
-  versions: readonly SnapshotVersion[],
-  files: readonly SnapshotFile[],
+function attributesFrom(value: unknown, refuse: () => CorruptError): EntryAttributes {
+  if (!isObject(value)) throw refuse();
+  const { mode, mtimeMs, link, directory } = value;
+  const ok =
+    (mode === undefined || (isCount(mode) && mode <= 0o7777)) &&
+    (mtimeMs === undefined || (typeof mtimeMs === "number" && Number.isFinite(mtimeMs))) &&
+    (link === undefined || typeof link === "string") &&
+    (directory === undefined || directory === true);
+  if (!ok) throw refuse();
+  return {
+    ...(mode !== undefined && { mode: mode as number }),
+    ...(mtimeMs !== undefined && { mtimeMs: mtimeMs as number }),
+    ...(link !== undefined && { link: link as string }),
+    ...(directory !== undefined && { directory: true as const }),
+  };
+}
+
+function assertEntries(
+  entries: readonly StoredEntry[],
+  summary: StoredPart,
+  where: string,
   place: string,
 ): void {
   assertPathsApart(
-    files.map((file) => file.path),
-    `${place}, ${table.directory}`,
+    entries.filter(({ attributes }) => !attributes?.directory).map(({ path }) => path),
+    where,
   );
-  const ascending = versions.every(
-    (entry, index) => index === 0 || entry.version > (versions[index - 1]?.version ?? 0),
-  );
-  const last = versions.at(-1);
-  if (!ascending || last?.version !== table.version || last.rows !== table.rows) {
-    throw corrupt(place, `the versions of ${table.directory} are not those of its summary`);
-  }
-  if (versions.length !== table.versionCount || files.length !== table.files) {
-    throw corrupt(place, `the counts of ${table.directory} are not those of its summary`);
-  }
-  if (sum(files, "size") !== table.bytes) {
-    throw corrupt(place, `the sizes of ${table.directory} are not those of its summary`);
-  }
-}
-
-function assertSums(summary: Snapshot, place: string): void {
-  for (const key of ["files", "bytes", "rows"] as const) {
-    if (sum(summary.tables, key) !== summary[key])
-      throw corrupt(place, `its ${key} are not those of its tables`);
-  }
+  if (entries.length !== summary.files) throw corrupt(place, "its count of files is not that of its summary");
+  if (sum(entries, "size") !== summary.bytes) throw corrupt(place, "its sizes are not those of its summary");
 }
 
 function sum<K extends string>(list: readonly Record<K, number>[], key: K): number {

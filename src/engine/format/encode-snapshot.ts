@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
-import { FORMAT } from "../../fs/record.ts";
-import type { SnapshotContent, SnapshotDetails, SnapshotFile, SnapshotTableDetails } from "../snapshot.ts";
+import type { PartContent, Piece, StoredContent, StoredEntry, StoredSnapshot } from "../snapshot.ts";
+import { FORMAT } from "./names.ts";
 
 export interface EncodedSnapshot {
   readonly bytes: Buffer;
@@ -8,42 +8,44 @@ export interface EncodedSnapshot {
 }
 
 /** The document of a snapshot, in the lines that docs/formats.md lays down. */
-export function encodeSnapshot(
-  snapshot: Omit<SnapshotDetails, "checksum">,
-  files: SnapshotContent["files"],
-): EncodedSnapshot {
-  const lines = [`{"format":${FORMAT},"summary":${JSON.stringify(summaryOf(snapshot))},"content":{`];
-  snapshot.tables.forEach((table, index) => {
-    const end = index < snapshot.tables.length - 1 ? "]}," : "]}";
-    lines.push(
-      `${JSON.stringify(table.directory)}:{"versions":${JSON.stringify(versionsOf(table))},"files":[`,
-    );
-    const list = files.get(table.directory) ?? [];
-    list.forEach((file, number) => {
-      lines.push(JSON.stringify(lineOf(file)) + (number < list.length - 1 ? "," : ""));
-    });
-    lines.push(end);
+export function encodeSnapshot(snapshot: StoredSnapshot, parts: StoredContent["parts"]): EncodedSnapshot {
+  const lines = [`{"format":${FORMAT},"summary":${JSON.stringify(summaryOf(snapshot))},"parts":[`];
+  parts.forEach((part, index) => {
+    lines.push(...linesOf(part));
+    lines.push(index < parts.length - 1 ? "]}," : "]}");
   });
-  lines.push("},", '"sha256":"');
+  lines.push('],"sha256":"');
   const body = Buffer.from(lines.join("\n"));
   const checksum = createHash("sha256").update(body).digest("hex");
   return { bytes: Buffer.concat([body, Buffer.from(`${checksum}"}\n`)]), checksum };
 }
 
-function summaryOf({ leftOut, software, ...snapshot }: Omit<SnapshotDetails, "checksum">): object {
+function summaryOf({ software, parts, ...snapshot }: StoredSnapshot): object {
   return {
     ...snapshot,
     createdAt: snapshot.createdAt.toISOString(),
-    tables: snapshot.tables.map(({ versions, ...table }) => table),
-    ...(leftOut && { leftOut }),
     software,
+    parts: parts.map(({ source, files, bytes, about }) => ({ source, files, bytes, about })),
   };
 }
 
-function versionsOf(table: SnapshotTableDetails): [number, number | null, number][] {
-  return table.versions.map(({ version, createdAt, rows }) => [version, createdAt?.getTime() ?? null, rows]);
+function linesOf({ source, details, blobs, entries }: PartContent): string[] {
+  const numbers = new Map([...blobs.keys()].map((name, number) => [name, number]));
+  return [
+    `{"source":${JSON.stringify(source)},"details":${JSON.stringify(details)},"blobs":[`,
+    ...withCommas([...blobs].map((blob) => JSON.stringify(blob))),
+    '],"entries":[',
+    ...withCommas(entries.map((entry) => JSON.stringify(lineOf(entry, numbers)))),
+  ];
 }
 
-function lineOf(file: SnapshotFile): unknown[] {
-  return [file.path, file.size, file.sha256, file.inode, file.mtimeMs];
+function withCommas(lines: readonly string[]): string[] {
+  return lines.map((line, index) => (index < lines.length - 1 ? `${line},` : line));
+}
+
+function lineOf(entry: StoredEntry, numbers: ReadonlyMap<string, number>): unknown[] {
+  const { path, size, sha256, stamp = null, attributes } = entry;
+  const pieces = entry.pieces?.map(({ blob, offset, bytes }: Piece) => [numbers.get(blob), offset, bytes]);
+  if (attributes) return [path, size, sha256, stamp, pieces ?? null, attributes];
+  return pieces ? [path, size, sha256, stamp, pieces] : [path, size, sha256, stamp];
 }

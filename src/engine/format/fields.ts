@@ -72,6 +72,12 @@ export class Fields {
     return Array.isArray(value) ? value : this.#refuse(key, "a list");
   }
 
+  /** An object of which others know what is in it. */
+  record(key: string): Record<string, unknown> {
+    const value = this.#members[key];
+    return isObject(value) ? value : this.#refuse(key, "an object");
+  }
+
   object(key: string): Fields {
     return new Fields(this.#members[key], this.#place, `${this.#what}.${key}`);
   }

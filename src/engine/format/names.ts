@@ -1,6 +1,10 @@
+import { createHash } from "node:crypto";
 import { ValidationError } from "../../errors.ts";
 
-/** What the objects of a repository are called (docs/formats.md). */
+/** The number of the format that this version writes and reads (docs/formats.md, *Repository*). */
+export const FORMAT = 2;
+
+/** What the objects of a repository are called. */
 export const REPOSITORY = "repository.json";
 export const BLOBS = "blobs/";
 export const SNAPSHOTS = "snapshots/";
@@ -38,10 +42,41 @@ export function parseSnapshotName(name: string): string | undefined {
   return SNAPSHOT.exec(name)?.[1];
 }
 
-/** Sorts by time: `20261105T123456Z-1a2b3c4d`, UTC. */
-export function newSnapshotId(at: Date, random: string): string {
+/** What the ids of snapshots of several sources have in place of digits of the source. */
+const SEVERAL = "0000";
+/** `20261105T123456Z-`. */
+const TIME_LETTERS = 17;
+
+type Sourced = readonly { readonly source: { readonly id: string } }[];
+
+/**
+ * Sorts by time: `20261105T123456Z-1a2b3c4d`, UTC. The first four of the digits are of the source's id.
+ *
+ * @param random four hexadecimal digits or more.
+ */
+export function newSnapshotId(at: Date, parts: Sourced, random: string): string {
   const seconds = at.toISOString().replace(/[-:]|\.\d+/g, "");
-  return `${seconds}-${random.slice(0, 8)}`;
+  return `${seconds}-${tagOf(parts)}${random.slice(0, 4)}`;
+}
+
+function tagOf(parts: Sourced): string {
+  const [only] = parts;
+  return only && parts.length === 1 ? sourceTag(only.source.id) : SEVERAL;
+}
+
+function sourceTag(sourceId: string): string {
+  return createHash("sha256").update(sourceId).digest("hex").slice(0, 4);
+}
+
+/** Whether a snapshot of this id can be of a source. */
+export function mayBeOf(id: string, sourceId: string): boolean {
+  const tag = id.slice(TIME_LETTERS, TIME_LETTERS + 4);
+  return tag === SEVERAL || tag === sourceTag(sourceId);
+}
+
+/** Whether a snapshot of these sources can have this id. */
+export function fitsSources(id: string, parts: Sourced): boolean {
+  return id.slice(TIME_LETTERS, TIME_LETTERS + 4) === tagOf(parts);
 }
 
 export function isSnapshotId(value: string): boolean {

@@ -6,7 +6,7 @@ import { livenessBySign } from "../../fs/sign-of-life.ts";
 import { isProcessIdentity, type Liveness, livenessOf, type ProcessIdentity } from "../../fs/this-process.ts";
 import type { Storage, StoredObject } from "../../storage/storage.ts";
 import { Fields } from "../format/fields.ts";
-import { LEASES } from "../format/names.ts";
+import { FORMAT, LEASES } from "../format/names.ts";
 import { readSmall } from "../read-small.ts";
 
 /** `shared`: a backup, of which there may be many. `exclusive`: blobs are being removed, and nobody else is there. */
@@ -44,12 +44,15 @@ function parseLeaseName(name: string): LeaseKind | undefined {
 
 export function encodeLease(lease: LeaseRecord): Buffer {
   const { kind, owner, since, renewedAt } = lease;
-  return encodeRecord({ kind, owner, since: since.toISOString(), renewedAt: renewedAt.toISOString() });
+  return encodeRecord(
+    { kind, owner, since: since.toISOString(), renewedAt: renewedAt.toISOString() },
+    FORMAT,
+  );
 }
 
 /** @throws CorruptError where it is damaged or says another kind than its name. @throws UnsupportedError */
 export function decodeLease(bytes: Uint8Array, kind: LeaseKind, place: string): LeaseRecord {
-  const body = decodeRecord(bytes, place);
+  const body = decodeRecord(bytes, place, FORMAT);
   const fields = new Fields(body, place, "lease");
   fields.oneOf("kind", [kind]);
   const { owner } = body;

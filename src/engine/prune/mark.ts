@@ -4,7 +4,7 @@ import { decodeRecord, encodeRecord } from "../../fs/record.ts";
 import type { Logger } from "../../logger.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { Fields } from "../format/fields.ts";
-import { isDigest, MARKS } from "../format/names.ts";
+import { FORMAT, isDigest, MARKS } from "../format/names.ts";
 import { readSmall } from "../read-small.ts";
 
 /** Blobs that no snapshot named when a prune looked. */
@@ -22,12 +22,12 @@ const MOST_BLOBS = 50_000;
 const NAME = /^marks\/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\.json$/;
 
 export function encodeMark(createdAt: Date, blobs: readonly string[]): Buffer {
-  return encodeRecord({ createdAt: createdAt.toISOString(), blobs });
+  return encodeRecord({ createdAt: createdAt.toISOString(), blobs }, FORMAT);
 }
 
 /** @throws CorruptError, UnsupportedError */
 export function decodeMark(bytes: Uint8Array, name: string, place: string): Mark {
-  const fields = new Fields(decodeRecord(bytes, place), place, "mark");
+  const fields = new Fields(decodeRecord(bytes, place, FORMAT), place, "mark");
   const blobs = fields.list("blobs");
   if (!blobs.every(isDigest)) {
     throw new CorruptError(`${place} is damaged: it lists what is no blob.`, { path: place });

@@ -3,11 +3,11 @@ import { join } from "node:path";
 import { CorruptError, IoError, UnsupportedError } from "../../errors.ts";
 import { isMissing, toIoError } from "../../fs/io.ts";
 import type { Storage } from "../../storage/storage.ts";
+import { forEachParallel } from "../../util/parallel.ts";
 import { decodeSnapshot } from "../format/decode-snapshot.ts";
 import { snapshotName } from "../format/names.ts";
-import { forEachParallel } from "../parallel.ts";
 import { readSmall } from "../read-small.ts";
-import type { SnapshotContent } from "../snapshot.ts";
+import { blobsOfContent, type StoredContent } from "../snapshot.ts";
 import type { DocumentCopy } from "./document-names.ts";
 
 const PARALLEL_READS = 4;
@@ -19,14 +19,14 @@ const PARALLEL_READS = 4;
 export class References {
   readonly #storage: Storage;
   readonly #counted = new Set<string>();
-  readonly #digests = new Set<string>();
+  readonly #blobs = new Set<string>();
 
   constructor(storage: Storage) {
     this.#storage = storage;
   }
 
-  has(sha256: string): boolean {
-    return this.#digests.has(sha256);
+  has(blob: string): boolean {
+    return this.#blobs.has(blob);
   }
 
   /** @throws CorruptError or UnsupportedError where a document cannot be read: what it names is not known. */
@@ -52,12 +52,12 @@ export class References {
     });
   }
 
-  #count(what: string, content: SnapshotContent): void {
-    for (const files of content.files.values()) for (const file of files) this.#digests.add(file.sha256);
+  #count(what: string, content: StoredContent): void {
+    for (const name of blobsOfContent(content).keys()) this.#blobs.add(name);
     this.#counted.add(what);
   }
 
-  async #readCopy({ name, id }: DocumentCopy, signal?: AbortSignal): Promise<SnapshotContent | undefined> {
+  async #readCopy({ name, id }: DocumentCopy, signal?: AbortSignal): Promise<StoredContent | undefined> {
     const path = `${this.#storage.location}/${name}`;
     try {
       const { directory } = this.#storage;
@@ -77,7 +77,7 @@ export class References {
     }
   }
 
-  async #read(id: string, signal: AbortSignal | undefined): Promise<SnapshotContent | undefined> {
+  async #read(id: string, signal: AbortSignal | undefined): Promise<StoredContent | undefined> {
     const name = snapshotName(id);
     try {
       const bytes = await readSmall(this.#storage, name, signal);

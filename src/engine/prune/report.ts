@@ -1,4 +1,5 @@
 import type { KeptSnapshot, RemovedSnapshot } from "../retention/plan.ts";
+import type { StoredSnapshot } from "../snapshot.ts";
 import type { Mark } from "./mark.ts";
 import type { PrunePlan } from "./plan.ts";
 
@@ -8,10 +9,10 @@ export interface BlobCount {
 }
 
 /** What a prune did; of a dry run, what it would do now. */
-export interface PruneReport {
+export interface PruneReport<S = StoredSnapshot> {
   readonly dryRun: boolean;
-  readonly kept: readonly KeptSnapshot[];
-  readonly removed: readonly RemovedSnapshot[];
+  readonly kept: readonly KeptSnapshot<S>[];
+  readonly removed: readonly RemovedSnapshot<S>[];
   /** Whose calendar counted for the rules, by its IANA name. */
   readonly timeZone: string;
   /** Blobs that were found unneeded for the first time. */

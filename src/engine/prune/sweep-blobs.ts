@@ -1,8 +1,8 @@
 import type { Logger } from "../../logger.ts";
 import type { Storage } from "../../storage/storage.ts";
+import { forEachParallel } from "../../util/parallel.ts";
 import { blobName } from "../format/names.ts";
 import type { Lease } from "../lease/lease.ts";
-import { forEachParallel } from "../parallel.ts";
 import { documentsIn } from "./document-names.ts";
 import { findMarks, type Mark } from "./mark.ts";
 import type { PrunePlan } from "./plan.ts";

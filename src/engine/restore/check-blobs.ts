@@ -1,29 +1,44 @@
-import type { Storage } from "../../storage/storage.ts";
-import { wrongSize } from "../blob-errors.ts";
+import { forEachParallel } from "../../util/parallel.ts";
+import { wrongSize } from "../blobs/blob-errors.ts";
+import { type BlobNeed, type BlobStore, needsOf } from "../blobs/blob-store.ts";
 import { blobName } from "../format/names.ts";
-import { forEachParallel } from "../parallel.ts";
 import type { FilesOfTable } from "./write-files.ts";
 
 const PARALLEL_LOOKS = 32;
 
+interface Use extends BlobNeed {
+  readonly table: string;
+  readonly path: string;
+}
+
 /** @throws CorruptError naming file and blob, where one is not there or has another size. */
 export async function assertBlobs(
-  storage: Storage,
+  blobs: BlobStore,
   tables: readonly Omit<FilesOfTable, "directory">[],
   signal?: AbortSignal,
 ): Promise<void> {
-  const uses = new Map<string, { table: string; path: string; sha256: string; size: number }>();
+  const uses = new Map<string, Use>();
   for (const { id, files } of tables) {
-    for (const { path, sha256, size } of files) {
-      const use = { table: id, path, sha256, size };
-      const other = uses.get(sha256);
-      if (other && other.size !== size) throw wrongSize(storage, use, other.size);
-      uses.set(sha256, use);
+    for (const file of files) {
+      for (const need of needsOf(file)) addUse(blobs, uses, { ...need, table: id, path: file.path });
     }
   }
   await forEachParallel(uses.values(), PARALLEL_LOOKS, async (use) => {
     signal?.throwIfAborted();
-    const found = await storage.stat(blobName(use.sha256));
-    if (found?.size !== use.size) throw wrongSize(storage, use, found?.size);
+    const found = await blobs.storage.stat(blobName(use.blob));
+    if (!blobs.holds(found?.size, use)) throw refused(blobs, use, found?.size);
   });
+}
+
+/** Of each blob the farthest that anybody needs of it. */
+function addUse(blobs: BlobStore, uses: Map<string, Use>, use: Use): void {
+  const other = uses.get(use.blob);
+  if (other?.isWhole && use.isWhole && other.bytes !== use.bytes) throw refused(blobs, use, other.bytes);
+  const isFarther = !other || (!other.isWhole && use.offset + use.bytes > other.offset + other.bytes);
+  if (isFarther || use.isWhole) uses.set(use.blob, use);
+}
+
+function refused({ storage }: BlobStore, use: Use, found: number | undefined) {
+  const { table, path, blob, offset, bytes } = use;
+  return wrongSize(storage, { table, path, sha256: blob, size: offset + bytes }, found);
 }

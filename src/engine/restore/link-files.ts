@@ -4,8 +4,8 @@ import { ValidationError } from "../../errors.ts";
 import { errnoOf, isMissing, toIoError } from "../../fs/io.ts";
 import { hasNoLinks } from "../../fs/name-new.ts";
 import { runTasks } from "../../fs/workers/pool.ts";
-import type { LocalDirectory } from "../backup/store-locally.ts";
-import { damagedBlob, wrongSize } from "../blob-errors.ts";
+import { damagedBlob, wrongSize } from "../blobs/blob-errors.ts";
+import type { LocalDirectory } from "../blobs/blob-store.ts";
 import { blobName } from "../format/names.ts";
 import type { FileWriter, TargetFile } from "./write-files.ts";
 
@@ -16,8 +16,12 @@ const CANNOT = ["EROFS"];
 const STRETCH = 256;
 
 /** Gives blobs further names, then hashes what these lead to. */
-export async function linkFiles(storage: LocalDirectory, writer: FileWriter): Promise<void> {
-  const { files, verify, parallel, signal, onFile } = writer;
+export async function linkFiles(
+  storage: LocalDirectory,
+  writer: FileWriter,
+  files: readonly TargetFile[],
+): Promise<void> {
+  const { verify, parallel, signal, onFile } = writer;
   let sinceYield = 0;
   for (const file of files) {
     if (++sinceYield % STRETCH === 0) {

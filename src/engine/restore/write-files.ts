@@ -1,11 +1,11 @@
 import { dirname, join } from "node:path";
+import { UnsupportedError } from "../../errors.ts";
 import { syncDirectories } from "../../fs/durable.ts";
 import { toIoError } from "../../fs/io.ts";
 import { makeDirectory } from "../../fs/make-directory.ts";
-import type { Storage } from "../../storage/storage.ts";
-import { hasDirectory } from "../backup/store-locally.ts";
+import type { BlobStore, FileToRead } from "../blobs/blob-store.ts";
 import type { OnProgress } from "../progress.ts";
-import type { SnapshotFile } from "../snapshot.ts";
+import type { StoredEntry } from "../snapshot.ts";
 import { linkFiles } from "./link-files.ts";
 import { writeFromLocal } from "./write-from-local.ts";
 import { writeFromStorage } from "./write-from-storage.ts";
@@ -14,11 +14,11 @@ import { writeFromStorage } from "./write-from-storage.ts";
 export interface FilesOfTable {
   readonly id: string;
   readonly directory: string;
-  readonly files: readonly SnapshotFile[];
+  readonly files: readonly Pick<StoredEntry, "path" | "size" | "sha256" | "pieces">[];
 }
 
 export interface WriteRequest {
-  readonly storage: Storage;
+  readonly blobs: BlobStore;
   /** Each table's files go below `<directory>/<the table's directory>/`. Nothing is there yet. */
   readonly directory: string;
   readonly tables: readonly FilesOfTable[];
@@ -29,19 +29,13 @@ export interface WriteRequest {
   readonly onProgress?: OnProgress | undefined;
 }
 
-/** A file that is to be written. */
-export interface TargetFile {
-  /** The table's id, and the path inside its directory: for messages. */
-  readonly table: string;
-  readonly path: string;
-  readonly sha256: string;
-  readonly size: number;
+/** A file that is to be written; the table's id and the path inside its directory are for messages. */
+export interface TargetFile extends FileToRead {
   /** Absolute. */
   readonly target: string;
 }
 
 export interface FileWriter extends Omit<WriteRequest, "tables" | "onProgress"> {
-  readonly files: readonly TargetFile[];
   readonly onFile: (file: TargetFile) => void;
 }
 
@@ -51,7 +45,7 @@ export interface FileWriter extends Omit<WriteRequest, "tables" | "onProgress"> 
  * @throws CorruptError naming file and blob where a digest or size does not fit. What was written stays.
  */
 export async function writeFiles(request: WriteRequest): Promise<void> {
-  const { storage, directory, tables, signal, onProgress } = request;
+  const { blobs, directory, tables, signal, onProgress } = request;
   const files = tables.flatMap((table) => targetsOf(table, join(directory, table.directory)));
   const directories = makeDirectories(directory, files);
   const totalBytes = files.reduce((sum, file) => sum + file.size, 0);
@@ -63,11 +57,16 @@ export async function writeFiles(request: WriteRequest): Promise<void> {
   };
   signal?.throwIfAborted();
   const { verify = true, link = false } = request;
-  const writer: FileWriter = { ...request, verify, link, files, onFile };
+  const writer: FileWriter = { ...request, verify, link, onFile };
   try {
-    if (!hasDirectory(storage)) await writeFromStorage(writer);
-    else if (link) await linkFiles(storage, writer);
-    else await writeFromLocal(storage, writer);
+    const { local } = blobs;
+    const { plain = [], other = [] } = Object.groupBy(files, (file) =>
+      blobs.fileOf(file) === undefined ? "other" : "plain",
+    );
+    const [stuck] = other;
+    if (link && stuck) throw cannotLink(blobs, stuck);
+    if (local && plain.length > 0) await (link ? linkFiles : writeFromLocal)(local, writer, plain);
+    if (other.length > 0) await writeFromStorage(writer, other);
   } catch (error) {
     signal?.throwIfAborted();
     throw toIoError(error, "restore to", directory);
@@ -77,13 +76,16 @@ export async function writeFiles(request: WriteRequest): Promise<void> {
 }
 
 function targetsOf(table: WriteRequest["tables"][number], root: string): TargetFile[] {
-  return table.files.map(({ path, sha256, size }) => ({
-    table: table.id,
-    path,
-    sha256,
-    size,
+  return table.files.map(({ path, sha256, size, pieces }) => ({
+    ...{ table: table.id, path, sha256, size, pieces },
     target: join(root, path),
   }));
+}
+
+function cannotLink({ storage }: BlobStore, { table, path }: TargetFile): UnsupportedError {
+  return new UnsupportedError(
+    `Table ${table} has ${path}, whose bytes are no file of their own in ${storage.location}, and cannot be linked. Restore without link.`,
+  );
 }
 
 /** Answers with all of them, up to the root. */

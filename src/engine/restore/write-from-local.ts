@@ -2,8 +2,8 @@ import { join } from "node:path";
 import { syncTogether } from "../../fs/sync-together.ts";
 import { runTasks } from "../../fs/workers/pool.ts";
 import type { RestoreTask } from "../../fs/workers/restore-task.ts";
-import type { LocalDirectory } from "../backup/store-locally.ts";
-import { damagedBlob, wrongSize } from "../blob-errors.ts";
+import { damagedBlob, wrongSize } from "../blobs/blob-errors.ts";
+import type { LocalDirectory } from "../blobs/blob-store.ts";
 import { blobName } from "../format/names.ts";
 import type { FileWriter, TargetFile } from "./write-files.ts";
 
@@ -16,8 +16,12 @@ interface Task extends RestoreTask {
 }
 
 /** Copies blobs by worker threads, and hashes the copies. */
-export async function writeFromLocal(storage: LocalDirectory, writer: FileWriter): Promise<void> {
-  const { files, directory, verify, parallel, signal, onFile } = writer;
+export async function writeFromLocal(
+  storage: LocalDirectory,
+  writer: FileWriter,
+  files: readonly TargetFile[],
+): Promise<void> {
+  const { directory, verify, parallel, signal, onFile } = writer;
   const small = files.filter((file) => file.size <= SMALL_BYTES);
   const together = small.length >= MANY;
   const tasks: Task[] = files.map((file) => ({

@@ -2,22 +2,32 @@ import { createHash } from "node:crypto";
 import { type FileHandle, open } from "node:fs/promises";
 import { syncTogether } from "../../fs/sync-together.ts";
 import { takeOwner } from "../../fs/take-owner.ts";
-import type { Storage } from "../../storage/storage.ts";
-import { damagedBlob, missingBlob, wrongSize } from "../blob-errors.ts";
-import { blobName } from "../format/names.ts";
-import { forEachParallel } from "../parallel.ts";
+import { forEachParallel } from "../../util/parallel.ts";
+import { digestOf } from "../blobs/blob-codec.ts";
+import { damagedBlob, missingBlob, wrongSize } from "../blobs/blob-errors.ts";
+import type { BlobStore } from "../blobs/blob-store.ts";
+import type { Piece } from "../snapshot.ts";
 import type { FileWriter, TargetFile } from "./write-files.ts";
 
 const PARALLEL_READS = 4;
 
-/** Streams blobs through a storage, and hashes what comes. */
-export async function writeFromStorage(writer: FileWriter): Promise<void> {
-  const { storage, files, directory, parallel = PARALLEL_READS, signal, onFile } = writer;
-  await forEachParallel(files, parallel, async (file) => {
+/** Reads blobs through a storage, several at a time, and hashes what comes. A bundle is read once for all its files. */
+export async function writeFromStorage(writer: FileWriter, files: readonly TargetFile[]): Promise<void> {
+  const { directory, parallel = PARALLEL_READS, signal, onFile } = writer;
+  const { cut = [], bundled = [], whole = [] } = Object.groupBy(files, howOf);
+  const bundles = [...Map.groupBy(bundled, (file) => file.pieces?.[0]?.blob).values()];
+  await forEachParallel(bundles, parallel, (some) => writeBundled(writer, some));
+  await forEachParallel(whole, parallel, async (file) => {
     signal?.throwIfAborted();
-    await writeOne(storage, file, writer);
+    await writeStretches(writer, file, writer.blobs.read(file, signal));
     onFile(file);
   });
+  // One after the other: of each several pieces are read at a time.
+  for (const file of cut) {
+    signal?.throwIfAborted();
+    await writeStretches(writer, file, readAhead(writer.blobs, file, parallel, signal));
+    onFile(file);
+  }
   signal?.throwIfAborted();
   await syncTogether(
     directory,
@@ -25,44 +35,91 @@ export async function writeFromStorage(writer: FileWriter): Promise<void> {
   );
 }
 
-async function writeOne(
-  storage: Storage,
+function howOf({ pieces }: TargetFile): "cut" | "bundled" | "whole" {
+  if (!pieces || pieces.length === 0) return "whole";
+  return pieces.length > 1 ? "cut" : "bundled";
+}
+
+/** Files whose content lies in one blob: the stretch of it in which they lie is read at once. */
+async function writeBundled(writer: FileWriter, files: readonly TargetFile[]): Promise<void> {
+  const { blobs, signal, onFile } = writer;
+  const [first] = files;
+  if (!first) return;
+  const pieces = files.map((file) => ({ file, piece: file.pieces?.[0] as Piece }));
+  const start = Math.min(...pieces.map(({ piece }) => piece.offset));
+  const end = Math.max(...pieces.map(({ piece }) => piece.offset + piece.bytes));
+  const { blob } = (first.pieces as readonly Piece[])[0] as Piece;
+  signal?.throwIfAborted();
+  const stretch = await blobs
+    .readPiece({ blob, offset: start, bytes: end - start }, signal)
+    .catch((error) => {
+      signal?.throwIfAborted();
+      throw missingBlob(error, blobs.storage, first);
+    });
+  for (const { file, piece } of pieces) {
+    const from = piece.offset - start;
+    const content = stretch.subarray(from, from + piece.bytes);
+    if (writer.verify && digestOf(content) !== file.sha256)
+      throw damagedBlob(blobs.storage, { ...file, sha256: blob });
+    await writeStretches({ ...writer, verify: false }, file, [content]);
+    onFile(file);
+  }
+}
+
+/** The pieces of a file in their order, some of them asked for ahead. */
+async function* readAhead(
+  blobs: BlobStore,
   file: TargetFile,
-  { verify, signal }: Pick<FileWriter, "verify" | "signal">,
+  parallel: number,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Uint8Array> {
+  const pieces = file.pieces ?? [];
+  const ahead: Promise<Buffer>[] = [];
+  let next = 0;
+  try {
+    for (;;) {
+      for (; ahead.length < parallel && next < pieces.length; next++) {
+        const reading = blobs.readPiece(pieces[next] as Piece, signal);
+        reading.catch(() => undefined); // told when its turn comes
+        ahead.push(reading);
+      }
+      const reading = ahead.shift();
+      if (!reading) return;
+      yield await reading;
+    }
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw missingBlob(error, blobs.storage, file);
+  } finally {
+    await Promise.allSettled(ahead);
+  }
+}
+
+async function writeStretches(
+  { blobs, verify }: Pick<FileWriter, "blobs" | "verify">,
+  file: TargetFile,
+  stretches: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
 ): Promise<void> {
   const hash = createHash("sha256");
   let bytes = 0;
   const target = await open(file.target, "wx");
   takeOwner(file.target);
   try {
-    for await (const piece of piecesOf(storage, file, signal)) {
-      bytes += piece.length;
+    for await (const stretch of stretches) {
+      bytes += stretch.length;
       if (bytes > file.size) break;
-      if (verify) hash.update(piece);
-      await writeWhole(target, piece);
+      if (verify) hash.update(stretch);
+      await writeWhole(target, stretch);
     }
   } finally {
     await target.close();
   }
-  if (bytes !== file.size) throw wrongSize(storage, file, bytes);
-  if (verify && hash.digest("hex") !== file.sha256) throw damagedBlob(storage, file);
+  if (bytes !== file.size) throw wrongSize(blobs.storage, file, bytes);
+  if (verify && hash.digest("hex") !== file.sha256) throw damagedBlob(blobs.storage, file);
 }
 
-async function* piecesOf(
-  storage: Storage,
-  file: TargetFile,
-  signal: AbortSignal | undefined,
-): AsyncGenerator<Uint8Array> {
-  try {
-    yield* storage.read(blobName(file.sha256), { signal });
-  } catch (error) {
-    signal?.throwIfAborted();
-    throw missingBlob(error, storage, file);
-  }
-}
-
-async function writeWhole(target: FileHandle, piece: Uint8Array): Promise<void> {
-  for (let rest = piece; rest.length > 0; ) {
+async function writeWhole(target: FileHandle, stretch: Uint8Array): Promise<void> {
+  for (let rest = stretch; rest.length > 0; ) {
     const { bytesWritten } = await target.write(rest);
     rest = rest.subarray(bytesWritten);
   }

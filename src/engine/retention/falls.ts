@@ -1,36 +1,44 @@
-import { NAMESPACE_TABLE } from "../../lance/database.ts";
-import { type Fall, fallsInWords, openFalls, type RowsOf, unseenFalls } from "../../lance/shrunk-tables.ts";
-import type { Snapshot } from "../snapshot.ts";
+import { type Fall, fallsInWords, openFalls, type RowsOf, unseenFalls } from "../../util/shrunk-tables.ts";
+import type { StoredPart } from "../snapshot.ts";
+import { type Holdings, holdingsOfParts } from "../source-kind.ts";
+
+/** A snapshot, as far as it tells what its sources held. */
+export interface Telling {
+  readonly id: string;
+  readonly holdings: Holdings;
+}
+
+export function tellingOf<S extends { readonly id: string; readonly parts: readonly StoredPart[] }>(
+  snapshot: S,
+): S & Telling {
+  return { ...snapshot, holdings: holdingsOfParts(snapshot.parts) };
+}
 
 /**
  * Tables that lost most of their rows between two snapshots, and have not had as many again.
  *
  * @param snapshots of one database, the oldest first.
  */
-export function fallsBetween(snapshots: readonly Snapshot[]): Fall<Snapshot>[] {
+export function fallsBetween<S extends Telling>(snapshots: readonly S[]): Fall<S>[] {
   return openFalls(snapshots.map(rowsOf));
 }
 
-function rowsOf(snapshot: Snapshot): RowsOf<Snapshot> {
-  const tables = snapshot.tables.filter(({ id }) => id !== NAMESPACE_TABLE);
-  return {
-    of: snapshot,
-    rows: new Map(tables.map(({ id, rows }) => [id, rows])),
-    tellsOf: (table) => tellsOf(snapshot, table),
-  };
+function rowsOf<S extends Telling>(snapshot: S): RowsOf<S> {
+  const { holdings } = snapshot;
+  return { of: snapshot, rows: holdings.rows, tellsOf: (table) => tellsOf(holdings, table) };
 }
 
 /** Whether a table would be in a snapshot, were it in the database. */
 export function tellsOf(
-  { selection, leftOut }: Pick<Snapshot, "selection" | "leftOut">,
+  { selection, leftOut }: Pick<Holdings, "selection" | "leftOut">,
   table: string,
 ): boolean {
-  if (leftOut?.some((one) => one.table === table)) return false;
+  if (leftOut.includes(table)) return false;
   return selection === undefined || selection.includes(table);
 }
 
 /** Why snapshots stay that are the last before falls. */
-export function reasonsBeforeFalls(falls: readonly Fall<Snapshot>[]): Map<Snapshot, string> {
+export function reasonsBeforeFalls<S>(falls: readonly Fall<S>[]): Map<S, string> {
   const groups = [...Map.groupBy(falls, ({ before }) => before)];
   return new Map(
     groups.map(([before, group]) => [
@@ -45,11 +53,11 @@ export function reasonsBeforeFalls(falls: readonly Fall<Snapshot>[]): Map<Snapsh
  *
  * @param snapshots as for `fallsBetween`.
  */
-export function reasonsAfterFalls(
-  falls: readonly Fall<Snapshot>[],
-  snapshots: readonly Snapshot[],
-  kept: ReadonlySet<Snapshot>,
-): Map<Snapshot, string> {
+export function reasonsAfterFalls<S extends Telling>(
+  falls: readonly Fall<S>[],
+  snapshots: readonly S[],
+  kept: ReadonlySet<S>,
+): Map<S, string> {
   if (falls.length === 0) return new Map();
   const unseen = unseenFalls(falls, snapshots.map(rowsOf), (snapshot) => kept.has(snapshot));
   const groups = [...Map.groupBy(unseen, ({ after }) => after)];
@@ -62,26 +70,26 @@ export function reasonsAfterFalls(
 }
 
 /** What snapshots of one database tell of its tables: of each the newest one that tells of it. */
-export class LastTold {
+export class LastTold<S extends Telling = Telling> {
   /** The snapshots of the tables that were there. */
-  readonly #there = new Map<string, Snapshot>();
+  readonly #there = new Map<string, S>();
   readonly #told = new Set<string>();
   /** The only tables of which an older one can tell more; undefined: any. */
   #open: ReadonlySet<string> | undefined;
 
   /** @param snapshot an older one than those before. */
-  add(snapshot: Snapshot): void {
-    const { tables, selection, leftOut = [] } = snapshot;
-    const there = tables.map(({ id }) => id).filter((id) => id !== NAMESPACE_TABLE && this.#isOpen(id));
+  add(snapshot: S): void {
+    const { rows, selection, leftOut } = snapshot.holdings;
+    const there = [...rows.keys()].filter((id) => this.#isOpen(id));
     for (const id of there) this.#there.set(id, snapshot);
-    const told = [...there, ...(selection ?? []).filter((id) => tellsOf(snapshot, id))];
+    const told = [...there, ...(selection ?? []).filter((id) => tellsOf(snapshot.holdings, id))];
     for (const id of told) this.#told.add(id);
     if (selection !== undefined) return;
-    this.#open = new Set(leftOut.map(({ table }) => table).filter((id) => this.#isOpen(id)));
+    this.#open = new Set(leftOut.filter((id) => this.#isOpen(id)));
   }
 
   /** By the ids of the tables. */
-  get there(): ReadonlyMap<string, Snapshot> {
+  get there(): ReadonlyMap<string, S> {
     return this.#there;
   }
 

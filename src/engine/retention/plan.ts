@@ -1,25 +1,28 @@
 import { liesInFuture } from "../../fs/clock-tolerance.ts";
 import { newestFirst } from "../catalog/filter.ts";
-import type { Snapshot } from "../snapshot.ts";
+import type { StoredSnapshot } from "../snapshot.ts";
 import { calendar, type Periods } from "./calendar.ts";
-import { fallsBetween, reasonsAfterFalls, reasonsBeforeFalls } from "./falls.ts";
+import { fallsBetween, reasonsAfterFalls, reasonsBeforeFalls, type Telling, tellingOf } from "./falls.ts";
 import { assertPolicy, KEEP_RULES, type KeepRule, type RetentionPolicy } from "./policy.ts";
 
-export interface KeptSnapshot {
-  readonly snapshot: Snapshot;
+/** What the rules look at. */
+export type Ruled = Pick<StoredSnapshot, "id" | "createdAt" | "tags" | "parts">;
+
+export interface KeptSnapshot<S = StoredSnapshot> {
+  readonly snapshot: S;
   /** Why, in words, the rule first: `keepDaily 2026-11-21`. */
   readonly reasons: readonly string[];
 }
 
-export interface RemovedSnapshot {
-  readonly snapshot: Snapshot;
+export interface RemovedSnapshot<S = StoredSnapshot> {
+  readonly snapshot: S;
   readonly reason: string;
 }
 
 /** Both lists the newest first. */
-export interface RetentionPlan {
-  readonly keep: readonly KeptSnapshot[];
-  readonly remove: readonly RemovedSnapshot[];
+export interface RetentionPlan<S = StoredSnapshot> {
+  readonly keep: readonly KeptSnapshot<S>[];
+  readonly remove: readonly RemovedSnapshot<S>[];
 }
 
 const DAY_MS = 86_400_000;
@@ -29,15 +32,15 @@ const DAY_MS = 86_400_000;
  *
  * @throws ValidationError, TypeError for a bad policy.
  */
-export function planRetention(
-  snapshots: readonly Snapshot[],
+export function planRetention<S extends Ruled>(
+  snapshots: readonly S[],
   policy: RetentionPolicy,
   now: Date,
-): RetentionPlan {
+): RetentionPlan<S> {
   assertPolicy(policy);
-  const plan = { keep: [] as KeptSnapshot[], remove: [] as RemovedSnapshot[] };
+  const plan = { keep: [] as KeptSnapshot<S>[], remove: [] as RemovedSnapshot<S>[] };
   const periodsOf = calendar(policy.timeZone);
-  for (const group of Map.groupBy([...snapshots].sort(newestFirst), sourceOf).values()) {
+  for (const group of Map.groupBy([...snapshots].sort(newestFirst), sourcesOf).values()) {
     const part = planGroup(group, policy, now, periodsOf);
     plan.keep.push(...part.keep);
     plan.remove.push(...part.remove);
@@ -47,23 +50,26 @@ export function planRetention(
   return plan;
 }
 
-function sourceOf({ source: { type, id } }: Snapshot): string {
-  return JSON.stringify([type, id]);
+function sourcesOf({ parts }: Ruled): string {
+  return JSON.stringify(parts.map(({ source: { type, id } }) => JSON.stringify([type, id])).sort());
 }
 
-/** @param group of one source, the newest first. */
-function planGroup(
-  group: readonly Snapshot[],
+/** @param group of the same sources, the newest first. */
+function planGroup<S extends Ruled>(
+  group: readonly S[],
   policy: RetentionPolicy,
   now: Date,
   periodsOf: (moment: Date) => Periods,
-): RetentionPlan {
+): RetentionPlan<S> {
   const past = group.filter((snapshot) => !isAhead(snapshot, now));
   const byRule = reasonsByRule(past, policy, periodsOf);
-  const falls = fallsBetween(past.toReversed());
-  const beforeFalls = reasonsBeforeFalls(falls);
-  const keep: KeptSnapshot[] = [];
-  const remove: RemovedSnapshot[] = [];
+  const told = new Map<S & Telling, S>(past.toReversed().map((snapshot) => [tellingOf(snapshot), snapshot]));
+  const falls = fallsBetween([...told.keys()]);
+  const beforeFalls = new Map(
+    [...reasonsBeforeFalls(falls)].map(([telling, reason]) => [told.get(telling), reason]),
+  );
+  const keep: KeptSnapshot<S>[] = [];
+  const remove: RemovedSnapshot<S>[] = [];
   let counted = 0;
   for (const snapshot of group) {
     const beforeFall = beforeFalls.get(snapshot);
@@ -79,18 +85,25 @@ function planGroup(
     else remove.push({ snapshot, reason: limit && reasons.length > 0 ? limit : "no rule keeps it" });
   }
   const kept = new Set(keep.map(({ snapshot }) => snapshot));
-  const afterFalls = reasonsAfterFalls(falls, past.toReversed(), kept);
-  for (const [snapshot, reason] of afterFalls)
-    if (!kept.has(snapshot)) keep.push({ snapshot, reasons: [reason] });
-  return { keep, remove: remove.filter(({ snapshot }) => !afterFalls.has(snapshot)) };
+  const keptTelling = new Set(
+    [...told].filter(([, snapshot]) => kept.has(snapshot)).map(([telling]) => telling),
+  );
+  const back = new Set<S>();
+  for (const [telling, reason] of reasonsAfterFalls(falls, [...told.keys()], keptTelling)) {
+    const snapshot = told.get(telling);
+    if (!snapshot || kept.has(snapshot)) continue;
+    back.add(snapshot);
+    keep.push({ snapshot, reasons: [reason] });
+  }
+  return { keep, remove: remove.filter(({ snapshot }) => !back.has(snapshot)) };
 }
 
-function reasonsByRule(
-  past: readonly Snapshot[],
+function reasonsByRule<S extends Ruled>(
+  past: readonly S[],
   policy: RetentionPolicy,
   periodsOf: (moment: Date) => Periods,
-): Map<Snapshot, string[]> {
-  const reasons = new Map<Snapshot, string[]>(past.map((snapshot) => [snapshot, []]));
+): Map<S, string[]> {
+  const reasons = new Map<S, string[]>(past.map((snapshot) => [snapshot, []]));
   const rules = KEEP_RULES.filter((rule) => policy[rule] !== undefined);
   if (rules.length === 0) for (const list of reasons.values()) list.push("no rule removes it");
   for (const rule of rules) keepNewest(rule, policy[rule] ?? 0, past, reasons, periodsOf);
@@ -98,11 +111,11 @@ function reasonsByRule(
 }
 
 /** Gives a reason to the newest snapshot of each period, until there are enough. */
-function keepNewest(
+function keepNewest<S extends Ruled>(
   rule: KeepRule,
   count: number,
-  past: readonly Snapshot[],
-  reasons: ReadonlyMap<Snapshot, string[]>,
+  past: readonly S[],
+  reasons: ReadonlyMap<S, string[]>,
   periodsOf: (moment: Date) => Periods,
 ): void {
   // Days need not lie in a row: some zones set the clock back just after midnight.
@@ -118,8 +131,8 @@ function keepNewest(
 
 /** What no rule and no limit can remove. */
 function reasonsForAlways(
-  snapshot: Snapshot,
-  newest: Snapshot | undefined,
+  snapshot: Ruled,
+  newest: Ruled | undefined,
   policy: RetentionPolicy,
   now: Date,
 ): string[] {
@@ -129,21 +142,16 @@ function reasonsForAlways(
   return reasons;
 }
 
-function isAhead({ createdAt }: Snapshot, now: Date): boolean {
+function isAhead({ createdAt }: Ruled, now: Date): boolean {
   return liesInFuture(createdAt.getTime(), now.getTime());
 }
 
-function tagsKept(snapshot: Snapshot, policy: RetentionPolicy): string[] {
+function tagsKept(snapshot: Ruled, policy: RetentionPolicy): string[] {
   return (policy.keepTags ?? []).filter((tag) => snapshot.tags.includes(tag));
 }
 
 /** @param counted how many newer ones are kept that count. */
-function limitOf(
-  snapshot: Snapshot,
-  policy: RetentionPolicy,
-  now: Date,
-  counted: number,
-): string | undefined {
+function limitOf(snapshot: Ruled, policy: RetentionPolicy, now: Date, counted: number): string | undefined {
   const { maxAgeDays, maxBackups } = policy;
   const ageMs = now.getTime() - snapshot.createdAt.getTime();
   if (maxAgeDays !== undefined && ageMs > maxAgeDays * DAY_MS) return `maxAgeDays ${maxAgeDays}: it is older`;

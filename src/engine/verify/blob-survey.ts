@@ -1,11 +1,10 @@
-import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { BackupError } from "../../errors.ts";
 import { toIoError } from "../../fs/io.ts";
 import { runTasks } from "../../fs/workers/pool.ts";
-import type { Storage } from "../../storage/storage.ts";
+import { forEachParallel } from "../../util/parallel.ts";
+import type { BlobStore } from "../blobs/blob-store.ts";
 import { blobName } from "../format/names.ts";
-import { forEachParallel } from "../parallel.ts";
 import type { OnProgress } from "../progress.ts";
 
 /** What was found under a blob's name. */
@@ -19,7 +18,7 @@ export interface BlobState {
 }
 
 export interface SurveyRequest {
-  readonly storage: Storage;
+  readonly store: BlobStore;
   /** The blobs to look at. */
   readonly blobs: ReadonlySet<string>;
   /** Which part of them to read, from 0 to 1. */
@@ -35,11 +34,11 @@ const PARALLEL_READS = 4;
 
 /** Looks at blobs, each once, and hashes those that it is to read. Fails for an abort alone. */
 export async function surveyBlobs(request: SurveyRequest): Promise<ReadonlyMap<string, BlobState>> {
-  const { storage, blobs, signal } = request;
+  const { store, blobs, signal } = request;
   const states = new Map<string, BlobState>();
   await forEachParallel(blobs, PARALLEL_LOOKS, async (sha256) => {
     signal?.throwIfAborted();
-    states.set(sha256, await look(storage, sha256));
+    states.set(sha256, await look(store, sha256));
   });
   const there = [...blobs].filter((sha256) => states.get(sha256)?.size !== undefined);
   const chosen = sample(there, request.fraction, request.random);
@@ -52,8 +51,8 @@ export async function surveyBlobs(request: SurveyRequest): Promise<ReadonlyMap<s
     states.set(sha256, state);
     request.onProgress?.({ phase: "verify", files, bytes, totalFiles: chosen.length, totalBytes });
   };
-  if (storage.directory !== undefined) await hashFiles(storage.directory, chosen, { sizeOf, found, signal });
-  else await hashObjects(storage, chosen, { found, signal });
+  if (store.local) await hashFiles(store.local.directory, chosen, { sizeOf, found, signal });
+  else await hashObjects(store, chosen, { sizeOf, found, signal });
   return states;
 }
 
@@ -82,26 +81,17 @@ async function hashFiles(
 }
 
 async function hashObjects(
-  storage: Storage,
+  store: BlobStore,
   chosen: readonly string[],
-  { found, signal }: Hashing,
+  { sizeOf, found, signal }: Hashing & { readonly sizeOf: (sha256: string) => number },
 ): Promise<void> {
-  await forEachParallel(chosen, PARALLEL_READS, async (sha256) => {
+  await forEachParallel(chosen, PARALLEL_READS, async (name) => {
     signal?.throwIfAborted();
-    const hash = createHash("sha256");
-    let bytes = 0;
     try {
-      for await (const piece of storage.read(blobName(sha256), { signal })) {
-        hash.update(piece);
-        bytes += piece.length;
-      }
-      found(sha256, stateOf({ bytes, sha256: hash.digest("hex") }));
+      found(name, await store.digest(name, signal));
     } catch (error) {
       signal?.throwIfAborted();
-      found(sha256, {
-        size: bytes,
-        error: toIoError(error, "read", `${storage.location}/${blobName(sha256)}`),
-      });
+      found(name, { size: sizeOf(name), error: toIoError(error, "read", store.placeOf(name)) });
     }
   });
 }
@@ -110,7 +100,7 @@ function stateOf({ bytes, sha256 }: { bytes: number; sha256: string }): BlobStat
   return { size: bytes, sha256 };
 }
 
-async function look(storage: Storage, sha256: string): Promise<BlobState> {
+async function look({ storage }: BlobStore, sha256: string): Promise<BlobState> {
   try {
     return { size: (await storage.stat(blobName(sha256)))?.size };
   } catch (error) {

@@ -1,56 +1,69 @@
-import type { Storage } from "../../storage/storage.ts";
+import { type BlobStore, type FileToRead, needsOf } from "../blobs/blob-store.ts";
 import { blobName } from "../format/names.ts";
-import type { SnapshotContent, SnapshotFile } from "../snapshot.ts";
+import { blobsOfContent, type PartContent, type StoredContent } from "../snapshot.ts";
+import { kindOf } from "../source-kind.ts";
 import type { BlobState } from "./blob-survey.ts";
 import { count, failed, type Problem, passed, type VerificationResult } from "./result.ts";
 
 type States = ReadonlyMap<string, BlobState>;
 
 /** Whether each blob that a snapshot names is there, with its size, and where it was read with its bytes. */
-export function checkIntegrity(
-  storage: Storage,
-  content: SnapshotContent,
-  states: States,
-): VerificationResult {
-  const { id, tables, files, bytes } = content.snapshot;
+export function checkIntegrity(blobs: BlobStore, content: StoredContent, states: States): VerificationResult {
+  const { id, files, bytes } = content.snapshot;
   const problems: Problem[] = [];
-  const blobs = new Set<string>();
-  for (const table of tables) {
-    for (const file of content.files.get(table.directory) ?? []) {
-      blobs.add(file.sha256);
-      const problem = problemOf(storage, table.id, file, states);
-      if (problem) problems.push(problem);
-    }
+  const named = [...blobsOfContent(content).keys()];
+  for (const file of content.parts.flatMap(filesToRead)) {
+    const problem = problemOf(blobs, file, states);
+    if (problem) problems.push(problem);
   }
   if (problems.length > 0) {
     const summary = `${problems.length} of ${count(files, "file")} cannot be restored`;
     return failed(id, "integrity", summary, problems);
   }
-  const read = [...blobs].filter((sha256) => states.get(sha256)?.sha256 !== undefined).length;
+  const read = named.filter((name) => states.get(name)?.sha256 !== undefined).length;
   const how =
-    read === blobs.size ? "every byte hashed" : read === 0 ? "sizes only" : `${read} of the blobs hashed`;
-  const looked = `${count(files, "file")} in ${count(blobs.size, "blob")}, ${count(bytes, "byte")}`;
+    read === named.length ? "every byte hashed" : read === 0 ? "sizes only" : `${read} of the blobs hashed`;
+  const looked = `${count(files, "file")} in ${count(named.length, "blob")}, ${count(bytes, "byte")}`;
   return passed(id, "integrity", `${looked}: ${how}.`);
 }
 
-/** What is wrong with the blob of a file; undefined where nothing is known to be. */
-export function problemOf(
-  storage: Storage,
-  table: string,
-  file: SnapshotFile,
+/** The files of a part, each with what it is of. */
+function filesToRead({ source, entries }: PartContent): FileToRead[] {
+  const kind = kindOf(source.type);
+  return entries.map((entry) => ({
+    ...entry,
+    ...(kind?.locate?.(entry.path) ?? { table: source.uri }),
+  }));
+}
+
+/** What is wrong with the blobs of a file; undefined where nothing is known to be. */
+export function problemOf(blobs: BlobStore, file: FileToRead, states: States): Problem | undefined {
+  for (const need of needsOf(file)) {
+    const state = states.get(need.blob);
+    const name = blobName(need.blob);
+    const say = (how: string): Problem => ({
+      what: `${file.table}: ${file.path} (${name} ${how})`,
+      path: blobs.placeOf(need.blob),
+      cause: state?.error,
+    });
+    if (state?.error) return say(`cannot be read: ${state.error.message}`);
+    if (state?.size === undefined) return say("is missing");
+    if (!blobs.holds(state.size, need)) {
+      const least = need.isWhole ? `${need.bytes}` : `${need.offset + need.bytes} or more`;
+      return say(`has ${count(state.size, "byte")} instead of ${least}`);
+    }
+    if (state.sha256 === undefined || state.sha256 === need.blob) continue;
+    const other = states.has(state.sha256) ? `, but that of ${blobName(state.sha256)}` : "";
+    return say(`has not the content that its name says${other}`);
+  }
+  return undefined;
+}
+
+/** Whether all that a file needs is there, as far as sizes tell. */
+export function isThere(
+  blobs: BlobStore,
+  file: Pick<FileToRead, "sha256" | "size" | "pieces">,
   states: States,
-): Problem | undefined {
-  const state = states.get(file.sha256);
-  const name = blobName(file.sha256);
-  const say = (how: string): Problem => ({
-    what: `${table}: ${file.path} (${name} ${how})`,
-    path: `${storage.location}/${name}`,
-    cause: state?.error,
-  });
-  if (state?.error) return say(`cannot be read: ${state.error.message}`);
-  if (state?.size === undefined) return say("is missing");
-  if (state.size !== file.size) return say(`has ${count(state.size, "byte")} instead of ${file.size}`);
-  if (state.sha256 === undefined || state.sha256 === file.sha256) return undefined;
-  const other = states.has(state.sha256) ? `, but that of ${blobName(state.sha256)}` : "";
-  return say(`has not the content that its name says${other}`);
+): boolean {
+  return needsOf(file).every((need) => blobs.holds(states.get(need.blob)?.size, need));
 }

@@ -1,9 +1,9 @@
 import { BackupError, BackupNotFoundError } from "../../errors.ts";
 import { isAway } from "../../fs/held-root.ts";
-import type { Storage } from "../../storage/storage.ts";
+import type { BlobStore } from "../blobs/blob-store.ts";
 import type { Catalog } from "../catalog/catalog.ts";
 import type { OnProgress } from "../progress.ts";
-import type { SnapshotContent } from "../snapshot.ts";
+import { blobsOfContent, type StoredContent } from "../snapshot.ts";
 import { type BlobState, surveyBlobs } from "./blob-survey.ts";
 import { checkIntegrity } from "./integrity.ts";
 import { settingsFrom, type VerifyOptions, type VerifySettings } from "./options.ts";
@@ -13,7 +13,7 @@ import { count, failed, passed, type VerificationResult } from "./result.ts";
 
 /** Restores a snapshot somewhere and reads it; answers with a result a check of its own. */
 export type RestoreTest = (
-  content: SnapshotContent,
+  content: StoredContent,
   options: {
     /** Which part of the rows is to be read, above 0 and up to 1. */
     sample: number;
@@ -23,12 +23,12 @@ export type RestoreTest = (
 ) => Promise<readonly VerificationResult[]>;
 
 /** Whether a snapshot has every file that its own files name. Given snapshots in the order of their times. */
-export interface CompletenessCheck {
-  check(content: SnapshotContent): Promise<VerificationResult>;
+interface CompletenessCheck {
+  check(content: StoredContent): Promise<VerificationResult>;
 }
 
 export interface VerifyContext {
-  readonly storage: Storage;
+  readonly blobs: BlobStore;
   readonly catalog: Pick<Catalog, "ids" | "list" | "content" | "resolve">;
   readonly completeness: (
     states: ReadonlyMap<string, BlobState>,
@@ -71,7 +71,8 @@ class Verification {
   }
 
   async run(reference: string | undefined): Promise<VerificationResult[]> {
-    const { storage, catalog, random = Math.random } = this.#context;
+    const { blobs: store, catalog, random = Math.random } = this.#context;
+    const { storage } = store;
     const { signal, onProgress } = this.#options;
     const directory = this.#options.quarantine ? assertQuarantine(storage) : undefined;
     const { source } = this.#options;
@@ -82,7 +83,7 @@ class Verification {
     const around = all ? await surveySurroundings(storage, blobs, signal) : undefined;
     for (const sha256 of around?.unreferenced.keys() ?? []) blobs.add(sha256);
     const fraction = this.#settings.integrity ? this.#settings.fraction : 0;
-    const states = await surveyBlobs({ storage, blobs, fraction, random, signal, onProgress });
+    const states = await surveyBlobs({ store, blobs, fraction, random, signal, onProgress });
     const completeness = this.#context.completeness(states, signal);
     const results: VerificationResult[] = [];
     for (const id of ids) {
@@ -93,10 +94,11 @@ class Verification {
         continue;
       }
       const of: VerificationResult[] = [];
-      if (this.#settings.integrity) of.push(checkIntegrity(storage, content, states));
+      if (this.#settings.integrity) of.push(checkIntegrity(store, content, states));
       if (this.#settings.completeness) of.push(await completeness.check(content));
       of.push(...this.#checkSize(content), ...(await this.#testRestore(content)));
-      results.push(...of.map((result) => ({ ...result, source: content.snapshot.source })));
+      const [part] = content.parts;
+      results.push(...of.map((result) => ({ ...result, source: part?.source })));
     }
     if (around) results.push(await checkRepository(storage, around, states));
     if (directory !== undefined) results.push(...(await quarantine(directory, states, signal)));
@@ -118,11 +120,11 @@ class Verification {
     const content = await this.#content(id);
     if (content === undefined && !mayBeGone) throw new BackupNotFoundError(id);
     if (content === undefined || "check" in content) return;
-    for (const files of content.files.values()) for (const { sha256 } of files) blobs.add(sha256);
+    for (const name of blobsOfContent(content).keys()) blobs.add(name);
   }
 
   /** A failed result where the document cannot be read; undefined where it is not there. */
-  async #content(id: string): Promise<SnapshotContent | VerificationResult | undefined> {
+  async #content(id: string): Promise<StoredContent | VerificationResult | undefined> {
     try {
       return await this.#context.catalog.content(id, this.#options.signal);
     } catch (error) {
@@ -132,16 +134,16 @@ class Verification {
     }
   }
 
-  #checkSize({ snapshot: { id, bytes } }: SnapshotContent): VerificationResult[] {
+  #checkSize({ snapshot: { id, bytes } }: StoredContent): VerificationResult[] {
     const { minBytes } = this.#settings;
     if (minBytes === undefined) return [];
     const details = `${count(bytes, "byte")}, and at least ${minBytes.toLocaleString("en")} are wanted`;
     if (bytes >= minBytes) return [passed(id, "minBytes", `${details}.`)];
-    const path = this.#context.storage.location;
+    const path = this.#context.blobs.storage.location;
     return [failed(id, "minBytes", "The snapshot is too small", [{ what: details, path }])];
   }
 
-  async #testRestore(content: SnapshotContent): Promise<readonly VerificationResult[]> {
+  async #testRestore(content: StoredContent): Promise<readonly VerificationResult[]> {
     const { restoreTest } = this.#context;
     if (!this.#settings.restoreTest || !restoreTest) return [];
     const { signal, onProgress } = this.#options;

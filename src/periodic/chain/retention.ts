@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { BackupError } from "../../errors.ts";
 import { syncDirectory } from "../../fs/durable.ts";
 import { toIoError } from "../../fs/io.ts";
-import { fallsInWords, openFalls, type RowsOf, unseenFalls } from "../../lance/shrunk-tables.ts";
+import { fallsInWords, openFalls, type RowsOf, unseenFalls } from "../../util/shrunk-tables.ts";
 import { isOf } from "./chain-end.ts";
 import { listBackupFiles, soundFiles } from "./directory.ts";
 import type { BackupFileName } from "./file-name.ts";

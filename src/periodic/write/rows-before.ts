@@ -1,5 +1,5 @@
 import { BackupError } from "../../errors.ts";
-import { assertNotShrunk, inWords, shrunkTables } from "../../lance/shrunk-tables.ts";
+import { assertNotShrunk, inWords, shrunkTables } from "../../util/shrunk-tables.ts";
 import { isOf } from "../chain/chain-end.ts";
 import { listBackupFiles, soundFiles } from "../chain/directory.ts";
 import type { Heads } from "../chain/heads.ts";

@@ -1,7 +1,7 @@
 import { statSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { CapturedFile, CapturedTable, CapturedVersion, CaptureRequest } from "../../engine/source.ts";
+import type { CaptureRequest } from "../../engine/source.ts";
 import { UnsupportedError } from "../../errors.ts";
 import { reasonOf } from "../../fs/io.ts";
 import { Placer } from "../../fs/place.ts";
@@ -11,6 +11,7 @@ import type { TableLocation } from "../../lance/database.ts";
 import type { HistoryImage } from "../../lance/image.ts";
 import { versionOfTag } from "../../lance/tag.ts";
 import type { LanceDB } from "../../lance/which-lancedb.ts";
+import type { CapturedFile, CapturedTable, CapturedVersion } from "./table-capture.ts";
 
 /** Stands for a placer where files are to stay where they are: it only sees whether they are there. */
 const inPlace = {
@@ -61,7 +62,7 @@ async function capture(
   directory: string,
   dataset: string,
   held: string | undefined,
-  { history, signal, onUnsupported }: CaptureRequest,
+  { history = "all", signal, onUnsupported }: CaptureRequest,
 ): Promise<CapturedTable | undefined> {
   const root = held ?? dataset;
   const paths: string[] = [];

@@ -1,10 +1,9 @@
 import { createHash } from "node:crypto";
-import { join } from "node:path";
+import type { BlobStore } from "../../engine/blobs/blob-store.ts";
 import { blobName } from "../../engine/format/names.ts";
-import { readSmall } from "../../engine/read-small.ts";
-import type { SnapshotContent, SnapshotFile, SnapshotTableDetails } from "../../engine/snapshot.ts";
+import type { StoredContent } from "../../engine/snapshot.ts";
 import type { BlobState } from "../../engine/verify/blob-survey.ts";
-import { problemOf } from "../../engine/verify/integrity.ts";
+import { isThere, problemOf } from "../../engine/verify/integrity.ts";
 import { count, failed, type Problem, passed, type VerificationResult } from "../../engine/verify/result.ts";
 import { BackupError } from "../../errors.ts";
 import { isLeftOut } from "../../lance/broken-indices.ts";
@@ -12,7 +11,7 @@ import { HistoryFiles, pathsBelow } from "../../lance/history-files.ts";
 import { VERSIONS } from "../../lance/image.ts";
 import { parseManifestName } from "../../lance/manifest-name.ts";
 import { ReusedBuffer } from "../../lance/reused-buffer.ts";
-import type { Storage } from "../../storage/storage.ts";
+import { contentView, type SnapshotFile, type SnapshotTableDetails } from "./snapshot-view.ts";
 
 interface ManifestFile extends SnapshotFile {
   readonly version: number;
@@ -29,20 +28,21 @@ interface Proven {
  * order of their times, it reads a manifest that several share once.
  */
 export class CompletenessCheck {
-  readonly #storage: Storage;
+  readonly #blobs: BlobStore;
   readonly #states: ReadonlyMap<string, BlobState>;
   readonly #signal: AbortSignal | undefined;
   readonly #proven = new Map<string, Proven>();
   /** The first takes the next manifest; the second holds the one that it is compared with. */
   readonly #buffers = [new ReusedBuffer(), new ReusedBuffer()];
 
-  constructor(storage: Storage, states: ReadonlyMap<string, BlobState>, signal: AbortSignal | undefined) {
-    this.#storage = storage;
+  constructor(blobs: BlobStore, states: ReadonlyMap<string, BlobState>, signal: AbortSignal | undefined) {
+    this.#blobs = blobs;
     this.#states = states;
     this.#signal = signal;
   }
 
-  async check(content: SnapshotContent): Promise<VerificationResult> {
+  async check(stored: StoredContent): Promise<VerificationResult> {
+    const content = contentView(stored);
     const { id, tables } = content.snapshot;
     const problems: Problem[] = [];
     let versions = 0;
@@ -59,8 +59,8 @@ export class CompletenessCheck {
   /** Files of the list whose blobs are not there. */
   #missing(table: SnapshotTableDetails, files: readonly SnapshotFile[]): Problem[] {
     return files
-      .filter((file) => this.#states.get(file.sha256)?.size !== file.size)
-      .map((file) => problemOf(this.#storage, table.id, file, this.#states))
+      .filter((file) => !isThere(this.#blobs, file, this.#states))
+      .map((file) => problemOf(this.#blobs, { table: table.id, ...file }, this.#states))
       .filter((problem) => problem !== undefined);
   }
 
@@ -72,7 +72,7 @@ export class CompletenessCheck {
     const sizes = new Map(files.map((file) => [file.path, file.size]));
     const reader = new HistoryFiles(table.id, pathsBelow(sizes.keys()));
     for (const manifest of manifests) {
-      if (known.has(manifest.sha256) || this.#states.get(manifest.sha256)?.size !== manifest.size) continue;
+      if (known.has(manifest.sha256) || !isThere(this.#blobs, manifest, this.#states)) continue;
       this.#signal?.throwIfAborted();
       problems.push(...(await this.#lackingOf(manifest, table, reader, sizes)));
     }
@@ -92,7 +92,7 @@ export class CompletenessCheck {
   }
 
   #versionsLacking(table: SnapshotTableDetails, manifests: readonly ManifestFile[]): Problem[] {
-    const path = this.#storage.location;
+    const path = this.#blobs.storage.location;
     const there = new Set(manifests.map(({ version }) => version));
     const problems = table.versions
       .filter(({ version }) => !there.has(version))
@@ -117,14 +117,14 @@ export class CompletenessCheck {
     sizes: ReadonlyMap<string, number>,
   ): Promise<Problem[]> {
     const name = blobName(manifest.sha256);
-    const path = `${this.#storage.location}/${name}`;
+    const path = `${this.#blobs.storage.location}/${name}`;
     const say = (how: string, cause?: BackupError): Problem => ({
       what: `${table}: version ${manifest.version} ${how}`,
       path,
       cause,
     });
     try {
-      const bytes = await this.#read(manifest);
+      const bytes = await this.#read(manifest, table);
       if (bytes === undefined) return [say(`cannot be checked: its manifest (${name}) is damaged`)];
       const { files } = reader.read(bytes, manifest.version, `${manifest.path} (${name})`);
       this.#buffers.reverse();
@@ -148,14 +148,15 @@ export class CompletenessCheck {
   }
 
   /** A manifest's bytes, in the first buffer; undefined where they are not what its blob's name says. */
-  async #read({ sha256, size }: SnapshotFile): Promise<Buffer | undefined> {
-    const { directory } = this.#storage;
+  async #read(manifest: ManifestFile, table: string): Promise<Buffer | undefined> {
+    const { sha256, size } = manifest;
+    const path = this.#blobs.fileOf(manifest);
     const bytes =
-      directory === undefined
-        ? await readSmall(this.#storage, blobName(sha256), this.#signal)
-        : (this.#buffers[0] as ReusedBuffer).read(join(directory, blobName(sha256)));
+      path === undefined
+        ? await this.#blobs.readWhole({ table, ...manifest }, this.#signal)
+        : (this.#buffers[0] as ReusedBuffer).read(path);
     if (bytes.length !== size) return undefined;
-    const known = this.#states.get(sha256)?.sha256;
+    const known = manifest.pieces ? undefined : this.#states.get(sha256)?.sha256;
     return (known ?? createHash("sha256").update(bytes).digest("hex")) === sha256 ? bytes : undefined;
   }
 }

@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import type { Capture, CapturedTable, CaptureRequest, Source } from "../../engine/source.ts";
+import type { Capture, CaptureRequest, Source } from "../../engine/source.ts";
 import { UnsupportedError, ValidationError } from "../../errors.ts";
 import {
   assertNamesAreFree,
@@ -26,7 +26,17 @@ import { DEFAULT_LOCK_TIMEOUT_MS } from "../../lance/lock/lock-set.ts";
 import { listStubs } from "../../lance/stubs.ts";
 import { LanceDB } from "../../lance/which-lancedb.ts";
 import { captureFiles } from "./capture-files.ts";
+import {
+  aboutOf,
+  assertNameable,
+  assertTables,
+  entriesOf,
+  knownTables,
+  snapshotVersion,
+} from "./lance-entries.ts";
+import { holdingsOf, writeAbout, writeVersions } from "./lancedb-part.ts";
 import { Pins } from "./pins.ts";
+import type { CapturedTable, KnownTable, TableCapture } from "./table-capture.ts";
 import { reuseUnchanged } from "./unchanged.ts";
 
 /**
@@ -46,6 +56,10 @@ export class LanceDBSource implements Source {
     this.#lancedb = lancedb;
     this.#chosenId = chosenId;
     this.#identity = identifyDatabase(uri);
+  }
+
+  get keepsStill(): boolean {
+    return true;
   }
 
   get root(): string {
@@ -86,24 +100,74 @@ export class LanceDBSource implements Source {
   }
 
   /**
+   * @throws ValidationError where there is no table, unless that is allowed.
    * @throws LockedError where guarded writes do not end within the time limit, or a dead process left some.
    * @throws UnsupportedError, unless it is to be left out, CorruptError naming a table that cannot be captured in full.
    */
   async capture(request: CaptureRequest): Promise<Capture> {
+    const tables = await this.captureTables(request);
+    try {
+      return this.#asCapture(tables, request);
+    } catch (error) {
+      await tables[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  /** The same, table by table. An empty database has none. */
+  async captureTables(request: CaptureRequest): Promise<TableCapture> {
     const { tables, signal, lockTimeoutMs: timeoutMs = DEFAULT_LOCK_TIMEOUT_MS } = request;
     const isExcluded = excluder(request.exclude);
     const isNamed = (id: string) => tables === undefined || id === NAMESPACE_TABLE || tables.includes(id);
     const wants = (id: string) => isNamed(id) && !isExcluded(id);
+    const known = knownTables(request);
     const { result, taken } = await whileFrozen(
       this.uri,
       { wants, timeoutMs, signal },
-      () => this.#capture(request),
+      async () => {
+        const capture = await this.#capture(request, known);
+        try {
+          await request.whileHeld?.();
+        } catch (error) {
+          await capture[Symbol.asyncDispose]();
+          throw error;
+        }
+        return capture;
+      },
       (capture) => Promise.resolve(capture[Symbol.asyncDispose]()),
     );
     return { ...result, taken };
   }
 
-  async #capture(request: CaptureRequest): Promise<Capture> {
+  #asCapture(capture: TableCapture, request: CaptureRequest): Capture {
+    const { tables, stubs, strays, taken } = capture;
+    assertTables(capture, this.uri, request.allowEmpty);
+    assertNameable(tables, this.uri);
+    const about = aboutOf(capture, request);
+    const details = writeVersions(
+      tables.map(({ directory, versions }) => ({ directory, versions: versions.map(snapshotVersion) })),
+    );
+    const missing = "names that LanceDB lists as tables hold none, and are not in the snapshot";
+    const copied = "a copy of a table's directory is not in the snapshot";
+    return {
+      capturedAt: new Date(capture.capturedAt),
+      holdings: holdingsOf(about),
+      warnings: [
+        ...(stubs.length > 0 ? [{ message: missing, meta: { names: stubs } }] : []),
+        ...strays.map((directory) => ({ message: copied, meta: { directory } })),
+      ],
+      async *entries() {
+        for (const table of tables) yield* entriesOf(table);
+      },
+      finish: () => Promise.resolve({ about: writeAbout({ ...about, taken }), details }),
+      [Symbol.asyncDispose]: () => Promise.resolve(capture[Symbol.asyncDispose]()),
+    };
+  }
+
+  async #capture(
+    request: CaptureRequest,
+    known: ReadonlyMap<string, KnownTable>,
+  ): Promise<Omit<TableCapture, "taken">> {
     const pins = new Pins(this.uri);
     try {
       const capturedAt = Date.now();
@@ -113,7 +177,8 @@ export class LanceDBSource implements Source {
         request.signal?.throwIfAborted();
         try {
           const table =
-            (await this.#unchanged(location, request)) ?? (await this.#changed(location, pins, request));
+            (await this.#unchanged(location, known, request)) ??
+            (await this.#changed(location, pins, request));
           if (table) tables.push(table);
         } catch (error) {
           const leaves = request.onUnsupported === "leave-out" && !isNamespaces(location);
@@ -132,8 +197,8 @@ export class LanceDBSource implements Source {
       tables.sort(byId);
       const leftOut = [...found.leftOut, ...refused].sort((a, b) => (a.table < b.table ? -1 : 1));
       const strays = request.tables === undefined ? await listStrayTables(this.uri) : [];
-      const known = new Set(tables.map(({ directory }) => directory));
-      const stubs = request.tables ? [] : await listStubs(this.uri, known);
+      const directories = new Set(tables.map(({ directory }) => directory));
+      const stubs = request.tables ? [] : await listStubs(this.uri, directories);
       const release = async () => pins.release();
       return { tables, leftOut, stubs, strays, capturedAt, [Symbol.asyncDispose]: release };
     } catch (error) {
@@ -142,9 +207,13 @@ export class LanceDBSource implements Source {
     }
   }
 
-  async #unchanged(location: TableLocation, request: CaptureRequest): Promise<CapturedTable | undefined> {
-    const known = request.known?.get(location.directory);
-    return known && reuseUnchanged(this.uri, location, known, request.history);
+  async #unchanged(
+    location: TableLocation,
+    tables: ReadonlyMap<string, KnownTable>,
+    { history = "all" }: CaptureRequest,
+  ): Promise<CapturedTable | undefined> {
+    const known = tables.get(location.directory);
+    return known && reuseUnchanged(this.uri, location, known, history);
   }
 
   async #changed(

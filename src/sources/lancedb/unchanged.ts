@@ -1,12 +1,12 @@
 import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
-import type { CapturedTable, CaptureRequest, KnownTable } from "../../engine/source.ts";
 import { ifThere } from "../../fs/held-root.ts";
 import { isStray } from "../../fs/strays.ts";
 import { TAGS } from "../../lance/capture.ts";
 import type { TableLocation } from "../../lance/database.ts";
 import { listManifests, manifestPath } from "../../lance/image.ts";
 import { tagOfFile } from "../../lance/tag.ts";
+import type { CapturedTable, KnownTable } from "./table-capture.ts";
 
 const BRANCHES = "_refs/branches";
 
@@ -21,7 +21,7 @@ export async function reuseUnchanged(
   database: string,
   location: TableLocation,
   known: KnownTable,
-  history: CaptureRequest["history"],
+  history: "all" | "latest",
 ): Promise<CapturedTable | undefined> {
   const dataset = join(database, location.directory);
   if (known.leftOut.length > 0 || list(dataset, BRANCHES).some((name) => !isStray(name))) return undefined;

@@ -88,14 +88,14 @@ describe.each(Object.entries(readers))("a %s", (_name, { document, read }) => {
     for (const text of [
       deep,
       `{"format":${deep}}`,
-      `{"format":1,"body":{"kind":${deep}}}`,
-      `{"format":1,"body":${deep}}`,
+      `{"format":2,"body":{"kind":${deep}}}`,
+      `{"format":2,"body":${deep}}`,
     ])
       expect(accepted(() => read(Buffer.from(text)))).toBe(false);
   });
 
   test("of a newer format is unsupported", () => {
-    expect(() => read(Buffer.from('{"format":2}'))).toThrow(UnsupportedError);
+    expect(() => read(Buffer.from('{"format":3}'))).toThrow(UnsupportedError);
   });
 });
 

@@ -1,8 +1,8 @@
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { expect, onTestFinished } from "vitest";
-import { Catalog } from "../../../src/engine/catalog/catalog.ts";
 import { blobName, parseBlobName } from "../../../src/engine/format/names.ts";
 import { type PruneOptions, prune } from "../../../src/engine/prune/prune.ts";
+import { LanceCatalog } from "../../../src/sources/lancedb/lance-catalog.ts";
 import { LocalStorage } from "../../../src/storage/local-storage.ts";
 import type { Storage } from "../../../src/storage/storage.ts";
 import { silent } from "../../crash/silent.ts";
@@ -17,11 +17,11 @@ export const HOUR = 60 * 60 * 1000;
 export class Place {
   readonly storage: LocalStorage;
   readonly clock = new TestClock(Date.now());
-  readonly catalog: Catalog;
+  readonly catalog: LanceCatalog;
 
   constructor(directory: string) {
     this.storage = new LocalStorage(directory);
-    this.catalog = new Catalog({ storage: this.storage, logger: silent }, this.clock);
+    this.catalog = new LanceCatalog({ storage: this.storage, logger: silent }, this.clock);
   }
 
   prune(options: PruneOptions = {}, storage: Storage = this.storage) {

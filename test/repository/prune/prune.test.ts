@@ -149,7 +149,7 @@ describe("nothing is removed where a snapshot cannot be read", () => {
     "is cut in its first line": (document) => document.subarray(0, 100),
     "is empty": () => Buffer.alloc(0),
     "is of a newer format": (document) =>
-      Buffer.from(document.toString().replace('{"format":1', '{"format":2')),
+      Buffer.from(document.toString().replace('{"format":2', '{"format":3')),
   };
 
   test.each(Object.keys(cases).flatMap((what) => [true, false].map((kept) => [what, kept] as const)))(
@@ -315,7 +315,7 @@ describe("marks", () => {
     expect(await place.prune()).toMatchObject({ marked: { blobs: 1 }, freed: none });
   });
 
-  test.each(["", "{}", '{"format":1,"sha256":"0","body":{}}'])(
+  test.each(["", "{}", '{"format":2,"sha256":"0","body":{}}'])(
     "that are damaged (%j) free nothing",
     async (text) => {
       await putBlobs(place.storage, "a", "b");
@@ -332,13 +332,13 @@ describe("marks", () => {
 
   test("that name what is no digest are damaged", async () => {
     const body = { createdAt: "2020-01-01T00:00:00.000Z", blobs: ["../../etc/passwd"] };
-    await place.storage.write(NAME, encodeRecord(body));
+    await place.storage.write(NAME, encodeRecord(body, 2));
     expect((await place.prune()).freed).toEqual(none);
     expect(await marks()).toEqual([]);
   });
 
   test("of a newer format are left alone", async () => {
-    await place.storage.write(NAME, Buffer.from('{"format":2}'));
+    await place.storage.write(NAME, Buffer.from('{"format":3}'));
     await putBlobs(place.storage, "a");
     expect((await place.prune({ graceHours: 0 })).freed.blobs).toBe(1);
     expect(await marks()).toEqual([NAME]);

@@ -3,11 +3,11 @@
 //
 //   node worker.ts '{"directory":…,"stop":…,"seed":1}'
 import { setTimeout as sleep } from "node:timers/promises";
-import { Catalog } from "../../../src/engine/catalog/catalog.ts";
 import { blobName, snapshotName } from "../../../src/engine/format/names.ts";
 import { acquireLease } from "../../../src/engine/lease/acquire.ts";
 import { prune } from "../../../src/engine/prune/prune.ts";
 import { BackupNotFoundError } from "../../../src/errors.ts";
+import { LanceCatalog } from "../../../src/sources/lancedb/lance-catalog.ts";
 import { LocalStorage } from "../../../src/storage/local-storage.ts";
 import { Random } from "../../concurrency/random.ts";
 import { isStopped, type TurnsTask } from "../../concurrency/turns.ts";
@@ -21,7 +21,7 @@ export interface WorkerTask extends TurnsTask {
 const task = JSON.parse(process.argv[2] ?? "{}") as WorkerTask;
 const random = new Random(task.seed);
 const storage = new LocalStorage(task.directory);
-const catalog = new Catalog({ storage, logger: silent });
+const catalog = new LanceCatalog({ storage, logger: silent });
 
 /** As docs/formats.md says under "Writing a snapshot". */
 async function backup(): Promise<void> {

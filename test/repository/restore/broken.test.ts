@@ -1,12 +1,13 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { Catalog } from "../../../src/engine/catalog/catalog.ts";
 import { BackupError, CorruptError, UnsupportedError } from "../../../src/index.ts";
+import { LanceCatalog } from "../../../src/sources/lancedb/lance-catalog.ts";
 import { openSnapshot } from "../../../src/sources/lancedb/open/open-snapshot.ts";
 import { lancedb } from "../../support/database.ts";
 import { stampOf } from "../../support/files.ts";
 import { BROKEN_BLOBS, BROKEN_DOCUMENTS, type Break } from "../broken.ts";
+import { blobsOf } from "../lance-parts.ts";
 import { type SoundRepository, silent, soundRepository } from "../sound.ts";
 import { elsewhere, restoreTo, showing } from "./kinds.ts";
 
@@ -20,7 +21,7 @@ async function restoreById(
 ): Promise<void> {
   const { isElsewhere, ...rest } = options;
   const place = isElsewhere ? elsewhere(storage) : storage;
-  const content = await new Catalog({ storage: place, logger: silent }).content(id);
+  const content = await new LanceCatalog({ storage: place, logger: silent }).content(id);
   expect(existsSync(directory)).toBe(true);
   await restoreTo(place, content, rest);
 }
@@ -64,7 +65,7 @@ describe.each(Object.keys(BROKEN))("%s", (what) => {
     await makeUnlike(uri);
     const before = await showing(uri);
     for (const id of hurt) {
-      const catalog = new Catalog({ storage, logger: silent });
+      const catalog = new LanceCatalog({ storage, logger: silent });
       const outcome = catalog
         .content(id)
         .then((content) => restoreTo(storage, content, { target: uri, mode: "in-place" }));
@@ -85,11 +86,14 @@ test.each(["a blob is missing", "a blob is cut short", "a blob is a link to its 
     const repository = await soundRepository();
     await BROKEN[what]!(repository);
     const before = readdirSync(repository.directory);
-    await expect(openSnapshot({ storage: repository.storage, lancedb }, repository.second)).rejects.toThrow(
-      CorruptError,
-    );
+    await expect(
+      openSnapshot({ blobs: blobsOf(repository.storage), lancedb }, repository.second),
+    ).rejects.toThrow(CorruptError);
     expect(readdirSync(repository.directory)).toEqual(before);
-    await using opened = await openSnapshot({ storage: repository.storage, lancedb }, repository.first);
+    await using opened = await openSnapshot(
+      { blobs: blobsOf(repository.storage), lancedb },
+      repository.first,
+    );
     expect(await opened.tableNames()).toEqual(["main", "other"]);
   },
 );

@@ -5,6 +5,7 @@ import { expect, test } from "vitest";
 import { openSnapshot } from "../../../src/sources/lancedb/open/open-snapshot.ts";
 import { lancedb } from "../../support/database.ts";
 import { sampleRows } from "../../support/sample.ts";
+import { blobsOf } from "../lance-parts.ts";
 import { takeSnapshot } from "../sound.ts";
 import { newRestorePlace, restoreTo } from "./kinds.ts";
 
@@ -22,6 +23,6 @@ test("a table of a namespace that was dropped while the snapshot was taken is no
   const restored = await connect(target);
   expect(await restored.tableNames(["ns"])).toEqual(["stays"]);
   expect(report.leftOut).toEqual([{ table: "ns$goes", what: expect.stringContaining("not restored") }]);
-  await using opened = await openSnapshot({ storage, lancedb }, content);
+  await using opened = await openSnapshot({ blobs: blobsOf(storage), lancedb }, content);
   expect(await opened.tableNames(["ns"])).toEqual(["stays"]);
 });

@@ -4,11 +4,11 @@ import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { connect, type Table } from "@lancedb/lancedb";
 import { expect, onTestFinished, test } from "vitest";
-import { backup } from "../../../src/engine/backup/backup.ts";
-import { Catalog } from "../../../src/engine/catalog/catalog.ts";
+import { takeSnapshot as backup } from "../../../src/repository/take-snapshot.ts";
+import { LanceCatalog } from "../../../src/sources/lancedb/lance-catalog.ts";
 import { restoreTest } from "../../../src/sources/lancedb/restore-test/restore-test.ts";
 import { lancedb } from "../../support/database.ts";
-import { openSource } from "../lance-parts.ts";
+import { blobsOf } from "../lance-parts.ts";
 import { silent } from "../sound.ts";
 import { newRestorePlace, type RestorePlace, restoreTo } from "./kinds.ts";
 
@@ -22,13 +22,13 @@ const RESTORES = nightly ? 100 : 10;
 test("every backup taken beside a writer is restored, and read in full in each of its versions", async () => {
   const place = await newRestorePlace();
   const stop = await startWriter(place);
-  const context = { storage: place.storage, logger: silent, lancedb };
-  const catalog = new Catalog(context);
+  const context = { blobs: blobsOf(place.storage), logger: silent, lancedb };
+  const catalog = new LanceCatalog({ storage: place.storage, logger: silent });
   const ids: string[] = [];
   for (let n = 0; n < BACKUPS; n++) {
-    const previous = (source: { id: string }) => catalog.newestOf(source);
+    const previous = (source: { id: string }) => catalog.stored.newestOf(source);
     const snapshot = await backup(
-      { ...context, openSource, previous },
+      { ...context, previous },
       { source: place.uri, history: n % 2 ? "all" : "latest" },
     );
     ids.push(snapshot.id);
@@ -50,13 +50,13 @@ test("every backup taken beside a writer is restored, and read in full in each o
 test("restores in place beside a writer leave a table that is whole", async () => {
   const place = await newRestorePlace();
   const stop = await startWriter(place);
-  const context = { storage: place.storage, logger: silent, lancedb };
+  const context = { blobs: blobsOf(place.storage), logger: silent, lancedb };
   for (let n = 0; n < RESTORES; n++) {
     const { id } = await backup(
-      { ...context, openSource, previous: async () => undefined },
+      { ...context, previous: async () => undefined },
       { source: place.uri, history: "latest" },
     );
-    const content = await new Catalog(context).content(id);
+    const content = await new LanceCatalog({ storage: place.storage, logger: silent }).content(id);
     const report = await restoreTo(place.storage, content, { target: place.uri, mode: "in-place" });
     expect(report.tables.map((table) => table.id)).toEqual(["main"]);
     await readLive(place.uri);

@@ -3,15 +3,16 @@ import { blob, type Connection, connect, Index } from "@lancedb/lancedb";
 import { Field, Int32, Schema } from "apache-arrow";
 import { onTestFinished } from "vitest";
 import { createMarker } from "../../../src/engine/marker.ts";
-import type { SnapshotContent } from "../../../src/engine/snapshot.ts";
 import type { RestoreOptions } from "../../../src/sources/lancedb/restore/options.ts";
 import type { RestoreReport } from "../../../src/sources/lancedb/restore/report.ts";
 import { restore } from "../../../src/sources/lancedb/restore/restore.ts";
+import type { SnapshotContent } from "../../../src/sources/lancedb/snapshot-view.ts";
 import { LocalStorage } from "../../../src/storage/local-storage.ts";
 import type { Storage } from "../../../src/storage/storage.ts";
 import { lancedb, newDirectory } from "../../support/database.ts";
 import { makeSampleTable, sampleRows } from "../../support/sample.ts";
 import { snapshotOf, type TableSnapshot } from "../../support/snapshot.ts";
+import { blobsOf } from "../lance-parts.ts";
 import { silent } from "../sound.ts";
 
 const blobSchema = new Schema([new Field("id", new Int32()), blob("body")]);
@@ -66,7 +67,7 @@ export function restoreTo(
   content: SnapshotContent,
   options: RestoreOptions,
 ): Promise<RestoreReport> {
-  return restore({ storage, lancedb, logger: silent }, content, options);
+  return restore({ blobs: blobsOf(storage), lancedb, logger: silent }, content, options);
 }
 
 /** What a database at a path shows, by a connection of its own. */

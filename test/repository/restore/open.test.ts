@@ -14,11 +14,12 @@ import { filesBelow } from "../../support/files.ts";
 import { arrangeTables, KINDS_OF_WORK } from "../../support/kinds-of-work.ts";
 import { makeSampleTable } from "../../support/sample.ts";
 import { snapshotOf, snapshotOfTable } from "../../support/snapshot.ts";
+import { blobsOf } from "../lance-parts.ts";
 import { filesOf, takeSnapshot } from "../sound.ts";
 import { elsewhere, makeAllKinds, newRestorePlace, sampleRows } from "./kinds.ts";
 
 /** Every blob by name: digest, and what a change of it would change. */
-function blobsOf({ directory }: LocalStorage): Record<string, unknown> {
+function blobFiles({ directory }: LocalStorage): Record<string, unknown> {
   const blobs = filesBelow(join(directory, "blobs"));
   return Object.fromEntries(
     blobs.map((name) => {
@@ -57,7 +58,7 @@ describe.each(["links", "symbolic links", "fetched files"])("by %s", (how) => {
     const root = how === "links" ? storage.directory : tmpdir();
     const earlier = opened(root);
     {
-      await using snapshot = await openSnapshot({ storage: place, lancedb }, content);
+      await using snapshot = await openSnapshot({ blobs: blobsOf(place), lancedb }, content);
       expect(await snapshotOf(snapshot)).toEqual(before);
       const [name] = opened(root).filter((name) => !earlier.includes(name));
       const files = filesBelow(join(root, name!, "database"));
@@ -78,9 +79,9 @@ describe.each(["links", "symbolic links", "fetched files"])("by %s", (how) => {
     const before = await snapshotOf(db);
     const content = await takeSnapshot(storage, uri);
     const place = await placeOf(storage);
-    const blobs = blobsOf(storage);
-    const another = await openSnapshot({ storage: place, lancedb }, content);
-    const snapshot = await openSnapshot({ storage: place, lancedb }, content);
+    const blobs = blobFiles(storage);
+    const another = await openSnapshot({ blobs: blobsOf(place), lancedb }, content);
+    const snapshot = await openSnapshot({ blobs: blobsOf(place), lancedb }, content);
     await run(snapshot);
     await workMore(snapshot);
     expect(await snapshotOf(snapshot)).not.toEqual(before);
@@ -89,7 +90,7 @@ describe.each(["links", "symbolic links", "fetched files"])("by %s", (how) => {
     await snapshot[Symbol.asyncDispose]();
     expect(await snapshotOf(another)).toEqual(before);
     await another[Symbol.asyncDispose]();
-    expect(blobsOf(storage)).toEqual(blobs);
+    expect(blobFiles(storage)).toEqual(blobs);
   });
 });
 
@@ -110,7 +111,7 @@ test("some tables, at a version or a moment", async () => {
   const { db, uri, storage } = await newRestorePlace();
   await makeAllKinds(db);
   const content = await takeSnapshot(storage, uri);
-  await using snapshot = await openSnapshot({ storage, lancedb }, content, {
+  await using snapshot = await openSnapshot({ blobs: blobsOf(storage), lancedb }, content, {
     tables: ["main", "ns$spaced"],
     versions: { main: 2 },
   });
@@ -118,20 +119,25 @@ test("some tables, at a version or a moment", async () => {
   await table.checkout(2);
   expect(await snapshotOfTable(await snapshot.openTable("main"))).toEqual(await snapshotOfTable(table));
   expect(Object.keys(await snapshotOf(snapshot))).toEqual(["main", "ns$spaced"]);
-  await expect(openSnapshot({ storage, lancedb }, content, { tables: ["nope"] })).rejects.toThrow(
-    ValidationError,
+  await expect(
+    openSnapshot({ blobs: blobsOf(storage), lancedb }, content, { tables: ["nope"] }),
+  ).rejects.toThrow(ValidationError);
+  await expect(
+    openSnapshot({ blobs: blobsOf(storage), lancedb }, content, { at: new Date(0) }),
+  ).rejects.toThrow(ValidationError);
+  await expect(openSnapshot({ blobs: blobsOf(storage), lancedb }, content, 1 as never)).rejects.toThrow(
+    TypeError,
   );
-  await expect(openSnapshot({ storage, lancedb }, content, { at: new Date(0) })).rejects.toThrow(
-    ValidationError,
-  );
-  await expect(openSnapshot({ storage, lancedb }, content, 1 as never)).rejects.toThrow(TypeError);
 });
 
 test("stays readable when its blobs are removed", async () => {
   const { db, uri, storage } = await newRestorePlace();
   await makeSampleTable(db, "main", { indices: true });
   const before = await snapshotOf(db);
-  await using snapshot = await openSnapshot({ storage, lancedb }, await takeSnapshot(storage, uri));
+  await using snapshot = await openSnapshot(
+    { blobs: blobsOf(storage), lancedb },
+    await takeSnapshot(storage, uri),
+  );
   rmSync(join(storage.directory, "blobs"), { recursive: true });
   expect(await snapshotOf(snapshot)).toEqual(before);
 });
@@ -156,7 +162,7 @@ test("what a dead process left is swept by the next", async () => {
   mkdirSync(join(storage.directory, ".open-of-somebody-else"));
   writeFileSync(join(storage.directory, ".open-of-somebody-else", "x"), "");
   {
-    await using snapshot = await openSnapshot({ storage, lancedb }, content);
+    await using snapshot = await openSnapshot({ blobs: blobsOf(storage), lancedb }, content);
     expect(await snapshot.tableNames()).toEqual(["main"]);
     expect(opened(storage.directory).length).toBe(2);
   }
@@ -174,7 +180,7 @@ test("300 files are opened in milliseconds", async () => {
   const times: number[] = [];
   for (let n = 0; n < 20; n++) {
     const started = performance.now();
-    await using _snapshot = await openSnapshot({ storage, lancedb }, content);
+    await using _snapshot = await openSnapshot({ blobs: blobsOf(storage), lancedb }, content);
     times.push(performance.now() - started);
   }
   expect(filesOf(content, "t0").length).toBeGreaterThan(90);

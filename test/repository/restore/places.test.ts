@@ -3,6 +3,7 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, statSync, writeFileSync 
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { IoError, ValidationError } from "../../../src/index.ts";
+import { LanceCatalog } from "../../../src/sources/lancedb/lance-catalog.ts";
 import { openSnapshot } from "../../../src/sources/lancedb/open/open-snapshot.ts";
 import { restoreTest } from "../../../src/sources/lancedb/restore-test/restore-test.ts";
 import { LocalStorage } from "../../../src/storage/local-storage.ts";
@@ -10,6 +11,7 @@ import { runPlain } from "../../crash/plain.ts";
 import { lancedb } from "../../support/database.ts";
 import { otherFileSystem } from "../../support/other-file-system.ts";
 import { snapshotOf } from "../../support/snapshot.ts";
+import { blobsOf } from "../lance-parts.ts";
 import { silent, takeSnapshot } from "../sound.ts";
 import { makeAllKinds, newRestorePlace, restoreTo, sampleRows, showing } from "./kinds.ts";
 
@@ -84,15 +86,15 @@ test("a repository that is read-only is restored from, opened and tested", async
   execFileSync("cp", ["-a", storage.directory, remote.directory]);
   const { Catalog } = await import("../../../src/engine/catalog/catalog.ts");
   execFileSync("mount", ["-o", "remount,ro", mount]);
-  const catalog = new Catalog({ storage: remote, logger: silent });
+  const catalog = new LanceCatalog({ storage: remote, logger: silent });
   const content = await catalog.content(await catalog.resolve("latest"));
   await restoreTo(remote, content, { target: `${uri}-restored` });
   expect(await showing(`${uri}-restored`)).toEqual(before);
   {
-    await using opened = await openSnapshot({ storage: remote, lancedb }, content);
+    await using opened = await openSnapshot({ blobs: blobsOf(remote), lancedb }, content);
     expect(await snapshotOf(opened)).toEqual(before);
   }
-  const results = await restoreTest({ storage: remote, logger: silent, lancedb }, content);
+  const results = await restoreTest({ blobs: blobsOf(remote), logger: silent, lancedb }, content);
   expect(results.filter(({ ok }) => !ok)).toEqual([]);
 });
 

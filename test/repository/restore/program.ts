@@ -1,12 +1,12 @@
-import { openSource } from "../lance-parts.ts";
 // A program that works with a repository and is killed, or watched: backs up, lists and restores. Prints as JSON
 // what came of it, and whether LanceDB's library was loaded into it.
 //
 //   node program.ts '{"repository":…,"snapshot":…,"options":{…}}'
 
-import { backup } from "../../../src/engine/backup/backup.ts";
-import { Catalog } from "../../../src/engine/catalog/catalog.ts";
+import { BlobStore } from "../../../src/engine/blobs/blob-store.ts";
 import { LanceDB } from "../../../src/lance/which-lancedb.ts";
+import { takeSnapshot as backup } from "../../../src/repository/take-snapshot.ts";
+import { LanceCatalog } from "../../../src/sources/lancedb/lance-catalog.ts";
 import type { RestoreOptions } from "../../../src/sources/lancedb/restore/options.ts";
 import { restore } from "../../../src/sources/lancedb/restore/restore.ts";
 import { LocalStorage } from "../../../src/storage/local-storage.ts";
@@ -22,11 +22,12 @@ export interface RestoreTask {
 const task = JSON.parse(process.argv[2] ?? "{}") as RestoreTask;
 const nothing = () => undefined;
 const logger = { debug: nothing, info: nothing, warn: nothing, error: nothing };
-const context = { storage: new LocalStorage(task.repository), logger, lancedb: new LanceDB() };
-const catalog = new Catalog(context);
+const storage = new LocalStorage(task.repository);
+const context = { blobs: new BlobStore(storage), logger, lancedb: new LanceDB() };
+const catalog = new LanceCatalog({ storage, logger });
 if (task.source !== undefined) {
   await backup(
-    { ...context, openSource, previous: (source) => catalog.newestOf(source) },
+    { ...context, previous: (source) => catalog.stored.newestOf(source) },
     { source: task.source },
   );
   await catalog.list();

@@ -8,6 +8,7 @@ import { lancedb } from "../../support/database.ts";
 import { filesBelow } from "../../support/files.ts";
 import { makeSampleTable } from "../../support/sample.ts";
 import { BROKEN_BLOBS } from "../broken.ts";
+import { blobsOf } from "../lance-parts.ts";
 import { silent, soundRepository, takeSnapshot } from "../sound.ts";
 import { elsewhere, makeAllKinds, newRestorePlace, sampleRows } from "./kinds.ts";
 
@@ -18,7 +19,7 @@ describe("a sound snapshot", () => {
     const content = await takeSnapshot(storage, uri);
     const place = where === "local" ? storage : elsewhere(storage);
     const names = readdirSync(storage.directory);
-    const results = await restoreTest({ storage: place, logger: silent, lancedb }, content);
+    const results = await restoreTest({ blobs: blobsOf(place), logger: silent, lancedb }, content);
     expect(results.filter(({ ok }) => !ok)).toEqual([]);
     expect(results.filter(({ index }) => index === undefined).map(({ table }) => table)).toEqual(
       content.snapshot.tables.map(({ id }) => id),
@@ -49,7 +50,7 @@ describe("a sound snapshot", () => {
     await table.createIndex("text", { config: Index.fts({ baseTokenizer: "ngram" }) });
     await table.createIndex("score", { config: Index.btree(), name: "odd name" });
     const content = await takeSnapshot(storage, uri);
-    const results = await restoreTest({ storage, logger: silent, lancedb }, content);
+    const results = await restoreTest({ blobs: blobsOf(storage), logger: silent, lancedb }, content);
     expect(results.filter(({ ok }) => !ok)).toEqual([]);
     expect(results.filter(({ details }) => /found/.test(details)).length).toBe(5);
   });
@@ -70,7 +71,7 @@ describe("a sound snapshot", () => {
     for (const column of ["a b", "s.t t"]) await table.createIndex(column, { config: Index.fts() });
     await table.createIndex("ve-c", { config: Index.ivfFlat({ numPartitions: 2 }) });
     const content = await takeSnapshot(storage, uri);
-    const results = await restoreTest({ storage, logger: silent, lancedb }, content);
+    const results = await restoreTest({ blobs: blobsOf(storage), logger: silent, lancedb }, content);
     expect(results.filter(({ ok }) => !ok)).toEqual([]);
     expect(results.filter(({ details }) => /found/.test(details)).length).toBe(9);
   });
@@ -81,7 +82,10 @@ describe("a sound snapshot", () => {
     await table.createIndex("id", { config: Index.btree() });
     await table.createIndex("text", { config: Index.fts() });
     await table.delete("true");
-    const results = await restoreTest({ storage, logger: silent, lancedb }, await takeSnapshot(storage, uri));
+    const results = await restoreTest(
+      { blobs: blobsOf(storage), logger: silent, lancedb },
+      await takeSnapshot(storage, uri),
+    );
     expect(results.filter(({ ok }) => !ok)).toEqual([]);
     expect(results.length).toBe(3);
   });
@@ -90,7 +94,7 @@ describe("a sound snapshot", () => {
     const { db, uri, storage } = await newRestorePlace();
     await db.createTable("main", sampleRows(0, 1000));
     const content = await takeSnapshot(storage, uri);
-    const context = { storage, lancedb, logger: silent };
+    const context = { blobs: blobsOf(storage), lancedb, logger: silent };
     const [result] = await restoreTest(context, content, { sample: 0.1 });
     expect(result?.details).toMatch(/11\d of 1000 rows read|10\d of 1000 rows read/);
     for (const sample of [0, -1, 1.1, Number.NaN]) {
@@ -111,7 +115,7 @@ describe("what is wrong in the database itself is told", () => {
     const [table] = content.snapshot.tables;
     const versions = table!.versions.map((entry) => ({ ...entry, rows: entry.rows + 1 }));
     const wrong = { ...content, snapshot: { ...content.snapshot, tables: [{ ...table!, versions }] } };
-    const results = await restoreTest({ storage, logger: silent, lancedb }, wrong);
+    const results = await restoreTest({ blobs: blobsOf(storage), logger: silent, lancedb }, wrong);
     expect(results.map(({ index, ok }) => [index, ok])).toEqual([
       [undefined, false],
       ["id_idx", false],
@@ -127,7 +131,10 @@ test.each(Object.keys(BROKEN_BLOBS))("%s: an answer for each table, and nothing 
   const repository = await soundRepository();
   const { hurt } = await BROKEN_BLOBS[what]!(repository);
   for (const content of [repository.first, repository.second]) {
-    const results = await restoreTest({ storage: repository.storage, logger: silent, lancedb }, content);
+    const results = await restoreTest(
+      { blobs: blobsOf(repository.storage), logger: silent, lancedb },
+      content,
+    );
     const isHurt = hurt.includes(content.snapshot.id);
     expect(results.every(({ ok }) => ok)).toBe(!isHurt);
     if (isHurt)

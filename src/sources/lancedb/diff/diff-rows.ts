@@ -1,19 +1,20 @@
 import type { Connection, Table } from "@lancedb/lancedb";
-import type { SnapshotContent, SnapshotTableDetails } from "../../../engine/snapshot.ts";
+import type { BlobStore } from "../../../engine/blobs/blob-store.ts";
 import { BackupError, CorruptError, LanceError, UnsupportedError, ValidationError } from "../../../errors.ts";
 import { reasonOf } from "../../../fs/io.ts";
 import { NAMESPACE_TABLE, parseTableId } from "../../../lance/database.ts";
+import { VERSIONS } from "../../../lance/image.ts";
 import { type Manifest, parseManifest } from "../../../lance/manifest.ts";
 import type { LanceDB } from "../../../lance/which-lancedb.ts";
-import type { Storage } from "../../../storage/storage.ts";
 import { openSnapshot } from "../open/open-snapshot.ts";
-import { readBlob } from "../scrub/blob-bytes.ts";
+import { readFile } from "../scrub/blob-bytes.ts";
+import type { SnapshotContent, SnapshotFile, SnapshotTableDetails } from "../snapshot-view.ts";
 import type { TablePair } from "./diff.ts";
 import { diffTableRows } from "./diff-table-rows.ts";
 import type { RowChanges } from "./report.ts";
 
 export interface RowsRequest {
-  readonly storage: Storage;
+  readonly blobs: BlobStore;
   readonly lancedb: LanceDB;
   readonly older: SnapshotContent;
   readonly newer: SnapshotContent;
@@ -61,7 +62,7 @@ function whole(added: number, removed: number): RowChanges {
 
 /** What cannot be compared says why; a damaged snapshot is an error. */
 async function diffOne(
-  { storage, keys, examples, signal }: RowsRequest,
+  { blobs, older: from, newer: to, keys, examples, signal }: RowsRequest,
   { id, before, after }: Both,
   first: Connection,
   second: Connection,
@@ -72,8 +73,8 @@ async function diffOne(
       id,
       older,
       newer,
-      before: await manifestOf(storage, before),
-      after: await manifestOf(storage, after),
+      before: await manifestOf(blobs, before, from),
+      after: await manifestOf(blobs, after, to),
       key: keys.get(id) ?? [],
       examples,
       signal,
@@ -98,11 +99,15 @@ function open(connection: Connection, id: string): Promise<Table> {
 }
 
 async function manifestOf(
-  storage: Storage,
-  { id, version, digest }: SnapshotTableDetails,
+  blobs: BlobStore,
+  { id, directory, version, digest }: SnapshotTableDetails,
+  { files }: SnapshotContent,
 ): Promise<Manifest> {
-  const place = `${storage.location}, version ${version} of table ${id}`;
-  const bytes = await readBlob(storage, digest);
-  if (typeof bytes === "string") throw new CorruptError(`${place}: ${bytes}.`, { path: storage.location });
+  const place = `${blobs.storage.location}, version ${version} of table ${id}`;
+  const isManifest = ({ path, sha256 }: SnapshotFile) => sha256 === digest && path.startsWith(`${VERSIONS}/`);
+  const file = files.get(directory)?.find(isManifest);
+  const bytes = file ? await readFile(blobs, { table: id, ...file }) : "the snapshot lacks its manifest";
+  if (typeof bytes === "string")
+    throw new CorruptError(`${place}: ${bytes}.`, { path: blobs.storage.location });
   return parseManifest(bytes, version, place);
 }

@@ -1,17 +1,17 @@
 import { assertKnown, assertSignal } from "../../../checks.ts";
-import type { Catalog } from "../../../engine/catalog/catalog.ts";
-import type { SnapshotContent, SnapshotFile, SnapshotTableDetails } from "../../../engine/snapshot.ts";
+import type { BlobStore } from "../../../engine/blobs/blob-store.ts";
 import { ValidationError } from "../../../errors.ts";
 import { VERSIONS } from "../../../lance/image.ts";
 import { parseManifestName } from "../../../lance/manifest-name.ts";
 import type { LanceDB } from "../../../lance/which-lancedb.ts";
-import type { Storage } from "../../../storage/storage.ts";
+import type { LanceCatalog } from "../lance-catalog.ts";
+import type { SnapshotContent, SnapshotFile, SnapshotTableDetails } from "../snapshot-view.ts";
 import type { DiffOptions, FileChanges, RowChanges, SnapshotDiff, TableDiff, TableSide } from "./report.ts";
 
 export interface DiffContext {
-  readonly storage: Storage;
+  readonly blobs: BlobStore;
   readonly lancedb: LanceDB;
-  readonly catalog: Pick<Catalog, "content" | "resolve">;
+  readonly catalog: Pick<LanceCatalog, "content" | "resolve">;
 }
 
 const MOST_EXAMPLES = 10_000;
@@ -26,7 +26,7 @@ const MOST_EXAMPLES = 10_000;
  * UnsupportedError where a snapshot's document cannot be read, or for rows where a blob is missing.
  */
 export async function diff(
-  { storage, lancedb, catalog }: DiffContext,
+  { blobs, lancedb, catalog }: DiffContext,
   from: string,
   to: string,
   options: DiffOptions = {},
@@ -40,7 +40,7 @@ export async function diff(
   const rows =
     options.rows === undefined
       ? undefined
-      : await compareRows({ storage, lancedb }, older, newer, pairs, options);
+      : await compareRows({ blobs, lancedb }, older, newer, pairs, options);
   const tables = pairs.map((pair) => tableDiff(pair, older, newer, rows?.get(pair.id)));
   return {
     from: older.snapshot.id,
@@ -68,7 +68,7 @@ function pairsOf(older: SnapshotContent, newer: SnapshotContent): TablePair[] {
 
 /** LanceDB and Arrow are loaded for this alone. */
 async function compareRows(
-  place: Pick<DiffContext, "storage" | "lancedb">,
+  place: Pick<DiffContext, "blobs" | "lancedb">,
   older: SnapshotContent,
   newer: SnapshotContent,
   pairs: readonly TablePair[],

@@ -1,7 +1,7 @@
 import { copyFileSync, linkSync, lstatSync, symlinkSync } from "node:fs";
 import { dirname, join } from "node:path";
-import type { LocalDirectory } from "../../../engine/backup/store-locally.ts";
-import { wrongSize } from "../../../engine/blob-errors.ts";
+import { wrongSize } from "../../../engine/blobs/blob-errors.ts";
+import type { LocalDirectory } from "../../../engine/blobs/blob-store.ts";
 import { blobName } from "../../../engine/format/names.ts";
 import { errnoOf, isMissing, toIoError } from "../../../fs/io.ts";
 import { makeDirectory } from "../../../fs/make-directory.ts";

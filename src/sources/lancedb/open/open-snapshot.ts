@@ -1,17 +1,16 @@
 import { join } from "node:path";
 import type { Connection } from "@lancedb/lancedb";
 import { assertKnown, assertSignal } from "../../../checks.ts";
-import { hasDirectory } from "../../../engine/backup/store-locally.ts";
+import type { BlobStore } from "../../../engine/blobs/blob-store.ts";
 import { assertSpace } from "../../../engine/restore/assert-space.ts";
 import { writeFiles } from "../../../engine/restore/write-files.ts";
 import { makeScratch } from "../../../engine/scratch.ts";
-import type { SnapshotContent } from "../../../engine/snapshot.ts";
 import { makeDirectory } from "../../../fs/make-directory.ts";
 import { NAMESPACE_TABLE } from "../../../lance/database.ts";
 import type { LanceDB } from "../../../lance/which-lancedb.ts";
-import type { Storage } from "../../../storage/storage.ts";
 import { assertSelection, type Selection } from "../restore/options.ts";
 import { type Selected, select } from "../restore/select.ts";
+import type { SnapshotContent } from "../snapshot-view.ts";
 import { linkBlobs } from "./link-blobs.ts";
 
 export interface OpenOptions extends Selection {
@@ -39,7 +38,7 @@ export type OpenedSnapshot = Connection & AsyncDisposable;
  * where one is missing or has another size.
  */
 export async function openSnapshot(
-  { storage, lancedb }: { readonly storage: Storage; readonly lancedb: LanceDB },
+  { blobs, lancedb }: { readonly blobs: BlobStore; readonly lancedb: LanceDB },
   content: SnapshotContent,
   options: OpenOptions = {},
 ): Promise<OpenedSnapshot> {
@@ -54,11 +53,11 @@ export async function openSnapshot(
   const { signal } = options;
   assertSignal(signal);
   signal?.throwIfAborted();
-  const selected = await select(storage, content, options, signal);
-  const scratch = await makeScratch(storage);
+  const selected = await select(blobs, content, options, signal);
+  const scratch = await makeScratch(blobs.storage);
   try {
     const database = join(scratch.directory, "database");
-    await fill(storage, selected, database, signal);
+    await fill(blobs, selected, database, signal);
     if (selected.tables.some((table) => table.id === NAMESPACE_TABLE)) {
       const { dropMissingTables } = await import("../../../lance/namespaces.ts");
       await dropMissingTables(lancedb, database, scratch.directory);
@@ -82,13 +81,16 @@ export async function openSnapshot(
 }
 
 async function fill(
-  storage: Storage,
+  blobs: BlobStore,
   { tables }: Selected,
   database: string,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  if (hasDirectory(storage)) return linkBlobs(storage, tables, database, signal);
+  const { local } = blobs;
+  if (local && tables.every(({ files }) => files.every((file) => !file.pieces))) {
+    return linkBlobs(local, tables, database, signal);
+  }
   assertSpace(join(database, ".."), tables);
   makeDirectory(database);
-  await writeFiles({ storage, directory: database, tables, signal });
+  await writeFiles({ blobs, directory: database, tables, signal });
 }

@@ -1,14 +1,14 @@
 import { dirname, join } from "node:path";
+import type { BlobStore } from "../../../engine/blobs/blob-store.ts";
 import type { OnProgress } from "../../../engine/progress.ts";
 import { makeScratch } from "../../../engine/scratch.ts";
-import type { SnapshotContent } from "../../../engine/snapshot.ts";
 import { type BackupError, CorruptError, UnsupportedError, ValidationError } from "../../../errors.ts";
 import type { LanceDB } from "../../../lance/which-lancedb.ts";
 import type { Logger } from "../../../logger.ts";
-import type { Storage } from "../../../storage/storage.ts";
 import { planNew } from "../restore/plan.ts";
 import type { RestoreReport } from "../restore/report.ts";
 import { restoreNew } from "../restore/restore-new.ts";
+import type { SnapshotContent } from "../snapshot-view.ts";
 
 export interface RestoreTestOptions {
   /** Which part of each table's rows is read, above 0 and up to 1. Default 1. All rows are counted all the same. */
@@ -30,7 +30,7 @@ export interface RestoreTestResult {
 }
 
 interface Context {
-  readonly storage: Storage;
+  readonly blobs: BlobStore;
   readonly logger: Logger;
   readonly lancedb: LanceDB;
 }
@@ -55,7 +55,7 @@ export async function restoreTest(
   if (typeof sample !== "number" || !(sample > 0 && sample <= 1)) {
     throw new ValidationError(`sample must be above 0 and at most 1, not ${String(sample)}.`);
   }
-  const scratch = await makeScratch(context.storage);
+  const scratch = await makeScratch(context.blobs.storage);
   try {
     const target = join(scratch.directory, "database");
     const restored = await restoreInto(target, context, content, options);
@@ -76,17 +76,18 @@ export async function restoreTest(
 /** Answers with what was restored, or what is wrong with the snapshot, if it cannot be. */
 async function restoreInto(
   target: string,
-  { storage, lancedb }: Context,
+  { blobs, lancedb }: Context,
   content: SnapshotContent,
   { parallel, signal, onProgress }: RestoreTestOptions,
 ): Promise<RestoreReport | Pick<RestoreTestResult, "ok" | "details" | "error">> {
   const attempt = async (link: boolean) => {
     const options = { target, link, parallel, signal, onProgress };
-    const place = { storage, lancedb };
-    return restoreNew(place, await planNew(storage, content, options), options, performance.now());
+    const place = { blobs, lancedb };
+    return restoreNew(place, await planNew(blobs, content, options), options, performance.now());
   };
   try {
-    const isBeside = storage.directory !== undefined && dirname(dirname(target)) === storage.directory;
+    const isBeside =
+      blobs.local?.directory !== undefined && dirname(dirname(target)) === blobs.local?.directory;
     try {
       return await attempt(isBeside);
     } catch (error) {

@@ -1,6 +1,5 @@
 import { join } from "node:path";
 import type { Connection, IndexConfig, Table } from "@lancedb/lancedb";
-import type { SnapshotDetails, SnapshotTableDetails } from "../../../engine/snapshot.ts";
 import { BackupError, CorruptError, LanceError } from "../../../errors.ts";
 import { reasonOf } from "../../../fs/io.ts";
 import { NAMESPACE_TABLE, parseTableId } from "../../../lance/database.ts";
@@ -8,6 +7,7 @@ import { Door } from "../../../lance/door.ts";
 import { canListIndices } from "../../../lance/old-versions.ts";
 import { inspectTable } from "../../../lance/put-back/state.ts";
 import type { LanceDB } from "../../../lance/which-lancedb.ts";
+import type { SnapshotDetails, SnapshotTableDetails } from "../snapshot-view.ts";
 import { testIndex } from "./indices.ts";
 import type { RestoreTestResult } from "./restore-test.ts";
 import { readBlobs, readRows } from "./rows.ts";

@@ -1,10 +1,16 @@
-import type { Catalog, ResolveOptions } from "../../../engine/catalog/catalog.ts";
+import type { ResolveOptions } from "../../../engine/catalog/catalog.ts";
 import { LastTold } from "../../../engine/retention/falls.ts";
-import type { Snapshot, SnapshotContent, SnapshotTableDetails } from "../../../engine/snapshot.ts";
 import { BackupError, ValidationError } from "../../../errors.ts";
 import { liesInFuture } from "../../../fs/clock-tolerance.ts";
 import { NAMESPACE_TABLE } from "../../../lance/database.ts";
 import type { Logger } from "../../../logger.ts";
+import type { LanceCatalog } from "../lance-catalog.ts";
+import {
+  type Snapshot,
+  type SnapshotContent,
+  type SnapshotTableDetails,
+  tellingView,
+} from "../snapshot-view.ts";
 import type { Selection } from "./options.ts";
 import type { LeftOut } from "./select.ts";
 
@@ -16,7 +22,7 @@ export interface AtMoment {
 }
 
 export interface MomentContext {
-  readonly catalog: Pick<Catalog, "content" | "candidates">;
+  readonly catalog: Pick<LanceCatalog, "content" | "candidates">;
   readonly logger: Logger;
   readonly nowMs: number;
 }
@@ -79,8 +85,8 @@ class Search {
       (snapshot) => snapshot.createdAt >= at && tables.every((id) => hasTable(snapshot, id)),
     );
     this.#laterTables = new Set(this.#later.flatMap((snapshot) => snapshot.tables.map(({ id }) => id)));
-    const told = new LastTold();
-    for (const snapshot of all.toReversed()) if (snapshot.createdAt < at) told.add(snapshot);
+    const told = new LastTold<ReturnType<typeof tellingView>>();
+    for (const snapshot of all.toReversed()) if (snapshot.createdAt < at) told.add(tellingView(snapshot));
     this.#before = told.there;
     this.#signal = signal;
   }

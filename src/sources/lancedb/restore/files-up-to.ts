@@ -1,14 +1,13 @@
-import { createHash } from "node:crypto";
-import { damagedBlob, missingBlob } from "../../../engine/blob-errors.ts";
-import { blobName } from "../../../engine/format/names.ts";
-import type { SnapshotFile, SnapshotTableDetails } from "../../../engine/snapshot.ts";
+import { digestOf } from "../../../engine/blobs/blob-codec.ts";
+import { damagedBlob } from "../../../engine/blobs/blob-errors.ts";
+import type { BlobStore } from "../../../engine/blobs/blob-store.ts";
 import { CorruptError } from "../../../errors.ts";
 import { isLeftOut } from "../../../lance/broken-indices.ts";
 import { TAGS } from "../../../lance/capture.ts";
 import { HistoryFiles, pathsBelow } from "../../../lance/history-files.ts";
 import { VERSIONS } from "../../../lance/image.ts";
 import { parseManifestName } from "../../../lance/manifest-name.ts";
-import type { Storage } from "../../../storage/storage.ts";
+import type { SnapshotFile, SnapshotTableDetails } from "../snapshot-view.ts";
 
 interface FilesUpTo {
   readonly files: readonly SnapshotFile[];
@@ -26,12 +25,12 @@ const OF_VERSIONS = ["data/", "_deletions/", "_indices/", "_transactions/"];
  * @throws CorruptError where one is missing or damaged, or names a file that the snapshot does not have.
  */
 export async function filesUpTo(
-  storage: Storage,
+  blobs: BlobStore,
   table: SnapshotTableDetails,
   all: readonly SnapshotFile[],
   version: number,
 ): Promise<FilesUpTo> {
-  const place = `${storage.location}, table ${table.id}`;
+  const place = `${blobs.storage.location}, table ${table.id}`;
   const listed = new Set(all.map((file) => file.path));
   const reader = new HistoryFiles(place, pathsBelow(listed));
   const needed = new Set<string>();
@@ -40,7 +39,7 @@ export async function filesUpTo(
   for (const file of all) {
     const number = manifestVersion(file.path);
     if (number === undefined || number > version) continue;
-    const bytes = await readBlob(storage, table.id, file);
+    const bytes = await readFile(blobs, table.id, file);
     for (const { path, index } of reader.read(bytes, number, file.path).files) {
       if (!listed.has(path) && index && isLeftOut(table.leftOut, index)) continue;
       if (!listed.has(path)) {
@@ -61,7 +60,7 @@ export async function filesUpTo(
   }
   for (const file of all) {
     if (file.path.startsWith(`${TAGS}/`)) {
-      const tagged = taggedVersion(await readBlob(storage, table.id, file));
+      const tagged = taggedVersion(await readFile(blobs, table.id, file));
       if (tagged <= version) needed.add(file.path);
       else leftOut.push(`tag ${file.path.slice(TAGS.length + 1, -".json".length)}, on a later version`);
     } else if (
@@ -81,21 +80,10 @@ function manifestVersion(path: string): number | undefined {
 }
 
 /** A small file, held to its digest. */
-async function readBlob(storage: Storage, table: string, file: SnapshotFile): Promise<Buffer> {
-  const pieces: Uint8Array[] = [];
-  let bytes = 0;
-  try {
-    for await (const piece of storage.read(blobName(file.sha256), { length: file.size + 1 })) {
-      pieces.push(piece);
-      bytes += piece.length;
-    }
-  } catch (error) {
-    throw missingBlob(error, storage, { table, ...file });
-  }
-  const content = Buffer.concat(pieces);
-  if (bytes === file.size && createHash("sha256").update(content).digest("hex") === file.sha256)
-    return content;
-  throw damagedBlob(storage, { table, ...file });
+async function readFile(blobs: BlobStore, table: string, file: SnapshotFile): Promise<Buffer> {
+  const content = await blobs.readWhole({ table, ...file });
+  if (content.length === file.size && digestOf(content) === file.sha256) return content;
+  throw damagedBlob(blobs.storage, { table, ...file });
 }
 
 /** Infinity where it cannot be told: such a tag is of no use. */

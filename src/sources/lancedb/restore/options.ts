@@ -1,10 +1,10 @@
 import { types } from "node:util";
 import { assertFlag, assertKnown, assertMilliseconds, assertSignal } from "../../../checks.ts";
+import type { BlobStore } from "../../../engine/blobs/blob-store.ts";
 import type { OnProgress } from "../../../engine/progress.ts";
 import { UnsupportedError, ValidationError } from "../../../errors.ts";
 import { localPath } from "../../../fs/local-path.ts";
 import { placeWithin } from "../../../fs/real-path.ts";
-import type { Storage } from "../../../storage/storage.ts";
 
 /** Which tables of a snapshot, and which versions of them. */
 export interface Selection {
@@ -82,7 +82,7 @@ export function assertSelection({ tables, at, versions }: Selection): void {
  *
  * @throws ValidationError, UnsupportedError, TypeError. Nothing has been touched.
  */
-export function checkRestoreOptions(options: RestoreOptions, storage: Storage): string {
+export function checkRestoreOptions(options: RestoreOptions, blobs: BlobStore): string {
   assertKnown(options, "restore", {
     target: true,
     tables: true,
@@ -115,16 +115,16 @@ export function checkRestoreOptions(options: RestoreOptions, storage: Storage): 
       "link is for new databases: a live one does not share its files with the repository.",
     );
   }
-  if (link && storage.directory === undefined) {
+  if (link && !blobs.local) {
     throw new UnsupportedError(
-      `link needs a repository in a local directory; this one is at ${storage.location}.`,
+      `link needs a repository in a local directory, whose blobs are plain files; this one is at ${blobs.storage.location}.`,
     );
   }
   return target;
 }
 
 /** @throws ValidationError where a target lies in the repository, or is a database that the repository lies in. */
-export function assertApart(target: string, { directory }: Storage): void {
+export function assertApart(target: string, { storage: { directory } }: BlobStore): void {
   if (directory === undefined) return;
   if (placeWithin(target, directory) !== undefined)
     throw new ValidationError(`The target ${target} lies in the repository ${directory}.`);

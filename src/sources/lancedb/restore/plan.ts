@@ -1,9 +1,9 @@
+import type { BlobStore } from "../../../engine/blobs/blob-store.ts";
 import { assertSpace } from "../../../engine/restore/assert-space.ts";
 import { assertBlobs } from "../../../engine/restore/check-blobs.ts";
-import type { SnapshotContent, SnapshotSource } from "../../../engine/snapshot.ts";
 import { type LandingPlace, lookAtTarget } from "../../../lance/landing.ts";
 import type { LanceDB } from "../../../lance/which-lancedb.ts";
-import type { Storage } from "../../../storage/storage.ts";
+import type { SnapshotContent, SnapshotSource } from "../snapshot-view.ts";
 import { assertDatabase, planInPlace, type TableInPlace } from "./in-place/plan.ts";
 import { checkRestoreOptions, type RestoreOptions } from "./options.ts";
 import { type LeftOut, type SelectedTable, select } from "./select.ts";
@@ -46,50 +46,50 @@ export interface InPlacePlan extends PlanBase {
  * @throws IoError (`ENOSPC`) naming both numbers where the file system has not the room.
  */
 export function planRestore(
-  { storage, lancedb }: { readonly storage: Storage; readonly lancedb: LanceDB },
+  { blobs, lancedb }: { readonly blobs: BlobStore; readonly lancedb: LanceDB },
   content: SnapshotContent,
   options: RestoreOptions,
 ): Promise<RestorePlan> {
   return options.mode === "in-place"
-    ? planOver(lancedb, storage, content, options)
-    : planNew(storage, content, options);
+    ? planOver(lancedb, blobs, content, options)
+    : planNew(blobs, content, options);
 }
 
 export async function planNew(
-  storage: Storage,
+  blobs: BlobStore,
   content: SnapshotContent,
   options: RestoreOptions,
 ): Promise<NewPlan> {
-  const target = checkRestoreOptions(options, storage);
+  const target = checkRestoreOptions(options, blobs);
   const { link = false } = options;
-  const place = lookAtTarget(target, link ? storage.directory : undefined);
-  const base = await planFiles(storage, content, options, target);
+  const place = lookAtTarget(target, link ? blobs.local?.directory : undefined);
+  const base = await planFiles(blobs, content, options, target);
   if (!link) assertSpace(place.near, base.tables);
   return { ...base, mode: "new", place };
 }
 
 async function planOver(
   lancedb: LanceDB,
-  storage: Storage,
+  blobs: BlobStore,
   content: SnapshotContent,
   options: RestoreOptions,
 ): Promise<InPlacePlan> {
-  const target = checkRestoreOptions(options, storage);
+  const target = checkRestoreOptions(options, blobs);
   assertDatabase(target);
-  const base = await planFiles(storage, content, options, target);
+  const base = await planFiles(blobs, content, options, target);
   const inPlace = await planInPlace(lancedb, target, content.snapshot, base.tables);
   assertSpace(target, inPlace.toCopy);
   return { ...base, mode: "in-place", inPlace: inPlace.tables, leftAlone: inPlace.leftAlone };
 }
 
 async function planFiles(
-  storage: Storage,
+  blobs: BlobStore,
   content: SnapshotContent,
   options: RestoreOptions,
   target: string,
 ): Promise<PlanBase> {
-  const { tables, leftOut } = await select(storage, content, options, options.signal);
-  await assertBlobs(storage, tables, options.signal);
+  const { tables, leftOut } = await select(blobs, content, options, options.signal);
+  await assertBlobs(blobs, tables, options.signal);
   return {
     snapshot: content.snapshot.id,
     source: content.snapshot.source,

@@ -1,4 +1,4 @@
-import type { SnapshotSource } from "../../../engine/snapshot.ts";
+import type { SnapshotSource } from "../snapshot-view.ts";
 import type { RestorePlan } from "./plan.ts";
 import type { LeftOut } from "./select.ts";
 

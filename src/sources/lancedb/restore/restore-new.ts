@@ -14,7 +14,7 @@ import { danglingEntry, type LeftOut } from "./select.ts";
  * After an error or an abort the target is as it was.
  */
 export async function restoreNew(
-  { storage, lancedb }: Pick<RestoreContext, "storage" | "lancedb">,
+  { blobs, lancedb }: Pick<RestoreContext, "blobs" | "lancedb">,
   plan: NewPlan,
   options: RestoreOptions,
   started: number,
@@ -25,7 +25,7 @@ export async function restoreNew(
   let versions: ReadonlyMap<string, number>;
   try {
     const { directory } = landing;
-    await writeFiles({ storage, directory, tables: plan.tables, link, verify, parallel, signal, onProgress });
+    await writeFiles({ blobs, directory, tables: plan.tables, link, verify, parallel, signal, onProgress });
     dangling = await dropDangling(lancedb, plan, directory);
     versions = await dropBroken(lancedb, plan, directory);
     signal?.throwIfAborted();

@@ -1,9 +1,9 @@
-import type { SnapshotContent } from "../../../engine/snapshot.ts";
+import type { BlobStore } from "../../../engine/blobs/blob-store.ts";
 import { holding } from "../../../fs/held-root.ts";
 import { localPath } from "../../../fs/local-path.ts";
 import type { LanceDB } from "../../../lance/which-lancedb.ts";
 import type { Logger } from "../../../logger.ts";
-import type { Storage } from "../../../storage/storage.ts";
+import type { SnapshotContent } from "../snapshot-view.ts";
 import { assertDatabase } from "./in-place/plan.ts";
 import { assertApart, checkRestoreOptions, type RestoreOptions } from "./options.ts";
 import { planRestore } from "./plan.ts";
@@ -12,7 +12,7 @@ import { restoreNew } from "./restore-new.ts";
 import type { LeftOut } from "./select.ts";
 
 export interface RestoreContext {
-  readonly storage: Storage;
+  readonly blobs: BlobStore;
   readonly logger: Logger;
   readonly lancedb: LanceDB;
   /** What could be known to be missing when the snapshot was chosen. */
@@ -34,7 +34,7 @@ export async function restore(
 ): Promise<RestoreReport> {
   const started = performance.now();
   options?.signal?.throwIfAborted();
-  assertApart(checkRestoreOptions(options, context.storage), context.storage);
+  assertApart(checkRestoreOptions(options, context.blobs), context.blobs);
   if (options.mode !== "in-place") return restoreAs(context, content, options, started);
   const database = localPath(options.target, "target");
   assertDatabase(database);

@@ -1,13 +1,13 @@
+import type { BlobStore } from "../../../engine/blobs/blob-store.ts";
+import { ValidationError } from "../../../errors.ts";
+import { saysIndices } from "../../../lance/broken-indices.ts";
+import { NAMESPACE_TABLE, parseTableId } from "../../../lance/database.ts";
 import type {
   SnapshotContent,
   SnapshotFile,
   SnapshotTableDetails,
   SnapshotVersion,
-} from "../../../engine/snapshot.ts";
-import { ValidationError } from "../../../errors.ts";
-import { saysIndices } from "../../../lance/broken-indices.ts";
-import { NAMESPACE_TABLE, parseTableId } from "../../../lance/database.ts";
-import type { Storage } from "../../../storage/storage.ts";
+} from "../snapshot-view.ts";
 import { filesUpTo } from "./files-up-to.ts";
 import type { Selection } from "./options.ts";
 
@@ -54,7 +54,7 @@ export interface Selected {
  * @throws CorruptError where a manifest that must be read is damaged or missing.
  */
 export async function select(
-  storage: Storage,
+  blobs: BlobStore,
   { snapshot, files }: SnapshotContent,
   selection: Selection,
   signal?: AbortSignal,
@@ -74,7 +74,7 @@ export async function select(
     const isNewest = version.version === table.version;
     const chosen = isNewest
       ? { files: all, digest: table.digest, leftOut: [] }
-      : await filesUpTo(storage, table, all, version.version);
+      : await filesUpTo(blobs, table, all, version.version);
     for (const what of chosen.leftOut) leftOut.push({ table: table.id, what });
     tables.push({
       id: table.id,

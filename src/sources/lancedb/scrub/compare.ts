@@ -1,11 +1,11 @@
 import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { OnProgress } from "../../../engine/progress.ts";
-import type { SnapshotFile } from "../../../engine/snapshot.ts";
 import { runTasks } from "../../../fs/workers/pool.ts";
 import { TAGS } from "../../../lance/capture.ts";
 import { VERSIONS } from "../../../lance/image.ts";
 import { hasUniqueName } from "../../../lance/unique-name.ts";
+import type { SnapshotFile } from "../snapshot-view.ts";
 import { wasNotWritten } from "./judge-manifest.ts";
 import type { LiveTable, TablePlace } from "./live-table.ts";
 import type { Damage } from "./report.ts";

@@ -16,7 +16,7 @@ export async function describeDamage(
 ): Promise<Damage> {
   const { place, path, known, problem } = finding;
   const file = join(place.dataset, path);
-  const difference = known && (await compareWithBlob(place.storage, file, known, signal).catch(asUnsound));
+  const difference = known && (await compareWithBlob(place, file, known, signal).catch(asUnsound));
   const isSound = difference?.blobIsSound === true;
   const refused =
     finding.refused ??
@@ -24,7 +24,7 @@ export async function describeDamage(
   const stretches = isSound && problem !== "missing" ? difference.stretches : undefined;
   const contents: Contents | undefined =
     located && known && stretches
-      ? await contentsOf(place.storage, known, located, stretches)
+      ? await contentsOf(place, known, located, stretches)
       : located && { columns: located.columns, rows: allRowsOf(located.fragment) };
   const [first, last] = [stretches?.[0], stretches?.at(-1)];
   const told: Omit<Damage, "details"> = {

@@ -1,10 +1,9 @@
 import { createHash } from "node:crypto";
 import { type FileHandle, open } from "node:fs/promises";
-import { blobName } from "../../../engine/format/names.ts";
-import type { SnapshotFile } from "../../../engine/snapshot.ts";
 import { ifThereLater } from "../../../fs/held-root.ts";
 import { toIoError } from "../../../fs/io.ts";
-import type { Storage } from "../../../storage/storage.ts";
+import type { SnapshotFile } from "../snapshot-view.ts";
+import type { TablePlace } from "./live-table.ts";
 
 /** Bytes from `start` to before `end`. */
 export interface Stretch {
@@ -27,7 +26,7 @@ const MOST_STRETCHES = 10_000;
 
 /** Compares a live file with its blob, byte by byte. @throws IoError */
 export async function compareWithBlob(
-  storage: Storage,
+  { id, blobs }: TablePlace,
   path: string,
   known: SnapshotFile,
   signal?: AbortSignal,
@@ -37,7 +36,7 @@ export async function compareWithBlob(
     const hash = createHash("sha256");
     const found = new Stretches();
     let offset = 0;
-    for await (const piece of storage.read(blobName(known.sha256), { signal })) {
+    for await (const piece of blobs.read({ table: id, ...known }, signal)) {
       hash.update(piece);
       const other = await readAt(live, offset, piece.length);
       found.add(offset, piece, other);

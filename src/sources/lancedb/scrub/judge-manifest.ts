@@ -1,11 +1,11 @@
 import { statSync } from "node:fs";
 import { join } from "node:path";
-import type { SnapshotFile } from "../../../engine/snapshot.ts";
+import type { BlobStore } from "../../../engine/blobs/blob-store.ts";
 import { CorruptError } from "../../../errors.ts";
 import { digestOf } from "../../../lance/image.ts";
 import { type Manifest, parseManifest } from "../../../lance/manifest.ts";
-import type { Storage } from "../../../storage/storage.ts";
-import { readBlob } from "./blob-bytes.ts";
+import type { SnapshotFile } from "../snapshot-view.ts";
+import { readFile } from "./blob-bytes.ts";
 
 /**
  * What a live manifest is beside the snapshot's of the same number. After a drop the same numbers come again, and a
@@ -22,13 +22,13 @@ const MOST_FLIPPED = 4;
 
 /** @param live its bytes, which differ from the snapshot's. */
 export async function judgeManifest(
-  storage: Storage,
+  blobs: BlobStore,
   dataset: string,
   known: SnapshotFile,
   version: number,
   live: Buffer,
 ): Promise<Verdict> {
-  const blob = await readBlob(storage, known.sha256);
+  const blob = await readFile(blobs, { table: dataset, ...known });
   const found = tryParse(live, version, known.path);
   const isSameFile = wasNotWritten(dataset, known);
   if (typeof blob === "string") {

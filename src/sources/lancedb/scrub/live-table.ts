@@ -1,6 +1,6 @@
 import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
-import type { SnapshotFile } from "../../../engine/snapshot.ts";
+import type { BlobStore } from "../../../engine/blobs/blob-store.ts";
 import { CorruptError } from "../../../errors.ts";
 import { ifThere } from "../../../fs/held-root.ts";
 import { toIoError } from "../../../fs/io.ts";
@@ -8,7 +8,7 @@ import { HistoryFiles, pathsBelow } from "../../../lance/history-files.ts";
 import { listManifests, manifestPath } from "../../../lance/image.ts";
 import type { ManifestName } from "../../../lance/manifest-name.ts";
 import { ReusedBuffer } from "../../../lance/reused-buffer.ts";
-import type { Storage } from "../../../storage/storage.ts";
+import type { SnapshotFile } from "../snapshot-view.ts";
 import { isSnapshots, judgeManifest, type Verdict } from "./judge-manifest.ts";
 
 /** A live manifest that is damaged. */
@@ -34,7 +34,7 @@ export interface LiveTable {
 }
 
 export interface TablePlace {
-  readonly storage: Storage;
+  readonly blobs: BlobStore;
   readonly id: string;
   /** Its directory, absolute. */
   readonly dataset: string;
@@ -78,7 +78,7 @@ class LiveReading {
   }
 
   async add(name: ManifestName): Promise<void> {
-    const { storage, dataset } = this.#place;
+    const { blobs, dataset } = this.#place;
     const path = manifestPath(name.name);
     const known = this.#place.known.get(path);
     const bytes = this.#read(join(dataset, path));
@@ -88,7 +88,7 @@ class LiveReading {
       else this.#refuse(name, known, "the snapshot does not have this version");
       return;
     }
-    const verdict = await judgeManifest(storage, dataset, known, name.version, bytes);
+    const verdict = await judgeManifest(blobs, dataset, known, name.version, bytes);
     if (verdict.kind === "unreadable") this.#unreadable.push({ name, known, verdict });
     else if (verdict.kind === "damaged") this.#mend(name, known, verdict.sound);
     else {

@@ -1,11 +1,10 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { SnapshotFile } from "../../../engine/snapshot.ts";
 import { isMissing } from "../../../fs/io.ts";
 import { type ColumnStretch, readLayout } from "../../../lance/data-file-layout.ts";
 import { allRowsOf, type FileOwner, findOwners } from "../../../lance/file-owners.ts";
-import type { Storage } from "../../../storage/storage.ts";
-import { readBlob, readStretch } from "./blob-bytes.ts";
+import type { SnapshotFile } from "../snapshot-view.ts";
+import { readFile } from "./blob-bytes.ts";
 import type { Stretch } from "./difference.ts";
 import { tryParse } from "./judge-manifest.ts";
 import type { LiveTable, TablePlace } from "./live-table.ts";
@@ -37,8 +36,9 @@ export async function locateFiles(
   return located;
 }
 
-async function snapshotBytes({ storage, known }: TablePlace, path: string): Promise<Buffer | undefined> {
-  const bytes = await readBlob(storage, known.get(path)?.sha256 ?? "");
+async function snapshotBytes({ id, blobs, known }: TablePlace, path: string): Promise<Buffer | undefined> {
+  const file = known.get(path);
+  const bytes = file && (await readFile(blobs, { table: id, ...file }));
   return typeof bytes === "string" ? undefined : bytes;
 }
 
@@ -62,7 +62,7 @@ export interface Contents {
  * where anything but a page is hit, or its format is not known.
  */
 export async function contentsOf(
-  storage: Storage,
+  { id, blobs }: TablePlace,
   known: SnapshotFile,
   owner: FileOwner,
   stretches: readonly Stretch[],
@@ -72,7 +72,7 @@ export async function contentsOf(
   const end = fragment?.rows;
   if (!fragment || end === undefined || !byNumber) return all;
   const layout = await readLayout(known.size, (offset, length) =>
-    readStretch(storage, known.sha256, offset, length),
+    blobs.readStretch({ table: id, ...known }, offset, length),
   );
   const hits = layout && hitBy(stretches, layout);
   if (!hits) return all;

@@ -11,7 +11,7 @@ import {
 } from "node:fs";
 import { open } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { blobName } from "../../../engine/format/names.ts";
+import type { BlobStore, FileToRead } from "../../../engine/blobs/blob-store.ts";
 import { BackupError, CorruptError } from "../../../errors.ts";
 import { syncDirectories, syncFile } from "../../../fs/durable.ts";
 import { errnoOf, io } from "../../../fs/io.ts";
@@ -20,7 +20,6 @@ import { nameNew } from "../../../fs/name-new.ts";
 import { takeOwner } from "../../../fs/take-owner.ts";
 import { isDataset } from "../../../lance/capture.ts";
 import { ensurePrivateDirectory } from "../../../lance/private-directory.ts";
-import type { Storage } from "../../../storage/storage.ts";
 
 /** A live file that a blob is to take the place of. */
 export interface MendPlan {
@@ -29,7 +28,8 @@ export interface MendPlan {
   readonly file: string;
   /** Where the damaged one is kept, below the database's own directory for that. */
   readonly asideName: string;
-  readonly sha256: string;
+  /** What is put in its place. */
+  readonly sound: FileToRead;
   /** The file as it was judged; undefined where it was missing. */
   readonly seen: Stats | undefined;
 }
@@ -47,7 +47,7 @@ const DROPPED = "its table has been dropped meanwhile";
  * it was judged is left alone, and a table that was dropped stays so.
  */
 export async function mend(
-  storage: Storage,
+  blobs: BlobStore,
   database: string,
   plan: MendPlan,
   signal?: AbortSignal,
@@ -57,7 +57,7 @@ export async function mend(
   if (!isDataset(dataset)) return { mended: false, refused: DROPPED };
   try {
     await io("make directory", dirname(file), () => makeDirectory(dirname(file)));
-    await writeBlob(storage, plan.sha256, temporary, signal);
+    await writeSound(blobs, plan.sound, temporary, signal);
     chmodSync(temporary, seen ? seen.mode & 0o777 : MODE);
     if (!isAsSeen(file, seen)) return { mended: false, refused: "it has changed while it was looked at" };
     const aside = seen && (await keep(database, file, plan.asideName));
@@ -83,10 +83,10 @@ export async function mend(
   }
 }
 
-/** @throws CorruptError where the blob is not what its name says. */
-async function writeBlob(
-  storage: Storage,
-  sha256: string,
+/** @throws CorruptError where the snapshot's copy is not what its digest says. */
+async function writeSound(
+  blobs: BlobStore,
+  sound: FileToRead,
   path: string,
   signal?: AbortSignal,
 ): Promise<void> {
@@ -95,18 +95,18 @@ async function writeBlob(
     const file = await open(path, "wx");
     takeOwner(path);
     try {
-      for await (const piece of storage.read(blobName(sha256), { signal })) {
-        hash.update(piece);
-        await file.writeFile(piece);
+      for await (const stretch of blobs.read(sound, signal)) {
+        hash.update(stretch);
+        await file.writeFile(stretch);
       }
       await file.sync();
     } finally {
       await file.close();
     }
   });
-  if (hash.digest("hex") === sha256) return;
-  const blob = `${storage.location}/${blobName(sha256)}`;
-  throw new CorruptError(`The snapshot's own copy, ${blob}, is damaged.`, { path: blob });
+  if (hash.digest("hex") === sound.sha256) return;
+  const place = blobs.placeOf(sound.pieces?.[0]?.blob ?? sound.sha256);
+  throw new CorruptError(`The snapshot's own copy, ${place}, is damaged.`, { path: place });
 }
 
 function isAsSeen(file: string, seen: Stats | undefined): boolean {

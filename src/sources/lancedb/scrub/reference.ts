@@ -1,13 +1,13 @@
-import type { Catalog } from "../../../engine/catalog/catalog.ts";
-import type { SnapshotContent } from "../../../engine/snapshot.ts";
 import type { TableLocation } from "../../../lance/database.ts";
+import type { LanceCatalog } from "../lance-catalog.ts";
+import type { SnapshotContent } from "../snapshot-view.ts";
 
 /**
  * What a live database is compared with: its newest snapshot; and for each table that this does not have, since it is of
  * some tables alone, the newest that has it. Undefined where there is none.
  */
 export async function newestReference(
-  catalog: Pick<Catalog, "newestOf" | "newestFirst" | "readable">,
+  catalog: Pick<LanceCatalog, "newestOf" | "newestFirst" | "readable">,
   source: { readonly id: string },
   tables: readonly TableLocation[],
   signal?: AbortSignal,

@@ -1,5 +1,5 @@
 import type { OnProgress } from "../../../engine/progress.ts";
-import type { SnapshotSource } from "../../../engine/snapshot.ts";
+import type { SnapshotSource } from "../snapshot-view.ts";
 
 export interface ScrubOptions {
   /** Put the snapshot's file in the place of each damaged one, where it is that very file. Default false. */

@@ -2,15 +2,16 @@ import { existsSync, type Stats, statSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { assertFlag, assertKnown, assertSignal } from "../../../checks.ts";
-import type { Catalog, ResolveOptions } from "../../../engine/catalog/catalog.ts";
-import type { SnapshotContent } from "../../../engine/snapshot.ts";
+import type { BlobStore } from "../../../engine/blobs/blob-store.ts";
+import type { ResolveOptions } from "../../../engine/catalog/catalog.ts";
 import { BackupNotFoundError, ValidationError } from "../../../errors.ts";
 import { holding } from "../../../fs/held-root.ts";
 import { databasePath, listTables, type TableLocation } from "../../../lance/database.ts";
 import { identifyDatabase } from "../../../lance/database-identity.ts";
 import { listManifests } from "../../../lance/image.ts";
 import { hasUniqueName } from "../../../lance/unique-name.ts";
-import type { Storage } from "../../../storage/storage.ts";
+import type { LanceCatalog } from "../lance-catalog.ts";
+import type { SnapshotContent } from "../snapshot-view.ts";
 import { type Comparison, compareTables, type Finding } from "./compare.ts";
 import { describeDamage } from "./describe.ts";
 import { type LiveTable, readLiveTable, type TablePlace } from "./live-table.ts";
@@ -20,9 +21,9 @@ import { newestReference } from "./reference.ts";
 import type { Damage, ScrubOptions, ScrubReport } from "./report.ts";
 
 export interface ScrubContext {
-  readonly storage: Storage;
+  readonly blobs: BlobStore;
   readonly catalog: Pick<
-    Catalog,
+    LanceCatalog,
     "candidates" | "content" | "resolve" | "newestOf" | "newestFirst" | "readable"
   >;
 }
@@ -50,7 +51,7 @@ interface Judged {
  * or a live table uses what cannot be captured. @throws IoError.
  */
 export async function scrub(
-  { storage, catalog }: ScrubContext,
+  { blobs, catalog }: ScrubContext,
   uri: string,
   options: ScrubOptions = {},
 ): Promise<ScrubReport> {
@@ -68,12 +69,12 @@ export async function scrub(
   const database = await databasePath(uri);
   if (!existsSync(database)) throw new ValidationError(`There is no database at ${database}.`);
   return holding([{ path: database, what: "database" }], () =>
-    scrubDatabase({ storage, catalog }, database, options),
+    scrubDatabase({ blobs, catalog }, database, options),
   );
 }
 
 async function scrubDatabase(
-  { storage, catalog }: ScrubContext,
+  { blobs, catalog }: ScrubContext,
   database: string,
   options: ScrubOptions,
 ): Promise<ScrubReport> {
@@ -92,24 +93,29 @@ async function scrubDatabase(
           signal,
         );
   if (!content) {
-    const why = `${storage.location} has no snapshot of ${database} (id ${own.id}). Take one; or name another database with the option source, or a snapshot with the option snapshot.`;
+    const why = `${blobs.storage.location} has no snapshot of ${database} (id ${own.id}). Take one; or name another database with the option source, or a snapshot with the option snapshot.`;
     throw new BackupNotFoundError("latest", why);
   }
-  const { report, judged } = await plan(storage, database, there, content, options);
+  const { report, judged } = await plan(blobs, database, there, content, options);
+  const soundOf = ({ table, path }: Damage, directory: string) => {
+    const file = content.files.get(directory)?.find((one) => one.path === path);
+    return file && { table, ...file };
+  };
   if (!heal) return report;
   const damage: Damage[] = [];
   const name = `scrub-${new Date().toISOString().replace(/[:.]/g, "-")}`;
   for (const { damage: one, directory, seen } of judged) {
     signal?.throwIfAborted();
-    if (one.refused !== undefined || one.sha256 === undefined) {
+    const sound = soundOf(one, directory);
+    if (one.refused !== undefined || !sound) {
       damage.push(one);
       continue;
     }
     const asideName = join(name, directory, one.path);
     const done = await mend(
-      storage,
+      blobs,
       database,
-      { dataset: join(database, directory), file: one.file, asideName, sha256: one.sha256, seen },
+      { dataset: join(database, directory), file: one.file, asideName, sound, seen },
       signal,
     );
     damage.push({ ...one, ...done });
@@ -128,7 +134,7 @@ async function tablesOf(database: string): Promise<TableLocation[]> {
 
 /** The database that the option names. */
 async function sourceOf(
-  catalog: Pick<Catalog, "candidates">,
+  catalog: Pick<LanceCatalog, "candidates">,
   wanted: ResolveOptions,
 ): Promise<{ readonly id: string }> {
   const { among } = await catalog.candidates("latest", wanted);
@@ -136,7 +142,7 @@ async function sourceOf(
 }
 
 async function plan(
-  storage: Storage,
+  blobs: BlobStore,
   database: string,
   there: readonly TableLocation[],
   content: SnapshotContent,
@@ -147,7 +153,7 @@ async function plan(
   const both = tables.filter(({ directory }) => directories.has(directory));
   const read = async ({ id, directory }: { id: string; directory: string }) => {
     const known = new Map((content.files.get(directory) ?? []).map((file) => [file.path, file]));
-    const place: TablePlace = { storage, id, dataset: join(database, directory), known };
+    const place: TablePlace = { blobs, id, dataset: join(database, directory), known };
     return { place, live: await readLiveTable(place, signal) };
   };
   const live: { place: TablePlace; live: LiveTable }[] = [];

@@ -1,12 +1,12 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { SnapshotFile } from "../../../../engine/snapshot.ts";
 import { listNames } from "../../../../fs/list-names.ts";
 import { PIN_ORDER, Placer } from "../../../../fs/place.ts";
 import { TAGS } from "../../../../lance/capture.ts";
 import { VERSIONS } from "../../../../lance/image.ts";
 import { tagOfFile, versionOfTag } from "../../../../lance/tag.ts";
 import { digestOfVersion } from "../../../../lance/version-identity.ts";
+import type { SnapshotFile } from "../../snapshot-view.ts";
 
 /** Directories whose files belong to versions: put back sees to them. */
 const OF_VERSIONS = ["data/", "_deletions/", "_indices/", "_transactions/", `${VERSIONS}/`, "_refs/"];

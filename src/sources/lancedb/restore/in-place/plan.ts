@@ -1,11 +1,11 @@
 import { statSync } from "node:fs";
 import { basename, join } from "node:path";
-import type { Snapshot } from "../../../../engine/snapshot.ts";
 import { ValidationError } from "../../../../errors.ts";
 import { listTables, NAMESPACE_TABLE, rootDirectory } from "../../../../lance/database.ts";
 import { type PutBackTarget, planPutBack } from "../../../../lance/put-back/plan.ts";
 import { inspectTable } from "../../../../lance/put-back/state.ts";
 import type { LanceDB } from "../../../../lance/which-lancedb.ts";
+import type { Snapshot } from "../../snapshot-view.ts";
 import type { RestoredTable } from "../report.ts";
 import type { SelectedTable } from "../select.ts";
 

@@ -1,5 +1,4 @@
 import { join } from "node:path";
-import type { Snapshot } from "../../../../engine/snapshot.ts";
 import { RestoreError } from "../../../../errors.ts";
 import { reasonOf } from "../../../../fs/io.ts";
 import { TAGS } from "../../../../lance/capture.ts";
@@ -10,6 +9,7 @@ import { planPutBack } from "../../../../lance/put-back/plan.ts";
 import { makeStagingDirectory, removeStagingDirectory, sweepStaging } from "../../../../lance/staging.ts";
 import type { LanceDB } from "../../../../lance/which-lancedb.ts";
 import { dropBrokenIndices } from "../../../../lance/without-broken-indices.ts";
+import type { Snapshot } from "../../snapshot-view.ts";
 import type { RestoreOptions } from "../options.ts";
 import type { InPlacePlan } from "../plan.ts";
 import { type RestoredTable, type RestoreReport, reportOf } from "../report.ts";
@@ -27,7 +27,7 @@ import { type Staged, stage } from "./stage.ts";
  * process dies between, some have and some have not: do it again, those that have are recognised and stay.
  */
 export async function restoreInPlace(
-  { storage, lancedb, logger }: RestoreContext,
+  { blobs, lancedb, logger }: RestoreContext,
   plan: InPlacePlan,
   snapshot: Snapshot,
   options: RestoreOptions,
@@ -45,7 +45,7 @@ export async function restoreInPlace(
       return { selected, directory, live: join(database, directory) };
     });
     tables.sort((a, b) => Number(isNamespaces(a)) - Number(isNamespaces(b))); // they name what has come back
-    const staged = await stage(storage, tables, staging, options);
+    const staged = await stage(blobs, tables, staging, options);
     options.signal?.throwIfAborted();
     const work = new InPlaceWork(lancedb, database, snapshot, staging, tables);
     const done: RestoredTable[] = [];
@@ -58,7 +58,7 @@ export async function restoreInPlace(
       }
     } catch (error) {
       throw done.some(({ action }) => action !== "keep")
-        ? inPart(error, plan, done, storage.location)
+        ? inPart(error, plan, done, blobs.storage.location)
         : error;
     }
     const report = { ...reportOf(plan, started), dryRun: false, tables: done, leftOut, leftAlone };

@@ -1,12 +1,12 @@
 import { linkSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
+import type { BlobStore } from "../../../../engine/blobs/blob-store.ts";
 import { writeFiles } from "../../../../engine/restore/write-files.ts";
-import type { SnapshotFile } from "../../../../engine/snapshot.ts";
 import { toIoError } from "../../../../fs/io.ts";
 import { makeDirectory } from "../../../../fs/make-directory.ts";
 import { runTasks } from "../../../../fs/workers/pool.ts";
 import { hasUniqueName } from "../../../../lance/unique-name.ts";
-import type { Storage } from "../../../../storage/storage.ts";
+import type { SnapshotFile } from "../../snapshot-view.ts";
 import type { RestoreOptions } from "../options.ts";
 import type { SelectedTable } from "../select.ts";
 
@@ -23,7 +23,7 @@ export interface Staged {
  * were.
  */
 export async function stage(
-  storage: Storage,
+  blobs: BlobStore,
   tables: readonly { readonly selected: SelectedTable; readonly live: string }[],
   directory: string,
   options: Pick<RestoreOptions, "verify" | "parallel" | "signal" | "onProgress">,
@@ -43,7 +43,7 @@ export async function stage(
     rest.push({ ...selected, files: missing });
     staged.push({ dataset, damaged });
   }
-  await writeFiles({ ...options, storage, directory, tables: rest });
+  await writeFiles({ ...options, blobs, directory, tables: rest });
   return staged;
 }
 

@@ -1,13 +1,15 @@
-import { assertFlag, assertKnown, assertMilliseconds, assertShrink, assertSignal } from "../../checks.ts";
-import { ValidationError } from "../../errors.ts";
-import { assertExclusions, type Exclusions } from "../../lance/left-out.ts";
-import { assertLabel } from "../format/names.ts";
-import type { OnProgress } from "../progress.ts";
-import type { Source } from "../source.ts";
+import { assertFlag, assertKnown, assertMilliseconds, assertShrink, assertSignal } from "../checks.ts";
+import { assertLabel } from "../engine/format/names.ts";
+import type { OnProgress } from "../engine/progress.ts";
+import type { Source } from "../engine/source.ts";
+import { ValidationError } from "../errors.ts";
+import { assertExclusions, type Exclusions } from "../lance/left-out.ts";
 
 export interface BackupOptions extends Exclusions {
   /** A LanceDB database's directory, or a source. */
-  source: string | Source;
+  source?: string | Source | undefined;
+  /** Several in place of one: they are taken together, at one moment as guarded writers see it. Each must be another. */
+  sources?: readonly (string | Source)[] | undefined;
   /**
    * The database's id, by which its snapshots belong together: in place of the one that is kept in its directory, and
    * kept there from now on. 1 to 100 letters, digits and `_ . : + @ -`. Default: a UUID that its first backup gives it;
@@ -43,6 +45,7 @@ const LONGEST_DESCRIPTION = 10_000;
 export function assertBackupOptions(options: BackupOptions): void {
   assertKnown(options, "backup", {
     source: true,
+    sources: true,
     sourceId: true,
     name: true,
     description: true,
@@ -57,16 +60,15 @@ export function assertBackupOptions(options: BackupOptions): void {
     signal: true,
     onProgress: true,
   });
-  const { source, name, description, tags = [], tables, history = "all" } = options;
-  if (typeof source !== "string" && typeof source?.capture !== "function") {
-    throw new TypeError("source must be a database's directory or a source.");
-  }
-  if (typeof source === "object" && (typeof source.id !== "string" || source.id === "")) {
-    throw new TypeError("A source must have an id, by which its snapshots belong together.");
-  }
+  const { name, description, tags = [], tables, history = "all" } = options;
+  const sources = sourcesIn(options);
+  for (const source of sources) assertSource(source);
   if (options.sourceId !== undefined) assertLabel(options.sourceId, "source id");
-  if (options.sourceId !== undefined && typeof source !== "string") {
-    throw new ValidationError("sourceId is for a database's directory: this source has an id of its own.");
+  const directories = sources.filter((source) => typeof source === "string");
+  if (options.sourceId !== undefined && directories.length !== 1) {
+    throw new ValidationError(
+      "sourceId is for one database's directory: other sources have an id of their own.",
+    );
   }
   if (name !== undefined) assertLabel(name, "name");
   if (description !== undefined && typeof description !== "string") {
@@ -87,4 +89,27 @@ export function assertBackupOptions(options: BackupOptions): void {
   assertShrink(options.failOnShrink);
   assertMilliseconds(options.lockTimeoutMs, "lockTimeoutMs");
   assertSignal(options.signal);
+}
+
+/** The one, or several. @throws ValidationError, TypeError */
+export function sourcesIn({
+  source,
+  sources,
+}: Pick<BackupOptions, "source" | "sources">): readonly (string | Source)[] {
+  if (source !== undefined && sources !== undefined) {
+    throw new ValidationError("Give source or sources, not both.");
+  }
+  if (sources === undefined) return [source as string | Source];
+  if (!Array.isArray(sources)) throw new TypeError("sources must be a list.");
+  if (sources.length === 0) throw new ValidationError("sources is empty: name one at least.");
+  return sources;
+}
+
+function assertSource(source: string | Source): void {
+  if (typeof source !== "string" && typeof source?.capture !== "function") {
+    throw new TypeError("source must be a database's directory or a source.");
+  }
+  if (typeof source === "object" && (typeof source.id !== "string" || source.id === "")) {
+    throw new TypeError("A source must have an id, by which its snapshots belong together.");
+  }
 }

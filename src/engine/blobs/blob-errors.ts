@@ -1,13 +1,16 @@
-import { CorruptError, IoError } from "../errors.ts";
-import { isError, toIoError } from "../fs/io.ts";
-import type { Storage } from "../storage/storage.ts";
-import { blobName } from "./format/names.ts";
+import { CorruptError, IoError } from "../../errors.ts";
+import { isError, toIoError } from "../../fs/io.ts";
+import type { Storage } from "../../storage/storage.ts";
+import { blobName } from "../format/names.ts";
 
-/** A file of a snapshot's table that a blob holds. */
+/** A file of a snapshot, and the blob that it needs. */
 export interface BlobUse {
+  /** The table's id. */
   readonly table: string;
   readonly path: string;
+  /** The blob's name; the file's digest, where that is all that is known of it. */
   readonly sha256: string;
+  /** Bytes of the blob's plain content. */
   readonly size: number;
 }
 

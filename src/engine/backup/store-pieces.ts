@@ -1,0 +1,257 @@
+import { createHash, type Hash } from "node:crypto";
+import { CorruptError } from "../../errors.ts";
+import { isError, toIoError } from "../../fs/io.ts";
+import { digestOf } from "../blobs/blob-codec.ts";
+import type { BlobStore } from "../blobs/blob-store.ts";
+import { BLOBS, blobName, parseBlobName } from "../format/names.ts";
+import type { Piece } from "../snapshot.ts";
+import type { Entry } from "../source.ts";
+import type { StoredBlobs, StoredFile, StoreRequest } from "./write-blobs.ts";
+
+/** A blob has at most so many bytes: it is hashed, encoded, sent and sent again from memory. */
+export const BLOB_BYTES = 16 << 20;
+/** Files of less share blobs. */
+const SMALL_BYTES = 4 << 20;
+
+const PARALLEL_WRITES = 4;
+
+/** As many names are listed at once where the repository may hold nothing else. */
+const ONE_PAGE = 1000;
+
+/**
+ * Reads files one after the other, and writes their bytes as blobs, several at a time: large files cut, small ones in
+ * bundles, in the order of their paths. Holds six blobs in memory at most.
+ */
+export async function storePieces(blobs: BlobStore, request: StoreRequest): Promise<StoredBlobs> {
+  const run = new PieceRun(blobs, request);
+  try {
+    return await run.store();
+  } catch (error) {
+    await run.settle();
+    throw error;
+  }
+}
+
+/** Small files that lie behind one another in one blob. */
+interface Bundle {
+  readonly contents: Buffer[];
+  readonly files: {
+    readonly entry: Entry;
+    readonly sha256: string;
+    readonly offset: number;
+    readonly bytes: number;
+  }[];
+  bytes: number;
+}
+
+class PieceRun {
+  readonly #blobs: BlobStore;
+  readonly #request: StoreRequest;
+  readonly #files = new Map<Entry, StoredFile>();
+  readonly #sizes = new Map<string, number>();
+  /** Of blobs that this run has found or written: whether they are new. */
+  readonly #isNew = new Map<string, Promise<boolean>>();
+  readonly #byContent = new Map<string, Omit<StoredFile, "isNew">>();
+  readonly #ending: Promise<void>[] = [];
+  readonly #writing = new Set<Promise<unknown>>();
+  readonly #failure: { error?: unknown } = {};
+  #there: ((name: string) => Promise<boolean>) | undefined;
+  #bundle: Bundle = { contents: [], files: [], bytes: 0 };
+  #storedBytes = 0;
+
+  constructor(blobs: BlobStore, request: StoreRequest) {
+    this.#blobs = blobs;
+    this.#request = request;
+  }
+
+  async store(): Promise<StoredBlobs> {
+    for (const entry of this.#request.files.toSorted((a, b) => (a.path < b.path ? -1 : 1))) {
+      this.#request.signal?.throwIfAborted();
+      if (entry.size !== undefined && entry.size < SMALL_BYTES) await this.#storeSmall(entry, entry.size);
+      else await this.#storeLarge(entry);
+      if ("error" in this.#failure) throw this.#failure.error;
+    }
+    await this.#closeBundle();
+    await this.settle();
+    if ("error" in this.#failure) throw this.#failure.error;
+    await Promise.all(this.#ending);
+    return { files: this.#files, sizes: this.#sizes, storedBytes: this.#storedBytes };
+  }
+
+  /** Waits for the writes under way. */
+  async settle(): Promise<void> {
+    await Promise.allSettled(this.#writing);
+  }
+
+  async #storeSmall(entry: Entry, size: number): Promise<void> {
+    const content = await readWhole(entry, size, this.#request.signal);
+    const sha256 = digestOf(content);
+    const known = this.#known(sha256, size);
+    if (known) return this.#done(entry, known);
+    const twin = this.#bundle.files.find((file) => file.sha256 === sha256);
+    if (this.#bundle.bytes + size > BLOB_BYTES) await this.#closeBundle();
+    const bundle = this.#bundle;
+    if (twin && bundle.files.includes(twin)) {
+      bundle.files.push({ entry, sha256, offset: twin.offset, bytes: size });
+      return;
+    }
+    bundle.files.push({ entry, sha256, offset: bundle.bytes, bytes: size });
+    bundle.contents.push(content);
+    bundle.bytes += size;
+  }
+
+  async #closeBundle(): Promise<void> {
+    const { contents, files, bytes } = this.#bundle;
+    this.#bundle = { contents: [], files: [], bytes: 0 };
+    if (files.length === 0) return;
+    const content = contents.length === 1 ? (contents[0] as Buffer) : Buffer.concat(contents, bytes);
+    const name = digestOf(content);
+    const isAlone = files.every((file) => file.sha256 === name);
+    if (!isAlone) this.#sizes.set(name, bytes);
+    const stored = files.map(({ entry, sha256, offset, bytes: size }) => {
+      const pieces = isAlone ? undefined : size === 0 ? [] : [{ blob: name, offset, bytes: size }];
+      return { entry, file: { sha256, size, pieces } };
+    });
+    this.#keep(stored, [this.#write(name, content)]);
+    await this.#slot();
+  }
+
+  async #storeLarge(entry: Entry): Promise<void> {
+    const hash = createHash("sha256");
+    const pieces: Piece[] = [];
+    const news: Promise<boolean>[] = [];
+    let size = 0;
+    for await (const content of blocksOf(entry, hash, this.#request.signal)) {
+      const name = digestOf(content);
+      pieces.push({ blob: name, offset: 0, bytes: content.length });
+      size += content.length;
+      news.push(this.#write(name, content));
+      await this.#slot();
+      if ("error" in this.#failure) return;
+    }
+    if (entry.size !== undefined && size !== entry.size) throw changed(entry, size);
+    const sha256 = hash.digest("hex");
+    const isAlone = pieces.length === 1;
+    if (!isAlone) for (const { blob, bytes } of pieces) this.#sizes.set(blob, bytes);
+    this.#keep([{ entry, file: { sha256, size, pieces: isAlone ? undefined : pieces } }], news);
+  }
+
+  #known(sha256: string, size: number): StoredFile | undefined {
+    const found = this.#byContent.get(sha256);
+    if (found) return { ...found, isNew: false };
+    const pieces = this.#request.piecesOf(sha256, size);
+    return pieces && { sha256, size, pieces, isNew: false };
+  }
+
+  /** Files whose content can be used again from now on, and is in the repository when these writes have ended. */
+  #keep(
+    stored: readonly { readonly entry: Entry; readonly file: Omit<StoredFile, "isNew"> }[],
+    writes: readonly Promise<boolean>[],
+  ): void {
+    for (const { file } of stored) this.#byContent.set(file.sha256, file);
+    const done = Promise.all(writes).then((news) => {
+      for (const { entry, file } of stored) this.#done(entry, { ...file, isNew: news.includes(true) });
+    });
+    this.#ending.push(done);
+  }
+
+  #done(entry: Entry, file: StoredFile): void {
+    this.#files.set(entry, file);
+    this.#request.onStored(entry, file.size);
+  }
+
+  /** Whether it was new. Of one name only the first is written. */
+  #write(name: string, content: Buffer): Promise<boolean> {
+    const before = this.#isNew.get(name);
+    if (before) return Promise.resolve(false);
+    const writing = this.#writeUnlessThere(name, content).catch((error: unknown) => {
+      if (!("error" in this.#failure)) this.#failure.error = error;
+      return false;
+    });
+    this.#isNew.set(name, writing);
+    this.#writing.add(writing);
+    void writing.finally(() => this.#writing.delete(writing));
+    return writing;
+  }
+
+  async #writeUnlessThere(name: string, content: Buffer): Promise<boolean> {
+    this.#there ??= await this.#lookAround();
+    if (await this.#there(name)) return false;
+    this.#storedBytes += await this.#blobs.write(name, content, this.#request.signal);
+    return true;
+  }
+
+  /** Waits until another blob may be in memory. */
+  async #slot(): Promise<void> {
+    while (this.#writing.size >= PARALLEL_WRITES) await Promise.race(this.#writing);
+  }
+
+  /** A repository that holds little is listed once; in another one each name is asked for. */
+  async #lookAround(): Promise<(name: string) => Promise<boolean>> {
+    const { storage } = this.#blobs;
+    const found = new Set<string>();
+    let isAll = true;
+    for await (const { name, size } of storage.list(BLOBS)) {
+      const blob = parseBlobName(name);
+      if (blob !== undefined && size > 0) found.add(blob);
+      if (found.size < ONE_PAGE) continue;
+      isAll = false;
+      break;
+    }
+    if (isAll) return async (name) => found.has(name);
+    return async (name) => ((await storage.stat(blobName(name)))?.size ?? 0) > 0;
+  }
+}
+
+async function readWhole(entry: Entry, size: number, signal: AbortSignal | undefined): Promise<Buffer> {
+  const stretches: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const stretch of readEntry(entry, signal)) {
+    bytes += stretch.length;
+    if (bytes > size) throw changed(entry, bytes);
+    stretches.push(stretch);
+  }
+  if (bytes !== size) throw changed(entry, bytes);
+  return stretches.length === 1 && Buffer.isBuffer(stretches[0])
+    ? stretches[0]
+    : Buffer.concat(stretches, bytes);
+}
+
+/** The content in blocks of the size of a blob; each is memory of its own. */
+async function* blocksOf(entry: Entry, hash: Hash, signal: AbortSignal | undefined): AsyncGenerator<Buffer> {
+  const most = Math.min(BLOB_BYTES, Math.max(entry.size ?? BLOB_BYTES, 1));
+  let block = Buffer.allocUnsafeSlow(most);
+  let length = 0;
+  for await (const stretch of readEntry(entry, signal)) {
+    hash.update(stretch);
+    for (let from = 0; from < stretch.length; ) {
+      if (length === block.length) {
+        yield block;
+        block = Buffer.allocUnsafeSlow(BLOB_BYTES);
+        length = 0;
+      }
+      const count = Math.min(block.length - length, stretch.length - from);
+      block.set(stretch.subarray(from, from + count), length);
+      length += count;
+      from += count;
+    }
+  }
+  yield block.subarray(0, length);
+}
+
+async function* readEntry(entry: Entry, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array> {
+  try {
+    yield* entry.open({ signal });
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw isError(error) && "code" in error ? toIoError(error, "read", entry.file ?? entry.path) : error;
+  }
+}
+
+function changed(entry: Entry, bytes: number): CorruptError {
+  const place = entry.file ?? entry.path;
+  return new CorruptError(
+    `${place} had ${entry.size} bytes when it was captured, and ${bytes} when it was read. Nobody is to change it: who does?`,
+    { path: place },
+  );
+}

@@ -1,0 +1,175 @@
+import { createHash } from "node:crypto";
+import { join } from "node:path";
+import type { Storage, StoredObject } from "../../storage/storage.ts";
+import { forEachParallel } from "../../util/parallel.ts";
+import { blobName } from "../format/names.ts";
+import { readSmall } from "../read-small.ts";
+import type { Piece, StoredEntry } from "../snapshot.ts";
+import { type BlobCodec, PLAIN } from "./blob-codec.ts";
+import { type BlobUse, missingBlob } from "./blob-errors.ts";
+
+/** A storage whose objects are plain files. */
+export type LocalDirectory = Storage & { readonly directory: string };
+
+export function hasDirectory(storage: Storage): storage is LocalDirectory {
+  return storage.directory !== undefined;
+}
+
+/** What is read: a file of a snapshot, and the table that it is of, for messages. */
+export type FileToRead = Pick<StoredEntry, "path" | "size" | "sha256" | "pieces"> & Pick<BlobUse, "table">;
+
+const PARALLEL_LOOKS = 32;
+
+/** What a file needs of a blob. */
+export interface BlobNeed extends Piece {
+  /** Whether the blob is the whole file. */
+  readonly isWhole: boolean;
+}
+
+export function needsOf(file: Pick<StoredEntry, "sha256" | "size" | "pieces">): readonly BlobNeed[] {
+  const { sha256, size, pieces } = file;
+  if (!pieces) return [{ blob: sha256, offset: 0, bytes: size, isWhole: true }];
+  return pieces.map((piece) => ({ ...piece, isWhole: false }));
+}
+
+/** The blobs of a repository. */
+export class BlobStore {
+  readonly storage: Storage;
+  readonly codec: BlobCodec;
+
+  constructor(storage: Storage, codec: BlobCodec = PLAIN) {
+    this.storage = storage;
+    this.codec = codec;
+  }
+
+  /** Where blobs are plain files of their content: these can be copied and linked. */
+  get local(): LocalDirectory | undefined {
+    return this.codec.name === "plain" && hasDirectory(this.storage) ? this.storage : undefined;
+  }
+
+  /** The plain file that holds the whole content; undefined where there is none. */
+  fileOf({ sha256, pieces }: Pick<StoredEntry, "sha256" | "pieces">): string | undefined {
+    return this.local && !pieces ? join(this.local.directory, blobName(sha256)) : undefined;
+  }
+
+  /** The name of a blob's object with the storage's place, for messages. */
+  placeOf(name: string): string {
+    return `${this.storage.location}/${blobName(name)}`;
+  }
+
+  /** Whether an object can be that of a blob of so many bytes. */
+  fits(object: Pick<StoredObject, "size"> | undefined, bytes: number): boolean {
+    return object !== undefined && (this.codec.name === "plain" ? object.size === bytes : object.size > 0);
+  }
+
+  /** Whether an object of so many bytes can have what a file needs of a blob. */
+  holds(size: number | undefined, { isWhole, offset, bytes }: BlobNeed): boolean {
+    if (size === undefined) return false;
+    if (this.codec.name !== "plain") return size > 0;
+    return isWhole ? size === bytes : size >= offset + bytes;
+  }
+
+  /** Names of those that are not there, or cannot be whole. */
+  async missing(blobs: ReadonlyMap<string, number>, signal?: AbortSignal): Promise<string[]> {
+    const missing: string[] = [];
+    await forEachParallel(blobs, PARALLEL_LOOKS, async ([name, bytes]) => {
+      signal?.throwIfAborted();
+      if (!this.fits(await this.storage.stat(blobName(name)), bytes)) missing.push(name);
+    });
+    return missing;
+  }
+
+  /** Writes a blob's object. Answers with its bytes. */
+  async write(name: string, content: Buffer, signal?: AbortSignal): Promise<number> {
+    const object = this.codec.encode(content);
+    await this.storage.write(blobName(name), object, { signal });
+    return object.length;
+  }
+
+  /**
+   * The content of a whole blob that was cut so as to fit into memory.
+   *
+   * @throws CorruptError where it is not what its name says. @throws IoError
+   */
+  async readBlob(name: string, signal?: AbortSignal): Promise<Buffer> {
+    const object = await readSmall(this.storage, blobName(name), signal);
+    return this.codec.decode(object, name, this.placeOf(name));
+  }
+
+  /**
+   * Reads a whole blob: bytes of its object, and the name that its content has, which is another one where a plain blob is
+   * damaged.
+   *
+   * @throws CorruptError where an encoded one is damaged. @throws IoError
+   */
+  async digest(name: string, signal?: AbortSignal): Promise<{ size: number; sha256: string }> {
+    const hash = createHash("sha256");
+    let size = 0;
+    const stretches: Uint8Array[] = [];
+    for await (const stretch of this.storage.read(blobName(name), { signal })) {
+      size += stretch.length;
+      if (this.codec.name === "plain") hash.update(stretch);
+      else stretches.push(stretch);
+    }
+    if (this.codec.name === "plain") return { size, sha256: hash.digest("hex") };
+    this.codec.decode(Buffer.concat(stretches), name, this.placeOf(name));
+    return { size, sha256: name };
+  }
+
+  /** A stretch of a blob; fewer bytes where the blob ends. Of a plain one nothing is checked. @throws IoError, CorruptError */
+  async readPiece({ blob, offset, bytes }: Piece, signal?: AbortSignal): Promise<Buffer> {
+    if (this.codec.name !== "plain") {
+      return (await this.readBlob(blob, signal)).subarray(offset, offset + bytes);
+    }
+    const stretches: Uint8Array[] = [];
+    const options = { offset, length: bytes, signal };
+    for await (const stretch of this.storage.read(blobName(blob), options)) stretches.push(stretch);
+    return Buffer.concat(stretches);
+  }
+
+  /**
+   * The content of a file as it comes; whoever reads it compares its digest.
+   *
+   * @throws CorruptError naming file and blob where one is missing, or an encoded one is damaged. @throws IoError
+   */
+  async *read(file: FileToRead, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
+    const { pieces } = file;
+    try {
+      if (!pieces) {
+        if (this.codec.name === "plain") yield* this.storage.read(blobName(file.sha256), { signal });
+        else yield await this.readBlob(file.sha256, signal);
+        return;
+      }
+      for (const piece of pieces) yield await this.readPiece(piece, signal);
+    } catch (error) {
+      signal?.throwIfAborted();
+      throw missingBlob(error, this.storage, file);
+    }
+  }
+
+  /** A stretch of a file; of a plain blob nothing is checked. @throws as `read` */
+  async readStretch(file: FileToRead, from: number, bytes: number, signal?: AbortSignal): Promise<Buffer> {
+    const stretches: Buffer[] = [];
+    let start = 0;
+    for (const { blob, offset, bytes: length } of needsOf(file)) {
+      const [first, end] = [Math.max(from - start, 0), Math.min(from + bytes - start, length)];
+      start += length;
+      if (first >= end) continue;
+      const piece = { blob, offset: offset + first, bytes: end - first };
+      stretches.push(
+        await this.readPiece(piece, signal).catch((error: unknown) => {
+          signal?.throwIfAborted();
+          throw missingBlob(error, this.storage, file);
+        }),
+      );
+    }
+    return Buffer.concat(stretches);
+  }
+
+  /** The whole of a file that fits into memory, as `read`. */
+  async readWhole(file: FileToRead, signal?: AbortSignal): Promise<Buffer> {
+    const stretches: Uint8Array[] = [];
+    for await (const stretch of this.read(file, signal)) stretches.push(stretch);
+    return Buffer.concat(stretches);
+  }
+}

@@ -1,0 +1,105 @@
+import { existsSync } from "node:fs";
+import { type Candidates, Catalog, type ResolveOptions } from "../../engine/catalog/catalog.ts";
+import type { SnapshotFilter } from "../../engine/catalog/filter.ts";
+import type { NamedPlace } from "../../engine/catalog/of-source.ts";
+import type { Clock } from "../../engine/clock.ts";
+import { registerSource } from "../../engine/source-kind.ts";
+import { BackupError } from "../../errors.ts";
+import { localPath } from "../../fs/local-path.ts";
+import { realPath } from "../../fs/real-path.ts";
+import { identifyDatabase } from "../../lance/database-identity.ts";
+import type { Logger } from "../../logger.ts";
+import type { Storage } from "../../storage/storage.ts";
+import { LANCEDB_KIND } from "./lancedb-part.ts";
+import { contentView, type Snapshot, type SnapshotContent, viewOf } from "./snapshot-view.ts";
+
+registerSource(LANCEDB_KIND);
+
+/** What a reference may stand for, as users see snapshots. */
+export interface ViewedCandidates extends Omit<Candidates, "among"> {
+  readonly among: readonly Snapshot[];
+}
+
+/** The snapshots of a repository as users see them: with the tables of their LanceDB parts. */
+export class LanceCatalog {
+  /** The same as they are stored. */
+  readonly stored: Catalog;
+
+  /** @param clock for tests. */
+  constructor(place: { readonly storage: Storage; readonly logger: Logger }, clock?: Pick<Clock, "now">) {
+    this.stored = new Catalog({ ...place, identify: identifyPlace }, clock);
+  }
+
+  async list(filter?: SnapshotFilter, signal?: AbortSignal): Promise<Snapshot[]> {
+    return (await this.stored.list(filter, signal)).map(viewOf);
+  }
+
+  ids(signal?: AbortSignal): Promise<string[]> {
+    return this.stored.ids(signal);
+  }
+
+  async get(reference: string, options: ResolveOptions = {}): Promise<SnapshotContent["snapshot"]> {
+    return (await this.content(await this.resolve(reference, options), options.signal)).snapshot;
+  }
+
+  resolve(reference: string, options?: ResolveOptions): Promise<string> {
+    return this.stored.resolve(reference, options);
+  }
+
+  async candidates(reference: string, options?: ResolveOptions): Promise<ViewedCandidates> {
+    const { chosen, among } = await this.stored.candidates(reference, options);
+    return { chosen, among: among.map(viewOf) };
+  }
+
+  async content(id: string, signal?: AbortSignal): Promise<SnapshotContent> {
+    return contentView(await this.stored.content(id, signal));
+  }
+
+  async readable(id: string, signal?: AbortSignal): Promise<SnapshotContent | undefined> {
+    const content = await this.stored.readable(id, signal);
+    return content && contentView(content);
+  }
+
+  async newestOf(
+    source: { readonly id: string } | { readonly uri: string },
+    signal?: AbortSignal,
+  ): Promise<SnapshotContent | undefined> {
+    const content = await this.stored.newestOf(source, signal);
+    return content && contentView(content);
+  }
+
+  async *newestFirst(
+    source: { readonly id: string } | { readonly uri: string },
+    signal?: AbortSignal,
+    most?: number,
+  ): AsyncGenerator<Snapshot> {
+    for await (const snapshot of this.stored.newestFirst(source, signal, most)) yield viewOf(snapshot);
+  }
+
+  delete(id: string): Promise<void> {
+    return this.stored.delete(id);
+  }
+}
+
+/** Which database is in a directory that a user names. */
+export function identifyPlace(wanted: string): NamedPlace {
+  const path = pathFrom(wanted);
+  if (path === undefined) return { uris: [] };
+  return { id: idAt(path), uris: [path, realPath(path)] };
+}
+
+/** Undefined where it is none: an id, an address of something else. */
+function pathFrom(wanted: string): string | undefined {
+  try {
+    return localPath(wanted, "source");
+  } catch (error) {
+    if (error instanceof BackupError) return undefined;
+    throw error;
+  }
+}
+
+function idAt(path: string): string | undefined {
+  if (!existsSync(path)) return undefined;
+  const { id, origin } = identifyDatabase(path);
+  return origin === "new" ? undefined : id;
+}
