@@ -1,0 +1,74 @@
+import { readFileSync, writeFileSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { connect } from "@lancedb/lancedb";
+import { expect, test } from "vitest";
+import { Repository } from "../../src/repository/repository.ts";
+import { LocalStorage } from "../../src/storage/local-storage.ts";
+import { silent } from "../crash/silent.ts";
+import { remote } from "../repository/verify-run.ts";
+import { newDirectory } from "../support/database.ts";
+import { makeSampleTable } from "../support/sample.ts";
+
+interface Reader {
+  readSnapshot(
+    repository: string,
+    id: string,
+  ): { source: { type: string; uri: string }; files: Map<string, Buffer> }[];
+}
+
+/** The reader that docs/formats.md prints, as it stands there. */
+async function readerOfTheDocs(directory: string): Promise<Reader> {
+  const docs = await readFile(join(import.meta.dirname, "../../docs/formats.md"), "utf8");
+  const repository = docs.slice(docs.indexOf("\n## Repository\n"));
+  const blocks = [...repository.matchAll(/^```ts\n(.*?)^```$/gms)].map(([, code = ""]) => code);
+  expect(blocks.length).toBeGreaterThan(0);
+  const imports = new Set(blocks.flatMap((code) => code.match(/^import .*$/gm) ?? []));
+  const rest = blocks.map((code) => code.replace(/^import .*$/gm, "").replace(/^export /gm, ""));
+  const file = join(directory, "reader.ts");
+  writeFileSync(file, [...mergeImports(imports), ...rest, "export { readSnapshot };"].join("\n"));
+  return (await import(pathToFileURL(file).href)) as Reader;
+}
+
+/** One import a module, each name once. */
+function mergeImports(lines: ReadonlySet<string>): string[] {
+  const names = new Map<string, Set<string>>();
+  for (const line of lines) {
+    const [, list = "", from = ""] = /^import \{(.*)\} from "(.*)";$/.exec(line) ?? [];
+    const known = names.get(from) ?? new Set();
+    for (const name of list.split(",")) known.add(name.trim());
+    names.set(from, known);
+  }
+  return [...names].map(([from, list]) => `import { ${[...list].join(", ")} } from "${from}";`);
+}
+
+test.each([
+  ["in a local directory", (storage: LocalStorage) => storage],
+  ["elsewhere, in pieces and bundles", remote],
+])("a repository %s is read by the reader that the docs print", async (_where, through) => {
+  const directory = await newDirectory();
+  const [uri, location] = [join(directory, "db"), join(directory, "repository")];
+  const db = await connect(uri);
+  await makeSampleTable(db, "main", { indices: true });
+  const vectors = Array.from({ length: 9000 }, (_, id) => ({
+    id,
+    vector: Array.from({ length: 768 }, (_, index) => Math.sin(id * 768 + index)),
+  }));
+  await db.createTable("large", vectors); // a file of more than a blob
+  db.close();
+  const repository = await Repository.init(through(new LocalStorage(location)), { logger: silent });
+  const { id, files, tables } = await repository.backup({ source: uri });
+  const { readSnapshot } = await readerOfTheDocs(directory);
+  const [part, ...others] = readSnapshot(location, id);
+  expect(others).toEqual([]);
+  expect(part?.source).toMatchObject({ type: "lancedb", uri });
+  expect(part?.files.size).toBe(files);
+  expect(Math.max(...[...(part?.files.values() ?? [])].map(({ length }) => length))).toBeGreaterThan(
+    16 << 20,
+  );
+  for (const [path, content] of part?.files ?? []) {
+    expect(content.equals(readFileSync(join(uri, path)))).toBe(true);
+  }
+  expect(tables.map((table) => table.id)).toEqual(["large", "main"]);
+});

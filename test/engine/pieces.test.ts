@@ -1,0 +1,154 @@
+import { randomBytes } from "node:crypto";
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { type BackupContext, backup } from "../../src/engine/backup/backup.ts";
+import { BlobStore } from "../../src/engine/blobs/blob-store.ts";
+import { Catalog } from "../../src/engine/catalog/catalog.ts";
+import { createMarker } from "../../src/engine/marker.ts";
+import { prune } from "../../src/engine/prune/prune.ts";
+import { writeFiles } from "../../src/engine/restore/write-files.ts";
+import type { StoredContent } from "../../src/engine/snapshot.ts";
+import type { Entry, Source } from "../../src/engine/source.ts";
+import { CorruptError } from "../../src/errors.ts";
+import { LocalStorage } from "../../src/storage/local-storage.ts";
+import { silent } from "../crash/silent.ts";
+import { remote } from "../repository/verify-run.ts";
+import { newDirectory } from "../support/database.ts";
+import { filesBelow } from "../support/files.ts";
+
+const MIB = 1 << 20;
+
+/** Files of a plain directory; equal stamps where nobody has written. */
+class PlainSource implements Source {
+  readonly type = "plain";
+  readonly id = "plain-1";
+  readonly uri: string;
+
+  constructor(uri: string) {
+    this.uri = uri;
+  }
+
+  async capture() {
+    const names = readdirSync(this.uri);
+    const read = (name: string) => readFileSync(join(this.uri, name));
+    return {
+      capturedAt: new Date(),
+      async *entries(): AsyncGenerator<Entry> {
+        for (const path of names) {
+          const content = read(path);
+          const stamp = `${content.length}:${content.subarray(0, 8).toString("hex")}`;
+          yield {
+            path,
+            size: content.length,
+            stamp,
+            async *open() {
+              yield content;
+            },
+          };
+        }
+      },
+      finish: async () => ({ about: { names: names.length }, details: {} }),
+      [Symbol.asyncDispose]: async () => undefined,
+    };
+  }
+}
+
+async function newPlace() {
+  const directory = await newDirectory();
+  const [uri, location] = [join(directory, "source"), join(directory, "repository")];
+  mkdirSync(uri);
+  const local = new LocalStorage(location);
+  await createMarker(local);
+  const blobs = new BlobStore(remote(local));
+  const catalog = new Catalog({ storage: local, logger: silent });
+  const context: BackupContext = {
+    blobs,
+    logger: silent,
+    previous: (source) => catalog.newestOf(source),
+  };
+  const take = () => backup(context, { sources: [new PlainSource(uri)], capture: {} });
+  const put = (name: string, content: Buffer) => writeFileSync(join(uri, name), content);
+  return { directory, uri, location, local, blobs, catalog, take, put };
+}
+
+/** What a restore of it gives, by path. */
+async function restored(blobs: BlobStore, { parts }: StoredContent): Promise<Map<string, Buffer>> {
+  const directory = await newDirectory();
+  const files = parts[0]?.entries ?? [];
+  await writeFiles({ blobs, directory, tables: [{ id: "all", directory: "all", files }] });
+  return new Map(files.map(({ path }) => [path, readFileSync(join(directory, "all", path))]));
+}
+
+const objects = (location: string) => filesBelow(join(location, "blobs"));
+
+describe("in a repository elsewhere", () => {
+  test("small files share objects, large ones are cut, and all come back", async () => {
+    const { location, blobs, take, put, uri } = await newPlace();
+    for (let number = 0; number < 300; number++) put(`small-${number}`, randomBytes(10 + number * 7));
+    put("empty", Buffer.alloc(0));
+    put("large", randomBytes(40 * MIB + 5));
+    put("exact", randomBytes(16 * MIB));
+    const taken = await take();
+    // Two of 16 MiB and the rest of the large file, the exact one, and one for all the small ones.
+    expect(objects(location).length).toBe(5);
+    expect(taken.snapshot).toMatchObject({ files: 303, newFiles: 303, newBytes: taken.snapshot.bytes });
+    const back = await restored(blobs, taken);
+    for (const [path, content] of back) expect(content.equals(readFileSync(join(uri, path)))).toBe(true);
+    expect(back.size).toBe(303);
+  });
+
+  test("what is there is not written again: the same stamp, another path, and after an interruption", async () => {
+    const { location, blobs, take, put, uri, local } = await newPlace();
+    for (let number = 0; number < 50; number++) put(`file-${number}`, randomBytes(1000));
+    put("large", randomBytes(20 * MIB));
+    const first = await take();
+    const before = objects(location);
+    expect((await take()).snapshot).toMatchObject({ newFiles: 0, storedBytes: 0 });
+    const moved = readFileSync(join(uri, "file-7"));
+    put("another-name", moved);
+    expect((await take()).snapshot).toMatchObject({ newFiles: 0, storedBytes: 0 });
+    // Interrupted before the document: the objects are found by their names.
+    for (const { id } of [first.snapshot]) await local.remove(`snapshots/${id}.json`);
+    for (const name of readdirSync(join(location, "snapshots"))) await local.remove(`snapshots/${name}`);
+    rmSync(join(uri, "another-name"));
+    expect((await take()).snapshot).toMatchObject({ newFiles: 0, storedBytes: 0 });
+    expect(objects(location)).toEqual(before);
+    expect(await restored(blobs, await take())).toHaveProperty("size", 51);
+  });
+
+  test("a bundle stays while one of its files is needed, and falls with the snapshots that need half of it", async () => {
+    const { location, blobs, take, put, uri, local, catalog } = await newPlace();
+    for (let number = 0; number < 10; number++) put(`file-${number}`, randomBytes(1000));
+    const first = await take();
+    for (let number = 0; number < 4; number++) rmSync(join(uri, `file-${number}`));
+    const second = await take();
+    expect(second.snapshot.storedBytes).toBe(0);
+    for (let number = 4; number < 7; number++) rmSync(join(uri, `file-${number}`));
+    const third = await take();
+    expect(third.snapshot).toMatchObject({ files: 3, storedBytes: 3000 });
+    const place = { storage: local, logger: silent };
+    await catalog.delete(first.snapshot.id);
+    await prune(place, { graceHours: 0 });
+    expect(objects(location)).toHaveLength(2);
+    await restored(blobs, second);
+    await catalog.delete(second.snapshot.id);
+    await prune(place, { graceHours: 0 });
+    expect(objects(location)).toHaveLength(1);
+    expect((await restored(blobs, third)).size).toBe(3);
+  });
+
+  test("a bundle that has gone is written again, and one that is damaged is refused by every file in it", async () => {
+    const { location, blobs, take, put, local } = await newPlace();
+    for (let number = 0; number < 10; number++) put(`file-${number}`, randomBytes(1000));
+    await take();
+    const [bundle = ""] = objects(location);
+    await local.remove(`blobs/${bundle}`);
+    const again = await take();
+    expect(again.snapshot.storedBytes).toBe(10_000);
+    const content = Buffer.from(readFileSync(join(location, "blobs", bundle)));
+    content[5_500] = (content[5_500] ?? 0) ^ 1;
+    await local.write(`blobs/${bundle}`, content);
+    await expect(restored(blobs, again)).rejects.toThrow(CorruptError);
+  });
+});
