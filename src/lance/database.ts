@@ -8,10 +8,16 @@ import { assertTableName } from "../fs/names.ts";
 import { realPath } from "../fs/real-path.ts";
 import { isDataset } from "./capture.ts";
 import { PRIVATE_DIRECTORY } from "./private-directory.ts";
-import { idOfDirectory, isHidden, isStrayDirectory, LISTED, NAMESPACED } from "./table-directory.ts";
+import {
+  idOfDirectory,
+  isHidden,
+  isStrayDirectory,
+  LISTED,
+  NAMESPACE_TABLE,
+  NAMESPACED,
+} from "./table-directory.ts";
 
-/** The dataset in which LanceDB keeps namespaces; it is captured and put back like a table. */
-export const NAMESPACE_TABLE = "__manifest";
+export { NAMESPACE_TABLE } from "./table-directory.ts";
 
 const SEPARATOR = "$";
 

@@ -1,5 +1,8 @@
 import { isConflictCopy } from "../fs/strays.ts";
 
+/** The dataset in which LanceDB keeps namespaces; it is captured and put back like a table. */
+export const NAMESPACE_TABLE = "__manifest";
+
 /** LanceDB allows no `$` in a root table's name: what has one lies in a namespace, whatever its name ends in. */
 export const NAMESPACED = /^[0-9a-f]{8}_(.*\$.*)$/s;
 

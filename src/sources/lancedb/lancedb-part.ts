@@ -5,9 +5,8 @@ import type { JsonObject, PartContent, StoredPart } from "../../engine/snapshot.
 import type { Holdings, SourceKind } from "../../engine/source-kind.ts";
 import { CorruptError } from "../../errors.ts";
 import { assertInnerPath } from "../../fs/names.ts";
-import { NAMESPACE_TABLE } from "../../lance/database.ts";
 import type { LeftOutTable } from "../../lance/left-out.ts";
-import { idOfDirectory, isHidden } from "../../lance/table-directory.ts";
+import { idOfDirectory, isHidden, NAMESPACE_TABLE } from "../../lance/table-directory.ts";
 
 // A LanceDB database as a part of a snapshot (docs/formats.md, *A LanceDB database as a part*).
 
