@@ -84,7 +84,6 @@ test("a repository that is read-only is restored from, opened and tested", async
   if (!mount) return;
   const remote = new LocalStorage(join(mount, "repository"));
   execFileSync("cp", ["-a", storage.directory, remote.directory]);
-  const { Catalog } = await import("../../../src/engine/catalog/catalog.ts");
   execFileSync("mount", ["-o", "remount,ro", mount]);
   const catalog = new LanceCatalog({ storage: remote, logger: silent });
   const content = await catalog.content(await catalog.resolve("latest"));
