@@ -7,6 +7,7 @@ import {
   damaged,
   encodedBytes,
   LONGEST_HEAD_BYTES,
+  outputChunk,
   parseHead,
   SEGMENT_BYTES,
   type Segment,
@@ -193,11 +194,11 @@ function decompress(
   { number, contentBytes }: Segment,
   place: string,
 ): Buffer {
-  const maxOutputLength = contentBytes;
+  const limits = { maxOutputLength: contentBytes, chunkSize: outputChunk(contentBytes) };
   try {
-    if (algorithm === "gzip") return gunzipSync(data, { maxOutputLength });
+    if (algorithm === "gzip") return gunzipSync(data, limits);
     const params = { [constants.ZSTD_d_windowLogMax]: WINDOW_LOG };
-    return zstdDecompressSync(data, { maxOutputLength, params });
+    return zstdDecompressSync(data, { ...limits, params });
   } catch (error) {
     throw damaged(place, `its segment ${number} cannot be decompressed`, { cause: error });
   }

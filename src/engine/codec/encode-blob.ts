@@ -8,6 +8,7 @@ import {
   encodedBytes,
   headToBytes,
   MAX_CONTENT_BYTES,
+  outputChunk,
   SALT_BYTES,
   SEGMENT_BYTES,
   segmentCount,
@@ -104,10 +105,12 @@ function compressed(content: Uint8Array, compression: Compression): Uint8Array[]
 }
 
 function compress(plain: Uint8Array, { algorithm, level = 1 }: Compression): Uint8Array {
-  if (algorithm === "gzip") return gzipSync(plain, { level });
+  const chunkSize = outputChunk(plain.length);
+  if (algorithm === "gzip") return gzipSync(plain, { level, chunkSize });
   const { ZSTD_c_compressionLevel, ZSTD_c_checksumFlag } = constants;
   // By the pledged size the frame's window is no larger than the segment, and its header says the size.
   return zstdCompressSync(plain, {
+    chunkSize,
     pledgedSrcSize: plain.length,
     params: { [ZSTD_c_compressionLevel]: level, [ZSTD_c_checksumFlag]: 1 },
   });
