@@ -1,5 +1,5 @@
 import { statSync } from "node:fs";
-import { findLeases } from "../engine/lease/lease-record.ts";
+import { leaserOf } from "../engine/lease/leaser.ts";
 import { fallsBetween } from "../engine/retention/falls.ts";
 import { BackupError } from "../errors.ts";
 import { liesInFuture } from "../fs/clock-tolerance.ts";
@@ -50,7 +50,7 @@ export async function diagnoseRepository(
     const now = Date.now();
     const last = snapshots.find(({ createdAt }) => !liesInFuture(createdAt.getTime(), now)) ?? snapshots[0];
     if (database !== undefined && last) newest = await repository.get(last.id);
-    for (const { alive, kind, holder } of await findLeases(storage, Date.now(), signal)) {
+    for (const { alive, kind, holder } of await leaserOf(storage).list(signal)) {
       const work = kind === "shared" ? "A backup" : "A prune";
       findings.push(
         alive

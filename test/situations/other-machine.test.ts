@@ -32,7 +32,7 @@ const CLONE = ALL_MACHINES[1] as never;
 
 const sources = join(import.meta.dirname, "../../src");
 const LEASES = `
-  const { acquireLease } = await import(${JSON.stringify(join(sources, "repository/lease/acquire.ts"))});
+  const { acquireLease } = await import(${JSON.stringify(join(import.meta.dirname, "../repository/lease/leases.ts"))});
   const { LocalStorage } = await import(${JSON.stringify(join(sources, "storage/local-storage.ts"))});`;
 
 const rowsIn = async (uri: string) => (await (await connect(uri)).openTable("t")).countRows();

@@ -2,13 +2,13 @@ import { mkdirSync, readdirSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
-import { acquireLease } from "../../src/engine/lease/acquire.ts";
 import { LockedError, PeriodicBackupManager } from "../../src/index.ts";
 import { LockSet } from "../../src/lance/lock/lock-set.ts";
 import { alone } from "../../src/periodic/write/alone.ts";
 import { Repository } from "../../src/repository/index.ts";
 import { LocalStorage } from "../../src/storage/local-storage.ts";
 import { silent } from "../crash/silent.ts";
+import { acquireLease } from "../repository/lease/leases.ts";
 import { newDatabase, newDirectory } from "../support/database.ts";
 import { startProcess } from "../support/other-process.ts";
 

@@ -10,8 +10,8 @@ import type { Clock } from "../clock.ts";
 import { assertPathsApart } from "../format/check-paths.ts";
 import { encodeSnapshot } from "../format/encode-snapshot.ts";
 import { newSnapshotId, snapshotName } from "../format/names.ts";
-import { acquireLease } from "../lease/acquire.ts";
 import type { Lease } from "../lease/lease.ts";
+import { leaserOf } from "../lease/leaser.ts";
 import type { OnProgress } from "../progress.ts";
 import {
   blobsOfContent,
@@ -95,12 +95,9 @@ async function backupSources(context: BackupContext, request: BackupRequest): Pr
   const distrusted = new Set<string>();
   const { signal, lockTimeoutMs: timeoutMs = DEFAULT_TIMEOUT_MS } = request;
   for (let attempt = 1; ; attempt++) {
-    await using lease = await acquireLease(context.blobs.storage, "shared", {
-      signal,
-      timeoutMs,
-      logger: context.logger,
-      clock: context.clock,
-    });
+    const { storage } = context.blobs;
+    const leaser = leaserOf(storage, { logger: context.logger, clock: context.clock });
+    await using lease = await leaser.acquire("shared", { signal, timeoutMs });
     try {
       return await new BackupRun(context, request, previous, distrusted, lease).run();
     } catch (error) {

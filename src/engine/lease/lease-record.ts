@@ -1,18 +1,26 @@
 import { randomUUID } from "node:crypto";
-import { join } from "node:path";
-import { BackupError, CorruptError, IoError } from "../../errors.ts";
+import { BackupError, CorruptError } from "../../errors.ts";
 import { decodeRecord, encodeRecord } from "../../fs/record.ts";
-import { livenessBySign } from "../../fs/sign-of-life.ts";
-import { isProcessIdentity, type Liveness, livenessOf, type ProcessIdentity } from "../../fs/this-process.ts";
-import type { Storage, StoredObject } from "../../storage/storage.ts";
+import { isProcessIdentity, type Liveness, type ProcessIdentity } from "../../fs/this-process.ts";
 import { Fields } from "../format/fields.ts";
 import { FORMAT, LEASES } from "../format/names.ts";
-import { readSmall } from "../read-small.ts";
 
 /** `shared`: a backup, of which there may be many. `exclusive`: blobs are being removed, and nobody else is there. */
 export type LeaseKind = "shared" | "exclusive";
 
-export interface LeaseRecord {
+/** What a lease says of itself, so that others need not know who made it. Milliseconds. */
+export interface StatedTerms {
+  readonly renewEveryMs: number;
+  /** Without a renewal for so long, a holder whose process cannot be seen is dead. */
+  readonly deadAfterMs: number;
+}
+
+export interface LeaseTerms extends StatedTerms {
+  /** Without a renewal for so long, the holder gives itself up: well before others do. */
+  readonly lostAfterMs: number;
+}
+
+export interface LeaseRecord extends StatedTerms {
   readonly kind: LeaseKind;
   readonly owner: ProcessIdentity;
   readonly since: Date;
@@ -23,31 +31,47 @@ export interface LeaseRecord {
 export interface FoundLease {
   readonly name: string;
   readonly kind: LeaseKind;
+  /** Whether it bars others; one of which nothing is known does, until it has grown old. */
   readonly alive: boolean;
+  /** What is known of its holder. */
+  readonly life: Liveness;
   /** Its holder in words, for messages. */
   readonly holder: string;
+  /** Undefined where it cannot be read. */
+  readonly since: Date | undefined;
+  /** When its holder last wrote it, by the storage's clock. */
+  readonly lastSign: Date;
 }
 
-/** Without a sign for so long, a holder whose process cannot be seen from here is taken for dead. */
-const DEAD_MS = 60 * 60 * 1000;
+/** The longest time that a lease of a holder that cannot be seen bars others. */
+export const LONGEST_DEAD_AFTER_MS = 60 * 60 * 1000;
 
 const NAME =
-  /^leases\/(shared|exclusive)-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\.json$/;
+  /^(leases\/(shared|exclusive)-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})(?:\.([0-9]{8}))?\.json$/;
 
+/** Of a lease: on a disk also of its file. */
 export function newLeaseName(kind: LeaseKind): string {
   return `${LEASES}${kind}-${randomUUID()}.json`;
 }
 
-function parseLeaseName(name: string): LeaseKind | undefined {
-  return NAME.exec(name)?.[1] as LeaseKind | undefined;
+/** The name of a lease's object with a number, in an object store. */
+export function numberedName(lease: string, number: number): string {
+  return lease.replace(/json$/, `${String(number).padStart(8, "0")}.json`);
+}
+
+/** What an object's name says. Undefined for what is no lease. */
+export function parseLeaseName(
+  object: string,
+): { readonly lease: string; readonly kind: LeaseKind; readonly number: number } | undefined {
+  const [, stem, kind, number = "0"] = NAME.exec(object) ?? [];
+  if (stem === undefined) return undefined;
+  return { lease: `${stem}.json`, kind: kind as LeaseKind, number: Number(number) };
 }
 
 export function encodeLease(lease: LeaseRecord): Buffer {
-  const { kind, owner, since, renewedAt } = lease;
-  return encodeRecord(
-    { kind, owner, since: since.toISOString(), renewedAt: renewedAt.toISOString() },
-    FORMAT,
-  );
+  const { kind, owner, since, renewedAt, renewEveryMs, deadAfterMs } = lease;
+  const [begun, renewed] = [since.toISOString(), renewedAt.toISOString()];
+  return encodeRecord({ kind, owner, since: begun, renewedAt: renewed, renewEveryMs, deadAfterMs }, FORMAT);
 }
 
 /** @throws CorruptError where it is damaged or says another kind than its name. @throws UnsupportedError */
@@ -59,68 +83,45 @@ export function decodeLease(bytes: Uint8Array, kind: LeaseKind, place: string): 
   if (!isProcessIdentity(owner)) {
     throw new CorruptError(`${place} is damaged: it names no owner.`, { path: place });
   }
-  return { kind, owner, since: fields.date("since"), renewedAt: fields.date("renewedAt") };
+  return {
+    kind,
+    owner,
+    since: fields.date("since"),
+    renewedAt: fields.date("renewedAt"),
+    renewEveryMs: fields.count("renewEveryMs"),
+    deadAfterMs: Math.min(fields.count("deadAfterMs"), LONGEST_DEAD_AFTER_MS),
+  };
+}
+
+/** The same; the reason where it cannot be read. */
+export function tryDecodeLease(bytes: Uint8Array, kind: LeaseKind, place: string): LeaseRecord | string {
+  try {
+    return decodeLease(bytes, kind, place);
+  } catch (error) {
+    if (error instanceof BackupError) return error.message;
+    throw error;
+  }
+}
+
+export function holderInWords(record: LeaseRecord | string): string {
+  if (typeof record === "string") return `somebody unknown (${record})`;
+  const { owner, since } = record;
+  return `process ${owner.pid} on ${owner.host}, since ${since.toISOString()}`;
 }
 
 /** Names of this process's leases that have ended, and may be in the storage still. */
 const ended = new Set<string>();
 
 /** Has this process take the lease for a dead one's. */
-export function endLease(name: string): void {
-  ended.add(name);
+export function endLease(lease: string): void {
+  ended.add(lease);
 }
 
 /** The lease is known to be out of the storage. */
-export function forgetLease(name: string): void {
-  ended.delete(name);
+export function forgetLease(lease: string): void {
+  ended.delete(lease);
 }
 
-/**
- * Every lease in the storage.
- *
- * @param now milliseconds since 1970.
- */
-export async function findLeases(storage: Storage, now: number, signal?: AbortSignal): Promise<FoundLease[]> {
-  const found: FoundLease[] = [];
-  for await (const object of storage.list(LEASES)) {
-    signal?.throwIfAborted();
-    const kind = parseLeaseName(object.name);
-    const lease = kind && (await look(storage, object, kind, now, signal));
-    if (lease) found.push(lease);
-  }
-  return found;
-}
-
-/** Undefined where it is gone by now. One that cannot be read is taken for live until it has grown old. */
-async function look(
-  storage: Storage,
-  object: StoredObject,
-  kind: LeaseKind,
-  now: number,
-  signal: AbortSignal | undefined,
-): Promise<FoundLease | undefined> {
-  const { name, modified } = object;
-  const isFresh = (sign: number) => now - sign <= DEAD_MS;
-  try {
-    const { owner, since, renewedAt } = decodeLease(await readSmall(storage, name, signal), kind, name);
-    const life = ended.has(name) ? "dead" : await livenessIn(storage, name, owner);
-    const alive =
-      life === "unknown" ? isFresh(Math.max(renewedAt.getTime(), modified.getTime())) : life === "alive";
-    return {
-      name,
-      kind,
-      alive,
-      holder: `process ${owner.pid} on ${owner.host}, since ${since.toISOString()}`,
-    };
-  } catch (error) {
-    if (error instanceof IoError && error.errno === "ENOENT") return undefined;
-    if (!(error instanceof BackupError) || error instanceof IoError) throw error;
-    return { name, kind, alive: isFresh(modified.getTime()), holder: `somebody unknown (${error.message})` };
-  }
-}
-
-/** On a disk a lease shows signs of life, twice a second; they tell more than clocks, which may be wrong. */
-async function livenessIn(storage: Storage, name: string, owner: ProcessIdentity): Promise<Liveness> {
-  const { directory } = storage;
-  return directory === undefined ? livenessOf(owner) : livenessBySign(owner, join(directory, name));
+export function hasEnded(lease: string): boolean {
+  return ended.has(lease);
 }

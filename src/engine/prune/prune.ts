@@ -5,8 +5,7 @@ import type { Logger } from "../../logger.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { type Clock, systemClock } from "../clock.ts";
 import { snapshotName } from "../format/names.ts";
-import { acquireLease } from "../lease/acquire.ts";
-import { findLeases } from "../lease/lease-record.ts";
+import { type Leaser, leaserOf } from "../lease/leaser.ts";
 import { assertPolicy, type RetentionPolicy } from "../retention/policy.ts";
 import { sweepScratch } from "../scratch.ts";
 import { type Mark, writeMarks } from "./mark.ts";
@@ -39,6 +38,7 @@ interface Run {
   readonly storage: Storage;
   readonly logger: Logger;
   readonly clock: Clock;
+  readonly leaser: Leaser;
   readonly graceMs: number;
   readonly lockTimeoutMs: number;
   readonly signal: AbortSignal | undefined;
@@ -71,7 +71,8 @@ export async function prune(
   assertFlag(dryRun, "dryRun");
   assertSignal(signal);
   signal?.throwIfAborted();
-  const run: Run = { ...place, clock, graceMs: graceHours * HOUR_MS, lockTimeoutMs, signal };
+  const leaser = leaserOf(place.storage, { logger: place.logger, clock });
+  const run: Run = { ...place, clock, leaser, graceMs: graceHours * HOUR_MS, lockTimeoutMs, signal };
   const plan = await planPrune(place, policy, timeOf(run), signal);
   const isAgreed = plan.retention.remove.every(({ snapshot }) => agreed?.includes(snapshot.id) ?? true);
   return dryRun || !isAgreed ? foretell(run, plan) : carryOut(run, plan);
@@ -105,7 +106,7 @@ async function carryOut(run: Run, plan: PrunePlan): Promise<PruneReport> {
     logger.info("snapshot removed", { snapshot: snapshot.id, reason });
   }
   const { dead, unfinished } = await leftByTheDead(run);
-  for (const name of dead) await storage.remove(name);
+  for (const name of dead) await run.leaser.remove(name);
   await removeUnfinished(unfinished);
   if (storage.directory !== undefined) await sweepScratch(storage.directory);
   // On a full disk there is room now. Had we died in between, the next prune would have marked them, and waited.
@@ -158,17 +159,14 @@ async function sweep(
   plan: PrunePlan,
   due: readonly Mark[],
 ): Promise<{ freed: readonly string[]; postponed?: string }> {
-  const { storage, logger, clock, lockTimeoutMs, signal } = run;
+  const { storage, logger, leaser, lockTimeoutMs, signal } = run;
   if (due.length === 0 && plan.toFree.length === 0) return { freed: [] };
-  const lease = await acquireLease(storage, "exclusive", {
-    signal,
-    timeoutMs: lockTimeoutMs,
-    logger,
-    clock,
-  }).catch((error: unknown) => {
-    if (error instanceof LockedError) return error;
-    throw error;
-  });
+  const lease = await leaser
+    .acquire("exclusive", { signal, timeoutMs: lockTimeoutMs })
+    .catch((error: unknown) => {
+      if (error instanceof LockedError) return error;
+      throw error;
+    });
   if (lease instanceof LockedError) {
     logger.warn("unneeded blobs were not removed: the repository is in use", { reason: lease.message });
     return { freed: [], postponed: lease.message };
@@ -182,7 +180,7 @@ async function sweep(
 /** What cannot be told to be a dead one's is not while a backup is under way that may have made it. */
 async function leftByTheDead(run: Run): Promise<{ dead: string[]; unfinished: string[] }> {
   const now = run.clock.now();
-  const leases = await findLeases(run.storage, now, run.signal);
+  const leases = await run.leaser.list(run.signal);
   const dead = leases.filter((lease) => !lease.alive).map((lease) => lease.name);
   const isBusy = dead.length < leases.length;
   return { dead, unfinished: await findUnfinished(run.storage, { now, ageMs: run.graceMs, isBusy }) };

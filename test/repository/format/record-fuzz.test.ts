@@ -10,7 +10,14 @@ import { digestOf } from "../fixture.ts";
 const numRuns = process.env["NIGHTLY"] === "1" ? 20_000 : 300;
 
 const at = new Date("2026-11-05T12:34:56.789Z");
-const lease = { kind: "shared", owner: thisProcess, since: at, renewedAt: at } as const;
+const lease = {
+  kind: "shared",
+  owner: thisProcess,
+  since: at,
+  renewedAt: at,
+  renewEveryMs: 15_000,
+  deadAfterMs: 3_600_000,
+} as const;
 const blobs = ["a", "b", "c"].map(digestOf);
 
 const readers = {

@@ -5,11 +5,11 @@
 import { readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { acquireLease } from "../../../src/engine/lease/acquire.ts";
 import { LocalStorage } from "../../../src/storage/local-storage.ts";
 import { Random } from "../../concurrency/random.ts";
 import { isAlive, isStopped, type TurnsTask } from "../../concurrency/turns.ts";
 import { silent } from "../../crash/silent.ts";
+import { acquireLease } from "./leases.ts";
 
 export interface HolderTask extends TurnsTask {
   readonly directory: string;

@@ -2,7 +2,6 @@ import { utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { beforeEach, describe, expect, test } from "vitest";
-import { acquireLease, type LeaseOptions } from "../../../src/engine/lease/acquire.ts";
 import { decodeLease, type LeaseKind, newLeaseName } from "../../../src/engine/lease/lease-record.ts";
 import { LockedError } from "../../../src/errors.ts";
 import { LocalStorage } from "../../../src/storage/local-storage.ts";
@@ -11,7 +10,7 @@ import { newDirectory } from "../../support/database.ts";
 import { FaultyStorage } from "../../support/faulty-storage.ts";
 import { namesBelow, readAll, rejection } from "../../support/pieces.ts";
 import { TestClock } from "../../support/test-clock.ts";
-import { leave } from "./leases.ts";
+import { acquireLease, type LeaseOptions, leave } from "./leases.ts";
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;

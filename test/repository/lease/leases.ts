@@ -1,6 +1,24 @@
+import type { Clock } from "../../../src/engine/clock.ts";
+import type { Lease } from "../../../src/engine/lease/lease.ts";
 import { encodeLease, type LeaseKind, newLeaseName } from "../../../src/engine/lease/lease-record.ts";
+import { type AcquireOptions, leaserOf } from "../../../src/engine/lease/leaser.ts";
 import { thisProcess } from "../../../src/fs/this-process.ts";
+import type { Logger } from "../../../src/logger.ts";
 import type { Storage } from "../../../src/storage/storage.ts";
+
+/** What a lease on a disk says. */
+export const TERMS = { renewEveryMs: 15_000, deadAfterMs: 60 * 60_000 };
+
+export interface LeaseOptions extends AcquireOptions {
+  readonly logger?: Logger;
+  readonly clock?: Clock;
+}
+
+/** In one call, for tests. */
+export function acquireLease(storage: Storage, kind: LeaseKind, options: LeaseOptions = {}): Promise<Lease> {
+  const { logger, clock, ...rest } = options;
+  return leaserOf(storage, { logger, clock }).acquire(kind, rest);
+}
 
 /** Process ids end below this on every Linux. */
 const NO_PROCESS = 2 ** 22 + 1;
@@ -20,6 +38,9 @@ export async function leave(
   renewedAt: Date = new Date(),
 ): Promise<string> {
   const name = newLeaseName(kind);
-  await storage.write(name, encodeLease({ kind, owner: owners[owner], since: renewedAt, renewedAt }));
+  await storage.write(
+    name,
+    encodeLease({ kind, owner: owners[owner], since: renewedAt, renewedAt, ...TERMS }),
+  );
   return name;
 }

@@ -1,11 +1,11 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { blobName, snapshotName } from "../../../src/engine/format/names.ts";
-import { acquireLease } from "../../../src/engine/lease/acquire.ts";
 import type { Lease } from "../../../src/engine/lease/lease.ts";
 import { silent } from "../../crash/silent.ts";
 import { FaultyStorage } from "../../support/faulty-storage.ts";
 import { digestOf, documentOf, makeSnapshot, putBlobs } from "../fixture.ts";
+import { acquireLease } from "../lease/leases.ts";
 import { HOUR, newQuickPlace, type Place, tableOf } from "./place.ts";
 
 const nightly = process.env["NIGHTLY"] === "1";

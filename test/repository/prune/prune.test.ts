@@ -3,7 +3,6 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { beforeEach, describe, expect, test } from "vitest";
 import { snapshotName } from "../../../src/engine/format/names.ts";
-import { acquireLease } from "../../../src/engine/lease/acquire.ts";
 import { encodeMark } from "../../../src/engine/prune/mark.ts";
 import { CorruptError, LockedError, UnsupportedError, ValidationError } from "../../../src/errors.ts";
 import { encodeRecord } from "../../../src/fs/record.ts";
@@ -15,7 +14,7 @@ import { stampOf } from "../../support/files.ts";
 import { otherFileSystem } from "../../support/other-file-system.ts";
 import { namesBelow, readAll, rejection } from "../../support/pieces.ts";
 import { digestOf, putBlobs, putSnapshot } from "../fixture.ts";
-import { leave, owners } from "../lease/leases.ts";
+import { acquireLease, leave, owners } from "../lease/leases.ts";
 import { HOUR, newPlace, newQuickPlace, Place, tableOf } from "./place.ts";
 
 let place: Place;

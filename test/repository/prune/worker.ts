@@ -4,7 +4,6 @@
 //   node worker.ts '{"directory":…,"stop":…,"seed":1}'
 import { setTimeout as sleep } from "node:timers/promises";
 import { blobName, snapshotName } from "../../../src/engine/format/names.ts";
-import { acquireLease } from "../../../src/engine/lease/acquire.ts";
 import { prune } from "../../../src/engine/prune/prune.ts";
 import { BackupNotFoundError } from "../../../src/errors.ts";
 import { LanceCatalog } from "../../../src/sources/lancedb/lance-catalog.ts";
@@ -13,6 +12,7 @@ import { Random } from "../../concurrency/random.ts";
 import { isStopped, type TurnsTask } from "../../concurrency/turns.ts";
 import { silent } from "../../crash/silent.ts";
 import { digestOf, documentOf, makeSnapshot } from "../fixture.ts";
+import { acquireLease } from "../lease/leases.ts";
 
 export interface WorkerTask extends TurnsTask {
   readonly directory: string;

@@ -1,0 +1,94 @@
+import { join } from "node:path";
+import { IoError } from "../../errors.ts";
+import { livenessBySign } from "../../fs/sign-of-life.ts";
+import type { Storage, StoredObject } from "../../storage/storage.ts";
+import { LEASES } from "../format/names.ts";
+import { readSmall } from "../read-small.ts";
+import { DiskLease } from "./disk-lease.ts";
+import type { Lease, LeasePlace } from "./lease.ts";
+import {
+  type FoundLease,
+  hasEnded,
+  holderInWords,
+  type LeaseKind,
+  LONGEST_DEAD_AFTER_MS,
+  newLeaseName,
+  parseLeaseName,
+  tryDecodeLease,
+} from "./lease-record.ts";
+import type { AcquireOptions, Leaser } from "./leaser.ts";
+import { Waiting } from "./waiting.ts";
+
+/** Leases as files. Signs of life tell more than clocks, which may be wrong. */
+export class DiskLeaser implements Leaser {
+  readonly #place: LeasePlace & { readonly storage: Storage };
+  readonly #directory: string;
+
+  constructor(place: LeasePlace & { readonly storage: Storage }, directory: string) {
+    this.#place = place;
+    this.#directory = directory;
+  }
+
+  async acquire(kind: LeaseKind, options: AcquireOptions = {}): Promise<Lease> {
+    const { signal, timeoutMs = 60_000 } = options;
+    const waiting = new Waiting(this.#place.location, kind, timeoutMs, signal);
+    const holders = async (held: LeaseKind, mine?: string) =>
+      (await this.list(signal)).filter((lease) => lease.alive && lease.kind === held && lease.name !== mine);
+    for (let turn = 0; ; turn++) {
+      // Who waits for an exclusive lease makes none meanwhile, which its holder would wait for.
+      await waiting.untilNone(() => holders("exclusive"));
+      const lease = new DiskLease(this.#place, this.#directory, kind, newLeaseName(kind));
+      await lease.create(signal);
+      try {
+        const rivals = await holders("exclusive", lease.name);
+        if (rivals.length === 0) {
+          if (kind === "exclusive") await waiting.untilNone(() => holders("shared"));
+          await lease.assertHeld();
+          return lease;
+        }
+        waiting.orTimeUp(rivals);
+      } catch (error) {
+        await lease.release();
+        throw error;
+      }
+      await lease.release();
+      await waiting.pause(turn);
+    }
+  }
+
+  async list(signal?: AbortSignal): Promise<FoundLease[]> {
+    const found: FoundLease[] = [];
+    for await (const object of this.#place.storage.list(LEASES)) {
+      signal?.throwIfAborted();
+      const lease = await this.#look(object, signal);
+      if (lease) found.push(lease);
+    }
+    return found;
+  }
+
+  remove(name: string): Promise<void> {
+    return this.#place.storage.remove(name);
+  }
+
+  /** Undefined for what is no lease, or is gone by now. One that cannot be read is taken for live until it has grown old. */
+  async #look(object: StoredObject, signal: AbortSignal | undefined): Promise<FoundLease | undefined> {
+    const { storage, clock } = this.#place;
+    const { name, modified } = object;
+    const parsed = parseLeaseName(name);
+    if (parsed?.lease !== name) return undefined;
+    const { kind } = parsed;
+    try {
+      const record = tryDecodeLease(await readSmall(storage, name, signal), kind, name);
+      const readable = typeof record === "string" ? undefined : record;
+      const seen = readable ? await livenessBySign(readable.owner, join(this.#directory, name)) : "unknown";
+      const sign = Math.max(readable?.renewedAt.getTime() ?? 0, modified.getTime());
+      const isOld = clock.now() - sign > (readable?.deadAfterMs ?? LONGEST_DEAD_AFTER_MS);
+      const life = hasEnded(name) || (seen === "unknown" && isOld) ? "dead" : seen;
+      const found = { name, kind, life, alive: life !== "dead", lastSign: modified };
+      return { ...found, since: readable?.since, holder: holderInWords(record) };
+    } catch (error) {
+      if (error instanceof IoError && error.errno === "ENOENT") return undefined;
+      throw error;
+    }
+  }
+}

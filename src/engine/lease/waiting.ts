@@ -1,0 +1,58 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { LockedError } from "../../errors.ts";
+import type { FoundLease, LeaseKind } from "./lease-record.ts";
+
+const FIRST_PAUSE_MS = 20;
+const LONGEST_PAUSE_MS = 1000;
+
+/** A wait for other holders, that ends at its time limit or by a signal. */
+export class Waiting {
+  readonly #location: string;
+  readonly #kind: LeaseKind;
+  readonly #deadline: number;
+  readonly #signal: AbortSignal | undefined;
+
+  constructor(location: string, kind: LeaseKind, timeoutMs: number, signal: AbortSignal | undefined) {
+    this.#location = location;
+    this.#kind = kind;
+    this.#deadline = performance.now() + timeoutMs;
+    this.#signal = signal;
+  }
+
+  /** @throws LockedError where somebody is there, and the time is up. */
+  orTimeUp(found: readonly FoundLease[]): void {
+    if (found.length === 0 || performance.now() < this.#deadline) return;
+    const who = found.map(({ holder, name }) => `${holder} (${name})`).join("; ");
+    throw new LockedError(
+      `No ${this.#kind} lease was to be had on the repository ${this.#location}: it is in use by ${who}. ` +
+        "Where that process has ended on another machine, its lease ends by itself some time after its last sign of life, or by hand: unlock().",
+    );
+  }
+
+  /** Looks until nobody is found, or for `mostMs`. Answers with whether nobody was. */
+  async untilNone(
+    look: () => Promise<readonly FoundLease[]>,
+    mostMs = Number.POSITIVE_INFINITY,
+  ): Promise<boolean> {
+    const end = performance.now() + mostMs;
+    for (let turn = 0; performance.now() < end; turn++) {
+      this.#signal?.throwIfAborted();
+      const found = await look();
+      if (found.length === 0) return true;
+      this.orTimeUp(found);
+      await this.pause(turn);
+    }
+    return false;
+  }
+
+  /** Random, so that two that withdrew for each other do not meet again for ever. */
+  async pause(turn: number): Promise<void> {
+    const ms = Math.min(FIRST_PAUSE_MS * 1.5 ** turn, LONGEST_PAUSE_MS) * (0.5 + Math.random());
+    try {
+      await sleep(ms, undefined, this.#signal ? { signal: this.#signal } : {});
+    } catch (error) {
+      this.#signal?.throwIfAborted();
+      throw error;
+    }
+  }
+}
