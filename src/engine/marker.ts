@@ -1,9 +1,13 @@
 import { randomUUID } from "node:crypto";
 import { CorruptError, IoError, UnsupportedError, ValidationError } from "../errors.ts";
+import { reasonOf } from "../fs/io.ts";
 import { decodeRecord, encodeRecord } from "../fs/record.ts";
 import type { Storage } from "../storage/storage.ts";
+import { type BlobCodec, PLAIN, segments } from "./blobs/blob-codec.ts";
+import { assertCompression, type Compression } from "./codec/encode-blob.ts";
 import { Fields } from "./format/fields.ts";
 import { BLOBS, FORMAT, REPOSITORY, SNAPSHOTS } from "./format/names.ts";
+import { shown } from "./format/shown.ts";
 import { readSmall } from "./read-small.ts";
 
 const KIND = "lancedb-backup repository";
@@ -13,6 +17,8 @@ export interface RepositoryMarker {
   /** A UUID. */
   readonly id: string;
   readonly createdAt: Date;
+  /** How blobs are written. */
+  readonly codec: BlobCodec;
 }
 
 /**
@@ -20,14 +26,21 @@ export interface RepositoryMarker {
  *
  * @throws ValidationError where it is one already, or where it holds a repository's objects without its mark.
  */
-export async function createMarker(storage: Storage): Promise<RepositoryMarker> {
+export async function createMarker(
+  storage: Storage,
+  compression: Compression = { algorithm: "none" },
+): Promise<RepositoryMarker> {
   if (!(await storage.stat(REPOSITORY)) && (await hasObjects(storage))) {
     throw new ValidationError(
       `${storage.location} holds snapshots or blobs already, and no ${REPOSITORY}. Open it to see what is there, or choose another place.`,
     );
   }
-  const marker = { id: randomUUID(), createdAt: new Date() };
-  const body = { kind: KIND, id: marker.id, createdAt: marker.createdAt.toISOString() };
+  const isPlain = compression.algorithm === "none";
+  const codec = isPlain ? PLAIN : segments(compression);
+  const marker = { id: randomUUID(), createdAt: new Date(), codec };
+  const { id, createdAt } = marker;
+  const how = { codec: codec.name, ...(!isPlain && { compression }) };
+  const body = { kind: KIND, id, createdAt: createdAt.toISOString(), ...how };
   if (await storage.writeNew(REPOSITORY, encodeRecord(body, FORMAT))) return marker;
   throw new ValidationError(`${storage.location} is a repository already. Open it.`);
 }
@@ -53,7 +66,28 @@ export async function readMarker(storage: Storage): Promise<RepositoryMarker | u
   }
   const fields = new Fields(decodeRecord(bytes, place, FORMAT), place, "body");
   fields.oneOf("kind", [KIND]);
-  return { id: fields.text("id"), createdAt: fields.date("createdAt") };
+  return { id: fields.text("id"), createdAt: fields.date("createdAt"), codec: codecFrom(fields, place) };
+}
+
+/** @throws UnsupportedError for a codec that a newer version may have. */
+function codecFrom(fields: Fields, place: string): BlobCodec {
+  const name = fields.text("codec");
+  if (name === PLAIN.name) return PLAIN;
+  if (name !== "segments") {
+    throw new UnsupportedError(
+      `${place} says that blobs are written as ${shown(name)}, which this version does not know. Use a newer lancedb-backup.`,
+    );
+  }
+  const how = fields.object("compression");
+  const algorithm = how.oneOf("algorithm", ["none", "zstd", "gzip"]);
+  const level = how.optionalCount("level");
+  const compression = { algorithm, ...(level !== undefined && { level }) };
+  try {
+    assertCompression(compression);
+  } catch (error) {
+    throw new CorruptError(`${place} is damaged: ${reasonOf(error)}`, { path: place, cause: error });
+  }
+  return segments(compression);
 }
 
 /**

@@ -1,6 +1,7 @@
 /** What users import as `lancedb-backup/repository`: repositories alone, without loading LanceDB's native library. */
 
 export type { SnapshotFilter } from "../engine/catalog/filter.ts";
+export type { Compression } from "../engine/codec/encode-blob.ts";
 export type { OnProgress, Progress } from "../engine/progress.ts";
 export type { PruneOptions } from "../engine/prune/prune.ts";
 export type { BlobCount } from "../engine/prune/report.ts";
@@ -54,6 +55,6 @@ export type {
 } from "../storage/storage.ts";
 export type { ShrunkTable } from "../util/shrunk-tables.ts";
 export type { BackupOptions } from "./backup-options.ts";
-export type { RepositoryOptions } from "./options.ts";
+export type { InitOptions, RepositoryOptions } from "./options.ts";
 export type { KeptSnapshot, PruneReport, RemovedSnapshot } from "./prune-view.ts";
 export { type GetOptions, Repository } from "./repository.ts";

@@ -1,4 +1,5 @@
 import { assertKnown, assertLogger } from "../checks.ts";
+import { assertCompression, type Compression } from "../engine/codec/encode-blob.ts";
 import { LanceDB, type LanceDBOptions } from "../lance/which-lancedb.ts";
 import type { Logger } from "../logger.ts";
 import { defaultLogger } from "../logger.ts";
@@ -8,6 +9,14 @@ import type { Storage } from "../storage/storage.ts";
 export interface RepositoryOptions extends LanceDBOptions {
   /** Default: winston on stderr, level `warn` or what `LANCEDB_BACKUP_LOG` says. */
   logger?: Logger | undefined;
+}
+
+export interface InitOptions extends RepositoryOptions {
+  /**
+   * How blobs are compressed, each by itself: what does not get smaller stays as it is. Default `none`: in a local
+   * directory blobs are plain files then, which `sha256sum` checks and a restore can link; compressed ones are not.
+   */
+  compression?: Compression | undefined;
 }
 
 const METHODS = ["read", "write", "writeNew", "list", "remove", "stat"] as const;
@@ -34,4 +43,12 @@ export async function placeOf(location: string | Storage, options: RepositoryOpt
     throw new TypeError("A repository's location must be a directory's path, an address, or a Storage.");
   }
   return { storage: location, logger, lancedb };
+}
+
+/** @throws ValidationError, TypeError */
+export function assertCompressionOption(compression: Compression | undefined): void {
+  if (compression === undefined) return;
+  assertKnown(compression, "compression", { algorithm: true, level: true });
+  if (typeof compression.algorithm !== "string") throw new TypeError("compression must name an algorithm.");
+  assertCompression(compression);
 }

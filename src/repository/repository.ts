@@ -35,7 +35,13 @@ import {
 } from "../sources/lancedb/snapshot-view.ts";
 import type { Storage } from "../storage/storage.ts";
 import type { BackupOptions } from "./backup-options.ts";
-import { type Place, placeOf, type RepositoryOptions } from "./options.ts";
+import {
+  assertCompressionOption,
+  type InitOptions,
+  type Place,
+  placeOf,
+  type RepositoryOptions,
+} from "./options.ts";
 import { type PruneReport, pruneView } from "./prune-view.ts";
 import type { TakeContext } from "./take-snapshot.ts";
 
@@ -74,7 +80,7 @@ export class Repository implements AsyncDisposable {
     this.#lancedb = place.lancedb;
     this.#marker = marker;
     this.#catalog = new LanceCatalog(place);
-    this.#blobs = new BlobStore(place.storage);
+    this.#blobs = new BlobStore(place.storage, marker?.codec);
   }
 
   /**
@@ -85,14 +91,16 @@ export class Repository implements AsyncDisposable {
    * where the address's scheme is not known, its package not installed, or the store does not exclude one writer from
    * making what another has made.
    */
-  static async init(location: string | Storage, options: RepositoryOptions = {}): Promise<Repository> {
-    const place = await placeOf(location, options);
+  static async init(location: string | Storage, options: InitOptions = {}): Promise<Repository> {
+    const { compression, ...rest } = options;
+    assertCompressionOption(compression);
+    const place = await placeOf(location, rest);
     const { directory } = place.storage;
     if (directory !== undefined) {
       const { assertOutsideTables } = await import("../lance/database.ts");
       assertOutsideTables(directory, "The repository");
     }
-    return new Repository(place, await createMarker(place.storage));
+    return new Repository(place, await createMarker(place.storage, compression));
   }
 
   /**

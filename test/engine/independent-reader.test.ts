@@ -44,9 +44,11 @@ function mergeImports(lines: ReadonlySet<string>): string[] {
 }
 
 test.each([
-  ["in a local directory", (storage: LocalStorage) => storage],
-  ["elsewhere, in pieces and bundles", remote],
-])("a repository %s is read by the reader that the docs print", async (_where, through) => {
+  ["in a local directory", (storage: LocalStorage) => storage, {}],
+  ["elsewhere, in pieces and bundles", remote, {}],
+  ["compressed by zstd", (storage: LocalStorage) => storage, { compression: { algorithm: "zstd" } }],
+  ["elsewhere, compressed by gzip", remote, { compression: { algorithm: "gzip", level: 1 } }],
+] as const)("a repository %s is read by the reader that the docs print", async (_where, through, options) => {
   const directory = await newDirectory();
   const [uri, location] = [join(directory, "db"), join(directory, "repository")];
   const db = await connect(uri);
@@ -57,7 +59,10 @@ test.each([
   }));
   await db.createTable("large", vectors); // a file of more than a blob
   db.close();
-  const repository = await Repository.init(through(new LocalStorage(location)), { logger: silent });
+  const repository = await Repository.init(through(new LocalStorage(location)), {
+    logger: silent,
+    ...options,
+  });
   const { id, files, tables } = await repository.backup({ source: uri });
   const { readSnapshot } = await readerOfTheDocs(directory);
   const [part, ...others] = readSnapshot(location, id);

@@ -1,4 +1,5 @@
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
+import type { Compression } from "../../repository/index.ts";
 import { schemeOf } from "../../storage/open-storage.ts";
 import { newCommand, type RepositoryOption, repositoryOption } from "../command.ts";
 import type { Answer, Context } from "../context.ts";
@@ -16,20 +17,43 @@ export function initCommand(): Command {
       "init ./vault",
       "init --repo /mnt/backups/vault",
       "init s3://my-bucket/backups?region=eu-central-1",
+      "init ./vault --compression zstd:3",
     ],
     json: "{ location, id }",
   })
     .argument("[repository]", "The repository's directory or address; or --repo.")
     .addOption(repositoryOption())
+    .addOption(
+      new Option(
+        "--compression <algorithm:level>",
+        "Compress what is stored: zstd:1 to zstd:19, gzip:1 to gzip:9, or none. Blobs of a local repository are then no plain files of their content any more.",
+      ).argParser(parseCompression),
+    )
     .action(handle(run));
 }
 
-async function run(context: Context, path: string | undefined, options: RepositoryOption): Promise<Answer> {
+interface InitFlags extends RepositoryOption {
+  readonly compression?: Compression;
+}
+
+/** `zstd:3`, `gzip`, `none`. What is wrong with it the library says. */
+function parseCompression(text: string): Compression {
+  const [, algorithm = "", level] = /^([a-z]+)(?::([0-9]+))?$/.exec(text) ?? [];
+  return {
+    algorithm: (algorithm === "" ? text : algorithm) as Compression["algorithm"],
+    ...(level !== undefined && { level: Number(level) }),
+  };
+}
+
+async function run(context: Context, path: string | undefined, options: InitFlags): Promise<Answer> {
   const { Repository } = await import("../../repository/index.ts");
   const location = namedRepository(context, path, options);
   const isLocal = schemeOf(location) === undefined;
   if (isLocal) assertPlace(location, context);
-  const { id, location: place } = await Repository.init(location, { logger: context.logger });
+  const { id, location: place } = await Repository.init(location, {
+    logger: context.logger,
+    compression: options.compression,
+  });
   const named = isLocal ? place : location;
   return {
     json: { location: place, id },

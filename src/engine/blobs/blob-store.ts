@@ -81,7 +81,7 @@ export class BlobStore {
 
   /** Writes a blob's object. Answers with its bytes. */
   async write(name: string, content: Buffer, signal?: AbortSignal): Promise<number> {
-    const object = this.codec.encode(content);
+    const object = this.codec.encode(content, name);
     await this.storage.write(blobName(name), object, { signal });
     return object.length;
   }
@@ -117,14 +117,16 @@ export class BlobStore {
   }
 
   /** A stretch of a blob; fewer bytes where the blob ends. Of a plain one nothing is checked. @throws IoError, CorruptError */
-  async readPiece({ blob, offset, bytes }: Piece, signal?: AbortSignal): Promise<Buffer> {
-    if (this.codec.name !== "plain") {
-      return (await this.readBlob(blob, signal)).subarray(offset, offset + bytes);
-    }
-    const stretches: Uint8Array[] = [];
-    const options = { offset, length: bytes, signal };
-    for await (const stretch of this.storage.read(blobName(blob), options)) stretches.push(stretch);
-    return Buffer.concat(stretches);
+  async readPiece(piece: Piece, signal?: AbortSignal): Promise<Buffer> {
+    const name = blobName(piece.blob);
+    const read = async (offset: number, length: number) => {
+      const stretches: Uint8Array[] = [];
+      for await (const stretch of this.storage.read(name, { offset, length, signal })) {
+        stretches.push(stretch);
+      }
+      return Buffer.concat(stretches);
+    };
+    return this.codec.readPiece(read, piece, this.placeOf(piece.blob));
   }
 
   /**

@@ -154,7 +154,8 @@ async function readPart(read: ReadRange, offset: number, length: number, opened:
   );
   const content = decodeSegments(bytes, start, segments, opened);
   const skipped = offset - from * SEGMENT_BYTES;
-  return content.subarray(skipped, skipped + length);
+  const part = content.subarray(skipped, skipped + length);
+  return 2 * length < content.length ? Buffer.from(part) : part; // a few bytes must not keep a segment in memory
 }
 
 /** @param start where in the blob `bytes` begin */

@@ -49,6 +49,10 @@ export class Fields {
       : this.#refuse(key, "a count");
   }
 
+  optionalCount(key: string): number | undefined {
+    return this.#members[key] === undefined ? undefined : this.count(key);
+  }
+
   number(key: string): number {
     const value = this.#members[key];
     return typeof value === "number" && Number.isFinite(value) ? value : this.#refuse(key, "a number");

@@ -51,6 +51,12 @@ describe.each(KINDS)("parts of a blob, $label", (kind) => {
     ]);
   });
 
+  test("keep no more in memory than twice their bytes", async () => {
+    const opened = await open(asStored(blob));
+    const part = await opened.read(MIB, 100_000);
+    expect(part.buffer.byteLength).toBeLessThanOrEqual(200_000);
+  });
+
   test("are refused where the segments that they touch are damaged, and no others", async () => {
     const damagedBlob = Buffer.from(blob);
     damagedBlob[blob.length - 30]! ^= 1;

@@ -205,6 +205,16 @@ describe("compression", () => {
     }
   });
 
+  test("by zstd makes frames that have a checksum and say their size, as the zstd command wants them", () => {
+    const blob = encode(words(300, "content"), kind);
+    const frame = blob.subarray(84 + 4 + 16);
+    expect(frame.readUInt32LE(0)).toBe(0xfd2fb528);
+    const descriptor = frame.readUInt8(4);
+    expect(descriptor & 0b100).toBe(0b100);
+    expect(descriptor >> 6).toBe(1); // a size of 2 bytes, from 256 on
+    expect(frame.readUInt16LE(5) + 256).toBe(300);
+  });
+
   test("is the same each time without a key", () => {
     const content = words(MIB + 5, "content");
     expect(encode(content, kind).equals(encode(content, kind))).toBe(true);
