@@ -1,6 +1,9 @@
 import { CorruptError, ValidationError } from "../errors.ts";
 import { isStray } from "./strays.ts";
 
+/** Of a path from a file so much is shown: it may have millions of letters. */
+const SHOWN_LETTERS = 200;
+
 const TABLE_NAME = /^[A-Za-z0-9_.-]+$/;
 
 /**
@@ -30,8 +33,11 @@ export function assertInnerPath(path: string, source: string): void {
   const parts = path.split("/");
   const bad = parts.some((part) => part === "" || part === "." || part === "..");
   if (bad || path.includes("\\") || path.includes("\0") || /^[A-Za-z]:/.test(path)) {
-    throw new CorruptError(`${source} names a path that leaves its directory: ${JSON.stringify(path)}.`, {
-      path: source,
-    });
+    throw new CorruptError(
+      `${source} names a path that leaves its directory: ${JSON.stringify(path.slice(0, SHOWN_LETTERS))}.`,
+      {
+        path: source,
+      },
+    );
   }
 }
