@@ -13,6 +13,9 @@ export interface SnapshotSource {
 /** A JSON object that a kind of source writes and reads. */
 export type JsonObject = Readonly<Record<string, unknown>>;
 
+/** A blob that is not one whole file has at most so many bytes: it is hashed, encoded, sent and sent again from memory. */
+export const BLOB_BYTES = 16 << 20;
+
 /** A stretch of a blob's plain content. */
 export interface Piece {
   /** The blob's name. */

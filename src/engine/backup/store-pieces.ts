@@ -1,15 +1,14 @@
 import { createHash, type Hash } from "node:crypto";
 import { CorruptError } from "../../errors.ts";
 import { isError, toIoError } from "../../fs/io.ts";
+import type { StoredObject } from "../../storage/storage.ts";
 import { digestOf } from "../blobs/blob-codec.ts";
 import type { BlobStore } from "../blobs/blob-store.ts";
 import { BLOBS, blobName, parseBlobName } from "../format/names.ts";
-import type { Piece } from "../snapshot.ts";
+import { BLOB_BYTES, type Piece } from "../snapshot.ts";
 import type { Entry } from "../source.ts";
 import type { StoredBlobs, StoredFile, StoreRequest } from "./write-blobs.ts";
 
-/** A blob has at most so many bytes: it is hashed, encoded, sent and sent again from memory. */
-export const BLOB_BYTES = 16 << 20;
 /** Files of less share blobs. */
 const SMALL_BYTES = 4 << 20;
 
@@ -55,7 +54,7 @@ class PieceRun {
   readonly #ending: Promise<void>[] = [];
   readonly #writing = new Set<Promise<unknown>>();
   readonly #failure: { error?: unknown } = {};
-  #there: ((name: string) => Promise<boolean>) | undefined;
+  #there: ((name: string, bytes: number) => Promise<boolean>) | undefined;
   #bundle: Bundle = { contents: [], files: [], bytes: 0 };
   #storedBytes = 0;
 
@@ -176,7 +175,7 @@ class PieceRun {
 
   async #writeUnlessThere(name: string, content: Buffer): Promise<boolean> {
     this.#there ??= await this.#lookAround();
-    if (await this.#there(name)) return false;
+    if (await this.#there(name, content.length)) return false;
     this.#storedBytes += await this.#blobs.write(name, content, this.#request.signal);
     return true;
   }
@@ -186,20 +185,23 @@ class PieceRun {
     while (this.#writing.size >= PARALLEL_WRITES) await Promise.race(this.#writing);
   }
 
-  /** A repository that holds little is listed once; in another one each name is asked for. */
-  async #lookAround(): Promise<(name: string) => Promise<boolean>> {
+  /**
+   * A repository that holds little is listed once; in another one each name is asked for. What has not the size is
+   * written again.
+   */
+  async #lookAround(): Promise<(name: string, bytes: number) => Promise<boolean>> {
     const { storage } = this.#blobs;
-    const found = new Set<string>();
+    const found = new Map<string, StoredObject>();
     let isAll = true;
-    for await (const { name, size } of storage.list(BLOBS)) {
-      const blob = parseBlobName(name);
-      if (blob !== undefined && size > 0) found.add(blob);
+    for await (const object of storage.list(BLOBS)) {
+      const blob = parseBlobName(object.name);
+      if (blob !== undefined) found.set(blob, object);
       if (found.size < ONE_PAGE) continue;
       isAll = false;
       break;
     }
-    if (isAll) return async (name) => found.has(name);
-    return async (name) => ((await storage.stat(blobName(name)))?.size ?? 0) > 0;
+    if (isAll) return async (name, bytes) => this.#blobs.fits(found.get(name), bytes);
+    return async (name, bytes) => this.#blobs.fits(await storage.stat(blobName(name)), bytes);
   }
 }
 

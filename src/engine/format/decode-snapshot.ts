@@ -2,18 +2,19 @@ import { createHash } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
 import { CorruptError } from "../../errors.ts";
 import { assertFormat, isObject } from "../../fs/record.ts";
-import type {
-  EntryAttributes,
-  PartContent,
-  Piece,
-  SnapshotSource,
-  StoredContent,
-  StoredEntry,
-  StoredPart,
-  StoredSnapshot,
+import {
+  BLOB_BYTES,
+  type EntryAttributes,
+  type PartContent,
+  type Piece,
+  type SnapshotSource,
+  type StoredContent,
+  type StoredEntry,
+  type StoredPart,
+  type StoredSnapshot,
 } from "../snapshot.ts";
 import { kindOf } from "../source-kind.ts";
-import { assertPathsApart } from "./check-paths.ts";
+import { assertPathsApart, namedPath } from "./check-paths.ts";
 import { Fields } from "./fields.ts";
 import { FORMAT, fitsSources, isDigest } from "./names.ts";
 import { shown } from "./shown.ts";
@@ -50,7 +51,22 @@ export function decodeSnapshot(bytes: Uint8Array, id: string, place: string): St
     throw corrupt(place, "its parts are not those of its summary");
   }
   const parts = summary.parts.map((part, index) => partFrom(part, list[index], `part ${index + 1}`, place));
+  assertOneSize(parts, place);
   return { snapshot: { ...summary, checksum }, parts };
+}
+
+/** What is looked for and counted is a blob, whichever of its uses says how large it is. */
+function assertOneSize(parts: readonly PartContent[], place: string): void {
+  const sizes = new Map<string, number>();
+  const add = (name: string, bytes: number) => {
+    const known = sizes.get(name);
+    if (known === undefined) sizes.set(name, bytes);
+    else if (known !== bytes) throw corrupt(place, `it says two sizes of the blob ${name}`);
+  };
+  for (const { blobs, entries } of parts) {
+    for (const [name, bytes] of blobs) add(name, bytes);
+    for (const { sha256, size, pieces } of entries) if (!pieces) add(sha256, size);
+  }
 }
 
 function checkedDigest(file: Buffer, place: string): string {
@@ -89,7 +105,7 @@ function summaryFrom(document: Record<string, unknown>, id: string, place: strin
     description: fields.optionalText("description"),
     tags: fields.texts("tags"),
     createdAt: fields.date("createdAt"),
-    durationMs: fields.number("durationMs"),
+    durationMs: fields.count("durationMs"),
     files: fields.count("files"),
     bytes: fields.count("bytes"),
     newFiles: fields.count("newFiles"),
@@ -145,7 +161,7 @@ function partFrom(summary: StoredPart, value: unknown, what: string, place: stri
 
 function blobFrom(value: unknown, place: string, what: string): readonly [string, number] {
   const [name, bytes] = Array.isArray(value) ? (value as unknown[]) : [];
-  if (isDigest(name) && isCount(bytes)) return [name, bytes];
+  if (isDigest(name) && isCount(bytes) && bytes <= BLOB_BYTES) return [name, bytes];
   throw corrupt(place, `${what} lists something that is no blob: ${shown(value)}`);
 }
 
@@ -165,13 +181,15 @@ function entryFrom(
   if (!ok) throw refuse();
   const given = pieces === undefined || pieces === null ? undefined : piecesFrom(pieces, blobs);
   if (given && sum(given, "bytes") !== size) throw refuse();
+  const more = attributes === undefined ? undefined : attributesFrom(attributes, refuse);
+  if (more?.directory && size > 0) throw refuse();
   return {
     path,
     size,
     sha256,
     ...(typeof stamp === "string" && { stamp }),
     ...(given && { pieces: given }),
-    ...(attributes !== undefined && { attributes: attributesFrom(attributes, refuse) }),
+    ...(more && { attributes: more }),
   };
 
   function piecesFrom(list: unknown, known: readonly (readonly [string, number])[]): Piece[] {
@@ -215,10 +233,7 @@ function assertEntries(
   where: string,
   place: string,
 ): void {
-  assertPathsApart(
-    entries.filter(({ attributes }) => !attributes?.directory).map(({ path }) => path),
-    where,
-  );
+  assertPathsApart(entries.map(namedPath), where);
   if (entries.length !== summary.files) throw corrupt(place, "its count of files is not that of its summary");
   if (sum(entries, "size") !== summary.bytes) throw corrupt(place, "its sizes are not those of its summary");
 }

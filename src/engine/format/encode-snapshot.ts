@@ -11,7 +11,7 @@ export interface EncodedSnapshot {
 export function encodeSnapshot(snapshot: StoredSnapshot, parts: StoredContent["parts"]): EncodedSnapshot {
   const lines = [`{"format":${FORMAT},"summary":${JSON.stringify(summaryOf(snapshot))},"parts":[`];
   parts.forEach((part, index) => {
-    lines.push(...linesOf(part));
+    for (const line of linesOf(part)) lines.push(line); // as arguments of one call they may be too many
     lines.push(index < parts.length - 1 ? "]}," : "]}");
   });
   lines.push('],"sha256":"');

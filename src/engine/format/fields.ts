@@ -53,11 +53,6 @@ export class Fields {
     return this.#members[key] === undefined ? undefined : this.count(key);
   }
 
-  number(key: string): number {
-    const value = this.#members[key];
-    return typeof value === "number" && Number.isFinite(value) ? value : this.#refuse(key, "a number");
-  }
-
   date(key: string): Date {
     const text = this.text(key);
     const date = new Date(text);

@@ -175,7 +175,7 @@ export function assertTablePlace(id: string, directory: string, place: string): 
   const isPlain = !directory.includes("/") && !isHidden(directory);
   if (isPlain && !/^\.*$/.test(id) && idOfDirectory(directory) === id) return;
   throw new CorruptError(
-    `${place} has a table ${JSON.stringify(id)} in ${JSON.stringify(directory)}, where no table of that name can be.`,
+    `${place} has a table ${shown(id)} in ${shown(directory)}, where no table of that name can be.`,
     { path: place },
   );
 }
