@@ -59,8 +59,8 @@ export function holdingsOfParts(parts: readonly StoredPart[]): Holdings {
   for (const { part, holdings } of all) {
     const named = (name: string) => `${part.source.uri}: ${name}`;
     for (const [name, count] of holdings.rows) rows.set(named(name), count);
-    leftOut.push(...holdings.leftOut.map(named));
-    selection.push(...(holdings.selection ?? []).map(named));
+    for (const name of holdings.leftOut) leftOut.push(named(name));
+    for (const name of holdings.selection ?? []) selection.push(named(name));
   }
   return { rows, leftOut, ...(selection.length > 0 && { selection }) };
 }

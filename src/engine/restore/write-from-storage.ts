@@ -46,8 +46,8 @@ async function writeBundled(writer: FileWriter, files: readonly TargetFile[]): P
   const [first] = files;
   if (!first) return;
   const pieces = files.map((file) => ({ file, piece: file.pieces?.[0] as Piece }));
-  const start = Math.min(...pieces.map(({ piece }) => piece.offset));
-  const end = Math.max(...pieces.map(({ piece }) => piece.offset + piece.bytes));
+  const start = pieces.reduce((least, { piece }) => Math.min(least, piece.offset), Number.POSITIVE_INFINITY);
+  const end = pieces.reduce((most, { piece }) => Math.max(most, piece.offset + piece.bytes), 0);
   const { blob } = (first.pieces as readonly Piece[])[0] as Piece;
   signal?.throwIfAborted();
   const stretch = await blobs

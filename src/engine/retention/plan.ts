@@ -42,8 +42,8 @@ export function planRetention<S extends Ruled>(
   const periodsOf = calendar(policy.timeZone);
   for (const group of Map.groupBy([...snapshots].sort(newestFirst), sourcesOf).values()) {
     const part = planGroup(group, policy, now, periodsOf);
-    plan.keep.push(...part.keep);
-    plan.remove.push(...part.remove);
+    for (const kept of part.keep) plan.keep.push(kept);
+    for (const removed of part.remove) plan.remove.push(removed);
   }
   plan.keep.sort((a, b) => newestFirst(a.snapshot, b.snapshot));
   plan.remove.sort((a, b) => newestFirst(a.snapshot, b.snapshot));

@@ -48,8 +48,8 @@ export async function surveySurroundings(
   };
   try {
     const survey = await surveyDocuments(storage, signal);
-    documents.push(...survey.strangers);
-    foreign.push(...survey.others);
+    for (const name of survey.strangers) documents.push(name);
+    for (const name of survey.others) foreign.push(name);
     for (const { name, id } of survey.copies) (survey.ids.includes(id) ? copies : lost).push(name);
     const kept = new References(storage);
     for (const copy of survey.copies) await kept.addCopies([copy], signal).catch(keepProblem);
@@ -64,7 +64,8 @@ export async function surveySurroundings(
   }
   const hidden = storage.directory === undefined ? undefined : lookForHidden(storage.directory);
   const { unfinished = [], noFiles = [], strays = [] } = hidden ?? {};
-  foreign.push(...strays.filter((name) => !foreign.includes(name) && ![...copies, ...lost].includes(name)));
+  const told = new Set([...foreign, ...copies, ...lost]);
+  for (const name of strays) if (!told.has(name)) foreign.push(name);
   return { unreferenced, foreign, documents, copies, lost, unfinished, noFiles, error: problem };
 }
 

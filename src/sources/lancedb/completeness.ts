@@ -49,7 +49,8 @@ export class CompletenessCheck {
     for (const table of tables) {
       versions += table.versions.length;
       const files = content.files.get(table.directory) ?? [];
-      problems.push(...this.#missing(table, files), ...(await this.#lacking(table, files)));
+      for (const problem of this.#missing(table, files)) problems.push(problem);
+      for (const problem of await this.#lacking(table, files)) problems.push(problem);
     }
     const looked = `${count(versions, "version")} of ${count(tables.length, "table")}`;
     if (problems.length > 0) return failed(id, "completeness", `${looked} are not all there`, problems);
