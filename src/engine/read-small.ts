@@ -1,8 +1,36 @@
+import { CorruptError } from "../errors.ts";
 import type { Storage } from "../storage/storage.ts";
 
-/** The whole of an object that fits into memory. */
-export async function readSmall(storage: Storage, name: string, signal?: AbortSignal): Promise<Buffer> {
+/** Records, and blobs with their head, have less. */
+const MOST_BYTES = 32 << 20;
+/** A text of more cannot be had: the document of some two million files. */
+export const MOST_DOCUMENT_BYTES = 512 << 20;
+
+/**
+ * The whole of an object that fits into memory.
+ *
+ * @param most bytes that one of its kind can have. Default 32 MiB.
+ * @throws CorruptError where it has more: a storage may say anything of its size, and go on for ever.
+ */
+export async function readSmall(
+  storage: Storage,
+  name: string,
+  signal?: AbortSignal,
+  most = MOST_BYTES,
+): Promise<Buffer> {
   const pieces: Uint8Array[] = [];
-  for await (const piece of storage.read(name, { signal })) pieces.push(piece);
-  return Buffer.concat(pieces);
+  let bytes = 0;
+  for await (const piece of storage.read(name, { signal })) {
+    bytes += piece.length;
+    if (bytes > most) throw tooLarge(`${storage.location}/${name}`, most);
+    pieces.push(piece);
+  }
+  return Buffer.concat(pieces, bytes);
+}
+
+function tooLarge(path: string, most: number): CorruptError {
+  return new CorruptError(
+    `${path} is damaged: it has more than ${most.toLocaleString("en")} bytes, and what has its name cannot.`,
+    { path },
+  );
 }

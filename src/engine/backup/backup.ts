@@ -7,7 +7,7 @@ import type { Logger } from "../../logger.ts";
 import type { ShrunkTable } from "../../util/shrunk-tables.ts";
 import type { BlobStore } from "../blobs/blob-store.ts";
 import type { Clock } from "../clock.ts";
-import { assertPathsApart } from "../format/check-paths.ts";
+import { assertPathsApart, namedPath } from "../format/check-paths.ts";
 import { encodeSnapshot } from "../format/encode-snapshot.ts";
 import { newSnapshotId, snapshotName } from "../format/names.ts";
 import type { Lease } from "../lease/lease.ts";
@@ -32,9 +32,9 @@ export interface BackupContext {
   readonly blobs: BlobStore;
   readonly logger: Logger;
   /** The newest snapshot of a source, whole; undefined where there is none that can be read. */
-  previous(source: { readonly id: string }): Promise<StoredContent | undefined>;
+  previous(source: Pick<Source, "type" | "id">): Promise<StoredContent | undefined>;
   /** The snapshots of a source, the newest first, among so many of the newest of all. */
-  newestFirst?(source: { readonly id: string }, most: number): AsyncIterable<StoredSnapshot>;
+  newestFirst?(source: Pick<Source, "type" | "id">, most: number): AsyncIterable<StoredSnapshot>;
   /** The newest snapshot of whatever source had this place. */
   previousAt?(uri: string): Promise<StoredContent | undefined>;
   /** @internal The leases' clock, for tests. */
@@ -156,7 +156,7 @@ class BackupRun {
 
   /** The same source's part in the snapshot before. */
   #before(source: Source): PartContent | undefined {
-    return partOf(this.#previous.get(source), ({ id }) => id === source.id);
+    return partOf(this.#previous.get(source), ({ type, id }) => type === source.type && id === source.id);
   }
 
   async #look(source: Source, capture: Capture): Promise<Part> {
@@ -225,7 +225,9 @@ class BackupRun {
   async #assertUnchanged({ source, entries }: Part, { files }: StoredBlobs): Promise<void> {
     if (files.size === 0) return;
     const before = this.#previous.get(source) ?? (await this.#context.previousAt?.(source.uri));
-    const part = partOf(before, ({ id, uri }) => id === source.id || uri === source.uri);
+    const part =
+      partOf(before, ({ type, id }) => type === source.type && id === source.id) ??
+      partOf(before, ({ type, uri }) => type === source.type && uri === source.uri);
     const digests = new Map(part?.entries.map(({ path, sha256 }) => [path, sha256]));
     for (const entry of entries) {
       const [then, now] = [digests.get(entry.path), files.get(entry)];
@@ -383,14 +385,11 @@ function storedEntry(entry: Entry, plan: BackupPlan, { files }: StoredBlobs): St
  */
 function assertNameable(entries: readonly Entry[], source: string): void {
   try {
-    assertPathsApart(
-      entries.filter(({ attributes }) => !attributes?.directory).map(({ path }) => path),
-      source,
-    );
+    assertPathsApart(entries.map(namedPath), source);
   } catch (error) {
     if (!(error instanceof CorruptError)) throw error;
     throw new UnsupportedError(
-      `${error.message} A snapshot keeps no two names that differ by the case of letters alone, since not every file system does. Rename a table or a tag, or name the tables to back up.`,
+      `${error.message} A snapshot keeps no two names that differ by the case of letters alone, since not every file system does, and no path that leaves its directory or is too long. Rename a table or a tag, or name the tables to back up.`,
       { cause: error },
     );
   }

@@ -1,21 +1,21 @@
 import type { Logger } from "../../logger.ts";
 import { assertNotShrunk, inWords, type ShrunkTable, shrunkTables } from "../../util/shrunk-tables.ts";
 import { LastTold, tellingOf, tellsOf } from "../retention/falls.ts";
-import type { StoredContent, StoredSnapshot } from "../snapshot.ts";
+import type { StoredContent, StoredPart, StoredSnapshot } from "../snapshot.ts";
 import type { Holdings } from "../source-kind.ts";
 
 /** As many of the newest snapshots are looked at for what tables had before: one that no backup has had costs no more. */
 const MOST_LOOKED_AT = 1000;
 
 export interface ShrunkRequest {
-  readonly source: { readonly id: string };
+  readonly source: { readonly type: string; readonly id: string };
   /** What was captured. */
   readonly holdings: Holdings;
   /** The newest snapshot of the source. */
   readonly previous: StoredContent | undefined;
   /** Of the source, the newest first. */
   readonly newestFirst?:
-    | ((source: { readonly id: string }, most: number) => AsyncIterable<StoredSnapshot>)
+    | ((source: ShrunkRequest["source"], most: number) => AsyncIterable<StoredSnapshot>)
     | undefined;
   /** Names that the backup is to take alone. */
   readonly tables: readonly string[] | undefined;
@@ -57,8 +57,8 @@ async function lastTold({
   const told = new LastTold();
   const unwanted = new Set(holdings.leftOut);
   const isDone = () => told.isDone(tables, unwanted);
-  const add = ({ id, parts }: StoredSnapshot) =>
-    told.add(tellingOf({ id, parts: parts.filter((part) => part.source.id === source.id) }));
+  const isOf = (part: StoredPart) => part.source.type === source.type && part.source.id === source.id;
+  const add = ({ id, parts }: StoredSnapshot) => told.add(tellingOf({ id, parts: parts.filter(isOf) }));
   if (!previous) return told.there;
   add(previous.snapshot);
   if (isDone() || !newestFirst) return told.there;

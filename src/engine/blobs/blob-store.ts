@@ -103,17 +103,18 @@ export class BlobStore {
    * @throws CorruptError where an encoded one is damaged. @throws IoError
    */
   async digest(name: string, signal?: AbortSignal): Promise<{ size: number; sha256: string }> {
+    if (this.codec.name !== "plain") {
+      const object = await readSmall(this.storage, blobName(name), signal);
+      this.codec.decode(object, name, this.placeOf(name));
+      return { size: object.length, sha256: name };
+    }
     const hash = createHash("sha256");
     let size = 0;
-    const stretches: Uint8Array[] = [];
     for await (const stretch of this.storage.read(blobName(name), { signal })) {
       size += stretch.length;
-      if (this.codec.name === "plain") hash.update(stretch);
-      else stretches.push(stretch);
+      hash.update(stretch);
     }
-    if (this.codec.name === "plain") return { size, sha256: hash.digest("hex") };
-    this.codec.decode(Buffer.concat(stretches), name, this.placeOf(name));
-    return { size, sha256: name };
+    return { size, sha256: hash.digest("hex") };
   }
 
   /** A stretch of a blob; fewer bytes where the blob ends. Of a plain one nothing is checked. @throws IoError, CorruptError */
@@ -121,10 +122,13 @@ export class BlobStore {
     const name = blobName(piece.blob);
     const read = async (offset: number, length: number) => {
       const stretches: Uint8Array[] = [];
+      let bytes = 0;
       for await (const stretch of this.storage.read(name, { offset, length, signal })) {
         stretches.push(stretch);
+        bytes += stretch.length;
+        if (bytes >= length) break; // a storage may give more than it was asked for
       }
-      return Buffer.concat(stretches);
+      return Buffer.concat(stretches, Math.min(bytes, length));
     };
     return this.codec.readPiece(read, piece, this.placeOf(piece.blob));
   }

@@ -15,7 +15,7 @@ import { type Clock, systemClock } from "../clock.ts";
 import { decodeSnapshot } from "../format/decode-snapshot.ts";
 import { isSnapshotId, mayBeOf, parseSnapshotName, SNAPSHOTS, snapshotName } from "../format/names.ts";
 import { restartGrace } from "../prune/mark.ts";
-import { readSmall } from "../read-small.ts";
+import { MOST_DOCUMENT_BYTES, readSmall } from "../read-small.ts";
 import { blobsOfContent, type StoredContent, type StoredSnapshot } from "../snapshot.ts";
 import { assertFilter, fits, newestFirst, type SnapshotFilter } from "./filter.ts";
 import { type IdentifyPlace, ofSource, shareSource, unknownPlace } from "./of-source.ts";
@@ -41,6 +41,11 @@ export interface Candidates {
   /** The snapshots of one database, the newest first: those that it may stand for; where it stands for one, all. */
   readonly among: readonly StoredSnapshot[];
 }
+
+/** A source by its id, of one kind or of any; or by its place, whichever was there. */
+export type SourceOrPlace =
+  | { readonly id: string; readonly type?: string | undefined }
+  | { readonly uri: string };
 
 /** The snapshots of a repository. Nothing is remembered: each call looks at the documents that are there. */
 export class Catalog {
@@ -98,13 +103,13 @@ export class Catalog {
 
   /** Ids of all documents, ascending, which is the order of their times to the second. Reads none of them. */
   async ids(signal?: AbortSignal): Promise<string[]> {
-    const ids: string[] = [];
+    const ids = new Set<string>(); // one that is listed twice would count twice
     for await (const { name } of this.#storage.list(SNAPSHOTS)) {
       signal?.throwIfAborted();
       const id = parseSnapshotName(name);
-      if (id !== undefined) ids.push(id);
+      if (id !== undefined) ids.add(id);
     }
-    return ids.sort();
+    return [...ids].sort();
   }
 
   /**
@@ -181,7 +186,7 @@ export class Catalog {
     if (!isSnapshotId(id)) throw new BackupNotFoundError(id);
     const name = snapshotName(id);
     try {
-      const bytes = await readSmall(this.#storage, name, signal);
+      const bytes = await readSmall(this.#storage, name, signal, MOST_DOCUMENT_BYTES);
       return decodeSnapshot(bytes, id, `${this.#storage.location}/${name}`);
     } catch (error) {
       throw isGone(error) ? new BackupNotFoundError(id, undefined, { cause: error }) : error;
@@ -192,11 +197,10 @@ export class Catalog {
    * The newest snapshot of a source that can be read, whole, by the order of `list`; undefined where there is none. What
    * lies in the future comes last.
    *
-   * @param source by its id; or by its place, whichever database was there.
    * @param most as for `newestFirst`.
    */
   async newestOf(
-    source: { readonly id: string } | { readonly uri: string },
+    source: SourceOrPlace,
     signal?: AbortSignal,
     most?: number,
   ): Promise<StoredContent | undefined> {
@@ -215,11 +219,10 @@ export class Catalog {
   /**
    * Snapshots of a source one after the other, in the order of `newestOf`; several are read at a time, ever more of them.
    *
-   * @param source as for `newestOf`.
    * @param most among so many of the newest of all sources.
    */
   async *newestFirst(
-    source: { readonly id: string } | { readonly uri: string },
+    source: SourceOrPlace,
     signal?: AbortSignal,
     most = Number.POSITIVE_INFINITY,
   ): AsyncGenerator<StoredSnapshot> {
@@ -289,11 +292,9 @@ export class Catalog {
   }
 }
 
-function isOf(
-  source: StoredSnapshot["parts"][number]["source"],
-  wanted: { readonly id: string } | { readonly uri: string },
-): boolean {
-  return "id" in wanted ? source.id === wanted.id : source.uri === wanted.uri;
+function isOf(source: StoredSnapshot["parts"][number]["source"], wanted: SourceOrPlace): boolean {
+  if (!("id" in wanted)) return source.uri === wanted.uri;
+  return source.id === wanted.id && (wanted.type ?? source.type) === source.type;
 }
 
 function assertReference(reference: string, { source }: SourceWanted): void {

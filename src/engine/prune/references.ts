@@ -6,7 +6,7 @@ import type { Storage } from "../../storage/storage.ts";
 import { forEachParallel } from "../../util/parallel.ts";
 import { decodeSnapshot } from "../format/decode-snapshot.ts";
 import { snapshotName } from "../format/names.ts";
-import { readSmall } from "../read-small.ts";
+import { MOST_DOCUMENT_BYTES, readSmall } from "../read-small.ts";
 import { blobsOfContent, type StoredContent } from "../snapshot.ts";
 import type { DocumentCopy } from "./document-names.ts";
 
@@ -64,7 +64,7 @@ export class References {
       // By its path: its name may be none that an object can have.
       const bytes = directory
         ? readFileSync(join(directory, name))
-        : await readSmall(this.#storage, name, signal);
+        : await readSmall(this.#storage, name, signal, MOST_DOCUMENT_BYTES);
       return decodeSnapshot(bytes, id, path);
     } catch (error) {
       if (isMissing(error) || (error instanceof IoError && error.errno === "ENOENT")) return undefined;
@@ -80,7 +80,7 @@ export class References {
   async #read(id: string, signal: AbortSignal | undefined): Promise<StoredContent | undefined> {
     const name = snapshotName(id);
     try {
-      const bytes = await readSmall(this.#storage, name, signal);
+      const bytes = await readSmall(this.#storage, name, signal, MOST_DOCUMENT_BYTES);
       return decodeSnapshot(bytes, id, `${this.#storage.location}/${name}`);
     } catch (error) {
       if (error instanceof IoError && error.errno === "ENOENT") return undefined;
