@@ -14,6 +14,7 @@ import { reportCommand } from "./commands/report.ts";
 import { restoreCommand } from "./commands/restore.ts";
 import { scrubCommand } from "./commands/scrub.ts";
 import { undoCommand } from "./commands/undo/undo.ts";
+import { unlockCommand } from "./commands/unlock.ts";
 import { verifyCommand } from "./commands/verify.ts";
 import { EXIT_CODES_HELP } from "./exit-codes.ts";
 
@@ -41,6 +42,7 @@ const COMMANDS = [
   deleteCommand,
   pruneCommand,
   scrubCommand,
+  unlockCommand,
   recoverCommand,
   undoCommand,
   doctorCommand,

@@ -2,6 +2,8 @@
 
 export type { SnapshotFilter } from "../engine/catalog/filter.ts";
 export type { Compression } from "../engine/codec/encode-blob.ts";
+export type { FoundLease } from "../engine/lease/lease-record.ts";
+export type { UnlockOptions } from "../engine/lease/unlock.ts";
 export type { OnProgress, Progress } from "../engine/progress.ts";
 export type { PruneOptions } from "../engine/prune/prune.ts";
 export type { BlobCount } from "../engine/prune/report.ts";

@@ -3,6 +3,8 @@ import { assertKnown, assertSignal } from "../checks.ts";
 import { BlobStore } from "../engine/blobs/blob-store.ts";
 import type { ResolveOptions } from "../engine/catalog/catalog.ts";
 import type { SnapshotFilter } from "../engine/catalog/filter.ts";
+import type { FoundLease } from "../engine/lease/lease-record.ts";
+import type { UnlockOptions } from "../engine/lease/unlock.ts";
 import {
   assertMarked,
   assertStill,
@@ -324,6 +326,26 @@ export class Repository implements AsyncDisposable {
     const { prune } = await import("../engine/prune/prune.ts");
     const place = { storage: this.#storage, logger: this.#logger };
     return pruneView(await this.#inPlace(() => prune(place, policy)));
+  }
+
+  /** Who works in the repository now, or died in it. */
+  async leases(): Promise<FoundLease[]> {
+    const { leaserOf } = await import("../engine/lease/leaser.ts");
+    return this.#inPlace(() => leaserOf(this.#storage, { logger: this.#logger }).list());
+  }
+
+  /**
+   * Removes leases by hand, one by its name or those of the dead, and answers with them.
+   *
+   * @throws ValidationError where there is no such lease. @throws LockedError for a live one without `force`.
+   */
+  async unlock(options: UnlockOptions): Promise<FoundLease[]> {
+    assertMarked(this.#storage, this.#marker);
+    const [{ leaserOf }, { unlock }] = await Promise.all([
+      import("../engine/lease/leaser.ts"),
+      import("../engine/lease/unlock.ts"),
+    ]);
+    return this.#inPlace(() => unlock(leaserOf(this.#storage, { logger: this.#logger }), options));
   }
 
   /**
