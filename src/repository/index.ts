@@ -47,7 +47,9 @@ export type {
   SnapshotVersion,
   TakenSnapshot,
 } from "../sources/lancedb/snapshot-view.ts";
+export { assertObjectName, assertObjectPrefix, isObjectName } from "../storage/object-name.ts";
 export { openStorage, registerStorage, type StorageOpener } from "../storage/open-storage.ts";
+export { piecesOf } from "../storage/pieces.ts";
 export type {
   Content,
   ReadOptions,
