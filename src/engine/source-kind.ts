@@ -1,4 +1,5 @@
-import type { PartContent, StoredPart } from "./snapshot.ts";
+import type { OnProgress } from "./progress.ts";
+import type { PartContent, StoredEntry, StoredPart } from "./snapshot.ts";
 
 /**
  * Named things that a part holds, with how many rows each has: tables, for databases. By these it is told that one is
@@ -29,8 +30,25 @@ export interface SourceKind {
    */
   assertPart?(part: PartContent, place: string): void;
   holdings?(part: StoredPart): Holdings;
+  /**
+   * Restores a part. What comes of it is whole or not there.
+   *
+   * @throws CorruptError where an entry has not the digest that the part says.
+   */
+  restore?(request: PartToRestore): Promise<void>;
   /** Which of what it holds an entry is of, and its path there, for messages. */
   locate?(path: string): { readonly table: string; readonly path: string };
+}
+
+/** A part that is to be restored. */
+export interface PartToRestore {
+  readonly part: PartContent;
+  /** Where to, as the user has said it. */
+  readonly target: string;
+  /** The bytes of an entry; whoever restores it compares its digest. */
+  read(entry: StoredEntry): AsyncIterable<Uint8Array>;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: OnProgress | undefined;
 }
 
 const kinds = new Map<string, SourceKind>();

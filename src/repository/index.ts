@@ -15,6 +15,8 @@ export type {
   Source,
   SourceDetails,
 } from "../engine/source.ts";
+export type { PartToRestore, SourceKind } from "../engine/source-kind.ts";
+export { registerSource } from "../engine/source-kind.ts";
 export type { Check, VerifyOptions } from "../engine/verify/options.ts";
 export type { VerificationResult } from "../engine/verify/result.ts";
 export * from "../errors.ts";
@@ -25,6 +27,7 @@ export type { Logger } from "../logger.ts";
 export type {
   DiffOptions,
   FileChanges,
+  PartDiff,
   RowChanges,
   RowKey,
   SnapshotDiff,
@@ -62,3 +65,4 @@ export type { BackupOptions } from "./backup-options.ts";
 export type { InitOptions, RepositoryOptions } from "./options.ts";
 export type { KeptSnapshot, PruneReport, RemovedSnapshot } from "./prune-view.ts";
 export { type GetOptions, Repository } from "./repository.ts";
+export type { RestorePartsOptions, RestorePartsReport, RestoreTarget } from "./restore-parts.ts";

@@ -1,7 +1,5 @@
-import { existsSync } from "node:fs";
-import { assertKnown, assertSignal } from "../checks.ts";
+import { assertKnown } from "../checks.ts";
 import { BlobStore } from "../engine/blobs/blob-store.ts";
-import type { ResolveOptions } from "../engine/catalog/catalog.ts";
 import type { SnapshotFilter } from "../engine/catalog/filter.ts";
 import type { FoundLease } from "../engine/lease/lease-record.ts";
 import type { UnlockOptions } from "../engine/lease/unlock.ts";
@@ -17,21 +15,18 @@ import type { VerifyOptions } from "../engine/verify/options.ts";
 import type { VerificationResult } from "../engine/verify/result.ts";
 import type { RestoreTest, VerifyContext } from "../engine/verify/verify.ts";
 import { holding } from "../fs/held-root.ts";
-import { localPath } from "../fs/local-path.ts";
-import { identifyDatabase } from "../lance/database-identity.ts";
 import type { LanceDB } from "../lance/which-lancedb.ts";
 import type { Logger } from "../logger.ts";
 import type { DiffOptions, SnapshotDiff } from "../sources/lancedb/diff/report.ts";
 import { LanceCatalog } from "../sources/lancedb/lance-catalog.ts";
+import { LANCEDB_KIND } from "../sources/lancedb/lancedb-part.ts";
 import type { OpenedSnapshot, OpenOptions } from "../sources/lancedb/open/open-snapshot.ts";
-import { assertSelection, type RestoreOptions, type Selection } from "../sources/lancedb/restore/options.ts";
+import type { RestoreOptions } from "../sources/lancedb/restore/options.ts";
 import type { RestoreReport } from "../sources/lancedb/restore/report.ts";
-import type { LeftOut } from "../sources/lancedb/restore/select.ts";
 import type { ScrubOptions, ScrubReport } from "../sources/lancedb/scrub/report.ts";
 import {
   contentView,
   type Snapshot,
-  type SnapshotContent,
   type SnapshotDetails,
   type TakenSnapshot,
 } from "../sources/lancedb/snapshot-view.ts";
@@ -45,6 +40,8 @@ import {
   type RepositoryOptions,
 } from "./options.ts";
 import { type PruneReport, pruneView } from "./prune-view.ts";
+import type { RestorePartsOptions, RestorePartsReport } from "./restore-parts.ts";
+import { inPlaceId, otherParts, selectContent } from "./select-content.ts";
 import type { TakeContext } from "./take-snapshot.ts";
 
 /** As many of the newest snapshots are looked at for one that was taken at the same place of another source. */
@@ -214,6 +211,8 @@ export class Repository implements AsyncDisposable {
    * Restores a snapshot: into a new directory, which appears whole or not at all, or in place as new commits. Every file
    * is compared with its digest as it is written.
    *
+   * A snapshot of several parts is restored by `targets`, each part to a place of its own; with `target` its LanceDB database is.
+   *
    * @param id as for `get`. With `at`, `latest` and a name stand for the earliest snapshot, taken then or later, that
    * has what every table held then; one that is named by its id must have it.
    * @throws BackupNotFoundError, ValidationError (the target is not empty, no such table, version or moment, no room).
@@ -221,13 +220,45 @@ export class Repository implements AsyncDisposable {
    * @throws RestoreError where a restore in place ended half-way: it names the tables that had gone back, and can be
    * done again. @throws IoError, LockedError; the signal's reason.
    */
-  async restore(id: string, options: RestoreOptions): Promise<RestoreReport> {
+  restore(id: string, options: RestoreOptions): Promise<RestoreReport>;
+  restore(id: string, options: RestorePartsOptions): Promise<RestorePartsReport>;
+  async restore(
+    id: string,
+    options: RestoreOptions | RestorePartsOptions,
+  ): Promise<RestoreReport | RestorePartsReport> {
+    if (options && "targets" in options) return this.#restoreParts(id, options);
+    const report = await this.#inPlace(() => this.#restoreDatabase(id, options, true));
+    this.#tellRestored(report);
+    return report;
+  }
+
+  async #restoreParts(id: string, options: RestorePartsOptions): Promise<RestorePartsReport> {
+    const { restoreParts } = await import("./restore-parts.ts");
+    const report = await this.#inPlace(async () => {
+      const exact = await this.#catalog.resolve(id, { signal: options.signal });
+      const content = await this.#catalog.stored.content(exact, options.signal);
+      return restoreParts(this.#blobs, content, options, (source, database) =>
+        this.#restoreDatabase(exact, { ...database, source }, false),
+      );
+    });
+    for (const part of report.parts) this.#tellRestored(part);
+    return report;
+  }
+
+  /** @param asOnly whether no other part of the snapshot is restored. */
+  async #restoreDatabase(id: string, options: RestoreOptions, asOnly: boolean): Promise<RestoreReport> {
     const { restore } = await import("../sources/lancedb/restore/restore.ts");
     const place = { blobs: this.#blobs, logger: this.#logger, lancedb: this.#lancedb };
-    const report = await this.#inPlace(async () => {
-      const { content, leftOut } = await this.#select(id, options, inPlaceId(options));
-      return restore({ ...place, leftOut }, content, options);
-    });
+    const { content, leftOut } = await selectContent(this.#choice(), id, options, inPlaceId(options));
+    const others = asOnly ? otherParts(content) : [];
+    return restore({ ...place, leftOut: [...leftOut, ...others] }, content, options);
+  }
+
+  #choice() {
+    return { catalog: this.#catalog, logger: this.#logger };
+  }
+
+  #tellRestored(report: RestoreReport): void {
     this.#logger.info(report.dryRun ? "restore planned" : "snapshot restored", {
       snapshot: report.snapshot,
       source: report.source.uri,
@@ -237,7 +268,6 @@ export class Repository implements AsyncDisposable {
       bytes: report.bytes,
       ms: report.durationMs,
     });
-    return report;
   }
 
   /**
@@ -251,7 +281,7 @@ export class Repository implements AsyncDisposable {
     const { openSnapshot } = await import("../sources/lancedb/open/open-snapshot.ts");
     const place = { blobs: this.#blobs, lancedb: this.#lancedb };
     return this.#inPlace(async () => {
-      const { content, leftOut } = await this.#select(id, options);
+      const { content, leftOut } = await selectContent(this.#choice(), id, options);
       if (leftOut.length > 0) this.#logger.warn("not everything is in the snapshot", { leftOut });
       return openSnapshot(place, content, options);
     });
@@ -265,8 +295,9 @@ export class Repository implements AsyncDisposable {
    */
   async verify(id?: string, options: VerifyOptions = {}): Promise<VerificationResult[]> {
     const place = { blobs: this.#blobs, logger: this.#logger, lancedb: this.#lancedb };
-    const testRestore: RestoreTest = async (stored, settings) => {
-      const content = contentView(stored);
+    const testRestore: RestoreTest = async (stored, part, settings) => {
+      if (part.source.type !== LANCEDB_KIND.type) return [];
+      const content = contentView(stored, ({ id }) => id === part.source.id);
       const { restoreTest } = await import("../sources/lancedb/restore-test/restore-test.ts");
       const { asVerification } = await import("../sources/lancedb/restore-test/as-verification.ts");
       return asVerification(content.snapshot.id, await restoreTest(place, content, settings));
@@ -361,34 +392,8 @@ export class Repository implements AsyncDisposable {
     });
   }
 
-  /** @param preferredSource the id of the database that is meant where several are possible. */
-  async #select(
-    id: string,
-    options: Selection & ResolveOptions,
-    preferredSource?: string,
-  ): Promise<{ readonly content: SnapshotContent; readonly leftOut: readonly LeftOut[] }> {
-    const { source, at, signal } = options ?? {};
-    assertSignal(signal);
-    const wanted = { source, preferredSource, signal };
-    if (at === undefined) {
-      const content = await this.#catalog.content(await this.#catalog.resolve(id, wanted), signal);
-      return { content, leftOut: [] };
-    }
-    assertSelection(options);
-    const { findAtMoment } = await import("../sources/lancedb/restore/at-moment.ts");
-    const context = { catalog: this.#catalog, logger: this.#logger, nowMs: Date.now() };
-    return findAtMoment(context, id, { ...options, at }, wanted);
-  }
-
   /** Nothing is held between calls; there to be written with `await using`, and for storages that hold connections. */
   [Symbol.asyncDispose](): Promise<void> {
     return Promise.resolve();
   }
-}
-
-/** The database that a restore in place is to go into, where it has an id. */
-function inPlaceId(options: RestoreOptions): string | undefined {
-  if (options?.mode !== "in-place" || typeof options.target !== "string") return undefined;
-  const target = localPath(options.target, "target");
-  return existsSync(target) ? identifyDatabase(target).id : undefined;
 }

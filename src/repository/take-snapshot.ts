@@ -3,7 +3,7 @@ import type { Source } from "../engine/source.ts";
 import { ValidationError } from "../errors.ts";
 import type { LanceDB } from "../lance/which-lancedb.ts";
 import { LanceDBSource } from "../sources/lancedb/lancedb-source.ts";
-import { contentView, type TakenSnapshot } from "../sources/lancedb/snapshot-view.ts";
+import { detailsView, type TakenSnapshot } from "../sources/lancedb/snapshot-view.ts";
 import { assertBackupOptions, type BackupOptions, sourcesIn } from "./backup-options.ts";
 
 export interface TakeContext extends BackupContext {
@@ -27,7 +27,7 @@ export async function takeSnapshot(context: TakeContext, options: BackupOptions)
     ...{ sources, name, description, tags, failOnShrink, lockTimeoutMs, signal, onProgress },
     capture: { tables, exclude, onUnsupported, history, allowEmpty },
   });
-  const { snapshot } = contentView(content);
+  const snapshot = detailsView(content);
   return shrunk.length === 0 ? snapshot : { ...snapshot, shrunk };
 }
 

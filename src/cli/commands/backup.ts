@@ -32,13 +32,14 @@ export function backupCommand(): Command {
     examples: [
       "backup data/lancedb-table --repo ./vault",
       "backup data/lancedb-table --name nightly --tag keep --table documents",
+      "backup data/vectors data/memories --repo ./vault",
     ],
     json: `The snapshot: { id, name?, description?, tags, source: { type, id, uri, host }, createdAt, taken?, durationMs, history,
-files, bytes, newFiles, newBytes, rows, tables: [{ id, directory, version, digest, versionCount, files, bytes,
+files, bytes, newFiles, newBytes, storedBytes, parts: [{ source, files, bytes }], rows, tables: [{ id, directory, version, digest, versionCount, files, bytes,
 rows, tags, leftOut, versions: [{ version, createdAt, rows }] }], leftOut?: [{ table, why, what }], software,
 checksum, shrunk?: [{ table, rowsBefore, rows, isGone }] }`,
   })
-    .argument("<database>", "The database's directory.")
+    .argument("<database...>", "The database's directory; several are taken together, at one moment.")
     .addOption(repositoryOption())
     .option(
       "--source-id <id>",
@@ -76,13 +77,13 @@ checksum, shrunk?: [{ table, rowsBefore, rows, isGone }] }`,
     .action(handle(run));
 }
 
-async function run(context: Context, database: string, options: Options): Promise<Answer> {
+async function run(context: Context, databases: string[], options: Options): Promise<Answer> {
   await using repository = await openRepository(context, options);
   context.interrupt.describe("No snapshot was made. What was stored serves the next backup.");
   const progress = await displayOf(context);
   const snapshot = await repository
     .backup({
-      source: database,
+      sources: databases,
       sourceId: options.sourceId,
       name: options.name,
       description: options.description,
@@ -98,7 +99,7 @@ async function run(context: Context, database: string, options: Options): Promis
       onProgress: progress.onProgress,
     })
     .catch((error: unknown) => {
-      throw backupFailure(error, database, repository.location);
+      throw backupFailure(error, databases.join(" "), repository.location);
     })
     .finally(progress.end);
   const { id, tables, leftOut = [], files, bytes, newFiles, newBytes, durationMs } = snapshot;

@@ -35,7 +35,7 @@ export function diffCommand(): Command {
       "diff nightly latest --rows id",
       "diff a b --key docs=doc,page",
     ],
-    json: `{ from, to, fromSource: { type, id, uri, host }, toSource, tables: [{ id, change: "added", "removed", "changed" or "unchanged", from?, to?: { version, versionCount,
+    json: `{ from, to, fromSource: { type, id, uri, host }, toSource, parts: [{ source, change, files }], tables: [{ id, change: "added", "removed", "changed" or "unchanged", from?, to?: { version, versionCount,
 rows, files, bytes }, versions: { added, removed }, files, rows?: { comparable, added, removed, changed, examples } or
 { comparable: false, why } }], files: { added, addedBytes, removed, removedBytes } }`,
   })
@@ -96,7 +96,24 @@ function describe(terminal: Terminal, difference: SnapshotDiff): string {
     fromSource.id === toSource.id
       ? `Both are of ${newer}.`
       : `They are of two databases, ${older} and ${newer}.`;
-  return [`From ${from} to ${to}:`, table, ...rows, total, of].join("\n");
+  const several =
+    difference.parts.length > 1 || difference.parts.some(({ source }) => source.type !== "lancedb");
+  const parts = several ? [partsTable(terminal, difference)] : [];
+  return [`From ${from} to ${to}:`, table, ...rows, ...parts, total, of].join("\n");
+}
+
+function partsTable(terminal: Terminal, { parts }: SnapshotDiff): string {
+  return formatTable(
+    terminal,
+    [
+      { title: "PART", value: ({ source }) => source.type, style: () => "cyan" },
+      { title: "CHANGE", value: ({ change }) => change, style: ({ change }) => STYLES[change] },
+      { title: "NEW FILES", value: ({ files }) => part(files.added, files.addedBytes), align: "right" },
+      { title: "GONE FILES", value: ({ files }) => part(files.removed, files.removedBytes), align: "right" },
+      { title: "SOURCE", value: ({ source }) => source.uri, least: 8 },
+    ],
+    parts,
+  );
 }
 
 function arrow({ from, to }: TableDiff, value: (side: NonNullable<TableDiff["from"]>) => string): string {

@@ -39,7 +39,7 @@ export function infoCommand(): Command {
       "Shows what a snapshot holds. Its document is checked; its blobs are not, which verify does.",
     examples: ["info latest --repo ./vault", "info nightly --versions"],
     json: `The snapshot: { id, name?, description?, tags, source: { type, id, uri, host }, createdAt, taken?, durationMs, history,
-files, bytes, newFiles, newBytes, rows, tables: [{ id, directory, version, digest, versionCount, files, bytes,
+files, bytes, newFiles, newBytes, storedBytes, parts: [{ source, files, bytes }], rows, tables: [{ id, directory, version, digest, versionCount, files, bytes,
 rows, tags, leftOut, versions: [{ version, createdAt, rows }] }], leftOut?: [{ table, why, what }], software, checksum }`,
   })
     .argument("<id>", "A snapshot: its id, the beginning of it, its name, or latest.")
@@ -53,6 +53,7 @@ async function run(context: Context, id: string, options: Options): Promise<Answ
   await using repository = await openRepository(context, options);
   const snapshot = await repository.get(id, { source: sourceFrom(options) });
   const parts = [summaryOf(context.terminal, snapshot), tablesOf(context.terminal, snapshot)];
+  if (snapshot.parts.length > 1) parts.push(partsOf(context.terminal, snapshot));
   if (options.versions) parts.push(versionsOf(context.terminal, snapshot));
   const missing = (snapshot.leftOut ?? []).map(({ table, what }) => `  ${printable(`${table}: ${what}`)}`);
   const ofTables = snapshot.tables.flatMap((table) =>
@@ -86,6 +87,20 @@ function summaryOf(terminal: Terminal, snapshot: SnapshotDetails): string {
     ["New", `${counted(snapshot.newFiles, "file")}, ${formatBytes(snapshot.newBytes)}`],
     ["Made with", `lancedb-backup ${software.lancedbBackup}, Node ${software.node}`],
   ]);
+}
+
+function partsOf(terminal: Terminal, { parts }: SnapshotDetails): string {
+  return formatTable(
+    terminal,
+    [
+      { title: "PART", value: ({ source }) => source.type, style: () => "cyan" },
+      { title: "SOURCE", value: ({ source }) => source.uri, least: 8 },
+      { title: "ID", value: ({ source }) => source.id, least: 8 },
+      { title: "FILES", value: ({ files }) => formatCount(files), align: "right" },
+      { title: "SIZE", value: ({ bytes }) => formatBytes(bytes), align: "right" },
+    ],
+    parts,
+  );
 }
 
 function tablesOf(terminal: Terminal, { tables }: SnapshotDetails): string {

@@ -31,7 +31,7 @@ export function listCommand(): Command {
       "Lists the snapshots of a repository, the newest first. Times are on this machine's clock. A snapshot whose document is damaged is left out with a warning; verify names it.",
     examples: ["list --repo ./vault", "list --tag keep --after 7d", "list --ids"],
     json: `[{ id, name?, description?, tags, source: { type, id, uri, host }, createdAt, taken?, durationMs, history, files, bytes,
-newFiles, newBytes, rows, tables: [{ id, directory, version, digest, versionCount, files, bytes, rows, tags,
+newFiles, newBytes, storedBytes, parts: [{ source, files, bytes }], rows, tables: [{ id, directory, version, digest, versionCount, files, bytes, rows, tags,
 leftOut }], leftOut?: [{ table, why, what }], software }], the newest first`,
   })
     .addOption(repositoryOption())
@@ -70,6 +70,10 @@ function tableCount({ tables, leftOut = [] }: Snapshot): string {
   return leftOut.length > 0 ? `${count} (${formatCount(leftOut.length)} left out)` : count;
 }
 
+function sourcesOf({ source, parts }: Snapshot): string {
+  return parts.length > 1 ? `${source.uri} (${parts.length} parts)` : source.uri;
+}
+
 function snapshotTable(terminal: Terminal, snapshots: readonly Snapshot[]): string {
   return formatTable(
     terminal,
@@ -82,7 +86,7 @@ function snapshotTable(terminal: Terminal, snapshots: readonly Snapshot[]): stri
       { title: "SIZE", value: ({ bytes }) => formatBytes(bytes), align: "right" },
       { title: "NEW", value: ({ newBytes }) => formatBytes(newBytes), align: "right" },
       { title: "TAGS", value: ({ tags }) => tags.join(" "), least: 4 },
-      { title: "SOURCE", value: ({ source }) => source.uri, least: 8 },
+      { title: "SOURCE", value: sourcesOf, least: 8 },
     ],
     snapshots,
   );

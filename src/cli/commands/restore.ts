@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
-import type { RestoreReport } from "../../repository/index.ts";
+import type { RestoreReport, RestoreTarget } from "../../repository/index.ts";
 import { collect, momentArgument, parseCount, parseNumber } from "../arguments.ts";
 import {
   type ConfirmOptions,
@@ -14,6 +14,7 @@ import {
 import { confirm } from "../confirm.ts";
 import type { Answer, Context } from "../context.ts";
 import { EXIT, type ExitCode } from "../exit-codes.ts";
+import { UsageError } from "../failure.ts";
 import { handle } from "../handle.ts";
 import { openRepository } from "../open-repository.ts";
 import { otherSource } from "../other-source.ts";
@@ -23,6 +24,7 @@ import { restorePlan } from "../output/restore-plan.ts";
 import { displayOf } from "../progress-display.ts";
 
 interface Options extends RepositoryOption, SourceOption, ConfirmOptions {
+  readonly part?: RestoreTarget[];
   readonly table?: string[];
   readonly at?: Date;
   readonly tableVersion?: Record<string, number>;
@@ -45,12 +47,18 @@ export function restoreCommand(): Command {
       "restore nightly data/lancedb-table --in-place --dry-run",
     ],
     json: `{ snapshot, source: { type, id, uri, host }, target, mode: "new" or "in-place", dryRun, tables: [{ id, directory, restoredVersion, rows, files, bytes,
-action, version?, passedOver }], files, bytes, leftOut: [{ table, what }], leftAlone, durationMs }`,
+action, version?, passedOver }], files, bytes, leftOut: [{ table, what }], leftAlone, durationMs, parts?: with --part, the same of each }`,
   })
     .argument("<id>", "A snapshot: its id, the beginning of it, its name, or latest.")
-    .argument("<target>", "The directory: missing or empty, or with --in-place a database.")
+    .argument("[target]", "The directory: missing or empty, or with --in-place a database.")
     .addOption(repositoryOption())
     .addOption(sourceOption())
+    .addOption(
+      new Option(
+        "--part <part=target>",
+        "Of a snapshot of several sources, this part (its kind, or its source's id) to this place; may be given several times, in place of the target.",
+      ).argParser(collectPart),
+    )
     .option("--table <id>", "Only this table; may be given several times.", collect)
     .option("--at <moment>", 'Each table as it was then: "2026-11-21 02:30", or 2h, 3d ago.', momentArgument)
     .addOption(
@@ -76,7 +84,55 @@ action, version?, passedOver }], files, bytes, leftOut: [{ table, what }], leftA
   return command.action(handle(run));
 }
 
-async function run(context: Context, wanted: string, target: string, options: Options): Promise<Answer> {
+async function run(
+  context: Context,
+  wanted: string,
+  target: string | undefined,
+  options: Options,
+): Promise<Answer> {
+  if (options.part) {
+    if (target !== undefined) throw new UsageError("Give a target or --part, not both.");
+    return restoreParts(context, wanted, options.part, options);
+  }
+  if (target === undefined) throw new UsageError("Say where to: a target, or for parts --part.");
+  return restoreOne(context, wanted, target, options);
+}
+
+async function restoreParts(
+  context: Context,
+  wanted: string,
+  targets: readonly RestoreTarget[],
+  options: Options,
+): Promise<Answer> {
+  if (options.inPlace) throw new UsageError("--part restores into new directories, not with --in-place.");
+  await using repository = await openRepository(context, options);
+  context.interrupt.describe("Parts that were restored stay so; the others are not there.");
+  const progress = await displayOf(context);
+  const report = await repository
+    .restore(wanted, {
+      ...{ targets, tables: options.table, at: options.at, versions: options.tableVersion },
+      ...{ link: options.link ?? false, verify: options.verify, parallel: options.parallel },
+      ...{ dryRun: options.dryRun, signal: context.signal, onProgress: progress.onProgress },
+    })
+    .finally(progress.end);
+  const codes = report.parts.map((part) => codeOf(part, options));
+  const lines = report.parts.map((part) =>
+    part.dryRun ? restorePlan(context.terminal, part) : done(context, part),
+  );
+  return {
+    json: report,
+    text: lines.join("\n"),
+    exitCode: codes.includes(EXIT.partly) ? EXIT.partly : EXIT.done,
+    done: `${counted(report.parts.length, "part")} of snapshot ${report.snapshot} were restored.`,
+  };
+}
+
+async function restoreOne(
+  context: Context,
+  wanted: string,
+  target: string,
+  options: Options,
+): Promise<Answer> {
   await using repository = await openRepository(context, options);
   const { signal } = context;
   const settings = {
@@ -138,6 +194,13 @@ function codeOf({ leftOut, tables }: RestoreReport, { table: asked }: Options): 
     ? leftOut.filter(({ table }) => asked.includes(table) || restored.has(table))
     : leftOut;
   return missed.length > 0 ? EXIT.partly : EXIT.done;
+}
+
+function collectPart(value: string, before: RestoreTarget[] = []): RestoreTarget[] {
+  const [, part = "", target] = /^([^=]+)=(.+)$/.exec(value) ?? [];
+  if (target === undefined)
+    throw new InvalidArgumentError("It must be a part and its target: lancedb=./restored.");
+  return [...before, { part, target }];
 }
 
 function collectVersion(value: string, before: Record<string, number> = {}): Record<string, number> {

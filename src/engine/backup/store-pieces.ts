@@ -4,6 +4,7 @@ import { isError, toIoError } from "../../fs/io.ts";
 import type { StoredObject } from "../../storage/storage.ts";
 import { digestOf } from "../blobs/blob-codec.ts";
 import type { BlobStore } from "../blobs/blob-store.ts";
+import { cutContent } from "../cut-content.ts";
 import { BLOBS, blobName, parseBlobName } from "../format/names.ts";
 import { BLOB_BYTES, type Piece } from "../snapshot.ts";
 import type { Entry } from "../source.ts";
@@ -120,7 +121,9 @@ class PieceRun {
     const pieces: Piece[] = [];
     const news: Promise<boolean>[] = [];
     let size = 0;
-    for await (const content of blocksOf(entry, hash, this.#request.signal)) {
+    const stretches = hashed(readEntry(entry, this.#request.signal), hash);
+    const cut = entry.changesInPlace ? cutContent(stretches) : blocksOf(stretches, entry.size);
+    for await (const content of cut) {
       const name = digestOf(content);
       pieces.push({ blob: name, offset: 0, bytes: content.length });
       size += content.length;
@@ -220,12 +223,13 @@ async function readWhole(entry: Entry, size: number, signal: AbortSignal | undef
 }
 
 /** The content in blocks of the size of a blob; each is memory of its own. */
-async function* blocksOf(entry: Entry, hash: Hash, signal: AbortSignal | undefined): AsyncGenerator<Buffer> {
-  const most = Math.min(BLOB_BYTES, Math.max(entry.size ?? BLOB_BYTES, 1));
-  let block = Buffer.allocUnsafeSlow(most);
+async function* blocksOf(
+  content: AsyncIterable<Uint8Array>,
+  size: number | undefined,
+): AsyncGenerator<Buffer> {
+  let block = Buffer.allocUnsafeSlow(Math.min(BLOB_BYTES, Math.max(size ?? BLOB_BYTES, 1)));
   let length = 0;
-  for await (const stretch of readEntry(entry, signal)) {
-    hash.update(stretch);
+  for await (const stretch of content) {
     for (let from = 0; from < stretch.length; ) {
       if (length === block.length) {
         yield block;
@@ -239,6 +243,13 @@ async function* blocksOf(entry: Entry, hash: Hash, signal: AbortSignal | undefin
     }
   }
   yield block.subarray(0, length);
+}
+
+async function* hashed(content: AsyncIterable<Uint8Array>, hash: Hash): AsyncGenerator<Uint8Array> {
+  for await (const stretch of content) {
+    hash.update(stretch);
+    yield stretch;
+  }
 }
 
 async function* readEntry(entry: Entry, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array> {

@@ -7,12 +7,17 @@ import { count, failed, type Problem, passed, type VerificationResult } from "./
 
 type States = ReadonlyMap<string, BlobState>;
 
-/** Whether each blob that a snapshot names is there, with its size, and where it was read with its bytes. */
-export function checkIntegrity(blobs: BlobStore, content: StoredContent, states: States): VerificationResult {
-  const { id, files, bytes } = content.snapshot;
+/** Whether each blob that a part of a snapshot names is there, with its size, and where it was read with its bytes. */
+export function checkIntegrity(
+  blobs: BlobStore,
+  { snapshot: { id } }: StoredContent,
+  part: PartContent,
+  states: States,
+): VerificationResult {
+  const { files, bytes } = part;
   const problems: Problem[] = [];
-  const named = [...blobsOfContent(content).keys()];
-  for (const file of content.parts.flatMap(filesToRead)) {
+  const named = [...blobsOfContent({ parts: [part] }).keys()];
+  for (const file of filesToRead(part)) {
     const problem = problemOf(blobs, file, states);
     if (problem) problems.push(problem);
   }

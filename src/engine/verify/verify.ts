@@ -3,7 +3,7 @@ import { isAway } from "../../fs/held-root.ts";
 import type { BlobStore } from "../blobs/blob-store.ts";
 import type { Catalog } from "../catalog/catalog.ts";
 import type { OnProgress } from "../progress.ts";
-import { blobsOfContent, type StoredContent } from "../snapshot.ts";
+import { blobsOfContent, type PartContent, type StoredContent } from "../snapshot.ts";
 import { type BlobState, surveyBlobs } from "./blob-survey.ts";
 import { checkIntegrity } from "./integrity.ts";
 import { settingsFrom, type VerifyOptions, type VerifySettings } from "./options.ts";
@@ -14,6 +14,7 @@ import { count, failed, passed, type VerificationResult } from "./result.ts";
 /** Restores a snapshot somewhere and reads it; answers with a result a check of its own. */
 export type RestoreTest = (
   content: StoredContent,
+  part: PartContent,
   options: {
     /** Which part of the rows is to be read, above 0 and up to 1. */
     sample: number;
@@ -24,7 +25,7 @@ export type RestoreTest = (
 
 /** Whether a snapshot has every file that its own files name. Given snapshots in the order of their times. */
 interface CompletenessCheck {
-  check(content: StoredContent): Promise<VerificationResult>;
+  check(content: StoredContent, part: PartContent): Promise<VerificationResult | undefined>;
 }
 
 export interface VerifyContext {
@@ -41,7 +42,7 @@ export interface VerifyContext {
 
 /**
  * Checks one snapshot, or without `id` all of them and the repository itself. A blob is read once, however many
- * snapshots name it. One result a snapshot and check, in the order of the snapshots' times; damage is a result with
+ * snapshots name it. One result a part and check, in the order of the snapshots' times; damage is a result with
  * `ok: false`, never an exception. A snapshot whose document is damaged has the one result `document`. A snapshot that
  * is deleted meanwhile has none.
  *
@@ -93,12 +94,15 @@ class Verification {
         results.push(content);
         continue;
       }
-      const of: VerificationResult[] = [];
-      if (this.#settings.integrity) of.push(checkIntegrity(store, content, states));
-      if (this.#settings.completeness) of.push(await completeness.check(content));
-      of.push(...this.#checkSize(content), ...(await this.#testRestore(content)));
-      const [part] = content.parts;
-      results.push(...of.map((result) => ({ ...result, source: part?.source })));
+      for (const part of content.parts) {
+        const of: VerificationResult[] = [];
+        if (this.#settings.integrity) of.push(checkIntegrity(store, content, part, states));
+        const whole = this.#settings.completeness ? await completeness.check(content, part) : undefined;
+        if (whole) of.push(whole);
+        if (part === content.parts[0]) of.push(...this.#checkSize(content));
+        of.push(...(await this.#testRestore(content, part)));
+        results.push(...of.map((result) => ({ ...result, source: part.source })));
+      }
     }
     if (around) results.push(await checkRepository(storage, around, states));
     if (directory !== undefined) results.push(...(await quarantine(directory, states, signal)));
@@ -143,12 +147,12 @@ class Verification {
     return [failed(id, "minBytes", "The snapshot is too small", [{ what: details, path }])];
   }
 
-  async #testRestore(content: StoredContent): Promise<readonly VerificationResult[]> {
+  async #testRestore(content: StoredContent, part: PartContent): Promise<readonly VerificationResult[]> {
     const { restoreTest } = this.#context;
     if (!this.#settings.restoreTest || !restoreTest) return [];
     const { signal, onProgress } = this.#options;
     try {
-      return await restoreTest(content, { sample: this.#settings.fraction || 1, signal, onProgress });
+      return await restoreTest(content, part, { sample: this.#settings.fraction || 1, signal, onProgress });
     } catch (error) {
       if (!(error instanceof BackupError) || isAway(error)) throw error;
       return [{ snapshot: content.snapshot.id, check: "restore", ok: false, details: error.message, error }];

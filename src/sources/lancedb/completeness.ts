@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import type { BlobStore } from "../../engine/blobs/blob-store.ts";
 import { blobName } from "../../engine/format/names.ts";
-import type { StoredContent } from "../../engine/snapshot.ts";
+import type { PartContent, StoredContent } from "../../engine/snapshot.ts";
 import type { BlobState } from "../../engine/verify/blob-survey.ts";
 import { isThere, problemOf } from "../../engine/verify/integrity.ts";
 import { count, failed, type Problem, passed, type VerificationResult } from "../../engine/verify/result.ts";
@@ -11,6 +11,7 @@ import { HistoryFiles, pathsBelow } from "../../lance/history-files.ts";
 import { VERSIONS } from "../../lance/image.ts";
 import { parseManifestName } from "../../lance/manifest-name.ts";
 import { ReusedBuffer } from "../../lance/reused-buffer.ts";
+import { LANCEDB_KIND } from "./lancedb-part.ts";
 import { contentView, type SnapshotFile, type SnapshotTableDetails } from "./snapshot-view.ts";
 
 interface ManifestFile extends SnapshotFile {
@@ -41,8 +42,10 @@ export class CompletenessCheck {
     this.#signal = signal;
   }
 
-  async check(stored: StoredContent): Promise<VerificationResult> {
-    const content = contentView(stored);
+  /** Undefined for what is no LanceDB database. */
+  async check(stored: StoredContent, part: PartContent): Promise<VerificationResult | undefined> {
+    if (part.source.type !== LANCEDB_KIND.type) return undefined;
+    const content = contentView(stored, ({ id }) => id === part.source.id);
     const { id, tables } = content.snapshot;
     const problems: Problem[] = [];
     let versions = 0;

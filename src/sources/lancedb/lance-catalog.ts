@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { type Candidates, Catalog, type ResolveOptions } from "../../engine/catalog/catalog.ts";
 import type { SnapshotFilter } from "../../engine/catalog/filter.ts";
 import type { NamedPlace } from "../../engine/catalog/of-source.ts";
+import type { SourceWanted } from "../../engine/catalog/resolve.ts";
 import type { Clock } from "../../engine/clock.ts";
 import { registerSource } from "../../engine/source-kind.ts";
 import { BackupError } from "../../errors.ts";
@@ -11,7 +12,14 @@ import { identifyDatabase } from "../../lance/database-identity.ts";
 import type { Logger } from "../../logger.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { LANCEDB_KIND } from "./lancedb-part.ts";
-import { contentView, type Snapshot, type SnapshotContent, viewOf } from "./snapshot-view.ts";
+import {
+  type ChoosePart,
+  contentView,
+  detailsView,
+  type Snapshot,
+  type SnapshotContent,
+  viewOf,
+} from "./snapshot-view.ts";
 
 registerSource(LANCEDB_KIND);
 
@@ -31,7 +39,8 @@ export class LanceCatalog {
   }
 
   async list(filter?: SnapshotFilter, signal?: AbortSignal): Promise<Snapshot[]> {
-    return (await this.stored.list(filter, signal)).map(viewOf);
+    const choose = chooserOf({ source: filter?.source });
+    return (await this.stored.list(filter, signal)).map((snapshot) => viewOf(snapshot, choose));
   }
 
   ids(signal?: AbortSignal): Promise<string[]> {
@@ -39,7 +48,8 @@ export class LanceCatalog {
   }
 
   async get(reference: string, options: ResolveOptions = {}): Promise<SnapshotContent["snapshot"]> {
-    return (await this.content(await this.resolve(reference, options), options.signal)).snapshot;
+    const id = await this.resolve(reference, options);
+    return detailsView(await this.stored.content(id, options.signal), chooserOf(options));
   }
 
   resolve(reference: string, options?: ResolveOptions): Promise<string> {
@@ -48,16 +58,21 @@ export class LanceCatalog {
 
   async candidates(reference: string, options?: ResolveOptions): Promise<ViewedCandidates> {
     const { chosen, among } = await this.stored.candidates(reference, options);
-    return { chosen, among: among.map(viewOf) };
+    return { chosen, among: among.map((snapshot) => viewOf(snapshot, chooserOf(options))) };
   }
 
-  async content(id: string, signal?: AbortSignal): Promise<SnapshotContent> {
-    return contentView(await this.stored.content(id, signal));
+  /** @throws as `Catalog.content`; ValidationError where the snapshot has no LanceDB database, or several and none is meant. */
+  async content(id: string, signal?: AbortSignal, wanted?: SourceWanted): Promise<SnapshotContent> {
+    return contentView(await this.stored.content(id, signal), chooserOf(wanted));
   }
 
-  async readable(id: string, signal?: AbortSignal): Promise<SnapshotContent | undefined> {
+  async readable(
+    id: string,
+    signal?: AbortSignal,
+    wanted?: SourceWanted,
+  ): Promise<SnapshotContent | undefined> {
     const content = await this.stored.readable(id, signal);
-    return content && contentView(content);
+    return content && contentView(content, chooserOf(wanted));
   }
 
   async newestOf(
@@ -65,7 +80,7 @@ export class LanceCatalog {
     signal?: AbortSignal,
   ): Promise<SnapshotContent | undefined> {
     const content = await this.stored.newestOf(source, signal);
-    return content && contentView(content);
+    return content && contentView(content, isOf(source));
   }
 
   async *newestFirst(
@@ -73,12 +88,28 @@ export class LanceCatalog {
     signal?: AbortSignal,
     most?: number,
   ): AsyncGenerator<Snapshot> {
-    for await (const snapshot of this.stored.newestFirst(source, signal, most)) yield viewOf(snapshot);
+    for await (const snapshot of this.stored.newestFirst(source, signal, most)) {
+      yield viewOf(snapshot, isOf(source));
+    }
   }
 
   delete(id: string): Promise<void> {
     return this.stored.delete(id);
   }
+}
+
+function isOf(wanted: { readonly id: string } | { readonly uri: string }): ChoosePart {
+  return ({ id, uri }) => ("id" in wanted ? id === wanted.id : uri === wanted.uri);
+}
+
+/** Which of several LanceDB parts a user means. */
+export function chooserOf({ source, preferredSource }: SourceWanted = {}): ChoosePart | undefined {
+  if (source === undefined) {
+    return preferredSource === undefined ? undefined : ({ id }) => id === preferredSource;
+  }
+  const place = identifyPlace(source);
+  const places = [source, ...place.uris];
+  return ({ id, uri }) => id === source || id === place.id || places.includes(uri);
 }
 
 /** Which database is in a directory that a user names. */

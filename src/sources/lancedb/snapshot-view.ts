@@ -8,7 +8,7 @@ import type {
   StoredPart,
   StoredSnapshot,
 } from "../../engine/snapshot.ts";
-import { CorruptError } from "../../errors.ts";
+import { CorruptError, ValidationError } from "../../errors.ts";
 import type { ShrunkTable } from "../../util/shrunk-tables.ts";
 import {
   holdingsOf,
@@ -81,31 +81,79 @@ export interface SnapshotContent {
 
 const LANCEDB = "lancedb";
 
-/** A snapshot as a listing shows it. */
-export function viewOf({ parts, ...snapshot }: StoredSnapshot): Snapshot {
-  const part = parts.find(({ source }) => source.type === LANCEDB);
-  const shown = parts.map(({ source, files, bytes }) => ({ source, files, bytes }));
-  const [first] = parts;
-  if (!first) throw new CorruptError(`Snapshot ${snapshot.id} has no part.`);
-  if (!part) return { ...snapshot, parts: shown, source: first.source, history: "all", rows: 0, tables: [] };
-  const about = readAbout(part, snapshot.id);
-  return { ...snapshot, parts: shown, source: part.source, ...about };
+/** Tells which of several LanceDB parts is meant. */
+export type ChoosePart = (source: SnapshotSource) => boolean;
+
+const ANY: ChoosePart = () => true;
+
+/** The LanceDB parts of a snapshot that may be meant: all, where none of them is. */
+export function lanceParts<P extends Pick<StoredPart, "source">>(
+  parts: readonly P[],
+  choose = ANY,
+): readonly P[] {
+  const all = parts.filter(({ source }) => source.type === LANCEDB);
+  const chosen = all.filter(({ source }) => choose(source));
+  return chosen.length > 0 ? chosen : all;
 }
 
-/** The LanceDB part of a snapshot; without one, no table. */
-export function contentView({ snapshot, parts }: StoredContent): SnapshotContent {
-  const { checksum, ...rest } = snapshot;
-  const view = viewOf(rest);
-  const part = parts.find(({ source }) => source.type === LANCEDB);
-  if (!part) return { snapshot: { ...view, tables: [], checksum }, files: new Map() };
+/** A snapshot as a listing shows it: of several LanceDB parts of which none is chosen, with the tables of all. */
+export function viewOf({ parts, ...snapshot }: StoredSnapshot, choose?: ChoosePart): Snapshot {
+  const chosen = lanceParts(parts, choose);
+  const shown = parts.map(({ source, files, bytes }) => ({ source, files, bytes }));
+  const source = chosen[0]?.source ?? parts[0]?.source;
+  if (!source) throw new CorruptError(`Snapshot ${snapshot.id} has no part.`);
   return {
-    snapshot: { ...view, tables: detailsOf(part, view), checksum },
-    files: filesOf(part, view.tables),
+    ...snapshot,
+    parts: shown,
+    source,
+    ...together(chosen.map((part) => readAbout(part, snapshot.id))),
   };
 }
 
-function detailsOf(part: PartContent, { tables }: Pick<LanceAbout, "tables">): SnapshotTableDetails[] {
+function together(abouts: readonly LanceAbout[]): LanceAbout {
+  const [first, ...others] = abouts;
+  if (!first) return { history: "all", rows: 0, tables: [] };
+  if (others.length === 0) return first;
+  const leftOut = abouts.flatMap((about) => about.leftOut ?? []);
+  return {
+    ...first,
+    rows: abouts.reduce((sum, { rows }) => sum + rows, 0),
+    tables: abouts.flatMap(({ tables }) => tables),
+    ...(leftOut.length > 0 && { leftOut }),
+  };
+}
+
+/** The same with the versions of its tables. */
+export function detailsView({ snapshot, parts }: StoredContent, choose?: ChoosePart): SnapshotDetails {
+  const { checksum, ...rest } = snapshot;
+  const tables = lanceParts(parts, choose).flatMap(detailsOf);
+  return { ...viewOf(rest, choose), tables, checksum };
+}
+
+/**
+ * The LanceDB part of a snapshot.
+ *
+ * @throws ValidationError where it has none, or several of which none is chosen, naming them.
+ */
+export function contentView(stored: StoredContent, choose?: ChoosePart): SnapshotContent {
+  const [part, ...others] = lanceParts(stored.parts, choose);
+  const { id } = stored.snapshot;
+  const inWords = stored.parts
+    .map(({ source }) => `${source.type} ${source.uri} (id ${source.id})`)
+    .join(", ");
+  if (!part) throw new ValidationError(`Snapshot ${id} has no LanceDB database. It has ${inWords}.`);
+  if (others.length > 0) {
+    throw new ValidationError(
+      `Snapshot ${id} has ${others.length + 1} LanceDB databases: say which with the option source, by its id or its directory. It has ${inWords}.`,
+    );
+  }
+  const snapshot = detailsView(stored, choose);
+  return { snapshot, files: filesOf(part, snapshot.tables) };
+}
+
+function detailsOf(part: PartContent): SnapshotTableDetails[] {
   const versions = readVersions(part, part.source.uri);
+  const { tables } = readAbout(part, part.source.uri);
   return tables.map((table) => ({ ...table, versions: versions.get(table.directory) ?? [] }));
 }
 

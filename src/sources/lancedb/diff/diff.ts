@@ -1,17 +1,26 @@
 import { assertKnown, assertSignal } from "../../../checks.ts";
 import type { BlobStore } from "../../../engine/blobs/blob-store.ts";
+import { changesBetween, diffParts, without } from "../../../engine/diff-parts.ts";
+import type { StoredContent } from "../../../engine/snapshot.ts";
 import { ValidationError } from "../../../errors.ts";
 import { VERSIONS } from "../../../lance/image.ts";
 import { parseManifestName } from "../../../lance/manifest-name.ts";
 import type { LanceDB } from "../../../lance/which-lancedb.ts";
-import type { LanceCatalog } from "../lance-catalog.ts";
-import type { SnapshotContent, SnapshotFile, SnapshotTableDetails } from "../snapshot-view.ts";
+import { chooserOf, type LanceCatalog } from "../lance-catalog.ts";
+import {
+  contentView,
+  detailsView,
+  lanceParts,
+  type SnapshotContent,
+  type SnapshotFile,
+  type SnapshotTableDetails,
+} from "../snapshot-view.ts";
 import type { DiffOptions, FileChanges, RowChanges, SnapshotDiff, TableDiff, TableSide } from "./report.ts";
 
 export interface DiffContext {
   readonly blobs: BlobStore;
   readonly lancedb: LanceDB;
-  readonly catalog: Pick<LanceCatalog, "content" | "resolve">;
+  readonly catalog: Pick<LanceCatalog, "stored" | "resolve">;
 }
 
 const MOST_EXAMPLES = 10_000;
@@ -34,8 +43,11 @@ export async function diff(
   assertDiffOptions(options);
   const { source, signal } = options;
   signal?.throwIfAborted();
-  const read = async (id: string) => catalog.content(await catalog.resolve(id, { source, signal }), signal);
-  const [older, newer] = [await read(from), await read(to)];
+  const read = async (id: string) =>
+    catalog.stored.content(await catalog.resolve(id, { source, signal }), signal);
+  const [before, after] = [await read(from), await read(to)];
+  const view = (stored: StoredContent) => databaseOf(stored, options);
+  const [older, newer] = [view(before), view(after)];
   const pairs = pairsOf(older, newer);
   const rows =
     options.rows === undefined
@@ -47,9 +59,18 @@ export async function diff(
     to: newer.snapshot.id,
     fromSource: older.snapshot.source,
     toSource: newer.snapshot.source,
+    parts: diffParts(before, after),
     tables,
     files: tables.map(({ files }) => files).reduce(sum, NONE),
   };
+}
+
+/** The database that is compared; one without tables where there is none, or several of which none is named. */
+function databaseOf(stored: StoredContent, { source, rows }: DiffOptions): SnapshotContent {
+  const choose = chooserOf({ source });
+  const isOne = lanceParts(stored.parts, choose).length === 1;
+  if (isOne || rows !== undefined) return contentView(stored, choose);
+  return { snapshot: detailsView(stored, choose), files: new Map() };
 }
 
 /** A table as the two snapshots have it. */
@@ -116,12 +137,7 @@ function tableDiff(
     from: sideOf(before),
     to: sideOf(after),
     versions: { added: versionsIn(added), removed: versionsIn(removed) },
-    files: {
-      added: added.length,
-      addedBytes: bytesOf(added),
-      removed: removed.length,
-      removedBytes: bytesOf(removed),
-    },
+    files: changesBetween(had, has),
     ...(rows && { rows }),
   };
 }
@@ -130,11 +146,6 @@ function sideOf(table: SnapshotTableDetails | undefined): TableSide | undefined 
   if (!table) return undefined;
   const { version, versionCount, rows, files, bytes } = table;
   return { version, versionCount, rows, files, bytes };
-}
-
-function without(files: readonly SnapshotFile[], others: readonly SnapshotFile[]): SnapshotFile[] {
-  const known = new Map(others.map(({ path, sha256 }) => [path, sha256]));
-  return files.filter(({ path, sha256 }) => known.get(path) !== sha256);
 }
 
 function versionsIn(files: readonly SnapshotFile[]): number[] {
@@ -154,10 +165,6 @@ function sum(a: FileChanges, b: FileChanges): FileChanges {
     removed: a.removed + b.removed,
     removedBytes: a.removedBytes + b.removedBytes,
   };
-}
-
-function bytesOf(files: readonly SnapshotFile[]): number {
-  return files.reduce((total, { size }) => total + size, 0);
 }
 
 function assertDiffOptions(options: DiffOptions): void {

@@ -1,4 +1,7 @@
+import type { FileChanges, PartDiff } from "../../../engine/diff-parts.ts";
 import type { SnapshotSource } from "../snapshot-view.ts";
+
+export type { FileChanges, PartDiff } from "../../../engine/diff-parts.ts";
 
 export interface DiffOptions {
   /**
@@ -11,14 +14,6 @@ export interface DiffOptions {
   /** Of which database both snapshots are to be, by its id or its directory. */
   source?: string | undefined;
   signal?: AbortSignal | undefined;
-}
-
-export interface FileChanges {
-  /** Files of the later snapshot that the earlier does not have under the same path with the same content. */
-  readonly added: number;
-  readonly addedBytes: number;
-  readonly removed: number;
-  readonly removedBytes: number;
 }
 
 /** A table in one of the two snapshots. */
@@ -68,7 +63,9 @@ export interface SnapshotDiff {
   /** Which databases they are of. */
   readonly fromSource: SnapshotSource;
   readonly toSource: SnapshotSource;
-  /** Of both, by id. */
+  /** Of both, by their sources. */
+  readonly parts: readonly PartDiff[];
+  /** Of both, by id. Empty where a snapshot has several LanceDB databases and none is named by `source`. */
   readonly tables: readonly TableDiff[];
   /** Of all tables together. */
   readonly files: FileChanges;

@@ -45,7 +45,7 @@ export async function findAtMoment(
   const { chosen, among } = await catalog.candidates(reference, options);
   const sound = among.filter(({ createdAt }) => !liesInFuture(createdAt.getTime(), nowMs));
   const all = (sound.length > 0 ? sound : among).toReversed();
-  const search = new Search(context, selection, all, options.signal);
+  const search = new Search(context, selection, all, options);
   return chosen === undefined ? search.best(reference) : search.mustHave(chosen);
 }
 
@@ -69,13 +69,13 @@ class Search {
   readonly #laterTables: ReadonlySet<string>;
   /** Of each table that was there before the moment, the last snapshot from before it that has it. */
   readonly #before: ReadonlyMap<string, Snapshot>;
-  readonly #signal: AbortSignal | undefined;
+  readonly #options: ResolveOptions;
 
   constructor(
     context: MomentContext,
     selection: Selection & { readonly at: Date },
     all: readonly Snapshot[],
-    signal: AbortSignal | undefined,
+    options: ResolveOptions,
   ) {
     this.#context = context;
     this.#selection = selection;
@@ -88,7 +88,7 @@ class Search {
     const told = new LastTold<ReturnType<typeof tellingView>>();
     for (const snapshot of all.toReversed()) if (snapshot.createdAt < at) told.add(tellingView(snapshot));
     this.#before = told.there;
-    this.#signal = signal;
+    this.#options = options;
   }
 
   async best(reference: string): Promise<AtMoment> {
@@ -109,7 +109,7 @@ class Search {
 
   async mustHave(id: string): Promise<AtMoment> {
     const { at } = this.#selection;
-    const content = await this.#context.catalog.content(id, this.#signal);
+    const content = await this.#context.catalog.content(id, this.#options.signal, this.#options);
     const { createdAt } = content.snapshot;
     const isBefore = createdAt < at;
     const own = this.#coverageOf(content);
@@ -137,7 +137,7 @@ class Search {
     for (const { id } of this.#later) {
       let content: SnapshotContent;
       try {
-        content = await this.#context.catalog.content(id, this.#signal);
+        content = await this.#context.catalog.content(id, this.#options.signal, this.#options);
       } catch (error) {
         if (!(error instanceof BackupError)) throw error;
         damage ??= error;

@@ -22,7 +22,7 @@ export async function newestReference(
   if (missing.size === 0) return newest;
   for await (const { id, tables: there } of catalog.newestFirst(source, signal)) {
     if (!there.some(({ directory }) => missing.has(directory))) continue;
-    const older = await catalog.readable(id, signal);
+    const older = await catalog.readable(id, signal, { preferredSource: source.id });
     for (const table of older?.snapshot.tables ?? []) {
       if (!missing.delete(table.directory)) continue;
       all.push(table);

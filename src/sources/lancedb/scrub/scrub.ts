@@ -85,7 +85,7 @@ async function scrubDatabase(
   const wanted = { source, preferredSource: own.id, signal };
   const content =
     snapshot !== undefined
-      ? await catalog.content(await catalog.resolve(snapshot, wanted), signal)
+      ? await catalog.content(await catalog.resolve(snapshot, wanted), signal, wanted)
       : await newestReference(
           catalog,
           source === undefined ? own : await sourceOf(catalog, wanted),
