@@ -25,6 +25,7 @@ export interface RepositoryMarker {
  * Marks a storage as a repository.
  *
  * @throws ValidationError where it is one already, or where it holds a repository's objects without its mark.
+ * @throws UnsupportedError, CorruptError where it is one that cannot be opened.
  */
 export async function createMarker(
   storage: Storage,
@@ -42,6 +43,7 @@ export async function createMarker(
   const how = { codec: codec.name, ...(!isPlain && { compression }) };
   const body = { kind: KIND, id, createdAt: createdAt.toISOString(), ...how };
   if (await storage.writeNew(REPOSITORY, encodeRecord(body, FORMAT))) return marker;
+  await readMarker(storage); // one that cannot be opened says why
   throw new ValidationError(`${storage.location} is a repository already. Open it.`);
 }
 

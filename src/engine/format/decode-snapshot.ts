@@ -24,6 +24,7 @@ const TRAILER_BYTES = 67;
 
 /** What a listing needs, from the first line of a document. Nothing after it is looked at, and the checksum is not. */
 export function decodeSummary(firstLine: string, id: string, place: string): StoredSnapshot {
+  assertKnownFormat(firstLine, place);
   return summaryFrom(
     parseJson(() => `${firstLine}]}`, place),
     id,
@@ -72,20 +73,20 @@ function assertOneSize(parts: readonly PartContent[], place: string): void {
 function checkedDigest(file: Buffer, place: string): string {
   const digest = file.toString("latin1", file.length - TRAILER_BYTES, file.length - 3);
   if (!isDigest(digest) || file.toString("latin1", file.length - 3) !== '"}\n') {
-    assertKnownFormat(file, place);
+    assertKnownFormat(file.toString("latin1", 0, 40), place);
     throw corrupt(place, "it is cut short");
   }
   const body = file.subarray(0, file.length - TRAILER_BYTES);
   if (createHash("sha256").update(body).digest("hex") !== digest) {
-    assertKnownFormat(file, place);
+    assertKnownFormat(file.toString("latin1", 0, 40), place);
     throw corrupt(place, "it was changed by hand or is damaged, its checksum does not fit");
   }
   return digest;
 }
 
-/** Another format may end in another way: that is the better message. */
-function assertKnownFormat(file: Buffer, place: string): void {
-  const format = /^\{"format":(\d{1,9})[,}]/.exec(file.toString("latin1", 0, 40))?.[1];
+/** Another format may have other lines, and end in another way: that is the better message. */
+function assertKnownFormat(beginning: string, place: string): void {
+  const format = /^\{"format":(\d{1,9})[,}]/.exec(beginning)?.[1];
   if (format) assertFormat(Number(format), place, FORMAT);
 }
 

@@ -86,13 +86,15 @@ async function restoreInto(
     return restoreNew(place, await planNew(blobs, content, options), options, performance.now());
   };
   try {
-    const isBeside =
-      blobs.local?.directory !== undefined && dirname(dirname(target)) === blobs.local?.directory;
+    const { local } = blobs;
+    const isBeside = local !== undefined && dirname(dirname(target)) === local.directory;
+    const files = [...content.files.values()].flat();
+    const canLink = isBeside && files.every((file) => blobs.fileOf(file) !== undefined);
     try {
-      return await attempt(isBeside);
+      return await attempt(canLink);
     } catch (error) {
       // The file system may refuse links also within itself: to another user's files, or any.
-      if (!isBeside || !(error instanceof ValidationError)) throw error;
+      if (!canLink || !(error instanceof ValidationError)) throw error;
       return await attempt(false);
     }
   } catch (error) {
