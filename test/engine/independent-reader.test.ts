@@ -1,7 +1,5 @@
-import { readFileSync, writeFileSync } from "node:fs";
-import { readFile } from "node:fs/promises";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { pathToFileURL } from "node:url";
 import { connect } from "@lancedb/lancedb";
 import { expect, test } from "vitest";
 import { Repository } from "../../src/repository/repository.ts";
@@ -9,39 +7,8 @@ import { LocalStorage } from "../../src/storage/local-storage.ts";
 import { silent } from "../crash/silent.ts";
 import { remote } from "../repository/verify-run.ts";
 import { newDirectory } from "../support/database.ts";
+import { readerOfTheDocs } from "../support/documented-reader.ts";
 import { makeSampleTable } from "../support/sample.ts";
-
-interface Reader {
-  readSnapshot(
-    repository: string,
-    id: string,
-  ): { source: { type: string; uri: string }; files: Map<string, Buffer> }[];
-}
-
-/** The reader that docs/formats.md prints, as it stands there. */
-async function readerOfTheDocs(directory: string): Promise<Reader> {
-  const docs = await readFile(join(import.meta.dirname, "../../docs/formats.md"), "utf8");
-  const repository = docs.slice(docs.indexOf("\n## Repository\n"));
-  const blocks = [...repository.matchAll(/^```ts\n(.*?)^```$/gms)].map(([, code = ""]) => code);
-  expect(blocks.length).toBeGreaterThan(0);
-  const imports = new Set(blocks.flatMap((code) => code.match(/^import .*$/gm) ?? []));
-  const rest = blocks.map((code) => code.replace(/^import .*$/gm, "").replace(/^export /gm, ""));
-  const file = join(directory, "reader.ts");
-  writeFileSync(file, [...mergeImports(imports), ...rest, "export { readSnapshot };"].join("\n"));
-  return (await import(pathToFileURL(file).href)) as Reader;
-}
-
-/** One import a module, each name once. */
-function mergeImports(lines: ReadonlySet<string>): string[] {
-  const names = new Map<string, Set<string>>();
-  for (const line of lines) {
-    const [, list = "", from = ""] = /^import \{(.*)\} from "(.*)";$/.exec(line) ?? [];
-    const known = names.get(from) ?? new Set();
-    for (const name of list.split(",")) known.add(name.trim());
-    names.set(from, known);
-  }
-  return [...names].map(([from, list]) => `import { ${[...list].join(", ")} } from "${from}";`);
-}
 
 test.each([
   ["in a local directory", (storage: LocalStorage) => storage, {}],

@@ -9,50 +9,15 @@ import { createMarker } from "../../src/engine/marker.ts";
 import { prune } from "../../src/engine/prune/prune.ts";
 import { writeFiles } from "../../src/engine/restore/write-files.ts";
 import type { StoredContent } from "../../src/engine/snapshot.ts";
-import type { Entry, Source } from "../../src/engine/source.ts";
 import { CorruptError } from "../../src/errors.ts";
 import { LocalStorage } from "../../src/storage/local-storage.ts";
 import { silent } from "../crash/silent.ts";
 import { remote } from "../repository/verify-run.ts";
 import { newDirectory } from "../support/database.ts";
 import { filesBelow } from "../support/files.ts";
+import { PlainSource } from "../support/plain-source.ts";
 
 const MIB = 1 << 20;
-
-/** Files of a plain directory; equal stamps where nobody has written. */
-class PlainSource implements Source {
-  readonly type = "plain";
-  readonly id = "plain-1";
-  readonly uri: string;
-
-  constructor(uri: string) {
-    this.uri = uri;
-  }
-
-  async capture() {
-    const names = readdirSync(this.uri);
-    const read = (name: string) => readFileSync(join(this.uri, name));
-    return {
-      capturedAt: new Date(),
-      async *entries(): AsyncGenerator<Entry> {
-        for (const path of names) {
-          const content = read(path);
-          const stamp = `${content.length}:${content.subarray(0, 8).toString("hex")}`;
-          yield {
-            path,
-            size: content.length,
-            stamp,
-            async *open() {
-              yield content;
-            },
-          };
-        }
-      },
-      finish: async () => ({ about: { names: names.length }, details: {} }),
-      [Symbol.asyncDispose]: async () => undefined,
-    };
-  }
-}
 
 async function newPlace() {
   const directory = await newDirectory();
