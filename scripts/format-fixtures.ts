@@ -9,11 +9,11 @@ import { connect } from "@lancedb/lancedb";
 import { Catalog } from "../src/engine/catalog/catalog.ts";
 import { Repository } from "../src/repository/repository.ts";
 import { LocalStorage } from "../src/storage/local-storage.ts";
+import { silent } from "../test/crash/silent.ts";
 import { remote } from "../test/repository/verify-run.ts";
 import { PlainSource } from "../test/support/plain-source.ts";
 import { makeSampleTable, sampleRows } from "../test/support/sample.ts";
 
-const silent = { debug() {}, info() {}, warn() {}, error() {} };
 const FIXTURES = join(import.meta.dirname, "../test/repository/formats/fixtures");
 
 const KINDS = {
