@@ -63,6 +63,22 @@ describe("in a repository elsewhere", () => {
     expect(back.size).toBe(303);
   });
 
+  test("20,000 small files take a request for ten of them at most, and an object for a hundred", async () => {
+    const { location, blobs, take, put } = await newPlace();
+    for (let number = 0; number < 20_000; number++) put(`file-${number}`, randomBytes(200));
+    let requests = 0;
+    for (const name of ["write", "writeNew", "stat", "remove", "read", "list"] as const) {
+      const call = blobs.storage[name].bind(blobs.storage) as (...args: never[]) => never;
+      Object.assign(blobs.storage, { [name]: (...args: never[]) => (requests++, call(...args)) });
+    }
+    const taken = await take();
+    expect(taken.snapshot.files).toBe(20_000);
+    expect(objects(location).length).toBeLessThanOrEqual(200);
+    expect(requests).toBeLessThanOrEqual(2000);
+    expect((await restored(blobs, taken)).size).toBe(20_000);
+    expect(requests).toBeLessThanOrEqual(2000);
+  });
+
   test("what is there is not written again: the same stamp, another path, and after an interruption", async () => {
     const { location, blobs, take, put, uri, local } = await newPlace();
     for (let number = 0; number < 50; number++) put(`file-${number}`, randomBytes(1000));

@@ -1,0 +1,57 @@
+import { join } from "node:path";
+import { connect } from "@lancedb/lancedb";
+import { Repository } from "lancedb-backup";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { newDirectory, recordingLogger } from "../support/database.ts";
+import { faultProxy, type Passed } from "../support/fault-proxy.ts";
+import { useS3Server, whyNoS3 } from "../support/s3-server.ts";
+import { makeSampleTable } from "../support/sample.ts";
+
+const missing = whyNoS3();
+if (missing !== undefined) test.skip(`requests to a bucket (${missing})`, () => undefined);
+
+describe.skipIf(missing !== undefined)("requests to a bucket", () => {
+  const server = useS3Server();
+  const { logger } = recordingLogger();
+
+  /** How many there were since it was asked last, by method; `LIST` for listings. */
+  function counter(requests: readonly Passed[]) {
+    let seen = 0;
+    return () => {
+      const fresh = requests.slice(seen);
+      seen = requests.length;
+      const kinds = fresh.map(({ method, url }) => (/[?&]list-type=2/.test(url) ? "LIST" : method));
+      const by = Object.fromEntries(
+        [...Map.groupBy(kinds, (kind) => kind)].map(([kind, { length }]) => [kind, length]),
+      );
+      return { total: fresh.length, by };
+    };
+  }
+
+  test("a snapshot with nothing changed takes ten, and a page of listing a thousand objects", async () => {
+    const directory = await newDirectory();
+    const uri = join(directory, "db");
+    const db = await connect(uri);
+    onTestFinished(() => db.close());
+    await makeSampleTable(db, "main", { indices: true });
+    const proxy = await faultProxy(server.endpoint, () => undefined);
+    const address = server.address(await server.bucket(), "vault", proxy.endpoint);
+    const since = counter(proxy.requests);
+    await Repository.init(address, { logger });
+    const open = () => Repository.open(address, { logger });
+    since();
+    await (await open()).backup({ source: uri });
+    const first = since();
+    const again = await (await open()).backup({ source: uri });
+    const unchanged = since();
+    await (await open()).list();
+    const list = since();
+    await (await open()).restore("latest", { target: join(directory, "back") });
+    const restore = since();
+    expect(again.storedBytes).toBe(0);
+    // Of a hundred files. The listings are a page of snapshots and one of leases.
+    expect(unchanged).toMatchObject({ by: { LIST: 2 } });
+    expect(unchanged.total).toBeLessThanOrEqual(12);
+    expect([first.total, list.total, restore.total].map((total) => total <= 14)).toEqual([true, true, true]);
+  });
+});
