@@ -31,8 +31,7 @@ export async function selectContent(
   assertSignal(signal);
   const wanted = { source, preferredSource, signal };
   if (at === undefined) {
-    const content = await catalog.content(await catalog.resolve(id, wanted), signal, wanted);
-    return { content, leftOut: [] };
+    return { content: await catalog.find(id, wanted), leftOut: [] };
   }
   assertSelection(options);
   const { findAtMoment } = await import("../sources/lancedb/restore/at-moment.ts");

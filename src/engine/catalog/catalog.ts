@@ -12,14 +12,12 @@ import type { Logger } from "../../logger.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { forEachParallel } from "../../util/parallel.ts";
 import { type Clock, systemClock } from "../clock.ts";
-import { decodeSnapshot } from "../format/decode-snapshot.ts";
 import { isSnapshotId, mayBeOf, parseSnapshotName, SNAPSHOTS, snapshotName } from "../format/names.ts";
 import { restartGrace } from "../prune/mark.ts";
-import { MOST_DOCUMENT_BYTES, readSmall } from "../read-small.ts";
 import { blobsOfContent, type StoredContent, type StoredSnapshot } from "../snapshot.ts";
+import { type DocumentCache, DocumentReader, type Known, type ReadDocument } from "./document-reader.ts";
 import { assertFilter, fits, newestFirst, type SnapshotFilter } from "./filter.ts";
 import { type IdentifyPlace, ofSource, shareSource, unknownPlace } from "./of-source.ts";
-import { readSummary } from "./read-summary.ts";
 import { newestNow, type SourceWanted, secondOf, timeOf, whatIsMeant } from "./resolve.ts";
 
 const PARALLEL_READS = 16;
@@ -47,12 +45,13 @@ export type SourceOrPlace =
   | { readonly id: string; readonly type?: string | undefined }
   | { readonly uri: string };
 
-/** The snapshots of a repository. Nothing is remembered: each call looks at the documents that are there. */
+/** The snapshots of a repository. Each call looks which documents are there; a cache answers for these alone. */
 export class Catalog {
   readonly #storage: Storage;
   readonly #logger: Logger;
   readonly #clock: Pick<Clock, "now">;
   readonly #identify: IdentifyPlace;
+  readonly #documents: DocumentReader;
 
   /** @param clock for tests. */
   constructor(
@@ -61,6 +60,8 @@ export class Catalog {
       readonly logger: Logger;
       /** Which source is at a place that a user names. Default: none is known. */
       readonly identify?: IdentifyPlace | undefined;
+      /** Where documents are kept besides. Default: nowhere, and each is read from the storage. */
+      readonly cache?: DocumentCache | undefined;
     },
     clock: Pick<Clock, "now"> = systemClock,
   ) {
@@ -68,6 +69,7 @@ export class Catalog {
     this.#storage = place.storage;
     this.#logger = place.logger;
     this.#identify = place.identify ?? unknownPlace;
+    this.#documents = new DocumentReader(place.storage, place.cache);
   }
 
   /**
@@ -77,13 +79,26 @@ export class Catalog {
    * @throws ValidationError for a bad filter. @throws IoError where the storage cannot be read.
    */
   async list(filter: SnapshotFilter = {}, signal?: AbortSignal): Promise<StoredSnapshot[]> {
+    const { snapshots, damaged } = await this.select(filter, signal);
+    this.warnOf(damaged);
+    return snapshots;
+  }
+
+  /** The same, and all of the damaged ones: of these it cannot be told whether they fit. @throws as `list` */
+  async select(
+    filter: SnapshotFilter,
+    signal?: AbortSignal,
+  ): Promise<{ snapshots: StoredSnapshot[]; damaged: DamagedSnapshot[] }> {
     assertFilter(filter);
     const { snapshots, damaged } = await this.survey(signal);
+    const mine = filter.source === undefined ? snapshots : ofSource(snapshots, filter.source, this.#identify);
+    return { snapshots: mine.filter((snapshot) => fits(snapshot, filter)), damaged };
+  }
+
+  warnOf(damaged: readonly DamagedSnapshot[]): void {
     for (const { id, error } of damaged) {
       this.#logger.warn("a snapshot cannot be read and is left out", { snapshot: id, reason: error.message });
     }
-    const mine = filter.source === undefined ? snapshots : ofSource(snapshots, filter.source, this.#identify);
-    return mine.filter((snapshot) => fits(snapshot, filter));
   }
 
   /** Everything that is there, read as far as `list` does: the snapshots, the newest first, and the damaged ones. */
@@ -92,7 +107,7 @@ export class Catalog {
     const damaged: DamagedSnapshot[] = [];
     await forEachParallel(await this.ids(signal), PARALLEL_READS, async (id) => {
       try {
-        snapshots.push(await readSummary(this.#storage, id, signal));
+        snapshots.push(await this.#documents.summary(id, signal));
       } catch (error) {
         if (isDamage(error)) damaged.push({ id, error });
         else if (!isGone(error)) throw error;
@@ -122,7 +137,7 @@ export class Catalog {
    * new or newer cannot.
    */
   async get(reference: string, options: ResolveOptions = {}): Promise<StoredContent["snapshot"]> {
-    return (await this.content(await this.resolve(reference, options), options.signal)).snapshot;
+    return (await this.find(reference, options)).snapshot;
   }
 
   /** The id that `reference` names, as for `get`; an exact id is not looked up, unless a source is named too. */
@@ -182,15 +197,25 @@ export class Catalog {
    * @param id an exact id.
    * @throws BackupNotFoundError, CorruptError, UnsupportedError
    */
-  async content(id: string, signal?: AbortSignal): Promise<StoredContent> {
+  async content(id: string, signal?: AbortSignal, known?: Known): Promise<StoredContent> {
+    return (await this.document(id, signal, known)).content;
+  }
+
+  /** The same, and its bytes. @throws as `content` */
+  async document(id: string, signal?: AbortSignal, known: Known = {}): Promise<ReadDocument> {
     if (!isSnapshotId(id)) throw new BackupNotFoundError(id);
-    const name = snapshotName(id);
     try {
-      const bytes = await readSmall(this.#storage, name, signal, MOST_DOCUMENT_BYTES);
-      return decodeSnapshot(bytes, id, `${this.#storage.location}/${name}`);
+      return await this.#documents.whole(id, signal, known);
     } catch (error) {
       throw isGone(error) ? new BackupNotFoundError(id, undefined, { cause: error }) : error;
     }
+  }
+
+  /** What `resolve` answers with, whole. @throws as `get` */
+  async find(reference: string, options: ResolveOptions = {}): Promise<StoredContent> {
+    const id = await this.resolve(reference, options);
+    const isListed = !isSnapshotId(reference) || options.source !== undefined;
+    return this.content(id, options.signal, { isListed });
   }
 
   /**
@@ -205,15 +230,15 @@ export class Catalog {
     most?: number,
   ): Promise<StoredContent | undefined> {
     for await (const { id } of this.newestFirst(source, signal, most)) {
-      const content = await this.readable(id, signal);
+      const content = await this.readable(id, signal, { isListed: true });
       if (content) return content;
     }
     return undefined;
   }
 
   /** The content of a snapshot; undefined where it cannot be read, with a warning, or is gone. */
-  async readable(id: string, signal?: AbortSignal): Promise<StoredContent | undefined> {
-    return this.#unlessDamaged(id, () => this.content(id, signal));
+  async readable(id: string, signal?: AbortSignal, known?: Known): Promise<StoredContent | undefined> {
+    return this.#unlessDamaged(id, () => this.content(id, signal, known));
   }
 
   /**
@@ -238,7 +263,7 @@ export class Catalog {
       const some = seconds.slice(from, from + count);
       const reads = new Map<string, () => StoredSnapshot>();
       await forEachParallel(some.flat(), PARALLEL_READS, async (id) => {
-        const read = readSummary(this.#storage, id, signal);
+        const read = this.#documents.summary(id, signal);
         reads.set(id, await read.then((snapshot) => () => snapshot, thrower));
       });
       for (const second of some) {
@@ -279,6 +304,7 @@ export class Catalog {
     const place = { storage: this.#storage, logger: this.#logger };
     await restartGrace(place, (blob) => named?.has(blob) ?? true, new Date(this.#clock.now()));
     await this.#storage.remove(snapshotName(id));
+    await this.#documents.forget(id);
   }
 
   /** Names of its blobs; undefined where the document is damaged. */

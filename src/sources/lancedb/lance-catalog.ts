@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import { type Candidates, Catalog, type ResolveOptions } from "../../engine/catalog/catalog.ts";
+import type { DocumentCache } from "../../engine/catalog/document-reader.ts";
 import type { SnapshotFilter } from "../../engine/catalog/filter.ts";
 import type { NamedPlace } from "../../engine/catalog/of-source.ts";
 import type { SourceWanted } from "../../engine/catalog/resolve.ts";
@@ -34,7 +35,10 @@ export class LanceCatalog {
   readonly stored: Catalog;
 
   /** @param clock for tests. */
-  constructor(place: { readonly storage: Storage; readonly logger: Logger }, clock?: Pick<Clock, "now">) {
+  constructor(
+    place: { readonly storage: Storage; readonly logger: Logger; readonly cache?: DocumentCache | undefined },
+    clock?: Pick<Clock, "now">,
+  ) {
     this.stored = new Catalog({ ...place, identify: identifyPlace }, clock);
   }
 
@@ -48,8 +52,7 @@ export class LanceCatalog {
   }
 
   async get(reference: string, options: ResolveOptions = {}): Promise<SnapshotContent["snapshot"]> {
-    const id = await this.resolve(reference, options);
-    return detailsView(await this.stored.content(id, options.signal), chooserOf(options));
+    return detailsView(await this.stored.find(reference, options), chooserOf(options));
   }
 
   resolve(reference: string, options?: ResolveOptions): Promise<string> {
@@ -59,6 +62,11 @@ export class LanceCatalog {
   async candidates(reference: string, options?: ResolveOptions): Promise<ViewedCandidates> {
     const { chosen, among } = await this.stored.candidates(reference, options);
     return { chosen, among: among.map((snapshot) => viewOf(snapshot, chooserOf(options))) };
+  }
+
+  /** What `resolve` answers with, whole. @throws as `content` */
+  async find(reference: string, wanted?: ResolveOptions): Promise<SnapshotContent> {
+    return contentView(await this.stored.find(reference, wanted), chooserOf(wanted));
   }
 
   /** @throws as `Catalog.content`; ValidationError where the snapshot has no LanceDB database, or several and none is meant. */
