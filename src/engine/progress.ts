@@ -2,7 +2,7 @@ import type { ShrunkTable } from "../util/shrunk-tables.ts";
 
 /** How far long work has come. Numbers only grow within a phase. */
 export interface Progress {
-  readonly phase: "capture" | "read" | "write" | "verify" | "sync";
+  readonly phase: "capture" | "read" | "write" | "verify" | "sync" | "copy";
   readonly files: number;
   readonly bytes: number;
   readonly totalFiles: number;

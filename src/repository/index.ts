@@ -2,6 +2,7 @@
 
 export type { SnapshotFilter } from "../engine/catalog/filter.ts";
 export type { Compression } from "../engine/codec/encode-blob.ts";
+export type { CopiedSnapshot, FailedCopy } from "../engine/copy/copy-report.ts";
 export type { FoundLease } from "../engine/lease/lease-record.ts";
 export type { UnlockOptions } from "../engine/lease/unlock.ts";
 export type { OnProgress, Progress } from "../engine/progress.ts";
@@ -62,6 +63,7 @@ export type {
 } from "../storage/storage.ts";
 export type { ShrunkTable } from "../util/shrunk-tables.ts";
 export type { BackupOptions } from "./backup-options.ts";
+export type { CopyOptions, CopyReport } from "./copy-between.ts";
 export type { InitOptions, RepositoryOptions } from "./options.ts";
 export type { KeptSnapshot, PruneReport, RemovedSnapshot } from "./prune-view.ts";
 export { type GetOptions, Repository } from "./repository.ts";

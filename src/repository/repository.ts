@@ -32,6 +32,7 @@ import {
 } from "../sources/lancedb/snapshot-view.ts";
 import type { Storage } from "../storage/storage.ts";
 import type { BackupOptions } from "./backup-options.ts";
+import type { CopyOptions, CopyReport, IdentifiedPlace } from "./copy-between.ts";
 import {
   assertCompressionOption,
   type InitOptions,
@@ -42,10 +43,6 @@ import {
 import { type PruneReport, pruneView } from "./prune-view.ts";
 import type { RestorePartsOptions, RestorePartsReport } from "./restore-parts.ts";
 import { inPlaceId, otherParts, selectContent } from "./select-content.ts";
-import type { TakeContext } from "./take-snapshot.ts";
-
-/** As many of the newest snapshots are looked at for one that was taken at the same place of another source. */
-const MOST_ELSEWHERE = 50;
 
 /** Of which database a snapshot is meant: where the repository has several. */
 export interface GetOptions {
@@ -142,33 +139,11 @@ export class Repository implements AsyncDisposable {
   async backup(options: BackupOptions): Promise<TakenSnapshot> {
     assertMarked(this.#storage, this.#marker);
     const started = performance.now();
-    const { takeSnapshot } = await import("./take-snapshot.ts");
-    const { stored } = this.#catalog;
-    const context: TakeContext = {
-      blobs: this.#blobs,
-      logger: this.#logger,
-      lancedb: this.#lancedb,
-      previous: (source) => stored.newestOf(source, options.signal),
-      newestFirst: (source, most) => stored.newestFirst(source, options.signal, most),
-      previousAt: (uri) => stored.newestOf({ uri }, options.signal, MOST_ELSEWHERE),
-    };
+    const { takeContext, takeSnapshot, tellTaken } = await import("./take-snapshot.ts");
+    const place = { blobs: this.#blobs, logger: this.#logger, lancedb: this.#lancedb };
+    const context = takeContext(place, this.#catalog.stored, options?.signal);
     const snapshot = await this.#inPlace(() => takeSnapshot(context, options));
-    this.#logger.info("snapshot taken", {
-      snapshot: snapshot.id,
-      source: snapshot.source.uri,
-      files: snapshot.files,
-      bytes: snapshot.bytes,
-      newFiles: snapshot.newFiles,
-      newBytes: snapshot.newBytes,
-      ms: Math.round(performance.now() - started),
-    });
-    for (const { table, why, what } of snapshot.leftOut ?? []) {
-      this.#logger.warn("a table is not in the snapshot", { table, why, what });
-    }
-    for (const { id, leftOut } of snapshot.tables) {
-      if (leftOut.length > 0)
-        this.#logger.warn("not everything of the table is in the snapshot", { table: id, leftOut });
-    }
+    tellTaken(this.#logger, snapshot, Math.round(performance.now() - started));
     return snapshot;
   }
 
@@ -377,6 +352,29 @@ export class Repository implements AsyncDisposable {
       import("../engine/lease/unlock.ts"),
     ]);
     return this.#inPlace(() => unlock(leaserOf(this.#storage, { logger: this.#logger }), options));
+  }
+
+  /**
+   * Copies snapshots into another repository, of whatever layout and codec: those that it does not have, the oldest
+   * first, each whole or not at all. What is there is not sent again; interrupted in any way, the next run goes on. Every
+   * file is held to its SHA-256: a damaged snapshot is in the report with its error, and the others are copied. Nothing
+   * is pruned in either repository meanwhile; in this one only where it can be written to, which the log says if not.
+   *
+   * @throws ValidationError where both are one repository, or an id stands for another snapshot there, naming both.
+   * @throws LockedError where a prune does not end in time. @throws CorruptError where the target has no
+   * `repository.json`. @throws IoError; the signal's reason.
+   */
+  async copy(to: Repository, options: CopyOptions = {}): Promise<CopyReport> {
+    if (!(to instanceof Repository)) throw new TypeError("What is copied to must be a Repository.");
+    if (!options?.dryRun) assertMarked(to.#storage, to.#marker);
+    const { copyBetween } = await import("./copy-between.ts");
+    const [from, target] = [this.#asPlace(), to.#asPlace()];
+    return this.#inPlace(() => to.#inPlace(() => copyBetween(from, target, options, this.#logger)));
+  }
+
+  #asPlace(): IdentifiedPlace {
+    const { id, location } = this;
+    return { id, location, blobs: this.#blobs, catalog: this.#catalog.stored };
   }
 
   /**

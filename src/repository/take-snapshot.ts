@@ -1,7 +1,9 @@
 import { type BackupContext, backup } from "../engine/backup/backup.ts";
+import type { Catalog } from "../engine/catalog/catalog.ts";
 import type { Source } from "../engine/source.ts";
 import { ValidationError } from "../errors.ts";
 import type { LanceDB } from "../lance/which-lancedb.ts";
+import type { Logger } from "../logger.ts";
 import { LanceDBSource } from "../sources/lancedb/lancedb-source.ts";
 import { detailsView, type TakenSnapshot } from "../sources/lancedb/snapshot-view.ts";
 import { assertBackupOptions, type BackupOptions, sourcesIn } from "./backup-options.ts";
@@ -9,6 +11,22 @@ import { assertBackupOptions, type BackupOptions, sourcesIn } from "./backup-opt
 export interface TakeContext extends BackupContext {
   /** Which LanceDB the application has. */
   readonly lancedb?: LanceDB | undefined;
+}
+
+/** As many of the newest snapshots are looked at for one that was taken at the same place of another source. */
+const MOST_ELSEWHERE = 50;
+
+export function takeContext(
+  place: Pick<TakeContext, "blobs" | "logger" | "lancedb">,
+  catalog: Catalog,
+  signal: AbortSignal | undefined,
+): TakeContext {
+  return {
+    ...place,
+    previous: (source) => catalog.newestOf(source, signal),
+    newestFirst: (source, most) => catalog.newestFirst(source, signal, most),
+    previousAt: (uri) => catalog.newestOf({ uri }, signal, MOST_ELSEWHERE),
+  };
 }
 
 /** Takes a snapshot as `Repository.backup` says. */
@@ -29,6 +47,22 @@ export async function takeSnapshot(context: TakeContext, options: BackupOptions)
   });
   const snapshot = detailsView(content);
   return shrunk.length === 0 ? snapshot : { ...snapshot, shrunk };
+}
+
+/** What the log says of a snapshot that was taken, and of what is not in it. */
+export function tellTaken(logger: Logger, snapshot: TakenSnapshot, ms: number): void {
+  const { id, source, files, bytes, newFiles, newBytes, leftOut = [], tables } = snapshot;
+  logger.info("snapshot taken", {
+    ...{ snapshot: id, source: source.uri, files, bytes, newFiles, newBytes, ms },
+  });
+  for (const { table, why, what } of leftOut) {
+    logger.warn("a table is not in the snapshot", { table, why, what });
+  }
+  for (const table of tables) {
+    if (table.leftOut.length === 0) continue;
+    const meta = { table: table.id, leftOut: table.leftOut };
+    logger.warn("not everything of the table is in the snapshot", meta);
+  }
 }
 
 function assertDifferent(sources: readonly Source[]): void {

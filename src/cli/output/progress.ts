@@ -20,6 +20,7 @@ const DOING: Record<Progress["phase"], string> = {
   write: "Writing",
   verify: "Checking",
   sync: "Syncing",
+  copy: "Copying",
 };
 
 export const noProgress: ProgressDisplay = { onProgress: () => undefined, end: () => undefined };

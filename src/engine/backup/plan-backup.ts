@@ -64,8 +64,8 @@ export function planBackup(
 }
 
 /** Blobs of which these entries need less than half. */
-function wastedBundles(
-  entries: Iterable<StoredEntry>,
+export function wastedBundles(
+  entries: Iterable<Pick<StoredEntry, "pieces">>,
   blobs: ReadonlyMap<string, number>,
 ): ReadonlySet<string> {
   const used = new Map<string, number>();

@@ -1,0 +1,79 @@
+import { randomBytes } from "node:crypto";
+import { join } from "node:path";
+import { type Connection, connect } from "@lancedb/lancedb";
+import { expect, onTestFinished } from "vitest";
+import { Catalog } from "../../../src/engine/catalog/catalog.ts";
+import type { StoredContent } from "../../../src/engine/snapshot.ts";
+import { Repository } from "../../../src/repository/repository.ts";
+import { LocalStorage } from "../../../src/storage/local-storage.ts";
+import { newDirectory } from "../../support/database.ts";
+import { makeSampleTable, sampleRows } from "../../support/sample.ts";
+import { snapshotOf, type TableSnapshot } from "../../support/snapshot.ts";
+import { silent } from "../sound.ts";
+import { remote } from "../verify-run.ts";
+
+/** A database, and a local repository with three snapshots of it: `first`, `second` and `third`. */
+export interface Source {
+  readonly directory: string;
+  readonly uri: string;
+  readonly db: Connection;
+  readonly location: string;
+  readonly repository: Repository;
+  /** What the tables held in each snapshot. */
+  readonly held: Readonly<Record<string, Record<string, TableSnapshot>>>;
+}
+
+export async function newSource(): Promise<Source> {
+  const directory = await newDirectory();
+  const [uri, location] = [join(directory, "db"), join(directory, "vault")];
+  const db = await connect(uri);
+  onTestFinished(() => db.close());
+  const repository = await Repository.init(location, { logger: silent });
+  const held: Record<string, Record<string, TableSnapshot>> = {};
+  const take = async (name: string) => {
+    await repository.backup({ source: uri, name, tags: [`${name}-tag`], description: `the ${name}` });
+    held[name] = await snapshotOf(db);
+  };
+  const table = await makeSampleTable(db, "main", { indices: true });
+  await makeSampleTable(db, "other", { rows: 10 });
+  await take("first");
+  await table.add(sampleRows(100, 20));
+  // More than a blob elsewhere has.
+  const rows = Array.from({ length: 2200 }, (_, id) => ({ id, bytes: randomBytes(8192).toString("latin1") }));
+  await db.createTable("large", rows);
+  await take("second");
+  await table.delete("id < 10");
+  await take("third");
+  return { directory, uri, db, location, repository, held };
+}
+
+/** An empty repository; not as a local one where `isRemote`. */
+export async function newTarget(isRemote: boolean): Promise<{ location: string; repository: Repository }> {
+  const location = join(await newDirectory(), "target");
+  const local = new LocalStorage(location);
+  const repository = await Repository.init(isRemote ? remote(local) : local, { logger: silent });
+  return { location, repository };
+}
+
+/** Every snapshot verifies, and what the source's snapshots held is what comes back. */
+export async function assertWhole(
+  repository: Repository,
+  { held }: Pick<Source, "held">,
+  names = Object.keys(held),
+): Promise<void> {
+  expect((await repository.verify()).filter(({ ok }) => !ok)).toEqual([]);
+  for (const name of names) {
+    const target = join(await newDirectory(), "back");
+    await repository.restore(name, { target });
+    const restored = await connect(target);
+    expect(await snapshotOf(restored)).toEqual(held[name]);
+    restored.close();
+  }
+}
+
+/** The documents of a repository in a directory, the oldest first. */
+export async function contentsOf(location: string): Promise<StoredContent[]> {
+  const catalog = new Catalog({ storage: new LocalStorage(location), logger: silent });
+  const contents = await Promise.all((await catalog.ids()).map((id) => catalog.content(id)));
+  return contents.sort((a, b) => a.snapshot.createdAt.getTime() - b.snapshot.createdAt.getTime());
+}
