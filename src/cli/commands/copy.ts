@@ -1,0 +1,122 @@
+import { type Command, Option } from "commander";
+import { IoError } from "../../errors.ts";
+import type { CopyReport } from "../../repository/index.ts";
+import { collect, momentArgument, parseNumber } from "../arguments.ts";
+import {
+  newCommand,
+  type RepositoryOption,
+  repositoryOption,
+  type SourceOption,
+  sourceFrom,
+} from "../command.ts";
+import type { Answer, Context } from "../context.ts";
+import { EXIT, type ExitCode } from "../exit-codes.ts";
+import { handle } from "../handle.ts";
+import { openRepository } from "../open-repository.ts";
+import { counted, formatBytes, formatTime } from "../output/format.ts";
+import { printable } from "../output/printable.ts";
+import { formatTable } from "../output/table.ts";
+import type { Terminal } from "../output/terminal.ts";
+import { displayOf } from "../progress-display.ts";
+
+interface Options extends RepositoryOption, SourceOption {
+  readonly name?: string;
+  readonly tag?: string[];
+  readonly before?: Date;
+  readonly after?: Date;
+  readonly dryRun?: boolean;
+  readonly lockTimeout?: number;
+}
+
+export function copyCommand(): Command {
+  return newCommand("copy", {
+    summary: "Copy snapshots to another repository.",
+    description:
+      "Copies snapshots from one repository to another, on another disk or in a store: those that it does not have, the oldest first, each whole or not at all. What is there is not sent again, and every file is compared with its SHA-256 on the way. Interrupted in any way, the next run goes on. Exit code 3 where snapshots are damaged; the others are copied.",
+    examples: [
+      "copy s3://my-bucket/backups?region=eu-central-1 --repo ./vault",
+      "copy /mnt/usb/vault --repo ./vault --tag monthly --dry-run",
+    ],
+    json: `{ dryRun, copied: [{ snapshot, storedBytes }], present: [id], failed: [{ snapshot: id, error }], durationMs };
+snapshot in copied as in list`,
+  })
+    .argument("<to>", "The other repository's directory or address; make it with init.")
+    .addOption(repositoryOption())
+    .option("--name <name>", "Only those of this name.")
+    .option("--source <database>", "Only those of this database: its directory, or its id.")
+    .option("--tag <tag>", "Only those that have this tag; given several times, all of them.", collect)
+    .option("--before <moment>", 'Only older ones: "2026-11-21 02:30", or 2h, 3d, 1w ago.', momentArgument)
+    .option("--after <moment>", "Only those of this moment or later.", momentArgument)
+    .option("-n, --dry-run", "Show what would be copied, and write nothing.")
+    .addOption(
+      new Option("--lock-timeout <seconds>", "How long to wait for a prune to end, here and there.")
+        .argParser(parseNumber)
+        .default(30),
+    )
+    .action(handle(run));
+}
+
+async function run(context: Context, to: string, options: Options): Promise<Answer> {
+  const { name, tag: tags, before, after, dryRun, lockTimeout = 30 } = options;
+  await using from = await openRepository(context, options);
+  await using target = await openRepository(context, { repo: to });
+  context.interrupt.describe(
+    "Every snapshot that the other repository lists is whole. What was stored serves the next copy.",
+  );
+  const progress = await displayOf(context);
+  const report = await from
+    .copy(target, {
+      ...{ name, source: sourceFrom(options), tags, before, after, dryRun },
+      lockTimeoutMs: lockTimeout * 1000,
+      signal: context.signal,
+      onProgress: progress.onProgress,
+    })
+    .finally(progress.end);
+  return {
+    json: report,
+    done: report.dryRun ? "" : `${counted(report.copied.length, "snapshot")} copied.`,
+    text: describe(context.terminal, report, target.location),
+    exitCode: exitCodeOf(report),
+  };
+}
+
+function exitCodeOf({ failed }: CopyReport): ExitCode {
+  if (failed.length === 0) return EXIT.done;
+  // What a disk does not give back is no proof of damage.
+  return failed.every(({ error }) => error instanceof IoError) ? EXIT.failed : EXIT.damage;
+}
+
+function describe(terminal: Terminal, report: CopyReport, to: string): string {
+  const { dryRun, copied, present, failed } = report;
+  const parts: string[] = [];
+  if (copied.length > 0) {
+    parts.push(
+      formatTable(
+        terminal,
+        [
+          { title: "SNAPSHOT", value: ({ snapshot }) => snapshot.id, style: () => "cyan" },
+          { title: "TIME", value: ({ snapshot }) => formatTime(snapshot.createdAt), least: 11 },
+          { title: "NAME", value: ({ snapshot }) => snapshot.name ?? "", least: 6 },
+          { title: "SIZE", value: ({ snapshot }) => formatBytes(snapshot.bytes), align: "right" },
+          { title: "STORED", value: storedIn(dryRun), align: "right" },
+          { title: "SOURCE", value: ({ snapshot }) => snapshot.source.uri, least: 8 },
+        ],
+        copied,
+      ),
+      "",
+    );
+  }
+  for (const { snapshot, error } of failed) {
+    parts.push(`${terminal.style("red", "Not copied")}: ${snapshot}: ${printable(error.message)}`);
+  }
+  const verb = dryRun ? "to copy" : "copied";
+  const rest = failed.length > 0 ? `; ${counted(failed.length, "snapshot")} could not be` : "";
+  parts.push(
+    `${counted(copied.length, "snapshot")} ${verb} to ${printable(to)}, ${present.length} there already${rest}.`,
+  );
+  return parts.join("\n");
+}
+
+function storedIn(dryRun: boolean): (one: CopyReport["copied"][number]) => string {
+  return ({ storedBytes }) => (dryRun ? "" : formatBytes(storedBytes));
+}
