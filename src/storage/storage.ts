@@ -24,7 +24,7 @@ export type Content = Uint8Array | AsyncIterable<Uint8Array>;
 
 /**
  * Where a repository keeps its objects. A name is relative, with forward slashes, as `assertObjectName` says.
- * Every backend keeps these promises, which `test/conformance` holds it to:
+ * Every backend keeps these promises, which `lancedb-backup/storage-conformance` holds it to:
  *
  * - An object appears whole or not at all, and a reader sees one content or the other, never a mixture.
  * - What a call has answered for survives a power cut.
