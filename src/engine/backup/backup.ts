@@ -139,10 +139,9 @@ class BackupRun {
   }
 
   async run(): Promise<TakenContent> {
-    const { sources, capture, lockTimeoutMs, signal } = this.#request;
-    await using captures = await captureTogether(sources, (source) => ({
-      ...{ ...capture, lockTimeoutMs, signal, previous: this.#before(source) },
-    }));
+    const { sources, capture, lockTimeoutMs: timeoutMs = DEFAULT_TIMEOUT_MS, signal } = this.#request;
+    const requestOf = (source: Source) => ({ ...capture, signal, previous: this.#before(source) });
+    await using captures = await captureTogether(sources, requestOf, { timeoutMs, signal });
     const parts: Part[] = [];
     for (const source of sources) parts.push(await this.#look(source, captures.of(source)));
     const shrunk: ShrunkTable[] = [];

@@ -1,3 +1,5 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { LockedError } from "../../errors.ts";
 import type { Capture, CaptureRequest, Source } from "../source.ts";
 
 /** Captures of several sources, of one moment. */
@@ -6,49 +8,99 @@ export interface Captures extends AsyncDisposable {
   of(source: Source): Capture;
 }
 
+export interface TogetherOptions {
+  /** How long to wait for guarded writes to end, milliseconds. */
+  readonly timeoutMs: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+const FIRST_PAUSE_MS = 2;
+const LONGEST_PAUSE_MS = 50;
+
 /**
  * Captures sources one in the other: what the first keeps still for its capture, it keeps still until the last has its
- * own. Those that keep something still come first, by their places, so that two that do this at once do not wait for each other.
+ * own. Those that keep something still come first.
+ *
+ * Nothing is kept still while another is waited for: guarded work that writes to several may hold that one, and wait for
+ * what we would keep. So only the first is waited for, and one that is found in use is the first in the next turn.
+ *
+ * @throws LockedError after the time limit. @throws what a capture throws. Then none is left.
  */
 export async function captureTogether(
   sources: readonly Source[],
   requestOf: (source: Source) => CaptureRequest,
+  { timeoutMs, signal }: TogetherOptions,
 ): Promise<Captures> {
-  const order = sources.toSorted((a, b) => rank(a) - rank(b) || (a.uri < b.uri ? -1 : 1));
-  const captures = new Map<Source, Capture>();
-  const dispose = async (some: readonly Source[]) => {
-    for (const source of some) {
-      const capture = captures.get(source);
-      captures.delete(source);
-      await capture?.[Symbol.asyncDispose]();
+  const deadline = performance.now() + timeoutMs;
+  let order = sources.toSorted((a, b) => rank(a) - rank(b) || (a.uri < b.uri ? -1 : 1));
+  for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(pause * 2, LONGEST_PAUSE_MS)) {
+    const turn = new Turn(order, requestOf, Math.max(0, deadline - performance.now()));
+    try {
+      await turn.capture();
+      return turn;
+    } catch (error) {
+      await turn[Symbol.asyncDispose]();
+      const { busy } = turn;
+      if (!busy || performance.now() >= deadline) throw error;
+      order = [busy, ...order.filter((source) => source !== busy)];
     }
-  };
-  const captureFrom = async (index: number): Promise<void> => {
-    const source = order[index];
+    await sleep(pause * (0.5 + Math.random()));
+    signal?.throwIfAborted();
+  }
+}
+
+/** Captures in one order. */
+class Turn implements Captures {
+  /** Was in use, and was not waited for. */
+  busy: Source | undefined;
+  readonly #order: readonly Source[];
+  readonly #requestOf: (source: Source) => CaptureRequest;
+  readonly #timeoutMs: number;
+  readonly #captures = new Map<Source, Capture>();
+
+  constructor(order: readonly Source[], requestOf: (source: Source) => CaptureRequest, timeoutMs: number) {
+    this.#order = order;
+    this.#requestOf = requestOf;
+    this.#timeoutMs = timeoutMs;
+  }
+
+  async capture(index = 0): Promise<void> {
+    const source = this.#order[index];
     if (!source) return;
     let wasCalled = false;
     const whileHeld = async () => {
       wasCalled = true;
-      await dispose(order.slice(index + 1));
-      await captureFrom(index + 1);
+      await this.#dispose(this.#order.slice(index + 1));
+      await this.capture(index + 1);
     };
-    captures.set(source, await source.capture({ ...requestOf(source), whileHeld }));
-    if (!wasCalled) await captureFrom(index + 1);
-  };
-  try {
-    await captureFrom(0);
-  } catch (error) {
-    await dispose(order);
-    throw error;
+    const lockTimeoutMs = index === 0 ? this.#timeoutMs : 0;
+    const request = { ...this.#requestOf(source), lockTimeoutMs, whileHeld };
+    try {
+      this.#captures.set(source, await source.capture(request));
+    } catch (error) {
+      if (index > 0 && error instanceof LockedError) this.busy ??= source;
+      throw error;
+    }
+    if (!wasCalled) await this.capture(index + 1);
   }
-  return {
-    of(source) {
-      const capture = captures.get(source);
-      if (!capture) throw new TypeError(`There is no capture of ${source.uri}.`);
-      return capture;
-    },
-    [Symbol.asyncDispose]: () => dispose(order),
-  };
+
+  of(source: Source): Capture {
+    const capture = this.#captures.get(source);
+    if (!capture) throw new TypeError(`There is no capture of ${source.uri}.`);
+    return capture;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#dispose(this.#order);
+  }
+
+  async #dispose(some: readonly Source[]): Promise<void> {
+    for (const source of some) {
+      const capture = this.#captures.get(source);
+      this.#captures.delete(source);
+      await capture?.[Symbol.asyncDispose]();
+    }
+  }
 }
 
 function rank({ keepsStill = false }: Source): number {
