@@ -9,6 +9,7 @@ import { Repository } from "../../src/repository/repository.ts";
 import { silent } from "../crash/silent.ts";
 import { newDirectory } from "../support/database.ts";
 import { filesBelow } from "../support/files.ts";
+import { inPieces } from "../support/pieces.ts";
 import { PlainSource } from "../support/plain-source.ts";
 
 // Several sources in one snapshot: of one moment, or no snapshot.
@@ -50,6 +51,13 @@ async function idsOf(repository: Repository, id: string, place: (name: string) =
     ids[source.uri] = rows.map((row) => Number(row["id"])).sort((a, b) => a - b);
   }
   return ids;
+}
+
+const nothing: AsyncIterable<Uint8Array> = inPieces();
+
+/** A content that has vanished: it throws before its first piece. */
+async function* gone(): AsyncGenerator<Uint8Array> {
+  yield await Promise.reject(new IoError("gone", { path: "gone", errno: "ENOENT" }));
 }
 
 /** A source that does as another, but for what is given. */
@@ -214,10 +222,7 @@ describe("a source that fails", () => {
             yield {
               path: "gone",
               size: 1,
-              // biome-ignore lint/correctness/useYield: it throws before the first piece
-              async *open() {
-                throw new IoError("gone", { path: "gone", errno: "ENOENT" });
-              },
+              open: () => gone(),
             };
           },
         };
@@ -238,7 +243,7 @@ describe("a source that fails", () => {
             return {
               capturedAt: new Date(),
               async *entries(): AsyncGenerator<Entry> {
-                yield { path, size: 0, attributes, async *open() {} };
+                yield { path, size: 0, attributes, open: () => nothing };
               },
               finish: async () => ({ about: {}, details: {} }),
               [Symbol.asyncDispose]: async () => undefined,
