@@ -68,3 +68,4 @@ export type { InitOptions, RepositoryOptions } from "./options.ts";
 export type { KeptSnapshot, PruneReport, RemovedSnapshot } from "./prune-view.ts";
 export { type GetOptions, Repository } from "./repository.ts";
 export type { RestorePartsOptions, RestorePartsReport, RestoreTarget } from "./restore-parts.ts";
+export type { CacheOption } from "./snapshot-cache.ts";

@@ -5,10 +5,17 @@ import type { Logger } from "../logger.ts";
 import { defaultLogger } from "../logger.ts";
 import { openStorage } from "../storage/open-storage.ts";
 import type { Storage } from "../storage/storage.ts";
+import { type CacheOption, cacheDirectory } from "./snapshot-cache.ts";
 
 export interface RepositoryOptions extends LanceDBOptions {
   /** Default: winston on stderr, level `warn` or what `LANCEDB_BACKUP_LOG` says. */
   logger?: Logger | undefined;
+  /**
+   * Where the documents of snapshots are kept near, of a repository that is not in a local directory: they never change,
+   * and a listing need not fetch them again. A directory of the user's own, which may be deleted at any time; false:
+   * nowhere. Default: what `LANCEDB_BACKUP_CACHE` says (`off`, or a path), or `lancedb-backup` in the user's cache directory.
+   */
+  cache?: CacheOption;
 }
 
 export interface InitOptions extends RepositoryOptions {
@@ -26,15 +33,18 @@ export interface Place {
   readonly storage: Storage;
   readonly logger: Logger;
   readonly lancedb: LanceDB;
+  /** The directory of the cache; undefined where there is to be none. */
+  readonly cache: string | undefined;
 }
 
 /** Checks the options and fills in the defaults. @throws TypeError, ValidationError, UnsupportedError */
 export async function placeOf(location: string | Storage, options: RepositoryOptions): Promise<Place> {
-  assertKnown(options, "Repository", { logger: true, lancedb: true, connection: true });
+  assertKnown(options, "Repository", { logger: true, lancedb: true, connection: true, cache: true });
+  const cache = cacheDirectory(options.cache);
   const { logger = defaultLogger() } = options;
   assertLogger(logger);
   const lancedb = new LanceDB(options);
-  if (typeof location === "string") return { storage: await openStorage(location), logger, lancedb };
+  if (typeof location === "string") return { storage: await openStorage(location), logger, lancedb, cache };
   if (
     typeof location !== "object" ||
     location === null ||
@@ -42,7 +52,7 @@ export async function placeOf(location: string | Storage, options: RepositoryOpt
   ) {
     throw new TypeError("A repository's location must be a directory's path, an address, or a Storage.");
   }
-  return { storage: location, logger, lancedb };
+  return { storage: location, logger, lancedb, cache };
 }
 
 /** @throws ValidationError, TypeError */

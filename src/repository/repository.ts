@@ -1,5 +1,6 @@
 import { assertKnown } from "../checks.ts";
 import { BlobStore } from "../engine/blobs/blob-store.ts";
+import type { Catalog } from "../engine/catalog/catalog.ts";
 import type { SnapshotFilter } from "../engine/catalog/filter.ts";
 import type { FoundLease } from "../engine/lease/lease-record.ts";
 import type { UnlockOptions } from "../engine/lease/unlock.ts";
@@ -43,6 +44,7 @@ import {
 import { type PruneReport, pruneView } from "./prune-view.ts";
 import type { RestorePartsOptions, RestorePartsReport } from "./restore-parts.ts";
 import { inPlaceId, otherParts, selectContent } from "./select-content.ts";
+import { snapshotCache } from "./snapshot-cache.ts";
 
 /** Of which database a snapshot is meant: where the repository has several. */
 export interface GetOptions {
@@ -67,6 +69,8 @@ export class Repository implements AsyncDisposable {
   readonly #lancedb: LanceDB;
   readonly #marker: RepositoryMarker | undefined;
   readonly #catalog: LanceCatalog;
+  /** What is to be verified is read from where it is. */
+  readonly #uncached: Catalog;
   readonly #blobs: BlobStore;
 
   private constructor(place: Place, marker: RepositoryMarker | undefined) {
@@ -75,7 +79,8 @@ export class Repository implements AsyncDisposable {
     this.#logger = place.logger;
     this.#lancedb = place.lancedb;
     this.#marker = marker;
-    this.#catalog = new LanceCatalog(place);
+    this.#uncached = new LanceCatalog({ ...place, cache: undefined }).stored;
+    this.#catalog = new LanceCatalog({ ...place, cache: snapshotCache(place, marker?.id) });
     this.#blobs = new BlobStore(place.storage, marker?.codec);
   }
 
@@ -109,10 +114,8 @@ export class Repository implements AsyncDisposable {
   static async open(location: string | Storage, options: RepositoryOptions = {}): Promise<Repository> {
     const place = await placeOf(location, options);
     const marker = await readMarker(place.storage);
-    if (!marker)
-      place.logger.warn("the repository has no repository.json; it is only read", {
-        location: place.storage.location,
-      });
+    const at = { location: place.storage.location };
+    if (!marker) place.logger.warn("the repository has no repository.json; it is only read", at);
     return new Repository(place, marker);
   }
 
@@ -284,7 +287,7 @@ export class Repository implements AsyncDisposable {
     const completeness: VerifyContext["completeness"] = (states, signal) =>
       new CompletenessCheck(this.#blobs, states, signal);
     const context = {
-      ...{ blobs: this.#blobs, catalog: this.#catalog.stored },
+      ...{ blobs: this.#blobs, catalog: this.#uncached },
       ...{ completeness, restoreTest: testRestore },
     };
     return this.#inPlace(() => verify(context, id, options));

@@ -1,0 +1,82 @@
+import { homedir } from "node:os";
+import { join } from "node:path";
+import type { DocumentCache, Kept } from "../engine/catalog/document-reader.ts";
+import { ValidationError } from "../errors.ts";
+import { FileCache } from "../fs/file-cache.ts";
+import { isError } from "../fs/io.ts";
+import { localPath } from "../fs/local-path.ts";
+import type { Logger } from "../logger.ts";
+import type { Storage } from "../storage/storage.ts";
+
+/** Says where documents of snapshots are kept: a directory's path, or `off`. */
+const VARIABLE = "LANCEDB_BACKUP_CACHE";
+const NAME = "lancedb-backup";
+/** Of all repositories of a user. */
+const MOST_BYTES = 256 << 20;
+
+/** Where the documents of repositories that are not local are kept; false: nowhere; undefined: as the environment says. */
+export type CacheOption = string | false | undefined;
+
+/**
+ * The directory of the cache: what the option says, or the environment, or the user's own cache directory.
+ *
+ * @throws ValidationError, TypeError for an option that is no path.
+ */
+export function cacheDirectory(
+  option: CacheOption,
+  env: NodeJS.ProcessEnv = process.env,
+  platform: NodeJS.Platform = process.platform,
+): string | undefined {
+  if (option === false) return undefined;
+  if (option !== undefined) {
+    if (typeof option !== "string") throw new TypeError("cache must be a directory's path or false.");
+    if (option === "") throw new ValidationError("cache is empty: give a directory's path, or false.");
+    return localPath(option, "cache");
+  }
+  const told = env[VARIABLE];
+  if (told === "off") return undefined;
+  if (told) return localPath(told, VARIABLE);
+  // A path that is relative is to be ignored, as XDG's specification says.
+  const named = env[platform === "win32" ? "LOCALAPPDATA" : "XDG_CACHE_HOME"];
+  if (named && platform !== "darwin" && (platform === "win32" || named.startsWith("/")))
+    return join(named, NAME);
+  const home = homeOf(env);
+  return home && join(home, ...(HOME_CACHES[platform] ?? [".cache"]), NAME);
+}
+
+const HOME_CACHES: Partial<Record<NodeJS.Platform, readonly string[]>> = {
+  win32: ["AppData", "Local"],
+  darwin: ["Library", "Caches"],
+};
+
+/** In a container a user may have none. */
+function homeOf(env: NodeJS.ProcessEnv): string | undefined {
+  if (env["HOME"]?.startsWith("/")) return env["HOME"];
+  try {
+    return homedir();
+  } catch (error) {
+    if (isError(error)) return undefined;
+    throw error;
+  }
+}
+
+/** The cache of one repository; undefined where it is local, or there is to be none. */
+export function snapshotCache(
+  { storage, logger, cache }: { storage: Storage; logger: Logger; cache: string | undefined },
+  id: string | undefined,
+): DocumentCache | undefined {
+  if (storage.directory !== undefined || cache === undefined || !id || !/^[0-9a-f-]{1,100}$/.test(id)) {
+    return undefined;
+  }
+  const files = new FileCache(cache, MOST_BYTES, (reason) =>
+    logger.debug("documents of snapshots cannot be kept near, and are read from the repository", { reason }),
+  );
+  const keyOf = (snapshot: string, what: Kept) => join(id, `${snapshot}.${what}`);
+  return {
+    get: (snapshot, what) => files.get(keyOf(snapshot, what)),
+    put: (snapshot, what, bytes) => files.put(keyOf(snapshot, what), bytes),
+    async drop(snapshot) {
+      for (const what of ["summary", "document"] as const) await files.drop(keyOf(snapshot, what));
+    },
+  };
+}
