@@ -149,15 +149,17 @@ export class BlobStore {
   /** A stretch of a blob; fewer bytes where the blob ends. Of a plain one nothing is checked. @throws IoError, CorruptError */
   async readPiece(piece: Piece, signal?: AbortSignal): Promise<Buffer> {
     const name = blobName(piece.blob);
+    // Into one piece of memory: stretches that are kept as they come are there twice when they are joined.
     const read = async (offset: number, length: number) => {
-      const stretches: Uint8Array[] = [];
-      let bytes = 0;
+      const bytes = Buffer.allocUnsafeSlow(length);
+      let end = 0;
       for await (const stretch of this.storage.read(name, { offset, length, signal })) {
-        stretches.push(stretch);
-        bytes += stretch.length;
-        if (bytes >= length) break; // a storage may give more than it was asked for
+        const wanted = stretch.subarray(0, length - end); // a storage may give more than it was asked for
+        bytes.set(wanted, end);
+        end += wanted.length;
+        if (end === length) break;
       }
-      return Buffer.concat(stretches, Math.min(bytes, length));
+      return bytes.subarray(0, end);
     };
     return this.codec.readPiece(read, piece, this.placeOf(piece.blob));
   }

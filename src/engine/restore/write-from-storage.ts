@@ -10,6 +10,7 @@ import type { Piece } from "../snapshot.ts";
 import type { FileWriter, TargetFile } from "./write-files.ts";
 
 const PARALLEL_READS = 4;
+const MOST_CUT_AT_ONCE = 2;
 
 /** Reads blobs through a storage, several at a time, and hashes what comes. A bundle is read once for all its files. */
 export async function writeFromStorage(writer: FileWriter, files: readonly TargetFile[]): Promise<void> {
@@ -22,12 +23,14 @@ export async function writeFromStorage(writer: FileWriter, files: readonly Targe
     await writeStretches(writer, file, writer.blobs.read(file, signal));
     onFile(file);
   });
-  // One after the other: of each several pieces are read at a time.
-  for (const file of cut) {
+  // Pieces are held in memory: of few files at a time, and of each some.
+  const atOnce = Math.min(parallel, MOST_CUT_AT_ONCE, Math.max(cut.length, 1));
+  const ahead = Math.max(1, Math.floor(parallel / atOnce));
+  await forEachParallel(cut, atOnce, async (file) => {
     signal?.throwIfAborted();
-    await writeStretches(writer, file, readAhead(writer.blobs, file, parallel, signal));
+    await writeStretches(writer, file, readAhead(writer.blobs, file, ahead, signal));
     onFile(file);
-  }
+  });
   signal?.throwIfAborted();
   await syncTogether(
     directory,
