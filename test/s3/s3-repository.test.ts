@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { connect } from "@lancedb/lancedb";
 import { Repository } from "lancedb-backup";
@@ -60,6 +61,35 @@ describe.skipIf(missing !== undefined)("a repository in a bucket", () => {
     await runJson(["delete", "first", "--yes"], { env });
     await runJson(["prune", "--grace-hours", "0", "--yes"], { env });
     expect((await run(["verify"], { env })).code).toBe(0);
+  });
+
+  test("snapshots are copied from a disk to the bucket by the command, and back to another disk", async () => {
+    const { uri, db, table, target, at } = await arrange();
+    const [vault, other, cache] = ["vault", "other", "cache"].map((name) => `${target}-${name}`);
+    if (!vault || !other || !cache) throw new Error("no place");
+    const env = { LANCEDB_BACKUP_REPO: vault, LANCEDB_BACKUP_CACHE: cache };
+    for (const place of [vault, other, at()]) await runJson(["init", place]);
+    await runJson(["backup", uri, "--name", "first"], { env });
+    await table.add(sampleRows(100, 20));
+    await runJson(["backup", uri], { env });
+    expect(await runJson(["copy", at()], { env })).toMatchObject({ copied: [{}, {}], failed: [] });
+    expect((await run(["verify", "--repo", at()])).code).toBe(0);
+    const requests: string[] = [];
+    const counting = await faultProxy(
+      server.endpoint,
+      ({ method, url }) => void requests.push(`${method} ${url}`),
+    );
+    await runJson(["list", "--repo", at(counting.endpoint)], { env });
+    requests.length = 0;
+    expect(await runJson(["list", "--repo", at(counting.endpoint)], { env })).toHaveLength(2);
+    // The mark is read when a repository is opened; of the snapshots there is one page of a listing.
+    expect(requests.filter((line) => !line.includes("repository.json"))).toHaveLength(1);
+    rmSync(vault, { recursive: true });
+    expect(await runJson(["copy", other, "--repo", at()], { env })).toMatchObject({ copied: [{}, {}] });
+    await runJson(["restore", "latest", target, "--repo", other]);
+    const restored = await connect(target);
+    expect(await snapshotOf(restored)).toEqual(await snapshotOf(db));
+    restored.close();
   });
 
   test("what is larger than a part goes up in parts, and comes back as it was", async () => {

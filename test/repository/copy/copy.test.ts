@@ -6,7 +6,7 @@ import type { Progress } from "../../../src/engine/progress.ts";
 import { CorruptError, IoError, ValidationError } from "../../../src/errors.ts";
 import { Repository } from "../../../src/repository/repository.ts";
 import { LocalStorage } from "../../../src/storage/local-storage.ts";
-import { recordingLogger } from "../../support/database.ts";
+import { newDirectory, recordingLogger } from "../../support/database.ts";
 import { FaultyStorage } from "../../support/faulty-storage.ts";
 import { filesBelow, stampOf } from "../../support/files.ts";
 import { silent } from "../sound.ts";
@@ -15,6 +15,9 @@ import { assertWhole, contentsOf, newSource, newTarget } from "./places.ts";
 
 const documents = (location: string) =>
   readdirSync(join(location, "snapshots")).map((name) => readFileSync(join(location, "snapshots", name)));
+
+const objectsIn = (location: string) =>
+  filesBelow(join(location, "blobs")).map((name) => readFileSync(join(location, "blobs", name)));
 
 describe("snapshots go to another repository", () => {
   test("of the same form: blobs and documents as they are, with their modes", async () => {
@@ -83,6 +86,34 @@ describe("snapshots go to another repository", () => {
     expect(filesBelow(join(b.location, "blobs"))).toEqual(filesBelow(join(a.location, "blobs")));
     expect(documents(b.location)).toEqual(documents(a.location));
     await assertWhole(b.repository, source, ["third"]);
+  });
+
+  test.each([
+    ["in a local directory", false],
+    ["elsewhere", true],
+  ])("%s from plain to compressed, between compressed ones as they are, and back", async (_, isRemote) => {
+    const source = await newSource();
+    const newEncoded = async (algorithm: "zstd" | "gzip") => {
+      const location = join(await newDirectory(), algorithm);
+      const local = new LocalStorage(location);
+      const compression = { algorithm } as const;
+      const storage = isRemote ? remote(local) : local;
+      return { location, repository: await Repository.init(storage, { logger: silent, compression }) };
+    };
+    const [a, b] = [await newEncoded("zstd"), await newEncoded("gzip")];
+    await source.repository.copy(a.repository);
+    await assertWhole(a.repository, source);
+    await a.repository.copy(b.repository);
+    expect(documents(b.location)).toEqual(documents(a.location));
+    expect(objectsIn(b.location)).toEqual(objectsIn(a.location));
+    await assertWhole(b.repository, source, ["third"]);
+    for (const target of [await newTarget(false), await newTarget(true)]) {
+      const { copied, failed } = await b.repository.copy(target.repository);
+      expect([copied.length, failed]).toEqual([3, []]);
+      await assertWhole(target.repository, source, ["second"]);
+      // The same snapshots by another way.
+      expect(await source.repository.copy(target.repository)).toMatchObject({ copied: [], failed: [] });
+    }
   });
 
   test("what is there is not sent again, be it of other form or copied by others", async () => {
