@@ -1,7 +1,7 @@
 import type { EntryAttributes, JsonObject, PartContent } from "./snapshot.ts";
 import type { Holdings } from "./source-kind.ts";
 
-export interface ReadOptions {
+interface ReadOptions {
   readonly signal?: AbortSignal | undefined;
 }
 

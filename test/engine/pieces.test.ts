@@ -69,7 +69,11 @@ describe("in a repository elsewhere", () => {
     let requests = 0;
     for (const name of ["write", "writeNew", "stat", "remove", "read", "list"] as const) {
       const call = blobs.storage[name].bind(blobs.storage) as (...args: never[]) => never;
-      Object.assign(blobs.storage, { [name]: (...args: never[]) => (requests++, call(...args)) });
+      const counted = (...args: never[]) => {
+        requests++;
+        return call(...args);
+      };
+      Object.assign(blobs.storage, { [name]: counted });
     }
     const taken = await take();
     expect(taken.snapshot.files).toBe(20_000);

@@ -11,7 +11,7 @@ import { type BlobUse, missingBlob } from "./blob-errors.ts";
 /** A storage whose objects are plain files. */
 export type LocalDirectory = Storage & { readonly directory: string };
 
-export function hasDirectory(storage: Storage): storage is LocalDirectory {
+function hasDirectory(storage: Storage): storage is LocalDirectory {
   return storage.directory !== undefined;
 }
 

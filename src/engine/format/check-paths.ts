@@ -4,7 +4,7 @@ import type { EntryAttributes } from "../snapshot.ts";
 import { shown } from "./shown.ts";
 
 /** Bytes in UTF-8. No file system takes more at once, and what is checked piece by piece has an end. */
-export const LONGEST_PATH_BYTES = 4096;
+const LONGEST_PATH_BYTES = 4096;
 
 /** A path to be held apart from others. */
 export interface NamedPath {

@@ -9,7 +9,7 @@ import { FORMAT, LEASES } from "../format/names.ts";
 export type LeaseKind = "shared" | "exclusive";
 
 /** What a lease says of itself, so that others need not know who made it. Milliseconds. */
-export interface StatedTerms {
+interface StatedTerms {
   readonly renewEveryMs: number;
   /** Without a renewal for so long, a holder whose process cannot be seen is dead. */
   readonly deadAfterMs: number;

@@ -16,7 +16,7 @@ import {
  * Two renewals may fail. Between `lostAfterMs` and `deadAfterMs` a request that hangs comes to its end (4 tries with 10 s to
  * connect and 60 s of silence), and clocks of the store's servers may differ.
  */
-export const STORE_TERMS: LeaseTerms = { renewEveryMs: 60_000, lostAfterMs: 180_000, deadAfterMs: 600_000 };
+const STORE_TERMS: LeaseTerms = { renewEveryMs: 60_000, lostAfterMs: 180_000, deadAfterMs: 600_000 };
 
 /** In which a store has carried out what it was asked for, and has not answered. */
 const LATE_MS = 30_000;

@@ -121,7 +121,7 @@ export function chooserOf({ source, preferredSource }: SourceWanted = {}): Choos
 }
 
 /** Which database is in a directory that a user names. */
-export function identifyPlace(wanted: string): NamedPlace {
+function identifyPlace(wanted: string): NamedPlace {
   const path = pathFrom(wanted);
   if (path === undefined) return { uris: [] };
   return { id: idAt(path), uris: [path, realPath(path)] };

@@ -7,7 +7,7 @@ import type { Logger } from "../../../src/logger.ts";
 import type { Storage } from "../../../src/storage/storage.ts";
 
 /** What a lease on a disk says. */
-export const TERMS = { renewEveryMs: 15_000, deadAfterMs: 60 * 60_000 };
+const TERMS = { renewEveryMs: 15_000, deadAfterMs: 60 * 60_000 };
 
 export interface LeaseOptions extends AcquireOptions {
   readonly logger?: Logger;
