@@ -1,7 +1,7 @@
 import { assertFlag, assertKnown, assertMilliseconds, assertShrink, assertSignal } from "../checks.ts";
 import { assertLabel } from "../engine/format/names.ts";
 import type { OnProgress } from "../engine/progress.ts";
-import type { Source } from "../engine/source.ts";
+import type { Source } from "../engine/source-contract.ts";
 import { ValidationError } from "../errors.ts";
 import { assertExclusions, type Exclusions } from "../lance/left-out.ts";
 

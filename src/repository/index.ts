@@ -4,7 +4,7 @@ export type { SnapshotFilter } from "../engine/catalog/filter.ts";
 export type { Compression } from "../engine/codec/encode-blob.ts";
 export type { CopiedSnapshot, FailedCopy } from "../engine/copy/copy-report.ts";
 export type { FoundLease } from "../engine/lease/lease-record.ts";
-export type { UnlockOptions } from "../engine/lease/unlock.ts";
+export type { UnlockOptions } from "../engine/lease/remove-leases.ts";
 export type { OnProgress, Progress } from "../engine/progress.ts";
 export type { PruneOptions } from "../engine/prune/prune.ts";
 export type { BlobCount } from "../engine/prune/report.ts";
@@ -15,7 +15,7 @@ export type {
   Entry,
   Source,
   SourceDetails,
-} from "../engine/source.ts";
+} from "../engine/source-contract.ts";
 export type { PartToRestore, SourceKind } from "../engine/source-kind.ts";
 export { registerSource } from "../engine/source-kind.ts";
 export type { Check, VerifyOptions } from "../engine/verify/options.ts";

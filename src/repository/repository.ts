@@ -3,7 +3,7 @@ import { BlobStore } from "../engine/blobs/blob-store.ts";
 import type { Catalog } from "../engine/catalog/catalog.ts";
 import type { SnapshotFilter } from "../engine/catalog/filter.ts";
 import type { FoundLease } from "../engine/lease/lease-record.ts";
-import type { UnlockOptions } from "../engine/lease/unlock.ts";
+import type { UnlockOptions } from "../engine/lease/remove-leases.ts";
 import {
   assertMarked,
   assertStill,
@@ -352,7 +352,7 @@ export class Repository implements AsyncDisposable {
     assertMarked(this.#storage, this.#marker);
     const [{ leaserOf }, { unlock }] = await Promise.all([
       import("../engine/lease/leaser.ts"),
-      import("../engine/lease/unlock.ts"),
+      import("../engine/lease/remove-leases.ts"),
     ]);
     return this.#inPlace(() => unlock(leaserOf(this.#storage, { logger: this.#logger }), options));
   }

@@ -1,6 +1,6 @@
-import { type BackupContext, backup } from "../engine/backup/backup.ts";
+import { type BackupContext, backup } from "../engine/backup/back-up-sources.ts";
 import type { Catalog } from "../engine/catalog/catalog.ts";
-import type { Source } from "../engine/source.ts";
+import type { Source } from "../engine/source-contract.ts";
 import { ValidationError } from "../errors.ts";
 import type { LanceDB } from "../lance/which-lancedb.ts";
 import type { Logger } from "../logger.ts";

@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { type BackupContext, backup } from "../../src/engine/backup/backup.ts";
+import { type BackupContext, backup } from "../../src/engine/backup/back-up-sources.ts";
 import { BlobStore } from "../../src/engine/blobs/blob-store.ts";
 import { Catalog } from "../../src/engine/catalog/catalog.ts";
 import { createMarker } from "../../src/engine/marker.ts";

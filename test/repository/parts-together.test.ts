@@ -2,7 +2,7 @@ import { mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { connect } from "@lancedb/lancedb";
 import { describe, expect, onTestFinished, test } from "vitest";
-import type { Capture, CaptureRequest, Entry, Source } from "../../src/engine/source.ts";
+import type { Capture, CaptureRequest, Entry, Source } from "../../src/engine/source-contract.ts";
 import { IoError, LockedError, ValidationError } from "../../src/errors.ts";
 import { BackupManager, BackupStrategy } from "../../src/index.ts";
 import { Repository } from "../../src/repository/repository.ts";

@@ -2,7 +2,7 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { connect } from "@lancedb/lancedb";
 import { expect, test } from "vitest";
-import type { Entry, Source } from "../../src/engine/source.ts";
+import type { Entry, Source } from "../../src/engine/source-contract.ts";
 import { registerSource } from "../../src/engine/source-kind.ts";
 import { UnsupportedError, ValidationError } from "../../src/errors.ts";
 import { Repository } from "../../src/repository/repository.ts";

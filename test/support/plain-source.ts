@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
-import type { Capture, CaptureRequest, Entry, Source } from "../../src/engine/source.ts";
+import type { Capture, CaptureRequest, Entry, Source } from "../../src/engine/source-contract.ts";
 
 /** A user's own source: the files of a plain directory; equal stamps where nobody has written. */
 export class PlainSource implements Source {

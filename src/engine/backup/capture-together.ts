@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { LockedError } from "../../errors.ts";
-import type { Capture, CaptureRequest, Source } from "../source.ts";
+import type { Capture, CaptureRequest, Source } from "../source-contract.ts";
 
 /** Captures of several sources, of one moment. */
 export interface Captures extends AsyncDisposable {

@@ -1,6 +1,6 @@
 import type { PartContent, Piece, StoredEntry } from "../snapshot.ts";
 import { piecesOfEntry } from "../snapshot.ts";
-import type { Entry } from "../source.ts";
+import type { Entry } from "../source-contract.ts";
 
 /** What a backup will do: entries whose content is known from the snapshot before, and entries to be read. */
 export interface BackupPlan {

@@ -13,7 +13,7 @@ import { type CopyResult, type CopyTask, SMALL_BYTES } from "../../fs/workers/co
 import { runTasks, THREADS } from "../../fs/workers/pool.ts";
 import type { LocalDirectory } from "../blobs/blob-store.ts";
 import { blobName } from "../format/names.ts";
-import type { Entry } from "../source.ts";
+import type { Entry } from "../source-contract.ts";
 import type { StoredBlobs, StoredFile, StoreRequest } from "./write-blobs.ts";
 
 /** An entry that is a local file. */

@@ -7,7 +7,7 @@ import type { BlobStore } from "../blobs/blob-store.ts";
 import { cutContent } from "../cut-content.ts";
 import { BLOBS, blobName, parseBlobName } from "../format/names.ts";
 import { BLOB_BYTES, type Piece } from "../snapshot.ts";
-import type { Entry } from "../source.ts";
+import type { Entry } from "../source-contract.ts";
 import type { StoredBlobs, StoredFile, StoreRequest } from "./write-blobs.ts";
 
 /** Files of less share blobs. */

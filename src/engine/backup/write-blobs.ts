@@ -1,6 +1,6 @@
 import type { BlobStore } from "../blobs/blob-store.ts";
 import type { Piece } from "../snapshot.ts";
-import type { Entry } from "../source.ts";
+import type { Entry } from "../source-contract.ts";
 import { storeLocally } from "./store-locally.ts";
 import { storePieces } from "./store-pieces.ts";
 

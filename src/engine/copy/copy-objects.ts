@@ -6,7 +6,7 @@ import type { BlobStore } from "../blobs/blob-store.ts";
 import { blobName } from "../format/names.ts";
 import { readSmall } from "../read-small.ts";
 import { BLOB_BYTES, blobsOfContent, type StoredContent } from "../snapshot.ts";
-import type { Entry } from "../source.ts";
+import type { Entry } from "../source-contract.ts";
 import type { CopyTarget } from "./copy-target.ts";
 import { blobFailure, damagedSource } from "./source-failure.ts";
 

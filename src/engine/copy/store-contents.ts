@@ -11,7 +11,7 @@ import {
   type StoredEntry,
   type StoredSnapshot,
 } from "../snapshot.ts";
-import type { Entry } from "../source.ts";
+import type { Entry } from "../source-contract.ts";
 import type { CopyWork } from "./copy-objects.ts";
 import { SourceReader } from "./source-reader.ts";
 

@@ -1,7 +1,7 @@
 import { statSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { CaptureRequest } from "../../engine/source.ts";
+import type { CaptureRequest } from "../../engine/source-contract.ts";
 import { UnsupportedError } from "../../errors.ts";
 import { reasonOf } from "../../fs/io.ts";
 import { Placer } from "../../fs/place.ts";

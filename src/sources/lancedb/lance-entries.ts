@@ -1,7 +1,7 @@
 import { createReadStream, existsSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { assertPathsApart } from "../../engine/format/check-paths.ts";
-import type { CaptureRequest, Entry } from "../../engine/source.ts";
+import type { CaptureRequest, Entry } from "../../engine/source-contract.ts";
 import { CorruptError, UnsupportedError, ValidationError } from "../../errors.ts";
 import { NAMESPACE_TABLE } from "../../lance/database.ts";
 import {

@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import type { Capture, CaptureRequest, Source } from "../../engine/source.ts";
+import type { Capture, CaptureRequest, Source } from "../../engine/source-contract.ts";
 import { UnsupportedError, ValidationError } from "../../errors.ts";
 import {
   assertNamesAreFree,

@@ -22,7 +22,7 @@ import {
   type StoredSnapshot,
 } from "../snapshot.ts";
 import { software } from "../software.ts";
-import type { Capture, CaptureRequest, Entry, Source } from "../source.ts";
+import type { Capture, CaptureRequest, Entry, Source } from "../source-contract.ts";
 import { captureTogether } from "./capture-together.ts";
 import { lookForShrunk } from "./look-for-shrunk.ts";
 import { type BackupPlan, planBackup } from "./plan-backup.ts";
