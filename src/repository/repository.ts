@@ -145,7 +145,7 @@ export class Repository implements AsyncDisposable {
     const { takeContext, takeSnapshot, tellTaken } = await import("./take-snapshot.ts");
     const place = { blobs: this.#blobs, logger: this.#logger, lancedb: this.#lancedb };
     const context = takeContext(place, this.#catalog.stored, options?.signal);
-    const snapshot = await this.#inPlace(() => takeSnapshot(context, options));
+    const snapshot = await this.#inPlace(() => takeSnapshot(context, options), { writes: true });
     tellTaken(this.#logger, snapshot, Math.round(performance.now() - started));
     return snapshot;
   }
@@ -177,11 +177,14 @@ export class Repository implements AsyncDisposable {
   async delete(id: string, options: GetOptions = {}): Promise<void> {
     assertKnown(options, "delete", { source: true });
     assertMarked(this.#storage, this.#marker);
-    const exact = await this.#inPlace(async () => {
-      const found = await this.#catalog.resolve(id, options);
-      await this.#catalog.delete(found);
-      return found;
-    });
+    const exact = await this.#inPlace(
+      async () => {
+        const found = await this.#catalog.resolve(id, options);
+        await this.#catalog.delete(found);
+        return found;
+      },
+      { writes: true },
+    );
     this.#logger.info("snapshot deleted", { snapshot: exact });
   }
 
@@ -334,7 +337,7 @@ export class Repository implements AsyncDisposable {
     if (!policy?.dryRun) assertMarked(this.#storage, this.#marker);
     const { prune } = await import("../engine/prune/prune.ts");
     const place = { storage: this.#storage, logger: this.#logger };
-    return pruneView(await this.#inPlace(() => prune(place, policy)));
+    return pruneView(await this.#inPlace(() => prune(place, policy), { writes: true }));
   }
 
   /** Who works in the repository now, or died in it. */
@@ -382,11 +385,15 @@ export class Repository implements AsyncDisposable {
 
   /**
    * Runs an operation while the repository's directory is in its place. What lies there at the beginning must be the
-   * repository that was opened: where a disk was unmounted, an empty directory has the name.
+   * repository that was opened: where a disk was unmounted, an empty directory has the name. Elsewhere it is looked at before
+   * anything is written: another repository may have another codec.
    */
-  async #inPlace<T>(task: () => Promise<T>): Promise<T> {
+  async #inPlace<T>(task: () => Promise<T>, { writes = false } = {}): Promise<T> {
     const { directory } = this.#storage;
-    if (directory === undefined) return task();
+    if (directory === undefined) {
+      if (writes) await assertStill(this.#storage, this.#marker);
+      return task();
+    }
     return holding([{ path: directory, what: "repository" }], async () => {
       await assertStill(this.#storage, this.#marker);
       return task();

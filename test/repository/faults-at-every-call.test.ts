@@ -103,28 +103,31 @@ async function callsOf(operation: Operation): Promise<number> {
 }
 
 describe.each(OPERATIONS)("%s", (operation) => {
-  test.each<Fault>(["fail", "lose", "cut"])("with a storage that does `%s` at any one call", async (fault) => {
-    const calls = await callsOf(operation);
-    const problems: string[] = [];
-    for (const step of spread(calls - 1, SAMPLE)) {
-      const place = newPlace();
-      const storage = new FaultyStorage(remote(new LocalStorage(place.location)), ({ number }) =>
-        number === step + 1 ? fault : undefined,
-      );
-      const failure: unknown = await work(storage, { operation, uri, target: place.target }).then(
-        () => undefined,
-        (error: unknown) => error,
-      );
-      const { method, name } = storage.calls[step] ?? {};
-      try {
-        if (failure !== undefined) expect(failure).toBeInstanceOf(BackupError);
-        await assertSound(operation, place, failure === undefined);
-      } catch (error) {
-        problems.push(`call ${step + 1} of ${calls}, ${method} ${name}: ${error} (it said ${failure})`);
+  test.each<Fault>(["fail", "lose", "cut"])(
+    "with a storage that does `%s` at any one call",
+    async (fault) => {
+      const calls = await callsOf(operation);
+      const problems: string[] = [];
+      for (const step of spread(calls - 1, SAMPLE)) {
+        const place = newPlace();
+        const storage = new FaultyStorage(remote(new LocalStorage(place.location)), ({ number }) =>
+          number === step + 1 ? fault : undefined,
+        );
+        const failure: unknown = await work(storage, { operation, uri, target: place.target }).then(
+          () => undefined,
+          (error: unknown) => error,
+        );
+        const { method, name } = storage.calls[step] ?? {};
+        try {
+          if (failure !== undefined) expect(failure).toBeInstanceOf(BackupError);
+          await assertSound(operation, place, failure === undefined);
+        } catch (error) {
+          problems.push(`call ${step + 1} of ${calls}, ${method} ${name}: ${error} (it said ${failure})`);
+        }
       }
-    }
-    expect(problems).toEqual([]);
-  });
+      expect(problems).toEqual([]);
+    },
+  );
 
   test("killed at any one call", async () => {
     const calls = await callsOf(operation);

@@ -61,6 +61,7 @@ export async function surveyDocuments(storage: Storage, signal?: AbortSignal): P
   const found = new Map<string, boolean>();
   for await (const { name } of storage.list(SNAPSHOTS)) {
     signal?.throwIfAborted();
+    if (!name.startsWith(SNAPSHOTS)) continue; // what a broken store adds lies elsewhere
     const id = parseSnapshotName(name);
     if (id !== undefined) ids.push(id);
     else found.set(name, true);
