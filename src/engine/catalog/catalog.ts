@@ -229,8 +229,16 @@ export class Catalog {
     signal?: AbortSignal,
     most?: number,
   ): Promise<StoredContent | undefined> {
-    for await (const { id } of this.newestFirst(source, signal, most)) {
-      const content = await this.readable(id, signal, { isListed: true });
+    const contents = new Map<string, StoredContent>();
+    const readWhole = async (id: string) => {
+      const content = await this.content(id, signal, { isListed: true });
+      contents.set(id, content);
+      return content.snapshot;
+    };
+    // An id tells of its source: the first that may be its own mostly is, and need not be read twice.
+    const readFirst = "id" in source ? readWhole : undefined;
+    for await (const { id } of this.#newestFirst(source, signal, most, readFirst)) {
+      const content = contents.get(id) ?? (await this.readable(id, signal, { isListed: true }));
       if (content) return content;
     }
     return undefined;
@@ -246,11 +254,18 @@ export class Catalog {
    *
    * @param most among so many of the newest of all sources.
    */
-  async *newestFirst(
+  newestFirst(source: SourceOrPlace, signal?: AbortSignal, most?: number): AsyncGenerator<StoredSnapshot> {
+    return this.#newestFirst(source, signal, most);
+  }
+
+  /** @param readFirst reads those of the newest second; default: as the others, their summaries. */
+  async *#newestFirst(
     source: SourceOrPlace,
     signal?: AbortSignal,
     most = Number.POSITIVE_INFINITY,
+    readFirst?: (id: string) => Promise<StoredSnapshot>,
   ): AsyncGenerator<StoredSnapshot> {
+    const summary = (id: string) => this.#documents.summary(id, signal);
     const now = this.#clock.now();
     const maybe = (id: string) => !("id" in source) || mayBeOf(id, source.id);
     const { ahead = [], past = [] } = Object.groupBy(
@@ -263,8 +278,8 @@ export class Catalog {
       const some = seconds.slice(from, from + count);
       const reads = new Map<string, () => StoredSnapshot>();
       await forEachParallel(some.flat(), PARALLEL_READS, async (id) => {
-        const read = this.#documents.summary(id, signal);
-        reads.set(id, await read.then((snapshot) => () => snapshot, thrower));
+        const read = from === 0 && readFirst ? readFirst : summary;
+        reads.set(id, await read(id).then((snapshot) => () => snapshot, thrower));
       });
       for (const second of some) {
         const found: StoredSnapshot[] = [];
