@@ -1,9 +1,12 @@
+import { types } from "node:util";
+
 /**
  * Every error that this package throws on purpose. `code` is public and stable within a major version;
  * messages may change. A programmer's mistake in the types is a plain `TypeError` and not listed here.
  */
 export type BackupErrorCode =
   | "IO"
+  | "NOT_FOUND"
   | "LANCE"
   | "VALIDATION"
   | "BACKUP_NOT_FOUND"
@@ -24,9 +27,12 @@ export abstract class BackupError extends Error {
   }
 }
 
-/** The file system refused something. `path` is the file or directory, `errno` the system's name (`ENOSPC`, `EACCES`, …). */
+/**
+ * The file system or a store refused something. `path` is the file, directory or object, `errno` the system's name
+ * (`ENOSPC`, `EACCES`, …).
+ */
 export class IoError extends BackupError {
-  readonly code = "IO";
+  readonly code: "IO" | "NOT_FOUND" = "IO";
   readonly path: string | undefined;
   readonly errno: string | undefined;
 
@@ -38,6 +44,23 @@ export class IoError extends BackupError {
     this.path = options?.path;
     this.errno = options?.errno;
   }
+}
+
+/** A storage has no object of this name: `path` says which. An `IoError`, so that who handles those handles this. */
+export class NotFoundError extends IoError {
+  override readonly code = "NOT_FOUND";
+
+  constructor(message: string, options?: ErrorOptions & { path?: string | undefined }) {
+    super(message, { ...options, errno: "ENOENT" });
+  }
+}
+
+/**
+ * Whether an error says that a storage has no such object. By its code, so that the errors of another copy of this
+ * package are known too.
+ */
+export function isNotFound(error: unknown): boolean {
+  return types.isNativeError(error) && "code" in error && error.code === "NOT_FOUND";
 }
 
 /** LanceDB raised an error inside one of our helpers; it is the `cause`. */

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { lstatSync } from "node:fs";
 import { constants, type FileHandle, open, rename, unlink } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
-import { IoError } from "../errors.ts";
+import { IoError, NotFoundError } from "../errors.ts";
 import { syncDirectories } from "../fs/durable.ts";
 import { assertRoot, ifThereLater } from "../fs/held-root.ts";
 import { errnoOf, io, isMissing, toIoError } from "../fs/io.ts";
@@ -157,12 +157,8 @@ function assertObjectThere(root: string, name: string): void {
   });
 }
 
-function missing(path: string, cause?: unknown): IoError {
-  return new IoError(`Could not read ${path}: there is no such file (ENOENT).`, {
-    path,
-    errno: "ENOENT",
-    cause,
-  });
+function missing(path: string, cause?: unknown): NotFoundError {
+  return new NotFoundError(`Could not read ${path}: there is no such file (ENOENT).`, { path, cause });
 }
 
 async function writeWhole(file: FileHandle, path: string, piece: Uint8Array): Promise<void> {

@@ -122,7 +122,7 @@ test("symbolic links below the root are no objects, and lead nowhere", async () 
   symlinkSync(outside, join(storage.directory, "away"));
   expect(await namesBelow(storage)).toEqual(["a/b"]);
   expect(await storage.stat("a/link")).toBeUndefined();
-  expect(await rejection(readAll(storage, "a/link"))).toMatchObject({ errno: "ENOENT" });
+  expect(await rejection(readAll(storage, "a/link"))).toMatchObject({ code: "NOT_FOUND", errno: "ENOENT" });
   expect(await rejection(storage.writeNew("a/link", Buffer.from("y")))).toMatchObject({ errno: "EEXIST" });
   for (const call of [
     () => readAll(storage, "away/secret"),
@@ -160,7 +160,7 @@ test("what else lies in the directory is passed over: hidden files, names of oth
   mkdirSync(join(storage.directory, "lost + found"));
   writeFileSync(join(storage.directory, "lost + found/x"), "");
   if (spawnSync("mkfifo", [join(storage.directory, "a/pipe")]).status === 0) {
-    expect(await rejection(readAll(storage, "a/pipe"))).toMatchObject({ errno: "ENOENT" });
+    expect(await rejection(readAll(storage, "a/pipe"))).toMatchObject({ code: "NOT_FOUND", errno: "ENOENT" });
     expect(await storage.stat("a/pipe")).toBeUndefined();
   }
   expect(await namesBelow(storage)).toEqual(["a/b"]);

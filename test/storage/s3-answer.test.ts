@@ -45,7 +45,12 @@ test("an error names action, place, reason and the store's own words", () => {
     path: "s3://b/p/x",
     message: "Could not write s3://b/p/x: the credentials have expired (403 ExpiredToken).",
   });
-  expect(s3Error(answered(404, "NoSuchKey"), "read", "s3://b/x")).toMatchObject({ errno: "ENOENT" });
+  expect(s3Error(answered(404, "NoSuchKey"), "read", "s3://b/x")).toMatchObject({
+    name: "NotFoundError",
+    code: "NOT_FOUND",
+    errno: "ENOENT",
+    path: "s3://b/x",
+  });
   expect(s3Error(answered(501, "NotImplemented"), "write", "s3://b/x")).toMatchObject({
     code: "UNSUPPORTED",
   });

@@ -1,4 +1,4 @@
-import { type BackupError, IoError, UnsupportedError } from "../../errors.ts";
+import { type BackupError, IoError, NotFoundError, UnsupportedError } from "../../errors.ts";
 import { reasonOf } from "../../fs/io.ts";
 
 /**
@@ -92,7 +92,8 @@ export function s3Error(error: unknown, action: string, place: string): BackupEr
   const why = ADVICE[code] ?? (status === 403 ? ADVICE["AccessDenied"] : undefined) ?? own;
   const message = `Could not ${action} ${place}: ${why}${said === "" ? "" : ` (${said})`}.`;
   if (meaning === "unsupported") return new UnsupportedError(message, { cause: error });
+  if (meaning === "missing") return new NotFoundError(message, { cause: error, path: place });
   // Never EIO: that is damage of one file on a disk, and this is the store's, of all of its objects.
-  const errno = meaning === "missing" ? "ENOENT" : status === 403 ? "EACCES" : "EAGAIN";
+  const errno = status === 403 ? "EACCES" : "EAGAIN";
   return new IoError(message, { cause: error, path: place, errno });
 }

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type * as Sdk from "@aws-sdk/client-s3";
-import { IoError, UnsupportedError } from "../../errors.ts";
+import { IoError, isNotFound, UnsupportedError } from "../../errors.ts";
 import { isError } from "../../fs/io.ts";
 import { assertObjectName, assertObjectPrefix, isObjectName } from "../object-name.ts";
 import { piecesOf } from "../pieces.ts";
@@ -236,7 +236,7 @@ export class S3Storage implements Storage {
     try {
       for await (const piece of this.read(name, { signal })) pieces.push(piece);
     } catch (error) {
-      if (error instanceof IoError && error.errno === "ENOENT") return false;
+      if (isNotFound(error)) return false;
       throw error;
     }
     return body.equals(Buffer.concat(pieces));
