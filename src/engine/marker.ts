@@ -19,6 +19,15 @@ export interface RepositoryMarker {
   readonly createdAt: Date;
   /** How blobs are written. */
   readonly codec: BlobCodec;
+  /** Whether somebody has said that it may be written to although the store does not exclude. */
+  readonly unsafeNoExclusive: boolean;
+}
+
+export interface MarkerOptions {
+  /** Default: none. */
+  readonly compression?: Compression | undefined;
+  /** Default false. */
+  readonly unsafeNoExclusive?: boolean | undefined;
 }
 
 /**
@@ -27,10 +36,9 @@ export interface RepositoryMarker {
  * @throws ValidationError where it is one already, or where it holds a repository's objects without its mark.
  * @throws UnsupportedError, CorruptError where it is one that cannot be opened.
  */
-export async function createMarker(
-  storage: Storage,
-  compression: Compression = { algorithm: "none" },
-): Promise<RepositoryMarker> {
+export async function createMarker(storage: Storage, options: MarkerOptions = {}): Promise<RepositoryMarker> {
+  const { compression = { algorithm: "none" }, unsafeNoExclusive = false } = options;
+  if (unsafeNoExclusive) storage.acceptNoExclusion?.();
   if (!(await storage.stat(REPOSITORY)) && (await hasObjects(storage))) {
     throw new ValidationError(
       `${storage.location} holds snapshots or blobs already, and no ${REPOSITORY}. Open it to see what is there, or choose another place.`,
@@ -38,9 +46,13 @@ export async function createMarker(
   }
   const isPlain = compression.algorithm === "none";
   const codec = isPlain ? PLAIN : segments(compression);
-  const marker = { id: randomUUID(), createdAt: new Date(), codec };
+  const marker = { id: randomUUID(), createdAt: new Date(), codec, unsafeNoExclusive };
   const { id, createdAt } = marker;
-  const how = { codec: codec.name, ...(!isPlain && { compression }) };
+  const how = {
+    codec: codec.name,
+    ...(!isPlain && { compression }),
+    ...(unsafeNoExclusive && { unsafeNoExclusive }),
+  };
   const body = { kind: KIND, id, createdAt: createdAt.toISOString(), ...how };
   if (await storage.writeNew(REPOSITORY, encodeRecord(body, FORMAT))) return marker;
   await readMarker(storage); // one that cannot be opened says why
@@ -68,7 +80,12 @@ export async function readMarker(storage: Storage): Promise<RepositoryMarker | u
   }
   const fields = new Fields(decodeRecord(bytes, place, FORMAT), place, "body");
   fields.oneOf("kind", [KIND]);
-  return { id: fields.text("id"), createdAt: fields.date("createdAt"), codec: codecFrom(fields, place) };
+  return {
+    id: fields.text("id"),
+    createdAt: fields.date("createdAt"),
+    codec: codecFrom(fields, place),
+    unsafeNoExclusive: fields.optionalFlag("unsafeNoExclusive"),
+  };
 }
 
 /** @throws UnsupportedError for a codec that a newer version may have. */

@@ -24,6 +24,11 @@ export interface InitOptions extends RepositoryOptions {
    * directory blobs are plain files then, which `sha256sum` checks and a restore can link; compressed ones are not.
    */
   compression?: Compression | undefined;
+  /**
+   * Write to a store that does not keep one writer from making what another has made, which is refused otherwise: then only one
+   * process may back up or prune at a time, and nothing holds it to that. The repository's mark says so. Default false.
+   */
+  unsafeNoExclusive?: boolean | undefined;
 }
 
 const METHODS = ["read", "write", "writeNew", "list", "remove", "stat"] as const;

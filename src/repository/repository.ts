@@ -1,4 +1,4 @@
-import { assertKnown } from "../checks.ts";
+import { assertFlag, assertKnown } from "../checks.ts";
 import { BlobStore } from "../engine/blobs/blob-store.ts";
 import type { Catalog } from "../engine/catalog/catalog.ts";
 import type { SnapshotFilter } from "../engine/catalog/filter.ts";
@@ -14,23 +14,16 @@ import {
 import type { PruneOptions } from "../engine/prune/prune.ts";
 import type { VerifyOptions } from "../engine/verify/options.ts";
 import type { VerificationResult } from "../engine/verify/result.ts";
-import type { RestoreTest, VerifyContext } from "../engine/verify/verify.ts";
 import { holding } from "../fs/held-root.ts";
 import type { LanceDB } from "../lance/which-lancedb.ts";
 import type { Logger } from "../logger.ts";
 import type { DiffOptions, SnapshotDiff } from "../sources/lancedb/diff/report.ts";
 import { LanceCatalog } from "../sources/lancedb/lance-catalog.ts";
-import { LANCEDB_KIND } from "../sources/lancedb/lancedb-part.ts";
 import type { OpenedSnapshot, OpenOptions } from "../sources/lancedb/open/open-snapshot.ts";
 import type { RestoreOptions } from "../sources/lancedb/restore/options.ts";
 import type { RestoreReport } from "../sources/lancedb/restore/report.ts";
 import type { ScrubOptions, ScrubReport } from "../sources/lancedb/scrub/report.ts";
-import {
-  contentView,
-  type Snapshot,
-  type SnapshotDetails,
-  type TakenSnapshot,
-} from "../sources/lancedb/snapshot-view.ts";
+import type { Snapshot, SnapshotDetails, TakenSnapshot } from "../sources/lancedb/snapshot-view.ts";
 import type { Storage } from "../storage/storage.ts";
 import type { BackupOptions } from "./backup-options.ts";
 import type { CopyOptions, CopyReport, IdentifiedPlace } from "./copy-between.ts";
@@ -93,15 +86,16 @@ export class Repository implements AsyncDisposable {
    * making what another has made.
    */
   static async init(location: string | Storage, options: InitOptions = {}): Promise<Repository> {
-    const { compression, ...rest } = options;
+    const { compression, unsafeNoExclusive, ...rest } = options;
     assertCompressionOption(compression);
+    assertFlag(unsafeNoExclusive, "unsafeNoExclusive");
     const place = await placeOf(location, rest);
     const { directory } = place.storage;
     if (directory !== undefined) {
       const { assertOutsideTables } = await import("../lance/database.ts");
       assertOutsideTables(directory, "The repository");
     }
-    return new Repository(place, await createMarker(place.storage, compression));
+    return new Repository(place, await createMarker(place.storage, { compression, unsafeNoExclusive }));
   }
 
   /**
@@ -116,6 +110,12 @@ export class Repository implements AsyncDisposable {
     const marker = await readMarker(place.storage);
     const at = { location: place.storage.location };
     if (!marker) place.logger.warn("the repository has no repository.json; it is only read", at);
+    if (marker?.unsafeNoExclusive) {
+      const message =
+        "the store does not keep writers from making the same object: only one may write at a time";
+      place.logger.warn(message, at);
+      place.storage.acceptNoExclusion?.();
+    }
     return new Repository(place, marker);
   }
 
@@ -275,25 +275,14 @@ export class Repository implements AsyncDisposable {
    * @throws BackupNotFoundError, ValidationError. @throws IoError where the snapshots cannot be listed.
    */
   async verify(id?: string, options: VerifyOptions = {}): Promise<VerificationResult[]> {
-    const place = { blobs: this.#blobs, logger: this.#logger, lancedb: this.#lancedb };
-    const testRestore: RestoreTest = async (stored, part, settings) => {
-      if (part.source.type !== LANCEDB_KIND.type) return [];
-      const content = contentView(stored, ({ id }) => id === part.source.id);
-      const { restoreTest } = await import("../sources/lancedb/restore-test/restore-test.ts");
-      const { asVerification } = await import("../sources/lancedb/restore-test/as-verification.ts");
-      return asVerification(content.snapshot.id, await restoreTest(place, content, settings));
+    const { verifyRepository } = await import("./verify-repository.ts");
+    const place = {
+      blobs: this.#blobs,
+      logger: this.#logger,
+      lancedb: this.#lancedb,
+      catalog: this.#uncached,
     };
-    const [{ verify }, { CompletenessCheck }] = await Promise.all([
-      import("../engine/verify/verify.ts"),
-      import("../sources/lancedb/completeness.ts"),
-    ]);
-    const completeness: VerifyContext["completeness"] = (states, signal) =>
-      new CompletenessCheck(this.#blobs, states, signal);
-    const context = {
-      ...{ blobs: this.#blobs, catalog: this.#uncached },
-      ...{ completeness, restoreTest: testRestore },
-    };
-    return this.#inPlace(() => verify(context, id, options));
+    return this.#inPlace(() => verifyRepository(place, id, options));
   }
 
   /**

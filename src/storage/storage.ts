@@ -71,4 +71,10 @@ export interface Storage {
 
   /** Undefined where there is no such object. */
   stat(name: string): Promise<StoredObject | undefined>;
+
+  /**
+   * For a backend that refuses to write where its store does not keep one writer from making what another has made: somebody
+   * has accepted that. From now on `writeNew` looks first and then writes, and of several at once more than one may get `true`.
+   */
+  acceptNoExclusion?(): void;
 }

@@ -122,6 +122,24 @@ describe.skipIf(missing !== undefined)("a repository in a bucket", () => {
     },
   );
 
+  test("a versioned bucket is written to where somebody has accepted it, which the mark says to who opens it", async () => {
+    const { uri, db, target } = await arrange();
+    const address = server.address(await server.bucket("versioned"));
+    expect(await run(["init", address, "--unsafe-no-exclusive"])).toMatchObject({ code: 0 });
+    const { logger: told, logged } = recordingLogger();
+    const repository = await Repository.open(address, { logger: told });
+    expect(logged.map(({ message }) => message).join()).toMatch(/only one may write at a time/);
+    await repository.backup({ source: uri });
+    await expect(Repository.init(address, { logger, unsafeNoExclusive: true })).rejects.toMatchObject({
+      code: "VALIDATION",
+    });
+    expect((await repository.verify()).every(({ ok }) => ok)).toBe(true);
+    await repository.restore("latest", { target });
+    const restored = await connect(target);
+    expect(await snapshotOf(restored)).toEqual(await snapshotOf(db));
+    restored.close();
+  });
+
   test.each([
     ["a bucket that is not there", () => server.address("no-such-bucket"), /there is no such bucket/],
     [

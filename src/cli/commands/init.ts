@@ -29,11 +29,16 @@ export function initCommand(): Command {
         "Compress what is stored: zstd:1 to zstd:19, gzip:1 to gzip:9, or none. Blobs of a local repository are then no plain files of their content any more.",
       ).argParser(parseCompression),
     )
+    .option(
+      "--unsafe-no-exclusive",
+      "Also in a store that does not keep two writers apart: then only one process may write at a time.",
+    )
     .action(handle(run));
 }
 
 interface InitFlags extends RepositoryOption {
   readonly compression?: Compression;
+  readonly unsafeNoExclusive?: boolean;
 }
 
 /** `zstd:3`, `gzip`, `none`. What is wrong with it the library says. */
@@ -53,6 +58,7 @@ async function run(context: Context, path: string | undefined, options: InitFlag
   const { id, location: place } = await Repository.init(location, {
     logger: context.logger,
     compression: options.compression,
+    unsafeNoExclusive: options.unsafeNoExclusive ?? false,
   });
   const named = isLocal ? place : location;
   return {

@@ -49,6 +49,14 @@ export class Fields {
       : this.#refuse(key, "a count");
   }
 
+  /** False where it is missing. */
+  optionalFlag(key: string): boolean {
+    const value = this.#members[key];
+    return value === undefined || typeof value === "boolean"
+      ? (value ?? false)
+      : this.#refuse(key, "true or false");
+  }
+
   optionalCount(key: string): number | undefined {
     return this.#members[key] === undefined ? undefined : this.count(key);
   }

@@ -41,7 +41,7 @@ export async function probeExclusive(
 
 function notExclusive({ bucket, prefix }: S3Location, why: string, cause?: unknown): UnsupportedError {
   return new UnsupportedError(
-    `s3://${bucket}/${prefix} cannot be written to: the store does not hold to If-None-Match, ${why}. Two backups or prunes at once could each take itself for the only one, and lose snapshots. Some stores do in a bucket without versioning and Object Lock.`,
+    `s3://${bucket}/${prefix} cannot be written to: the store does not hold to If-None-Match, ${why}. Two backups or prunes at once could each take itself for the only one, and lose snapshots. Some stores do in a bucket without versioning and Object Lock. Where never more than one process writes, init with unsafeNoExclusive (--unsafe-no-exclusive).`,
     { cause },
   );
 }

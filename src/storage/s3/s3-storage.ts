@@ -40,6 +40,7 @@ export class S3Storage implements Storage {
   readonly #sdk: typeof Sdk;
   readonly #client: Sdk.S3Client;
   #probe: Promise<void> | undefined;
+  #mayNotExclude = false;
 
   private constructor(place: S3Location, sdk: typeof Sdk) {
     this.#place = place;
@@ -203,7 +204,10 @@ export class S3Storage implements Storage {
       if (bytes > MOST_EXCLUSIVE_BYTES) throw this.#tooLarge(name, MOST_EXCLUSIVE_BYTES);
       pieces.push(piece);
     }
-    return this.#putNew(name, Buffer.concat(pieces), signal);
+    const body = Buffer.concat(pieces);
+    if (!this.#mayNotExclude) return this.#putNew(name, body, signal);
+    if (!(await this.stat(name))) return this.#put(name, this.#key(name), body, signal).then(() => true);
+    return false;
   }
 
   /**
@@ -293,7 +297,12 @@ export class S3Storage implements Storage {
   }
 
   /** Once before the first write. @throws UnsupportedError where the store makes an object that there is already. */
+  acceptNoExclusion(): void {
+    this.#mayNotExclude = true;
+  }
+
   #assertExclusive(): Promise<void> {
+    if (this.#mayNotExclude) return Promise.resolve();
     this.#probe ??= probeExclusive(this.#sdk, this.#client, this.#place).catch((error: unknown) => {
       this.#probe = undefined;
       throw error;

@@ -1,0 +1,36 @@
+import type { BlobStore } from "../engine/blobs/blob-store.ts";
+import type { Catalog } from "../engine/catalog/catalog.ts";
+import type { VerifyOptions } from "../engine/verify/options.ts";
+import type { VerificationResult } from "../engine/verify/result.ts";
+import { type VerifyContext, verify } from "../engine/verify/verify.ts";
+import type { LanceDB } from "../lance/which-lancedb.ts";
+import type { Logger } from "../logger.ts";
+import { CompletenessCheck } from "../sources/lancedb/completeness.ts";
+import { LANCEDB_KIND } from "../sources/lancedb/lancedb-part.ts";
+import { contentView } from "../sources/lancedb/snapshot-view.ts";
+
+export interface VerifyPlace {
+  readonly blobs: BlobStore;
+  /** Reads documents from where they are: what is kept near says nothing of them. */
+  readonly catalog: Catalog;
+  readonly logger: Logger;
+  readonly lancedb: LanceDB;
+}
+
+/** Verifies as `Repository.verify` says: the engine's checks, and LanceDB's for parts that are its databases. */
+export function verifyRepository(
+  place: VerifyPlace,
+  id: string | undefined,
+  options: VerifyOptions,
+): Promise<VerificationResult[]> {
+  const completeness: VerifyContext["completeness"] = (states, signal) =>
+    new CompletenessCheck(place.blobs, states, signal);
+  const restoreTest: VerifyContext["restoreTest"] = async (stored, part, settings) => {
+    if (part.source.type !== LANCEDB_KIND.type) return [];
+    const content = contentView(stored, ({ id: source }) => source === part.source.id);
+    const { restoreTest: test } = await import("../sources/lancedb/restore-test/restore-test.ts");
+    const { asVerification } = await import("../sources/lancedb/restore-test/as-verification.ts");
+    return asVerification(content.snapshot.id, await test(place, content, settings));
+  };
+  return verify({ blobs: place.blobs, catalog: place.catalog, completeness, restoreTest }, id, options);
+}
