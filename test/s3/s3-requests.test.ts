@@ -28,7 +28,7 @@ describe.skipIf(missing !== undefined)("requests to a bucket", () => {
     };
   }
 
-  test("a snapshot with nothing changed takes ten, and a page of listing a thousand objects", async () => {
+  test("a snapshot with nothing changed takes ten, and a page of snapshots and one of leases", async () => {
     const directory = await newDirectory();
     const uri = join(directory, "db");
     const db = await connect(uri);
