@@ -46,7 +46,10 @@ export class IoError extends BackupError {
   }
 }
 
-/** A storage has no object of this name: `path` says which. An `IoError`, so that who handles those handles this. */
+/**
+ * A storage has no object of this name, or a source has lost a file: `path` says which. An `IoError`, so that who handles
+ * those handles this. Its `errno` tells it from nothing: a directory that is away has that, too.
+ */
 export class NotFoundError extends IoError {
   override readonly code = "NOT_FOUND";
 
@@ -56,7 +59,7 @@ export class NotFoundError extends IoError {
 }
 
 /**
- * Whether an error says that a storage has no such object. By its code, so that the errors of another copy of this
+ * Whether an error says that a storage or a source has no such object. By its code, so that the errors of another copy of this
  * package are known too.
  */
 export function isNotFound(error: unknown): boolean {

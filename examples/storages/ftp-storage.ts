@@ -22,7 +22,9 @@ import {
   assertObjectPrefix,
   type Content,
   IoError,
+  isNotFound,
   isObjectName,
+  NotFoundError,
   piecesOf,
   type ReadOptions,
   type Storage,
@@ -207,7 +209,7 @@ export class FtpStorage implements Storage {
         return { name, size, modified: await client.lastMod(path) };
       });
     } catch (error) {
-      if (error instanceof IoError && error.errno === "ENOENT") return undefined;
+      if (isNotFound(error)) return undefined;
       throw error;
     }
   }
@@ -219,7 +221,7 @@ export class FtpStorage implements Storage {
         await this.#send(`${made}/content`, "", Buffer.from("x"), undefined);
       const excludes = await this.#call("try", "", (client) => client.rename(first, second)).then(
         () => false,
-        (error: unknown) => error instanceof IoError && error.errno === "ENOENT",
+        (error: unknown) => isNotFound(error),
       );
       if (!excludes)
         throw new UnsupportedError(
@@ -316,9 +318,8 @@ function toIoError(error: unknown, action: string, path: string): Error {
   if (error instanceof IoError) return error;
   const { code, message } = error as { readonly code?: string | number; readonly message: string };
   if (code === REFUSED)
-    return new IoError(`${path} is not there, or the server refuses it: ${message}`, {
+    return new NotFoundError(`${path} is not there, or the server refuses it: ${message}`, {
       path,
-      errno: "ENOENT",
       cause: error,
     });
   const errno = typeof code === "string" ? code : "EIO";

@@ -20,7 +20,9 @@ import {
   assertObjectPrefix,
   type Content,
   IoError,
+  isNotFound,
   isObjectName,
+  NotFoundError,
   piecesOf,
   type ReadOptions,
   type Storage,
@@ -261,10 +263,10 @@ const toObject = (name: string, { size, mtime }: Stats): StoredObject => ({
   modified: new Date(mtime * 1000),
 });
 
-const notThere = (path: string) => new IoError(`${path} is not there.`, { path, errno: "ENOENT" });
+const notThere = (path: string) => new NotFoundError(`${path} is not there.`, { path });
 
 function absent(error: unknown): undefined {
-  if (!(error instanceof IoError && error.errno === "ENOENT")) throw error;
+  if (!isNotFound(error)) throw error;
 }
 
 function toIoError(error: unknown, action: string, path: string): Error {

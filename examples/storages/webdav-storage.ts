@@ -23,6 +23,7 @@ import {
   type Content,
   IoError,
   isObjectName,
+  NotFoundError,
   piecesOf,
   type ReadOptions,
   type Storage,
@@ -36,8 +37,6 @@ const TRIES = 5;
 const ERRNO: Readonly<Record<number, string>> = {
   401: "EACCES",
   403: "EACCES",
-  404: "ENOENT",
-  409: "ENOENT",
   507: "ENOSPC",
 };
 const PARSER = new XMLParser({ removeNSPrefix: true, isArray: (name) => name === "response" });
@@ -311,5 +310,7 @@ export class WebdavStorage implements Storage {
 
 function failure(action: string, path: string, status: number): IoError {
   const why = status === 404 ? "it is not there" : `the server says ${status}`;
-  return new IoError(`Could not ${action} ${path}: ${why}.`, { path, errno: ERRNO[status] ?? "EIO" });
+  const message = `Could not ${action} ${path}: ${why}.`;
+  if (status === 404 || status === 409) return new NotFoundError(message, { path });
+  return new IoError(message, { path, errno: ERRNO[status] ?? "EIO" });
 }

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { CorruptError, IoError, UnsupportedError, ValidationError } from "../errors.ts";
+import { CorruptError, IoError, isNotFound, UnsupportedError, ValidationError } from "../errors.ts";
 import { reasonOf } from "../fs/io.ts";
 import { decodeRecord, encodeRecord } from "../fs/record.ts";
 import type { Storage } from "../storage/storage.ts";
@@ -72,7 +72,7 @@ export async function readMarker(storage: Storage): Promise<RepositoryMarker | u
   try {
     bytes = await readSmall(storage, REPOSITORY);
   } catch (error) {
-    if (!(error instanceof IoError) || error.errno !== "ENOENT") throw error;
+    if (!isNotFound(error)) throw error;
     if (await hasObjects(storage)) return undefined;
     throw new ValidationError(
       `There is no repository at ${storage.location}. Make one with Repository.init().`,

@@ -7,8 +7,8 @@ interface ReadOptions {
 
 /**
  * A file that is to be kept. It stays readable until the capture is disposed of; one that is known from before, or
- * where nothing could be held, may vanish: opening it then throws an IoError with `errno` `ENOENT`, and all is captured
- * anew.
+ * where nothing could be held, may vanish: opening it then throws a `NotFoundError` (or the system's `ENOENT`), and all
+ * is captured anew. So it is where `capture` throws a `NotFoundError`.
  */
 export interface Entry {
   /** Relative, with forward slashes. */

@@ -1,5 +1,5 @@
 import { types } from "node:util";
-import { BackupError, IoError } from "../errors.ts";
+import { BackupError, IoError, isNotFound, NotFoundError } from "../errors.ts";
 
 /**
  * Whether a thrown value is an error, of whichever realm: under Jest, or in a context of `node:vm`, errors of Node's own
@@ -51,6 +51,19 @@ export function toIoError(error: unknown, action: string, path: string): BackupE
     path,
     errno,
   });
+}
+
+/** The same of a file that is read: one that is not there is a `NotFoundError`. */
+export function toReadError(error: unknown, path: string): BackupError {
+  if (isNotFound(error) || !isVanished(error)) return toIoError(error, "read", path);
+  const message =
+    error instanceof IoError ? error.message : `Could not read ${path}: there is no such file (ENOENT).`;
+  return new NotFoundError(message, { path, cause: error });
+}
+
+/** Whether the file system has said that a file is not there, to us or to somebody who made an `IoError` of it. */
+export function isVanished(error: unknown): boolean {
+  return (error instanceof IoError ? error.errno : errnoOf(error)) === "ENOENT";
 }
 
 /** Runs `task`; what the file system refuses comes out as an `IoError` naming action and path. */

@@ -28,9 +28,8 @@ export type Content = Uint8Array | AsyncIterable<Uint8Array>;
  *
  * - An object appears whole or not at all, and a reader sees one content or the other, never a mixture.
  * - What a call has answered for survives a power cut.
- * - Everything that the backend refuses is an `IoError` with the object's place in `path`; an object that is not
- *   there is a `NotFoundError`, or an `IoError` with its `errno`, `ENOENT`. A name that leaves the storage is a
- *   `ValidationError`.
+ * - Everything that the backend refuses is an `IoError` with the object's place in `path`; of an object that is not
+ *   there it is a `NotFoundError`, and of nothing else. A name that leaves the storage is a `ValidationError`.
  * - An abort signal ends a call with its reason, also while it waits for the next piece of what is to be written, and
  *   leaves no object half-written. What a source of pieces throws comes out unchanged.
  */
@@ -47,7 +46,7 @@ export interface Storage {
   /**
    * The bytes of an object, in pieces of any size. Reads nothing before the first piece is asked for.
    *
-   * @throws NotFoundError where there is no such object, when the first piece is asked for.
+   * @throws NotFoundError where there is no such object.
    */
   read(name: string, options?: ReadOptions): AsyncIterable<Uint8Array>;
 

@@ -2,7 +2,7 @@ import {
   assertObjectName,
   assertObjectPrefix,
   type Content,
-  IoError,
+  NotFoundError,
   piecesOf,
   type ReadOptions,
   type Storage,
@@ -24,7 +24,7 @@ export class MemoryStorage implements Storage {
     assertObjectName(name);
     const { offset = 0, length = Number.POSITIVE_INFINITY, signal } = options;
     const found = this.objects.get(name);
-    if (!found) throw new IoError(`${name} is not there.`, { path: name, errno: "ENOENT" });
+    if (!found) throw new NotFoundError(`${name} is not there.`, { path: name });
     const end = Math.min(offset + length, found.bytes.length);
     for (let at = offset; at < end; at += PIECE_BYTES) {
       signal?.throwIfAborted();

@@ -1,6 +1,13 @@
 import { randomBytes } from "node:crypto";
 import { hostname } from "node:os";
-import { CorruptError, IoError, LockedError, UnsupportedError, ValidationError } from "../../errors.ts";
+import {
+  CorruptError,
+  isNotFound,
+  LockedError,
+  NotFoundError,
+  UnsupportedError,
+  ValidationError,
+} from "../../errors.ts";
 import { assertRoot, holding } from "../../fs/held-root.ts";
 import { placeWithin } from "../../fs/real-path.ts";
 import type { Logger } from "../../logger.ts";
@@ -101,8 +108,7 @@ async function backupSources(context: BackupContext, request: BackupRequest): Pr
     try {
       return await new BackupRun(context, request, previous, distrusted, lease).run();
     } catch (error) {
-      const vanished = error instanceof IoError && error.errno === "ENOENT";
-      const again = vanished || (error instanceof LockedError && !lease.isHeld);
+      const again = isNotFound(error) || (error instanceof LockedError && !lease.isHeld);
       if (!again || attempt === MOST_CAPTURES) throw error;
     }
   }
@@ -260,7 +266,7 @@ class BackupRun {
     return undefined;
   }
 
-  /** @throws IoError with `errno` `ENOENT`, upon which all is captured anew, and these are written. */
+  /** @throws NotFoundError, upon which all is captured anew, and these are written. */
   async #assertBlobs(blobs: ReadonlyMap<string, number>): Promise<void> {
     const { blobs: store, logger } = this.#context;
     const missing = await store.missing(blobs);
@@ -270,10 +276,7 @@ class BackupRun {
       missing: missing.length,
     });
     const { location } = store.storage;
-    throw new IoError(`${missing.length} blobs in ${location} are missing.`, {
-      path: location,
-      errno: "ENOENT",
-    });
+    throw new NotFoundError(`${missing.length} blobs in ${location} are missing.`, { path: location });
   }
 
   /** Creates the document. A lease that was lost on the way may have let somebody remove blobs: then all are looked at. */

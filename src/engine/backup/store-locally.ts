@@ -1,11 +1,11 @@
 import { randomUUID } from "node:crypto";
-import { renameSync, statSync } from "node:fs";
+import { existsSync, renameSync, statSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { dirname, join } from "node:path";
 import { CorruptError } from "../../errors.ts";
 import { syncDirectories } from "../../fs/durable.ts";
-import { errnoOf, isMissing, toIoError } from "../../fs/io.ts";
+import { errnoOf, isMissing, isVanished, toIoError, toReadError } from "../../fs/io.ts";
 import { makeDirectory } from "../../fs/make-directory.ts";
 import { PROCESS_TOKEN } from "../../fs/process-token.ts";
 import { syncTogether } from "../../fs/sync-together.ts";
@@ -106,6 +106,8 @@ class LocalRun {
     try {
       await runTasks("copy", tasks, { bytesOf: ({ size }) => size, onDone, parallel, signal });
     } catch (error) {
+      const gone = isVanished(error) ? tasks.find(({ source }) => !existsSync(source)) : undefined;
+      if (gone) throw toReadError(error, gone.source);
       throw errnoOf(error) ? toIoError(error, "back up into", dirname(this.#blobs)) : error;
     }
   }

@@ -1,6 +1,6 @@
 import { createHash, type Hash } from "node:crypto";
 import { CorruptError } from "../../errors.ts";
-import { isError, toIoError } from "../../fs/io.ts";
+import { isError, toReadError } from "../../fs/io.ts";
 import type { StoredObject } from "../../storage/storage.ts";
 import { digestOf } from "../blobs/blob-codec.ts";
 import type { BlobStore } from "../blobs/blob-store.ts";
@@ -257,7 +257,7 @@ async function* readEntry(entry: Entry, signal: AbortSignal | undefined): AsyncG
     yield* entry.open({ signal });
   } catch (error) {
     signal?.throwIfAborted();
-    throw isError(error) && "code" in error ? toIoError(error, "read", entry.file ?? entry.path) : error;
+    throw isError(error) && "code" in error ? toReadError(error, entry.file ?? entry.path) : error;
   }
 }
 

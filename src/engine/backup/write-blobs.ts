@@ -36,7 +36,7 @@ export interface StoredBlobs {
  * Reads files, and writes those of which the repository does not have the content: named, and on the disk, when
  * this returns.
  *
- * @throws IoError; with `errno` `ENOENT` where a file has vanished. @throws CorruptError where one has another size
+ * @throws IoError; NotFoundError where a file has vanished. @throws CorruptError where one has another size
  * than it had when it was captured.
  */
 export async function writeBlobs(blobs: BlobStore, request: StoreRequest): Promise<StoredBlobs> {

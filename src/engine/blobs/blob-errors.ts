@@ -1,4 +1,4 @@
-import { CorruptError, IoError } from "../../errors.ts";
+import { CorruptError, isNotFound } from "../../errors.ts";
 import { isError, toIoError } from "../../fs/io.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { blobName } from "../format/names.ts";
@@ -27,7 +27,7 @@ export function wrongSize(storage: Storage, use: BlobUse, found: number | undefi
 
 /** What an error from reading a blob means: that it is gone is damage, all else is the storage's own. */
 export function missingBlob(error: unknown, storage: Storage, use: BlobUse): unknown {
-  if (error instanceof IoError && error.errno === "ENOENT") return wrongSize(storage, use, undefined);
+  if (isNotFound(error)) return wrongSize(storage, use, undefined);
   return isError(error) && "code" in error ? toIoError(error, "read", storage.location) : error;
 }
 

@@ -3,6 +3,7 @@ import {
   BackupNotFoundError,
   CorruptError,
   IoError,
+  isNotFound,
   UnsupportedError,
   ValidationError,
 } from "../../errors.ts";
@@ -352,7 +353,7 @@ function isDamage(error: unknown): error is BackupError {
 }
 
 function isGone(error: unknown): boolean {
-  return error instanceof IoError && error.errno === "ENOENT";
+  return isNotFound(error);
 }
 
 function thrower(error: unknown): () => never {

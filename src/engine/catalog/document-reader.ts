@@ -50,7 +50,7 @@ export class DocumentReader {
   /**
    * The summary of a snapshot that was just listed, by the first line of its document. Its checksum is not looked at.
    *
-   * @throws CorruptError, UnsupportedError. @throws IoError with `errno` `ENOENT` where there is no such document.
+   * @throws CorruptError, UnsupportedError. @throws NotFoundError where there is no such document.
    */
   async summary(id: string, signal?: AbortSignal): Promise<StoredSnapshot> {
     return this.#cached(

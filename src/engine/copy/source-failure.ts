@@ -1,4 +1,4 @@
-import { type BackupError, CorruptError, IoError } from "../../errors.ts";
+import { type BackupError, CorruptError, IoError, isNotFound } from "../../errors.ts";
 import { reasonOf } from "../../fs/io.ts";
 import type { BlobStore } from "../blobs/blob-store.ts";
 import { piecesOfEntry, type StoredContent } from "../snapshot.ts";
@@ -26,7 +26,7 @@ export class SourceFailure extends Error {
 export function blobFailure(error: unknown, blobs: BlobStore, blob: string, content: StoredContent): unknown {
   if (error instanceof SourceFailure) return error;
   const place = blobs.placeOf(blob);
-  if (error instanceof IoError && error.errno === "ENOENT") {
+  if (isNotFound(error)) {
     return damaged(place, "is missing", blob, content, error);
   }
   // A file on a bad sector: others can be read. Stores never answer so.

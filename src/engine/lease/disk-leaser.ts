@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { IoError } from "../../errors.ts";
+import { isNotFound } from "../../errors.ts";
 import { livenessBySign } from "../../fs/sign-of-life.ts";
 import type { Storage, StoredObject } from "../../storage/storage.ts";
 import { LEASES } from "../format/names.ts";
@@ -87,7 +87,7 @@ export class DiskLeaser implements Leaser {
       const found = { name, kind, life, alive: life !== "dead", lastSign: modified };
       return { ...found, since: readable?.since, holder: holderInWords(record) };
     } catch (error) {
-      if (error instanceof IoError && error.errno === "ENOENT") return undefined;
+      if (isNotFound(error)) return undefined;
       throw error;
     }
   }

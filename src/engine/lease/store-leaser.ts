@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { IoError, LockedError } from "../../errors.ts";
+import { isNotFound, LockedError } from "../../errors.ts";
 import { reasonOf } from "../../fs/io.ts";
 import { isSeen, type Liveness, livenessOf } from "../../fs/this-process.ts";
 import type { Storage, StoredObject } from "../../storage/storage.ts";
@@ -170,7 +170,7 @@ export class StoreLeaser implements Leaser {
     try {
       return tryDecodeLease(await readSmall(this.#place.storage, object, signal), kind, object);
     } catch (error) {
-      if (error instanceof IoError && error.errno === "ENOENT") return undefined;
+      if (isNotFound(error)) return undefined;
       throw error;
     }
   }

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { CorruptError, IoError, UnsupportedError } from "../../errors.ts";
+import { CorruptError, isNotFound, UnsupportedError } from "../../errors.ts";
 import { decodeRecord, encodeRecord } from "../../fs/record.ts";
 import type { Logger } from "../../logger.ts";
 import type { Storage } from "../../storage/storage.ts";
@@ -87,7 +87,7 @@ export async function findMarks(
     try {
       marks.push(decodeMark(await readSmall(storage, name, signal), name, `${storage.location}/${name}`));
     } catch (error) {
-      if (error instanceof IoError && error.errno === "ENOENT") continue;
+      if (isNotFound(error)) continue;
       if (!(error instanceof CorruptError || error instanceof UnsupportedError)) throw error;
       logger.warn("a mark cannot be read; its blobs are marked anew", { mark: name, reason: error.message });
       if (error instanceof CorruptError) damaged.push(name);

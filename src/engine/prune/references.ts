@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { CorruptError, IoError, UnsupportedError } from "../../errors.ts";
+import { CorruptError, isNotFound, UnsupportedError } from "../../errors.ts";
 import { isMissing, toIoError } from "../../fs/io.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { forEachParallel } from "../../util/parallel.ts";
@@ -67,7 +67,7 @@ export class References {
         : await readSmall(this.#storage, name, signal, MOST_DOCUMENT_BYTES);
       return decodeSnapshot(bytes, id, path);
     } catch (error) {
-      if (isMissing(error) || (error instanceof IoError && error.errno === "ENOENT")) return undefined;
+      if (isMissing(error) || isNotFound(error)) return undefined;
       const isUnreadable = error instanceof CorruptError || error instanceof UnsupportedError;
       if (!isUnreadable) throw toIoError(error, "read", path);
       throw new CorruptError(
@@ -83,7 +83,7 @@ export class References {
       const bytes = await readSmall(this.#storage, name, signal, MOST_DOCUMENT_BYTES);
       return decodeSnapshot(bytes, id, `${this.#storage.location}/${name}`);
     } catch (error) {
-      if (error instanceof IoError && error.errno === "ENOENT") return undefined;
+      if (isNotFound(error)) return undefined;
       throw nothingRemoved(error, id);
     }
   }

@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import type { Capture, CaptureRequest, Source } from "../../engine/source-contract.ts";
 import { UnsupportedError, ValidationError } from "../../errors.ts";
+import { isVanished, toReadError } from "../../fs/io.ts";
 import {
   assertNamesAreFree,
   assertNoneIsNested,
@@ -114,8 +115,18 @@ export class LanceDBSource implements Source {
     }
   }
 
-  /** The same, table by table. An empty database has none. */
+  /** The same, table by table. An empty database has none. @throws NotFoundError where a file goes meanwhile. */
   async captureTables(request: CaptureRequest): Promise<TableCapture> {
+    try {
+      return await this.#captureFrozen(request);
+    } catch (error) {
+      if (!isVanished(error)) throw error;
+      const { path = this.uri } = error as NodeJS.ErrnoException;
+      throw toReadError(error, path);
+    }
+  }
+
+  async #captureFrozen(request: CaptureRequest): Promise<TableCapture> {
     const { tables, signal, lockTimeoutMs: timeoutMs = DEFAULT_LOCK_TIMEOUT_MS } = request;
     const isExcluded = excluder(request.exclude);
     const isNamed = (id: string) => tables === undefined || id === NAMESPACE_TABLE || tables.includes(id);

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { inspect } from "node:util";
-import { IoError } from "../../errors.ts";
+import { isNotFound, NotFoundError } from "../../errors.ts";
 import type { ReadOptions } from "../storage.ts";
 import { assertContent, check, readAll, rejection, type StorageCheck, text } from "./storage-check.ts";
 
@@ -31,16 +31,19 @@ export const readChecks: readonly StorageCheck[] = [
     }),
   ),
 
-  check("read: says ENOENT of what is not there, when the first piece is asked for", async (storage) => {
-    await storage.write("a/b", text("1"));
-    for (const absent of ["nothing", "no/such", "a", "a/b/c"]) {
-      const pieces = storage.read(absent)[Symbol.asyncIterator]();
-      const error = await rejection(pieces.next());
-      assert.ok(error instanceof IoError, `an IoError, not ${inspect(error)}`);
-      assert.equal(error.errno, "ENOENT");
-      assert.ok(error.path?.includes(absent), `path names ${absent}, not ${error.path}`);
-    }
-  }),
+  check(
+    "read: throws NotFoundError of what is not there, when the first piece is asked for",
+    async (storage) => {
+      await storage.write("a/b", text("1"));
+      for (const absent of ["nothing", "no/such", "a", "a/b/c"]) {
+        const pieces = storage.read(absent)[Symbol.asyncIterator]();
+        const error = await rejection(pieces.next());
+        assert.ok(error instanceof NotFoundError, `a NotFoundError, not ${inspect(error)}`);
+        assert.ok(isNotFound(error) && error.errno === "ENOENT", `with its code, not ${error.code}`);
+        assert.ok(error.path?.includes(absent), `path names ${absent}, not ${error.path}`);
+      }
+    },
+  ),
 
   check("read: ends with the signal's reason, before and between pieces", async (storage) => {
     const reason = new Error("enough");

@@ -1,4 +1,4 @@
-import { IoError } from "../../../src/errors.ts";
+import { NotFoundError } from "../../../src/errors.ts";
 import type { Content, Storage, StoredObject } from "../../../src/storage/storage.ts";
 
 /**
@@ -23,7 +23,7 @@ export class MemoryStore implements Storage {
   async *read(name: string): AsyncGenerator<Uint8Array> {
     await this.#ask(`GET ${name}`);
     const found = this.objects.get(name);
-    if (!found) throw new IoError(`${name} is not there`, { path: name, errno: "ENOENT" });
+    if (!found) throw new NotFoundError(`${name} is not there`, { path: name });
     yield this.asRead(found.bytes);
   }
 
