@@ -75,6 +75,7 @@ describe("tables, versions, files and bytes", () => {
       to: second.snapshot.id,
       fromSource: first.snapshot.source,
       toSource: second.snapshot.source,
+      parts: [{ source: second.snapshot.source, change: "changed", files }],
       tables: [
         {
           id: "main",

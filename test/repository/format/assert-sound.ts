@@ -1,5 +1,10 @@
 import { expect } from "vitest";
-import { piecesOfEntry, type StoredContent, type StoredEntry } from "../../../src/engine/snapshot.ts";
+import {
+  type PartContent,
+  piecesOfEntry,
+  type StoredContent,
+  type StoredEntry,
+} from "../../../src/engine/snapshot.ts";
 import { contentView } from "../../../src/sources/lancedb/snapshot-view.ts";
 
 const MIB = 1 << 20;
@@ -92,9 +97,11 @@ function assertApart(entries: readonly StoredEntry[]): void {
 }
 
 function assertLance(content: StoredContent): void {
-  const { snapshot, files } = contentView(content);
-  const part = content.parts.find(({ source }) => source.type === "lancedb");
-  if (!part) return;
+  for (const part of content.parts) if (part.source.type === "lancedb") assertLancePart(content, part);
+}
+
+function assertLancePart(content: StoredContent, part: PartContent): void {
+  const { snapshot, files } = contentView(content, ({ id }) => id === part.source.id);
   for (const { stamp, attributes } of part.entries) {
     expect(attributes).toBeUndefined();
     expect(stamp).toMatch(/^\d+:-?\d/);
