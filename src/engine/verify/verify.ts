@@ -12,7 +12,7 @@ import { checkRepository, surveySurroundings } from "./repository-check.ts";
 import { count, failed, passed, type VerificationResult } from "./result.ts";
 
 /** Restores a snapshot somewhere and reads it; answers with a result a check of its own. */
-export type RestoreTest = (
+type RestoreTest = (
   content: StoredContent,
   part: PartContent,
   options: {
