@@ -155,6 +155,11 @@ export class WebdavStorage implements Storage {
     content: Content,
     signal: AbortSignal | undefined,
   ): Promise<void> {
+    signal?.throwIfAborted();
+    if (content instanceof Uint8Array) {
+      await this.#ok("PUT", name, path, { body: Buffer.from(content), signal });
+      return;
+    }
     let failed: { readonly error: unknown } | undefined;
     const source = async function* () {
       try {
@@ -291,7 +296,8 @@ export class WebdavStorage implements Storage {
       signal?.throwIfAborted();
       const { cause } = error as { readonly cause?: { readonly code?: string } };
       // A kept connection that the server closes meanwhile is no failure; what has no effect twice is sent again.
-      if (cause?.code === "UND_ERR_SOCKET" && tries < TRIES && body === undefined && method !== "MOVE")
+      const isWhole = body === undefined || Buffer.isBuffer(body);
+      if (cause?.code === "UND_ERR_SOCKET" && tries < TRIES && isWhole && method !== "MOVE")
         return this.#send(method, name, path, request, tries + 1);
       const path_ = `${this.location}/${name}`;
       throw new IoError(`Could not reach ${path_}.`, {
