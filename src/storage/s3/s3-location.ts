@@ -6,11 +6,11 @@ export interface S3Location {
   readonly bucket: string;
   /** What comes before the names of objects: empty, or parts that end in a slash. */
   readonly prefix: string;
-  /** Default: the SDK's (`AWS_REGION`, the profile's). */
+  /** Default: the SDK's (`AWS_REGION`, the profile's), or of a store that is not AWS what docs/stores.md has. */
   readonly region?: string | undefined;
   /** Of a store that is not AWS: `https://host:port`. */
   readonly endpoint?: string | undefined;
-  /** Whether the bucket stands in the path of a request, not in the name of its host. Default: with an endpoint. */
+  /** Whether the bucket stands in the path of a request, not in the name of its host. Default: as docs/stores.md has it; with an endpoint that is not known, true. */
   readonly pathStyle?: boolean | undefined;
   /** Allows an endpoint without TLS: who listens on the way reads and changes what goes there. Default false. */
   readonly allowHttp?: boolean | undefined;

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type * as Sdk from "@aws-sdk/client-s3";
 import { UnsupportedError } from "../../errors.ts";
+import { knownStore } from "./known-stores.ts";
 import { answerOf, s3Error } from "./s3-answer.ts";
 import type { S3Location } from "./s3-location.ts";
 
@@ -39,9 +40,15 @@ export async function probeExclusive(
   if (!excludes) throw notExclusive(place, "it made an object that was there already");
 }
 
-function notExclusive({ bucket, prefix }: S3Location, why: string, cause?: unknown): UnsupportedError {
+function notExclusive(place: S3Location, why: string, cause?: unknown): UnsupportedError {
+  const { bucket, prefix, endpoint } = place;
+  const known = knownStore(endpoint);
+  const isExpected = known?.conditionalPut === "no";
+  const where = isExpected
+    ? `${known.name} is known for that (docs/stores.md).`
+    : "Some stores do in a bucket without versioning and Object Lock (docs/stores.md).";
   return new UnsupportedError(
-    `s3://${bucket}/${prefix} cannot be written to: the store does not hold to If-None-Match, ${why}. Two backups or prunes at once could each take itself for the only one, and lose snapshots. Some stores do in a bucket without versioning and Object Lock. Where never more than one process writes, init with unsafeNoExclusive (--unsafe-no-exclusive).`,
+    `s3://${bucket}/${prefix} cannot be written to: the store does not hold to If-None-Match, ${why}. Two backups or prunes at once could each take itself for the only one, and lose snapshots. ${where} Where never more than one process writes, init with unsafeNoExclusive (--unsafe-no-exclusive).`,
     { cause },
   );
 }

@@ -5,6 +5,7 @@ import { isError } from "../../fs/io.ts";
 import { assertObjectName, assertObjectPrefix, isObjectName } from "../object-name.ts";
 import { piecesOf } from "../pieces.ts";
 import type { Content, ReadOptions, Storage, StoredObject, WriteOptions } from "../storage.ts";
+import { knownStore } from "./known-stores.ts";
 import { answerOf, s3Error } from "./s3-answer.ts";
 import type { S3Location } from "./s3-location.ts";
 import { probeExclusive } from "./s3-probe.ts";
@@ -46,11 +47,13 @@ export class S3Storage implements Storage {
     this.#place = place;
     this.#sdk = sdk;
     this.location = `s3://${place.bucket}/${place.prefix}`.replace(/\/$/, "");
-    const { endpoint, region } = place;
+    const { endpoint } = place;
+    const known = knownStore(endpoint);
+    const region = place.region ?? (known ? known.region : "us-east-1");
     this.#client = new sdk.S3Client({
       ...(region !== undefined && { region }),
-      ...(endpoint !== undefined && { endpoint, ...(region === undefined && { region: "us-east-1" }) }),
-      forcePathStyle: place.pathStyle ?? endpoint !== undefined,
+      ...(endpoint !== undefined && { endpoint }),
+      forcePathStyle: place.pathStyle ?? known?.pathStyle ?? true,
       // Many stores do not know the checksums that the SDK adds by itself; a signed payload is checked by all.
       requestChecksumCalculation: "WHEN_REQUIRED",
       responseChecksumValidation: "WHEN_REQUIRED",
@@ -296,11 +299,11 @@ export class S3Storage implements Storage {
     }
   }
 
-  /** Once before the first write. @throws UnsupportedError where the store makes an object that there is already. */
   acceptNoExclusion(): void {
     this.#mayNotExclude = true;
   }
 
+  /** Once before the first write. @throws UnsupportedError where the store makes an object that there is already. */
   #assertExclusive(): Promise<void> {
     if (this.#mayNotExclude) return Promise.resolve();
     this.#probe ??= probeExclusive(this.#sdk, this.#client, this.#place).catch((error: unknown) => {
