@@ -3,13 +3,13 @@ import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, wr
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Connection, Index } from "@lancedb/lancedb";
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { ValidationError } from "../../../src/index.ts";
 import { openSnapshot } from "../../../src/sources/lancedb/open/open-snapshot.ts";
 import type { LocalStorage } from "../../../src/storage/local-storage.ts";
 import { LocalStorage as Storage } from "../../../src/storage/local-storage.ts";
 import { runPlain } from "../../crash/plain.ts";
-import { lancedb } from "../../support/database.ts";
+import { lancedb, newDirectory } from "../../support/database.ts";
 import { filesBelow } from "../../support/files.ts";
 import { arrangeTables, KINDS_OF_WORK } from "../../support/kinds-of-work.ts";
 import { makeSampleTable } from "../../support/sample.ts";
@@ -55,6 +55,9 @@ describe.each(["links", "symbolic links", "fetched files"])("by %s", (how) => {
     const before = await snapshotOf(db);
     const content = await takeSnapshot(storage, uri);
     const place = await placeOf(storage);
+    // Other tests open snapshots in the machine's own.
+    vi.stubEnv("TMPDIR", await newDirectory());
+    onTestFinished(() => void vi.unstubAllEnvs());
     const root = how === "links" ? storage.directory : tmpdir();
     const earlier = opened(root);
     {
