@@ -49,7 +49,7 @@ export const KNOWN_STORES: readonly KnownStore[] = [
     conditionalPut: "yes",
     objectLock: "no",
     known: "documented",
-    note: "[Conditional operations](https://developers.cloudflare.com/r2/api/s3/conditional-operations/). It answered 501 to the SDK's own checksums [in 2025](https://github.com/aws/aws-sdk-js-v3/issues/6810). Its bucket locks are rules of its own, not S3's.",
+    note: "[Conditional operations](https://developers.cloudflare.com/r2/api/s3/conditional-operations/); that one alone wins of several at once is not said there. It answered 501 to the SDK's own checksums [in 2025](https://github.com/aws/aws-sdk-js-v3/issues/6810). Its bucket locks are rules of its own, not S3's.",
   },
   {
     name: "Backblaze B2",
