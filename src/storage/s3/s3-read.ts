@@ -1,0 +1,84 @@
+import type * as Sdk from "@aws-sdk/client-s3";
+import { IoError } from "../../errors.ts";
+import type { ReadOptions } from "../storage.ts";
+import { answerOf, s3Error } from "./s3-answer.ts";
+import { pause, type S3Bucket, TRIES, withSignal } from "./s3-bucket.ts";
+
+/** The bytes of an object. Of an answer that ends early the rest is fetched by range, as long as it is the same object. */
+export async function* readObject(
+  bucket: S3Bucket,
+  name: string,
+  options: ReadOptions = {},
+): AsyncGenerator<Uint8Array> {
+  const { offset = 0, length = Number.POSITIVE_INFINITY, signal } = options;
+  const key = bucket.key(name);
+  signal?.throwIfAborted();
+  let position = offset;
+  const end = offset + length;
+  let etag: string | undefined;
+  for (let failures = 0; position < end; ) {
+    const answer = await getObject(bucket, name, key, { from: position, end }, signal);
+    if (!answer) return;
+    if (etag !== undefined && answer.ETag !== etag) throw changed(bucket.address(name));
+    etag = answer.ETag;
+    const wanted = answer.ContentLength;
+    let got = 0;
+    try {
+      for await (const piece of answer.Body as AsyncIterable<Uint8Array>) {
+        signal?.throwIfAborted();
+        got += piece.length;
+        position += piece.length;
+        yield piece;
+      }
+      if (wanted === undefined || got === wanted) return;
+      throw new IoError(`The answer ended after ${got} of ${wanted} bytes.`, { errno: "EAGAIN" });
+    } catch (error) {
+      signal?.throwIfAborted();
+      if (++failures >= TRIES) throw s3Error(error, "read", bucket.address(name));
+      await pause(failures, signal);
+    }
+  }
+}
+
+/** Undefined where nothing is from `from` on. */
+export async function getObject(
+  bucket: S3Bucket,
+  name: string,
+  key: object,
+  { from, end }: { readonly from: number; readonly end: number },
+  signal: AbortSignal | undefined,
+): Promise<Sdk.GetObjectCommandOutput | undefined> {
+  const isWhole = from === 0 && end === Number.POSITIVE_INFINITY;
+  const last = end === Number.POSITIVE_INFINITY ? "" : String(end - 1);
+  const range = isWhole ? {} : { Range: `bytes=${from}-${last}` };
+  try {
+    const input = { ...key, ...range } as Sdk.GetObjectCommandInput;
+    return await bucket.client.send(new bucket.sdk.GetObjectCommand(input), withSignal(signal));
+  } catch (error) {
+    signal?.throwIfAborted();
+    if (answerOf(error).meaning === "beyond") return undefined;
+    throw s3Error(error, "read", bucket.address(name));
+  }
+}
+
+/** What the store tells of an object without its bytes; undefined where there is none. */
+export async function headObject(
+  bucket: S3Bucket,
+  name: string,
+): Promise<Sdk.HeadObjectCommandOutput | undefined> {
+  const key = bucket.key(name);
+  try {
+    return await bucket.client.send(new bucket.sdk.HeadObjectCommand(key));
+  } catch (error) {
+    const { meaning, code } = answerOf(error);
+    if (meaning === "missing") return undefined;
+    // A look has no body in which the store could say why.
+    if (meaning === "refused" && code === "")
+      await getObject(bucket, name, key, { from: 0, end: 1 }, undefined);
+    throw s3Error(error, "look at", bucket.address(name));
+  }
+}
+
+function changed(path: string): IoError {
+  return new IoError(`Could not read ${path}: it was written anew meanwhile.`, { path, errno: "EAGAIN" });
+}

@@ -1,0 +1,141 @@
+import type * as Sdk from "@aws-sdk/client-s3";
+import { UnsupportedError } from "../../errors.ts";
+import { piecesOf } from "../pieces.ts";
+import type { Content, WriteOptions } from "../storage.ts";
+import { answerOf, s3Error } from "./s3-answer.ts";
+import { type S3Bucket, withSignal } from "./s3-bucket.ts";
+import { headObject } from "./s3-read.ts";
+
+/** What is larger goes up in parts of this size, each held in memory, so that it can be sent again. */
+const PART_BYTES = 16 << 20;
+
+/** S3's own limit. */
+const MOST_PARTS = 10_000;
+
+/** Writes an object in place of any that has the name: in one request, or in parts where it is large. */
+export async function writeObject(
+  bucket: S3Bucket,
+  name: string,
+  content: Content,
+  { signal }: WriteOptions,
+): Promise<void> {
+  const parts = partsOf(content, signal);
+  try {
+    const { value: first = Buffer.alloc(0), done } = await parts.next();
+    const second = done ? undefined : await parts.next();
+    if (second === undefined || second.done) await putObject(bucket, name, first, signal);
+    else await upload(bucket, name, concat([first, second.value], parts), signal);
+  } finally {
+    await parts.return(undefined); // the source is told to end, where it has not come to its end
+  }
+}
+
+/** In one request. */
+export async function putObject(
+  bucket: S3Bucket,
+  name: string,
+  body: Buffer,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const input = { ...bucket.key(name), ...bucket.settings(body.length), Body: body };
+  const put = () => bucket.client.send(new bucket.sdk.PutObjectCommand(input), withSignal(signal));
+  await bucket.send(name, "write", put, signal);
+}
+
+/** In parts. What was begun and not finished is taken away; nobody reads it. */
+async function upload(
+  bucket: S3Bucket,
+  name: string,
+  parts: AsyncIterable<Buffer>,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const { CreateMultipartUploadCommand, AbortMultipartUploadCommand } = bucket.sdk;
+  const key = bucket.key(name);
+  const create = { ...key, ...bucket.settings(PART_BYTES) };
+  const begin = () => bucket.client.send(new CreateMultipartUploadCommand(create), withSignal(signal));
+  const { UploadId } = await bucket.send(name, "write", begin, signal);
+  const begun = { ...key, UploadId } as Upload;
+  try {
+    const { sent, bytes } = await sendParts(bucket, name, begun, parts, signal);
+    signal?.throwIfAborted();
+    await complete(bucket, name, begun, { sent, bytes });
+  } catch (error) {
+    const abort = new AbortMultipartUploadCommand(begun);
+    await bucket.client.send(abort).catch(() => undefined); // a rule of the bucket takes it away; the first error matters
+    throw error;
+  }
+}
+
+interface Upload {
+  readonly Bucket: string;
+  readonly Key: string;
+  readonly UploadId: string;
+}
+
+interface Sent {
+  readonly sent: readonly Sdk.CompletedPart[];
+  readonly bytes: number;
+}
+
+async function sendParts(
+  bucket: S3Bucket,
+  name: string,
+  begun: Upload,
+  parts: AsyncIterable<Buffer>,
+  signal: AbortSignal | undefined,
+): Promise<Sent> {
+  const sent: Sdk.CompletedPart[] = [];
+  let bytes = 0;
+  for await (const Body of parts) {
+    const PartNumber = sent.length + 1;
+    if (PartNumber > MOST_PARTS) throw tooLarge(bucket.address(name), MOST_PARTS * PART_BYTES);
+    const part = new bucket.sdk.UploadPartCommand({ ...begun, PartNumber, Body });
+    const send = () => bucket.client.send(part, withSignal(signal));
+    const { ETag } = await bucket.send(name, "write", send, signal);
+    sent.push({ PartNumber, ETag });
+    bytes += Body.length;
+  }
+  return { sent, bytes };
+}
+
+async function complete(bucket: S3Bucket, name: string, begun: Upload, { sent, bytes }: Sent): Promise<void> {
+  const { CompleteMultipartUploadCommand } = bucket.sdk;
+  const command = new CompleteMultipartUploadCommand({ ...begun, MultipartUpload: { Parts: [...sent] } });
+  try {
+    await bucket.client.send(command);
+  } catch (error) {
+    // After an answer that was lost the SDK has sent it again, and there is no such upload any more: it is done.
+    const isDone =
+      answerOf(error).code === "NoSuchUpload" && (await headObject(bucket, name))?.ContentLength === bytes;
+    if (!isDone) throw s3Error(error, "write", bucket.address(name));
+  }
+}
+
+export function tooLarge(address: string, most: number): UnsupportedError {
+  return new UnsupportedError(`${address} would have more than ${most} bytes.`);
+}
+
+/** Parts of one size, the last one smaller; one empty part of nothing. */
+async function* partsOf(content: Content, signal: AbortSignal | undefined): AsyncGenerator<Buffer> {
+  let held: Uint8Array[] = [];
+  let bytes = 0;
+  let parts = 0;
+  for await (let piece of piecesOf(content, signal)) {
+    while (bytes + piece.length > PART_BYTES) {
+      const head = piece.subarray(0, PART_BYTES - bytes);
+      yield Buffer.concat([...held, head]);
+      parts++;
+      piece = piece.subarray(head.length);
+      held = [];
+      bytes = 0;
+    }
+    held.push(Buffer.from(piece));
+    bytes += piece.length;
+  }
+  if (bytes > 0 || parts === 0) yield Buffer.concat(held);
+}
+
+async function* concat(begun: readonly Buffer[], rest: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  yield* begun;
+  yield* rest;
+}
