@@ -29,20 +29,26 @@ export abstract class BackupError extends Error {
 
 /**
  * The file system or a store refused something. `path` is the file, directory or object, `errno` the system's name
- * (`ENOSPC`, `EACCES`, …).
+ * (`ENOSPC`, `EACCES`, …). `retryAfterMs` is in how many milliseconds a store that is busy wants to be asked again.
  */
 export class IoError extends BackupError {
   readonly code: "IO" | "NOT_FOUND" = "IO";
   readonly path: string | undefined;
   readonly errno: string | undefined;
+  readonly retryAfterMs: number | undefined;
 
   constructor(
     message: string,
-    options?: ErrorOptions & { path?: string | undefined; errno?: string | undefined },
+    options?: ErrorOptions & {
+      path?: string | undefined;
+      errno?: string | undefined;
+      retryAfterMs?: number | undefined;
+    },
   ) {
     super(message, options);
     this.path = options?.path;
     this.errno = options?.errno;
+    this.retryAfterMs = options?.retryAfterMs;
   }
 }
 

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import { answerOf, s3Error } from "../../src/storage/s3/s3-answer.ts";
+import type { IoError } from "../../src/errors.ts";
+import { answerOf, isTransientS3, notAnAnswer, s3Error } from "../../src/storage/s3/s3-answer.ts";
 
 const answered = (httpStatusCode: number, name = "Unknown", attempts = 1) =>
   Object.assign(new Error("UnknownError"), { name, $metadata: { httpStatusCode, attempts } });
@@ -24,6 +25,13 @@ test.each([
   ["slow down", answered(503, "SlowDown"), "transient"],
   ["an error of the store", answered(500, "InternalError"), "transient"],
   ["a bad gateway with a page of HTML", answered(502), "transient"],
+  ["a bad gateway that took too long", answered(504), "transient"],
+  ["a success whose body cannot be read", answered(200, "SyntaxError"), "transient"],
+  ["nothing has changed, which was not asked", answered(304), "refused"],
+  ["no credentials that it takes", answered(401), "refused"],
+  ["expired credentials", answered(400, "ExpiredToken"), "refused"],
+  ["what arrived was not what was sent", answered(400, "XAmzContentSHA256Mismatch"), "transient"],
+  ["what the store has not, by its code", answered(400, "NotImplemented"), "unsupported"],
   ["what the store has not", answered(501, "NotImplemented"), "unsupported"],
   ["a connection that was reset", broken("ECONNRESET", "TimeoutError"), "transient"],
   ["nobody listening", broken("ECONNREFUSED"), "transient"],
@@ -37,13 +45,49 @@ test("an answer after the client's own tries says that one of them may have been
   expect(answerOf(answered(412, "PreconditionFailed")).isRepeated).toBe(false);
 });
 
+test.each([
+  ["3", 3000],
+  ["0", 0],
+  [new Date(Date.now() + 60_000).toUTCString(), 60_000],
+  [new Date(0).toUTCString(), 0],
+  ["soon", undefined],
+  [undefined, undefined],
+])("Retry-After %s is in the error as milliseconds", (header, ms) => {
+  const busy = Object.assign(answered(503, "SlowDown"), {
+    $response: { headers: { "retry-after": header } },
+  });
+  const { retryAfterMs } = s3Error(busy, "write", "s3://b/x") as IoError;
+  if (ms === undefined) expect(retryAfterMs).toBeUndefined();
+  else expect(Math.abs((retryAfterMs ?? Number.NaN) - ms)).toBeLessThan(2_000);
+});
+
+test.each([
+  ["read", /s3:GetObject/],
+  ["write", /s3:PutObject/],
+  ["list", /s3:ListBucket/],
+  ["remove", /s3:DeleteObject/],
+  ["look at", /s3:GetObject, and s3:ListBucket/],
+] as const)("refused access to %s names the permission", (action, permission) => {
+  expect(s3Error(answered(403, "AccessDenied"), action, "s3://b/x").message).toMatch(permission);
+});
+
+test.each([
+  [answered(503, "SlowDown"), true],
+  [broken("ECONNRESET", "TimeoutError"), true],
+  [notAnAnswer("ETag"), true],
+  [answered(403, "AccessDenied"), false],
+  [answered(404, "NoSuchKey"), false],
+])("%s may be otherwise the next time: %s", (error, may) => {
+  expect(isTransientS3(s3Error(error, "write", "s3://b/x"))).toBe(may);
+});
+
 test("an error names action, place, reason and the store's own words", () => {
   const error = s3Error(answered(403, "ExpiredToken"), "write", "s3://b/p/x");
   expect(error).toMatchObject({
     code: "IO",
     errno: "EACCES",
     path: "s3://b/p/x",
-    message: "Could not write s3://b/p/x: the credentials have expired (403 ExpiredToken).",
+    message: "Could not write s3://b/p/x: the credentials have expired; get new ones (403 ExpiredToken).",
   });
   expect(s3Error(answered(404, "NoSuchKey"), "read", "s3://b/x")).toMatchObject({
     name: "NotFoundError",

@@ -4,7 +4,7 @@ import { UnsupportedError } from "../../errors.ts";
 import { isError } from "../../fs/io.ts";
 import { assertObjectName } from "../object-name.ts";
 import { knownStore } from "./known-stores.ts";
-import { s3Error } from "./s3-answer.ts";
+import { type S3Action, s3Error } from "./s3-answer.ts";
 import type { S3Location } from "./s3-location.ts";
 
 /** Colder storage classes bill every object as one of this size at least. */
@@ -64,7 +64,7 @@ export class S3Bucket {
   }
 
   /** Makes a request; what it throws is ours, and says what was to be done to which object. */
-  async send<T>(name: string, action: string, request: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+  async send<T>(name: string, action: S3Action, request: () => Promise<T>, signal?: AbortSignal): Promise<T> {
     try {
       return await request();
     } catch (error) {

@@ -1,7 +1,7 @@
 import type * as Sdk from "@aws-sdk/client-s3";
 import { IoError } from "../../errors.ts";
 import type { ReadOptions } from "../storage.ts";
-import { answerOf, s3Error } from "./s3-answer.ts";
+import { answerOf, notAnAnswer, s3Error } from "./s3-answer.ts";
 import { pause, type S3Bucket, TRIES, withSignal } from "./s3-bucket.ts";
 
 /** The bytes of an object. Of an answer that ends early the rest is fetched by range, as long as it is the same object. */
@@ -53,7 +53,9 @@ export async function getObject(
   const range = isWhole ? {} : { Range: `bytes=${from}-${last}` };
   try {
     const input = { ...key, ...range } as Sdk.GetObjectCommandInput;
-    return await bucket.client.send(new bucket.sdk.GetObjectCommand(input), withSignal(signal));
+    const answer = await bucket.client.send(new bucket.sdk.GetObjectCommand(input), withSignal(signal));
+    if (!answer.ETag) throw notAnAnswer("ETag"); // else an error's body would pass for the object's
+    return answer;
   } catch (error) {
     signal?.throwIfAborted();
     if (answerOf(error).meaning === "beyond") return undefined;

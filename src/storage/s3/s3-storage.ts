@@ -2,7 +2,7 @@ import type * as Sdk from "@aws-sdk/client-s3";
 import { IoError } from "../../errors.ts";
 import { assertObjectPrefix, isObjectName } from "../object-name.ts";
 import type { Content, ReadOptions, Storage, StoredObject, WriteOptions } from "../storage.ts";
-import { answerOf, s3Error } from "./s3-answer.ts";
+import { answerOf, notAnAnswer, s3Error } from "./s3-answer.ts";
 import { S3Bucket, toSecond } from "./s3-bucket.ts";
 import type { S3Location } from "./s3-location.ts";
 import { probeExclusive } from "./s3-probe.ts";
@@ -57,9 +57,11 @@ export class S3Storage implements Storage {
     let ContinuationToken: string | undefined;
     do {
       const input = { Bucket, Prefix: own + prefix, ContinuationToken };
-      const page: Sdk.ListObjectsV2CommandOutput = await this.#bucket.send("", "list", () =>
-        this.#bucket.client.send(new ListObjectsV2Command(input)),
-      );
+      const page: Sdk.ListObjectsV2CommandOutput = await this.#bucket.send("", "list", async () => {
+        const answer = await this.#bucket.client.send(new ListObjectsV2Command(input));
+        if (answer.IsTruncated === undefined) throw notAnAnswer("IsTruncated"); // else it would say that nothing is there
+        return answer;
+      });
       for (const { Key = "", Size = 0, LastModified } of page.Contents ?? []) {
         const name = Key.slice(own.length);
         if (Key.startsWith(own + prefix) && isObjectName(name))

@@ -1,7 +1,7 @@
 import { isNotFound } from "../../errors.ts";
 import { piecesOf } from "../pieces.ts";
 import type { Content, WriteOptions } from "../storage.ts";
-import { answerOf, s3Error } from "./s3-answer.ts";
+import { answerOf, notAnAnswer, s3Error } from "./s3-answer.ts";
 import { pause, type S3Bucket, TRIES, withSignal } from "./s3-bucket.ts";
 import { readObject } from "./s3-read.ts";
 import { tooLarge } from "./s3-write.ts";
@@ -40,7 +40,9 @@ export async function writeNewObject(
   let isUnclear = false;
   for (let failures = 0; ; ) {
     try {
-      await bucket.client.send(new bucket.sdk.PutObjectCommand(input), withSignal(signal));
+      const put = new bucket.sdk.PutObjectCommand(input);
+      const { ETag } = await bucket.client.send(put, withSignal(signal));
+      if (!ETag) throw notAnAnswer("ETag");
       return true;
     } catch (error) {
       signal?.throwIfAborted();

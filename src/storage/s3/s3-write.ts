@@ -2,7 +2,7 @@ import type * as Sdk from "@aws-sdk/client-s3";
 import { UnsupportedError } from "../../errors.ts";
 import { piecesOf } from "../pieces.ts";
 import type { Content, WriteOptions } from "../storage.ts";
-import { answerOf, s3Error } from "./s3-answer.ts";
+import { answerOf, notAnAnswer, s3Error } from "./s3-answer.ts";
 import { type S3Bucket, withSignal } from "./s3-bucket.ts";
 import { headObject } from "./s3-read.ts";
 
@@ -38,7 +38,10 @@ export async function putObject(
   signal: AbortSignal | undefined,
 ): Promise<void> {
   const input = { ...bucket.key(name), ...bucket.settings(body.length), Body: body };
-  const put = () => bucket.client.send(new bucket.sdk.PutObjectCommand(input), withSignal(signal));
+  const put = async () => {
+    const { ETag } = await bucket.client.send(new bucket.sdk.PutObjectCommand(input), withSignal(signal));
+    if (!ETag) throw notAnAnswer("ETag");
+  };
   await bucket.send(name, "write", put, signal);
 }
 
@@ -52,7 +55,11 @@ async function upload(
   const { CreateMultipartUploadCommand, AbortMultipartUploadCommand } = bucket.sdk;
   const key = bucket.key(name);
   const create = { ...key, ...bucket.settings(PART_BYTES) };
-  const begin = () => bucket.client.send(new CreateMultipartUploadCommand(create), withSignal(signal));
+  const begin = async () => {
+    const answer = await bucket.client.send(new CreateMultipartUploadCommand(create), withSignal(signal));
+    if (!answer.UploadId) throw notAnAnswer("UploadId");
+    return answer;
+  };
   const { UploadId } = await bucket.send(name, "write", begin, signal);
   const begun = { ...key, UploadId } as Upload;
   try {
@@ -90,7 +97,11 @@ async function sendParts(
     const PartNumber = sent.length + 1;
     if (PartNumber > MOST_PARTS) throw tooLarge(bucket.address(name), MOST_PARTS * PART_BYTES);
     const part = new bucket.sdk.UploadPartCommand({ ...begun, PartNumber, Body });
-    const send = () => bucket.client.send(part, withSignal(signal));
+    const send = async () => {
+      const answer = await bucket.client.send(part, withSignal(signal));
+      if (!answer.ETag) throw notAnAnswer("ETag");
+      return answer;
+    };
     const { ETag } = await bucket.send(name, "write", send, signal);
     sent.push({ PartNumber, ETag });
     bytes += Body.length;
