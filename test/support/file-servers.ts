@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll } from "vitest";
+import { missingPrograms } from "./programs.ts";
 
 export type FileServerKind = "ftp" | "sftp" | "webdav";
 
@@ -178,13 +179,8 @@ const NEEDED: Record<FileServerKind, readonly string[]> = {
 
 /** Why there can be no such server here; undefined where there can be one. */
 export function whyNoFileServer(kind: FileServerKind): string | undefined {
-  try {
-    for (const program of NEEDED[kind])
-      execFileSync("sh", ["-c", `command -v ${program}`], { stdio: "ignore" });
-    return undefined;
-  } catch {
-    return `no ${RECIPES[kind].program} here (Debian: ${RECIPES[kind].package})`;
-  }
+  if (missingPrograms(NEEDED[kind]).length === 0) return undefined;
+  return `no ${RECIPES[kind].program} here (Debian: ${RECIPES[kind].package})`;
 }
 
 /** Starts one before the tests of a file, and ends it after them. What a client needs is in the environment meanwhile. */

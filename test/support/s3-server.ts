@@ -1,4 +1,4 @@
-import { execFile, execFileSync } from "node:child_process";
+import { execFile } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:net";
@@ -12,6 +12,7 @@ import {
   S3Client,
 } from "@aws-sdk/client-s3";
 import { afterAll, beforeAll } from "vitest";
+import { missingPrograms } from "./programs.ts";
 
 /** A real S3 server on loopback, Ceph's radosgw, for the tests of one file. */
 export interface S3Server {
@@ -30,14 +31,7 @@ const PROGRAMS = ["ceph-mon", "ceph-osd", "radosgw", "radosgw-admin", "ceph", "m
 
 /** Why there can be no server here; undefined where there can be one. */
 export function whyNoS3(): string | undefined {
-  const missing = PROGRAMS.filter((program) => {
-    try {
-      execFileSync("sh", ["-c", `command -v ${program}`], { stdio: "ignore" });
-      return false;
-    } catch {
-      return true;
-    }
-  });
+  const missing = missingPrograms(PROGRAMS);
   if (missing.length === 0) return undefined;
   return `no S3 server here: ${missing.join(", ")} missing (Debian: ceph-mon ceph-osd radosgw ceph-common curl)`;
 }
