@@ -21,6 +21,11 @@ export interface BackupOptions extends Exclusions {
   /** Anything, up to 10,000 characters. */
   description?: string | undefined;
   tags?: readonly string[] | undefined;
+  /**
+   * `full` reads and hashes every file again: one whose content has changed behind an unchanged size and time is found so.
+   * Default `incremental`: what the snapshot before has with the same size and stamp is not read. Either is complete.
+   */
+  type?: "full" | "incremental" | undefined;
   /** Ids of tables. Default: all. */
   tables?: readonly string[] | undefined;
   /** `latest` leaves older versions out. Default `all`. */
@@ -50,6 +55,7 @@ export function assertBackupOptions(options: BackupOptions): void {
     name: true,
     description: true,
     tags: true,
+    type: true,
     tables: true,
     exclude: true,
     onUnsupported: true,
@@ -60,7 +66,7 @@ export function assertBackupOptions(options: BackupOptions): void {
     signal: true,
     onProgress: true,
   });
-  const { name, description, tags = [], tables, history = "all" } = options;
+  const { name, description, tags = [], tables, history = "all", type = "incremental" } = options;
   const sources = sourcesIn(options);
   for (const source of sources) assertSource(source);
   if (options.sourceId !== undefined) assertLabel(options.sourceId, "source id");
@@ -84,6 +90,9 @@ export function assertBackupOptions(options: BackupOptions): void {
   assertExclusions(options);
   if (history !== "all" && history !== "latest") {
     throw new ValidationError(`history must be "all" or "latest", not ${JSON.stringify(history)}.`);
+  }
+  if (type !== "full" && type !== "incremental") {
+    throw new ValidationError(`type must be "full" or "incremental", not ${JSON.stringify(type)}.`);
   }
   assertFlag(options.allowEmpty, "allowEmpty");
   assertShrink(options.failOnShrink);

@@ -64,6 +64,15 @@ export type {
 export type { ShrunkTable } from "../util/shrunk-tables.ts";
 export type { BackupOptions } from "./backup-options.ts";
 export type { CopyOptions, CopyReport } from "./copy-between.ts";
+export type {
+  BackupEvent,
+  PruneEvent,
+  RepositoryEvent,
+  RepositoryEvents,
+  RestoreEvent,
+  VerifyEvent,
+  WarningEvent,
+} from "./events.ts";
 export type { InitOptions, RepositoryOptions } from "./options.ts";
 export type { KeptSnapshot, PruneReport, RemovedSnapshot } from "./prune-view.ts";
 export { type GetOptions, Repository } from "./repository.ts";

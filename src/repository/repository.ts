@@ -27,6 +27,7 @@ import type { Snapshot, SnapshotDetails, TakenSnapshot } from "../sources/lanced
 import type { Storage } from "../storage/storage.ts";
 import type { BackupOptions } from "./backup-options.ts";
 import type { CopyOptions, CopyReport, IdentifiedPlace } from "./copy-between.ts";
+import { EventHub, type RepositoryEvents } from "./events.ts";
 import {
   assertCompressionOption,
   type InitOptions,
@@ -36,7 +37,7 @@ import {
 } from "./options.ts";
 import { type PruneReport, pruneView } from "./prune-view.ts";
 import type { RestorePartsOptions, RestorePartsReport } from "./restore-parts.ts";
-import { inPlaceId, otherParts, selectContent } from "./select-content.ts";
+import { selectContent } from "./select-content.ts";
 import { snapshotCache } from "./snapshot-cache.ts";
 
 /** Of which database a snapshot is meant: where the repository has several. */
@@ -65,15 +66,18 @@ export class Repository implements AsyncDisposable {
   /** What is to be verified is read from where it is. */
   readonly #uncached: Catalog;
   readonly #blobs: BlobStore;
+  readonly #events: EventHub;
 
   private constructor(place: Place, marker: RepositoryMarker | undefined) {
     this.location = place.storage.location;
     this.#storage = place.storage;
-    this.#logger = place.logger;
+    this.#events = new EventHub(place.logger, { id: marker?.id, location: this.location });
+    this.#logger = this.#events.logger;
     this.#lancedb = place.lancedb;
     this.#marker = marker;
-    this.#uncached = new LanceCatalog({ ...place, cache: undefined }).stored;
-    this.#catalog = new LanceCatalog({ ...place, cache: snapshotCache(place, marker?.id) });
+    const heard = { ...place, logger: this.#logger };
+    this.#uncached = new LanceCatalog({ ...heard, cache: undefined }).stored;
+    this.#catalog = new LanceCatalog({ ...heard, cache: snapshotCache(place, marker?.id) });
     this.#blobs = new BlobStore(place.storage, marker?.codec);
   }
 
@@ -140,14 +144,29 @@ export class Repository implements AsyncDisposable {
    * @throws UnsupportedError, CorruptError naming a table that cannot be captured in full. @throws IoError
    */
   async backup(options: BackupOptions): Promise<TakenSnapshot> {
-    assertMarked(this.#storage, this.#marker);
-    const started = performance.now();
-    const { takeContext, takeSnapshot, tellTaken } = await import("./take-snapshot.ts");
-    const place = { blobs: this.#blobs, logger: this.#logger, lancedb: this.#lancedb };
-    const context = takeContext(place, this.#catalog.stored, options?.signal);
-    const snapshot = await this.#inPlace(() => takeSnapshot(context, options), { writes: true });
-    tellTaken(this.#logger, snapshot, Math.round(performance.now() - started));
-    return snapshot;
+    const { takeContext, takeSnapshot, askedOf, tellTaken } = await import("./take-snapshot.ts");
+    return this.#events.during(askedOf(options), options, async () => {
+      assertMarked(this.#storage, this.#marker);
+      const started = performance.now();
+      const place = { blobs: this.#blobs, logger: this.#logger, lancedb: this.#lancedb };
+      const context = takeContext(place, this.#catalog.stored, options?.signal);
+      const snapshot = await this.#inPlace(() => takeSnapshot(context, options), { writes: true });
+      tellTaken(this.#logger, snapshot, Math.round(performance.now() - started));
+      return snapshot;
+    });
+  }
+
+  /**
+   * Listens to what this repository's operations come to: one event for each, when it has ended. Answers with the function
+   * that ends it. What a listener throws, or rejects with, is a warning in the log; the operation waits for no listener.
+   *
+   * @throws TypeError
+   */
+  on<N extends keyof RepositoryEvents>(
+    name: N,
+    listener: (event: RepositoryEvents[N]) => unknown,
+  ): () => void {
+    return this.#events.on(name, listener);
   }
 
   /** Snapshots, the newest first. Those whose documents are damaged are left out with a warning; `verify` names them. */
@@ -207,48 +226,16 @@ export class Repository implements AsyncDisposable {
     id: string,
     options: RestoreOptions | RestorePartsOptions,
   ): Promise<RestoreReport | RestorePartsReport> {
-    if (options && "targets" in options) return this.#restoreParts(id, options);
-    const report = await this.#inPlace(() => this.#restoreDatabase(id, options, true));
-    this.#tellRestored(report);
-    return report;
-  }
-
-  async #restoreParts(id: string, options: RestorePartsOptions): Promise<RestorePartsReport> {
-    const { restoreParts } = await import("./restore-parts.ts");
-    const report = await this.#inPlace(async () => {
-      const exact = await this.#catalog.resolve(id, { signal: options.signal });
-      const content = await this.#catalog.stored.content(exact, options.signal);
-      return restoreParts(this.#blobs, content, options, (source, database) =>
-        this.#restoreDatabase(exact, { ...database, source }, false),
-      );
-    });
-    for (const part of report.parts) this.#tellRestored(part);
-    return report;
-  }
-
-  /** @param asOnly whether no other part of the snapshot is restored. */
-  async #restoreDatabase(id: string, options: RestoreOptions, asOnly: boolean): Promise<RestoreReport> {
-    const { restore } = await import("../sources/lancedb/restore/restore.ts");
-    const place = { blobs: this.#blobs, logger: this.#logger, lancedb: this.#lancedb };
-    const { content, leftOut } = await selectContent(this.#choice(), id, options, inPlaceId(options));
-    const others = asOnly ? otherParts(content) : [];
-    return restore({ ...place, leftOut: [...leftOut, ...others] }, content, options);
+    const { restoreSnapshot, targetsOf } = await import("./restore-snapshot.ts");
+    const place = { ...this.#choice(), blobs: this.#blobs, lancedb: this.#lancedb };
+    const asked = { type: "restore", snapshot: String(id), targets: targetsOf(options) } as const;
+    return this.#events.during(asked, options, () =>
+      this.#inPlace(() => restoreSnapshot(place, id, options)),
+    );
   }
 
   #choice() {
     return { catalog: this.#catalog, logger: this.#logger };
-  }
-
-  #tellRestored(report: RestoreReport): void {
-    this.#logger.info(report.dryRun ? "restore planned" : "snapshot restored", {
-      snapshot: report.snapshot,
-      source: report.source.uri,
-      target: report.target,
-      mode: report.mode,
-      files: report.files,
-      bytes: report.bytes,
-      ms: report.durationMs,
-    });
   }
 
   /**
@@ -282,7 +269,10 @@ export class Repository implements AsyncDisposable {
       lancedb: this.#lancedb,
       catalog: this.#uncached,
     };
-    return this.#inPlace(() => verifyRepository(place, id, options));
+    const asked = { type: "verify", snapshot: id, restoreTest: options?.restoreTest === true } as const;
+    return this.#events.during(asked, options, () =>
+      this.#inPlace(() => verifyRepository(place, id, options)),
+    );
   }
 
   /**
@@ -323,10 +313,12 @@ export class Repository implements AsyncDisposable {
    * @throws ValidationError
    */
   async prune(policy: PruneOptions = {}): Promise<PruneReport> {
-    if (!policy?.dryRun) assertMarked(this.#storage, this.#marker);
     const { prune } = await import("../engine/prune/prune.ts");
     const place = { storage: this.#storage, logger: this.#logger };
-    return pruneView(await this.#inPlace(() => prune(place, policy), { writes: true }));
+    return this.#events.during({ type: "prune" }, policy, async () => {
+      if (!policy?.dryRun) assertMarked(this.#storage, this.#marker);
+      return pruneView(await this.#inPlace(() => prune(place, policy), { writes: true }));
+    });
   }
 
   /** Who works in the repository now, or died in it. */

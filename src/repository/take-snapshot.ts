@@ -7,6 +7,7 @@ import type { Logger } from "../logger.ts";
 import { LanceDBSource } from "../sources/lancedb/lancedb-source.ts";
 import { detailsView, type TakenSnapshot } from "../sources/lancedb/snapshot-view.ts";
 import { assertBackupOptions, type BackupOptions, sourcesIn } from "./backup-options.ts";
+import { placeShown } from "./events.ts";
 
 export interface TakeContext extends BackupContext {
   /** Which LanceDB the application has. */
@@ -33,7 +34,7 @@ export function takeContext(
 export async function takeSnapshot(context: TakeContext, options: BackupOptions): Promise<TakenSnapshot> {
   assertBackupOptions(options);
   const { name, description, tags, failOnShrink, lockTimeoutMs, signal, onProgress } = options;
-  const { tables, exclude, onUnsupported, history, allowEmpty } = options;
+  const { tables, exclude, onUnsupported, history, allowEmpty, type } = options;
   const sources: Source[] = [];
   for (const source of sourcesIn(options)) {
     const { sourceId: id } = options;
@@ -43,10 +44,22 @@ export async function takeSnapshot(context: TakeContext, options: BackupOptions)
   assertDifferent(sources);
   const { shrunk, ...content } = await backup(context, {
     ...{ sources, name, description, tags, failOnShrink, lockTimeoutMs, signal, onProgress },
+    rereads: type === "full",
     capture: { tables, exclude, onUnsupported, history, allowEmpty },
   });
   const snapshot = detailsView(content);
   return shrunk.length === 0 ? snapshot : { ...snapshot, shrunk };
+}
+
+/** What an event says of a backup before it begins; the options need not have been checked. */
+export function askedOf(options: BackupOptions): {
+  readonly type: "backup";
+  readonly sources: readonly string[];
+  readonly kind: "full" | "incremental";
+} {
+  const sources: readonly unknown[] = [options?.source, options?.sources].flat();
+  const named = sources.filter((source) => source !== undefined).map(placeShown);
+  return { type: "backup", sources: named, kind: options?.type === "full" ? "full" : "incremental" };
 }
 
 /** What the log says of a snapshot that was taken, and of what is not in it. */

@@ -58,6 +58,8 @@ export interface BackupRequest {
   /** What is asked of each source. */
   readonly capture: Pick<CaptureRequest, "tables" | "exclude" | "onUnsupported" | "history" | "allowEmpty">;
   readonly failOnShrink?: boolean | number | undefined;
+  /** Whether what the snapshot before has is read all the same. */
+  readonly rereads?: boolean | undefined;
   readonly lockTimeoutMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: OnProgress | undefined;
@@ -102,8 +104,7 @@ async function backupSources(context: BackupContext, request: BackupRequest): Pr
   const distrusted = new Set<string>();
   const { signal, lockTimeoutMs: timeoutMs = DEFAULT_TIMEOUT_MS } = request;
   for (let attempt = 1; ; attempt++) {
-    const { storage } = context.blobs;
-    const leaser = leaserOf(storage, { logger: context.logger, clock: context.clock });
+    const leaser = leaserOf(context.blobs.storage, { logger: context.logger, clock: context.clock });
     await using lease = await leaser.acquire("shared", { signal, timeoutMs });
     try {
       return await new BackupRun(context, request, previous, distrusted, lease).run();
@@ -170,21 +171,21 @@ class BackupRun {
     for await (const entry of capture.entries()) entries.push(entry);
     entries.sort((a, b) => (a.path < b.path ? -1 : a.path > b.path ? 1 : 0));
     assertNameable(entries, source.uri);
-    return { source, capture, entries, plan: planBackup(entries, this.#before(source), this.#distrusted) };
+    const { rereads } = this.#request;
+    const plan = planBackup(entries, this.#before(source), { distrusted: this.#distrusted, rereads });
+    return { source, capture, entries, plan };
   }
 
   async #lookForShrunk({ source, capture, entries }: Part): Promise<readonly ShrunkTable[]> {
     const { holdings } = capture;
     if (!holdings) return [];
-    const { failOnShrink = false, onProgress } = this.#request;
+    const { failOnShrink = false, onProgress, capture: wanted } = this.#request;
     const { newestFirst, logger } = this.#context;
-    const { tables } = this.#request.capture;
     const previous = this.#previous.get(source);
-    const request = { source, holdings, previous, newestFirst, tables, failOnShrink, logger };
+    const request = { source, holdings, previous, newestFirst, tables: wanted.tables, failOnShrink, logger };
     const shrunk = await lookForShrunk(request);
     if (shrunk.length === 0) return shrunk;
-    const bytes = entries.reduce((sum, { size = 0 }) => sum + size, 0);
-    const files = entries.length;
+    const [files, bytes] = [entries.length, entries.reduce((sum, { size = 0 }) => sum + size, 0)];
     onProgress?.({ phase: "capture", files, bytes, totalFiles: files, totalBytes: bytes, shrunk });
     return shrunk;
   }

@@ -19,12 +19,16 @@ export interface BackupPlan {
  * An entry is known where the snapshot before, of the same source, has its path with the same size and stamp. Reads
  * nothing. Of a bundle of which less than half would be used nothing is known, so that it falls with older snapshots.
  *
- * @param distrusted names of blobs that are not to be counted on: they have turned out to be missing.
+ * @param options.distrusted names of blobs that are not to be counted on: they have turned out to be missing.
+ * @param options.rereads whether no stamp is trusted: every entry is read, and its content may be known then.
  */
 export function planBackup(
   entries: readonly Entry[],
   previous: PartContent | undefined,
-  distrusted: ReadonlySet<string> = new Set(),
+  {
+    distrusted = new Set(),
+    rereads = false,
+  }: { readonly distrusted?: ReadonlySet<string>; readonly rereads?: boolean | undefined } = {},
 ): BackupPlan {
   const before = new Map(previous?.entries.map((entry) => [entry.path, entry]));
   const same = new Map<Entry, StoredEntry>();
@@ -41,7 +45,7 @@ export function planBackup(
   let bytesToRead = 0;
   for (const entry of entries) {
     const old = same.get(entry);
-    if (old && isUsable(old)) {
+    if (old && !rereads && isUsable(old)) {
       for (const { blob } of piecesOfEntry(old)) known.set(blob, previous?.blobs.get(blob) ?? old.size);
     } else {
       same.delete(entry);
@@ -50,9 +54,7 @@ export function planBackup(
     }
   }
   const byContent = new Map(
-    previous?.entries
-      .filter((old) => old.pieces && isUsable(old))
-      .map((old) => [`${old.sha256} ${old.size}`, old.pieces]),
+    previous?.entries.filter(isUsable).map((old) => [`${old.sha256} ${old.size}`, piecesOfEntry(old)]),
   );
   return {
     known,

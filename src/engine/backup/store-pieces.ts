@@ -142,7 +142,9 @@ class PieceRun {
     const found = this.#byContent.get(sha256);
     if (found) return { ...found, isNew: false };
     const pieces = this.#request.piecesOf(sha256, size);
-    return pieces && { sha256, size, pieces, isNew: false };
+    if (!pieces) return undefined;
+    const isAlone = pieces.length === 1 && pieces[0]?.blob === sha256;
+    return { sha256, size, pieces: isAlone ? undefined : pieces, isNew: false };
   }
 
   /** Files whose content can be used again from now on, and is in the repository when these writes have ended. */

@@ -1,0 +1,171 @@
+import type { VerificationResult } from "../engine/verify/result.ts";
+import { isError, reasonOf } from "../fs/io.ts";
+import type { Logger } from "../logger.ts";
+import type { RestoreReport } from "../sources/lancedb/restore/report.ts";
+import type { TakenSnapshot } from "../sources/lancedb/snapshot-view.ts";
+import type { PruneReport } from "./prune-view.ts";
+import type { RestorePartsReport } from "./restore-parts.ts";
+
+// What a repository tells of its work, for notices, metrics and records: one event for each operation, when it has ended.
+
+/** When an operation ran, and in which repository. */
+interface Ended {
+  readonly repository: { readonly id: string | undefined; readonly location: string };
+  readonly startedAt: Date;
+  readonly endedAt: Date;
+  /** By a clock that nobody sets. */
+  readonly durationMs: number;
+}
+
+/** How it ended: `aborted` by its signal. The result and the error are those that the caller got. */
+type Outcome<Asked, Result> = Ended &
+  Asked &
+  (
+    | { readonly outcome: "success"; readonly result: Result; readonly error?: undefined }
+    | { readonly outcome: "failure" | "aborted"; readonly result?: undefined; readonly error: unknown }
+  );
+
+interface BackupAsked {
+  readonly type: "backup";
+  /** Places, as they were named; without passwords. */
+  readonly sources: readonly string[];
+  /** Whether stamps were trusted (`incremental`), or every byte was read again. */
+  readonly kind: "full" | "incremental";
+}
+
+interface RestoreAsked {
+  readonly type: "restore";
+  /** The id or name that was asked for; the result has the exact id. */
+  readonly snapshot: string;
+  readonly targets: readonly string[];
+}
+
+interface VerifyAsked {
+  readonly type: "verify";
+  /** The id or name that was asked for; undefined: all snapshots, and the repository around them. */
+  readonly snapshot: string | undefined;
+  readonly restoreTest: boolean;
+}
+
+interface PruneAsked {
+  readonly type: "prune";
+}
+
+/** A backup. Its result is the snapshot, with its id, sources, sizes, and tables that have shrunk. */
+export type BackupEvent = Outcome<BackupAsked, TakenSnapshot>;
+export type RestoreEvent = Outcome<RestoreAsked, RestoreReport | RestorePartsReport>;
+/** A verification. Damage is a result that is not `ok`, and no failure of the work. */
+export type VerifyEvent = Outcome<VerifyAsked, readonly VerificationResult[]>;
+export type PruneEvent = Outcome<PruneAsked, PruneReport>;
+
+/** What the log got as a warning. */
+export interface WarningEvent {
+  readonly type: "warning";
+  readonly repository: { readonly id: string | undefined; readonly location: string };
+  readonly at: Date;
+  readonly message: string;
+  readonly meta: Readonly<Record<string, unknown>>;
+}
+
+/** By what `on` is told. A dry run makes no event. */
+export interface RepositoryEvents {
+  readonly backup: BackupEvent;
+  readonly restore: RestoreEvent;
+  readonly verify: VerifyEvent;
+  readonly prune: PruneEvent;
+  readonly warning: WarningEvent;
+}
+
+export type RepositoryEvent = RepositoryEvents[keyof RepositoryEvents];
+
+type Asked = BackupAsked | RestoreAsked | VerifyAsked | PruneAsked;
+
+type Listener = (event: never) => unknown;
+
+const NAMES = ["backup", "restore", "verify", "prune", "warning"] as const;
+
+/** Who listens to a repository. */
+export class EventHub {
+  /** The repository's own, whose warnings are events as well. */
+  readonly logger: Logger;
+  readonly #logger: Logger;
+  readonly #repository: Ended["repository"];
+  /** Each `on` has its own box: the same function may listen twice. */
+  readonly #listeners = new Set<{ readonly name: string; readonly listener: Listener }>();
+
+  constructor(logger: Logger, repository: Ended["repository"]) {
+    this.#logger = logger;
+    this.#repository = repository;
+    this.logger = {
+      debug: (message, meta) => logger.debug(message, meta),
+      info: (message, meta) => logger.info(message, meta),
+      warn: (message, meta = {}) => {
+        logger.warn(message, meta);
+        this.#emit({ type: "warning", repository, at: new Date(), message, meta });
+      },
+      error: (message, meta) => logger.error(message, meta),
+    };
+  }
+
+  /** @throws TypeError */
+  on<N extends keyof RepositoryEvents>(
+    name: N,
+    listener: (event: RepositoryEvents[N]) => unknown,
+  ): () => void {
+    if (!NAMES.includes(name)) {
+      throw new TypeError(`There is no event ${JSON.stringify(name)}: there are ${NAMES.join(", ")}.`);
+    }
+    if (typeof listener !== "function") throw new TypeError("listener must be a function.");
+    const box = { name, listener };
+    this.#listeners.add(box);
+    return () => void this.#listeners.delete(box);
+  }
+
+  /** Runs an operation, and tells how it ended. */
+  async during<T>(
+    asked: Asked,
+    options: { readonly signal?: AbortSignal | undefined; readonly dryRun?: boolean | undefined } | undefined,
+    work: () => Promise<T>,
+  ): Promise<T> {
+    const [startedAt, started] = [new Date(), performance.now()];
+    const tell = (ended: Readonly<Record<string, unknown>>) => {
+      if (options?.dryRun === true) return;
+      const durationMs = Math.round(performance.now() - started);
+      const times = { repository: this.#repository, startedAt, endedAt: new Date(), durationMs };
+      this.#emit({ ...asked, ...times, ...ended } as RepositoryEvent);
+    };
+    let result: T;
+    try {
+      result = await work();
+    } catch (error) {
+      tell({ outcome: options?.signal?.aborted ? "aborted" : "failure", error });
+      throw error;
+    }
+    tell({ outcome: "success", result });
+    return result;
+  }
+
+  /** What a listener throws is told by the log alone: as an event it would reach the same listener again. */
+  #emit(event: RepositoryEvent): void {
+    const failed = (error: unknown) => {
+      const reason = isError(error) ? (error.stack ?? error.message) : reasonOf(error);
+      this.#logger.warn("a listener of the repository failed", { event: event.type, reason });
+    };
+    for (const { name, listener } of [...this.#listeners]) {
+      if (name !== event.type) continue;
+      try {
+        const result = listener(event as never);
+        if (result instanceof Promise) result.catch(failed);
+      } catch (error) {
+        failed(error);
+      }
+    }
+  }
+}
+
+/** A place as an event may show it: of an address without who signs in, and without its query. */
+export function placeShown(place: unknown): string {
+  if (typeof place === "object" && place !== null && "uri" in place) return String(place.uri);
+  const address = /^([a-z][a-z0-9+.-]+:\/\/)(?:[^/?#]*@)?([^?#]*)/i.exec(String(place));
+  return address ? `${address[1]}${address[2]}` : String(place);
+}
