@@ -80,6 +80,7 @@ function clientOf(place: S3Location, sdk: typeof Sdk): Sdk.S3Client {
   const region = place.region ?? (known ? known.region : "us-east-1");
   return new sdk.S3Client({
     ...(region !== undefined && { region }),
+    ...(place.profile !== undefined && { profile: place.profile }),
     ...(endpoint !== undefined && { endpoint }),
     forcePathStyle: place.pathStyle ?? known?.pathStyle ?? true,
     // Many stores do not know the checksums that the SDK adds by itself; a signed payload is checked by all.

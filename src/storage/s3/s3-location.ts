@@ -1,3 +1,4 @@
+import { assertKnown } from "../../checks.ts";
 import { ValidationError } from "../../errors.ts";
 import { isObjectName } from "../object-name.ts";
 
@@ -18,7 +19,23 @@ export interface S3Location {
   readonly storageClass?: string | undefined;
   /** Encryption by the store: `AES256`, `aws:kms`, or `aws:kms:` and a key's id. Default: what the bucket does. */
   readonly serverSideEncryption?: string | undefined;
+  /** Of the files of the AWS command line: whose credentials and region are taken. Default: as the SDK finds them. */
+  readonly profile?: string | undefined;
+  /**
+   * Object Lock: for `lockDays` nobody can take away for good what a snapshot needs; with `COMPLIANCE` not even the owner of the
+   * account, with `GOVERNANCE` who has a permission of its own. The bucket must have been made for it. Default: none.
+   */
+  readonly lockMode?: LockMode | undefined;
+  /** Days from the newest snapshot that needs an object. With `lockMode`, and not without. */
+  readonly lockDays?: number | undefined;
 }
+
+const LOCK_MODES = ["GOVERNANCE", "COMPLIANCE"] as const;
+
+export type LockMode = (typeof LOCK_MODES)[number];
+
+/** A hundred years: what is locked by a slip of the hand with `COMPLIANCE` is paid for till then. */
+const MOST_LOCK_DAYS = 36_500;
 
 const PARAMETERS: Readonly<Record<string, keyof S3Location>> = {
   region: "region",
@@ -27,6 +44,14 @@ const PARAMETERS: Readonly<Record<string, keyof S3Location>> = {
   allowHttp: "allowHttp",
   storageClass: "storageClass",
   sse: "serverSideEncryption",
+  profile: "profile",
+  lockMode: "lockMode",
+  lockDays: "lockDays",
+};
+
+const KNOWN: Readonly<Record<keyof S3Location, boolean>> = {
+  ...{ bucket: true, prefix: true, region: true, endpoint: true, pathStyle: true, allowHttp: true },
+  ...{ storageClass: true, serverSideEncryption: true, profile: true, lockMode: true, lockDays: true },
 };
 
 const FLAGS = new Set(["pathStyle", "allowHttp"]);
@@ -54,26 +79,67 @@ export function parseS3Location(address: string): S3Location {
     );
   }
   if (url.port !== "" || url.hash !== "") throw refuse("it has a port or a #");
-  const bucket = url.hostname;
-  if (!BUCKET.test(bucket)) throw refuse(`${JSON.stringify(bucket)} is no bucket's name`);
   const path = url.pathname.replace(/^\/+|\/+$/g, "");
-  if (path !== "" && !isObjectName(path)) {
-    throw refuse(`the prefix ${JSON.stringify(path)} has more than letters, digits, "_", "-", "." and "/"`);
-  }
-  const settings: Record<string, string | boolean> = {};
+  const settings: Record<string, string | boolean | number> = {};
   for (const [name, value] of url.searchParams) {
-    const key = PARAMETERS[name];
+    const key = Object.hasOwn(PARAMETERS, name) ? PARAMETERS[name] : undefined;
     if (key === undefined)
       throw refuse(`it has no parameter ${name}: it has ${Object.keys(PARAMETERS).join(", ")}`);
     if (key in settings) throw refuse(`it has ${name} twice`);
-    if (FLAGS.has(name) && value !== "true" && value !== "false")
-      throw refuse(`${name} must be true or false`);
     if (value === "") throw refuse(`${name} is empty`);
-    settings[key] = FLAGS.has(name) ? value === "true" : value;
+    settings[key] = settingOf(name, value, refuse);
   }
-  const location: S3Location = { bucket, prefix: path === "" ? "" : `${path}/`, ...settings };
-  assertEndpoint(location, refuse);
+  const location: S3Location = { bucket: url.hostname, prefix: path === "" ? "" : `${path}/`, ...settings };
+  assertValues(location, refuse);
   return location;
+}
+
+function settingOf(
+  name: string,
+  value: string,
+  refuse: (why: string) => ValidationError,
+): string | boolean | number {
+  if (name === "lockDays") {
+    if (!/^[0-9]{1,6}$/.test(value)) throw refuse("lockDays must be a whole number of days");
+    return Number(value);
+  }
+  if (!FLAGS.has(name)) return value;
+  if (value !== "true" && value !== "false") throw refuse(`${name} must be true or false`);
+  return value === "true";
+}
+
+/** Holds options that a program gives to what an address can say. @throws ValidationError, TypeError */
+export function assertS3Location(location: S3Location): void {
+  assertKnown(location, "S3Storage", KNOWN);
+  for (const [key, value] of Object.entries(location) as [keyof S3Location, unknown][]) {
+    const wanted = FLAGS.has(key) ? "boolean" : key === "lockDays" ? "number" : "string";
+    if (value !== undefined && typeof value !== wanted) throw new TypeError(`${key} must be a ${wanted}.`);
+    if (value === "" && key !== "prefix") throw new ValidationError(`${key} is empty.`);
+  }
+  if (location.bucket === undefined || location.prefix === undefined)
+    throw new TypeError("S3Storage needs a bucket, and a prefix, which may be empty.");
+  if (location.prefix !== "" && !location.prefix.endsWith("/"))
+    throw new ValidationError(`The prefix ${JSON.stringify(location.prefix)} must end in a slash.`);
+  assertValues(location, (why) => new ValidationError(`This is no place in a bucket: ${why}.`));
+}
+
+/** @param refuse makes the error. */
+function assertValues(location: S3Location, refuse: (why: string) => ValidationError): void {
+  const { bucket, prefix, lockMode, lockDays, serverSideEncryption } = location;
+  if (!BUCKET.test(bucket)) throw refuse(`${JSON.stringify(bucket)} is no bucket's name`);
+  const path = prefix.slice(0, -1);
+  if (prefix !== "" && !isObjectName(path)) {
+    throw refuse(`the prefix ${JSON.stringify(path)} has more than letters, digits, "_", "-", "." and "/"`);
+  }
+  assertEndpoint(location, refuse);
+  if (serverSideEncryption !== undefined && !/^(?:AES256|aws:kms(?::.+)?)$/.test(serverSideEncryption))
+    throw refuse("sse must be AES256, aws:kms, or aws:kms: and a key's id");
+  if ((lockMode === undefined) !== (lockDays === undefined))
+    throw refuse("lockMode and lockDays go together");
+  if (lockMode !== undefined && !LOCK_MODES.includes(lockMode))
+    throw refuse(`lockMode must be ${LOCK_MODES.join(" or ")}`);
+  if (lockDays !== undefined && !(Number.isInteger(lockDays) && lockDays >= 1 && lockDays <= MOST_LOCK_DAYS))
+    throw refuse(`lockDays must be a whole number from 1 to ${MOST_LOCK_DAYS}`);
 }
 
 /** The address that `parseS3Location` reads. It never holds credentials. */

@@ -4,7 +4,7 @@ import { assertObjectPrefix, isObjectName } from "../object-name.ts";
 import type { Content, ReadOptions, Storage, StoredObject, WriteOptions } from "../storage.ts";
 import { answerOf, notAnAnswer, s3Error } from "./s3-answer.ts";
 import { S3Bucket, toSecond } from "./s3-bucket.ts";
-import type { S3Location } from "./s3-location.ts";
+import { assertS3Location, type S3Location } from "./s3-location.ts";
 import { probeExclusive } from "./s3-probe.ts";
 import { headObject, readObject } from "./s3-read.ts";
 import { putObject, writeObject } from "./s3-write.ts";
@@ -29,6 +29,7 @@ export class S3Storage implements Storage {
 
   /** Asks nothing of the store yet. @throws UnsupportedError where the SDK is not installed. */
   static async open(place: S3Location): Promise<S3Storage> {
+    assertS3Location(place);
     return new S3Storage(await S3Bucket.open(place));
   }
 
