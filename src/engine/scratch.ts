@@ -32,6 +32,12 @@ export async function makeScratch(storage: Storage): Promise<Scratch> {
   return { directory, remove: () => removeTree(directory) };
 }
 
+/** The same, always in the system's temporary directory (`TMPDIR`): for what is made before it goes into a repository. */
+export async function makeTemporaryScratch(): Promise<Scratch> {
+  const directory = await make(tmpdir(), PUBLIC);
+  return { directory, remove: () => removeTree(directory) };
+}
+
 async function tryMake(root: string, prefix: string): Promise<string | undefined> {
   try {
     return await make(root, prefix);

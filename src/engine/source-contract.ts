@@ -23,6 +23,8 @@ export interface Entry {
   readonly immutable?: boolean | undefined;
   /** Cut by content, so that a small change costs little. */
   readonly changesInPlace?: boolean | undefined;
+  /** Bytes that a piece of what is cut by content has as a rule, a power of 2. Default 1 MiB. With less, a small change costs less, and all of it takes more objects. */
+  readonly pieceBytes?: number | undefined;
   readonly attributes?: EntryAttributes | undefined;
   /** The bytes, in pieces of any size. */
   open(options?: ReadOptions): AsyncIterable<Uint8Array>;
@@ -38,9 +40,9 @@ export interface SourceDetails {
 /** A source as it was at one moment, kept readable until it is disposed of. */
 export interface Capture extends AsyncDisposable {
   readonly capturedAt: Date;
-  /** What it holds, where that is known before anything was read. */
+  /** What it holds, where that is known when the list of entries has ended. */
   readonly holdings?: Holdings | undefined;
-  /** What the log is to say. */
+  /** What the log is to say, when the list of entries has ended. */
   readonly warnings?: readonly { readonly message: string; readonly meta: JsonObject }[] | undefined;
   /** Each once, in any order. */
   entries(): AsyncIterable<Entry>;

@@ -166,9 +166,9 @@ class BackupRun {
   }
 
   async #look(source: Source, capture: Capture): Promise<Part> {
-    for (const { message, meta } of capture.warnings ?? []) this.#context.logger.warn(message, meta);
     const entries: Entry[] = [];
     for await (const entry of capture.entries()) entries.push(entry);
+    for (const { message, meta } of capture.warnings ?? []) this.#context.logger.warn(message, meta);
     entries.sort((a, b) => (a.path < b.path ? -1 : a.path > b.path ? 1 : 0));
     assertNameable(entries, source.uri);
     const { rereads } = this.#request;

@@ -22,7 +22,7 @@ const LONGEST_PAUSE_MS = 50;
  * own. Those that keep something still come first.
  *
  * Nothing is kept still while another is waited for: guarded work that writes to several may hold that one, and wait for
- * what we would keep. So only the first is waited for, and one that is found in use is the first in the next turn.
+ * what we would keep. So only the first is waited for, and one of those that keep still that is found in use is the first in the next turn.
  *
  * @throws LockedError after the time limit. @throws what a capture throws. Then none is left.
  */
@@ -42,7 +42,8 @@ export async function captureTogether(
       await turn[Symbol.asyncDispose]();
       const { busy } = turn;
       if (!busy || performance.now() >= deadline) throw error;
-      order = [busy, ...order.filter((source) => source !== busy)];
+      // One that keeps nothing still must stay within those that do, or it would be of another moment.
+      if (busy.keepsStill) order = [busy, ...order.filter((source) => source !== busy)];
     }
     await sleep(pause * (0.5 + Math.random()));
     signal?.throwIfAborted();

@@ -4,7 +4,7 @@ import { isError, toReadError } from "../../fs/io.ts";
 import type { StoredObject } from "../../storage/storage.ts";
 import { digestOf } from "../blobs/blob-codec.ts";
 import type { BlobStore } from "../blobs/blob-store.ts";
-import { cutContent } from "../cut-content.ts";
+import { type CutOptions, cutContent } from "../cut-content.ts";
 import { BLOBS, blobName, parseBlobName } from "../format/names.ts";
 import { BLOB_BYTES, type Piece } from "../snapshot.ts";
 import type { Entry } from "../source-contract.ts";
@@ -12,6 +12,9 @@ import type { StoredBlobs, StoredFile, StoreRequest } from "./write-blobs.ts";
 
 /** Files of less share blobs. */
 const SMALL_BYTES = 4 << 20;
+
+/** A file that is cut by content has so many pieces at least, or it shares a blob. */
+const LEAST_PIECES = 4;
 
 const PARALLEL_WRITES = 4;
 
@@ -67,7 +70,8 @@ class PieceRun {
   async store(): Promise<StoredBlobs> {
     for (const entry of this.#request.files.toSorted((a, b) => (a.path < b.path ? -1 : 1))) {
       this.#request.signal?.throwIfAborted();
-      if (entry.size !== undefined && entry.size < SMALL_BYTES) await this.#storeSmall(entry, entry.size);
+      if (entry.size !== undefined && entry.size < smallBytes(entry))
+        await this.#storeSmall(entry, entry.size);
       else await this.#storeLarge(entry);
       if ("error" in this.#failure) throw this.#failure.error;
     }
@@ -122,7 +126,9 @@ class PieceRun {
     const news: Promise<boolean>[] = [];
     let size = 0;
     const stretches = hashed(readEntry(entry, this.#request.signal), hash);
-    const cut = entry.changesInPlace ? cutContent(stretches) : blocksOf(stretches, entry.size);
+    const cut = entry.changesInPlace
+      ? cutContent(stretches, sizesOf(entry))
+      : blocksOf(stretches, entry.size);
     for await (const content of cut) {
       const name = digestOf(content);
       pieces.push({ blob: name, offset: 0, bytes: content.length });
@@ -222,6 +228,16 @@ async function readWhole(entry: Entry, size: number, signal: AbortSignal | undef
   return stretches.length === 1 && Buffer.isBuffer(stretches[0])
     ? stretches[0]
     : Buffer.concat(stretches, bytes);
+}
+
+function smallBytes({ changesInPlace, pieceBytes }: Entry): number {
+  return changesInPlace && pieceBytes !== undefined
+    ? Math.min(SMALL_BYTES, LEAST_PIECES * pieceBytes)
+    : SMALL_BYTES;
+}
+
+function sizesOf({ pieceBytes: normal }: Entry): CutOptions {
+  return normal === undefined ? {} : { normal, min: normal / 2, max: normal * 8 };
 }
 
 /** The content in blocks of the size of a blob; each is memory of its own. */

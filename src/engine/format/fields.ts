@@ -49,6 +49,12 @@ export class Fields {
       : this.#refuse(key, "a count");
   }
 
+  /** The same, or below 0. */
+  integer(key: string): number {
+    const value = this.#members[key];
+    return Number.isSafeInteger(value) ? (value as number) : this.#refuse(key, "an integer");
+  }
+
   /** False where it is missing. */
   optionalFlag(key: string): boolean {
     const value = this.#members[key];
