@@ -1,0 +1,161 @@
+import { type ChildProcessByStdio, spawn } from "node:child_process";
+import type { Readable, Writable } from "node:stream";
+import { IoError, UnsupportedError } from "../../errors.ts";
+import { errnoOf, isError, reasonOf, toIoError } from "../../fs/io.ts";
+
+export interface ProgramToRun {
+  /** Absolute, or a name in PATH. */
+  readonly path: string;
+  readonly args: readonly string[];
+  /** All of its environment. */
+  readonly env: NodeJS.ProcessEnv;
+  /** What must not be told: it is taken out of what the program says. */
+  readonly secrets?: readonly string[] | undefined;
+  /** Ends the program. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** How a program has ended. */
+export interface Ending {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
+/** As much of what a program says on its standard error is kept, of the beginning and of the end. */
+const KEPT_CHARACTERS = 8192;
+
+/** A program at work: what it reads, what it writes, and how it ends. */
+export class RunningProgram implements AsyncDisposable {
+  readonly path: string;
+  readonly #child: ChildProcessByStdio<Writable, Readable, Readable>;
+  readonly #secrets: readonly string[];
+  readonly #signal: AbortSignal | undefined;
+  readonly #ended: Promise<Ending>;
+  readonly #onAbort = () => this.kill();
+  #first = "";
+  #last = "";
+  #failure: unknown;
+
+  constructor({ path, args, env, secrets = [], signal }: ProgramToRun) {
+    signal?.throwIfAborted();
+    this.path = path;
+    this.#secrets = secrets.filter((secret) => secret !== "");
+    this.#signal = signal;
+    this.#child = spawn(path, [...args], { env, stdio: ["pipe", "pipe", "pipe"] });
+    this.#child.stderr.setEncoding("utf8").on("data", (text: string) => this.#hear(text));
+    // A program that has ended reads nothing more; its exit status says why.
+    this.#child.stdin.on("error", () => this.#child.stdin.destroy());
+    this.#child.on("error", (error) => {
+      this.#failure = error;
+    });
+    this.#ended = new Promise((resolve) => {
+      this.#child.once("close", (code, by) => resolve({ code, signal: by }));
+    });
+    signal?.addEventListener("abort", this.#onAbort, { once: true });
+    void this.#ended.then(() => signal?.removeEventListener("abort", this.#onAbort));
+  }
+
+  #hear(text: string): void {
+    const room = KEPT_CHARACTERS - this.#first.length;
+    this.#first += text.slice(0, room);
+    this.#last = `${this.#last}${text.slice(room)}`.slice(-KEPT_CHARACTERS);
+  }
+
+  /** What it has said on its standard error. */
+  get said(): string {
+    const said = this.#secrets.reduce(
+      (text, secret) => text.replaceAll(secret, "…"),
+      this.#first + this.#last,
+    );
+    return said.trim();
+  }
+
+  get output(): Readable {
+    return this.#child.stdout;
+  }
+
+  /** Resolves when the program can take more: false where it reads no more, and its ending says why. */
+  async write(bytes: Uint8Array | string): Promise<boolean> {
+    const { stdin } = this.#child;
+    if (stdin.destroyed) return false;
+    if (stdin.write(bytes)) return true;
+    await new Promise<void>((resolve) => {
+      const done = () => {
+        stdin.off("drain", done).off("close", done);
+        resolve();
+      };
+      stdin.on("drain", done).on("close", done);
+    });
+    return !stdin.destroyed;
+  }
+
+  endInput(): void {
+    this.#child.stdin.end();
+  }
+
+  kill(): void {
+    this.#child.kill("SIGKILL");
+  }
+
+  /**
+   * Its end, when all that it wrote was read. Does not judge it.
+   *
+   * @throws UnsupportedError where there is no such program, IoError where it cannot be started; the signal's reason.
+   */
+  async ended(): Promise<Ending> {
+    const ending = await this.#ended;
+    this.#signal?.throwIfAborted();
+    if (this.#failure === undefined) return ending;
+    if (errnoOf(this.#failure) === "ENOENT") {
+      throw new UnsupportedError(`There is no program ${this.path}.`, { cause: this.#failure });
+    }
+    throw toIoError(this.#failure, "start", this.path);
+  }
+
+  /** All that it writes; the rest is not wanted where the reader stops. */
+  async *read(): AsyncGenerator<Buffer> {
+    try {
+      for await (const piece of this.#child.stdout) yield piece as Buffer;
+    } catch (error) {
+      this.#signal?.throwIfAborted();
+      throw isError(error) ? toIoError(error, "read from", this.path) : error;
+    }
+  }
+
+  /** Ends it where it still runs. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#child.stdout.destroy();
+    this.kill();
+    await this.#ended;
+  }
+}
+
+/** Runs a program to its end, and answers with all that it wrote: for short answers. */
+export async function answerOf(
+  program: ProgramToRun,
+): Promise<{ readonly ending: Ending; readonly output: string; readonly said: string }> {
+  await using running = new RunningProgram(program);
+  running.endInput();
+  const pieces: Buffer[] = [];
+  for await (const piece of running.read()) pieces.push(piece);
+  const ending = await running.ended();
+  return { ending, output: Buffer.concat(pieces).toString("utf8"), said: running.said };
+}
+
+/** What an ending is, in words. */
+export function inWords({ code, signal }: Ending): string {
+  return signal ? `was ended by ${signal}` : `ended with status ${code}`;
+}
+
+/** An error that names program, what it was to do, and what it said. */
+export function programError(what: string, said: string, errno?: string): IoError {
+  return new IoError(`${what}: ${said === "" ? "it has not said why" : said}`, { errno });
+}
+
+/** @internal The reason of an error without what must not be told. */
+export function reasonWithout(error: unknown, secrets: readonly string[]): string {
+  return secrets.reduce(
+    (text, secret) => (secret === "" ? text : text.replaceAll(secret, "…")),
+    reasonOf(error),
+  );
+}
