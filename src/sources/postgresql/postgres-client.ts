@@ -25,6 +25,7 @@ export class PostgresClient implements AsyncDisposable {
   readonly options: ClientOptions;
   readonly #scratch: Scratch;
   readonly #env: NodeJS.ProcessEnv;
+  readonly #programs = new Map<string, Promise<FoundProgram>>();
 
   private constructor(address: PostgresAddress, options: ClientOptions, scratch: Scratch) {
     this.address = address;
@@ -50,7 +51,10 @@ export class PostgresClient implements AsyncDisposable {
 
   /** @throws UnsupportedError as `programFor` */
   program(name: ProgramName, major: number | undefined, what?: string): Promise<FoundProgram> {
-    return programFor(name, major, this.options.binDir, this.#env, what);
+    const key = `${name} ${major}`;
+    const found = this.#programs.get(key) ?? programFor(name, major, this.options.binDir, this.#env, what);
+    this.#programs.set(key, found);
+    return found;
   }
 
   /** @param database Default: the address's. */

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
-import { dumpTables } from "../../support/postgres-content.ts";
-import { usePostgres, whyNoPostgres } from "../../support/sql-servers.ts";
 import { PostgresDump, type PostgresFormat } from "../../../src/sources/postgresql/dump-postgres.ts";
 import { restorePostgres } from "../../../src/sources/postgresql/restore-postgres.ts";
+import { dumpTables } from "../../support/postgres-content.ts";
+import { usePostgres, whyNoPostgres } from "../../support/sql-servers.ts";
 
 const reason = whyNoPostgres();
 if (reason) console.warn(reason);
@@ -15,14 +15,21 @@ describe.skipIf(reason)("a dump of PostgreSQL", () => {
     await server.run(from, SCHEMA);
     await using dump = await PostgresDump.begin(server.url(from), { format, jobs: 2 });
     const counted = await dump.countRows();
-    const tables = dump.selected.tables.map((table) => ({ ...table, rows: counted.get(`${table.schema}.${table.name}`) ?? 0 }));
+    const tables = dump.selected.tables.map((table) => ({
+      ...table,
+      rows: counted.get(`${table.schema}.${table.name}`) ?? 0,
+    }));
     const { facts, program } = dump;
     const directory = format === "directory" ? await dump.writeDirectory() : undefined;
     const pieces: Uint8Array[] = [];
     if (!directory) for await (const piece of dump.read()) pieces.push(piece);
     const content = {
       ...{ format, facts, programMajor: program.major, tables, directory },
-      ...(!directory && { read: async function* () { yield* pieces; } }),
+      ...(!directory && {
+        read: async function* () {
+          yield* pieces;
+        },
+      }),
     };
     const to = `restored "$(x) ${format}`;
     await restorePostgres(server.url(to), content, { jobs: 2 });
