@@ -110,9 +110,9 @@ test("every moment of a chain can be restored, and none before it", async () => 
   await using place = new Place();
   const files = await chain(place);
   for (const [index, file] of files.entries()) {
-    const { timestamp } = JSON.parse(readFileSync(file, "utf8")) as { timestamp: string };
+    const { timestamp } = JSON.parse(readFileSync(file, "utf8")) as { timestamp: number };
     const target = place.fresh();
-    const at = new Date(timestamp);
+    const at = new Date(Math.floor(timestamp * 1000));
     const summary = await restoreLatest(place.backupDir, target, { at });
     expect(summary).toMatchObject({ deltas: { length: index }, tables: { a: index + 1 } });
     expect(summary.at.getTime()).toBe(at.getTime());

@@ -34,9 +34,3 @@ export function fileName(type: "full" | "delta", format: FileFormat, micros: num
   const seconds = Math.floor(micros / MICROS);
   return `lancedb_${kind}_${seconds}_${String(micros % MICROS).padStart(6, "0")}.${format}`;
 }
-
-/** ISO 8601 with microseconds. */
-export function isoTime(micros: number): string {
-  const iso = new Date(Math.floor(micros / 1000)).toISOString();
-  return `${iso.slice(0, -1)}${String(micros % 1000).padStart(3, "0")}Z`;
-}

@@ -1,6 +1,6 @@
 import { ArrowEncoder } from "./arrow/encoder.ts";
 import { fileHeadJson, parseFileHead } from "./document.ts";
-import { JsonEncoder } from "./json/encoder.ts";
+import { JsonEncoder } from "./json/json-encoder.ts";
 import { FORMAT } from "./limits.ts";
 import { validating } from "./problem.ts";
 import { SealedOutput } from "./sealed-output.ts";

@@ -47,14 +47,12 @@ function shown(value: unknown): string {
 }
 
 const SHA256 = /^[0-9a-f]{64}$/;
-const TIMESTAMP = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/;
 const FILE_NAME = /^(?!\.)[^/\\\0]+$/;
 
 /** What a file says of itself, checked. @throws Problem */
 export function parseFileHead(json: Json): FileHead {
   const type = matching(json["type"], /^(full|delta)$/, "the type") as FileHead["type"];
-  const timestamp = matching(json["timestamp"], TIMESTAMP, "the timestamp");
-  if (Number.isNaN(Date.parse(timestamp))) throw new Problem(`the timestamp is ${timestamp}`);
+  const timestamp = parseTimestamp(json["timestamp"]);
   const database = asString(json["database"], "the database's identity");
   if (json["follows"] === undefined) return { type, timestamp, database };
   if (type === "full") throw new Problem("a full follows another file");
@@ -62,6 +60,28 @@ export function parseFileHead(json: Json): FileHead {
   const file = matching(follows["file"], FILE_NAME, "the file that it follows");
   const sha256 = matching(follows["sha256"], SHA256, "the checksum of the file that it follows");
   return { type, timestamp, database, follows: { file, sha256 } };
+}
+
+const MICROS = 1_000_000;
+
+/** Seconds since 1970, to the microsecond, as ISO 8601. A double holds them until the year 2255. */
+function parseTimestamp(seconds: unknown): string {
+  const micros = typeof seconds === "number" ? Math.round(seconds * MICROS) : Number.NaN;
+  if (!Number.isSafeInteger(micros) || micros < 0 || micros / MICROS !== seconds) {
+    throw new Problem(`the timestamp is ${shown(seconds)}`);
+  }
+  return isoTime(micros);
+}
+
+/** ISO 8601 with microseconds. */
+export function isoTime(micros: number): string {
+  const iso = new Date(Math.floor(micros / 1000)).toISOString();
+  return `${iso.slice(0, -1)}${String(micros % 1000).padStart(3, "0")}Z`;
+}
+
+function secondsOf(timestamp: string): number {
+  const [, milliseconds = "", micros = ""] = /^(.*\.\d{3})(\d{3})Z$/.exec(timestamp) ?? [];
+  return (Date.parse(`${milliseconds}Z`) * 1000 + Number(micros)) / MICROS;
 }
 
 const FORMS: Record<FileHead["type"], readonly TableForm[]> = {
@@ -122,8 +142,8 @@ function parseIndex(value: unknown): IndexRecord {
 
 /** A file's head as its JSON document says it, in this order. */
 export function fileHeadJson(head: FileHead, format: number): Json {
-  const { type, timestamp, database, follows } = head;
-  return { type, format, timestamp, database, ...(follows && { follows }) };
+  const { type, database, follows } = head;
+  return { type, format, timestamp: secondsOf(head.timestamp), database, ...(follows && { follows }) };
 }
 
 export function tableHeadJson(head: TableHead): Json {

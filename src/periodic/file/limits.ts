@@ -1,5 +1,5 @@
 /** The number of the formats described in docs/formats.md. A reader refuses every other. */
-export const FORMAT = 1;
+export const FORMAT = 2;
 
 /** Rows that one record batch in a file holds at most, so that a reader can hold one in memory. */
 export const MAX_BATCH_ROWS = 65_536;

@@ -3,7 +3,7 @@ import { CorruptError } from "../../errors.ts";
 import { MAGIC } from "./arrow/container.ts";
 import { arrowSealAt, readArrowContents, readArrowIndex, readArrowSeal } from "./arrow/contents.ts";
 import type { Contents, TableContents } from "./contents.ts";
-import { jsonSealAt, readJsonContents, readJsonHead, readJsonSeal } from "./json/contents.ts";
+import { jsonSealAt, readJsonContents, readJsonHead, readJsonSeal } from "./json/json-contents.ts";
 import { FORMAT } from "./limits.ts";
 import { SealedInput } from "./sealed-input.ts";
 import type { BackupFileReader, FileFormat, FileHead, TableReader } from "./types.ts";

@@ -1,6 +1,7 @@
 import { basename } from "node:path";
 import { CorruptError, ValidationError } from "../../errors.ts";
-import { isoTime, parseFileName } from "../chain/file-name.ts";
+import { parseFileName } from "../chain/file-name.ts";
+import { isoTime } from "../file/document.ts";
 import { openBackupFile } from "../file/open.ts";
 import type { BackupFileReader, FileHead, TablePosition, TableReader } from "../file/types.ts";
 import { checkTable } from "./check-table.ts";

@@ -4,8 +4,9 @@ import { localPath } from "../../fs/local-path.ts";
 import type { Logger } from "../../logger.ts";
 import { backToFull } from "../chain/back-to-full.ts";
 import { listBackupFiles, soundFiles } from "../chain/directory.ts";
-import { type BackupFileName, isoTime } from "../chain/file-name.ts";
+import type { BackupFileName } from "../chain/file-name.ts";
 import { Heads } from "../chain/heads.ts";
+import { isoTime } from "../file/document.ts";
 import { PinStore } from "../pins/pin-store.ts";
 
 /** The files of a chain, and of which database they are. */

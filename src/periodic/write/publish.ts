@@ -1,8 +1,9 @@
 import { join } from "node:path";
 import { assertRoot } from "../../fs/held-root.ts";
 import { deltasSinceFull, listBackupFiles, nextMicros, soundFiles } from "../chain/directory.ts";
-import { fileName, isoTime } from "../chain/file-name.ts";
+import { fileName } from "../chain/file-name.ts";
 import { createBackupFile } from "../file/create.ts";
+import { isoTime } from "../file/document.ts";
 import type { BackupFileWriter, FileHead } from "../file/types.ts";
 import type { PinnedTable } from "../pins/document.ts";
 import type { WriteContext } from "./context.ts";

@@ -116,8 +116,8 @@ describe.each(["json", "arrow"] as const)("a %s file", (format) => {
 
   test("of a newer format is refused, and says so", async () => {
     const bytes = await sample(format);
-    if (format === "arrow") bytes.writeUInt32LE(2, 8);
-    else bytes.write('"format":2', bytes.indexOf('"format":1'));
+    if (format === "arrow") bytes.writeUInt32LE(3, 8);
+    else bytes.write('"format":3', bytes.indexOf('"format":2'));
     expect(await openingOf(sealed(bytes, format))).toMatchObject({
       code: "CORRUPT",
       message: expect.stringContaining("newer lancedb-backup"),

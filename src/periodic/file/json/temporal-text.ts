@@ -1,4 +1,24 @@
+import type { Date_, Time, Timestamp } from "apache-arrow";
+import { arrow } from "../../../lance/predicates/arrow.ts";
 import { Problem } from "../problem.ts";
+
+type Temporal = Date_ | Time | Timestamp;
+
+/** @param value the number that Arrow stores */
+export function temporalText(type: Temporal, value: bigint): string {
+  const { DataType: Is } = arrow;
+  if (Is.isTimestamp(type)) return timestampText(value, type.unit, Boolean(type.timezone));
+  if (Is.isTime(type)) return timeText(value, type.unit);
+  return type.unit === arrow.DateUnit.DAY ? dateText(Number(value)) : dateMillisecondText(value);
+}
+
+/** @throws Problem where it is not as `temporalText` writes it. */
+export function parseTemporal(type: Temporal, text: string): bigint {
+  const { DataType: Is } = arrow;
+  if (Is.isTimestamp(type)) return parseTimestamp(text, type.unit, Boolean(type.timezone));
+  if (Is.isTime(type)) return parseTime(text, type.unit);
+  return type.unit === arrow.DateUnit.DAY ? parseDate(text) : parseDateMillisecond(text);
+}
 
 /** Ticks a second, by Arrow's time unit: s, ms, us, ns. */
 const PER_SECOND = [1n, 1_000n, 1_000_000n, 1_000_000_000n];
@@ -75,13 +95,13 @@ export function parseDate(text: string): bigint {
 }
 
 /** A date in milliseconds: as a date where it is a whole day, else as a timestamp. */
-export function dateMillisecondText(milliseconds: bigint): string {
+function dateMillisecondText(milliseconds: bigint): string {
   if (milliseconds % MS_PER_DAY !== 0n) return timestampText(milliseconds, 1, false);
   const text = dateText(Number(milliseconds / MS_PER_DAY));
   return INTEGER.test(text) ? String(milliseconds) : text;
 }
 
-export function parseDateMillisecond(text: string): bigint {
+function parseDateMillisecond(text: string): bigint {
   if (INTEGER.test(text)) return parseInteger(text);
   return text.includes("T") ? parseTimestamp(text, 1, false) : parseDate(text) * MS_PER_DAY;
 }

@@ -33,21 +33,21 @@ function roundToEven(value: number): number {
   return low % 2 === 0 ? low : low + 1;
 }
 
-const texts: string[] = [];
+const numbers: number[] = [];
 
-/** A finite float16 in the fewest digits that give it back; there are few of them, so they are remembered. */
-export function halfText(bits: number): string {
-  const known = texts[bits];
+/** A double of the fewest digits that gives a finite float16 back; there are few of them, so they are remembered. */
+export function halfNumber(bits: number): number {
+  const known = numbers[bits];
   if (known !== undefined) return known;
   const value = halfValue(bits);
-  let text = Object.is(value, -0) ? "-0" : String(value);
+  let number = value;
   for (let precision = 1; precision < 6; precision++) {
     const short = Number(value.toPrecision(precision));
-    if (halfBits(short) === bits && value !== 0) {
-      text = String(short);
+    if (halfBits(short) === bits) {
+      number = short;
       break;
     }
   }
-  texts[bits] = text;
-  return text;
+  numbers[bits] = number;
+  return number;
 }

@@ -8,8 +8,7 @@ import { PARTS, parseParts, partOf, partSchema } from "../parts.ts";
 import { locating, Problem } from "../problem.ts";
 import type { SealedInput } from "../sealed-input.ts";
 import type { FileHead, RowKind } from "../types.ts";
-import { DIGEST_DIGITS, INDEX_START, SEAL_END, SEAL_START, TABLES_START } from "./layout.ts";
-import { readRows } from "./rows.ts";
+import { DIGEST_DIGITS, INDEX_START, readRows, SEAL_END, SEAL_START, TABLES_START } from "./json-lines.ts";
 
 const STEP = 64 * 1024;
 const NEWLINE = 0x0a;
@@ -101,7 +100,7 @@ async function readTable(
       const part = partOf(head.form, kind);
       const found = part && parts[part];
       if (part === undefined || found === undefined) return;
-      yield* readRows(input, found, partSchema(head, part), `${place}, ${part}`);
+      yield* readRows(input, { ...found, name: part }, partSchema(head, part), `${place}, ${part}`);
     },
   };
 }
