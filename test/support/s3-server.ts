@@ -8,6 +8,7 @@ import { promisify } from "node:util";
 import {
   CreateBucketCommand,
   ListObjectsV2Command,
+  PutBucketPolicyCommand,
   PutBucketVersioningCommand,
   S3Client,
 } from "@aws-sdk/client-s3";
@@ -25,6 +26,25 @@ export interface S3Server {
   address(bucket: string, prefix?: string, endpoint?: string): string;
   /** The keys in a bucket. */
   keys(bucket: string): Promise<string[]>;
+  /** Makes another account of the buckets' owner, which may all that no policy denies. Answers with its keys. */
+  account(name: string): Promise<Account>;
+  /** Says what accounts may do in a bucket, in place of what was said before. */
+  policy(bucket: string, statements: readonly Statement[]): Promise<void>;
+}
+
+export interface Account {
+  readonly accessKeyId: string;
+  readonly secretAccessKey: string;
+  /** Its name in policies. */
+  readonly arn: string;
+}
+
+/** Of a bucket's policy, for one account. `on`: keys in the bucket, with `*`; of the bucket itself: none. */
+export interface Statement {
+  readonly effect: "Allow" | "Deny";
+  readonly account: Account;
+  readonly actions: readonly string[];
+  readonly on?: readonly string[];
 }
 
 const PROGRAMS = ["ceph-mon", "ceph-osd", "radosgw", "radosgw-admin", "ceph", "monmaptool", "curl"];
@@ -95,6 +115,25 @@ export function useS3Server(): S3Server {
     },
     address: (bucket, prefix = "", at = endpoint) =>
       `s3://${bucket}/${prefix}?region=us-east-1&endpoint=${encodeURIComponent(at)}&allowHttp=true`,
+    async account(name) {
+      const radosgw = { env: { ...process.env, CEPH_CONF: join(directory, "ceph.conf") } };
+      const make = ["subuser", "create", "--uid=test", `--subuser=test:${name}`, "--access=full"];
+      const { stdout } = await run("radosgw-admin", [...make, "--gen-secret", "--key-type=s3"], radosgw);
+      const { keys } = JSON.parse(stdout) as { keys: Record<string, string>[] };
+      const key = keys.find(({ user }) => user === `test:${name}`);
+      const { access_key: accessKeyId = "", secret_key: secretAccessKey = "" } = key ?? {};
+      return { accessKeyId, secretAccessKey, arn: `arn:aws:iam:::user/test:${name}` };
+    },
+    async policy(Bucket, statements) {
+      const Statement = statements.map(({ effect, account, actions, on }) => ({
+        Effect: effect,
+        Principal: { AWS: [account.arn] },
+        Action: actions,
+        Resource: on ? on.map((keys) => `arn:aws:s3:::${Bucket}/${keys}`) : [`arn:aws:s3:::${Bucket}`],
+      }));
+      const Policy = JSON.stringify({ Version: "2012-10-17", Statement });
+      await connected().send(new PutBucketPolicyCommand({ Bucket, Policy }));
+    },
     async keys(Bucket) {
       const { Contents = [] } = await connected().send(new ListObjectsV2Command({ Bucket }));
       return Contents.map(({ Key = "" }) => Key);

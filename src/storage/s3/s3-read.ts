@@ -63,22 +63,45 @@ export async function getObject(
   }
 }
 
-/** What the store tells of an object without its bytes; undefined where there is none. */
-export async function headObject(
-  bucket: S3Bucket,
-  name: string,
-): Promise<Sdk.HeadObjectCommandOutput | undefined> {
+/** What the store tells of an object without its bytes. */
+export interface ObjectHead {
+  readonly size: number;
+  readonly modified: Date | undefined;
+}
+
+/** Undefined where there is no such object. Who may not read it, and may list, is told by a listing. */
+export async function headObject(bucket: S3Bucket, name: string): Promise<ObjectHead | undefined> {
   const key = bucket.key(name);
   try {
-    return await bucket.client.send(new bucket.sdk.HeadObjectCommand(key));
+    const head = await bucket.client.send(new bucket.sdk.HeadObjectCommand(key));
+    return { size: head.ContentLength ?? 0, modified: head.LastModified };
   } catch (error) {
-    const { meaning, code } = answerOf(error);
+    const { meaning, status, code } = answerOf(error);
     if (meaning === "missing") return undefined;
+    if (status === 403) return listOne(bucket, name, key, error);
     // A look has no body in which the store could say why.
     if (meaning === "refused" && code === "")
       await getObject(bucket, name, key, { from: 0, end: 1 }, undefined);
     throw s3Error(error, "look at", bucket.address(name));
   }
+}
+
+/** @param refused why it could not be looked at. */
+async function listOne(
+  bucket: S3Bucket,
+  name: string,
+  { Bucket, Key }: ReturnType<S3Bucket["key"]>,
+  refused: unknown,
+): Promise<ObjectHead | undefined> {
+  const list = new bucket.sdk.ListObjectsV2Command({ Bucket, Prefix: Key, MaxKeys: 1 });
+  const page = await bucket.client.send(list).catch(() => undefined); // the first error says more
+  if (page?.IsTruncated === undefined) {
+    // A look has no body in which the store could say why.
+    await getObject(bucket, name, { Bucket, Key }, { from: 0, end: 1 }, undefined);
+    throw s3Error(refused, "look at", bucket.address(name));
+  }
+  const [first] = page.Contents ?? [];
+  return first?.Key === Key ? { size: first.Size ?? 0, modified: first.LastModified } : undefined;
 }
 
 function changed(path: string): IoError {

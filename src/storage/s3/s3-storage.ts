@@ -90,7 +90,7 @@ export class S3Storage implements Storage {
 
   async stat(name: string): Promise<StoredObject | undefined> {
     const found = await headObject(this.#bucket, name);
-    return found && { name, size: found.ContentLength ?? 0, modified: toSecond(found.LastModified) };
+    return found && { name, size: found.size, modified: toSecond(found.modified) };
   }
 
   acceptNoExclusion(): void {

@@ -117,7 +117,7 @@ async function complete(bucket: S3Bucket, name: string, begun: Upload, { sent, b
   } catch (error) {
     // After an answer that was lost the SDK has sent it again, and there is no such upload any more: it is done.
     const isDone =
-      answerOf(error).code === "NoSuchUpload" && (await headObject(bucket, name))?.ContentLength === bytes;
+      answerOf(error).code === "NoSuchUpload" && (await headObject(bucket, name))?.size === bytes;
     if (!isDone) throw s3Error(error, "write", bucket.address(name));
   }
 }
