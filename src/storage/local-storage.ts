@@ -42,11 +42,11 @@ export class LocalStorage implements Storage {
     const { offset = 0, length = Number.POSITIVE_INFINITY, signal } = options;
     const path = this.#path(name);
     signal?.throwIfAborted();
-    const file = await openObject(path);
+    const { file, size } = await openObject(path);
     this.#directories.saw();
     try {
       let position = offset;
-      const end = offset + length;
+      const end = Math.min(offset + length, size); // an object never changes
       while (position < end) {
         signal?.throwIfAborted();
         const piece = Buffer.allocUnsafe(Math.min(PIECE_BYTES, end - position));
@@ -137,12 +137,13 @@ export class LocalStorage implements Storage {
   }
 }
 
-async function openObject(path: string): Promise<FileHandle> {
+async function openObject(path: string): Promise<{ readonly file: FileHandle; readonly size: number }> {
   const file = await ifThereLater(path, () => open(path, constants.O_RDONLY | PLAIN)).catch((error) => {
     throw errnoOf(error) === "ELOOP" ? missing(path, error) : toIoError(error, "read", path);
   });
   if (!file) throw missing(path);
-  if ((await file.stat()).isFile()) return file;
+  const stats = await file.stat();
+  if (stats.isFile()) return { file, size: stats.size };
   await file.close();
   throw missing(path);
 }
