@@ -1,12 +1,20 @@
-import { assertFlag, assertKnown, assertMilliseconds, assertShrink, assertSignal } from "../checks.ts";
+import {
+  assertFlag,
+  assertKnown,
+  assertMilliseconds,
+  assertOptions,
+  assertShrink,
+  assertSignal,
+} from "../checks.ts";
 import { assertLabel } from "../engine/format/names.ts";
 import type { OnProgress } from "../engine/progress.ts";
 import type { Source } from "../engine/source-contract.ts";
+import type { SourceUrlOptions } from "../engine/source-url.ts";
 import { ValidationError } from "../errors.ts";
 import { assertExclusions, type Exclusions } from "../lance/left-out.ts";
 
 export interface BackupOptions extends Exclusions {
-  /** A LanceDB database's directory, or a source. */
+  /** A LanceDB database's directory, what else `sourceFromUrl` takes, or a source. */
   source?: string | Source | undefined;
   /** Several in place of one: they are taken together, at one moment as guarded writers see it. Each must be another. */
   sources?: readonly (string | Source)[] | undefined;
@@ -16,6 +24,8 @@ export interface BackupOptions extends Exclusions {
    * where nothing can be written, one that is derived from its path: give one then, where other databases have that path.
    */
   sourceId?: string | undefined;
+  /** For sources that are named by a path or an address, what `sourceFromUrl` takes. */
+  sourceOptions?: Omit<SourceUrlOptions, "sourceId"> | undefined;
   /** By which `get`, `restore` and others find it: the newest of the name. Need not be unique. */
   name?: string | undefined;
   /** Anything, up to 10,000 characters. */
@@ -52,6 +62,7 @@ export function assertBackupOptions(options: BackupOptions): void {
     source: true,
     sources: true,
     sourceId: true,
+    sourceOptions: true,
     name: true,
     description: true,
     tags: true,
@@ -70,10 +81,11 @@ export function assertBackupOptions(options: BackupOptions): void {
   const sources = sourcesIn(options);
   for (const source of sources) assertSource(source);
   if (options.sourceId !== undefined) assertLabel(options.sourceId, "source id");
-  const directories = sources.filter((source) => typeof source === "string");
-  if (options.sourceId !== undefined && directories.length !== 1) {
+  if (options.sourceOptions !== undefined) assertOptions(options.sourceOptions, "sourceOptions");
+  const named = sources.filter((source) => typeof source === "string");
+  if (options.sourceId !== undefined && named.length !== 1) {
     throw new ValidationError(
-      "sourceId is for one database's directory: other sources have an id of their own.",
+      "sourceId is for one database's directory or address: other sources have an id of their own.",
     );
   }
   if (name !== undefined) assertLabel(name, "name");
@@ -116,7 +128,7 @@ export function sourcesIn({
 
 function assertSource(source: string | Source): void {
   if (typeof source !== "string" && typeof source?.capture !== "function") {
-    throw new TypeError("source must be a database's directory or a source.");
+    throw new TypeError("source must be a database's directory, an address or a source.");
   }
   if (typeof source === "object" && (typeof source.id !== "string" || source.id === "")) {
     throw new TypeError("A source must have an id, by which its snapshots belong together.");

@@ -3,6 +3,7 @@ import { isError, reasonOf } from "../fs/io.ts";
 import type { Logger } from "../logger.ts";
 import type { RestoreReport } from "../sources/lancedb/restore/report.ts";
 import type { TakenSnapshot } from "../sources/lancedb/snapshot-view.ts";
+import { withoutPassword } from "../util/without-password.ts";
 import type { PruneReport } from "./prune-view.ts";
 import type { RestorePartsReport } from "./restore-parts.ts";
 
@@ -166,6 +167,6 @@ export class EventHub {
 /** A place as an event may show it: of an address without who signs in, and without its query. */
 export function placeShown(place: unknown): string {
   if (typeof place === "object" && place !== null && "uri" in place) return String(place.uri);
-  const address = /^([a-z][a-z0-9+.-]+:\/\/)(?:[^/?#]*@)?([^?#]*)/i.exec(String(place));
-  return address ? `${address[1]}${address[2]}` : String(place);
+  const address = /^([a-z][a-z0-9+.-]+:\/\/)(?:[^/?#]*@)?([^?#]*)/i.exec(withoutPassword(String(place)));
+  return address ? `${address[1]}${address[2]}` : withoutPassword(String(place));
 }

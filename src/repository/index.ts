@@ -16,8 +16,16 @@ export type {
   Source,
   SourceDetails,
 } from "../engine/source-contract.ts";
-export type { PartToRestore, SourceKind } from "../engine/source-kind.ts";
+export type {
+  Holdings,
+  PartToRestore,
+  PartToTest,
+  RestoredPart,
+  RestoreUrlOptions,
+  SourceKind,
+} from "../engine/source-kind.ts";
 export { registerSource } from "../engine/source-kind.ts";
+export type { SourceUrlOptions } from "../engine/source-url.ts";
 export type { Check, VerifyOptions } from "../engine/verify/options.ts";
 export type { VerificationResult } from "../engine/verify/result.ts";
 export * from "../errors.ts";
@@ -51,6 +59,7 @@ export type {
   SnapshotVersion,
   TakenSnapshot,
 } from "../sources/lancedb/snapshot-view.ts";
+export { sourceFromUrl } from "../sources/source-from-url.ts";
 export { assertObjectName, assertObjectPrefix, isObjectName } from "../storage/object-name.ts";
 export { openStorage, registerStorage, type StorageOpener } from "../storage/open-storage.ts";
 export { piecesOf } from "../storage/pieces.ts";
@@ -62,6 +71,7 @@ export type {
   WriteOptions,
 } from "../storage/storage.ts";
 export type { ShrunkTable } from "../util/shrunk-tables.ts";
+export { withoutPassword } from "../util/without-password.ts";
 export type { BackupOptions } from "./backup-options.ts";
 export type { CopyOptions, CopyReport } from "./copy-between.ts";
 export type {
@@ -76,5 +86,5 @@ export type {
 export type { InitOptions, RepositoryOptions } from "./options.ts";
 export type { KeptSnapshot, PruneReport, RemovedSnapshot } from "./prune-view.ts";
 export { type GetOptions, Repository } from "./repository.ts";
-export type { RestorePartsOptions, RestorePartsReport, RestoreTarget } from "./restore-parts.ts";
+export type { PartOptions, RestorePartsOptions, RestorePartsReport, RestoreTarget } from "./restore-parts.ts";
 export type { CacheOption } from "./snapshot-cache.ts";

@@ -17,6 +17,7 @@ import type { VerificationResult } from "../engine/verify/result.ts";
 import { holding } from "../fs/held-root.ts";
 import type { LanceDB } from "../lance/which-lancedb.ts";
 import type { Logger } from "../logger.ts";
+import { registerBuiltInKinds } from "../sources/built-in-kinds.ts";
 import type { DiffOptions, SnapshotDiff } from "../sources/lancedb/diff/report.ts";
 import { LanceCatalog } from "../sources/lancedb/lance-catalog.ts";
 import type { OpenedSnapshot, OpenOptions } from "../sources/lancedb/open/open-snapshot.ts";
@@ -36,9 +37,11 @@ import {
   type RepositoryOptions,
 } from "./options.ts";
 import { type PruneReport, pruneView } from "./prune-view.ts";
-import type { RestorePartsOptions, RestorePartsReport } from "./restore-parts.ts";
+import type { PartOptions, RestorePartsOptions, RestorePartsReport } from "./restore-parts.ts";
 import { selectContent } from "./select-content.ts";
 import { snapshotCache } from "./snapshot-cache.ts";
+
+registerBuiltInKinds();
 
 /** Of which database a snapshot is meant: where the repository has several. */
 export interface GetOptions {
@@ -211,7 +214,8 @@ export class Repository implements AsyncDisposable {
    * Restores a snapshot: into a new directory, which appears whole or not at all, or in place as new commits. Every file
    * is compared with its digest as it is written.
    *
-   * A snapshot of several parts is restored by `targets`, each part to a place of its own; with `target` its LanceDB database is.
+   * A snapshot of several parts is restored by `targets`, each part to a place of its own; with `target` its LanceDB database is,
+   * or its only part, of whatever kind.
    *
    * @param id as for `get`. With `at`, `latest` and a name stand for the earliest snapshot, taken then or later, that
    * has what every table held then; one that is named by its id must have it.
@@ -220,11 +224,11 @@ export class Repository implements AsyncDisposable {
    * @throws RestoreError where a restore in place ended half-way: it names the tables that had gone back, and can be
    * done again. @throws IoError, LockedError; the signal's reason.
    */
-  restore(id: string, options: RestoreOptions): Promise<RestoreReport>;
+  restore(id: string, options: RestoreOptions & PartOptions): Promise<RestoreReport>;
   restore(id: string, options: RestorePartsOptions): Promise<RestorePartsReport>;
   async restore(
     id: string,
-    options: RestoreOptions | RestorePartsOptions,
+    options: (RestoreOptions & PartOptions) | RestorePartsOptions,
   ): Promise<RestoreReport | RestorePartsReport> {
     const { restoreSnapshot, targetsOf } = await import("./restore-snapshot.ts");
     const place = { ...this.#choice(), blobs: this.#blobs, lancedb: this.#lancedb };

@@ -1,12 +1,15 @@
 import { assertKnown } from "../checks.ts";
 import type { BlobStore } from "../engine/blobs/blob-store.ts";
 import type { PartContent, StoredContent } from "../engine/snapshot.ts";
-import { kindOf } from "../engine/source-kind.ts";
+import { loadKind, type PartToRestore, type RestoreUrlOptions } from "../engine/source-kind.ts";
+import { schemeOfSource } from "../engine/source-url.ts";
 import { UnsupportedError, ValidationError } from "../errors.ts";
 import { localPath } from "../fs/local-path.ts";
+import type { Logger } from "../logger.ts";
 import { LANCEDB_KIND } from "../sources/lancedb/lancedb-part.ts";
-import type { RestoreOptions } from "../sources/lancedb/restore/options.ts";
+import { assertApart, type RestoreOptions } from "../sources/lancedb/restore/options.ts";
 import type { RestoreReport } from "../sources/lancedb/restore/report.ts";
+import { withoutPassword } from "../util/without-password.ts";
 
 /** A part of a snapshot, and where it goes. */
 export interface RestoreTarget {
@@ -15,14 +18,43 @@ export interface RestoreTarget {
   readonly target: string;
 }
 
+/** What is asked of parts that are no LanceDB databases. */
+export interface PartOptions {
+  /** Of files: those and what is below them alone, relative to the source's directory. Default: all. */
+  paths?: readonly string[] | undefined;
+  /** What the part's kind takes besides. */
+  targetOptions?: RestoreUrlOptions | undefined;
+}
+
 /** Restores some parts of a snapshot, each to a place of its own. */
-export interface RestorePartsOptions extends Omit<RestoreOptions, "target" | "source"> {
+export interface RestorePartsOptions extends Omit<RestoreOptions, "target" | "source">, PartOptions {
   targets: readonly RestoreTarget[];
 }
+
+const OPTIONS: Readonly<Record<keyof Omit<RestorePartsOptions, "targets">, true>> = {
+  paths: true,
+  targetOptions: true,
+  tables: true,
+  at: true,
+  versions: true,
+  mode: true,
+  link: true,
+  verify: true,
+  parallel: true,
+  dryRun: true,
+  lockTimeoutMs: true,
+  signal: true,
+  onProgress: true,
+};
 
 /** What was restored of each part, in the order of the targets. */
 export interface RestorePartsReport extends RestoreReport {
   readonly parts: readonly RestoreReport[];
+}
+
+interface PartsPlace {
+  readonly blobs: BlobStore;
+  readonly logger: Logger;
 }
 
 /** Restores the LanceDB part of this source's id. */
@@ -36,22 +68,25 @@ export type RestoreDatabase = (sourceId: string, options: RestoreOptions) => Pro
  * a kind that nobody has made known, or that cannot be restored.
  */
 export async function restoreParts(
-  blobs: BlobStore,
+  { blobs, logger }: PartsPlace,
   content: StoredContent,
   { targets, ...options }: RestorePartsOptions,
   restoreDatabase: RestoreDatabase,
 ): Promise<RestorePartsReport> {
   assertTargets(targets);
+  assertKnown(options, "restore", OPTIONS);
   const chosen = targets.map(({ part, target }) => ({ part: partOf(content, part), target }));
   assertOnce(chosen.map(({ part }) => part.source.id));
+  if (!chosen.some(isLanceDB)) assertOther(options);
+  const { paths, targetOptions, ...ofDatabase } = options;
   const run = async (dryRun: boolean) => {
     const reports: RestoreReport[] = [];
-    for (const { part, target } of chosen) {
-      const isDatabase = part.source.type === LANCEDB_KIND.type;
+    for (const one of chosen) {
+      const { part, target } = one;
       reports.push(
-        isDatabase
-          ? await restoreDatabase(part.source.id, { ...options, target, dryRun })
-          : await restoreOther(blobs, content, part, target, { ...options, dryRun }),
+        isLanceDB(one)
+          ? await restoreDatabase(part.source.id, { ...ofDatabase, target, dryRun })
+          : await restoreOther({ blobs, logger }, content, part, target, { ...options, dryRun }),
       );
     }
     return reports;
@@ -64,26 +99,54 @@ export async function restoreParts(
 }
 
 async function restoreOther(
-  blobs: BlobStore,
+  { blobs, logger }: PartsPlace,
   { snapshot }: StoredContent,
   part: PartContent,
   target: string,
-  { dryRun = false, signal, onProgress }: Omit<RestorePartsOptions, "targets">,
+  { dryRun = false, mode = "new", ...options }: Omit<RestorePartsOptions, "targets">,
 ): Promise<RestoreReport> {
   const started = performance.now();
-  const { source, files, bytes } = part;
-  const restore = kindOf(source.type)?.restore;
-  if (!restore) {
+  const { source } = part;
+  const kind = await loadKind(source.type);
+  if (!kind?.restore) {
     throw new UnsupportedError(
       `The part ${source.uri} of snapshot ${snapshot.id} is of the kind ${source.type}, which cannot be restored here: registerSource makes a kind known.`,
     );
   }
-  const read = (entry: (typeof part.entries)[number]) => blobs.read({ table: source.uri, ...entry }, signal);
-  if (!dryRun) await restore({ part, target, read, signal, onProgress });
-  return {
-    ...{ snapshot: snapshot.id, source, target, mode: "new", dryRun, tables: [], files, bytes },
-    ...{ leftOut: [], leftAlone: [], durationMs: Math.round(performance.now() - started) },
+  if (schemeOfSource(target) === undefined) assertApart(localPath(target, "target"), blobs);
+  const { paths, tables, parallel, targetOptions, signal, onProgress } = options;
+  const read: PartToRestore["read"] = (entry) => blobs.read({ table: source.uri, ...entry }, signal);
+  const request = {
+    ...{ part, target, read, mode, paths, tables, parallel, options: targetOptions },
+    ...{ logger, signal, onProgress },
   };
+  if (dryRun) await kind.planRestore?.(request);
+  const done = (dryRun ? undefined : await kind.restore(request)) ?? {};
+  const { files = part.files, bytes = part.bytes, leftOut = [] } = done;
+  return {
+    ...{
+      snapshot: snapshot.id,
+      source,
+      target: withoutPassword(target),
+      mode,
+      dryRun,
+      tables: [],
+      files,
+      bytes,
+    },
+    ...{ leftOut, leftAlone: [], durationMs: Math.round(performance.now() - started) },
+  };
+}
+
+function isLanceDB({ part }: { readonly part: PartContent }): boolean {
+  return part.source.type === LANCEDB_KIND.type;
+}
+
+/** What is asked of LanceDB alone would be passed over. */
+function assertOther({ at, versions, link }: Partial<RestoreOptions>): void {
+  const asked = Object.entries({ at, versions, link: link || undefined });
+  const [name] = asked.find(([, value]) => value !== undefined) ?? [];
+  if (name !== undefined) throw new ValidationError(`${name} is for LanceDB databases alone.`);
 }
 
 function assertTargets(targets: readonly RestoreTarget[]): void {
@@ -91,7 +154,8 @@ function assertTargets(targets: readonly RestoreTarget[]): void {
   for (const one of targets as readonly RestoreTarget[]) {
     assertKnown(one, "targets", { part: true, target: true });
     if (typeof one.part !== "string") throw new TypeError("part must be a source's type, or its id.");
-    localPath(one.target, "target");
+    if (typeof one.target !== "string") throw new TypeError("target must be a path or an address.");
+    if (one.target.trim() === "") throw new ValidationError("target is empty: say where to.");
   }
   const places = targets.map(({ target }) => target);
   if (new Set(places).size < places.length) throw new ValidationError("Two parts have one target.");

@@ -4,8 +4,8 @@ import type { Source } from "../engine/source-contract.ts";
 import { ValidationError } from "../errors.ts";
 import type { LanceDB } from "../lance/which-lancedb.ts";
 import type { Logger } from "../logger.ts";
-import { LanceDBSource } from "../sources/lancedb/lancedb-source.ts";
 import { detailsView, type TakenSnapshot } from "../sources/lancedb/snapshot-view.ts";
+import { openSources } from "../sources/source-from-url.ts";
 import { assertBackupOptions, type BackupOptions, sourcesIn } from "./backup-options.ts";
 import { placeShown } from "./events.ts";
 
@@ -35,12 +35,8 @@ export async function takeSnapshot(context: TakeContext, options: BackupOptions)
   assertBackupOptions(options);
   const { name, description, tags, failOnShrink, lockTimeoutMs, signal, onProgress } = options;
   const { tables, exclude, onUnsupported, history, allowEmpty, type } = options;
-  const sources: Source[] = [];
-  for (const source of sourcesIn(options)) {
-    const { sourceId: id } = options;
-    const isPath = typeof source === "string";
-    sources.push(isPath ? await LanceDBSource.open(source, { id, lancedb: context.lancedb }) : source);
-  }
+  const { sourceId, sourceOptions } = options;
+  const sources = await openSources(sourcesIn(options), { ...sourceOptions, sourceId }, context.lancedb);
   assertDifferent(sources);
   const { shrunk, ...content } = await backup(context, {
     ...{ sources, name, description, tags, failOnShrink, lockTimeoutMs, signal, onProgress },

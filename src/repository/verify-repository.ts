@@ -1,7 +1,10 @@
 import type { BlobStore } from "../engine/blobs/blob-store.ts";
 import type { Catalog } from "../engine/catalog/catalog.ts";
+import { makeScratch } from "../engine/scratch.ts";
+import type { PartContent, StoredContent } from "../engine/snapshot.ts";
+import { loadKind, type PartToTest } from "../engine/source-kind.ts";
 import type { VerifyOptions } from "../engine/verify/options.ts";
-import type { VerificationResult } from "../engine/verify/result.ts";
+import { passed, type VerificationResult } from "../engine/verify/result.ts";
 import { type VerifyContext, verify } from "../engine/verify/verify.ts";
 import type { LanceDB } from "../lance/which-lancedb.ts";
 import type { Logger } from "../logger.ts";
@@ -26,11 +29,31 @@ export function verifyRepository(
   const completeness: VerifyContext["completeness"] = (states, signal) =>
     new CompletenessCheck(place.blobs, states, signal);
   const restoreTest: VerifyContext["restoreTest"] = async (stored, part, settings) => {
-    if (part.source.type !== LANCEDB_KIND.type) return [];
+    if (part.source.type !== LANCEDB_KIND.type) return testPart(place, stored, part, settings);
     const content = contentView(stored, ({ id: source }) => source === part.source.id);
     const { restoreTest: test } = await import("../sources/lancedb/restore-test/restore-test.ts");
     const { asVerification } = await import("../sources/lancedb/restore-test/as-verification.ts");
     return asVerification(content.snapshot.id, await test(place, content, settings));
   };
   return verify({ blobs: place.blobs, catalog: place.catalog, completeness, restoreTest }, id, options);
+}
+
+/** Of any other kind that has a test. */
+async function testPart(
+  { blobs, logger }: VerifyPlace,
+  { snapshot: { id } }: StoredContent,
+  part: PartContent,
+  { signal, onProgress }: Pick<VerifyOptions, "signal" | "onProgress">,
+): Promise<VerificationResult[]> {
+  const { source } = part;
+  const kind = await loadKind(source.type);
+  if (!kind?.test) return [];
+  const read: PartToTest["read"] = (entry) => blobs.read({ table: source.uri, ...entry }, signal);
+  const { directory: scratch, remove } = await makeScratch(blobs.storage);
+  try {
+    const details = await kind.test({ part, scratch, read, logger, signal, onProgress });
+    return [passed(id, `restore:${source.type}`, details)];
+  } finally {
+    await remove();
+  }
 }

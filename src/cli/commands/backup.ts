@@ -39,7 +39,10 @@ files, bytes, newFiles, newBytes, storedBytes, parts: [{ source, files, bytes }]
 rows, tags, leftOut, versions: [{ version, createdAt, rows }] }], leftOut?: [{ table, why, what }], software,
 checksum, shrunk?: [{ table, rowsBefore, rows, isGone }] }`,
   })
-    .argument("<database...>", "The database's directory; several are taken together, at one moment.")
+    .argument(
+      "<database...>",
+      "The database's directory, or the address of another source (docs/sources.md); several are taken together, at one moment.",
+    )
     .addOption(repositoryOption())
     .option(
       "--source-id <id>",
@@ -103,7 +106,8 @@ async function run(context: Context, databases: string[], options: Options): Pro
     })
     .finally(progress.end);
   const { id, tables, leftOut = [], files, bytes, newFiles, newBytes, durationMs } = snapshot;
-  const size = `${counted(tables.length, "table")}, ${counted(files, "file")}, ${formatBytes(bytes)}`;
+  const held = snapshot.parts.some(({ source }) => source.type === "lancedb");
+  const size = `${held ? `${counted(tables.length, "table")}, ` : ""}${counted(files, "file")}, ${formatBytes(bytes)}`;
   const fresh = `new: ${counted(newFiles, "file")}, ${formatBytes(newBytes)}`;
   const line = `Snapshot ${context.terminal.style("bold", id)}: ${size} (${fresh}), in ${formatDuration(durationMs)}.`;
   const fewer = (snapshot.shrunk ?? []).map(

@@ -1,5 +1,6 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { RestoreReport, RestoreTarget } from "../../repository/index.ts";
+import { withoutPassword } from "../../util/without-password.ts";
 import { collect, momentArgument, parseCount, parseNumber } from "../arguments.ts";
 import {
   type ConfirmOptions,
@@ -24,6 +25,7 @@ import { restorePlan } from "../output/restore-plan.ts";
 import { displayOf } from "../progress-display.ts";
 
 interface Options extends RepositoryOption, SourceOption, ConfirmOptions {
+  readonly targetUrl?: string;
   readonly part?: RestoreTarget[];
   readonly table?: string[];
   readonly at?: Date;
@@ -51,6 +53,12 @@ action, version?, passedOver }], files, bytes, leftOut: [{ table, what }], leftA
   })
     .argument("<id>", "A snapshot: its id, the beginning of it, its name, or latest.")
     .argument("[target]", "The directory: missing or empty, or with --in-place a database.")
+    .addOption(
+      new Option(
+        "--target-url <url>",
+        "In place of the target, of a snapshot of what is no LanceDB database: the address of a database. It may hold a password, which is better kept out of arguments: use the variable.",
+      ).env("LANCEDB_BACKUP_TARGET_URL"),
+    )
     .addOption(repositoryOption())
     .addOption(sourceOption())
     .addOption(
@@ -94,8 +102,9 @@ async function run(
     if (target !== undefined) throw new UsageError("Give a target or --part, not both.");
     return restoreParts(context, wanted, options.part, options);
   }
-  if (target === undefined) throw new UsageError("Say where to: a target, or for parts --part.");
-  return restoreOne(context, wanted, target, options);
+  const place = target ?? options.targetUrl;
+  if (place === undefined) throw new UsageError("Say where to: a target, --target-url, or for parts --part.");
+  return restoreOne(context, wanted, place, options);
 }
 
 async function restoreParts(
@@ -164,7 +173,7 @@ async function restoreOne(
     options.inPlace
       ? {}
       : {
-          leftBehind: `Half of it may lie in a directory named .partial-… beside the target or in it: the next restore to ${target} removes that, or you can.`,
+          leftBehind: `Half of it may lie in a directory named .partial-… beside the target or in it: the next restore to ${withoutPassword(target)} removes that, or you can.`,
         },
   );
   const progress = await displayOf(context);
@@ -181,8 +190,9 @@ async function restoreOne(
 
 function done({ terminal }: Context, report: RestoreReport): string {
   const { snapshot, source, target, files, bytes, durationMs, tables } = report;
-  const size = `${counted(tables.length, "table")}, ${counted(files, "file")}, ${formatBytes(bytes)}`;
-  const line = `Restored snapshot ${snapshot} to ${target}: ${size}, in ${formatDuration(durationMs)}; it is of ${printable(source.uri)}.`;
+  const held = source.type === "lancedb" ? `${counted(tables.length, "table")}, ` : "";
+  const size = `${held}${counted(files, "file")}, ${formatBytes(bytes)}`;
+  const line = `Restored snapshot ${snapshot} to ${printable(target)}: ${size}, in ${formatDuration(durationMs)}; it is of ${printable(source.uri)}.`;
   const isPlain = report.mode === "new" && report.leftOut.length === 0;
   return isPlain ? line : `${restorePlan(terminal, report)}\n\n${line}`;
 }

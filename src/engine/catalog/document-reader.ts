@@ -4,6 +4,7 @@ import { decodeSnapshot, decodeSummary } from "../format/decode-snapshot.ts";
 import { snapshotName } from "../format/names.ts";
 import { MOST_DOCUMENT_BYTES, readSmall } from "../read-small.ts";
 import type { StoredContent, StoredSnapshot } from "../snapshot.ts";
+import { loadKindsIn } from "../source-kind.ts";
 
 /** What is kept of a document: its first line, or all of it. */
 export type Kept = "summary" | "document";
@@ -56,7 +57,11 @@ export class DocumentReader {
     return this.#cached(
       id,
       "summary",
-      (bytes) => decodeSummary(bytes.toString("utf8"), id, this.#placeOf(id)),
+      async (bytes) => {
+        const line = bytes.toString("utf8");
+        await loadKindsIn(line);
+        return decodeSummary(line, id, this.#placeOf(id));
+      },
       () => this.#firstLine(id, signal),
     ).then(({ value }) => value);
   }
@@ -64,11 +69,14 @@ export class DocumentReader {
   /** A whole document, every rule of the format checked. @throws as `summary` */
   async whole(id: string, signal: AbortSignal | undefined, known: Known): Promise<ReadDocument> {
     const read = () => readSmall(this.#storage, snapshotName(id), signal, MOST_DOCUMENT_BYTES);
-    const decode = (bytes: Buffer) => decodeSnapshot(bytes, id, this.#placeOf(id));
+    const decode = async (bytes: Buffer) => {
+      await loadKindsIn(bytes.toString("utf8", 0, Math.max(0, bytes.indexOf(NEWLINE))));
+      return decodeSnapshot(bytes, id, this.#placeOf(id));
+    };
     const isThere = known.isListed || (this.#cache && (await this.#storage.stat(snapshotName(id))));
     if (!isThere) {
       const bytes = await read();
-      return { bytes, content: decode(bytes) };
+      return { bytes, content: await decode(bytes) };
     }
     const { bytes, value: content } = await this.#cached(id, "document", decode, read);
     return { bytes, content };
@@ -82,20 +90,20 @@ export class DocumentReader {
   async #cached<T>(
     id: string,
     what: Kept,
-    decode: (bytes: Buffer) => T,
+    decode: (bytes: Buffer) => Promise<T>,
     read: () => Promise<Buffer>,
   ): Promise<{ readonly bytes: Buffer; readonly value: T }> {
     const kept = await this.#cache?.get(id, what);
     if (kept) {
       try {
-        return { bytes: kept, value: decode(kept) };
+        return { bytes: kept, value: await decode(kept) };
       } catch (error) {
         // What was kept is not what is wanted: the storage has it.
         if (!(error instanceof CorruptError || error instanceof UnsupportedError)) throw error;
       }
     }
     const bytes = await read();
-    const value = decode(bytes);
+    const value = await decode(bytes);
     await this.#cache?.put(id, what, bytes);
     return { bytes, value };
   }

@@ -1,0 +1,29 @@
+import { createHash } from "node:crypto";
+import { realPath } from "../fs/real-path.ts";
+
+// Which source it is, where nothing can be kept in it: made of the place, without the host.
+
+/** `<type>:` and 32 digits of the SHA-256 of the real path. Mounted elsewhere it is another: `sourceId` makes it the same. */
+export function identityOfPath(type: string, path: string): string {
+  return `${type}:${digest(realPath(path))}`;
+}
+
+/**
+ * `<type>:<host>:<port>/<database>`, whatever user asks, and however the scheme is written.
+ *
+ * @param address one that `URL` can read.
+ */
+export function identityOfServer(type: string, address: string, defaultPort: number): string {
+  const { hostname, port, pathname } = new URL(address);
+  const host = hostname === "" ? "localhost" : hostname.toLowerCase();
+  return `${type}:${host}:${port === "" ? defaultPort : port}${pathname}`;
+}
+
+/** Of anything else that tells it from others. */
+export function identityOf(type: string, what: readonly string[]): string {
+  return `${type}:${digest(JSON.stringify(what))}`;
+}
+
+function digest(text: string): string {
+  return createHash("sha256").update(text).digest("hex").slice(0, 32);
+}
