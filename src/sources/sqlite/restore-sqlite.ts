@@ -96,7 +96,7 @@ export async function tryDatabase(
   options: Pick<RestoreDatabaseRequest, "signal" | "onProgress"> = {},
 ): Promise<DatabaseFacts> {
   await using worker = new SqliteProcess();
-  return writeChecked(worker, join(scratch, "database"), { content, ...options });
+  return await writeChecked(worker, join(scratch, "database"), { content, ...options });
 }
 
 async function writeChecked(

@@ -20,8 +20,12 @@ const LEAST_WAIT_MS = 5000;
 
 const READ_BYTES = 1 << 20;
 
-/** A piece of the database: some rows that change cost little, and a gigabyte is 4,096 objects. */
-const PIECE_BYTES = 256 << 10;
+/**
+ * A database is cut into some 1,000 to 2,000 pieces, so that a hundredth of it that changes in one place costs little more than that
+ * (docs/sqlite.md has figures), and no fewer bytes a piece than are worth an object.
+ */
+const MOST_PIECES = 2048;
+const [LEAST_PIECE, LARGEST_PIECE] = [32 << 10, 1 << 20];
 
 /**
  * A SQLite database, as it is at one moment while others write to it. A copy of it is made in the system's temporary directory, and
@@ -132,11 +136,12 @@ class SqliteCapture implements Capture {
     const { file, facts } = await this.#copy.check();
     this.#assertWanted(facts);
     this.#facts = facts;
+    const { size } = statSync(file);
     yield {
       path: DATABASE_ENTRY,
-      size: statSync(file).size,
+      size,
       changesInPlace: true,
-      pieceBytes: PIECE_BYTES,
+      pieceBytes: pieceBytes(size),
       attributes: { mode: mode & 0o777 },
       open: ({ signal } = {}) => createReadStream(file, { highWaterMark: READ_BYTES, signal }),
     };
@@ -175,4 +180,10 @@ class SqliteCapture implements Capture {
   [Symbol.asyncDispose](): Promise<void> {
     return this.#copy[Symbol.asyncDispose]();
   }
+}
+
+/** A power of 2. It doubles where the database has doubled: then all of it is new once. */
+function pieceBytes(size: number): number {
+  const wanted = 2 ** Math.ceil(Math.log2(Math.max(1, size / MOST_PIECES)));
+  return Math.min(LARGEST_PIECE, Math.max(LEAST_PIECE, wanted));
 }
