@@ -1,5 +1,21 @@
 export { type DiagnoseOptions, type Diagnosis, diagnose } from "./doctor/diagnose.ts";
 export type { Finding, FindingLevel } from "./doctor/finding.ts";
+export {
+  type BackupDatabaseOptions,
+  type BackupResult,
+  backupDatabase,
+  type DatabaseBackupFile,
+  type RestoreDatabaseOptions,
+  restoreDatabase,
+} from "./dumps/backup-database.ts";
+export { BackupFormat, type BackupMetadata } from "./dumps/backup-format.ts";
+export {
+  DatabaseBackup,
+  type DatabaseBackupOptions,
+  type DatabaseConnection,
+  type DumpSqliteOptions,
+  type PruneDumpsOptions,
+} from "./dumps/database-backup.ts";
 export * from "./errors.ts";
 export type { LinkMode } from "./fs/place.ts";
 export {

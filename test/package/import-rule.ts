@@ -6,7 +6,7 @@ const levels: readonly (readonly string[])[] = [
   ["index.ts"],
   ["cli"],
   ["doctor"],
-  ["guard", "periodic", "repository"],
+  ["guard", "periodic", "repository", "dumps"],
   ["sources"],
   ["engine"],
   ["storage"],

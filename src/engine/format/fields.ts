@@ -95,6 +95,10 @@ export class Fields {
     return new Fields(this.#members[key], this.#place, `${this.#what}.${key}`);
   }
 
+  optionalObject(key: string): Fields | undefined {
+    return this.#members[key] === undefined ? undefined : this.object(key);
+  }
+
   objects(key: string): Fields[] {
     return this.list(key).map(
       (value, index) => new Fields(value, this.#place, `${this.#what}.${key}[${index}]`),
