@@ -18,9 +18,13 @@ export interface S3Answer {
   readonly code: string;
   /** After how many milliseconds the store wants to be asked again; undefined where it has not said. */
   readonly retryAfterMs: number | undefined;
+  /** Where the bucket is, when the store says so. */
+  readonly region: string | undefined;
   /** Whether the client had asked before and got no clear answer: an earlier try may have been carried out. */
   readonly isRepeated: boolean;
 }
+
+const REGION = /^[a-z0-9-]{1,40}$/;
 
 /** Codes by which a status that says nothing by itself is understood. */
 const MEANINGS: Readonly<Record<string, S3Meaning>> = {
@@ -60,6 +64,7 @@ export function answerOf(error: unknown): S3Answer {
     status,
     code: said === "Unknown" || said === "UnknownError" ? "" : said,
     retryAfterMs: retryAfter($response?.headers?.["retry-after"]),
+    region: REGION.exec($response?.headers?.["x-amz-bucket-region"] ?? "")?.[0],
     isRepeated: ($metadata.attempts ?? 1) > 1,
   };
 }
@@ -165,11 +170,12 @@ export function isTransientS3(error: unknown): boolean {
 
 /** What an answer is to our callers. @param place the object's address, or the bucket's. */
 export function s3Error(error: unknown, action: S3Action, place: string): BackupError {
-  const { meaning, status, code, retryAfterMs } = answerOf(error);
+  const { meaning, status, code, retryAfterMs, region } = answerOf(error);
   const said = [status, code].filter((word) => word !== undefined && word !== "").join(" ");
   const own = reasonOf(error);
   const refused = `the store refuses access: the policies of the user and of the bucket must allow ${PERMISSIONS[action]}`;
-  const why = ADVICE[code] ?? (status === 403 ? refused : BY_STATUS_ADVICE[status ?? 0]) ?? own;
+  const advice = ADVICE[code] ?? (status === 403 ? refused : BY_STATUS_ADVICE[status ?? 0]) ?? own;
+  const why = advice.endsWith("region=") ? advice + (region ?? "") : advice;
   const message = `Could not ${action} ${place}: ${why}${said === "" ? "" : ` (${said})`}.`;
   if (meaning === "unsupported") return new UnsupportedError(message, { cause: error });
   if (meaning === "missing") return new NotFoundError(message, { cause: error, path: place });

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type * as Sdk from "@aws-sdk/client-s3";
-import { UnsupportedError } from "../../errors.ts";
+import { UnsupportedError, ValidationError } from "../../errors.ts";
 import { isError } from "../../fs/io.ts";
 import { assertObjectName } from "../object-name.ts";
 import { knownStore } from "./known-stores.ts";
@@ -17,6 +17,9 @@ const FIRST_PAUSE_MS = 100;
 /** Milliseconds in which a connection must be there; and of silence, after which it is given up, however long a request is. */
 const CONNECT_MS = 10_000;
 const SILENCE_MS = 60_000;
+
+/** S3's own limit for a name with its prefix, both of ASCII letters alone. */
+export const MOST_KEY_BYTES = 1024;
 
 /** A bucket's prefix, and the client that talks to its store. What is asked of it is said by its neighbours. */
 export class S3Bucket {
@@ -41,7 +44,12 @@ export class S3Bucket {
   /** @throws ValidationError for what is no object's name. */
   key(name: string): { readonly Bucket: string; readonly Key: string } {
     assertObjectName(name);
-    return { Bucket: this.place.bucket, Key: this.place.prefix + name };
+    const Key = this.place.prefix + name;
+    if (Key.length > MOST_KEY_BYTES)
+      throw new ValidationError(
+        `${this.address(name)} is longer than the ${MOST_KEY_BYTES} bytes that S3 allows.`,
+      );
+    return { Bucket: this.place.bucket, Key };
   }
 
   /** An object's, for messages; with an empty name the bucket's. */

@@ -1,9 +1,8 @@
-import type * as Sdk from "@aws-sdk/client-s3";
-import { IoError } from "../../errors.ts";
-import { assertObjectPrefix, isObjectName } from "../object-name.ts";
+import { assertObjectPrefix } from "../object-name.ts";
 import type { Content, ReadOptions, Storage, StoredObject, WriteOptions } from "../storage.ts";
-import { answerOf, notAnAnswer, s3Error } from "./s3-answer.ts";
+import { answerOf, s3Error } from "./s3-answer.ts";
 import { S3Bucket, toSecond } from "./s3-bucket.ts";
+import { listObjects } from "./s3-list.ts";
 import { assertS3Location, type S3Location } from "./s3-location.ts";
 import { probeExclusive } from "./s3-probe.ts";
 import { headObject, readObject } from "./s3-read.ts";
@@ -51,31 +50,9 @@ export class S3Storage implements Storage {
     return true;
   }
 
-  async *list(prefix: string): AsyncGenerator<StoredObject> {
+  list(prefix: string): AsyncGenerator<StoredObject> {
     assertObjectPrefix(prefix);
-    const { bucket: Bucket, prefix: own } = this.#bucket.place;
-    const { ListObjectsV2Command } = this.#bucket.sdk;
-    let ContinuationToken: string | undefined;
-    do {
-      const input = { Bucket, Prefix: own + prefix, ContinuationToken };
-      const page: Sdk.ListObjectsV2CommandOutput = await this.#bucket.send("", "list", async () => {
-        const answer = await this.#bucket.client.send(new ListObjectsV2Command(input));
-        if (answer.IsTruncated === undefined) throw notAnAnswer("IsTruncated"); // else it would say that nothing is there
-        return answer;
-      });
-      for (const { Key = "", Size = 0, LastModified } of page.Contents ?? []) {
-        const name = Key.slice(own.length);
-        if (Key.startsWith(own + prefix) && isObjectName(name))
-          yield { name, size: Size, modified: toSecond(LastModified) };
-      }
-      const before = ContinuationToken;
-      ContinuationToken = page.IsTruncated ? page.NextContinuationToken : undefined;
-      if (page.IsTruncated && (ContinuationToken === undefined || ContinuationToken === before)) {
-        const path = this.#bucket.address(prefix);
-        const message = `The store says that there is more below ${path}, and not where: it does not speak ListObjectsV2.`;
-        throw new IoError(message, { path, errno: "EAGAIN" });
-      }
-    } while (ContinuationToken !== undefined);
+    return listObjects(this.#bucket, prefix);
   }
 
   async remove(name: string): Promise<void> {
