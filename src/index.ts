@@ -31,6 +31,14 @@ export {
 } from "./guard/create-indexes.ts";
 export { type DeleteRowsOptions, type DeleteRowsResult, deleteRowsWithBackup } from "./guard/delete-rows.ts";
 export type { BackupInfo, BackupState, CreateBackupOptions } from "./guard/explicit-backup.ts";
+export type {
+  CommittedEvent,
+  GuardEvent,
+  GuardEvents,
+  RecoveredEvent,
+  RolledBackEvent,
+  WrittenTable,
+} from "./guard/guard-events.ts";
 export type { Adopt, GuardedWork, GuardedWorkOptions } from "./guard/guarded-work.ts";
 export {
   type InsertRecordsOptions,

@@ -10,7 +10,6 @@ import { inspectTable } from "../lance/put-back/state.ts";
 import type { LanceDB } from "../lance/which-lancedb.ts";
 import type { Logger } from "../logger.ts";
 import { assertAdopt, assertBackupId, assertOnConflict, assertTables } from "./checks.ts";
-import { Listeners } from "./committed-listeners.ts";
 import { DeadEntries } from "./dead-entries.ts";
 import {
   type BackupInfo,
@@ -19,6 +18,7 @@ import {
   createBackup,
   listBackups,
 } from "./explicit-backup.ts";
+import { type GuardEvent, type GuardEvents, GuardListeners } from "./guard-events.ts";
 import { type GuardedWork, type GuardedWorkOptions, runGuarded } from "./guarded-work.ts";
 import type { JournalEntry } from "./journal/entry.ts";
 import { type BackupManagerOptions, type Settings, settingsOf } from "./options.ts";
@@ -74,7 +74,7 @@ export class BackupManager implements AsyncDisposable {
   readonly #settings: Settings;
   #connection: Promise<Connection> | undefined;
   readonly #dead: DeadEntries;
-  readonly #committed = new Listeners();
+  readonly #listeners = new GuardListeners();
   readonly #places = new GuardPlaces();
 
   constructor(options: BackupManagerOptions = {}) {
@@ -244,17 +244,36 @@ export class BackupManager implements AsyncDisposable {
     await databasePath(this.#settings.database);
     using _held = this.#places.hold(this.#roots(strategy));
     await this.#ready();
-    const result = await runGuarded(this.#settings, strategy, work, options);
-    this.#committed.tell(this.logger);
-    return result;
+    const told: GuardEvent[] = [];
+    try {
+      return await runGuarded(this.#settings, strategy, work, options, async (how, tables) => {
+        if (!this.#listeners.isHeard(how.type)) return;
+        told.push({ ...how, tables: await tables() } as GuardEvent);
+      });
+    } finally {
+      for (const event of told) this.#listeners.tell(event, this.logger);
+    }
   }
 
   /**
-   * Calls `listener` after each guarded success, when the work's commits are final. Answers with the
-   * function that ends it. What a listener throws is logged, and changes nothing: the work is committed.
+   * Calls `listener` when guarded work of this manager has ended: `committed`, `rolledBack` (not where a conflict or an
+   * error leaves the tables to somebody's decision), and when something was done about what dead processes left:
+   * `recovered`. The event says tables, versions, rows and milliseconds. Answers with the function that ends it. What a
+   * listener throws is logged, and changes nothing.
+   *
+   * @throws TypeError for an event that there is not.
+   * @example
+   * ```ts
+   * manager.on("committed", ({ tables, durationMs }) => console.log(tables, durationMs));
+   * ```
    */
-  onCommitted(listener: () => void): () => void {
-    return this.#committed.add(listener);
+  on<N extends keyof GuardEvents>(name: N, listener: (event: GuardEvents[N]) => unknown): () => void {
+    return this.#listeners.add(name, listener);
+  }
+
+  /** The same as `on("committed", listener)`. */
+  onCommitted(listener: (event: GuardEvents["committed"]) => void): () => void {
+    return this.on("committed", listener);
   }
 
   /**
@@ -319,9 +338,14 @@ export class BackupManager implements AsyncDisposable {
     const { lancedb, database, logger } = this.#settings;
     const { onConflict = "fail", force = false } = options;
     const locks = this.#locks(force);
+    const started = performance.now();
     try {
       const settings = { lancedb, database, locks, logger, onConflict, force } as const;
-      return await (entries ? recoverEntries(entries, settings) : recoverAll(settings));
+      const recovered = await (entries ? recoverEntries(entries, settings) : recoverAll(settings));
+      const dead = recovered.filter(({ action }) => action !== "active" && action !== "held");
+      const durationMs = Math.round(performance.now() - started);
+      if (dead.length > 0) this.#listeners.tell({ type: "recovered", entries: dead, durationMs }, logger);
+      return recovered;
     } finally {
       locks.releaseAll();
     }

@@ -5,6 +5,12 @@ import { reasonOf } from "../fs/io.ts";
 import { LockSet } from "../lance/lock/lock-set.ts";
 import type { Logger } from "../logger.ts";
 import { guardConnection } from "./connection/guarded-connection.ts";
+import {
+  type CommittedEvent,
+  type RolledBackEvent,
+  tablesWritten,
+  type WrittenTable,
+} from "./guard-events.ts";
 import { NotThereError } from "./journal/entry.ts";
 import type { LoggedIntent } from "./journal/log.ts";
 import { OpenCalls } from "./open-calls.ts";
@@ -50,12 +56,17 @@ export interface GuardedWorkOptions {
   durable?: boolean | undefined;
 }
 
-/** Runs work under a backup: all of it stays, or none. */
+/**
+ * Runs work under a backup: all of it stays, or none.
+ *
+ * @param ended is told how, before the locks are released.
+ */
 export async function runGuarded<T>(
   settings: Settings,
   strategy: BackupStrategy,
   work: GuardedWork<T>,
   options: GuardedWorkOptions,
+  ended: (how: HowItEnded, tables: () => Promise<WrittenTable[]>) => Promise<void>,
 ): Promise<T> {
   const { database, logger, lockTimeoutMs } = settings;
   const { signal, onConflict = "fail" } = options;
@@ -76,6 +87,11 @@ export async function runGuarded<T>(
     tables: operation.record.tables.map((table) => table.id),
     ms: Math.round(performance.now() - started),
   });
+  const event = () => ({
+    backup: operation.entry.id,
+    strategy,
+    durationMs: Math.round(performance.now() - started),
+  });
   try {
     let result: T;
     try {
@@ -91,16 +107,21 @@ export async function runGuarded<T>(
       if (operation.isSettled(error)) throw error;
       logger.info("guarded work failed; rolling back", { ...meta(), error: reasonOf(error) });
       await rollBack(operation, error, onConflict);
+      await ended({ type: "rolledBack", error, ...event() }, () => tablesWritten(operation));
       throw error;
     }
     logger.info("guarded work succeeded", meta());
     if (options.adopt !== "all") warnOfOthers(settings, operation);
+    await ended({ type: "committed", ...event() }, () => tablesWritten(operation));
     return result;
   } finally {
     await clean(operation, logger);
     locks.releaseAll();
   }
 }
+
+/** An event, but for its tables: to read them costs time. */
+export type HowItEnded = Omit<CommittedEvent, "tables"> | Omit<RolledBackEvent, "tables">;
 
 /** Tables of which each manager has warned. */
 const warned = new WeakMap<Settings, Set<string>>();
