@@ -66,4 +66,7 @@ export {
   type RestoreSummary,
   restoreLatest,
 } from "./periodic/replay/restore-latest.ts";
+export { loadPolicies } from "./policy/load-policies.ts";
+export type { Policy, PolicySet, ShownValue } from "./policy/policy.ts";
+export { PolicyFileError, type PolicyProblem } from "./policy/yaml-file.ts";
 export * from "./repository/index.ts";

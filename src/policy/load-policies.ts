@@ -1,0 +1,304 @@
+import { dirname, resolve } from "node:path";
+import { ValidationError } from "../errors.ts";
+import type { RetentionPolicy } from "../repository/index.ts";
+import { formatS3Location, parseS3Location } from "../storage/s3/s3-location.ts";
+import { parseDuration } from "./duration.ts";
+import { Policy, type PolicySchedule, PolicySet, type PolicySettings, type PolicyStorage } from "./policy.ts";
+import {
+  type EncryptionSection,
+  type PolicyFile,
+  type PolicySection,
+  policyFile,
+  type RetentionSection,
+  type StorageSection,
+  type VerificationSection,
+} from "./policy-schema.ts";
+import { assertTimeZone, parseSchedule, type Schedule } from "./schedule.ts";
+import { shownValues } from "./shown-values.ts";
+import { type KeyPath, PolicyFileError, type PolicyProblem, YamlFile } from "./yaml-file.ts";
+
+const HOUR_MS = 3_600_000;
+const DEFAULT_CONCURRENCY = 2;
+
+/**
+ * Reads a configuration file: YAML with `backup_manager`, what holds for every policy, and `policies` by their names
+ * (docs/policies.md). Asks no server, and opens no repository.
+ *
+ * @param env what `${NAME}` stands for. Default: the process's environment.
+ * @throws PolicyFileError, a ValidationError, with everything that is wrong in the file: each with its line, its key, and
+ * what is allowed. No message holds what a placeholder stands for. @throws IoError where the file cannot be read.
+ */
+export async function loadPolicies(
+  file: string,
+  env: Readonly<Record<string, string | undefined>> = process.env,
+): Promise<PolicySet> {
+  if (typeof file !== "string") throw new TypeError("A configuration file's path must be a string.");
+  const yaml = YamlFile.read(file, env);
+  const parsed = policyFile.safeParse(yaml.value);
+  if (!parsed.success) throw new PolicyFileError(file, problemsOf(yaml, parsed.error.issues));
+  return new Loader(yaml, parsed.data).load();
+}
+
+interface Issue {
+  readonly code?: string | undefined;
+  readonly path: readonly PropertyKey[];
+  readonly message: string;
+  readonly keys?: readonly string[];
+}
+
+function problemsOf(yaml: YamlFile, issues: readonly Issue[]): PolicyProblem[] {
+  return issues.flatMap((issue) => {
+    const path = issue.path.filter((key) => typeof key !== "symbol");
+    const paths =
+      issue.code === "unrecognized_keys" ? (issue.keys ?? []).map((key) => [...path, key]) : [path];
+    return paths.map((at) => {
+      const isMissing = at.length > 0 && !yaml.has(at);
+      const message = isMissing ? `it is missing: ${issue.message}` : issue.message;
+      return { line: yaml.lineOf(at), key: at.join("."), message };
+    });
+  });
+}
+
+/** A value of a policy: its policy's name, its section, and its key there. */
+type Place = readonly [policy: string, section: string, key?: string];
+
+/** Fills in the defaults, and looks at what a schema cannot say. */
+class Loader {
+  readonly #yaml: YamlFile;
+  readonly #file: PolicyFile;
+  readonly #problems: PolicyProblem[] = [];
+  /** Patterns and zones are few, and policies may be many. */
+  readonly #schedules = new Map<string, Schedule | ValidationError>();
+  /** What is wrong with a zone, by its name. */
+  readonly #zones = new Map<string, string | undefined>();
+  readonly #told = new Set<string>();
+
+  constructor(yaml: YamlFile, file: PolicyFile) {
+    this.#yaml = yaml;
+    this.#file = file;
+  }
+
+  load(): PolicySet {
+    const { policies, backup_manager: manager } = this.#file;
+    const loaded = Object.entries(policies).map(([name, policy]) => {
+      const settings = this.#settings(name, policy);
+      return new Policy(settings, () => shownValues(this.#yaml, this.#file, settings));
+    });
+    if (loaded.length === 0) this.#add(["policies"], "it must have a policy at least");
+    if (this.#problems.length > 0) throw new PolicyFileError(this.#yaml.file, this.#problems);
+    return new PolicySet(this.#yaml.file, loaded, manager?.scheduling?.concurrency ?? DEFAULT_CONCURRENCY);
+  }
+
+  #settings(name: string, policy: PolicySection): PolicySettings {
+    const { backup_manager: manager = {} } = this.#file;
+    const compression = { ...manager.compression, ...policy.compression };
+    const algorithm = compression.algorithm;
+    if (algorithm === undefined && compression.level !== undefined) {
+      this.#tell([name, "compression", "level"], "it needs an algorithm beside it: none, zstd or gzip");
+    }
+    const schedule = this.#schedule(name, policy);
+    return {
+      name,
+      enabled: policy.enabled ?? true,
+      description: policy.description,
+      tags: policy.tags ?? [],
+      sources: policy.sources,
+      storage: this.#storage(name, { ...manager.storage, ...policy.storage }),
+      ...(algorithm !== undefined && { compression: { ...compression, algorithm } }),
+      encryption: this.#encryption(name, { ...manager.encryption, ...policy.encryption }),
+      schedule,
+      retention: this.#retention(name, { ...manager.retention, ...policy.retention }, schedule.timeZone),
+      verification: this.#verification(name, { ...manager.verification, ...policy.verification }, schedule),
+      failOnShrink: this.#fraction(policy.fail_on_shrink) ?? false,
+      allowEmpty: policy.allow_empty ?? false,
+    };
+  }
+
+  #schedule(name: string, policy: PolicySection): PolicySchedule {
+    const { scheduling = {} } = this.#file.backup_manager ?? {};
+    const own = policy.schedule ?? {};
+    const timeZone = own.timezone ?? scheduling.timezone ?? "UTC";
+
+    const wrong = this.#zoneProblem(timeZone);
+    if (wrong !== undefined) {
+      this.#tell([name, "schedule", "timezone"], wrong);
+      return { timeZone: "UTC", jitterMs: 0, retryWindowMs: HOUR_MS };
+    }
+    // Who says when one of them is, says when both are.
+    const isOwn = own.full !== undefined || own.incremental !== undefined;
+    const full = isOwn ? own.full : scheduling.full_backup;
+    const incremental = isOwn ? own.incremental : scheduling.incremental_backup;
+    const at = (key: string): Place => [name, "schedule", key];
+    const time = (key: keyof typeof own & keyof typeof scheduling) => {
+      const text = own[key] ?? scheduling[key];
+      return text === undefined ? undefined : parseDuration(text);
+    };
+    return {
+      timeZone,
+      ...(full !== undefined && { full: this.#when(full, timeZone, at("full")) }),
+      ...(incremental !== undefined && { incremental: this.#when(incremental, timeZone, at("incremental")) }),
+      jitterMs: time("jitter") ?? 0,
+      retryWindowMs: time("retry_window") ?? HOUR_MS,
+      maxAgeMs: time("max_age"),
+      timeoutMs: time("timeout"),
+    };
+  }
+
+  #zoneProblem(timeZone: string): string | undefined {
+    if (this.#zones.has(timeZone)) return this.#zones.get(timeZone);
+    let problem: string | undefined;
+    try {
+      assertTimeZone(timeZone);
+    } catch (error) {
+      if (!(error instanceof ValidationError)) throw error;
+      problem = error.message;
+    }
+    this.#zones.set(timeZone, problem);
+    return problem;
+  }
+
+  #when(text: string, timeZone: string, place: Place): Schedule | undefined {
+    const key = JSON.stringify([text, timeZone]);
+    let schedule = this.#schedules.get(key);
+    if (schedule === undefined) {
+      try {
+        schedule = parseSchedule(text, timeZone);
+      } catch (error) {
+        if (!(error instanceof ValidationError)) throw error;
+        schedule = error;
+      }
+      this.#schedules.set(key, schedule);
+    }
+    if (!(schedule instanceof ValidationError)) return schedule;
+    this.#tell(place, schedule.message);
+    return undefined;
+  }
+
+  #storage(name: string, section: StorageSection): PolicyStorage {
+    const { type, create } = section;
+    const needs = (key: keyof StorageSection) =>
+      this.#tell([name, "storage", "type"], `storage of type ${type} needs a ${key}`);
+    const base = dirname(resolve(this.#yaml.file));
+    if (type === undefined) {
+      this.#tell([name, "storage"], "it must say where snapshots are kept: type local, s3 or url");
+    } else if (type === "local") {
+      if (section.path === undefined) needs("path");
+      else return { location: resolve(base, section.path), create };
+    } else if (type === "url") {
+      if (section.url === undefined) needs("url");
+      else return { location: section.url, create };
+    } else if (section.bucket === undefined) needs("bucket");
+    else return { location: this.#bucket(name, section.bucket, section), create };
+    return { location: "" };
+  }
+
+  #bucket(name: string, bucket: string, section: StorageSection): string {
+    const location = formatS3Location({
+      bucket,
+      prefix: (section.prefix ?? "").replace(/^\/+/, ""),
+      region: section.region,
+      endpoint: section.endpoint,
+      pathStyle: section.path_style,
+      allowHttp: section.allow_http,
+      storageClass: section.storage_class,
+      serverSideEncryption: section.server_side_encryption,
+    });
+    try {
+      return formatS3Location(parseS3Location(location));
+    } catch (error) {
+      if (!(error instanceof ValidationError)) throw error;
+      this.#tell([name, "storage", "bucket"], error.message);
+      return "";
+    }
+  }
+
+  #encryption(name: string, section: EncryptionSection): EncryptionSection | undefined {
+    const { enabled = true, provider } = section;
+    if (Object.keys(section).length === 0 || !enabled) return undefined;
+    const needed = {
+      aws_kms: ["key_id"],
+      passphrase: ["password_file", "password"],
+      age: ["identity_file", "recipients"],
+      raw: ["key_file"],
+    } as const;
+    if (provider === undefined) {
+      const place: Place = [name, "encryption"];
+      this.#tell(place, "it needs a provider: aws_kms, passphrase, age or raw");
+    } else if (needed[provider].every((key) => section[key] === undefined)) {
+      const place: Place = [name, "encryption", "provider"];
+      this.#tell(place, `the provider ${provider} needs ${needed[provider].join(" or ")}`);
+    }
+    const fromHere = (path: string | undefined) =>
+      path === undefined ? undefined : resolve(dirname(resolve(this.#yaml.file)), path);
+    const { password_file, identity_file, key_file } = section;
+    const files = {
+      password_file: fromHere(password_file),
+      identity_file: fromHere(identity_file),
+      key_file: fromHere(key_file),
+    };
+    return { ...section, ...files };
+  }
+
+  #retention(name: string, section: RetentionSection, timeZone: string): PolicySettings["retention"] {
+    const rules: RetentionPolicy = {
+      keepLast: section.keep_last,
+      keepHourly: section.keep_hourly,
+      keepDaily: section.keep_daily,
+      keepWeekly: section.keep_weekly,
+      keepMonthly: section.keep_monthly,
+      keepYearly: section.keep_yearly,
+      keepTags: section.keep_tags,
+      maxAgeDays: section.max_age_days,
+      maxBackups: section.max_backups,
+      timeZone,
+    };
+    const { schedule: text, grace_hours: graceHours } = section;
+    const place: Place = [name, "retention", "schedule"];
+    return {
+      rules,
+      graceHours,
+      schedule: text === undefined ? undefined : this.#when(text, timeZone, place),
+    };
+  }
+
+  #verification(
+    name: string,
+    section: VerificationSection,
+    { timeZone }: PolicySchedule,
+  ): PolicySettings["verification"] {
+    const { enabled = true, schedule: text } = section;
+    const place: Place = [name, "verification", "schedule"];
+    const schedule = text === undefined ? undefined : this.#when(text, timeZone, place);
+    return {
+      schedule: enabled ? schedule : undefined,
+      restoreTest: section.restore_test ?? false,
+      readData: this.#fraction(section.read_data) ?? true,
+    };
+  }
+
+  #fraction(value: boolean | number | string | undefined): boolean | number | undefined {
+    return typeof value === "string" ? Number(value.slice(0, -1)) / 100 : value;
+  }
+
+  /** What is wrong with a default is told once, and not of every policy. */
+  #tell([name, section, key]: Place, message: string): void {
+    const own: KeyPath = ["policies", name, section, ...(key === undefined ? [] : [key])];
+    const path = defaultPath(section, key);
+    this.#add(!this.#yaml.has(own) && this.#yaml.has(path.slice(0, -1)) ? path : own, message);
+  }
+
+  #add(path: KeyPath, message: string): void {
+    const key = path.join(".");
+    const told = `${key}\n${message}`;
+    if (this.#told.has(told)) return;
+    this.#told.add(told);
+    this.#problems.push({ line: this.#yaml.lineOf(path), key, message: message.replace(/\.$/, "") });
+  }
+}
+
+/** What a policy calls so among the defaults. */
+function defaultPath(section: string, key?: string): KeyPath {
+  if (section !== "schedule") return ["backup_manager", section, ...(key === undefined ? [] : [key])];
+  const named = key === "full" || key === "incremental" ? `${key}_backup` : key;
+  return ["backup_manager", "scheduling", ...(named === undefined ? [] : [named])];
+}

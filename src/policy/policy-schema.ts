@@ -1,0 +1,275 @@
+import { z } from "zod";
+import { DURATION } from "./duration.ts";
+
+// What a configuration file may hold. The JSON Schema of the package is made from this (scripts/policy-schema.ts).
+
+/** An object that has these keys and no others, which its error names. */
+function section<S extends z.ZodRawShape>(shape: S) {
+  const allowed = Object.keys(shape).join(", ");
+  return z.strictObject(shape, {
+    error: (issue) =>
+      issue.code === "unrecognized_keys"
+        ? `there is no such key; there are ${allowed}`
+        : `it must be a mapping with ${allowed}`,
+  });
+}
+
+const text = (description: string) =>
+  z.string("it must be a text").min(1, "it must not be empty").meta({ description });
+const flag = (description: string) => z.boolean("it must be true or false").meta({ description });
+const whole = (description: string, lowest = 1, highest = Number.MAX_SAFE_INTEGER) => {
+  const how = `it must be a whole number from ${lowest}${highest < Number.MAX_SAFE_INTEGER ? ` to ${highest}` : ""}`;
+  return z.int(how).min(lowest, how).max(highest, how).meta({ description });
+};
+const list = (description: string, of = "texts") =>
+  z
+    .array(
+      z.string(`it must be a list of ${of}`).min(1, "an item must not be empty"),
+      `it must be a list of ${of}`,
+    )
+    .min(1, "it must not be empty")
+    .meta({ description });
+const choice = <const T extends readonly string[]>(values: T, description: string) =>
+  z.enum(values, `it must be one of ${values.join(", ")}`).meta({ description });
+const duration = (description: string) =>
+  z
+    .string("it must be a time such as 90s, 15m, 6h or 2d")
+    .regex(DURATION, "it must be a time such as 90s, 15m, 6h or 2d")
+    .meta({ description });
+const schedule = (description: string) =>
+  text(`${description}: a cron pattern ("0 2 * * *") or an interval ("6h").`);
+
+/** What a name of a snapshot may be; of a policy too. */
+const LABEL = /^[A-Za-z0-9][A-Za-z0-9_.:+@-]{0,99}$/;
+const label = (description: string) =>
+  z
+    .string("it must be a text")
+    .regex(LABEL, "it must be 1 to 100 letters, digits and _ . : + @ -, beginning with a letter or digit")
+    .meta({ description });
+
+const part = "it must be true or false, a number from 0 to below 1, or a part such as 50%";
+const fraction = (description: string) =>
+  z
+    .union(
+      [z.boolean(), z.number().min(0, part).lt(1, part), z.string().regex(/^\d{1,2}(\.\d+)?%$/, part)],
+      part,
+    )
+    .meta({ description });
+
+const storage = section({
+  type: choice(
+    ["local", "s3", "url"],
+    "Where snapshots are kept: a directory, a bucket, or what a URL names.",
+  ),
+  path: text("Of a local repository: its directory, from the file's directory on.").optional(),
+  bucket: text("Of S3: the bucket.").optional(),
+  prefix: text("Of S3: what the names of all objects begin with.").optional(),
+  region: text("Of S3: the region.").optional(),
+  endpoint: text("Of S3: a store that is not AWS, https://host:port.").optional(),
+  path_style: flag("Of S3: the bucket stands in the path of a request.").optional(),
+  allow_http: flag("Of S3: an endpoint without TLS is accepted.").optional(),
+  storage_class: text("Of S3: the class of large objects.").optional(),
+  server_side_encryption: text(
+    "Of S3: encryption by the store, AES256, aws:kms or aws:kms:<key>.",
+  ).optional(),
+  url: text("A location of whatever registered scheme, such as s3://bucket/prefix.").optional(),
+  create: flag(
+    "Whether a repository is made where there is none. Default: where that cannot be a disk that is not mounted.",
+  ).optional(),
+});
+
+const compression = section({
+  algorithm: choice(["none", "zstd", "gzip"], "How blobs of a new repository are compressed."),
+  level: whole("zstd: 1 to 19; gzip: 1 to 9.", 1, 19).optional(),
+});
+
+const encryption = section({
+  enabled: flag("Whether a new repository is encrypted. Default true.").optional(),
+  provider: choice(
+    ["aws_kms", "passphrase", "age", "raw"],
+    "What kind of key opens the repository.",
+  ).optional(),
+  key_id: text("aws_kms: the key's id, ARN or alias.").optional(),
+  region: text("aws_kms: its region.").optional(),
+  endpoint: text("aws_kms: another endpoint.").optional(),
+  password: text("passphrase: better in password_file, or filled in.").optional(),
+  password_file: text("passphrase: a file that holds it.").optional(),
+  recipients: list("age: public keys, for a new repository.").optional(),
+  identity_file: text("age: a file with the private key.").optional(),
+  key_file: text("raw: a file with the key.").optional(),
+});
+
+const timing = {
+  timezone: text("IANA name of the zone of cron patterns. Default UTC.").optional(),
+  jitter: duration(
+    "Each run is late by up to so much, always the same for one policy and moment.",
+  ).optional(),
+  max_age: duration(
+    "A policy is overdue whose last success is older. Default: when a run and its retries are missed.",
+  ).optional(),
+  retry_window: duration(
+    "How long a failed run is tried again. Default 1h, and half of the time to the next run at most.",
+  ).optional(),
+  timeout: duration("A run that takes longer is stopped.").optional(),
+};
+
+const scheduling = section({
+  full_backup: schedule("When every byte is read again").optional(),
+  incremental_backup: schedule("When what has changed is read").optional(),
+  ...timing,
+  concurrency: whole("So many policies run at a time. Default 2.", 1, 1000).optional(),
+});
+
+const policySchedule = section({
+  full: schedule("When every byte is read again").optional(),
+  incremental: schedule("When what has changed is read").optional(),
+  ...timing,
+});
+
+const retention = section({
+  keep_last: whole("The newest so many.").optional(),
+  keep_hourly: whole("The newest of so many hours.").optional(),
+  keep_daily: whole("The newest of so many days.").optional(),
+  keep_weekly: whole("The newest of so many weeks.").optional(),
+  keep_monthly: whole("The newest of so many months.").optional(),
+  keep_yearly: whole("The newest of so many years.").optional(),
+  keep_tags: list("Snapshots with one of these tags stay.").optional(),
+  max_age_days: z
+    .number("it must be a number above 0")
+    .gt(0, "it must be above 0")
+    .meta({ description: "Older ones are removed." })
+    .optional(),
+  max_backups: whole("At most so many stay.").optional(),
+  grace_hours: z
+    .number("it must be a number from 0")
+    .min(0, "it must be 0 or more")
+    .meta({ description: "How long unneeded blobs stay. Default 24." })
+    .optional(),
+  schedule: schedule("When snapshots are removed. Default: after each backup").optional(),
+});
+
+const verification = section({
+  enabled: flag("Default true where there is a schedule.").optional(),
+  schedule: schedule("When the newest snapshot is verified").optional(),
+  restore_test: flag(
+    "Also restore it into a temporary directory, and read it there. Default false.",
+  ).optional(),
+  read_data: fraction("How much of the blobs is read: true, false, or a part.").optional(),
+});
+
+const tablesOf = {
+  tables: list("Of what it holds, these alone.").optional(),
+  exclude: list("What of it is left out; * and ? stand for characters.").optional(),
+};
+const id = label("The source's id, where it is not to be made of its place.").optional();
+const programs = { jobs: whole("So many dumps at a time.").optional() };
+const connection = text(
+  "Its address. A password is better filled in from the environment or a file than written here.",
+);
+
+const source = z
+  .discriminatedUnion(
+    "type",
+    [
+      section({
+        type: z.literal("lancedb"),
+        path: text("The database's directory."),
+        ...tablesOf,
+        on_unsupported: choice(
+          ["fail", "leave-out"],
+          "What becomes of a table that cannot be captured in full.",
+        ).optional(),
+        history: choice(["all", "latest"], "Whether older versions of tables are taken too.").optional(),
+        id,
+      }),
+      section({
+        type: z.enum(["filesystem", "files"]),
+        paths: list("Directories and files."),
+        exclude: list("Patterns as in .gitignore.").optional(),
+        exclude_from: text("A file with such patterns.").optional(),
+        one_file_system: flag("Stay on the file system of each path.").optional(),
+      }),
+      section({
+        type: z.literal("sqlite"),
+        path: text("The database's file."),
+        compact: flag("Take a compacted copy.").optional(),
+        id,
+      }),
+      section({
+        type: z.literal("postgresql"),
+        connection,
+        schemas: list("These schemas alone.").optional(),
+        ...tablesOf,
+        format: choice(["custom", "directory", "sql", "tar"], "Of the dump.").optional(),
+        ...programs,
+        id,
+      }),
+      section({ type: z.enum(["mysql", "mariadb"]), connection, ...tablesOf, ...programs, id }),
+      section({
+        type: z.literal("command"),
+        command: list("A program and its arguments, whose output is kept. No shell."),
+        name: label("The source's name."),
+      }),
+    ],
+    {
+      error: (issue) =>
+        issue.code === "invalid_union"
+          ? "there is no such type; there are lancedb, filesystem, files, sqlite, postgresql, mysql, mariadb, command"
+          : "it must be a mapping with a type",
+    },
+  )
+  .meta({ description: "What is backed up." });
+
+const defaults = {
+  storage: storage.extend({ type: storage.shape.type.optional() }).optional(),
+  compression: compression.extend({ algorithm: compression.shape.algorithm.optional() }).optional(),
+  encryption: encryption.optional(),
+  retention: retention.optional(),
+  verification: verification.optional(),
+};
+
+const policy = section({
+  sources: z.array(source, "it must be a list of sources").min(1, "it must name a source at least"),
+  schedule: policySchedule.optional(),
+  ...defaults,
+  enabled: flag("Whether it runs by its schedule. Default true.").optional(),
+  description: text("For every snapshot.").optional(),
+  tags: z
+    .array(label("A tag."), "it must be a list of tags")
+    .meta({ description: "For every snapshot." })
+    .optional(),
+  fail_on_shrink: fraction(
+    "Fail where a table is gone, or has lost more than this part of its rows.",
+  ).optional(),
+  allow_empty: flag("Take a snapshot also of a source that holds nothing.").optional(),
+});
+
+/** The file. */
+export const policyFile = section({
+  backup_manager: section({ ...defaults, scheduling: scheduling.optional() })
+    .optional()
+    .meta({ description: "What holds for every policy that does not say otherwise." }),
+  policies: z
+    .record(label("A policy's name; its snapshots have it."), policy, {
+      error: (issue) =>
+        issue.code === "invalid_key"
+          ? "a policy's name must be 1 to 100 letters, digits and _ . : + @ -, beginning with a letter or digit"
+          : "it must be a mapping from names to policies",
+    })
+    .meta({ description: "What is backed up when, by name." }),
+});
+
+export type PolicyFile = z.infer<typeof policyFile>;
+export type PolicySection = PolicyFile["policies"][string];
+export type SourceSection = z.infer<typeof source>;
+export type StorageSection = NonNullable<PolicySection["storage"]>;
+export type EncryptionSection = z.infer<typeof encryption>;
+export type RetentionSection = z.infer<typeof retention>;
+export type VerificationSection = z.infer<typeof verification>;
+export type CompressionSection = z.infer<typeof compression>;
+
+/** As a JSON Schema, of draft 2020-12: what lies in policy.schema.json. */
+export function policySchemaText(): string {
+  const schema = { title: "lancedb-backup policies", ...z.toJSONSchema(policyFile, { io: "input" }) };
+  return `${JSON.stringify(schema, null, 2)}\n`;
+}
