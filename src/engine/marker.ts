@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { CorruptError, IoError, isNotFound, UnsupportedError, ValidationError } from "../errors.ts";
 import { reasonOf } from "../fs/io.ts";
 import { decodeRecord, encodeRecord } from "../fs/record.ts";
+import { assertWritable } from "../storage/layers/read-only-storage.ts";
 import type { Storage } from "../storage/storage.ts";
 import { type BlobCodec, PLAIN, segments } from "./blobs/blob-codec.ts";
 import { assertCompression, type Compression } from "./codec/encode-blob.ts";
@@ -133,8 +134,9 @@ export async function assertStill(storage: Storage, opened: RepositoryMarker | u
   );
 }
 
-/** @throws CorruptError for a repository without its mark, which is not to be written to. */
+/** @throws CorruptError for a repository without its mark, which is not to be written to. @throws IoError for one that was opened for reading. */
 export function assertMarked(storage: Storage, marker: RepositoryMarker | undefined): void {
+  assertWritable(storage);
   if (marker) return;
   throw new CorruptError(
     `${storage.location} has no ${REPOSITORY}: it can be read from, and is not written to. Bring that file back from a copy, or restore its snapshots into a new repository.`,

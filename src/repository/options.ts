@@ -1,13 +1,21 @@
 import { assertKnown, assertLogger } from "../checks.ts";
 import { assertCompression, type Compression } from "../engine/codec/encode-blob.ts";
+import { reasonOf } from "../fs/io.ts";
 import { LanceDB, type LanceDBOptions } from "../lance/which-lancedb.ts";
 import type { Logger } from "../logger.ts";
 import { defaultLogger } from "../logger.ts";
+import {
+  assertStorageOptions,
+  layered,
+  STORAGE_OPTIONS,
+  type StorageOptions,
+} from "../storage/layers/layered.ts";
+import type { Retry } from "../storage/layers/retry-policy.ts";
 import { openStorage } from "../storage/open-storage.ts";
 import type { Storage } from "../storage/storage.ts";
 import { type CacheOption, cacheDirectory } from "./snapshot-cache.ts";
 
-export interface RepositoryOptions extends LanceDBOptions {
+export interface RepositoryOptions extends LanceDBOptions, StorageOptions {
   /** Default: winston on stderr, level `warn` or what `LANCEDB_BACKUP_LOG` says. */
   logger?: Logger | undefined;
   /**
@@ -44,12 +52,25 @@ export interface Place {
 
 /** Checks the options and fills in the defaults. @throws TypeError, ValidationError, UnsupportedError */
 export async function placeOf(location: string | Storage, options: RepositoryOptions): Promise<Place> {
-  assertKnown(options, "Repository", { logger: true, lancedb: true, connection: true, cache: true });
+  assertKnown(options, "Repository", {
+    ...{ logger: true, lancedb: true, connection: true, cache: true },
+    ...STORAGE_OPTIONS,
+  });
   const cache = cacheDirectory(options.cache);
   const { logger = defaultLogger() } = options;
   assertLogger(logger);
   const lancedb = new LanceDB(options);
-  if (typeof location === "string") return { storage: await openStorage(location), logger, lancedb, cache };
+  const { retry, readOnly, limitUpload, limitDownload, limitRequests } = options;
+  const use = { retry, readOnly, limitUpload, limitDownload, limitRequests };
+  assertStorageOptions(use, "Repository");
+  const tell = ({ error, failures, pauseMs }: Retry) =>
+    logger.info("the store did not do as asked; it is asked again", {
+      error: reasonOf(error),
+      failures,
+      pauseMs,
+    });
+  if (typeof location === "string")
+    return { storage: await openStorage(location, use, tell), logger, lancedb, cache };
   if (
     typeof location !== "object" ||
     location === null ||
@@ -57,7 +78,7 @@ export async function placeOf(location: string | Storage, options: RepositoryOpt
   ) {
     throw new TypeError("A repository's location must be a directory's path, an address, or a Storage.");
   }
-  return { storage: location, logger, lancedb, cache };
+  return { storage: layered(location, use, tell), logger, lancedb, cache };
 }
 
 /** @throws ValidationError, TypeError */

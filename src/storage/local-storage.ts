@@ -12,7 +12,8 @@ import { takeOwner } from "../fs/take-owner.ts";
 import { Directories } from "./directories.ts";
 import { assertObjectName, assertObjectPrefix } from "./object-name.ts";
 import { piecesOf } from "./pieces.ts";
-import type { Content, ReadOptions, Storage, StoredObject, WriteOptions } from "./storage.ts";
+import { lookAtEach } from "./look-for.ts";
+import type { CallOptions, Content, ReadOptions, Storage, StoredObject, WriteOptions } from "./storage.ts";
 import { lookAt, walkObjects } from "./walk.ts";
 
 const PIECE_BYTES = 1 << 20;
@@ -98,6 +99,21 @@ export class LocalStorage implements Storage {
   async stat(name: string): Promise<StoredObject | undefined> {
     this.#path(name);
     return lookAt(this.directory, name);
+  }
+
+  /** A look costs less than a listing does. */
+  async has(
+    names: readonly string[],
+    { signal }: CallOptions = {},
+  ): Promise<ReadonlyMap<string, StoredObject>> {
+    const there = new Map<string, StoredObject>();
+    await lookAtEach(names, there, (name) => this.stat(name), signal);
+    return there;
+  }
+
+  /** What a disk refuses it refuses again. */
+  isTransient(): boolean {
+    return false;
   }
 
   #path(name: string): string {

@@ -1,6 +1,8 @@
 import { UnsupportedError, ValidationError } from "../errors.ts";
 import { localPath } from "../fs/local-path.ts";
 import { LocalStorage } from "./local-storage.ts";
+import { assertStorageOptions, layered, type StorageOptions } from "./layers/layered.ts";
+import type { Retry } from "./layers/retry-policy.ts";
 import type { Storage } from "./storage.ts";
 
 /** Opens the storage at an address of its scheme. */
@@ -48,14 +50,25 @@ export function registerStorage(scheme: string, open: StorageOpener): void {
  * The storage at a location: a local directory by its path or a `file:` address, `s3://bucket/prefix?region=…`, or an
  * address of a scheme that was registered. Nothing is asked of it yet.
  *
+ * @param options how it is used: by default calls to a store are made again that failed for a reason that passes
+ * @param onRetry told of each call that is made again
  * @throws UnsupportedError for a scheme that nobody has registered, or whose package is not installed.
  * @throws ValidationError for a location that is none. @throws TypeError for what is no string.
  */
-export async function openStorage(location: string): Promise<Storage> {
+export async function openStorage(
+  location: string,
+  options: StorageOptions = {},
+  onRetry?: (retry: Retry) => void,
+): Promise<Storage> {
+  assertStorageOptions(options, "openStorage");
+  return layered(await open(location), options, onRetry);
+}
+
+async function open(location: string): Promise<Storage> {
   const scheme = typeof location === "string" ? schemeOf(location) : undefined;
   if (scheme === undefined) return new LocalStorage(localPath(location, "location"));
-  const open = openers.get(scheme);
-  if (open) return open(location);
+  const opener = openers.get(scheme);
+  if (opener) return opener(location);
   throw new UnsupportedError(
     `No storage is registered for "${scheme}:". There are: a directory's path, file:, ${[...openers.keys()].map((name) => `${name}:`).join(", ")}. registerStorage adds others.`,
   );

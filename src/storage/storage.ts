@@ -19,6 +19,16 @@ export interface WriteOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** Of short calls: a storage need not look at the signal in the midst of one, but ends with it any wait before. */
+export interface CallOptions {
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface StorageLimits {
+  /** Calls at once. Default: as many as the work would make. */
+  readonly connections?: number | undefined;
+}
+
 /** What is written: bytes at once, or pieces as they come. */
 export type Content = Uint8Array | AsyncIterable<Uint8Array>;
 
@@ -55,7 +65,8 @@ export interface Storage {
 
   /**
    * Writes an object unless there is one of that name: then `false`, and nothing is changed. Of several at once,
-   * one alone gets `true`. Not to be tried again blindly after an error: it may have been written.
+   * one alone gets `true`. After an error it may have been written. The layer that makes calls again looks then whether
+   * what is there is what was to be written: so content is to tell its writer from every other, by an id or the like.
    */
   writeNew(name: string, content: Content, options?: WriteOptions): Promise<boolean>;
 
@@ -63,13 +74,28 @@ export interface Storage {
    * The objects whose names begin with `prefix`, in any order. One that comes or goes meanwhile may be listed or
    * not; every other is listed once. What a backend keeps for itself is not listed.
    */
-  list(prefix: string): AsyncIterable<StoredObject>;
+  list(prefix: string, options?: CallOptions): AsyncIterable<StoredObject>;
 
   /** Takes an object away, for good. Can be done twice: one that is not there is success. */
-  remove(name: string): Promise<void>;
+  remove(name: string, options?: CallOptions): Promise<void>;
 
   /** Undefined where there is no such object. */
-  stat(name: string): Promise<StoredObject | undefined>;
+  stat(name: string, options?: CallOptions): Promise<StoredObject | undefined>;
+
+  /**
+   * Those of the objects that are there, by their names. Without it they are looked at one by one, or found by a listing
+   * where that takes fewer requests.
+   */
+  has?(names: readonly string[], options?: CallOptions): Promise<ReadonlyMap<string, StoredObject>>;
+
+  /**
+   * Whether a call that this storage has thrown `error` from may succeed when it is made again: a store was busy, or a connection
+   * broke. What was asked for may have been done. Without it no error is taken for such a one, and no call is made again.
+   */
+  isTransient?(error: unknown): boolean;
+
+  /** What the store bears. */
+  readonly limits?: StorageLimits | undefined;
 
   /**
    * For a backend that refuses to write where its store does not keep one writer from making what another has made: somebody

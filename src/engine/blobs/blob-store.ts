@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import type { Storage, StoredObject } from "../../storage/storage.ts";
-import { forEachParallel } from "../../util/parallel.ts";
-import { BLOBS, blobName, parseBlobName } from "../format/names.ts";
+import { objectsThere } from "../../storage/look-for.ts";
+import { blobName } from "../format/names.ts";
 import { readSmall } from "../read-small.ts";
 import type { Piece, StoredEntry } from "../snapshot.ts";
 import { type BlobCodec, PLAIN } from "./blob-codec.ts";
@@ -17,14 +17,6 @@ function hasDirectory(storage: Storage): storage is LocalDirectory {
 
 /** What is read: a file of a snapshot, and the table that it is of, for messages. */
 export type FileToRead = Pick<StoredEntry, "path" | "size" | "sha256" | "pieces"> & Pick<BlobUse, "table">;
-
-const PARALLEL_LOOKS = 32;
-/** So few are looked at one by one. */
-const FEW = 3;
-/** Objects on a page of a listing. */
-const PAGE_OBJECTS = 1000;
-/** As many objects are listed in the time and for the price of one look. */
-const LISTED_FOR_A_LOOK = 500;
 
 /** What a file needs of a blob. */
 export interface BlobNeed extends Piece {
@@ -77,35 +69,8 @@ export class BlobStore {
 
   /** Names of those that are not there, or cannot be whole. */
   async missing(blobs: ReadonlyMap<string, number>, signal?: AbortSignal): Promise<string[]> {
-    const isFar = !hasDirectory(this.storage);
-    const rest = isFar && blobs.size > FEW ? await this.#notListed(blobs, signal) : blobs;
-    const missing: string[] = [];
-    await forEachParallel(rest, PARALLEL_LOOKS, async ([name, bytes]) => {
-      signal?.throwIfAborted();
-      if (!this.fits(await this.storage.stat(blobName(name)), bytes)) missing.push(name);
-    });
-    return missing;
-  }
-
-  /**
-   * Those that a listing does not show as they must be. A page of it tells of a thousand objects, a look at one of one; it is
-   * given up where the repository has so many others that looks cost less.
-   */
-  async #notListed(
-    blobs: ReadonlyMap<string, number>,
-    signal: AbortSignal | undefined,
-  ): Promise<ReadonlyMap<string, number>> {
-    const rest = new Map(blobs);
-    const most = Math.max(PAGE_OBJECTS, blobs.size * LISTED_FOR_A_LOOK);
-    let listed = 0;
-    for await (const { name, size } of this.storage.list(BLOBS)) {
-      signal?.throwIfAborted();
-      const blob = parseBlobName(name);
-      const bytes = blob === undefined ? undefined : rest.get(blob);
-      if (blob !== undefined && bytes !== undefined && this.fits({ size }, bytes)) rest.delete(blob);
-      if (rest.size === 0 || ++listed === most) break;
-    }
-    return rest;
+    const there = await objectsThere(this.storage, [...blobs.keys()].map(blobName), { signal });
+    return [...blobs].flatMap(([name, bytes]) => (this.fits(there.get(blobName(name)), bytes) ? [] : [name]));
   }
 
   /** Writes a blob's object. Answers with its bytes. */

@@ -1,0 +1,68 @@
+import { lookFor } from "../look-for.ts";
+import type {
+  CallOptions,
+  Content,
+  ReadOptions,
+  Storage,
+  StorageLimits,
+  StoredObject,
+  WriteOptions,
+} from "../storage.ts";
+
+/** A storage that does as the one below it, but for what it does otherwise. */
+export abstract class StorageLayer implements Storage {
+  protected readonly below: Storage;
+
+  constructor(below: Storage) {
+    this.below = below;
+  }
+
+  get location(): string {
+    return this.below.location;
+  }
+
+  get directory(): string | undefined {
+    return this.below.directory;
+  }
+
+  get limits(): StorageLimits | undefined {
+    return this.below.limits;
+  }
+
+  isTransient(error: unknown): boolean {
+    return this.below.isTransient?.(error) ?? false;
+  }
+
+  read(name: string, options?: ReadOptions): AsyncIterable<Uint8Array> {
+    return this.below.read(name, options);
+  }
+
+  write(name: string, content: Content, options?: WriteOptions): Promise<void> {
+    return this.below.write(name, content, options);
+  }
+
+  writeNew(name: string, content: Content, options?: WriteOptions): Promise<boolean> {
+    return this.below.writeNew(name, content, options);
+  }
+
+  list(prefix: string, options?: CallOptions): AsyncIterable<StoredObject> {
+    return this.below.list(prefix, options);
+  }
+
+  remove(name: string, options?: CallOptions): Promise<void> {
+    return this.below.remove(name, options);
+  }
+
+  stat(name: string, options?: CallOptions): Promise<StoredObject | undefined> {
+    return this.below.stat(name, options);
+  }
+
+  /** By the layer's own calls, where the storage below has no way of its own. */
+  has(names: readonly string[], options: CallOptions = {}): Promise<ReadonlyMap<string, StoredObject>> {
+    return this.below.has ? this.below.has(names, options) : lookFor(this, names, options);
+  }
+
+  acceptNoExclusion(): void {
+    this.below.acceptNoExclusion?.();
+  }
+}
