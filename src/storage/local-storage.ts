@@ -10,9 +10,9 @@ import { nameNew } from "../fs/name-new.ts";
 import { PROCESS_TOKEN } from "../fs/process-token.ts";
 import { takeOwner } from "../fs/take-owner.ts";
 import { Directories } from "./directories.ts";
+import { lookAtEach } from "./look-for.ts";
 import { assertObjectName, assertObjectPrefix } from "./object-name.ts";
 import { piecesOf } from "./pieces.ts";
-import { lookAtEach } from "./look-for.ts";
 import type { CallOptions, Content, ReadOptions, Storage, StoredObject, WriteOptions } from "./storage.ts";
 import { lookAt, walkObjects } from "./walk.ts";
 

@@ -1,12 +1,17 @@
 import { UnsupportedError, ValidationError } from "../errors.ts";
 import { localPath } from "../fs/local-path.ts";
-import { LocalStorage } from "./local-storage.ts";
 import { assertStorageOptions, layered, type StorageOptions } from "./layers/layered.ts";
-import type { Retry } from "./layers/retry-policy.ts";
+import type { Retry, RetryOptions } from "./layers/retry-policy.ts";
+import { LocalStorage } from "./local-storage.ts";
 import type { Storage } from "./storage.ts";
 
 /** Opens the storage at an address of its scheme. */
-export type StorageOpener = (address: string) => Promise<Storage> | Storage;
+export type StorageOpener = (address: string, options: OpenerOptions) => Promise<Storage> | Storage;
+
+export interface OpenerOptions {
+  /** For a storage that makes steps of a call again by itself; calls that failed so that they may be made again, by `isTransient`, are. */
+  readonly retry: RetryOptions;
+}
 
 /** Two letters at least: one is a drive of Windows. */
 const SCHEME = /^([a-z][a-z0-9+.-]+):\/\//i;
@@ -14,12 +19,12 @@ const SCHEME = /^([a-z][a-z0-9+.-]+):\/\//i;
 const openers = new Map<string, StorageOpener>([
   [
     "s3",
-    async (address) => {
+    async (address, { retry }) => {
       const [{ parseS3Location }, { S3Storage }] = await Promise.all([
         import("./s3/s3-location.ts"),
         import("./s3/s3-storage.ts"),
       ]);
-      return S3Storage.open(parseS3Location(address));
+      return S3Storage.open(parseS3Location(address), retry);
     },
   ],
 ]);
@@ -61,14 +66,16 @@ export async function openStorage(
   onRetry?: (retry: Retry) => void,
 ): Promise<Storage> {
   assertStorageOptions(options, "openStorage");
-  return layered(await open(location), options, onRetry);
+  const { retry } = options;
+  const storage = await open(location, { retry: retry === false ? { attempts: 1 } : (retry ?? {}) });
+  return layered(storage, options, onRetry);
 }
 
-async function open(location: string): Promise<Storage> {
+async function open(location: string, options: OpenerOptions): Promise<Storage> {
   const scheme = typeof location === "string" ? schemeOf(location) : undefined;
   if (scheme === undefined) return new LocalStorage(localPath(location, "location"));
   const opener = openers.get(scheme);
-  if (opener) return opener(location);
+  if (opener) return opener(location, options);
   throw new UnsupportedError(
     `No storage is registered for "${scheme}:". There are: a directory's path, file:, ${[...openers.keys()].map((name) => `${name}:`).join(", ")}. registerStorage adds others.`,
   );

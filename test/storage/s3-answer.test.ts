@@ -2,8 +2,8 @@ import { expect, test } from "vitest";
 import type { IoError } from "../../src/errors.ts";
 import { answerOf, isTransientS3, notAnAnswer, s3Error } from "../../src/storage/s3/s3-answer.ts";
 
-const answered = (httpStatusCode: number, name = "Unknown", attempts = 1) =>
-  Object.assign(new Error("UnknownError"), { name, $metadata: { httpStatusCode, attempts } });
+const answered = (httpStatusCode: number, name = "Unknown") =>
+  Object.assign(new Error("UnknownError"), { name, $metadata: { httpStatusCode } });
 const broken = (code: string, name = "Error") => Object.assign(new Error("broken"), { name, code });
 
 // Statuses, names and codes as the SDK gives them for real servers.
@@ -38,11 +38,6 @@ test.each([
   ["no credentials", Object.assign(new Error("none"), { name: "CredentialsProviderError" }), "refused"],
 ])("%s", (_, error, meaning) => {
   expect(answerOf(error).meaning).toBe(meaning);
-});
-
-test("an answer after the client's own tries says that one of them may have been carried out", () => {
-  expect(answerOf(answered(412, "PreconditionFailed", 2)).isRepeated).toBe(true);
-  expect(answerOf(answered(412, "PreconditionFailed")).isRepeated).toBe(false);
 });
 
 test.each([

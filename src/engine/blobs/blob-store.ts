@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
-import type { Storage, StoredObject } from "../../storage/storage.ts";
 import { objectsThere } from "../../storage/look-for.ts";
+import type { Storage, StoredObject } from "../../storage/storage.ts";
 import { blobName } from "../format/names.ts";
 import { readSmall } from "../read-small.ts";
 import type { Piece, StoredEntry } from "../snapshot.ts";

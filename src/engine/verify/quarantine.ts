@@ -7,6 +7,7 @@ import { UnsupportedError } from "../../errors.ts";
 import { io, isMissing } from "../../fs/io.ts";
 import { makeDirectory } from "../../fs/make-directory.ts";
 import { nameNew } from "../../fs/name-new.ts";
+import { assertWritable } from "../../storage/layers/read-only-storage.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { blobName } from "../format/names.ts";
 import type { BlobState } from "./blob-survey.ts";
@@ -14,8 +15,9 @@ import { count, type VerificationResult } from "./result.ts";
 
 const QUARANTINE = "quarantine";
 
-/** @throws UnsupportedError where blobs cannot be renamed. */
+/** @throws UnsupportedError where blobs cannot be renamed. @throws IoError where the repository was opened for reading. */
 export function assertQuarantine(storage: Storage): string {
+  assertWritable(storage);
   if (storage.directory !== undefined) return storage.directory;
   throw new UnsupportedError(
     `quarantine needs a repository in a local directory; this one is at ${storage.location}.`,

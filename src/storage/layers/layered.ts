@@ -1,7 +1,7 @@
 import { assertFlag, assertKnown } from "../../checks.ts";
 import { ValidationError } from "../../errors.ts";
 import type { Storage } from "../storage.ts";
-import { assertRates, type RateLimits, RateLimitedStorage } from "./rate-limited-storage.ts";
+import { assertRates, RateLimitedStorage, type RateLimits } from "./rate-limited-storage.ts";
 import { ReadOnlyStorage } from "./read-only-storage.ts";
 import { assertRetry, type Retry, type RetryOptions, RetryPolicy } from "./retry-policy.ts";
 import { RetryingStorage } from "./retrying-storage.ts";

@@ -20,8 +20,6 @@ export interface S3Answer {
   readonly retryAfterMs: number | undefined;
   /** Where the bucket is, when the store says so. */
   readonly region: string | undefined;
-  /** Whether the client had asked before and got no clear answer: an earlier try may have been carried out. */
-  readonly isRepeated: boolean;
 }
 
 const REGION = /^[a-z0-9-]{1,40}$/;
@@ -65,12 +63,11 @@ export function answerOf(error: unknown): S3Answer {
     code: said === "Unknown" || said === "UnknownError" ? "" : said,
     retryAfterMs: retryAfter($response?.headers?.["retry-after"]),
     region: REGION.exec($response?.headers?.["x-amz-bucket-region"] ?? "")?.[0],
-    isRepeated: ($metadata.attempts ?? 1) > 1,
   };
 }
 
 interface SdkError {
-  readonly $metadata?: { readonly httpStatusCode?: number; readonly attempts?: number };
+  readonly $metadata?: { readonly httpStatusCode?: number };
   readonly $response?: { readonly headers?: Readonly<Record<string, string | undefined>> };
   readonly Code?: unknown;
   readonly name?: unknown;

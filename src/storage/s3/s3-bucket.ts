@@ -1,18 +1,14 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import type * as Sdk from "@aws-sdk/client-s3";
 import { UnsupportedError, ValidationError } from "../../errors.ts";
 import { isError } from "../../fs/io.ts";
+import type { RetryPolicy } from "../layers/retry-policy.ts";
 import { assertObjectName } from "../object-name.ts";
 import { knownStore } from "./known-stores.ts";
-import { type S3Action, s3Error } from "./s3-answer.ts";
+import { isTransientS3, type S3Action, s3Error } from "./s3-answer.ts";
 import type { S3Location } from "./s3-location.ts";
 
 /** Colder storage classes bill every object as one of this size at least. */
 const LEAST_FOR_CLASS = 128 << 10;
-
-/** How often a request is made before it has failed. */
-export const TRIES = 4;
-const FIRST_PAUSE_MS = 100;
 
 /** Milliseconds in which a connection must be there; and of silence, after which it is given up, however long a request is. */
 const CONNECT_MS = 10_000;
@@ -28,17 +24,19 @@ export class S3Bucket {
   readonly client: Sdk.S3Client;
   /** `s3://bucket/prefix`, for messages. */
   readonly location: string;
+  readonly #retries: RetryPolicy;
 
-  private constructor(place: S3Location, sdk: typeof Sdk) {
+  private constructor(place: S3Location, sdk: typeof Sdk, retries: RetryPolicy) {
     this.place = place;
     this.sdk = sdk;
+    this.#retries = retries;
     this.client = clientOf(place, sdk);
     this.location = `s3://${place.bucket}/${place.prefix}`.replace(/\/$/, "");
   }
 
   /** Asks nothing of the store yet. @throws UnsupportedError where the SDK is not installed. */
-  static async open(place: S3Location): Promise<S3Bucket> {
-    return new S3Bucket(place, await loadSdk());
+  static async open(place: S3Location, retries: RetryPolicy): Promise<S3Bucket> {
+    return new S3Bucket(place, await loadSdk(), retries);
   }
 
   /** @throws ValidationError for what is no object's name. */
@@ -80,6 +78,11 @@ export class S3Bucket {
       throw s3Error(error, action, this.address(name));
     }
   }
+
+  /** As `send`, made again by itself: one step of a call that would have to begin from its start. */
+  sendStep<T>(name: string, action: S3Action, request: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+    return this.#retries.run(() => this.send(name, action, request, signal), isTransientS3, signal);
+  }
 }
 
 function clientOf(place: S3Location, sdk: typeof Sdk): Sdk.S3Client {
@@ -94,7 +97,7 @@ function clientOf(place: S3Location, sdk: typeof Sdk): Sdk.S3Client {
     // Many stores do not know the checksums that the SDK adds by itself; a signed payload is checked by all.
     requestChecksumCalculation: "WHEN_REQUIRED",
     responseChecksumValidation: "WHEN_REQUIRED",
-    maxAttempts: TRIES,
+    maxAttempts: 1, // what is made again is said in one place, `RetryPolicy`
     requestHandler: { connectionTimeout: CONNECT_MS, socketTimeout: SILENCE_MS },
   });
 }
@@ -117,9 +120,3 @@ export const withSignal = (signal: AbortSignal | undefined) => (signal ? { abort
 /** LIST tells milliseconds where HEAD tells seconds. */
 export const toSecond = (time: Date | undefined) =>
   new Date(Math.floor((time?.getTime() ?? 0) / 1000) * 1000);
-
-/** Longer after each failure. @throws the signal's reason. */
-export async function pause(failures: number, signal?: AbortSignal): Promise<void> {
-  const ms = FIRST_PAUSE_MS * 2 ** failures * (0.5 + Math.random());
-  await sleep(ms, undefined, signal ? { signal } : {}).catch(() => signal?.throwIfAborted());
-}

@@ -39,7 +39,7 @@ function pageOf(
   ContinuationToken: string | undefined,
 ): Promise<Sdk.ListObjectsV2CommandOutput> {
   const input = { Bucket: bucket.place.bucket, Prefix, ContinuationToken };
-  return bucket.send("", "list", async () => {
+  return bucket.sendStep("", "list", async () => {
     const page = await bucket.client.send(new bucket.sdk.ListObjectsV2Command(input));
     if (page.IsTruncated === undefined) throw notAnAnswer("IsTruncated"); // else it would say that nothing is there
     return page;

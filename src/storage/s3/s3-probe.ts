@@ -22,7 +22,6 @@ export async function probeExclusive(
   const put = () => client.send(new sdk.PutObjectCommand(input));
   let excludes = false;
   try {
-    // The first may be refused too: carried out, not answered, and sent again by the SDK.
     for (let tries = 0; tries < 2 && !excludes; tries++) {
       await put().catch((error: unknown) => {
         if (answerOf(error).meaning !== "exists") throw error;

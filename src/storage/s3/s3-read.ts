@@ -2,7 +2,7 @@ import type * as Sdk from "@aws-sdk/client-s3";
 import { IoError } from "../../errors.ts";
 import type { ReadOptions } from "../storage.ts";
 import { answerOf, notAnAnswer, s3Error } from "./s3-answer.ts";
-import { pause, type S3Bucket, TRIES, withSignal } from "./s3-bucket.ts";
+import { type S3Bucket, withSignal } from "./s3-bucket.ts";
 
 /** The bytes of an object. Of an answer that ends early the rest is fetched by range, as long as it is the same object. */
 export async function* readObject(
@@ -16,7 +16,7 @@ export async function* readObject(
   let position = offset;
   const end = offset + length;
   let etag: string | undefined;
-  for (let failures = 0; position < end; ) {
+  while (position < end) {
     const answer = await getObject(bucket, name, key, { from: position, end }, signal);
     if (!answer) return;
     if (etag !== undefined && answer.ETag !== etag) throw changed(bucket.address(name));
@@ -34,8 +34,7 @@ export async function* readObject(
       throw new IoError(`The answer ended after ${got} of ${wanted} bytes.`, { errno: "EAGAIN" });
     } catch (error) {
       signal?.throwIfAborted();
-      if (++failures >= TRIES) throw s3Error(error, "read", bucket.address(name));
-      await pause(failures, signal);
+      if (got === 0) throw s3Error(error, "read", bucket.address(name));
     }
   }
 }

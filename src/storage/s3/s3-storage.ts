@@ -1,6 +1,7 @@
+import { type RetryOptions, RetryPolicy } from "../layers/retry-policy.ts";
 import { assertObjectPrefix } from "../object-name.ts";
 import type { Content, ReadOptions, Storage, StoredObject, WriteOptions } from "../storage.ts";
-import { answerOf, s3Error } from "./s3-answer.ts";
+import { answerOf, isTransientS3, s3Error } from "./s3-answer.ts";
 import { S3Bucket, toSecond } from "./s3-bucket.ts";
 import { listObjects } from "./s3-list.ts";
 import { assertS3Location, type S3Location } from "./s3-location.ts";
@@ -26,10 +27,16 @@ export class S3Storage implements Storage {
     this.location = bucket.location;
   }
 
-  /** Asks nothing of the store yet. @throws UnsupportedError where the SDK is not installed. */
-  static async open(place: S3Location): Promise<S3Storage> {
+  /**
+   * Asks nothing of the store yet.
+   *
+   * @param retry for the parts of a large object and the pages of a listing; other requests are made once, and again by the
+   * layer that openStorage and Repository add.
+   * @throws UnsupportedError where the SDK is not installed.
+   */
+  static async open(place: S3Location, retry: RetryOptions = {}): Promise<S3Storage> {
     assertS3Location(place);
-    return new S3Storage(await S3Bucket.open(place));
+    return new S3Storage(await S3Bucket.open(place, new RetryPolicy(retry)));
   }
 
   read(name: string, options: ReadOptions = {}): AsyncGenerator<Uint8Array> {
@@ -68,6 +75,10 @@ export class S3Storage implements Storage {
   async stat(name: string): Promise<StoredObject | undefined> {
     const found = await headObject(this.#bucket, name);
     return found && { name, size: found.size, modified: toSecond(found.modified) };
+  }
+
+  isTransient(error: unknown): boolean {
+    return isTransientS3(error);
   }
 
   acceptNoExclusion(): void {

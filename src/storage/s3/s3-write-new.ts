@@ -1,9 +1,7 @@
-import { isNotFound } from "../../errors.ts";
 import { piecesOf } from "../pieces.ts";
 import type { Content, WriteOptions } from "../storage.ts";
 import { answerOf, notAnAnswer, s3Error } from "./s3-answer.ts";
-import { pause, type S3Bucket, TRIES, withSignal } from "./s3-bucket.ts";
-import { readObject } from "./s3-read.ts";
+import { type S3Bucket, withSignal } from "./s3-bucket.ts";
 import { tooLarge } from "./s3-write.ts";
 
 /** A document: what is made exclusively is sent whole, in one request. */
@@ -26,10 +24,7 @@ export async function wholeOf(
   return Buffer.concat(pieces);
 }
 
-/**
- * Makes an object unless there is one. A condition that was not met means that somebody has the name; but after a try that
- * was not answered, that may be ourselves: then what is there is compared with what was sent.
- */
+/** Makes an object unless there is one. Whoever makes this call again finds out whose the one is that is there then. */
 export async function writeNewObject(
   bucket: S3Bucket,
   name: string,
@@ -37,39 +32,14 @@ export async function writeNewObject(
   { signal }: WriteOptions,
 ): Promise<boolean> {
   const input = { ...bucket.key(name), ...bucket.settings(body.length), Body: body, IfNoneMatch: "*" };
-  let isUnclear = false;
-  for (let failures = 0; ; ) {
-    try {
-      const put = new bucket.sdk.PutObjectCommand(input);
-      const { ETag } = await bucket.client.send(put, withSignal(signal));
-      if (!ETag) throw notAnAnswer("ETag");
-      return true;
-    } catch (error) {
-      signal?.throwIfAborted();
-      const { meaning, isRepeated } = answerOf(error);
-      isUnclear ||= isRepeated || meaning === "transient";
-      if (meaning === "exists") return isUnclear && (await holds(bucket, name, body, signal));
-      if (meaning !== "transient" || ++failures >= TRIES) {
-        if (isUnclear && (await holds(bucket, name, body, signal).catch(() => false))) return true;
-        throw s3Error(error, "write", bucket.address(name));
-      }
-    }
-    await pause(failures, signal);
-  }
-}
-
-async function holds(
-  bucket: S3Bucket,
-  name: string,
-  body: Buffer,
-  signal: AbortSignal | undefined,
-): Promise<boolean> {
-  const pieces: Uint8Array[] = [];
   try {
-    for await (const piece of readObject(bucket, name, { signal })) pieces.push(piece);
+    const put = new bucket.sdk.PutObjectCommand(input);
+    const { ETag } = await bucket.client.send(put, withSignal(signal));
+    if (!ETag) throw notAnAnswer("ETag");
+    return true;
   } catch (error) {
-    if (isNotFound(error)) return false;
-    throw error;
+    signal?.throwIfAborted();
+    if (answerOf(error).meaning === "exists") return false;
+    throw s3Error(error, "write", bucket.address(name));
   }
-  return body.equals(Buffer.concat(pieces));
 }

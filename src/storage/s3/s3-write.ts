@@ -2,7 +2,7 @@ import type * as Sdk from "@aws-sdk/client-s3";
 import { UnsupportedError } from "../../errors.ts";
 import { piecesOf } from "../pieces.ts";
 import type { Content, WriteOptions } from "../storage.ts";
-import { answerOf, notAnAnswer, s3Error } from "./s3-answer.ts";
+import { answerOf, notAnAnswer } from "./s3-answer.ts";
 import { type S3Bucket, withSignal } from "./s3-bucket.ts";
 import { headObject } from "./s3-read.ts";
 
@@ -60,7 +60,7 @@ async function upload(
     if (!answer.UploadId) throw notAnAnswer("UploadId");
     return answer;
   };
-  const { UploadId } = await bucket.send(name, "write", begin, signal);
+  const { UploadId } = await bucket.sendStep(name, "write", begin, signal);
   const begun = { ...key, UploadId } as Upload;
   try {
     const { sent, bytes } = await sendParts(bucket, name, begun, parts, signal);
@@ -102,7 +102,7 @@ async function sendParts(
       if (!answer.ETag) throw notAnAnswer("ETag");
       return answer;
     };
-    const { ETag } = await bucket.send(name, "write", send, signal);
+    const { ETag } = await bucket.sendStep(name, "write", send, signal);
     sent.push({ PartNumber, ETag });
     bytes += Body.length;
   }
@@ -112,14 +112,17 @@ async function sendParts(
 async function complete(bucket: S3Bucket, name: string, begun: Upload, { sent, bytes }: Sent): Promise<void> {
   const { CompleteMultipartUploadCommand } = bucket.sdk;
   const command = new CompleteMultipartUploadCommand({ ...begun, MultipartUpload: { Parts: [...sent] } });
-  try {
-    await bucket.client.send(command);
-  } catch (error) {
-    // After an answer that was lost the SDK has sent it again, and there is no such upload any more: it is done.
-    const isDone =
-      answerOf(error).code === "NoSuchUpload" && (await headObject(bucket, name))?.size === bytes;
-    if (!isDone) throw s3Error(error, "write", bucket.address(name));
-  }
+  const finish = async () => {
+    try {
+      await bucket.client.send(command);
+    } catch (error) {
+      // After an answer that was lost it is sent again, and there is no such upload any more: it is done.
+      const isDone =
+        answerOf(error).code === "NoSuchUpload" && (await headObject(bucket, name))?.size === bytes;
+      if (!isDone) throw error;
+    }
+  };
+  await bucket.sendStep(name, "write", finish);
 }
 
 export function tooLarge(address: string, most: number): UnsupportedError {
