@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { assertSignal } from "../checks.ts";
 import type { ResolveOptions } from "../engine/catalog/catalog.ts";
+import { schemeOfSource } from "../engine/source-url.ts";
 import { localPath } from "../fs/local-path.ts";
 import { identifyDatabase } from "../lance/database-identity.ts";
 import type { Logger } from "../logger.ts";
@@ -8,6 +9,7 @@ import type { LanceCatalog } from "../sources/lancedb/lance-catalog.ts";
 import { assertSelection, type RestoreOptions, type Selection } from "../sources/lancedb/restore/options.ts";
 import type { LeftOut } from "../sources/lancedb/restore/select.ts";
 import type { SnapshotContent } from "../sources/lancedb/snapshot-view.ts";
+import { sourceFromUrl } from "../sources/source-from-url.ts";
 
 /** The snapshot that is meant, and what it does not have of what was asked for. */
 export interface ChosenContent {
@@ -51,6 +53,8 @@ export function otherParts({ snapshot }: SnapshotContent): LeftOut[] {
 /** The database that a restore in place is to go into, where it has an id. */
 export function inPlaceId(options: RestoreOptions): string | undefined {
   if (options?.mode !== "in-place" || typeof options.target !== "string") return undefined;
+  const scheme = schemeOfSource(options.target);
+  if (scheme !== undefined && scheme !== "file") return sourceFromUrl(options.target).id;
   const target = localPath(options.target, "target");
   return existsSync(target) ? identifyDatabase(target).id : undefined;
 }

@@ -1,10 +1,19 @@
 import { type LazyKind, registerLazily } from "../engine/source-kind.ts";
+import { identityOfPath } from "./source-identity.ts";
+import { sqlitePath } from "./sqlite/sqlite-path.ts";
 
 /**
  * The kinds of this package besides LanceDB: none is loaded before one of its sources or parts is met. `identify` says what the
  * source's own `id` says.
  */
-const BUILT_IN: readonly LazyKind[] = [];
+const BUILT_IN: readonly LazyKind[] = [
+  {
+    type: "sqlite",
+    schemes: ["sqlite"],
+    identify: (url) => identityOfPath("sqlite", sqlitePath(url)),
+    load: async () => (await import("./sqlite/sqlite-kind.ts")).SQLITE_KIND,
+  },
+];
 
 /** Makes them known. Can be done twice. */
 export function registerBuiltInKinds(): void {

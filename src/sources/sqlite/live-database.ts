@@ -38,6 +38,7 @@ const HEADER_BYTES = 100;
 const ALL_PAGES = 2 ** 31 - 1;
 
 const PAUSE_MS = 50;
+const POLL_MS = 4;
 
 /** Changes within so short a time of a look may not show in a file's times. */
 const TICK_MS = 50;
@@ -72,14 +73,14 @@ export class LiveDatabase {
     const isWal = readIsWal(path);
     if (isWal && sizeOf(`${path}-wal`) === undefined) {
       if (input.unlocked) return holdUnlocked(path);
-      const writable = tryBegin(path, { readOnly: false, timeout: timeoutMs });
+      const writable = tryBegin(path, { readOnly: false, timeoutMs });
       if (writable) return new LiveDatabase(path, true, writable);
     } else if (!isWal || sizeOf(`${path}-shm`) !== undefined) {
-      const database = tryBegin(path, { readOnly: true, timeout: timeoutMs });
+      const database = tryBegin(path, { readOnly: true, timeoutMs });
       if (database) return new LiveDatabase(path, isWal, database);
     }
     const copy = await copyStill(input);
-    const database = tryBegin(copy, { readOnly: false, timeout: 0 });
+    const database = tryBegin(copy, { readOnly: false, timeoutMs: 0 });
     if (!database) throw new LockedError(`The copy ${copy} of ${path} is in use.`);
     return new LiveDatabase(path, isWal, database);
 
@@ -116,7 +117,7 @@ export class LiveDatabase {
 /** Undefined where it cannot be opened there: a dead process left a transaction, or nothing may be written beside it. */
 function tryBegin(
   path: string,
-  options: { readonly readOnly: boolean; readonly timeout: number },
+  options: { readonly readOnly: boolean; readonly timeoutMs: number },
 ): DatabaseSync | undefined {
   try {
     return begin(path, options, path);
@@ -129,18 +130,36 @@ function tryBegin(
 
 function begin(
   place: string | URL,
-  options: { readonly readOnly: boolean; readonly timeout?: number },
+  options: { readonly readOnly: boolean; readonly timeoutMs?: number },
   path: string,
 ): DatabaseSync {
   let database: DatabaseSync | undefined;
   try {
-    database = new DatabaseSync(place, options);
+    const { timeoutMs = 0, readOnly } = options;
+    database = new DatabaseSync(place, { readOnly });
     database.exec("PRAGMA query_only = ON; PRAGMA trusted_schema = OFF; BEGIN");
-    database.prepare("SELECT count(*) FROM sqlite_schema").get();
+    takeReadLock(database, performance.now() + timeoutMs);
     return database;
   } catch (error) {
     database?.close();
     throw fromSqlite(error, "open", path);
+  }
+}
+
+/**
+ * Without a write-ahead log a busy writer leaves moments between its transactions: SQLite's own way of waiting looks ten times
+ * a second, and misses them.
+ */
+function takeReadLock(database: DatabaseSync, deadline: number): void {
+  const clock = new Int32Array(new SharedArrayBuffer(4));
+  for (;;) {
+    try {
+      database.prepare("SELECT count(*) FROM sqlite_schema").get();
+      return;
+    } catch (error) {
+      if (sqliteCode(error) !== SQLITE.busy || performance.now() >= deadline) throw error;
+    }
+    Atomics.wait(clock, 0, 0, POLL_MS * Math.random()); // nothing else is to be done in this process
   }
 }
 

@@ -24,6 +24,9 @@ export interface HoldRequest extends CopyOptions {
 
 const DEFAULT_TIMEOUT_MS = 600_000;
 
+/** Neither SQLite nor a timer waits longer: 24 days. */
+const LONGEST_MS = 2 ** 31 - 1;
+
 /** Rows are counted for so long: the pages have just been read, and are in memory. */
 const COUNT_MS = 30_000;
 
@@ -51,7 +54,8 @@ export class SqliteCopy implements AsyncDisposable {
 
   /** @throws ValidationError where the file is no database; LockedError, UnsupportedError, CorruptError, IoError; the signal's reason. */
   static async hold(path: string, request: HoldRequest): Promise<SqliteCopy> {
-    const { lockTimeoutMs: timeoutMs, unlocked, signal, timeoutMs: limitMs = DEFAULT_TIMEOUT_MS } = request;
+    const { unlocked, signal, timeoutMs: limitMs = DEFAULT_TIMEOUT_MS } = request;
+    const timeoutMs = Math.min(Math.ceil(request.lockTimeoutMs), LONGEST_MS);
     const scratch = await makeTemporaryScratch();
     const worker = new SqliteProcess();
     try {

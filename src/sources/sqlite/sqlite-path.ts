@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import { statSync } from "node:fs";
 import { resolve } from "node:path";
 import { ValidationError } from "../../errors.ts";
@@ -52,10 +51,4 @@ export function databaseFile(path: string): string {
     throw toIoError(error, "find", path);
   }
   throw new ValidationError(`${path} is no file, and so no SQLite database.`);
-}
-
-/** Made of the real path, a UUID of version 8: a database of one file has no place for an id of its own. */
-export function sqliteId(real: string): string {
-  const hex = createHash("sha256").update(`sqlite ${real}`).digest("hex");
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-a${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
 }

@@ -20,6 +20,9 @@ const PROGRAM = new URL(
   import.meta.url,
 );
 
+/** A timer waits no longer: 24 days. */
+const LONGEST_MS = 2 ** 31 - 1;
+
 /** Of what the process said last, so many letters are told. */
 const MOST_TOLD = 2000;
 
@@ -61,7 +64,7 @@ export class SqliteProcess implements AsyncDisposable {
     const { promise, resolve, reject } = Promise.withResolvers<Reply>();
     const onAbort = () => reject(signal?.reason);
     const onLimit = () => reject(tooLong(what, limitMs));
-    const timer = limitMs === undefined ? undefined : setTimeout(onLimit, limitMs);
+    const timer = limitMs === undefined ? undefined : setTimeout(onLimit, Math.min(limitMs, LONGEST_MS));
     this.#child.once("message", resolve);
     signal?.addEventListener("abort", onAbort);
     void this.#closed.then(() => reject(this.#ended()));

@@ -5,10 +5,11 @@ import type { Capture, CaptureRequest, Entry, Source } from "../../engine/source
 import type { Holdings } from "../../engine/source-kind.ts";
 import { isNotFound, UnsupportedError, ValidationError } from "../../errors.ts";
 import { excluder } from "../../lance/left-out.ts";
+import { identityOfPath } from "../source-identity.ts";
 import type { DatabaseFacts } from "./inspect-database.ts";
 import { type CopyOptions, SqliteCopy } from "./sqlite-copy.ts";
 import { DATABASE_ENTRY, holdingsOf, writeAbout } from "./sqlite-part.ts";
-import { databaseFile, sqliteId, sqliteUri } from "./sqlite-path.ts";
+import { databaseFile, sqliteUri } from "./sqlite-path.ts";
 
 export interface SqliteOptions extends CopyOptions {
   /** By which its snapshots belong together. Default: made of its real path. */
@@ -44,7 +45,7 @@ export class SqliteSource implements Source {
     this.#path = path;
     this.#options = options;
     this.uri = sqliteUri(path);
-    this.id = id ?? sqliteId(path);
+    this.id = id ?? identityOfPath("sqlite", path);
   }
 
   /** @param path of its file. @throws ValidationError where there is none. */

@@ -20,16 +20,11 @@ export function makeDatabase(path: string, { mode = "wal" as JournalMode, rows =
 }
 
 export function addRows(database: DatabaseSync, from: number, count: number): void {
-  database.exec("BEGIN");
-  const [one, two] = [
-    database.prepare("INSERT INTO ids VALUES (?, ?)"),
-    database.prepare(`INSERT INTO "twins ""x""" VALUES (?, randomblob(?))`),
-  ];
-  for (let id = from; id < from + count; id++) {
-    one.run(id, createHash("md5").update(String(id)).digest("hex"));
-    two.run(id, 400);
-  }
-  database.exec("COMMIT");
+  const ids = `WITH RECURSIVE ids (id) AS (SELECT ${from} WHERE ${count} > 0 UNION ALL SELECT id + 1 FROM ids WHERE id < ${from + count - 1})`;
+  database.exec(`BEGIN;
+    INSERT INTO ids ${ids} SELECT id, hex(randomblob(16)) FROM ids;
+    INSERT INTO "twins ""x""" ${ids} SELECT id, randomblob(400) FROM ids;
+    COMMIT`);
 }
 
 /** What a query says, by a connection that leaves nothing behind. */
