@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { type BackupContext, backup } from "../../src/engine/backup/back-up-sources.ts";
@@ -58,6 +58,8 @@ describe("in a repository elsewhere", () => {
     // Two of 16 MiB and the rest of the large file, the exact one, and one for all the small ones.
     expect(objects(location).length).toBe(5);
     expect(taken.snapshot).toMatchObject({ files: 303, newFiles: 303, newBytes: taken.snapshot.bytes });
+    const sizes = objects(location).map((name) => statSync(join(location, "blobs", name)).size);
+    expect(taken.snapshot.storedBytes).toBe(sizes.reduce((sum, size) => sum + size, 0));
     const back = await restored(blobs, taken);
     for (const [path, content] of back) expect(content.equals(readFileSync(join(uri, path)))).toBe(true);
     expect(back.size).toBe(303);

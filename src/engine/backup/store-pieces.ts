@@ -187,7 +187,8 @@ class PieceRun {
   async #writeUnlessThere(name: string, content: Buffer): Promise<boolean> {
     this.#there ??= await this.#lookAround();
     if (await this.#there(name, content.length)) return false;
-    this.#storedBytes += await this.#blobs.write(name, content, this.#request.signal);
+    const stored = await this.#blobs.write(name, content, this.#request.signal);
+    this.#storedBytes += stored;
     return true;
   }
 

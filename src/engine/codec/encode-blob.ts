@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { constants, gzipSync, zstdCompressSync } from "node:zlib";
 import { ValidationError } from "../../errors.ts";
+import { freeMemory } from "../../util/free-memory.ts";
 import { isDigest } from "../format/names.ts";
 import {
   type BlobHead,
@@ -62,7 +63,9 @@ export function encodeBlob(content: Uint8Array, { name, compression, key }: Enco
     contentBytes: content.length,
     stored: parts.map((part) => part.length),
   };
-  return assemble(head, parts, key);
+  const blob = assemble(head, parts, key);
+  for (const part of parts) if (part.buffer !== content.buffer) freeMemory(part);
+  return blob;
 }
 
 /** @throws ValidationError for an algorithm that there is not, or a level that it does not have */
@@ -84,9 +87,11 @@ function assemble(head: BlobHead, parts: readonly Uint8Array[], key: BlobKey | u
   blob.set(bytes);
   blob.set(seal.seal(HEAD_TAG, new Uint8Array()).tag, bytes.length);
   for (const [index, segment] of segmentsOf(head).entries()) {
-    const { stored, tag } = seal.seal(segment, parts[index] ?? new Uint8Array());
+    const part = parts[index] ?? new Uint8Array();
+    const { stored, tag } = seal.seal(segment, part);
     blob.set(stored, segment.at);
     blob.set(tag, segment.at + segment.storedBytes);
+    if (stored !== part) freeMemory(stored);
   }
   return blob;
 }
@@ -99,6 +104,7 @@ function compressed(content: Uint8Array, compression: Compression): Uint8Array[]
     const smaller = isTried ? compress(plain, compression) : plain;
     const isWorthIt = smaller.length < plain.length - plain.length * WORTHWHILE;
     if (index === 0) isTried &&= isWorthIt;
+    if (smaller !== plain && !isWorthIt) freeMemory(smaller);
     parts.push(isWorthIt ? smaller : plain);
   }
   return parts;
