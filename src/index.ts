@@ -18,12 +18,7 @@ export {
 } from "./dumps/database-backup.ts";
 export * from "./errors.ts";
 export type { LinkMode } from "./fs/place.ts";
-export {
-  BackupManager,
-  type RecoverOptions,
-  type RecoveryReport,
-  type UnreadableTable,
-} from "./guard/backup-manager.ts";
+export { BackupManager, type RecoverOptions, type RecoveryReport } from "./guard/backup-manager.ts";
 export {
   type CreateIndexesResult,
   createIndexesWithBackup,
@@ -40,6 +35,7 @@ export type {
   WrittenTable,
 } from "./guard/guard-events.ts";
 export type { Adopt, GuardedWork, GuardedWorkOptions } from "./guard/guarded-work.ts";
+export type { UnreadableTable } from "./guard/heal-heads.ts";
 export {
   type InsertRecordsOptions,
   type InsertRecordsResult,

@@ -1,4 +1,5 @@
-import winston from "winston";
+import { createRequire } from "node:module";
+import type { Logform, Logger as WinstonLogger } from "winston";
 
 /**
  * What the package writes its steps to. Any object with these four methods will do: a winston or pino
@@ -15,18 +16,50 @@ let shared: Logger | undefined;
 
 /**
  * The default: a winston logger on stderr, so that a program's own output stays clean. Its level is
- * `warn`, or what the environment variable `LANCEDB_BACKUP_LOG` names (`debug`, `info`, `warn`, `error`).
+ * `warn`, or what the environment variable `LANCEDB_BACKUP_LOG` names (`debug`, `info`, `warn`, `error`). Winston is
+ * loaded when something is first logged.
  */
 export function defaultLogger(): Logger {
-  shared ??= winston.createLogger({
-    level: process.env["LANCEDB_BACKUP_LOG"] ?? "warn",
-    format: winston.format.combine(winston.format.timestamp(), winston.format.printf(formatLine)),
-    transports: [new winston.transports.Console({ stderrLevels: ["error", "warn", "info", "debug"] })],
-  });
+  let winston: Logger | undefined;
+  const level = (name: keyof Logger) => (message: string, meta?: Record<string, unknown>) => {
+    winston ??= winstonLogger() ?? plainLogger();
+    winston[name](message, meta);
+  };
+  shared ??= { debug: level("debug"), info: level("info"), warn: level("warn"), error: level("error") };
   return shared;
 }
 
-function formatLine(entry: winston.Logform.TransformableInfo): string {
+const levelWanted = () => process.env["LANCEDB_BACKUP_LOG"] ?? "warn";
+
+/** Undefined where winston is not beside this package: a bundler has packed one and not the other. */
+function winstonLogger(): WinstonLogger | undefined {
+  let winston: typeof import("winston");
+  try {
+    winston = createRequire(import.meta.url)("winston");
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "MODULE_NOT_FOUND") return undefined;
+    throw error;
+  }
+  const { format, transports } = winston;
+  return winston.createLogger({
+    level: levelWanted(),
+    format: format.combine(format.timestamp(), format.printf(formatLine)),
+    transports: [new transports.Console({ stderrLevels: ["error", "warn", "info", "debug"] })],
+  });
+}
+
+const LEVELS: readonly string[] = ["error", "warn", "info", "debug"] satisfies (keyof Logger)[];
+
+function plainLogger(): Logger {
+  const most = LEVELS.indexOf(levelWanted());
+  const write = (level: keyof Logger) => (message: string, meta?: Record<string, unknown>) => {
+    if (LEVELS.indexOf(level) > most) return;
+    process.stderr.write(`${formatLine({ level, message, timestamp: new Date().toISOString(), ...meta })}\n`);
+  };
+  return { debug: write("debug"), info: write("info"), warn: write("warn"), error: write("error") };
+}
+
+function formatLine(entry: Logform.TransformableInfo): string {
   const { level, message, timestamp, ...meta } = entry;
   const rest = Object.keys(meta).length > 0 ? ` ${JSON.stringify(meta)}` : "";
   return `${timestamp} lancedb-backup ${level}: ${message}${rest}`;

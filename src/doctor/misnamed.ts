@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { isDataset } from "../lance/capture.ts";
+import { isDataset } from "../lance/table-directory.ts";
 import type { Finding } from "./finding.ts";
 import { commandLine } from "./remedies.ts";
 

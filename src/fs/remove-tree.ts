@@ -1,6 +1,5 @@
 import { readdirSync, rmdirSync, unlinkSync } from "node:fs";
 import { join } from "node:path";
-import { remove as removeAny } from "fs-extra/esm";
 import { assertRoot } from "./held-root.ts";
 import { io, isMissing } from "./io.ts";
 
@@ -28,6 +27,7 @@ export async function removeTree(directory: string): Promise<void> {
     } catch (error) {
       if (!isMissing(error)) throw error;
       assertRoot(directory); // else it would be left behind for good
+      const { remove: removeAny } = await import("fs-extra/esm");
       await removeAny(directory); // somebody sweeps it too: whatever is left
     }
   });

@@ -1,35 +1,25 @@
-import { join } from "node:path";
 import type { Connection } from "@lancedb/lancedb";
 import { assertFlag, assertKnown, assertSignal } from "../checks.ts";
-import { BackupError, LockedError } from "../errors.ts";
-import { databasePath, listTables } from "../lance/database.ts";
-import { type HealedHead, healDamagedHead } from "../lance/heal-head.ts";
+import { BackupError } from "../errors.ts";
+import { databasePath } from "../lance/database.ts";
 import { assertExclusions } from "../lance/left-out.ts";
 import { LockSet } from "../lance/lock/lock-set.ts";
-import { inspectTable } from "../lance/put-back/state.ts";
 import type { LanceDB } from "../lance/which-lancedb.ts";
 import type { Logger } from "../logger.ts";
 import { assertAdopt, assertBackupId, assertOnConflict, assertTables } from "./checks.ts";
 import { DeadEntries } from "./dead-entries.ts";
-import {
-  type BackupInfo,
-  type CreateBackupOptions,
-  cleanupBackup,
-  createBackup,
-  listBackups,
-} from "./explicit-backup.ts";
-import { type GuardEvent, type GuardEvents, GuardListeners } from "./guard-events.ts";
-import { type GuardedWork, type GuardedWorkOptions, runGuarded } from "./guarded-work.ts";
+import type { BackupInfo, CreateBackupOptions } from "./explicit-backup.ts";
+import type { GuardEvent, GuardEvents } from "./guard-events.ts";
+import { GuardListeners } from "./guard-listeners.ts";
+import type { GuardedWork, GuardedWorkOptions } from "./guarded-work.ts";
+import type { HealedHeads } from "./heal-heads.ts";
 import type { JournalEntry } from "./journal/entry.ts";
 import { type BackupManagerOptions, type Settings, settingsOf } from "./options.ts";
 import { GuardPlaces } from "./places.ts";
 import type { RecoveredEntry } from "./recovered.ts";
-import { recoverAll, recoverEntries } from "./recovery.ts";
-import { findBackup } from "./restore/find-backup.ts";
-import { type RestoreResult, restoreBackup } from "./restore/restore-backup.ts";
-import { strategyOf } from "./strategies/index.ts";
-import { BackupStrategy } from "./strategy.ts";
-import { type Connect, connectInWork } from "./work-connect.ts";
+import type { RestoreResult } from "./restore/restore-backup.ts";
+import { assertStrategy, BackupStrategy } from "./strategy.ts";
+import type { Connect } from "./work-connect.ts";
 
 export interface RecoverOptions {
   /**
@@ -42,18 +32,9 @@ export interface RecoverOptions {
   force?: boolean | undefined;
 }
 
-export interface RecoveryReport {
+export interface RecoveryReport extends HealedHeads {
   /** What was done about each entry of the journal. */
   readonly entries: readonly RecoveredEntry[];
-  /** Tables whose newest manifest was damaged, and the version at which they open now. */
-  readonly healed: readonly (HealedHead & { readonly table: string })[];
-  /** Tables whose newest manifest is damaged, and that could not be brought to an older version. */
-  readonly unreadable: readonly UnreadableTable[];
-}
-
-export interface UnreadableTable {
-  readonly table: string;
-  readonly error: BackupError;
 }
 
 /**
@@ -126,7 +107,10 @@ export class BackupManager implements AsyncDisposable {
    *
    * What imports LanceDB's own `connect` cannot be told; `withBackup(…, { adopt: "all" })` is for that.
    */
-  readonly connect: Connect = (...args: unknown[]) => connectInWork(this.#settings.lancedb, args);
+  readonly connect: Connect = async (...args: unknown[]) => {
+    const { connectInWork } = await import("./work-connect.ts");
+    return connectInWork(this.#settings.lancedb, args);
+  };
 
   /**
    * Takes a backup and answers with its id, `backup_<unix seconds>`. Each table is taken at one version,
@@ -140,7 +124,7 @@ export class BackupManager implements AsyncDisposable {
     strategy: BackupStrategy = this.strategy,
     options: CreateBackupOptions = {},
   ): Promise<string> {
-    strategyOf(strategy);
+    assertStrategy(strategy);
     assertKnown(options, "createBackup", { tables: true, exclude: true, onUnsupported: true, signal: true });
     assertExclusions(options);
     assertTables(options.tables);
@@ -150,6 +134,7 @@ export class BackupManager implements AsyncDisposable {
     const [database, backups] = roots;
     if (backups && this.#places.isThere(database.path, database.what))
       this.#places.begin(backups.path, backups.what);
+    const { createBackup } = await import("./explicit-backup.ts");
     return this.#places.inPlace(roots, async () => {
       await this.#ready();
       return createBackup(this.#settings, strategy, options);
@@ -180,6 +165,10 @@ export class BackupManager implements AsyncDisposable {
     assertKnown(options, "restoreBackup", { onConflict: true });
     assertOnConflict(options.onConflict, ["fail", "overwrite"]);
     await databasePath(this.#settings.database);
+    const [{ findBackup }, { restoreBackup }] = await Promise.all([
+      import("./restore/find-backup.ts"),
+      import("./restore/restore-backup.ts"),
+    ]);
     const roots = this.#roots(findBackup(this.#settings, id).record.strategy);
     await this.#places.makeLost(roots[0].path);
     return this.#places.inPlace(roots, () => restoreBackup(this.#settings, id, options));
@@ -193,12 +182,14 @@ export class BackupManager implements AsyncDisposable {
    */
   async cleanupBackup(id: string): Promise<void> {
     assertBackupId(id);
-    const roots = this.#roots(this.#strategyOf(id));
+    const { cleanupBackup } = await import("./explicit-backup.ts");
+    const roots = this.#roots(await this.#strategyOf(id));
     await this.#places.inPlace(roots, () => cleanupBackup(this.#settings, id));
   }
 
   /** The backups of this database, oldest first: made by hand, kept after a conflict, in use, interrupted. */
   async listBackups(): Promise<BackupInfo[]> {
+    const { listBackups } = await import("./explicit-backup.ts");
     return listBackups(this.#settings);
   }
 
@@ -226,7 +217,7 @@ export class BackupManager implements AsyncDisposable {
   ): Promise<T>;
   async withBackup<T>(...args: WithBackupArguments<T>): Promise<T> {
     const [strategy = this.strategy, work, options = {}] = withStrategy(args);
-    strategyOf(strategy);
+    assertStrategy(strategy);
     if (typeof work !== "function") throw new TypeError("work must be a function.");
     assertKnown(options, "withBackup", {
       tables: true,
@@ -242,6 +233,7 @@ export class BackupManager implements AsyncDisposable {
     assertFlag(options.durable, "durable");
     options.signal?.throwIfAborted();
     await databasePath(this.#settings.database);
+    const { runGuarded } = await import("./guarded-work.ts");
     using _held = this.#places.hold(this.#roots(strategy));
     await this.#ready();
     const told: GuardEvent[] = [];
@@ -292,7 +284,11 @@ export class BackupManager implements AsyncDisposable {
     const [database] = this.#roots();
     const { entries, healed, unreadable } = await this.#places.inPlace([database], async () => {
       const recovered = await this.#recoverEntries(options);
-      return { entries: recovered, ...(await this.#healHeads(options.force ?? false)) };
+      const { healHeads } = await import("./heal-heads.ts");
+      return {
+        entries: recovered,
+        ...(await healHeads(this.#settings, this.#locks(options.force ?? false))),
+      };
     });
     const stuck = entries.find((entry) => entry.action === "failed" || entry.action === "locked");
     if (stuck?.error) throw stuck.error;
@@ -316,7 +312,8 @@ export class BackupManager implements AsyncDisposable {
   }
 
   /** Of a backup that is not found or cannot be read: any, until the operation says so. */
-  #strategyOf(id: string): BackupStrategy {
+  async #strategyOf(id: string): Promise<BackupStrategy> {
+    const { findBackup } = await import("./restore/find-backup.ts");
     try {
       return findBackup(this.#settings, id).record.strategy;
     } catch (error) {
@@ -337,6 +334,7 @@ export class BackupManager implements AsyncDisposable {
   ): Promise<RecoveredEntry[]> {
     const { lancedb, database, logger } = this.#settings;
     const { onConflict = "fail", force = false } = options;
+    const { recoverAll, recoverEntries } = await import("./recovery.ts");
     const locks = this.#locks(force);
     const started = performance.now();
     try {
@@ -354,36 +352,6 @@ export class BackupManager implements AsyncDisposable {
   #locks(force: boolean): LockSet {
     const { database, lockTimeoutMs, logger } = this.#settings;
     return new LockSet({ database, timeoutMs: lockTimeoutMs, force, logger });
-  }
-
-  /** Looks at every table's newest manifest: for `recover()`, since it costs a read a table. */
-  async #healHeads(force: boolean): Promise<Pick<RecoveryReport, "healed" | "unreadable">> {
-    const { lancedb, database, logger } = this.#settings;
-    const locks = this.#locks(force);
-    const healed: (HealedHead & { table: string })[] = [];
-    const unreadable: UnreadableTable[] = [];
-    for (const { id, directory } of await listTables(database)) {
-      const dataset = join(database, directory);
-      if ((await inspectTable(dataset)).damaged.length === 0) continue;
-      try {
-        await locks.acquire(id);
-        const result = await healDamagedHead(lancedb, database, dataset);
-        if (result) {
-          healed.push({ table: id, ...result });
-          logger.warn("a damaged newest manifest was moved aside", { table: id, ...result });
-        }
-      } catch (error) {
-        if (!(error instanceof BackupError) || error instanceof LockedError) throw error;
-        unreadable.push({ table: id, error });
-        logger.error("a table's newest version is damaged, and no other could be made its newest", {
-          table: id,
-          error: error.message,
-        });
-      } finally {
-        locks.releaseAll();
-      }
-    }
-    return { healed, unreadable };
   }
 }
 

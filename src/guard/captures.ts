@@ -2,7 +2,7 @@ import { lstatSync } from "node:fs";
 import { join } from "node:path";
 import { CorruptError, UnsupportedError } from "../errors.ts";
 import { removeTree } from "../fs/remove-tree.ts";
-import { type Capture, isDataset } from "../lance/capture.ts";
+import type { Capture } from "../lance/capture.ts";
 import {
   assertNamesAreFree,
   assertNoneIsNested,
@@ -17,6 +17,7 @@ import { type LeftOutTable, type OnUnsupported, unsupported } from "../lance/lef
 import { listedDirectory, locateTable } from "../lance/locate.ts";
 import { listNamespaces, type NamespaceEntry } from "../lance/namespaces.ts";
 import { isOccupied, linkTarget } from "../lance/stubs.ts";
+import { isDataset } from "../lance/table-directory.ts";
 import type { JournalEntry } from "./journal/entry.ts";
 import type { Adoption, CapturedNamespace, CapturedTable } from "./journal/entry-record.ts";
 import type { OperationSettings } from "./operation-settings.ts";

@@ -8,8 +8,7 @@ import { DEFAULT_LOCK_TIMEOUT_MS } from "../lance/lock/lock-set.ts";
 import { PRIVATE_DIRECTORY } from "../lance/private-directory.ts";
 import { LanceDB, type LanceDBOptions } from "../lance/which-lancedb.ts";
 import { defaultLogger, type Logger } from "../logger.ts";
-import { strategyOf } from "./strategies/index.ts";
-import { BackupStrategy } from "./strategy.ts";
+import { assertStrategy, BackupStrategy } from "./strategy.ts";
 
 export interface BackupManagerOptions extends LanceDBOptions {
   /** The database's directory; a path or a `file://` address. Default `data/lancedb-table`. */
@@ -59,7 +58,7 @@ export function settingsOf(options: BackupManagerOptions): Settings {
   assertMilliseconds(lockTimeoutMs, "lockTimeoutMs");
   assertLogger(logger);
   const { strategy = BackupStrategy.LanceVersion } = options;
-  strategyOf(strategy);
+  assertStrategy(strategy);
   const lancedb = new LanceDB(options);
   const database = localPath(uri, "uri");
   const backups = localPath(backupDir, "backupDir");

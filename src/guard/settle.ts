@@ -1,6 +1,5 @@
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { remove } from "fs-extra/esm";
 import { CorruptError, IoError } from "../errors.ts";
 import { assertRoot } from "../fs/held-root.ts";
 import { io } from "../fs/io.ts";
@@ -79,6 +78,7 @@ export async function sweepEntry(
   }
   takeOwnerBelow(join(database, NAMESPACE_TABLE));
   const aside = join(privateDirectory(database, "aside"), entry.id);
+  const { remove } = await import("fs-extra/esm");
   await io("remove", aside, () => remove(aside));
   assertRoot(aside);
   await entry.remove();

@@ -1,3 +1,5 @@
+import { ValidationError } from "../errors.ts";
+
 /**
  * How a guarded operation keeps the way back.
  *
@@ -10,3 +12,12 @@
  */
 export const BackupStrategy = { DirectoryCopy: "directory-copy", LanceVersion: "lance-version" } as const;
 export type BackupStrategy = (typeof BackupStrategy)[keyof typeof BackupStrategy];
+
+/** @throws ValidationError where no strategy has this name. */
+export function assertStrategy(name: unknown): asserts name is BackupStrategy {
+  const names: readonly unknown[] = Object.values(BackupStrategy);
+  if (names.includes(name)) return;
+  throw new ValidationError(
+    `${JSON.stringify(name)} is not a backup strategy: use "${names.join('" or "')}".`,
+  );
+}

@@ -14,7 +14,6 @@ import {
   type IndexPlace,
   listManifests,
   manifestPath,
-  VERSIONS,
 } from "./image.ts";
 import type { ManifestName } from "./manifest-name.ts";
 import { tagOfFile } from "./tag.ts";
@@ -299,11 +298,4 @@ function onlyOlder({ message }: UnsupportedError, version: number): UnsupportedE
   return new UnsupportedError(
     `${message} Only version ${version} and perhaps others from before the newest do: with the newest version alone the table can be captured (history: "latest" of a repository's backup, --latest-only of the command, the strategy "lance-version").`,
   );
-}
-
-/** Whether a directory is a Lance dataset. */
-export function isDataset(directory: string): boolean {
-  const versions = join(directory, VERSIONS);
-  const found = ifThere(versions, () => statSync(versions, { throwIfNoEntry: false }));
-  return found?.isDirectory() === true;
 }

@@ -6,10 +6,10 @@ import { isMissing, toIoError } from "../fs/io.ts";
 import { localPath } from "../fs/local-path.ts";
 import { assertTableName } from "../fs/names.ts";
 import { realPath } from "../fs/real-path.ts";
-import { isDataset } from "./capture.ts";
 import { PRIVATE_DIRECTORY } from "./private-directory.ts";
 import {
   idOfDirectory,
+  isDataset,
   isHidden,
   isStrayDirectory,
   LISTED,

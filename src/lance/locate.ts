@@ -1,7 +1,7 @@
 import { join } from "node:path";
-import { isDataset } from "./capture.ts";
 import { namespacedDirectories, rootDirectory } from "./database.ts";
 import { listNamespaces } from "./namespaces.ts";
+import { isDataset } from "./table-directory.ts";
 import type { LanceDB } from "./which-lancedb.ts";
 
 /**

@@ -5,11 +5,11 @@ import { LanceError } from "../errors.ts";
 import { syncDirectories, syncFile } from "../fs/durable.ts";
 import { isError, isMissing, reasonOf } from "../fs/io.ts";
 import { takeOwnerBelow } from "../fs/take-owner.ts";
-import { isDataset } from "./capture.ts";
 import { NAMESPACE_TABLE } from "./database.ts";
 import { Door } from "./door.ts";
 import { healDamagedHead } from "./heal-head.ts";
 import { ImageReader, listManifests, manifestPath } from "./image.ts";
+import { isDataset } from "./table-directory.ts";
 import { digestOfVersion } from "./version-identity.ts";
 import type { LanceDB } from "./which-lancedb.ts";
 

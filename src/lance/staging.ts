@@ -1,7 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { mkdirSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { remove } from "fs-extra/esm";
 import { io, toIoError } from "../fs/io.ts";
 import { listNames } from "../fs/list-names.ts";
 import { livenessOfToken, PROCESS_TOKEN } from "../fs/process-token.ts";
@@ -55,6 +54,7 @@ export async function sweepStaging(database: string): Promise<void> {
   for (const name of listNames(staging)) {
     const path = join(staging, name);
     if (livenessOfToken(name.split(".")[1] ?? "", path) !== "dead") continue;
+    const { remove } = await import("fs-extra/esm");
     await io("remove", path, () => remove(path));
   }
 }

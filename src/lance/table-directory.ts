@@ -1,3 +1,6 @@
+import { statSync } from "node:fs";
+import { join } from "node:path";
+import { ifThere } from "../fs/held-root.ts";
 import { isConflictCopy } from "../fs/strays.ts";
 
 /** The dataset in which LanceDB keeps namespaces; it is captured and put back like a table. */
@@ -32,4 +35,11 @@ export function isStrayDirectory(directory: string): boolean {
 /** What begins with a dot is no table's, unless a table is called so. */
 export function isHidden(directory: string): boolean {
   return directory.startsWith(".") && !directory.endsWith(".lance");
+}
+
+/** Whether a directory is a Lance dataset. */
+export function isDataset(directory: string): boolean {
+  const versions = join(directory, "_versions");
+  const found = ifThere(versions, () => statSync(versions, { throwIfNoEntry: false }));
+  return found?.isDirectory() === true;
 }

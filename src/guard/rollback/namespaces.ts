@@ -1,10 +1,10 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { BackupError } from "../../errors.ts";
-import { isDataset } from "../../lance/capture.ts";
 import { isInNamespace, NAMESPACE_TABLE } from "../../lance/database.ts";
 import { listManifests } from "../../lance/image.ts";
 import { listNamespaces, type NamespaceChange, type NamespaceEntry } from "../../lance/namespaces.ts";
+import { isDataset } from "../../lance/table-directory.ts";
 import type { LanceDB } from "../../lance/which-lancedb.ts";
 import type { CapturedTable, EntryRecord } from "../journal/entry-record.ts";
 import type { LoggedIntent } from "../journal/log.ts";

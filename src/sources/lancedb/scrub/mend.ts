@@ -18,8 +18,8 @@ import { errnoOf, io } from "../../../fs/io.ts";
 import { makeDirectory } from "../../../fs/make-directory.ts";
 import { nameNew } from "../../../fs/name-new.ts";
 import { takeOwner } from "../../../fs/take-owner.ts";
-import { isDataset } from "../../../lance/capture.ts";
 import { ensurePrivateDirectory } from "../../../lance/private-directory.ts";
+import { isDataset } from "../../../lance/table-directory.ts";
 
 /** A live file that a blob is to take the place of. */
 export interface MendPlan {
