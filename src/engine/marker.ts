@@ -4,14 +4,16 @@ import { reasonOf } from "../fs/io.ts";
 import { decodeRecord, encodeRecord } from "../fs/record.ts";
 import { assertWritable } from "../storage/layers/read-only-storage.ts";
 import type { Storage } from "../storage/storage.ts";
-import { type BlobCodec, PLAIN, segments } from "./blobs/blob-codec.ts";
+import type { BlobCodec } from "./blobs/blob-codec.ts";
 import { assertCompression, type Compression } from "./codec/encode-blob.ts";
 import { Fields } from "./format/fields.ts";
 import { BLOBS, FORMAT, REPOSITORY, SNAPSHOTS } from "./format/names.ts";
 import { shown } from "./format/shown.ts";
+import type { KnownEpoch } from "./keys/key-objects.ts";
 import { readSmall } from "./read-small.ts";
 
 const KIND = "lancedb-backup repository";
+const CIPHER = "aes-256-gcm";
 
 /** What `repository.json` says. */
 export interface RepositoryMarker {
@@ -19,7 +21,10 @@ export interface RepositoryMarker {
   readonly id: string;
   readonly createdAt: Date;
   /** How blobs are written. */
-  readonly codec: BlobCodec;
+  readonly codec: BlobCodec["name"];
+  readonly compression: Compression;
+  /** The first epoch of an encrypted repository. */
+  readonly encryption?: KnownEpoch | undefined;
   /** Whether somebody has said that it may be written to although the store does not exclude. */
   readonly unsafeNoExclusive: boolean;
 }
@@ -27,9 +32,13 @@ export interface RepositoryMarker {
 export interface MarkerOptions {
   /** Default: none. */
   readonly compression?: Compression | undefined;
+  /** Makes the keys of a repository of this id, which is to be encrypted, before it is marked. Default: it is not. */
+  readonly makeKeys?: ((id: string) => Promise<KnownEpoch>) | undefined;
   /** Default false. */
   readonly unsafeNoExclusive?: boolean | undefined;
 }
+
+const NO_COMPRESSION: Compression = { algorithm: "none" };
 
 /**
  * Marks a storage as a repository.
@@ -38,26 +47,42 @@ export interface MarkerOptions {
  * @throws UnsupportedError, CorruptError where it is one that cannot be opened.
  */
 export async function createMarker(storage: Storage, options: MarkerOptions = {}): Promise<RepositoryMarker> {
-  const { compression = { algorithm: "none" }, unsafeNoExclusive = false } = options;
+  const { compression = NO_COMPRESSION, makeKeys, unsafeNoExclusive = false } = options;
   if (unsafeNoExclusive) storage.acceptNoExclusion?.();
-  if (!(await storage.stat(REPOSITORY)) && (await hasObjects(storage))) {
+  const isThere = (await storage.stat(REPOSITORY)) !== undefined;
+  if (!isThere && (await hasObjects(storage))) {
     throw new ValidationError(
       `${storage.location} holds snapshots or blobs already, and no ${REPOSITORY}. Open it to see what is there, or choose another place.`,
     );
   }
-  const isPlain = compression.algorithm === "none";
-  const codec = isPlain ? PLAIN : segments(compression);
-  const marker = { id: randomUUID(), createdAt: new Date(), codec, unsafeNoExclusive };
-  const { id, createdAt } = marker;
-  const how = {
-    codec: codec.name,
-    ...(!isPlain && { compression }),
-    ...(unsafeNoExclusive && { unsafeNoExclusive }),
-  };
-  const body = { kind: KIND, id, createdAt: createdAt.toISOString(), ...how };
-  if (await storage.writeNew(REPOSITORY, encodeRecord(body, FORMAT))) return marker;
+  if (!isThere) {
+    const id = randomUUID();
+    const encryption = await makeKeys?.(id);
+    const codec = compression.algorithm === "none" && !encryption ? "plain" : "segments";
+    const marker = { id, createdAt: new Date(), codec, compression, encryption, unsafeNoExclusive } as const;
+    if (await storage.writeNew(REPOSITORY, encodeRecord(bodyOf(marker), FORMAT))) return marker;
+  }
   await readMarker(storage); // one that cannot be opened says why
   throw new ValidationError(`${storage.location} is a repository already. Open it.`);
+}
+
+function bodyOf({
+  id,
+  createdAt,
+  codec,
+  compression,
+  encryption,
+  unsafeNoExclusive,
+}: RepositoryMarker): object {
+  return {
+    kind: KIND,
+    id,
+    createdAt: createdAt.toISOString(),
+    codec,
+    ...(codec === "segments" && { compression }),
+    ...(encryption && { encryption: { cipher: CIPHER, check: encryption.check } }),
+    ...(unsafeNoExclusive && { unsafeNoExclusive }),
+  };
 }
 
 /**
@@ -84,20 +109,19 @@ export async function readMarker(storage: Storage): Promise<RepositoryMarker | u
   return {
     id: fields.text("id"),
     createdAt: fields.date("createdAt"),
-    codec: codecFrom(fields, place),
+    ...codecFrom(fields, place),
     unsafeNoExclusive: fields.optionalFlag("unsafeNoExclusive"),
   };
 }
 
-/** @throws UnsupportedError for a codec that a newer version may have. */
-function codecFrom(fields: Fields, place: string): BlobCodec {
-  const name = fields.text("codec");
-  if (name === PLAIN.name) return PLAIN;
-  if (name !== "segments") {
-    throw new UnsupportedError(
-      `${place} says that blobs are written as ${shown(name)}, which this version does not know. Use a newer lancedb-backup.`,
-    );
-  }
+/** @throws UnsupportedError for a codec or a cipher that a newer version may have. */
+function codecFrom(
+  fields: Fields,
+  place: string,
+): Pick<RepositoryMarker, "codec" | "compression" | "encryption"> {
+  const codec = fields.text("codec");
+  if (codec === "plain") return { codec, compression: NO_COMPRESSION };
+  if (codec !== "segments") throw unknown(place, `blobs are written as ${shown(codec)}`);
   const how = fields.object("compression");
   const algorithm = how.oneOf("algorithm", ["none", "zstd", "gzip"]);
   const level = how.optionalCount("level");
@@ -107,7 +131,17 @@ function codecFrom(fields: Fields, place: string): BlobCodec {
   } catch (error) {
     throw new CorruptError(`${place} is damaged: ${reasonOf(error)}`, { path: place, cause: error });
   }
-  return segments(compression);
+  const encryption = fields.optionalObject("encryption");
+  if (!encryption) return { codec, compression };
+  const cipher = encryption.text("cipher");
+  if (cipher !== CIPHER) throw unknown(place, `it is encrypted by ${shown(cipher)}`);
+  return { codec, compression, encryption: { epoch: 1, check: encryption.digest("check") } };
+}
+
+function unknown(place: string, what: string): UnsupportedError {
+  return new UnsupportedError(
+    `${place} says that ${what}, which this version does not know. Use a newer lancedb-backup.`,
+  );
 }
 
 /**

@@ -1,5 +1,6 @@
 import { CorruptError } from "../errors.ts";
 import type { Storage } from "../storage/storage.ts";
+import type { ReadRange } from "./codec/decode-blob.ts";
 
 /** Records, and blobs with their head, have less. */
 const MOST_BYTES = 32 << 20;
@@ -26,6 +27,22 @@ export async function readSmall(
     pieces.push(piece);
   }
   return Buffer.concat(pieces, bytes);
+}
+
+/** Reads stretches of an object, each into one piece of memory; fewer bytes come where it ends. */
+export function readRange(storage: Storage, name: string, signal?: AbortSignal): ReadRange {
+  return async (offset, length) => {
+    // Stretches that are kept as they come are there twice when they are joined.
+    const bytes = Buffer.allocUnsafeSlow(length);
+    let end = 0;
+    for await (const stretch of storage.read(name, { offset, length, signal })) {
+      const wanted = stretch.subarray(0, length - end); // a storage may give more than it was asked for
+      bytes.set(wanted, end);
+      end += wanted.length;
+      if (end === length) break;
+    }
+    return bytes.subarray(0, end);
+  };
 }
 
 function tooLarge(path: string, most: number): CorruptError {

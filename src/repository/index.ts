@@ -3,6 +3,13 @@
 export type { SnapshotFilter } from "../engine/catalog/filter.ts";
 export type { Compression } from "../engine/codec/encode-blob.ts";
 export type { CopiedSnapshot, FailedCopy } from "../engine/copy/copy-report.ts";
+export { ageIdentity, ageRecipients } from "../engine/keys/age-key.ts";
+export type { KeySlot } from "../engine/keys/manage-keys.ts";
+export { passphrase } from "../engine/keys/passphrase.ts";
+export { rawKey } from "../engine/keys/raw-key.ts";
+export type { KeyPlace, RepositoryKey, SlotPlace } from "../engine/keys/repository-key.ts";
+export type { Rewritten } from "../engine/keys/rewrite-epoch.ts";
+export type { RotationReport } from "../engine/keys/rotate-keys.ts";
 export type { FoundLease } from "../engine/lease/lease-record.ts";
 export type { UnlockOptions } from "../engine/lease/remove-leases.ts";
 export type { OnProgress, Progress } from "../engine/progress.ts";
@@ -88,8 +95,14 @@ export type {
   VerifyEvent,
   WarningEvent,
 } from "./events.ts";
-export type { InitOptions, RepositoryOptions } from "./options.ts";
+export type {
+  EncryptionOptions,
+  InitOptions,
+  OpenRepositoryOptions,
+  RepositoryOptions,
+} from "./options.ts";
 export type { KeptSnapshot, PruneReport, RemovedSnapshot } from "./prune-view.ts";
 export { type GetOptions, Repository } from "./repository.ts";
+export type { RepositoryKeys, RotateOptions } from "./repository-keys.ts";
 export type { PartOptions, RestorePartsOptions, RestorePartsReport, RestoreTarget } from "./restore-parts.ts";
 export type { CacheOption } from "./snapshot-cache.ts";

@@ -1,5 +1,6 @@
 import { assertKnown, assertLogger } from "../checks.ts";
 import { assertCompression, type Compression } from "../engine/codec/encode-blob.ts";
+import { assertKeys, type RepositoryKey } from "../engine/keys/repository-key.ts";
 import { reasonOf } from "../fs/io.ts";
 import { LanceDB, type LanceDBOptions } from "../lance/which-lancedb.ts";
 import type { Logger } from "../logger.ts";
@@ -26,17 +27,32 @@ export interface RepositoryOptions extends LanceDBOptions, StorageOptions {
   cache?: CacheOption;
 }
 
+export interface OpenRepositoryOptions extends RepositoryOptions {
+  /**
+   * What opens an encrypted repository: one that has a slot is enough. Given for one that is not encrypted they are refused.
+   * Default: none.
+   */
+  keys?: readonly RepositoryKey[] | undefined;
+}
+
 export interface InitOptions extends RepositoryOptions {
   /**
-   * How blobs are compressed, each by itself: what does not get smaller stays as it is. Default `none`: in a local
-   * directory blobs are plain files then, which `sha256sum` checks and a restore can link; compressed ones are not.
+   * How blobs are compressed, each by itself: what does not get smaller stays as it is. Default: in a local directory without
+   * encryption `none`, so that blobs are plain files, which `sha256sum` checks and a restore can link; elsewhere zstd, level 3.
    */
   compression?: Compression | undefined;
+  /** What is to open the repository, one key or more. Default: it is not encrypted. */
+  encryption?: EncryptionOptions | undefined;
   /**
    * Write to a store that does not keep one writer from making what another has made, which is refused otherwise: then only one
    * process may back up or prune at a time, and nothing holds it to that. The repository's mark says so. Default false.
    */
   unsafeNoExclusive?: boolean | undefined;
+}
+
+export interface EncryptionOptions {
+  /** Each opens it alone; others can be added and removed later. */
+  readonly keys: readonly RepositoryKey[];
 }
 
 const METHODS = ["read", "write", "writeNew", "list", "remove", "stat"] as const;
@@ -79,6 +95,13 @@ export async function placeOf(location: string | Storage, options: RepositoryOpt
     throw new TypeError("A repository's location must be a directory's path, an address, or a Storage.");
   }
   return { storage: layered(location, use, tell), logger, lancedb, cache };
+}
+
+/** @throws ValidationError, TypeError */
+export function assertEncryptionOption(encryption: EncryptionOptions | undefined): void {
+  if (encryption === undefined) return;
+  assertKnown(encryption, "encryption", { keys: true });
+  assertKeys(encryption.keys, "encryption.keys");
 }
 
 /** @throws ValidationError, TypeError */

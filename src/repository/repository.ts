@@ -1,16 +1,12 @@
 import { assertFlag, assertKnown } from "../checks.ts";
-import { BlobStore } from "../engine/blobs/blob-store.ts";
+import type { BlobStore } from "../engine/blobs/blob-store.ts";
 import type { Catalog } from "../engine/catalog/catalog.ts";
 import type { SnapshotFilter } from "../engine/catalog/filter.ts";
+import type { KeyRing } from "../engine/keys/key-ring.ts";
+import { blobStoreOf } from "../engine/keys/ring-encryption.ts";
 import type { FoundLease } from "../engine/lease/lease-record.ts";
 import type { UnlockOptions } from "../engine/lease/remove-leases.ts";
-import {
-  assertMarked,
-  assertStill,
-  createMarker,
-  type RepositoryMarker,
-  readMarker,
-} from "../engine/marker.ts";
+import { assertMarked, assertStill, type RepositoryMarker, readMarker } from "../engine/marker.ts";
 import type { PruneOptions } from "../engine/prune/prune.ts";
 import type { VerifyOptions } from "../engine/verify/options.ts";
 import type { VerificationResult } from "../engine/verify/result.ts";
@@ -29,14 +25,17 @@ import type { Storage } from "../storage/storage.ts";
 import type { BackupOptions } from "./backup-options.ts";
 import type { CopyOptions, CopyReport, IdentifiedPlace } from "./copy-between.ts";
 import { EventHub, type RepositoryEvents } from "./events.ts";
+import { makeRepository, openKeys } from "./open-keys.ts";
 import {
   assertCompressionOption,
+  assertEncryptionOption,
   type InitOptions,
+  type OpenRepositoryOptions,
   type Place,
   placeOf,
-  type RepositoryOptions,
 } from "./options.ts";
 import { type PruneReport, pruneView } from "./prune-view.ts";
+import { RepositoryKeys, type RepositoryKeysPlace } from "./repository-keys.ts";
 import type { PartOptions, RestorePartsOptions, RestorePartsReport } from "./restore-parts.ts";
 import { selectContent } from "./select-content.ts";
 import { snapshotCache } from "./snapshot-cache.ts";
@@ -69,19 +68,25 @@ export class Repository implements AsyncDisposable {
   /** What is to be verified is read from where it is. */
   readonly #uncached: Catalog;
   readonly #blobs: BlobStore;
+  readonly #ring: KeyRing | undefined;
   readonly #events: EventHub;
+  /** What opens it, where it is encrypted. */
+  readonly keys: RepositoryKeys;
 
-  private constructor(place: Place, marker: RepositoryMarker | undefined) {
+  private constructor(place: Place, marker: RepositoryMarker | undefined, ring: KeyRing | undefined) {
     this.location = place.storage.location;
     this.#storage = place.storage;
     this.#events = new EventHub(place.logger, { id: marker?.id, location: this.location });
     this.#logger = this.#events.logger;
     this.#lancedb = place.lancedb;
     this.#marker = marker;
-    const heard = { ...place, logger: this.#logger };
+    this.#ring = ring;
+    this.#blobs = blobStoreOf(place.storage, marker, ring);
+    const heard = { ...place, logger: this.#logger, documents: this.#blobs.documents };
     this.#uncached = new LanceCatalog({ ...heard, cache: undefined }).stored;
-    this.#catalog = new LanceCatalog({ ...heard, cache: snapshotCache(place, marker?.id) });
-    this.#blobs = new BlobStore(place.storage, marker?.codec);
+    this.#catalog = new LanceCatalog({ ...heard, cache: snapshotCache(place, marker?.id, ring) });
+    const inPlace: RepositoryKeysPlace["inPlace"] = (task, options) => this.#inPlace(task, options);
+    this.keys = new RepositoryKeys({ ...heard, blobs: this.#blobs, ring, inPlace });
   }
 
   /**
@@ -93,8 +98,9 @@ export class Repository implements AsyncDisposable {
    * making what another has made.
    */
   static async init(location: string | Storage, options: InitOptions = {}): Promise<Repository> {
-    const { compression, unsafeNoExclusive, ...rest } = options;
+    const { compression, encryption, unsafeNoExclusive, ...rest } = options;
     assertCompressionOption(compression);
+    assertEncryptionOption(encryption);
     assertFlag(unsafeNoExclusive, "unsafeNoExclusive");
     const place = await placeOf(location, rest);
     const { directory } = place.storage;
@@ -102,18 +108,20 @@ export class Repository implements AsyncDisposable {
       const { assertOutsideTables } = await import("../lance/database.ts");
       assertOutsideTables(directory, "The repository");
     }
-    return new Repository(place, await createMarker(place.storage, { compression, unsafeNoExclusive }));
+    const made = await makeRepository(place, { compression, encryption, unsafeNoExclusive });
+    return new Repository(place, made.marker, made.ring);
   }
 
   /**
    * Opens a repository. One whose `repository.json` is missing is opened all the same, with a warning, and can be read
    * from: what writes then throws `CorruptError`.
    *
-   * @throws ValidationError where there is none. @throws CorruptError, UnsupportedError where its mark is damaged or of
-   * a newer format.
+   * @throws ValidationError where there is none; where it is encrypted and none of `keys` opens it, naming its slots.
+   * @throws CorruptError, UnsupportedError where its mark is damaged or of a newer format, or no slot is left.
    */
-  static async open(location: string | Storage, options: RepositoryOptions = {}): Promise<Repository> {
-    const place = await placeOf(location, options);
+  static async open(location: string | Storage, options: OpenRepositoryOptions = {}): Promise<Repository> {
+    const { keys, ...rest } = options;
+    const place = await placeOf(location, rest);
     const marker = await readMarker(place.storage);
     const at = { location: place.storage.location };
     if (!marker) place.logger.warn("the repository has no repository.json; it is only read", at);
@@ -123,7 +131,7 @@ export class Repository implements AsyncDisposable {
       place.logger.warn(message, at);
       place.storage.acceptNoExclusion?.();
     }
-    return new Repository(place, marker);
+    return new Repository(place, marker, await openKeys(place, marker, keys));
   }
 
   /** A UUID, made with the repository; undefined where its `repository.json` is missing. */
@@ -318,7 +326,7 @@ export class Repository implements AsyncDisposable {
    */
   async prune(policy: PruneOptions = {}): Promise<PruneReport> {
     const { prune } = await import("../engine/prune/prune.ts");
-    const place = { storage: this.#storage, logger: this.#logger };
+    const place = { storage: this.#storage, logger: this.#logger, documents: this.#blobs.documents };
     return this.#events.during({ type: "prune" }, policy, async () => {
       if (!policy?.dryRun) assertMarked(this.#storage, this.#marker);
       return pruneView(await this.#inPlace(() => prune(place, policy), { writes: true }));
@@ -375,14 +383,12 @@ export class Repository implements AsyncDisposable {
    */
   async #inPlace<T>(task: () => Promise<T>, { writes = false } = {}): Promise<T> {
     const { directory } = this.#storage;
-    if (directory === undefined) {
-      if (writes) await assertStill(this.#storage, this.#marker);
+    const begin = async () => {
+      if (writes || directory !== undefined) await assertStill(this.#storage, this.#marker);
+      await this.#ring?.refresh(); // others may have rotated the keys
       return task();
-    }
-    return holding([{ path: directory, what: "repository" }], async () => {
-      await assertStill(this.#storage, this.#marker);
-      return task();
-    });
+    };
+    return directory === undefined ? begin() : holding([{ path: directory, what: "repository" }], begin);
   }
 
   /** Nothing is held between calls; there to be written with `await using`, and for storages that hold connections. */

@@ -1,6 +1,7 @@
 import { homedir } from "node:os";
 import { join } from "node:path";
 import type { DocumentCache, Kept } from "../engine/catalog/document-reader.ts";
+import type { KeyRing } from "../engine/keys/key-ring.ts";
 import { ValidationError } from "../errors.ts";
 import { FileCache } from "../fs/file-cache.ts";
 import { isError } from "../fs/io.ts";
@@ -60,10 +61,15 @@ function homeOf(env: NodeJS.ProcessEnv): string | undefined {
   }
 }
 
-/** The cache of one repository; undefined where it is local, or there is to be none. */
+/**
+ * The cache of one repository, of objects as they are in it: of an encrypted one they are sealed. Undefined where it is local, or there is to be none.
+ *
+ * @param ring the keys of an encrypted one.
+ */
 export function snapshotCache(
   { storage, logger, cache }: { storage: Storage; logger: Logger; cache: string | undefined },
   id: string | undefined,
+  ring?: KeyRing,
 ): DocumentCache | undefined {
   if (storage.directory !== undefined || cache === undefined || !id || !/^[0-9a-f-]{1,100}$/.test(id)) {
     return undefined;
@@ -71,10 +77,14 @@ export function snapshotCache(
   const files = new FileCache(cache, MOST_BYTES, (reason) =>
     logger.debug("documents of snapshots cannot be kept near, and are read from the repository", { reason }),
   );
-  const keyOf = (snapshot: string, what: Kept) => join(id, `${snapshot}.${what}`);
+  // A rotation of keys replaces documents: what was kept before it is not to be found then.
+  const epochs = () => (ring ? `.${ring.needed.join("-")}` : "");
+  const keyOf = (snapshot: string, what: Kept) => join(id, `${snapshot}${epochs()}.${what}`);
   return {
-    get: (snapshot, what) => files.get(keyOf(snapshot, what)),
-    put: (snapshot, what, bytes) => files.put(keyOf(snapshot, what), bytes),
+    get: async (snapshot, what) => (ring?.isRewriting ? undefined : files.get(keyOf(snapshot, what))),
+    put: async (snapshot, what, bytes) => {
+      if (!ring?.isRewriting) await files.put(keyOf(snapshot, what), bytes);
+    },
     async drop(snapshot) {
       for (const what of ["summary", "document"] as const) await files.drop(keyOf(snapshot, what));
     },

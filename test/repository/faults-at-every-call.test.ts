@@ -34,7 +34,10 @@ beforeAll(async () => {
   const db = await connect(uri);
   const table = await makeSampleTable(db, "main", { indices: true });
   await makeSampleTable(db, "other", { rows: 10 });
-  const repository = await Repository.init(remote(new LocalStorage(TEMPLATE)), { logger: silent });
+  const repository = await Repository.init(remote(new LocalStorage(TEMPLATE)), {
+    logger: silent,
+    compression: { algorithm: "none" },
+  });
   const take = async (name: string, tags: readonly string[]) => {
     await repository.backup({ source: uri, name, tags });
     contents[name] = await snapshotOf(db);

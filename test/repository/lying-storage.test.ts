@@ -30,7 +30,7 @@ beforeEach(async () => {
   const db = await connect(uri);
   const table = await makeSampleTable(db, "main");
   const local = new LocalStorage(join(directory, "repository"));
-  const honest = await Repository.init(remote(local), { logger: silent });
+  const honest = await Repository.init(remote(local), { logger: silent, compression: { algorithm: "none" } });
   for (const name of ["first", "second", "third"]) {
     await honest.backup({ source: uri, name });
     await table.add(sampleRows(100, 3));
@@ -188,7 +188,10 @@ test("a look that says other sizes is damage, or does no harm", async () => {
 
 test("a blob elsewhere that was cut short is written again", async () => {
   const storage = new LocalStorage(join(place.directory, "repository", "..", "new"));
-  const repository = await Repository.init(remote(storage), { logger: silent });
+  const repository = await Repository.init(remote(storage), {
+    logger: silent,
+    compression: { algorithm: "none" },
+  });
   await repository.backup({ source: place.uri, name: "before" });
   for (const name of filesBelow(storage.directory).filter((path) => path.startsWith("blobs/"))) {
     const whole = await readAll(storage, name);

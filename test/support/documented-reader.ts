@@ -7,6 +7,7 @@ export interface DocumentedReader {
   readSnapshot(
     repository: string,
     id: string,
+    secret?: string | Buffer,
   ): { source: { type: string; uri: string }; files: Map<string, Buffer> }[];
 }
 

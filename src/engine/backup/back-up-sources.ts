@@ -1,20 +1,11 @@
 import { randomBytes } from "node:crypto";
 import { hostname } from "node:os";
-import {
-  CorruptError,
-  isNotFound,
-  LockedError,
-  NotFoundError,
-  UnsupportedError,
-  ValidationError,
-} from "../../errors.ts";
+import { CorruptError, isNotFound, LockedError, NotFoundError } from "../../errors.ts";
 import { assertRoot, holding } from "../../fs/held-root.ts";
-import { placeWithin } from "../../fs/real-path.ts";
 import type { Logger } from "../../logger.ts";
 import type { ShrunkTable } from "../../util/shrunk-tables.ts";
 import type { BlobStore } from "../blobs/blob-store.ts";
 import type { Clock } from "../clock.ts";
-import { assertPathsApart, namedPath } from "../format/check-paths.ts";
 import { encodeSnapshot } from "../format/encode-snapshot.ts";
 import { newSnapshotId, snapshotName } from "../format/names.ts";
 import type { Lease } from "../lease/lease.ts";
@@ -30,6 +21,7 @@ import {
 } from "../snapshot.ts";
 import { software } from "../software.ts";
 import type { Capture, CaptureRequest, Entry, Source } from "../source-contract.ts";
+import { assertApart, assertNameable } from "./assert-capturable.ts";
 import { captureTogether } from "./capture-together.ts";
 import { lookForShrunk } from "./look-for-shrunk.ts";
 import { type BackupPlan, planBackup } from "./plan-backup.ts";
@@ -86,33 +78,32 @@ export async function backup(context: BackupContext, request: BackupRequest): Pr
   return holding(roots, () => backupSources(context, request));
 }
 
-/** A repository in its database is lost with it; a database in a repository is none of its objects. */
-function assertApart({ root }: Source, directory: string | undefined): void {
-  // Where they are one, it has no table, which is told.
-  if (directory === undefined || root === undefined || placeWithin(directory, root) === "") return;
-  if (placeWithin(directory, root) !== undefined)
-    throw new ValidationError(
-      `The repository ${directory} lies in the database ${root}; it would be lost with it.`,
-    );
-  if (placeWithin(root, directory) !== undefined)
-    throw new ValidationError(`The database ${root} lies in the repository ${directory}.`);
-}
-
 async function backupSources(context: BackupContext, request: BackupRequest): Promise<TakenContent> {
-  const previous = new Map<Source, StoredContent | undefined>();
-  for (const source of request.sources) previous.set(source, await context.previous(source));
+  // Where keys may be rotated, what a snapshot before names is sure to be needed only while no one else can go in.
+  const isEncrypted = context.blobs.codec.epoch > 0;
+  const before = isEncrypted ? undefined : await snapshotsBefore(context, request);
   const distrusted = new Set<string>();
   const { signal, lockTimeoutMs: timeoutMs = DEFAULT_TIMEOUT_MS } = request;
   for (let attempt = 1; ; attempt++) {
     const leaser = leaserOf(context.blobs.storage, { logger: context.logger, clock: context.clock });
     await using lease = await leaser.acquire("shared", { signal, timeoutMs });
     try {
-      return await new BackupRun(context, request, previous, distrusted, lease).run();
+      const blobs = await context.blobs.renewed();
+      const previous = before ?? (await snapshotsBefore(context, request));
+      return await new BackupRun({ ...context, blobs }, request, previous, distrusted, lease).run();
     } catch (error) {
       const again = isNotFound(error) || (error instanceof LockedError && !lease.isHeld);
       if (!again || attempt === MOST_CAPTURES) throw error;
     }
   }
+}
+
+type Before = ReadonlyMap<Source, StoredContent | undefined>;
+
+async function snapshotsBefore(context: BackupContext, { sources }: BackupRequest): Promise<Before> {
+  const previous = new Map<Source, StoredContent | undefined>();
+  for (const source of sources) previous.set(source, await context.previous(source));
+  return previous;
 }
 
 /** A source, and what is known of it so far. */
@@ -127,14 +118,14 @@ class BackupRun {
   readonly #started = performance.now();
   readonly #context: BackupContext;
   readonly #request: BackupRequest;
-  readonly #previous: ReadonlyMap<Source, StoredContent | undefined>;
+  readonly #previous: Before;
   readonly #distrusted: Set<string>;
   readonly #lease: Lease;
 
   constructor(
     context: BackupContext,
     request: BackupRequest,
-    previous: ReadonlyMap<Source, StoredContent | undefined>,
+    previous: Before,
     distrusted: Set<string>,
     lease: Lease,
   ) {
@@ -282,7 +273,7 @@ class BackupRun {
 
   /** Creates the document. A lease that was lost on the way may have let somebody remove blobs: then all are looked at. */
   async #publish(parts: readonly Part[], stored: StoredBlobs): Promise<StoredContent> {
-    const { storage } = this.#context.blobs;
+    const { storage, documents } = this.#context.blobs;
     const contents: PartContent[] = [];
     for (const part of parts) contents.push(await this.#partContent(part, stored));
     this.#request.signal?.throwIfAborted();
@@ -294,15 +285,21 @@ class BackupRun {
       const durationMs = Math.round(performance.now() - this.#started);
       const snapshot: StoredSnapshot = { id, ...composed, durationMs };
       const { bytes, checksum } = encodeSnapshot(snapshot, contents);
-      if (!(await storage.writeNew(snapshotName(id), bytes))) continue;
+      if (!(await storage.writeNew(snapshotName(id), documents.seal(bytes, id)))) continue;
       if (!this.#lease.isHeld) {
-        await this.#assertBlobs(blobsOfContent({ parts: contents })).catch(async (error: unknown) => {
+        await this.#assertReadable(contents).catch(async (error: unknown) => {
           await storage.remove(snapshotName(id));
           throw error;
         });
       }
       return { snapshot: { ...snapshot, checksum }, parts: contents };
     }
+  }
+
+  /** What somebody may have done without the lease: removed blobs, or dropped the key that they are encrypted by. */
+  async #assertReadable(contents: readonly PartContent[]): Promise<void> {
+    await this.#assertBlobs(blobsOfContent({ parts: contents }));
+    if (!(await this.#context.blobs.isCurrent())) await this.#lease.assertHeld();
   }
 
   async #partContent({ source, capture, entries, plan }: Part, stored: StoredBlobs): Promise<PartContent> {
@@ -378,22 +375,4 @@ function storedEntry(entry: Entry, plan: BackupPlan, { files }: StoredBlobs): St
     ...(pieces && { pieces }),
     ...(attributes && { attributes }),
   };
-}
-
-/**
- * Holds what was captured to what a snapshot can name: a document that breaks a rule of the format could be written,
- * and never be read.
- *
- * @throws UnsupportedError naming the source and the path.
- */
-function assertNameable(entries: readonly Entry[], source: string): void {
-  try {
-    assertPathsApart(entries.map(namedPath), source);
-  } catch (error) {
-    if (!(error instanceof CorruptError)) throw error;
-    throw new UnsupportedError(
-      `${error.message} A snapshot keeps no two names that differ by the case of letters alone, since not every file system does, and no path that leaves its directory or is too long. Rename a table or a tag, or name the tables to back up.`,
-      { cause: error },
-    );
-  }
 }

@@ -109,28 +109,31 @@ class PieceRun {
     this.#bundle = { contents: [], files: [], bytes: 0 };
     if (files.length === 0) return;
     const content = contents.length === 1 ? (contents[0] as Buffer) : Buffer.concat(contents, bytes);
-    const name = digestOf(content);
-    const isAlone = files.every((file) => file.sha256 === name);
+    const digest = digestOf(content);
+    const name = this.#blobs.codec.nameOf(digest);
+    const isAlone = name === digest && files.every((file) => file.sha256 === name);
     if (!isAlone) this.#sizes.set(name, bytes);
     const stored = files.map(({ entry, sha256, offset, bytes: size }) => {
       const pieces = isAlone ? undefined : size === 0 ? [] : [{ blob: name, offset, bytes: size }];
       return { entry, file: { sha256, size, pieces } };
     });
-    this.#keep(stored, [this.#write(name, content)]);
+    this.#keep(stored, bytes > 0 || isAlone ? [this.#write(name, content)] : []);
     await this.#slot();
   }
 
   async #storeLarge(entry: Entry): Promise<void> {
     const hash = createHash("sha256");
+    const { codec } = this.#blobs;
     const pieces: Piece[] = [];
     const news: Promise<boolean>[] = [];
     let size = 0;
     const stretches = hashed(readEntry(entry, this.#request.signal), hash);
     const cut = entry.changesInPlace
-      ? cutContent(stretches, sizesOf(entry))
+      ? cutContent(stretches, { ...sizesOf(entry), seed: codec.gear })
       : blocksOf(stretches, entry.size);
     for await (const content of cut) {
-      const name = digestOf(content);
+      if (content.length === 0 && codec.epoch > 0) continue; // no piece says as much, and needs no blob
+      const name = codec.nameOf(digestOf(content));
       pieces.push({ blob: name, offset: 0, bytes: content.length });
       size += content.length;
       news.push(this.#write(name, content));
@@ -139,7 +142,7 @@ class PieceRun {
     }
     if (entry.size !== undefined && size !== entry.size) throw changed(entry, size);
     const sha256 = hash.digest("hex");
-    const isAlone = pieces.length === 1;
+    const isAlone = pieces.length === 1 && pieces[0]?.blob === sha256;
     if (!isAlone) for (const { blob, bytes } of pieces) this.#sizes.set(blob, bytes);
     this.#keep([{ entry, file: { sha256, size, pieces: isAlone ? undefined : pieces } }], news);
   }

@@ -1,12 +1,19 @@
 import { createHash } from "node:crypto";
-import { CorruptError } from "../../errors.ts";
-import { decodeBlob, openBlob, type ReadRange } from "../codec/decode-blob.ts";
+import { CorruptError, ValidationError } from "../../errors.ts";
+import { blobNameUnderKey } from "../codec/blob-key.ts";
+import { decodeBlob, epochOf, openBlob, type ReadRange } from "../codec/decode-blob.ts";
 import { type Compression, encodeBlob } from "../codec/encode-blob.ts";
 import type { Piece } from "../snapshot.ts";
 
 /** How the plain content of blobs becomes objects. */
 export interface BlobCodec {
   readonly name: "plain" | "segments";
+  /** By whose key it writes; 0: by none. */
+  readonly epoch: number;
+  /** What the cuts by content are made of, where they are a secret. */
+  readonly gear?: Uint8Array | undefined;
+  /** The name that a blob of this content has. @param sha256 of the plain content, 64 hexadecimal digits. */
+  nameOf(sha256: string): string;
   /** @param content up to 16 MiB. @param name the blob's. */
   encode(content: Buffer, name: string): Buffer;
   /**
@@ -28,6 +35,8 @@ export interface BlobCodec {
 /** Objects are the content as it is. */
 export const PLAIN: BlobCodec = {
   name: "plain",
+  epoch: 0,
+  nameOf: (sha256) => sha256,
   encode: (content) => content,
   decode(object, name, place) {
     if (digestOf(object) === name) return object;
@@ -42,6 +51,8 @@ export const PLAIN: BlobCodec = {
 export function segments(compression: Compression): BlobCodec {
   return {
     name: "segments",
+    epoch: 0,
+    nameOf: (sha256) => sha256,
     encode: (content, name) => encodeBlob(content, { name, compression }),
     decode: (object, name, place) => decodeBlob(object, { name, place, sha256: name }),
     async readPiece(read, { blob, offset, bytes }, place) {
@@ -49,6 +60,59 @@ export function segments(compression: Compression): BlobCodec {
       return opened.read(offset, bytes);
     },
   };
+}
+
+/** The keys of blobs, as those of a repository at a moment. */
+export interface BlobKeys {
+  /** By these it is written. */
+  readonly current: {
+    readonly epoch: number;
+    readonly blobs: Uint8Array;
+    readonly names: Uint8Array;
+    readonly gear: Uint8Array;
+  };
+  /** Of every epoch that is known. */
+  readonly byEpoch: ReadonlyMap<number, Uint8Array>;
+  /** By whose key a blob's name was made. */
+  namesOf(epoch: number): Uint8Array | undefined;
+}
+
+/** Objects are encoded blobs that are encrypted; their names are made by a key. */
+export function encryptedSegments(compression: Compression, keys: BlobKeys): BlobCodec {
+  const { epoch, blobs: key, names, gear } = keys.current;
+  return {
+    name: "segments",
+    epoch,
+    gear,
+    nameOf: (sha256) => blobNameUnderKey(sha256, names),
+    encode: (content, name) => encodeBlob(content, { name, compression, key: { epoch, key } }),
+    decode(object, name, place) {
+      const content = whole(() => decodeBlob(object, { name, place, keys: keys.byEpoch }), place);
+      const own = keys.namesOf(epochOf(object, place));
+      if (own && blobNameUnderKey(digestOf(content), own) === name) return content;
+      throw new CorruptError(`The blob ${place} is damaged: its content is not what its name says.`, {
+        path: place,
+      });
+    },
+    async readPiece(read, { blob, offset, bytes }, place) {
+      const opened = await openBlob(read, { name: blob, place, keys: keys.byEpoch }).catch((error: unknown) =>
+        whole(() => {
+          throw error;
+        }, place),
+      );
+      return opened.read(offset, bytes);
+    },
+  };
+}
+
+/** All keys of a repository are at hand: a blob of an epoch that it has not is damaged. */
+function whole<T>(decode: () => T, place: string): T {
+  try {
+    return decode();
+  } catch (error) {
+    if (!(error instanceof ValidationError)) throw error;
+    throw new CorruptError(error.message, { path: place, cause: error });
+  }
 }
 
 export function digestOf(content: Uint8Array): string {

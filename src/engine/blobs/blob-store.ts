@@ -2,8 +2,9 @@ import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { objectsThere } from "../../storage/look-for.ts";
 import type { Storage, StoredObject } from "../../storage/storage.ts";
+import { type DocumentCodec, PLAIN_DOCUMENTS } from "../codec/document-codec.ts";
 import { blobName } from "../format/names.ts";
-import { readSmall } from "../read-small.ts";
+import { readRange, readSmall } from "../read-small.ts";
 import type { Piece, StoredEntry } from "../snapshot.ts";
 import { type BlobCodec, PLAIN } from "./blob-codec.ts";
 import { type BlobUse, missingBlob } from "./blob-errors.ts";
@@ -13,6 +14,17 @@ export type LocalDirectory = Storage & { readonly directory: string };
 
 function hasDirectory(storage: Storage): storage is LocalDirectory {
   return storage.directory !== undefined;
+}
+
+/** The keys of an encrypted repository, which others may rotate. */
+export interface Encryption {
+  /** By the key that is the current one now. */
+  blobs(): BlobCodec;
+  documents(): DocumentCodec;
+  /** Looks whether keys were rotated. */
+  refresh(): Promise<void>;
+  /** Whether objects of an epoch may be there, as far as the repository knows now. */
+  isNeeded(epoch: number): Promise<boolean>;
 }
 
 /** What is read: a file of a snapshot, and the table that it is of, for messages. */
@@ -34,10 +46,32 @@ export function needsOf(file: Pick<StoredEntry, "sha256" | "size" | "pieces">): 
 export class BlobStore {
   readonly storage: Storage;
   readonly codec: BlobCodec;
+  readonly documents: DocumentCodec;
+  readonly #encryption: Encryption | undefined;
 
-  constructor(storage: Storage, codec: BlobCodec = PLAIN) {
+  /** @param encryption where it is encrypted; in place of `codec`. */
+  constructor(storage: Storage, codec: BlobCodec = PLAIN, encryption?: Encryption) {
     this.storage = storage;
-    this.codec = codec;
+    this.codec = encryption?.blobs() ?? codec;
+    this.documents = encryption?.documents() ?? PLAIN_DOCUMENTS;
+    this.#encryption = encryption;
+  }
+
+  /**
+   * The same by the keys that the repository has now. For who has just taken a lease to write: the keys may have been
+   * rotated, and what is written must not be encrypted by one that is not needed any more.
+   *
+   * @throws ValidationError where the caller's keys open the new ones no more.
+   */
+  async renewed(): Promise<BlobStore> {
+    if (!this.#encryption) return this;
+    await this.#encryption.refresh();
+    return new BlobStore(this.storage, this.codec, this.#encryption);
+  }
+
+  /** Whether what was written by this store can be read by all who have a key. @throws as `renewed` */
+  async isCurrent(): Promise<boolean> {
+    return (await this.#encryption?.isNeeded(this.codec.epoch)) ?? true;
   }
 
   /** Where blobs are plain files of their content: these can be copied and linked. */
@@ -113,19 +147,7 @@ export class BlobStore {
 
   /** A stretch of a blob; fewer bytes where the blob ends. Of a plain one nothing is checked. @throws IoError, CorruptError */
   async readPiece(piece: Piece, signal?: AbortSignal): Promise<Buffer> {
-    const name = blobName(piece.blob);
-    // Into one piece of memory: stretches that are kept as they come are there twice when they are joined.
-    const read = async (offset: number, length: number) => {
-      const bytes = Buffer.allocUnsafeSlow(length);
-      let end = 0;
-      for await (const stretch of this.storage.read(name, { offset, length, signal })) {
-        const wanted = stretch.subarray(0, length - end); // a storage may give more than it was asked for
-        bytes.set(wanted, end);
-        end += wanted.length;
-        if (end === length) break;
-      }
-      return bytes.subarray(0, end);
-    };
+    const read = readRange(this.storage, blobName(piece.blob), signal);
     return this.codec.readPiece(read, piece, this.placeOf(piece.blob));
   }
 

@@ -13,6 +13,7 @@ import type { Logger } from "../../logger.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { forEachParallel } from "../../util/parallel.ts";
 import { type Clock, systemClock } from "../clock.ts";
+import type { DocumentCodec } from "../codec/document-codec.ts";
 import { isSnapshotId, mayBeOf, parseSnapshotName, SNAPSHOTS, snapshotName } from "../format/names.ts";
 import { restartGrace } from "../prune/mark.ts";
 import { blobsOfContent, type StoredContent, type StoredSnapshot } from "../snapshot.ts";
@@ -63,6 +64,8 @@ export class Catalog {
       readonly identify?: IdentifyPlace | undefined;
       /** Where documents are kept besides. Default: nowhere, and each is read from the storage. */
       readonly cache?: DocumentCache | undefined;
+      /** How documents are read. Default: they are as they are. */
+      readonly documents?: DocumentCodec | undefined;
     },
     clock: Pick<Clock, "now"> = systemClock,
   ) {
@@ -70,7 +73,7 @@ export class Catalog {
     this.#storage = place.storage;
     this.#logger = place.logger;
     this.#identify = place.identify ?? unknownPlace;
-    this.#documents = new DocumentReader(place.storage, place.cache);
+    this.#documents = new DocumentReader(place.storage, place.cache, place.documents);
   }
 
   /**

@@ -1,8 +1,9 @@
 import { CorruptError, UnsupportedError } from "../../errors.ts";
 import type { Storage } from "../../storage/storage.ts";
+import { type DocumentCodec, PLAIN_DOCUMENTS } from "../codec/document-codec.ts";
 import { decodeSnapshot, decodeSummary } from "../format/decode-snapshot.ts";
 import { snapshotName } from "../format/names.ts";
-import { MOST_DOCUMENT_BYTES, readSmall } from "../read-small.ts";
+import { MOST_DOCUMENT_BYTES, readRange, readSmall } from "../read-small.ts";
 import type { StoredContent, StoredSnapshot } from "../snapshot.ts";
 import { loadKindsIn } from "../source-kind.ts";
 
@@ -28,24 +29,23 @@ export interface Known {
 }
 
 export interface ReadDocument {
+  /** Of the document, not of its object. */
   readonly bytes: Buffer;
   readonly content: StoredContent;
 }
 
-/** Most summaries fit; where one does not, the next read takes twice as much. */
-const FIRST_READ_BYTES = 16 * 1024;
-/** A first line of more is none: some 100,000 tables. */
-const LONGEST_LINE_BYTES = 64 * 1024 * 1024;
 const NEWLINE = 0x0a;
 
 /** Reads the documents of snapshots, from the cache where they are known to be in the storage, else from there. */
 export class DocumentReader {
   readonly #storage: Storage;
   readonly #cache: DocumentCache | undefined;
+  readonly #codec: DocumentCodec;
 
-  constructor(storage: Storage, cache?: DocumentCache) {
+  constructor(storage: Storage, cache?: DocumentCache, codec = PLAIN_DOCUMENTS) {
     this.#storage = storage;
     this.#cache = cache;
+    this.#codec = codec;
   }
 
   /**
@@ -54,32 +54,29 @@ export class DocumentReader {
    * @throws CorruptError, UnsupportedError. @throws NotFoundError where there is no such document.
    */
   async summary(id: string, signal?: AbortSignal): Promise<StoredSnapshot> {
+    const place = this.#placeOf(id);
     return this.#cached(
       id,
       "summary",
       async (bytes) => {
-        const line = bytes.toString("utf8");
+        const line = (await this.#codec.firstLine(bytes, id, place)).toString("utf8");
         await loadKindsIn(line);
-        return decodeSummary(line, id, this.#placeOf(id));
+        return decodeSummary(line, id, place);
       },
-      () => this.#firstLine(id, signal),
-    ).then(({ value }) => value);
+      () => this.#codec.readBeginning(readRange(this.#storage, snapshotName(id), signal), id, place),
+    );
   }
 
   /** A whole document, every rule of the format checked. @throws as `summary` */
   async whole(id: string, signal: AbortSignal | undefined, known: Known): Promise<ReadDocument> {
     const read = () => readSmall(this.#storage, snapshotName(id), signal, MOST_DOCUMENT_BYTES);
-    const decode = async (bytes: Buffer) => {
+    const decode = async (object: Buffer) => {
+      const bytes = await this.#codec.open(object, id, this.#placeOf(id));
       await loadKindsIn(bytes.toString("utf8", 0, Math.max(0, bytes.indexOf(NEWLINE))));
-      return decodeSnapshot(bytes, id, this.#placeOf(id));
+      return { bytes, content: decodeSnapshot(bytes, id, this.#placeOf(id)) };
     };
     const isThere = known.isListed || (this.#cache && (await this.#storage.stat(snapshotName(id))));
-    if (!isThere) {
-      const bytes = await read();
-      return { bytes, content: await decode(bytes) };
-    }
-    const { bytes, value: content } = await this.#cached(id, "document", decode, read);
-    return { bytes, content };
+    return isThere ? this.#cached(id, "document", decode, read) : decode(await read());
   }
 
   /** The snapshot was deleted. */
@@ -87,16 +84,17 @@ export class DocumentReader {
     await this.#cache?.drop(id);
   }
 
+  /** What is kept is what the storage has: of an encrypted repository nothing can be read in a cache. */
   async #cached<T>(
     id: string,
     what: Kept,
     decode: (bytes: Buffer) => Promise<T>,
     read: () => Promise<Buffer>,
-  ): Promise<{ readonly bytes: Buffer; readonly value: T }> {
+  ): Promise<T> {
     const kept = await this.#cache?.get(id, what);
     if (kept) {
       try {
-        return { bytes: kept, value: await decode(kept) };
+        return await decode(kept);
       } catch (error) {
         // What was kept is not what is wanted: the storage has it.
         if (!(error instanceof CorruptError || error instanceof UnsupportedError)) throw error;
@@ -105,27 +103,7 @@ export class DocumentReader {
     const bytes = await read();
     const value = await decode(bytes);
     await this.#cache?.put(id, what, bytes);
-    return { bytes, value };
-  }
-
-  async #firstLine(id: string, signal: AbortSignal | undefined): Promise<Buffer> {
-    const name = snapshotName(id);
-    const pieces: Uint8Array[] = [];
-    let offset = 0;
-    for (let length = FIRST_READ_BYTES; offset < LONGEST_LINE_BYTES; length *= 2) {
-      const before = offset;
-      for await (const piece of this.#storage.read(name, { offset, length, signal })) {
-        const end = piece.indexOf(NEWLINE);
-        pieces.push(end < 0 ? piece : piece.subarray(0, end));
-        offset += piece.length;
-        if (end >= 0) return Buffer.concat(pieces);
-      }
-      if (offset === before) break;
-    }
-    const place = this.#placeOf(id);
-    throw new CorruptError(`The snapshot document ${place} is damaged: it has no whole first line.`, {
-      path: place,
-    });
+    return value;
   }
 
   #placeOf(id: string): string {

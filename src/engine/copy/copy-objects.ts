@@ -26,6 +26,7 @@ export interface CopyWork {
  * directory with the codec `plain` each file is a blob; elsewhere not.
  */
 export function isSameForm(a: BlobStore, b: BlobStore): boolean {
+  if (a.codec.epoch > 0 || b.codec.epoch > 0) return false; // under keys of their own
   return a.codec.name === b.codec.name && (a.local === undefined) === (b.local === undefined);
 }
 

@@ -6,14 +6,14 @@ import { type AcquireOptions, type Leaser, leaserOf } from "../lease/leaser.ts";
 
 /** What a copy writes to, under a shared lease: a blob that was seen there is not removed while the lease is held. */
 export class CopyTarget implements AsyncDisposable {
-  readonly blobs: BlobStore;
+  #blobs: BlobStore;
   readonly #leaser: Leaser;
   readonly #options: AcquireOptions;
   #lease: Lease;
   readonly #there = new Set<string>();
 
   private constructor(blobs: BlobStore, leaser: Leaser, options: AcquireOptions, lease: Lease) {
-    this.blobs = blobs;
+    this.#blobs = blobs;
     this.#leaser = leaser;
     this.#options = options;
     this.#lease = lease;
@@ -26,7 +26,17 @@ export class CopyTarget implements AsyncDisposable {
     options: AcquireOptions,
   ): Promise<CopyTarget> {
     const leaser = leaserOf(blobs.storage, place);
-    return new CopyTarget(blobs, leaser, options, await leaser.acquire("shared", options));
+    const lease = await leaser.acquire("shared", options);
+    try {
+      return new CopyTarget(await blobs.renewed(), leaser, options, lease);
+    } catch (error) {
+      await lease.release();
+      throw error;
+    }
+  }
+
+  get blobs(): BlobStore {
+    return this.#blobs;
   }
 
   get isHeld(): boolean {
@@ -38,6 +48,7 @@ export class CopyTarget implements AsyncDisposable {
     await this.#lease.release();
     this.#there.clear();
     this.#lease = await this.#leaser.acquire("shared", this.#options);
+    this.#blobs = await this.#blobs.renewed();
   }
 
   /** Names of those that are not there, or cannot be whole. One that was seen under this lease is not looked for again. */
@@ -61,17 +72,18 @@ export class CopyTarget implements AsyncDisposable {
    */
   async publish(
     id: string,
-    document: Uint8Array,
+    document: Buffer,
     blobs: ReadonlyMap<string, number>,
     signal?: AbortSignal,
   ): Promise<boolean> {
-    const { storage } = this.blobs;
+    const { storage, documents } = this.blobs;
     await this.#lease.assertHeld();
     signal?.throwIfAborted();
-    if (!(await storage.writeNew(snapshotName(id), document, { signal }))) return false;
+    const object = documents.seal(document, id);
+    if (!(await storage.writeNew(snapshotName(id), object, { signal }))) return false;
     if (this.#lease.isHeld) return true;
     const missing = await this.blobs.missing(blobs);
-    if (missing.length === 0) return true;
+    if (missing.length === 0 && (await this.blobs.isCurrent())) return true;
     await storage.remove(snapshotName(id));
     throw new LockedError(
       `The lease on ${storage.location} was lost, and ${missing.length} blobs of snapshot ${id} were removed meanwhile.`,

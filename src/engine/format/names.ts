@@ -10,6 +10,7 @@ export const BLOBS = "blobs/";
 export const SNAPSHOTS = "snapshots/";
 export const LEASES = "leases/";
 export const MARKS = "marks/";
+export const KEYS = "keys/";
 
 /** What is called so, in a local directory, is a file or a directory of a run that was to get another name. */
 export const UNFINISHED = /^\..+\.(tmp|claim)$/;

@@ -1,3 +1,4 @@
+import { describe } from "../../checks.ts";
 import type { JsonObject } from "../snapshot.ts";
 
 /** What the master of an epoch is bound to, so that a slot opens nothing else. */
@@ -46,3 +47,15 @@ export type KeyOfSlot = (slot: JsonObject) => RepositoryKey | undefined;
 
 /** Bytes of an epoch's master. */
 export const MASTER_BYTES = 32;
+
+/** @throws TypeError */
+export function assertKeys(keys: unknown, name: string): asserts keys is readonly RepositoryKey[] {
+  if (!Array.isArray(keys)) throw new TypeError(`${name} must be an array, not ${describe(keys)}.`);
+  for (const key of keys) {
+    const { kind, wrap, unwrap } = (
+      typeof key === "object" && key !== null ? key : {}
+    ) as Partial<RepositoryKey>;
+    if (typeof kind === "string" && (typeof wrap === "function" || typeof unwrap === "function")) continue;
+    throw new TypeError(`${name} must hold keys, as passphrase() makes one, not ${describe(key)}.`);
+  }
+}

@@ -1,6 +1,7 @@
 import type { Logger } from "../../logger.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { Catalog } from "../catalog/catalog.ts";
+import type { DocumentCodec } from "../codec/document-codec.ts";
 import { BLOBS, parseBlobName } from "../format/names.ts";
 import { timeZoneOf } from "../retention/calendar.ts";
 import { planRetention, type RetentionPlan } from "../retention/plan.ts";
@@ -8,6 +9,14 @@ import type { RetentionPolicy } from "../retention/policy.ts";
 import { documentsIn } from "./document-names.ts";
 import { findMarks, type Mark } from "./mark.ts";
 import { nothingRemoved, References } from "./references.ts";
+
+/** The repository that is pruned. */
+export interface PrunePlace {
+  readonly storage: Storage;
+  readonly logger: Logger;
+  /** How its documents are read. Default: they are as they are. */
+  readonly documents?: DocumentCodec | undefined;
+}
 
 /** What a prune will do. */
 export interface PrunePlan {
@@ -35,17 +44,17 @@ export interface PrunePlan {
  * @throws CorruptError or UnsupportedError where any snapshot's document cannot be read.
  */
 export async function planPrune(
-  place: { readonly storage: Storage; readonly logger: Logger },
+  place: PrunePlace,
   policy: RetentionPolicy,
   time: { readonly now: Date; readonly graceMs: number },
   signal?: AbortSignal,
 ): Promise<PrunePlan> {
-  const { storage, logger } = place;
+  const { storage, logger, documents } = place;
   const { copies } = await documentsIn(storage, signal);
   const { snapshots, damaged } = await new Catalog(place).survey(signal);
   for (const { id, error } of damaged) throw nothingRemoved(error, id);
   const retention = planRetention(snapshots, policy, time.now);
-  const references = new References(storage);
+  const references = new References(storage, documents);
   await references.add(idsOf(retention.keep), signal);
   await references.addCopies(copies, signal);
   for (const { name, id } of copies) {
@@ -57,7 +66,7 @@ export async function planPrune(
       },
     );
   }
-  const leaving = new References(storage);
+  const leaving = new References(storage, documents);
   await leaving.add(idsOf(retention.remove), signal);
   const { marks, damaged: unreadable } = await findMarks(storage, logger, signal);
   const unneeded = await unneededBlobs(storage, references, signal);

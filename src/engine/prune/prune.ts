@@ -1,15 +1,13 @@
 import { assertFlag, assertMilliseconds, assertOptions, assertSignal } from "../../checks.ts";
 import { LockedError, ValidationError } from "../../errors.ts";
 import { isFull } from "../../fs/io.ts";
-import type { Logger } from "../../logger.ts";
-import type { Storage } from "../../storage/storage.ts";
 import { type Clock, systemClock } from "../clock.ts";
 import { snapshotName } from "../format/names.ts";
 import { type Leaser, leaserOf } from "../lease/leaser.ts";
 import { assertPolicy, type RetentionPolicy } from "../retention/policy.ts";
 import { sweepScratch } from "../scratch.ts";
 import { type Mark, writeMarks } from "./mark.ts";
-import { type PrunePlan, planPrune } from "./plan.ts";
+import { type PrunePlace, type PrunePlan, planPrune } from "./plan.ts";
 import { countOf, type PruneReport, snapshotsOf, waitingOf } from "./report.ts";
 import { sweepBlobs } from "./sweep-blobs.ts";
 import { findUnfinished, removeUnfinished } from "./unfinished.ts";
@@ -34,9 +32,7 @@ export interface PruneOptions extends RetentionPolicy {
 
 const HOUR_MS = 60 * 60 * 1000;
 
-interface Run {
-  readonly storage: Storage;
-  readonly logger: Logger;
+interface Run extends PrunePlace {
   readonly clock: Clock;
   readonly leaser: Leaser;
   readonly graceMs: number;
@@ -51,10 +47,7 @@ interface Run {
  * @throws CorruptError or UnsupportedError where any snapshot's document cannot be read: no blob is removed then.
  * @throws ValidationError, TypeError for bad options. @throws IoError. @throws the signal's reason.
  */
-export async function prune(
-  place: { readonly storage: Storage; readonly logger: Logger },
-  options: PruneOptions = {},
-): Promise<PruneReport> {
+export async function prune(place: PrunePlace, options: PruneOptions = {}): Promise<PruneReport> {
   assertOptions(options, "prune");
   const {
     dryRun = false,
@@ -172,7 +165,7 @@ async function sweep(
     return { freed: [], postponed: lease.message };
   }
   await using held = lease;
-  const freed = await sweepBlobs({ storage, logger }, plan, due, held, signal);
+  const freed = await sweepBlobs(run, plan, due, held, signal);
   for (const mark of due) await storage.remove(mark.name);
   return { freed };
 }

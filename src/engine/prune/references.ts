@@ -4,6 +4,7 @@ import { CorruptError, isNotFound, UnsupportedError } from "../../errors.ts";
 import { isMissing, toIoError } from "../../fs/io.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { forEachParallel } from "../../util/parallel.ts";
+import { type DocumentCodec, PLAIN_DOCUMENTS } from "../codec/document-codec.ts";
 import { decodeSnapshot } from "../format/decode-snapshot.ts";
 import { snapshotName } from "../format/names.ts";
 import { MOST_DOCUMENT_BYTES, readSmall } from "../read-small.ts";
@@ -13,20 +14,27 @@ import type { DocumentCopy } from "./document-names.ts";
 const PARALLEL_READS = 4;
 
 /**
- * The blobs that snapshots name. Documents never change: each is read once, and what one named stays named here also
+ * The blobs that snapshots name. Each document is read once, and what one named stays named here also
  * when it has been deleted since, which errs on the safe side.
  */
 export class References {
   readonly #storage: Storage;
+  readonly #documents: DocumentCodec;
   readonly #counted = new Set<string>();
   readonly #blobs = new Set<string>();
 
-  constructor(storage: Storage) {
+  constructor(storage: Storage, documents: DocumentCodec = PLAIN_DOCUMENTS) {
     this.#storage = storage;
+    this.#documents = documents;
   }
 
   has(blob: string): boolean {
     return this.#blobs.has(blob);
+  }
+
+  /** What is added from now on is read, also what was read before. For documents that a rotation of keys may have replaced. */
+  readAgain(): void {
+    this.#counted.clear();
   }
 
   /** @throws CorruptError or UnsupportedError where a document cannot be read: what it names is not known. */
@@ -65,7 +73,7 @@ export class References {
       const bytes = directory
         ? readFileSync(join(directory, name))
         : await readSmall(this.#storage, name, signal, MOST_DOCUMENT_BYTES);
-      return decodeSnapshot(bytes, id, path);
+      return decodeSnapshot(await this.#documents.open(bytes, id, path), id, path);
     } catch (error) {
       if (isMissing(error) || isNotFound(error)) return undefined;
       const isUnreadable = error instanceof CorruptError || error instanceof UnsupportedError;
@@ -81,7 +89,8 @@ export class References {
     const name = snapshotName(id);
     try {
       const bytes = await readSmall(this.#storage, name, signal, MOST_DOCUMENT_BYTES);
-      return decodeSnapshot(bytes, id, `${this.#storage.location}/${name}`);
+      const place = `${this.#storage.location}/${name}`;
+      return decodeSnapshot(await this.#documents.open(bytes, id, place), id, place);
     } catch (error) {
       if (isNotFound(error)) return undefined;
       throw nothingRemoved(error, id);

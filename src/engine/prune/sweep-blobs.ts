@@ -1,11 +1,9 @@
-import type { Logger } from "../../logger.ts";
-import type { Storage } from "../../storage/storage.ts";
 import { forEachParallel } from "../../util/parallel.ts";
 import { blobName } from "../format/names.ts";
 import type { Lease } from "../lease/lease.ts";
 import { documentsIn } from "./document-names.ts";
 import { findMarks, type Mark } from "./mark.ts";
-import type { PrunePlan } from "./plan.ts";
+import type { PrunePlace, PrunePlan } from "./plan.ts";
 
 /** The lease is looked after once for so many blobs. */
 const BATCH = 256;
@@ -20,7 +18,7 @@ const PARALLEL_REMOVALS = 32;
  * @throws CorruptError where a snapshot cannot be read. @throws LockedError where the lease was lost.
  */
 export async function sweepBlobs(
-  place: { readonly storage: Storage; readonly logger: Logger },
+  place: PrunePlace,
   plan: PrunePlan,
   due: readonly Mark[],
   lease: Lease,
@@ -29,6 +27,7 @@ export async function sweepBlobs(
   const { storage, logger } = place;
   const { references, waiting } = plan;
   const { ids, copies } = await documentsIn(storage, signal);
+  if (place.documents?.mayBeReplaced) references.readAgain();
   await references.add(ids, signal);
   await references.addCopies(copies, signal);
   const known = new Set([...due, ...waiting].map((mark) => mark.name));

@@ -4,6 +4,7 @@ import { BackupError } from "../../errors.ts";
 import { isMissing } from "../../fs/io.ts";
 import { isStray } from "../../fs/strays.ts";
 import type { Storage } from "../../storage/storage.ts";
+import type { BlobStore } from "../blobs/blob-store.ts";
 import { BLOBS, blobName, parseBlobName, parseSnapshotName, REPOSITORY, SNAPSHOTS } from "../format/names.ts";
 import { readMarker } from "../marker.ts";
 import { surveyDocuments } from "../prune/document-names.ts";
@@ -33,7 +34,7 @@ export interface Surroundings {
 
 /** Looks at everything that lies below `blobs/` and `snapshots/`. Reads nothing. */
 export async function surveySurroundings(
-  storage: Storage,
+  { storage, documents: codec }: BlobStore,
   named: ReadonlySet<string>,
   signal: AbortSignal | undefined,
 ): Promise<Surroundings> {
@@ -51,7 +52,7 @@ export async function surveySurroundings(
     for (const name of survey.strangers) documents.push(name);
     for (const name of survey.others) foreign.push(name);
     for (const { name, id } of survey.copies) (survey.ids.includes(id) ? copies : lost).push(name);
-    const kept = new References(storage);
+    const kept = new References(storage, codec);
     for (const copy of survey.copies) await kept.addCopies([copy], signal).catch(keepProblem);
     for await (const { name, size } of storage.list(BLOBS)) {
       signal?.throwIfAborted();

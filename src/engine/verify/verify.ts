@@ -81,10 +81,10 @@ class Verification {
     const ids = all ? await catalog.ids(signal) : await this.#idsOf(reference, source);
     const blobs = new Set<string>();
     for (const id of ids) await this.#addBlobs(id, blobs, reference === undefined);
-    const around = all ? await surveySurroundings(storage, blobs, signal) : undefined;
+    const around = all ? await surveySurroundings(store, blobs, signal) : undefined;
     for (const sha256 of around?.unreferenced.keys() ?? []) blobs.add(sha256);
     const fraction = this.#settings.integrity ? this.#settings.fraction : 0;
-    const states = await surveyBlobs({ store, blobs, fraction, random, signal, onProgress });
+    const states = new Map(await surveyBlobs({ store, blobs, fraction, random, signal, onProgress }));
     const completeness = this.#context.completeness(states, signal);
     const results: VerificationResult[] = [];
     for (const id of ids) {
@@ -94,6 +94,7 @@ class Verification {
         results.push(content);
         continue;
       }
+      await this.#surveyRest(content, states, fraction);
       for (const part of content.parts) {
         const of: VerificationResult[] = [];
         if (this.#settings.integrity) of.push(checkIntegrity(store, content, part, states));
@@ -107,6 +108,18 @@ class Verification {
     if (around) results.push(await checkRepository(storage, around, states));
     if (directory !== undefined) results.push(...(await quarantine(directory, states, signal)));
     return results;
+  }
+
+  /** A rotation of keys may have put a document that names other blobs in the place of the one that was read first. */
+  async #surveyRest(content: StoredContent, states: Map<string, BlobState>, fraction: number): Promise<void> {
+    const { blobs: store, random = Math.random } = this.#context;
+    if (!store.documents.mayBeReplaced) return;
+    const rest = new Set([...blobsOfContent(content).keys()].filter((name) => !states.has(name)));
+    if (rest.size === 0) return;
+    const { signal } = this.#options;
+    for (const [name, state] of await surveyBlobs({ store, blobs: rest, fraction, random, signal })) {
+      states.set(name, state);
+    }
   }
 
   /** Of one database alone; damaged documents do not say of which they are. */

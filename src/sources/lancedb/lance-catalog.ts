@@ -5,6 +5,7 @@ import type { SnapshotFilter } from "../../engine/catalog/filter.ts";
 import type { NamedPlace } from "../../engine/catalog/of-source.ts";
 import type { SourceWanted } from "../../engine/catalog/resolve.ts";
 import type { Clock } from "../../engine/clock.ts";
+import type { DocumentCodec } from "../../engine/codec/document-codec.ts";
 import { registerSource } from "../../engine/source-kind.ts";
 import { BackupError } from "../../errors.ts";
 import { localPath } from "../../fs/local-path.ts";
@@ -36,7 +37,12 @@ export class LanceCatalog {
 
   /** @param clock for tests. */
   constructor(
-    place: { readonly storage: Storage; readonly logger: Logger; readonly cache?: DocumentCache | undefined },
+    place: {
+      readonly storage: Storage;
+      readonly logger: Logger;
+      readonly cache?: DocumentCache | undefined;
+      readonly documents?: DocumentCodec | undefined;
+    },
     clock?: Pick<Clock, "now">,
   ) {
     this.stored = new Catalog({ ...place, identify: identifyPlace }, clock);

@@ -51,7 +51,9 @@ export async function newSource(): Promise<Source> {
 export async function newTarget(isRemote: boolean): Promise<{ location: string; repository: Repository }> {
   const location = join(await newDirectory(), "target");
   const local = new LocalStorage(location);
-  const repository = await Repository.init(isRemote ? remote(local) : local, { logger: silent });
+  const compression = { algorithm: "none" } as const; // elsewhere it is zstd unless told otherwise
+  const storage = isRemote ? remote(local) : local;
+  const repository = await Repository.init(storage, { logger: silent, compression });
   return { location, repository };
 }
 

@@ -1,0 +1,110 @@
+import { assertFlag, assertKnown, assertMilliseconds, assertSignal } from "../checks.ts";
+import type { BlobStore } from "../engine/blobs/blob-store.ts";
+import type { KeyRing } from "../engine/keys/key-ring.ts";
+import type { KeySlot } from "../engine/keys/manage-keys.ts";
+import { assertKeys, type RepositoryKey } from "../engine/keys/repository-key.ts";
+import type { RewritePlace } from "../engine/keys/rewrite-epoch.ts";
+import type { RotationReport } from "../engine/keys/rotate-keys.ts";
+import { ValidationError } from "../errors.ts";
+import type { Logger } from "../logger.ts";
+import type { Storage } from "../storage/storage.ts";
+
+export interface RotateOptions {
+  /**
+   * Encrypt by the new key also what is there, read and written anew, and drop the keys before. Default false: it stays as it is,
+   * and whoever has a key opens all.
+   */
+  readonly rewrite?: boolean | undefined;
+  /** Say what would be done, and change nothing. Default false. */
+  readonly dryRun?: boolean | undefined;
+  /** How long to wait for backups and prunes to end, in milliseconds. Default 60,000. */
+  readonly lockTimeoutMs?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Runs an operation while the repository is in its place. */
+type InPlace = <T>(task: () => Promise<T>, options?: { readonly writes?: boolean }) => Promise<T>;
+
+export interface RepositoryKeysPlace {
+  readonly storage: Storage;
+  readonly logger: Logger;
+  readonly blobs: BlobStore;
+  /** Undefined where it is not encrypted. */
+  readonly ring: KeyRing | undefined;
+  readonly inPlace: InPlace;
+}
+
+const DEFAULT_TIMEOUT_MS = 60_000;
+
+/** The keys of a repository: what opens it. Each has a slot, which holds the master that everything is encrypted by. */
+export class RepositoryKeys {
+  readonly #of: RepositoryKeysPlace;
+
+  constructor(of: RepositoryKeysPlace) {
+    this.#of = of;
+  }
+
+  /** The slots; none where the repository is not encrypted. @throws IoError */
+  async list(): Promise<KeySlot[]> {
+    const { ring, inPlace } = this.#of;
+    if (!ring) return [];
+    const { listKeys } = await import("../engine/keys/manage-keys.ts");
+    return inPlace(() => listKeys(this.#place()));
+  }
+
+  /**
+   * Lets another key open the repository. Nothing is encrypted anew.
+   *
+   * @throws ValidationError where the repository is not encrypted, or the key can only open (`ageIdentity`). @throws IoError
+   */
+  async add(key: RepositoryKey): Promise<KeySlot> {
+    assertKeys([key], "key");
+    const place = this.#place();
+    const { addKey } = await import("../engine/keys/manage-keys.ts");
+    return this.#of.inPlace(() => addKey(place, key), { writes: true });
+  }
+
+  /**
+   * Takes a key its slot. Who has opened the repository by it before may have kept what is in it: `rotate` locks them out of what is
+   * written from then on, and with `rewrite` of all that is there.
+   *
+   * @param id as `list` says.
+   * @throws ValidationError for the last one, and where there is no such slot.
+   */
+  async remove(id: string): Promise<void> {
+    if (typeof id !== "string") throw new TypeError("A key slot is named by a string.");
+    const place = this.#place();
+    const { removeKey } = await import("../engine/keys/manage-keys.ts");
+    return this.#of.inPlace(() => removeKey(place, id), { writes: true });
+  }
+
+  /**
+   * Makes a new master, by which everything is encrypted from now on, and a slot of it for each key. The keys by which the
+   * repository was opened must be those of all slots, but for age and AWS KMS, whose slots say how others are made. Others
+   * may work in the repository meanwhile. Interrupted anywhere, everything stays readable, and the next call goes on.
+   *
+   * @throws ValidationError naming a slot whose key is not at hand. @throws LockedError where somebody else rotates at this moment, or
+   * with `rewrite` backups do not end in time. @throws CorruptError with `rewrite`, where a snapshot is damaged: all else was encrypted
+   * anew, and the keys before stay.
+   */
+  async rotate(options: RotateOptions = {}): Promise<RotationReport> {
+    assertKnown(options, "rotate", { rewrite: true, dryRun: true, lockTimeoutMs: true, signal: true });
+    const { rewrite = false, dryRun = false, lockTimeoutMs, signal } = options;
+    assertFlag(rewrite, "rewrite");
+    assertFlag(dryRun, "dryRun");
+    assertMilliseconds(lockTimeoutMs, "lockTimeoutMs");
+    assertSignal(signal);
+    const place = this.#place();
+    const request = { rewrite, dryRun, timeoutMs: lockTimeoutMs ?? DEFAULT_TIMEOUT_MS, signal };
+    const { rotateKeys } = await import("../engine/keys/rotate-keys.ts");
+    return this.#of.inPlace(() => rotateKeys(place, request), { writes: !dryRun });
+  }
+
+  #place(): RewritePlace {
+    const { storage, logger, blobs, ring } = this.#of;
+    if (ring) return { storage, logger, blobs, ring };
+    throw new ValidationError(
+      `${storage.location} is not encrypted. Make an encrypted repository, and copy the snapshots into it.`,
+    );
+  }
+}
