@@ -62,7 +62,10 @@ export {
   type RestoreSummary,
   restoreLatest,
 } from "./periodic/replay/restore-latest.ts";
+export { BackupService, type BackupServiceOptions, type RunListener } from "./policy/backup-service.ts";
 export { loadPolicies } from "./policy/load-policies.ts";
 export type { Policy, PolicySet, ShownValue } from "./policy/policy.ts";
+export type { PolicyStatus } from "./policy/policy-status.ts";
+export type { RunReport, RunType } from "./policy/run-policy.ts";
 export { PolicyFileError, type PolicyProblem } from "./policy/yaml-file.ts";
 export * from "./repository/index.ts";

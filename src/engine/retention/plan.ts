@@ -6,7 +6,7 @@ import { fallsBetween, reasonsAfterFalls, reasonsBeforeFalls, type Telling, tell
 import { assertPolicy, KEEP_RULES, type KeepRule, type RetentionPolicy } from "./policy.ts";
 
 /** What the rules look at. */
-export type Ruled = Pick<StoredSnapshot, "id" | "createdAt" | "tags" | "parts">;
+export type Ruled = Pick<StoredSnapshot, "id" | "name" | "createdAt" | "tags" | "parts">;
 
 export interface KeptSnapshot<S = StoredSnapshot> {
   readonly snapshot: S;
@@ -40,7 +40,11 @@ export function planRetention<S extends Ruled>(
   assertPolicy(policy);
   const plan = { keep: [] as KeptSnapshot<S>[], remove: [] as RemovedSnapshot<S>[] };
   const periodsOf = calendar(policy.timeZone);
-  for (const group of Map.groupBy([...snapshots].sort(newestFirst), sourcesOf).values()) {
+  const { ruled = [], others = [] } = Object.groupBy(snapshots, ({ name }) =>
+    policy.name === undefined || policy.name === name ? "ruled" : "others",
+  );
+  for (const snapshot of others) plan.keep.push({ snapshot, reasons: ["it has another name"] });
+  for (const group of Map.groupBy(ruled.sort(newestFirst), sourcesOf).values()) {
     const part = planGroup(group, policy, now, periodsOf);
     for (const kept of part.keep) plan.keep.push(kept);
     for (const removed of part.remove) plan.remove.push(removed);

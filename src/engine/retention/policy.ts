@@ -1,4 +1,5 @@
 import { ValidationError } from "../../errors.ts";
+import { assertLabel } from "../format/names.ts";
 
 /**
  * Which snapshots are kept. It is applied to the snapshots of each source, by its id, by themselves, so that
@@ -28,6 +29,8 @@ export interface RetentionPolicy {
   readonly maxAgeDays?: number | undefined;
   /** At most so many stay of a source: the newest of those that are left. */
   readonly maxBackups?: number | undefined;
+  /** Snapshots of this name alone are ruled; all others stay. Default: all are. */
+  readonly name?: string | undefined;
   /** IANA name of the zone whose calendar counts: `Europe/Berlin`. Default: the machine's. */
   readonly timeZone?: string | undefined;
 }
@@ -46,7 +49,7 @@ export type KeepRule = (typeof KEEP_RULES)[number];
 
 const KEYS: ReadonlySet<string> = new Set([
   ...KEEP_RULES,
-  ...(["keepTags", "maxAgeDays", "maxBackups", "timeZone"] satisfies (keyof RetentionPolicy)[]),
+  ...(["keepTags", "maxAgeDays", "maxBackups", "name", "timeZone"] satisfies (keyof RetentionPolicy)[]),
 ]);
 
 /**
@@ -62,7 +65,8 @@ export function assertPolicy(policy: RetentionPolicy): void {
     }
   }
   for (const key of [...KEEP_RULES, "maxBackups"] as const) assertCount(key, policy[key]);
-  const { keepTags, maxAgeDays, timeZone } = policy;
+  const { keepTags, maxAgeDays, name, timeZone } = policy;
+  if (name !== undefined) assertLabel(name, "name");
   if (maxAgeDays !== undefined) {
     if (typeof maxAgeDays !== "number") throw new TypeError("maxAgeDays must be a number.");
     if (!(maxAgeDays > 0)) throw new ValidationError(`maxAgeDays must be above 0, not ${maxAgeDays}.`);

@@ -1,0 +1,48 @@
+import { existsSync, readdirSync } from "node:fs";
+import { dirname } from "node:path";
+import { REPOSITORY } from "../engine/format/names.ts";
+import { ValidationError } from "../errors.ts";
+import type { Logger } from "../logger.ts";
+import { openStorage, Repository, type Storage } from "../repository/index.ts";
+import type { PolicySettings } from "./policy.ts";
+import { keysOf } from "./policy-keys.ts";
+
+type Kept = Pick<PolicySettings, "storage" | "compression" | "encryption">;
+
+/**
+ * The repository of a policy. One that is not there is made, if `create` is asked for and the policy does not forbid it.
+ *
+ * @throws ValidationError where there is none; the errors of `Repository.open` and `init`.
+ */
+export async function openPolicyRepository(
+  { storage: { location, create: isAllowed }, compression, encryption }: Kept,
+  logger: Logger,
+  { create = false } = {},
+): Promise<Repository> {
+  const storage = await openStorage(location);
+  if (encryption) await keysOf(encryption);
+  if (!create || isAllowed === false || (await storage.stat(REPOSITORY)) || (await hasSnapshots(storage))) {
+    return Repository.open(storage, { logger });
+  }
+  if (isAllowed !== true) assertNoMountPoint(storage);
+  logger.warn("there was no repository; a new one is made", { location: storage.location });
+  return Repository.init(storage, { logger, compression });
+}
+
+async function hasSnapshots(storage: Storage): Promise<boolean> {
+  for await (const _ of storage.list("snapshots/")) return true;
+  return false;
+}
+
+/**
+ * Where a disk is not mounted, there is an empty directory. A repository that was made in it would pass for the one on the
+ * disk.
+ */
+function assertNoMountPoint({ directory, location }: Storage): void {
+  if (directory === undefined) return;
+  const nearest = existsSync(directory) ? directory : dirname(directory);
+  if (!existsSync(nearest) || readdirSync(nearest).length > 0) return;
+  throw new ValidationError(
+    `There is no repository at ${location}, and ${nearest} is empty: is its disk mounted? A new one is made by "lancedb-backup init", or with create: true in its storage section.`,
+  );
+}

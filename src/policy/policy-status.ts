@@ -1,0 +1,110 @@
+import type { Snapshot } from "../repository/index.ts";
+import { jitterOf, nextDue } from "./due-times.ts";
+import type { PolicySettings } from "./policy.ts";
+import { FULL_TAG } from "./run-policy.ts";
+
+/** How a policy stands. */
+export interface PolicyStatus {
+  readonly policy: string;
+  readonly enabled: boolean;
+  readonly location: string;
+  /** When its newest snapshot was taken; undefined: never. */
+  readonly lastSuccess?: Date | undefined;
+  /** The newest for which every byte was read. */
+  readonly lastFull?: Date | undefined;
+  /** Its newest snapshot's id. */
+  readonly snapshot?: string | undefined;
+  /** Of the newest snapshot. */
+  readonly bytes?: number | undefined;
+  /** How many snapshots of it there are. */
+  readonly snapshots: number;
+  /** Undefined where it does not run by itself. In the past: as soon as it can be. */
+  readonly nextRun?: Date | undefined;
+  readonly overdue: boolean;
+  /** Why it is overdue, or cannot be told. */
+  readonly reason?: string | undefined;
+  /** Whether it runs now; known to the service that runs it alone, as are the next three. */
+  readonly running?: boolean | undefined;
+  readonly consecutiveFailures?: number | undefined;
+  readonly lastError?: string | undefined;
+  readonly lastVerify?: { readonly at: Date; readonly ok: boolean } | undefined;
+}
+
+/** What a repository has of a policy. */
+export interface PolicyHistory {
+  readonly newest?: Snapshot | undefined;
+  readonly newestFull?: Snapshot | undefined;
+  readonly count: number;
+}
+
+/** By the name of their policies. @param snapshots the newest first. */
+export function historiesOf(snapshots: readonly Snapshot[]): ReadonlyMap<string, PolicyHistory> {
+  const groups = Map.groupBy(snapshots, ({ name }) => name ?? "");
+  return new Map(
+    [...groups].map(([name, [...group]]) => [
+      name,
+      {
+        newest: group[0],
+        newestFull: group.find(({ tags }) => tags.includes(FULL_TAG)),
+        count: group.length,
+      },
+    ]),
+  );
+}
+
+/**
+ * How a policy stands by what its repository has.
+ *
+ * @param maxAgeMs from which age of the newest snapshot on it is overdue. Default: the policy's own, or where a run and the
+ * time in which it is tried again are over.
+ */
+export function statusOf(
+  settings: PolicySettings,
+  history: PolicyHistory,
+  now: number,
+  maxAgeMs = settings.schedule.maxAgeMs,
+): PolicyStatus {
+  const { name: policy, enabled, schedule } = settings;
+  const [last, lastFull] = [history.newest?.createdAt, history.newestFull?.createdAt];
+  const next = enabled
+    ? nextRunOf(settings, { any: last?.getTime(), full: lastFull?.getTime() }, now)
+    : undefined;
+  const reason = enabled ? whyOverdue(settings, last, now, next, maxAgeMs) : undefined;
+  return {
+    ...{ policy, enabled, location: settings.storage.location, lastSuccess: last, lastFull },
+    ...{ snapshot: history.newest?.id, bytes: history.newest?.bytes, snapshots: history.count },
+    nextRun: next === undefined ? undefined : new Date(next + jitterOf(policy, next, schedule.jitterMs)),
+    overdue: reason !== undefined,
+    ...(reason !== undefined && { reason }),
+  };
+}
+
+/** When a backup is due next, without its jitter; undefined where none ever is. A full one is an incremental one too. */
+export function nextRunOf(
+  { schedule: { full, incremental } }: PolicySettings,
+  last: { readonly any: number | undefined; readonly full: number | undefined },
+  now: number,
+): number | undefined {
+  const due = [
+    ...(full ? [nextDue(full, last.full, now)] : []),
+    ...(incremental ? [nextDue(incremental, last.any, now)] : []),
+  ];
+  return due.length === 0 ? undefined : Math.min(...due);
+}
+
+function whyOverdue(
+  { schedule: { jitterMs, retryWindowMs } }: PolicySettings,
+  last: Date | undefined,
+  now: number,
+  next: number | undefined,
+  maxAgeMs: number | undefined,
+): string | undefined {
+  if (last === undefined) {
+    return next === undefined && maxAgeMs === undefined ? undefined : "there is no snapshot of it";
+  }
+  if (maxAgeMs !== undefined) {
+    return now - last.getTime() > maxAgeMs ? `its newest snapshot is of ${last.toISOString()}` : undefined;
+  }
+  if (next === undefined || now <= next + jitterMs + retryWindowMs) return undefined;
+  return `a run was due ${new Date(next).toISOString()}`;
+}

@@ -1,0 +1,128 @@
+import type { Logger } from "../logger.ts";
+import type { PruneReport, Repository, TakenSnapshot, VerificationResult } from "../repository/index.ts";
+import type { PolicySettings } from "./policy.ts";
+import { sourcesOf } from "./policy-sources.ts";
+import { withRetries } from "./retry-run.ts";
+
+export type RunType = "full" | "incremental";
+
+/** What a run of a policy came to. */
+export interface RunReport {
+  readonly policy: string;
+  /** What was backed up; undefined where only a verification or a prune was due. */
+  readonly type?: RunType | undefined;
+  /** `aborted`: the service was stopped, or the run took too long. */
+  readonly outcome: "success" | "failure" | "aborted";
+  readonly startedAt: Date;
+  readonly endedAt: Date;
+  readonly durationMs: number;
+  /** How often the backup was begun. */
+  readonly attempts: number;
+  readonly snapshot?: TakenSnapshot | undefined;
+  readonly prune?: PruneReport | undefined;
+  readonly verification?: readonly VerificationResult[] | undefined;
+  /** The first thing that failed; damage that was found is in `verification`, and makes the outcome a failure too. */
+  readonly error?: unknown;
+}
+
+/** What is to be done. */
+export interface RunRequest {
+  readonly type?: RunType | undefined;
+  readonly prune: boolean;
+  readonly verify: boolean;
+}
+
+interface RunContext {
+  readonly settings: PolicySettings;
+  readonly openRepository: () => Promise<Repository>;
+  readonly logger: Logger;
+  readonly signal: AbortSignal;
+  readonly now: () => number;
+}
+
+/** The tag of snapshots for which every byte was read. */
+export const FULL_TAG = "full";
+
+/**
+ * Runs a policy: a backup, tried again within its window, then what is removed, then what is verified. Each that fails
+ * ends the run. Never throws.
+ */
+export async function runPolicy(context: RunContext, request: RunRequest): Promise<RunReport> {
+  const { settings, logger, now } = context;
+  const { timeoutMs } = settings.schedule;
+  const timeout = timeoutMs === undefined ? [] : [AbortSignal.timeout(timeoutMs)];
+  const signal = AbortSignal.any([context.signal, ...timeout]);
+  const [startedAt, started] = [new Date(now()), performance.now()];
+  const done: { snapshot?: TakenSnapshot; prune?: PruneReport; verification?: VerificationResult[] } = {};
+  let attempts = 0;
+  const report = (outcome: RunReport["outcome"], error?: unknown): RunReport => ({
+    ...{ policy: settings.name, type: request.type, outcome, startedAt, endedAt: new Date(now()) },
+    ...{ durationMs: Math.round(performance.now() - started), attempts },
+    ...done,
+    ...(error !== undefined && { error }),
+  });
+  try {
+    const { type } = request;
+    if (type !== undefined) {
+      done.snapshot = await withRetries(
+        (attempt) => {
+          attempts = attempt;
+          return backUp({ ...context, signal }, type);
+        },
+        {
+          windowMs: settings.schedule.retryWindowMs,
+          signal,
+          onRetry: (error, attempt, delayMs) =>
+            logger.warn("a backup failed and is tried again", {
+              ...{ policy: settings.name, attempt, delayMs: Math.round(delayMs), reason: reasonFor(error) },
+            }),
+        },
+      );
+    }
+    if (request.prune) done.prune = await prune({ ...context, signal });
+    if (request.verify) {
+      done.verification = await verify({ ...context, signal });
+      const wrong = done.verification.find(({ ok }) => !ok);
+      if (wrong) return report("failure", wrong.error);
+    }
+    return report("success");
+  } catch (error) {
+    return report(signal.aborted ? "aborted" : "failure", error);
+  }
+}
+
+async function backUp(
+  { settings, openRepository, signal }: RunContext,
+  type: RunType,
+): Promise<TakenSnapshot> {
+  const repository = await openRepository();
+  const { name, description, tags, failOnShrink, allowEmpty } = settings;
+  return repository.backup({
+    sources: sourcesOf(settings.sources),
+    ...{ name, description, failOnShrink, allowEmpty, type, signal },
+    tags: type === "full" ? [...tags, FULL_TAG] : tags,
+  });
+}
+
+async function prune({ settings, openRepository, signal }: RunContext): Promise<PruneReport> {
+  const { rules, graceHours } = settings.retention;
+  const repository = await openRepository();
+  // Several policies may keep their snapshots in one repository, each by rules of its own.
+  return repository.prune({ ...rules, name: settings.name, graceHours, signal });
+}
+
+async function verify({ settings, openRepository, signal }: RunContext): Promise<VerificationResult[]> {
+  const { restoreTest, readData } = settings.verification;
+  const repository = await openRepository();
+  return repository.verify(settings.name, { restoreTest, readData, signal });
+}
+
+/** Whether its rules remove anything at all. */
+export function removesSnapshots({ retention: { rules } }: PolicySettings): boolean {
+  const { timeZone: _zone, keepTags: _tags, ...removing } = rules;
+  return Object.values(removing).some((rule) => rule !== undefined);
+}
+
+function reasonFor(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

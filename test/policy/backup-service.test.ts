@@ -1,0 +1,394 @@
+import { existsSync, mkdirSync, renameSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { connect } from "@lancedb/lancedb";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { BackupService, loadPolicies, Repository, type RunReport, ValidationError } from "../../src/index.ts";
+import { newDirectory, recordingLogger } from "../support/database.ts";
+import { TestClock } from "../support/test-clock.ts";
+
+/** A configuration, a database, and a place for the repository, in a temporary directory. */
+async function newPlace() {
+  const directory = await newDirectory();
+  const database = join(directory, "db");
+  const db = await connect(database);
+  const table = await db.createTable("t", [{ id: 1 }]);
+  const { logger, logged } = recordingLogger();
+  let clock: TestClock | undefined;
+  const vault = join(directory, "vault");
+  const service = async (policies: string, options: { at?: string; defaults?: string } = {}) => {
+    const file = join(directory, "backup.yaml");
+    const defaults = `backup_manager:\n  storage: { type: local, path: vault }\n${options.defaults ?? ""}`;
+    writeFileSync(file, `${defaults}\npolicies:\n${policies}\n`);
+    const set = await loadPolicies(file);
+    clock = new TestClock(options.at);
+    const made = new BackupService(set, { logger, clock });
+    onTestFinished(() => made.stop());
+    const reports: RunReport[] = [];
+    made.onRun((report) => void reports.push(report));
+    return { service: made, clock, reports };
+  };
+  const addRow = (id: number) => table.add([{ id }]);
+  const snapshots = async () => (await Repository.open(vault, { logger })).list();
+  return { directory, database, vault, logged, logger, service, addRow, snapshots };
+}
+
+const SOURCE = "sources: [{ type: lancedb, path: DB }]";
+const policy = (place: { database: string }, name: string, rest: string) =>
+  `  ${name}: { ${SOURCE.replace("DB", place.database)}, ${rest} }`;
+
+/** Lets the service begin what is due, and waits until nothing runs. */
+async function settle(service: BackupService, clock: TestClock): Promise<void> {
+  await service.status();
+  await clock.pass(1000, 0);
+  while ((await service.status()).some(({ running }) => running)) {
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+/** So many quarters of an hour go by, and whatever is due is done in each. */
+async function quarters(service: BackupService, clock: TestClock, count: number): Promise<void> {
+  for (let index = 0; index < count; index++) {
+    clock.sleep(15 * 60_000 - 1000);
+    await settle(service, clock);
+  }
+}
+
+describe("run", () => {
+  test("backs up into a repository that it makes, names the snapshot by the policy, and removes old ones", async () => {
+    const place = await newPlace();
+    const { service } = await place.service(
+      policy(
+        place,
+        "one",
+        "tags: [nightly], schedule: { full: 1d, incremental: 1h }, retention: { keep_last: 2 }",
+      ),
+      { defaults: "  compression: { algorithm: zstd, level: 3 }" },
+    );
+    const first = await service.run("one");
+    expect(first).toMatchObject({ policy: "one", type: "full", outcome: "success", attempts: 1 });
+    expect(first.snapshot).toMatchObject({ name: "one", tags: ["nightly", "full"] });
+    for (const id of [2, 3]) {
+      await place.addRow(id);
+      const report = await service.run("one", "incremental");
+      expect(report.snapshot?.tags).toEqual(["nightly"]);
+      expect(report.outcome).toBe("success");
+    }
+    const kept = await place.snapshots();
+    expect(kept).toHaveLength(2);
+    expect(kept.map(({ rows }) => rows)).toEqual([3, 2]);
+  });
+
+  test("a policy's rules leave the snapshots of other policies alone", async () => {
+    const place = await newPlace();
+    const { service } = await place.service(
+      [
+        policy(place, "few", "schedule: { full: 1d }, retention: { keep_last: 1 }"),
+        policy(place, "many", "schedule: { full: 1d }"),
+      ].join("\n"),
+    );
+    for (const name of ["many", "many", "few", "few"]) await service.run(name);
+    const names = (await place.snapshots()).map(({ name }) => name);
+    expect(names).toEqual(["few", "many", "many"]);
+  });
+
+  test("what fails is in the report; what cannot get better is not tried again", async () => {
+    const place = await newPlace();
+    const { service, reports } = await place.service(
+      policy(
+        { database: join(place.directory, "nowhere") },
+        "one",
+        "schedule: { full: 1d, retry_window: 1m }",
+      ),
+    );
+    const report = await service.run("one");
+    expect(report).toMatchObject({ outcome: "failure", attempts: 1, error: expect.any(ValidationError) });
+    expect(reports).toEqual([report]);
+    const [status] = await service.status();
+    expect(status).toMatchObject({
+      overdue: true,
+      consecutiveFailures: 1,
+      lastError: (report.error as Error).message,
+    });
+  });
+
+  test("what may get better is tried again, with pauses, within its window", async () => {
+    const place = await newPlace();
+    const { service } = await place.service(
+      policy(place, "one", "schedule: { full: 1d, retry_window: 20s }"),
+    );
+    expect((await service.run("one")).outcome).toBe("success");
+    // Away is an IoError: the disk may be mounted again.
+    renameSync(place.vault, `${place.vault}-away`);
+    const running = service.run("one");
+    const retried = () => place.logged.filter(({ message }) => message.includes("is tried again"));
+    while (retried().length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    renameSync(`${place.vault}-away`, place.vault);
+    const report = await running;
+    expect(report.outcome).toBe("success");
+    expect(report.attempts).toBeGreaterThan(1);
+  });
+
+  test("two runs of a policy follow one another", async () => {
+    const place = await newPlace();
+    const { service, reports } = await place.service(policy(place, "one", "schedule: { full: 1d }"));
+    await Promise.all([service.run("one"), service.run("one"), service.run("one")]);
+    expect(reports).toHaveLength(3);
+    const snapshots = reports.map(({ snapshot }) => snapshot);
+    for (const [index, snapshot] of snapshots.entries()) {
+      const before = snapshots[index - 1];
+      if (!before || !snapshot) continue;
+      expect(snapshot.createdAt.getTime()).toBeGreaterThanOrEqual(
+        before.createdAt.getTime() + before.durationMs - 1,
+      );
+    }
+  });
+
+  test("a policy that does not exist, and a type that does not, are refused", async () => {
+    const place = await newPlace();
+    const { service } = await place.service(policy(place, "one", "schedule: { full: 1d }"));
+    await expect(service.run("two")).rejects.toThrow('There is no policy "two". There are one.');
+    await expect(service.run("one", "half" as never)).rejects.toThrow(ValidationError);
+  });
+
+  test("a verification that is due finds damage, which makes the run a failure", async () => {
+    const place = await newPlace();
+    const { service, clock, reports } = await place.service(
+      policy(place, "one", "schedule: { full: 30d }, verification: { schedule: 1h, restore_test: true }"),
+    );
+    service.start();
+    await quarters(service, clock, 5);
+    expect(reports.map(({ type, outcome }) => [type, outcome])).toEqual([
+      ["full", "success"],
+      [undefined, "success"],
+    ]);
+    expect(reports[1]?.verification?.map(({ ok }) => ok)).not.toContain(false);
+    renameSync(join(place.vault, "blobs"), join(place.vault, "no-blobs"));
+    mkdirSync(join(place.vault, "blobs"));
+    await quarters(service, clock, 4);
+    expect(reports[2]).toMatchObject({ outcome: "failure" });
+    const [status] = await service.status();
+    expect(status).toMatchObject({ lastVerify: { ok: false }, consecutiveFailures: 1 });
+  });
+});
+
+describe("a repository that is not there", () => {
+  test("is not made in an empty directory, where a disk may be missing; create: true makes it", async () => {
+    const place = await newPlace();
+    mkdirSync(place.vault);
+    const { service } = await place.service(policy(place, "one", "schedule: { full: 1d }"));
+    expect((await service.run("one")).error).toMatchObject({
+      message: expect.stringContaining("is its disk mounted?"),
+    });
+    const willing = await place.service(
+      policy(place, "one", "schedule: { full: 1d }, storage: { create: true }"),
+    );
+    expect((await willing.service.run("one")).outcome).toBe("success");
+  });
+
+  test("is not made where the policy forbids it, nor by status", async () => {
+    const place = await newPlace();
+    const { service } = await place.service(
+      policy(place, "one", "schedule: { full: 1d }, storage: { create: false }"),
+    );
+    const [status] = await service.status();
+    expect(status).toMatchObject({
+      overdue: true,
+      reason: expect.stringContaining("There is no repository"),
+    });
+    expect((await service.run("one")).outcome).toBe("failure");
+    expect(existsSync(place.vault)).toBe(false);
+  });
+});
+
+describe("by its schedule", () => {
+  test("runs a new policy at once, a full one in place of both, and then each when it is due", async () => {
+    const place = await newPlace();
+    const { service, clock, reports } = await place.service(
+      policy(place, "one", 'schedule: { full: "0 0 * * *", incremental: "0 */6 * * *" }'),
+      { at: "2026-11-05T12:30:00Z" },
+    );
+    service.start();
+    await settle(service, clock);
+    await quarters(service, clock, 4 * 24);
+    expect(reports.map(({ type, startedAt }) => `${startedAt.toISOString().slice(8, 13)} ${type}`)).toEqual([
+      "05T12 full",
+      "05T18 incremental",
+      "06T00 full",
+      "06T06 incremental",
+      "06T12 incremental",
+    ]);
+    expect(reports.every(({ outcome }) => outcome === "success")).toBe(true);
+  });
+
+  test("makes up once what it slept through, and what it missed while it was off", async () => {
+    const place = await newPlace();
+    const first = await place.service(policy(place, "one", 'schedule: { full: "0 2 * * *" }'), {
+      at: new Date().toISOString(),
+    });
+    first.service.start();
+    await settle(first.service, first.clock);
+    expect(first.reports).toHaveLength(1);
+    first.clock.sleep(5 * 86_400_000);
+    await settle(first.service, first.clock);
+    await quarters(first.service, first.clock, 8);
+    expect(first.reports.length).toBeLessThanOrEqual(3);
+    expect(first.reports.length).toBeGreaterThanOrEqual(2);
+    await first.service.stop();
+    // Snapshots have the time of the machine, which the next service goes by.
+    const second = await place.service(policy(place, "one", 'schedule: { full: "0 2 * * *" }'), {
+      at: new Date(Date.now() + 3 * 86_400_000).toISOString(),
+    });
+    second.service.start();
+    await settle(second.service, second.clock);
+    expect(second.reports).toHaveLength(1);
+    await settle(second.service, second.clock);
+    expect(second.reports).toHaveLength(1);
+  });
+
+  test("does not run at once where the repository has what was due", async () => {
+    const place = await newPlace();
+    const yaml = policy(place, "one", "schedule: { full: 1d }");
+    await (await place.service(yaml)).service.run("one");
+    const { service, clock, reports } = await place.service(yaml, { at: new Date().toISOString() });
+    service.start();
+    await settle(service, clock);
+    await settle(service, clock);
+    expect(reports).toEqual([]);
+  });
+
+  test("goes by the clock when that is set back by days, and runs nothing twice when by an hour", async () => {
+    const place = await newPlace();
+    const { service, clock, reports } = await place.service(
+      policy(place, "one", 'schedule: { full: "0 2 * * *" }'),
+      {
+        at: "2026-11-05T01:50:00Z",
+      },
+    );
+    service.start();
+    await settle(service, clock);
+    await quarters(service, clock, 2);
+    expect(reports).toHaveLength(2);
+    clock.sleep(-3_600_000);
+    await quarters(service, clock, 8);
+    expect(reports).toHaveLength(2);
+    clock.sleep(-3 * 86_400_000);
+    await quarters(service, clock, 4 * 24);
+    expect(reports).toHaveLength(3);
+  });
+
+  test.each([
+    ["Europe/Berlin", "2026-03-28T12:10:00Z", "30 2 * * *"],
+    ["America/New_York", "2026-10-31T12:10:00Z", "15 1 * * *"],
+    ["Australia/Lord_Howe", "2026-10-03T00:10:00Z", "15 2 * * *"],
+    ["America/Santiago", "2026-09-05T12:10:00Z", "0 0 * * *"],
+  ])("in %s a daily backup runs once a day over the change of the clock", async (zone, at, pattern) => {
+    const place = await newPlace();
+    const { service, clock, reports } = await place.service(
+      policy(place, "one", `schedule: { full: "${pattern}", timezone: ${zone} }`),
+      { at },
+    );
+    service.start();
+    await settle(service, clock);
+    await quarters(service, clock, 4 * 48);
+    expect(reports).toHaveLength(3);
+  });
+
+  test("a policy that is not enabled does not run, and is not overdue", async () => {
+    const place = await newPlace();
+    const { service, clock, reports } = await place.service(
+      policy(place, "one", "schedule: { full: 1h }, enabled: false"),
+    );
+    service.start();
+    await quarters(service, clock, 8);
+    expect(reports).toEqual([]);
+    expect(await service.status()).toMatchObject([{ enabled: false, overdue: false }]);
+    expect((await service.run("one")).outcome).toBe("success");
+  });
+
+  test("so many run at a time as the file says", async () => {
+    const place = await newPlace();
+    const names = ["a", "b", "c", "d", "e"];
+    const { service } = await place.service(
+      names.map((name) => policy(place, name, "schedule: { full: 1h }")).join("\n"),
+      { defaults: "  scheduling: { concurrency: 2 }" },
+    );
+    const runs = await Promise.all(names.map((name) => service.run(name)));
+    const moments = runs.flatMap(({ startedAt, durationMs, snapshot }) => {
+      const from = snapshot?.createdAt.getTime() ?? startedAt.getTime();
+      return [
+        { at: from, change: 1 },
+        { at: from + Math.min(durationMs, snapshot?.durationMs ?? 0), change: -1 },
+      ];
+    });
+    let [now, most] = [0, 0];
+    for (const { change } of moments.toSorted((a, b) => a.at - b.at || a.change - b.change)) {
+      now += change;
+      most = Math.max(most, now);
+    }
+    expect(most).toBeLessThanOrEqual(2);
+  });
+
+  test("stop ends a run under way, waits for it, and begins nothing more", async () => {
+    const place = await newPlace();
+    const { service, clock, reports } = await place.service(
+      [policy(place, "one", "schedule: { full: 1h }"), policy(place, "two", "schedule: { full: 1h }")].join(
+        "\n",
+      ),
+      { defaults: "  scheduling: { concurrency: 1 }" },
+    );
+    const runs = [service.run("one"), service.run("two")];
+    service.start();
+    await service.stop();
+    for (const run of runs) expect((await run).outcome).toBe("aborted");
+    await quarters(service, clock, 8);
+    expect(reports).toHaveLength(2);
+    const repository = existsSync(place.vault) ? await Repository.open(place.vault) : undefined;
+    expect((await repository?.leases()) ?? []).toEqual([]);
+  });
+});
+
+describe("status", () => {
+  test("says when a policy ran last, what it has, when it runs next, and whether it is overdue", async () => {
+    const place = await newPlace();
+    const yaml = policy(place, "one", "schedule: { full: 1d, retry_window: 1h }");
+    const first = await place.service(yaml, { at: new Date(Date.now() + 60_000).toISOString() });
+    expect(await first.service.status()).toMatchObject([{ policy: "one", overdue: true, snapshots: 0 }]);
+    const { snapshot } = await first.service.run("one");
+    const [status] = await first.service.status();
+    expect(status).toMatchObject({
+      ...{ policy: "one", enabled: true, overdue: false, snapshots: 1, consecutiveFailures: 0 },
+      ...{ snapshot: snapshot?.id, bytes: snapshot?.bytes, lastSuccess: snapshot?.createdAt },
+      nextRun: new Date((snapshot?.createdAt.getTime() ?? 0) + 86_400_000),
+    });
+    const later = (hours: number) => ({ at: new Date(Date.now() + hours * 3_600_000).toISOString() });
+    const overdueAfter = async (hours: number, maxAgeMs?: number) =>
+      (await (await place.service(yaml, later(hours))).service.status({ maxAgeMs }))[0]?.overdue;
+    expect(await overdueAfter(24.5)).toBe(false);
+    expect(await overdueAfter(25.5)).toBe(true);
+    expect(await overdueAfter(25.5, 26 * 3_600_000)).toBe(false);
+    expect(await overdueAfter(2, 3_600_000)).toBe(true);
+  });
+
+  test("a repository that cannot be read is overdue, with the reason", async () => {
+    const place = await newPlace();
+    const { service } = await place.service(policy(place, "one", "schedule: { full: 1d }"));
+    await service.run("one");
+    writeFileSync(join(place.vault, "repository.json"), "{}");
+    const other = await place.service(policy(place, "one", "schedule: { full: 1d }"));
+    expect(await other.service.status()).toMatchObject([
+      { overdue: true, reason: expect.stringContaining("repository.json") },
+    ]);
+  });
+});
+
+test("what a listener throws is a warning", async () => {
+  const place = await newPlace();
+  const { service } = await place.service(policy(place, "one", "schedule: { full: 1d }"));
+  service.onRun(() => {
+    throw new Error("thrown by a listener");
+  });
+  expect((await service.run("one")).outcome).toBe("success");
+  expect(place.logged).toContainEqual(
+    expect.objectContaining({ message: "a listener of the service failed" }),
+  );
+});
