@@ -132,6 +132,7 @@ const MARIADB: Recipe = {
       `--port=${port}`,
       "--bind-address=127.0.0.1",
       "--skip-name-resolve",
+      "--character-set-server=utf8mb4",
       "--innodb-log-file-size=8M",
       "--innodb-buffer-pool-size=64M",
       "--innodb-flush-log-at-trx-commit=0",

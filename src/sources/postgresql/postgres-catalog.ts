@@ -1,4 +1,5 @@
 import { ValidationError } from "../../errors.ts";
+import { matchesAny } from "../programs/match-names.ts";
 import { type PsqlSession, quoteName } from "./psql-session.ts";
 
 /** What a server is, and a database on it. */
@@ -147,20 +148,7 @@ function hasRows({ kind }: PostgresTable): boolean {
   return kind === "r";
 }
 
-function matchesAny(patterns: readonly string[], name: string): boolean {
-  return patterns.some((pattern) => matches(pattern, name));
-}
-
-/** `*`: any letters, `?`: one. */
-function matches(pattern: string, name: string): boolean {
-  const expression = pattern
-    .replace(/[\\^$.|+()[\]{}]/g, "\\$&")
-    .replaceAll("*", "[^]*")
-    .replaceAll("?", "[^]");
-  return new RegExp(`^${expression}$`, "u").test(name);
-}
-
 function assertMatches(pattern: string, names: readonly string[], what: string): void {
-  if (names.some((name) => matches(pattern, name))) return;
+  if (names.some((name) => matchesAny([pattern], name))) return;
   throw new ValidationError(`The database has no ${what} ${JSON.stringify(pattern)}.`);
 }

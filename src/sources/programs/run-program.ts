@@ -1,7 +1,7 @@
 import { type ChildProcessByStdio, spawn } from "node:child_process";
 import type { Readable, Writable } from "node:stream";
-import { IoError, UnsupportedError } from "../../errors.ts";
-import { errnoOf, isError, reasonOf, toIoError } from "../../fs/io.ts";
+import { UnsupportedError } from "../../errors.ts";
+import { errnoOf, isError, toIoError } from "../../fs/io.ts";
 
 export interface ProgramToRun {
   /** Absolute, or a name in PATH. */
@@ -133,8 +133,10 @@ export class RunningProgram implements AsyncDisposable {
 /** Runs a program to its end, and answers with all that it wrote: for short answers. */
 export async function answerOf(
   program: ProgramToRun,
+  input = "",
 ): Promise<{ readonly ending: Ending; readonly output: string; readonly said: string }> {
   await using running = new RunningProgram(program);
+  if (input !== "") await running.write(input);
   running.endInput();
   const pieces: Buffer[] = [];
   for await (const piece of running.read()) pieces.push(piece);
@@ -145,17 +147,4 @@ export async function answerOf(
 /** What an ending is, in words. */
 export function inWords({ code, signal }: Ending): string {
   return signal ? `was ended by ${signal}` : `ended with status ${code}`;
-}
-
-/** An error that names program, what it was to do, and what it said. */
-export function programError(what: string, said: string, errno?: string): IoError {
-  return new IoError(`${what}: ${said === "" ? "it has not said why" : said}`, { errno });
-}
-
-/** @internal The reason of an error without what must not be told. */
-export function reasonWithout(error: unknown, secrets: readonly string[]): string {
-  return secrets.reduce(
-    (text, secret) => (secret === "" ? text : text.replaceAll(secret, "…")),
-    reasonOf(error),
-  );
 }
