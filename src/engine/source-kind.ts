@@ -96,6 +96,8 @@ export interface RestoreUrlOptions {
   readonly argv?: readonly string[] | undefined;
   /** Commands, databases: environment of the programs, besides this process's own. */
   readonly env?: Readonly<Record<string, string>> | undefined;
+  /** PostgreSQL, MySQL: where the client programs are. Default: the usual places of each version, and PATH. */
+  readonly binDir?: string | undefined;
   /** Milliseconds that it may take. */
   readonly timeoutMs?: number | undefined;
 }

@@ -13,11 +13,11 @@ export interface SourceUrlOptions {
   readonly excludeFrom?: readonly string[] | undefined;
   /** Files: whether what is mounted below the directory is left out. Default true. */
   readonly oneFileSystem?: boolean | undefined;
-  /** PostgreSQL: schemas, as pg_dump's `--schema` takes them. Default: all. */
+  /** PostgreSQL: schemas, by names and patterns with `*` and `?`. Default: all. */
   readonly schemas?: readonly string[] | undefined;
   /** PostgreSQL: schemas that are left out. */
   readonly excludeSchemas?: readonly string[] | undefined;
-  /** PostgreSQL, MySQL: tables. Default: all. */
+  /** PostgreSQL, MySQL: tables, by names and patterns; of PostgreSQL also `schema.table`. Default: all. */
   readonly tables?: readonly string[] | undefined;
   /** PostgreSQL, MySQL: tables that are left out. */
   readonly excludeTables?: readonly string[] | undefined;
@@ -29,6 +29,8 @@ export interface SourceUrlOptions {
   readonly compact?: boolean | undefined;
   /** Databases: processes or connections at a time. */
   readonly jobs?: number | undefined;
+  /** PostgreSQL, MySQL: where the client programs are. Default: the usual places of each version, and PATH. */
+  readonly binDir?: string | undefined;
   /** Milliseconds that it may take to read it. */
   readonly timeoutMs?: number | undefined;
   /** Commands: the program and its arguments, in place of the address's. No shell is asked. */

@@ -1,4 +1,6 @@
 import { type LazyKind, registerLazily } from "../engine/source-kind.ts";
+import { parseMysqlUrl } from "./mysql/mysql-address.ts";
+import { parsePostgresUrl } from "./postgresql/postgres-address.ts";
 import { identityOfPath } from "./source-identity.ts";
 import { sqlitePath } from "./sqlite/sqlite-path.ts";
 
@@ -12,6 +14,18 @@ const BUILT_IN: readonly LazyKind[] = [
     schemes: ["sqlite"],
     identify: (url) => identityOfPath("sqlite", sqlitePath(url)),
     load: async () => (await import("./sqlite/sqlite-kind.ts")).SQLITE_KIND,
+  },
+  {
+    type: "postgresql",
+    schemes: ["postgresql", "postgres"],
+    identify: (url) => parsePostgresUrl(url).id,
+    load: async () => (await import("./postgresql/postgres-kind.ts")).POSTGRES_KIND,
+  },
+  {
+    type: "mysql",
+    schemes: ["mysql", "mariadb"],
+    identify: (url) => parseMysqlUrl(url).id,
+    load: async () => (await import("./mysql/mysql-kind.ts")).MYSQL_KIND,
   },
 ];
 

@@ -35,6 +35,7 @@ const OPTIONS: Readonly<Record<keyof SourceUrlOptions, true>> = {
   compact: true,
   jobs: true,
   timeoutMs: true,
+  binDir: true,
   argv: true,
   env: true,
 };

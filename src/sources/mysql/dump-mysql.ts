@@ -47,7 +47,10 @@ const MOST_BYTES = "1G";
  */
 export class MysqlDump implements AsyncDisposable {
   readonly capturedAt = new Date();
-  readonly facts: MysqlFacts;
+  readonly facts: MysqlFacts & {
+    /** Of the database on the server, about. */
+    readonly bytes: number;
+  };
   readonly program: FoundProgram;
   /** Names of tables that are dumped, and of tables that are not. */
   readonly tables: readonly string[];
@@ -94,7 +97,7 @@ export class MysqlDump implements AsyncDisposable {
 
   static async #begin(client: MysqlClient, options: DumpMysqlOptions): Promise<MysqlDump> {
     const { database } = client.address;
-    const [facts] = await client.rows<MysqlFacts>(FACTS, { database });
+    const [facts] = await client.rows<MysqlDump["facts"]>(FACTS, { database });
     if (!facts) throw new ValidationError(`The server does not know ${client.address.uri}.`);
     const relations = await client.rows<Relation>(RELATIONS, { database });
     const selected = selectRelations(relations, options);
@@ -158,7 +161,8 @@ export function serverFlavor({ serverVersion }: Pick<MysqlFacts, "serverVersion"
   return serverVersion.includes("MariaDB") ? "mariadb" : "mysql";
 }
 
-const FACTS = `SELECT JSON_OBJECT('serverVersion', VERSION(), 'charset', DEFAULT_CHARACTER_SET_NAME, 'collation', DEFAULT_COLLATION_NAME)
+const FACTS = `SELECT JSON_OBJECT('serverVersion', VERSION(), 'charset', DEFAULT_CHARACTER_SET_NAME, 'collation', DEFAULT_COLLATION_NAME,
+'bytes', (SELECT CAST(COALESCE(SUM(DATA_LENGTH), 0) AS UNSIGNED) FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE()))
 FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = DATABASE();`;
 
 const RELATIONS = `SELECT JSON_OBJECT('name', t.TABLE_NAME, 'isTable', t.TABLE_TYPE <> 'VIEW', 'isTransactional', COALESCE(e.TRANSACTIONS, 'YES') = 'YES')

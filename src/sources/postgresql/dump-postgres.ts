@@ -49,6 +49,8 @@ export class PostgresDump implements AsyncDisposable {
   readonly facts: PostgresFacts;
   readonly program: FoundProgram;
   readonly selected: SelectedTables;
+  /** Bytes of the database on the server, about. */
+  readonly size: number;
   readonly #client: PostgresClient;
   readonly #session: PsqlSession;
   readonly #snapshot: string;
@@ -57,7 +59,7 @@ export class PostgresDump implements AsyncDisposable {
   private constructor(
     client: PostgresClient,
     session: PsqlSession,
-    held: Pick<PostgresDump, "format" | "facts" | "program" | "selected"> & {
+    held: Pick<PostgresDump, "format" | "facts" | "program" | "selected" | "size"> & {
       snapshot: string;
       jobs: number;
     },
@@ -68,6 +70,7 @@ export class PostgresDump implements AsyncDisposable {
     this.facts = held.facts;
     this.program = held.program;
     this.selected = held.selected;
+    this.size = held.size;
     this.#snapshot = held.snapshot;
     this.#jobs = held.jobs;
   }
@@ -105,7 +108,8 @@ export class PostgresDump implements AsyncDisposable {
       const facts = await readFacts(session);
       const program = await client.program("pg_dump", facts.serverMajor);
       const selected = selectTables(await listRelations(session), selection);
-      return new PostgresDump(client, session, { format, facts, program, selected, snapshot, jobs });
+      const [size = 0] = await session.rows<number>("SELECT pg_database_size(current_database());");
+      return new PostgresDump(client, session, { size, format, facts, program, selected, snapshot, jobs });
     } catch (error) {
       await session[Symbol.asyncDispose]();
       throw error;

@@ -37,6 +37,8 @@ export interface RestorePostgresOptions extends ClientOptions {
   readonly mode?: "new" | "in-place" | undefined;
   /** Of a dump of the format `directory` into a new database: tables at a time. Default 1. */
   readonly jobs?: number | undefined;
+  /** Is called when a database has been made, by a session with the server. */
+  readonly onCreated?: ((session: PsqlSession) => Promise<void>) | undefined;
 }
 
 /** What is found at the target, before anything is changed. */
@@ -70,6 +72,8 @@ export async function restorePostgres(
   const isCreated = !target.isThere;
   if (isCreated) await inMaintenance(client, (session) => session.lines(createStatement(address, content)));
   try {
+    const { onCreated } = options;
+    if (isCreated && onCreated) await inMaintenance(client, onCreated);
     const inParallel =
       content.directory !== undefined && (options.jobs ?? 1) > 1 && options.mode !== "in-place";
     if (inParallel) await new Restore(client, content, target).runInParallel(options.jobs ?? 1);
@@ -102,15 +106,10 @@ async function dropAfter(client: PostgresClient, error: unknown): Promise<void> 
 /** @throws as `restorePostgres`, for all that can be told without a change. */
 export async function inspectTarget(
   client: PostgresClient,
-  { facts, format, programMajor, directory, read }: Omit<PostgresContent, "tables">,
+  { facts, format, programMajor }: Pick<PostgresContent, "facts" | "format" | "programMajor">,
   { mode = "new" }: RestorePostgresOptions,
 ): Promise<Target> {
   const { uri } = client.address;
-  if ((format === "directory") !== (directory !== undefined) && read === undefined) {
-    throw new TypeError(
-      "A dump of the format directory is restored from its directory, another from its bytes.",
-    );
-  }
   if (format !== "sql") await client.program("pg_restore", programMajor, "dump");
   const there = await tryConnect(client);
   if (there === undefined) {
@@ -148,7 +147,8 @@ async function tryConnect(client: PostgresClient): Promise<PsqlSession | undefin
   }
 }
 
-async function inMaintenance<T>(
+/** Works in a session with the address's server, in a database that every server has. */
+export async function inMaintenance<T>(
   client: PostgresClient,
   work: (session: PsqlSession) => Promise<T>,
 ): Promise<T> {

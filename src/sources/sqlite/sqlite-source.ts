@@ -5,6 +5,7 @@ import type { Capture, CaptureRequest, Entry, Source } from "../../engine/source
 import type { Holdings } from "../../engine/source-kind.ts";
 import { isNotFound, UnsupportedError, ValidationError } from "../../errors.ts";
 import { excluder } from "../../lance/left-out.ts";
+import { pieceBytes } from "../piece-bytes.ts";
 import { identityOfPath } from "../source-identity.ts";
 import type { DatabaseFacts } from "./inspect-database.ts";
 import { type CopyOptions, SqliteCopy } from "./sqlite-copy.ts";
@@ -20,13 +21,6 @@ export interface SqliteOptions extends CopyOptions {
 const LEAST_WAIT_MS = 5000;
 
 const READ_BYTES = 1 << 20;
-
-/**
- * A database is cut into some 1,000 to 2,000 pieces, so that a hundredth of it that changes in one place costs little more than that
- * (docs/sqlite.md has figures), and no fewer bytes a piece than are worth an object.
- */
-const MOST_PIECES = 2048;
-const [LEAST_PIECE, LARGEST_PIECE] = [32 << 10, 1 << 20];
 
 /**
  * A SQLite database, as it is at one moment while others write to it. A copy of it is made in the system's temporary directory, and
@@ -181,10 +175,4 @@ class SqliteCapture implements Capture {
   [Symbol.asyncDispose](): Promise<void> {
     return this.#copy[Symbol.asyncDispose]();
   }
-}
-
-/** A power of 2. It doubles where the database has doubled: then all of it is new once. */
-function pieceBytes(size: number): number {
-  const wanted = 2 ** Math.ceil(Math.log2(Math.max(1, size / MOST_PIECES)));
-  return Math.min(LARGEST_PIECE, Math.max(LEAST_PIECE, wanted));
 }

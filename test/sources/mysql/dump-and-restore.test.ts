@@ -50,7 +50,8 @@ describe.skipIf(reason)("a dump of MariaDB", () => {
       empty: 0,
       old: 0,
     });
-    const to = '-e "$(x) `é';
+    // (A quote in its name as well, and mariadb-dump does not find the database's events.)
+    const to = "-e $(x) `é;";
     await restoreMysql(server.url(to), content);
     expect(await checksums(to)).toEqual(await checksums(from));
     await server.run(to, "CALL p()");

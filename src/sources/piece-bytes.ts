@@ -1,0 +1,17 @@
+/**
+ * A database is cut into some 1,000 to 2,000 pieces, so that a hundredth of it that changes in one place costs little more than that
+ * (docs/sqlite.md and docs/postgresql.md have figures), and no fewer bytes a piece than are worth an object.
+ */
+const MOST_PIECES = 2048;
+const [LEAST_PIECE, LARGEST_PIECE] = [32 << 10, 1 << 20];
+
+/**
+ * A power of 2. It doubles where the database has doubled: then all of it is new once.
+ *
+ * @param before what was chosen the last time: it stays where it is no more than twice what it should be, or half of that.
+ */
+export function pieceBytes(size: number, before?: number): number {
+  const wanted = 2 ** Math.ceil(Math.log2(Math.max(1, size / MOST_PIECES)));
+  const chosen = Math.min(LARGEST_PIECE, Math.max(LEAST_PIECE, wanted));
+  return before !== undefined && before <= chosen * 2 && before * 2 >= chosen ? before : chosen;
+}

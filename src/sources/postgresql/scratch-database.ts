@@ -1,0 +1,45 @@
+import { livenessOfToken, PROCESS_TOKEN } from "../../fs/process-token.ts";
+import type { Logger } from "../../logger.ts";
+import type { PostgresClient } from "./postgres-client.ts";
+import { type PsqlSession, quoteName, quoteText } from "./psql-session.ts";
+import { dropPostgres, inMaintenance } from "./restore-postgres.ts";
+
+// Databases of restore tests. Each says in its comment whose it is, so that those of processes that died are found.
+
+const PATTERN = "^lancedb_backup_test_[0-9]+_[0-9a-f]{8}$";
+/** One without a comment was made by a process that died just then. */
+const NAMELESS_SECONDS = 3600;
+
+/** Says in a database that was just made that it is this process's. */
+export async function nameScratchDatabase(session: PsqlSession, database: string): Promise<void> {
+  await session.lines(`COMMENT ON DATABASE ${quoteName(database)} IS ${quoteText(PROCESS_TOKEN)};`);
+}
+
+export async function dropScratchDatabase(client: PostgresClient): Promise<void> {
+  await dropPostgres(client, client.address.database);
+}
+
+/** Drops those that dead processes left. One that cannot be dropped is told, and left. */
+export async function sweepScratchDatabases(
+  client: PostgresClient,
+  logger: Logger | undefined,
+): Promise<void> {
+  const found = await inMaintenance(client, (session) =>
+    session.rows<{ name: string; token: string | null }>(
+      `SELECT json_build_object('name', datname, 'token', shobj_description(oid, 'pg_database')) FROM pg_database WHERE datname ~ ${quoteText(PATTERN)};`,
+    ),
+  );
+  for (const { name, token } of found) {
+    const madeAt = Number(name.split("_")[3]);
+    const isDead = token
+      ? livenessOfToken(token, "") === "dead"
+      : Date.now() / 1000 - madeAt > NAMELESS_SECONDS;
+    if (!isDead) continue;
+    await dropPostgres(client, name).catch((error: unknown) => {
+      logger?.warn("a database that a restore test left cannot be dropped", {
+        database: name,
+        error: String(error),
+      });
+    });
+  }
+}
