@@ -1,12 +1,26 @@
 import { join } from "node:path";
-import { defineConfig } from "vitest/config";
+import { configDefaults, defineConfig } from "vitest/config";
 
 // The nightly run repeats the random tests long enough to find what a quick run does not.
 const nightly = process.env["NIGHTLY"] === "1";
 
+/** Left out where a person runs `npm test`: they kill programs at every step, and take three quarters of the time. */
+const THOROUGH = [
+  "test/crash/**",
+  "test/concurrency/**",
+  "test/runtimes/**",
+  "test/situations/**",
+  "test/**/{kill,killed,broken,hot-writer,stale-handles,guarantee}.test.ts",
+  "test/guard/{namespaces,handles-behind-a-jump}.test.ts",
+  "test/guard/restore/beside-a-cleanup.test.ts",
+  "test/cli/{broken-input,output}.test.ts",
+];
+const all = nightly || Boolean(process.env["CI"]);
+
 export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
+    exclude: [...configDefaults.exclude, ...(all ? [] : THOROUGH)],
     // Each file in a process of its own: LanceDB is a native module with threads, and some tests kill processes.
     pool: "forks",
     maxWorkers: 2,

@@ -3,7 +3,7 @@
 //
 //   npm run reliability              a sample, as in the test suite: some minutes
 //   npm run reliability -- --all     every step, as in the nightly run: hours
-//   npm run reliability -- --from figures      what `RELIABILITY_FIGURES=$PWD/figures npm test` has left there
+//   npm run reliability -- --from figures      what `RELIABILITY_FIGURES=$PWD/figures npm run test:all` has left there
 import { spawn } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { cpus, release, tmpdir } from "node:os";
@@ -168,7 +168,9 @@ function documentOf(tables: ReadonlyMap<string, Table>): string {
     return `## ${table}\n\n${text}\n\n${body}\n`;
   });
   const sampled =
-    given === undefined ? "npm run reliability" : "npm test` and `npm run reliability -- --from figures";
+    given === undefined
+      ? "npm run reliability"
+      : "npm run test:all` and `npm run reliability -- --from figures";
   const command = all ? "npm run reliability -- --all" : sampled;
   const { version } = JSON.parse(
     readFileSync(join(ROOT, "node_modules/@lancedb/lancedb/package.json"), "utf8"),
