@@ -86,7 +86,7 @@ class AgeIdentity implements RepositoryKey {
         return null;
       },
     });
-    const { master: text } = slot;
+    const { file: text } = slot;
     if (typeof text !== "string" || text.length > MOST_CHARACTERS) throw damaged(place);
     let master: Uint8Array;
     try {
@@ -113,7 +113,7 @@ async function encrypted(master: Uint8Array, recipients: readonly string[]): Pro
       );
     }
   }
-  return { recipients, master: armor.encode(await encrypter.encrypt(Uint8Array.from(master))) };
+  return { recipients, file: armor.encode(await encrypter.encrypt(Uint8Array.from(master))) };
 }
 
 function isRecipient(value: unknown): value is string {

@@ -75,11 +75,11 @@ class AwsKmsKey implements RepositoryKey {
     );
     if (!CiphertextBlob || !isKeyId(KeyId))
       throw this.#failure("Encrypt", "it answered without a ciphertext");
-    return { keyId: KeyId, master: Buffer.from(CiphertextBlob).toString("base64") };
+    return { keyId: KeyId, ciphertext: Buffer.from(CiphertextBlob).toString("base64") };
   }
 
   async unwrap(slot: JsonObject, place: SlotPlace): Promise<Uint8Array | undefined> {
-    const { keyId, master: text } = slot;
+    const { keyId, ciphertext: text } = slot;
     if (!isKeyId(keyId) || typeof text !== "string" || text === "" || text.length > MOST_CHARACTERS) {
       throw damaged(place, "it is no slot of AWS KMS");
     }

@@ -36,7 +36,7 @@ const unwrap = (slot: JsonObject, text = identity) => ageIdentity(text).unwrap?.
 async function slotOf(content: Uint8Array, to: (encrypter: Encrypter) => unknown): Promise<JsonObject> {
   const encrypter = new Encrypter();
   to(encrypter);
-  return { master: armor.encode(await encrypter.encrypt(content)) };
+  return { file: armor.encode(await encrypter.encrypt(content)) };
 }
 
 describe("a slot of age recipients", () => {
@@ -56,7 +56,7 @@ describe("a slot of age recipients", () => {
   test("holds nothing of the master that can be read, and names its recipients", async () => {
     const slot = await wrap(recipient, recipient);
     expect(slot["recipients"]).toEqual([recipient]);
-    const text = JSON.stringify(slot) + Buffer.from(armor.decode(String(slot["master"]))).toString("latin1");
+    const text = JSON.stringify(slot) + Buffer.from(armor.decode(String(slot["file"]))).toString("latin1");
     expect(text).not.toContain(master.toString("hex"));
     expect(text).not.toContain(master.toString("latin1"));
   });
@@ -93,10 +93,10 @@ describe("a hostile slot", () => {
   test("is damage, whatever is in it", async () => {
     const wrong: JsonObject[] = [
       {},
-      { master: 7 },
-      { master: "" },
-      { master: `-----BEGIN AGE ENCRYPTED FILE-----\n${"A".repeat(64)}\n-----END AGE ENCRYPTED FILE-----` },
-      { master: "A".repeat(100_000) },
+      { file: 7 },
+      { file: "" },
+      { file: `-----BEGIN AGE ENCRYPTED FILE-----\n${"A".repeat(64)}\n-----END AGE ENCRYPTED FILE-----` },
+      { file: "A".repeat(100_000) },
       await slotOf(master.subarray(1), (to) => to.addRecipient(recipient)),
       await slotOf(Buffer.alloc(33), (to) => to.addRecipient(recipient)),
       await slotOf(Buffer.alloc(0), (to) => to.addRecipient(recipient)),
@@ -116,15 +116,15 @@ describe("a hostile slot", () => {
       to.setScryptWorkFactor(4);
       to.setPassphrase("guess");
     });
-    const text = Buffer.from(armor.decode(String(slot["master"]))).toString("latin1");
+    const text = Buffer.from(armor.decode(String(slot["file"]))).toString("latin1");
     const costly = text.replace(/(-> scrypt \S+) 4/, "$1 40");
     expect(costly).not.toBe(text);
-    expect(await unwrap({ master: armor.encode(Buffer.from(costly, "latin1")) })).toBeUndefined();
+    expect(await unwrap({ file: armor.encode(Buffer.from(costly, "latin1")) })).toBeUndefined();
   });
 
   test("changed in any way is refused, or gives the same master", async () => {
     const slot = await wrap(recipient);
-    const file = armor.decode(String(slot["master"]));
+    const file = armor.decode(String(slot["file"]));
     const property = fc.asyncProperty(
       fc.nat({ max: file.length * 8 - 1 }),
       fc.boolean(),
@@ -133,7 +133,7 @@ describe("a hostile slot", () => {
         changed[bit >> 3]! ^= 1 << (bit & 7);
         const bytes = isCut ? file.subarray(0, bit >> 3) : changed;
         try {
-          expect(await unwrap({ master: armor.encode(bytes) })).toBeUndefined(); // it names another kind of recipient
+          expect(await unwrap({ file: armor.encode(bytes) })).toBeUndefined(); // it names another kind of recipient
         } catch (error) {
           if (!(error instanceof CorruptError)) throw error;
         }
@@ -206,13 +206,13 @@ test.skipIf(isMissing)(
     execFileSync("age-keygen", ["-o", file], { stdio: "ignore" });
     const own = execFileSync("age-keygen", ["-y", file], { encoding: "utf8" }).trim();
     const slot = await wrap(recipient, own);
-    expect(execFileSync("age", ["-d", "-i", file], { input: String(slot["master"]) })).toEqual(master);
+    expect(execFileSync("age", ["-d", "-i", file], { input: String(slot["file"]) })).toEqual(master);
 
     const encrypted = execFileSync("age", ["-a", "-r", own, "-r", otherRecipient], {
       input: master,
       encoding: "utf8",
     });
-    expect(Buffer.from((await unwrap({ master: encrypted }, other)) ?? [])).toEqual(master);
+    expect(Buffer.from((await unwrap({ file: encrypted }, other)) ?? [])).toEqual(master);
     writeFileSync(join(directory, "other"), `${other}\n`);
     expect(execFileSync("age", ["-d", "-i", join(directory, "other")], { input: encrypted })).toEqual(master);
   },

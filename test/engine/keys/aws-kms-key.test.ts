@@ -34,8 +34,8 @@ describe("a slot of AWS KMS", () => {
       { action: "Encrypt", answer: "ok", body: { KeyId: arn, EncryptionContext } },
       { action: "Decrypt", answer: "ok", body: { KeyId: arn, EncryptionContext } },
     ]);
-    expect(slot).toEqual({ keyId: arn, master: expect.any(String) });
-    expect(Buffer.from(slot.master, "base64").includes(master)).toBe(false);
+    expect(slot).toEqual({ keyId: arn, ciphertext: expect.any(String) });
+    expect(Buffer.from(slot.ciphertext, "base64").includes(master)).toBe(false);
   });
 
   test("is opened by the key's id, its ARN or its alias", async () => {
@@ -70,11 +70,11 @@ describe("a slot of AWS KMS", () => {
 
   test("of another repository or epoch, or with a bit flipped, is damage", async () => {
     const { key, slot } = await newPlace();
-    const bytes = Buffer.from(slot.master, "base64");
+    const bytes = Buffer.from(slot.ciphertext, "base64");
     bytes[bytes.length - 1]! ^= 1;
     await expect(key.unwrap?.(slot, { ...place, epoch: 4 })).rejects.toThrow(CorruptError);
     await expect(key.unwrap?.(slot, { ...place, repository: randomUUID() })).rejects.toThrow(CorruptError);
-    await expect(key.unwrap?.({ ...slot, master: bytes.toString("base64") }, place)).rejects.toThrow(
+    await expect(key.unwrap?.({ ...slot, ciphertext: bytes.toString("base64") }, place)).rejects.toThrow(
       "keys/1.json is damaged: KMS does not know it as a slot of this repository and epoch",
     );
   });
@@ -84,9 +84,9 @@ describe("a slot of AWS KMS", () => {
     for (const wrong of [
       {},
       { keyId: arn },
-      { ...slot, master: "" },
+      { ...slot, ciphertext: "" },
       { ...slot, keyId: 7 },
-      { ...slot, master: "A".repeat(9000) },
+      { ...slot, ciphertext: "A".repeat(9000) },
     ]) {
       await expect(key.unwrap?.(wrong, place)).rejects.toThrow(CorruptError);
     }
