@@ -47,12 +47,6 @@ export function awsKms(keyId: string, options: AwsKmsOptions = {}): RepositoryKe
   return new AwsKmsKey(keyId, options);
 }
 
-/** The key that a slot names, with the credentials of this process. @see KeyOfSlot */
-export function kmsKeyOfSlot(slot: JsonObject): RepositoryKey | undefined {
-  const { keyId } = slot;
-  return isKeyId(keyId) && keyId.startsWith("arn:") ? awsKms(keyId) : undefined;
-}
-
 class AwsKmsKey implements RepositoryKey {
   readonly kind = KIND;
   readonly #keyId: string;

@@ -39,8 +39,8 @@ export interface RepositoryKey {
 }
 
 /**
- * The key that makes slots which whoever opens `slot` opens too, where the slot says in the open what that takes (an age
- * recipient, the ARN of a KMS key). By this a rotation takes along slots whose keys are not at hand. A slot comes here only
+ * The key that makes slots which whoever opens `slot` opens too, where the slot says in the open what that takes (age
+ * recipients). By this a rotation takes along slots whose keys are not at hand. A slot comes here only
  * when it was authenticated by its master.
  */
 export type KeyOfSlot = (slot: JsonObject) => RepositoryKey | undefined;

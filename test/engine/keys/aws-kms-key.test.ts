@@ -5,7 +5,7 @@ import { createServer } from "node:net";
 import { inspect, promisify } from "node:util";
 
 import { describe, expect, test } from "vitest";
-import { type AwsKmsOptions, awsKms, kmsKeyOfSlot } from "../../../src/engine/keys/aws-kms-key.ts";
+import { type AwsKmsOptions, awsKms } from "../../../src/engine/keys/aws-kms-key.ts";
 import { MASTER_BYTES } from "../../../src/engine/keys/repository-key.ts";
 import { CorruptError, IoError, ValidationError } from "../../../src/errors.ts";
 import { KMS_REGION, type KmsServer, kmsServer } from "../../support/kms-server.ts";
@@ -93,13 +93,6 @@ describe("a slot of AWS KMS", () => {
     expect(kms.calls).toHaveLength(1);
     const short = (await key.wrap?.(master.subarray(1), place)) ?? {};
     await expect(key.unwrap?.(short, place)).rejects.toThrow("holds 31 bytes instead of 32");
-  });
-
-  test("says which key makes it anew", async () => {
-    const { arn, slot } = await newPlace();
-    expect(kmsKeyOfSlot(slot)?.kind).toBe("aws-kms");
-    for (const keyId of [undefined, 7, "", "alias/a", arn.slice(4)])
-      expect(kmsKeyOfSlot({ keyId })).toBeUndefined();
   });
 });
 
