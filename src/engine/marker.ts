@@ -60,7 +60,8 @@ export async function createMarker(storage: Storage, options: MarkerOptions = {}
     const encryption = await makeKeys?.(id);
     const codec = compression.algorithm === "none" && !encryption ? "plain" : "segments";
     const marker = { id, createdAt: new Date(), codec, compression, encryption, unsafeNoExclusive } as const;
-    if (await storage.writeNew(REPOSITORY, encodeRecord(bodyOf(marker), FORMAT))) return marker;
+    if (await storage.writeNew(REPOSITORY, encodeRecord(bodyOf(marker), FORMAT), { lock: true }))
+      return marker;
   }
   await readMarker(storage); // one that cannot be opened says why
   throw new ValidationError(`${storage.location} is a repository already. Open it.`);

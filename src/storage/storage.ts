@@ -16,12 +16,24 @@ export interface ReadOptions {
 }
 
 export interface WriteOptions {
+  /** The SHA-256 of the content in hexadecimal digits, where it is known: a store that can holds the content to it. */
+  readonly sha256?: string | undefined;
+  /** Whether a snapshot needs the object: a storage that locks objects locks it. Default false. */
+  readonly lock?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
 /** Of short calls: a storage need not look at the signal in the midst of one, but ends with it any wait before. */
 export interface CallOptions {
   readonly signal?: AbortSignal | undefined;
+}
+
+/** Of a storage whose objects can be kept from being taken away for a time. */
+export interface StorageLock {
+  /** Has objects locked for as long as if they were written now. @throws UnsupportedError where the store does not keep locks. */
+  extend(names: Iterable<string>, options?: CallOptions): Promise<void>;
+  /** Until when an object is locked; undefined where it is not, or not any more. @throws NotFoundError */
+  until(name: string, options?: CallOptions): Promise<Date | undefined>;
 }
 
 export interface StorageLimits {
@@ -93,6 +105,9 @@ export interface Storage {
    * broke. What was asked for may have been done. Without it no error is taken for such a one, and no call is made again.
    */
   isTransient?(error: unknown): boolean;
+
+  /** Where objects that are written with `lock` are locked. `remove` of one hides it at most. */
+  readonly lock?: StorageLock | undefined;
 
   /** What the store bears. */
   readonly limits?: StorageLimits | undefined;

@@ -1,5 +1,11 @@
 import { once } from "node:events";
-import { createServer, type IncomingMessage, request, type ServerResponse } from "node:http";
+import {
+  createServer,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  request,
+  type ServerResponse,
+} from "node:http";
 import type { AddressInfo } from "node:net";
 import { onTestFinished } from "vitest";
 
@@ -47,6 +53,7 @@ export interface Passed {
   readonly number: number;
   readonly method: string;
   readonly url: string;
+  readonly headers: IncomingHttpHeaders;
 }
 
 export interface FaultProxy {
@@ -61,7 +68,8 @@ export async function faultProxy(
 ): Promise<FaultProxy> {
   const requests: Passed[] = [];
   const server = createServer((incoming, answer) => {
-    const passed = { number: requests.length + 1, method: incoming.method ?? "", url: incoming.url ?? "" };
+    const { method = "", url = "", headers } = incoming;
+    const passed = { number: requests.length + 1, method, url, headers };
     requests.push(passed);
     const fault = plan(passed);
     void pass(target, incoming, answer, fault).catch(() => answer.destroy());

@@ -70,8 +70,19 @@ async function run(context: Context, options: Options): Promise<Answer> {
 }
 
 function describe(terminal: Terminal, report: PruneReport): string {
-  const { dryRun, kept, removed, timeZone, marked, freed, waiting, postponed, unfinished, deadLeases } =
-    report;
+  const {
+    dryRun,
+    kept,
+    removed,
+    timeZone,
+    marked,
+    freed,
+    waiting,
+    locked,
+    postponed,
+    unfinished,
+    deadLeases,
+  } = report;
   const rows = [
     ...kept.map(({ snapshot, reasons }) => ({ snapshot, action: "keep", why: reasons.join(", ") })),
     ...removed.map(({ snapshot, reason }) => ({ snapshot, action: "remove", why: reason })),
@@ -105,6 +116,7 @@ function describe(terminal: Terminal, report: PruneReport): string {
   );
   for (const each of waiting)
     parts.push(`${blobs(each)} can be freed from ${formatTime(each.until, timeZone)} (${timeZone}) on.`);
+  if (locked !== undefined) parts.push(`${blobs(locked)} cannot be freed yet: the store has them locked.`);
   if (postponed !== undefined) parts.push(`Not freed: ${postponed}`);
   if (unfinished + deadLeases > 0) {
     parts.push(

@@ -246,6 +246,7 @@ class BackupRun {
       }
     }
     await this.#assertBlobs(found);
+    await this.#context.blobs.keepLocked(found.keys(), this.#request.signal);
   }
 
   #sizeBefore(blob: string): number | undefined {
@@ -285,7 +286,7 @@ class BackupRun {
       const durationMs = Math.round(performance.now() - this.#started);
       const snapshot: StoredSnapshot = { id, ...composed, durationMs };
       const { bytes, checksum } = encodeSnapshot(snapshot, contents);
-      if (!(await storage.writeNew(snapshotName(id), documents.seal(bytes, id)))) continue;
+      if (!(await storage.writeNew(snapshotName(id), documents.seal(bytes, id), { lock: true }))) continue;
       if (!this.#lease.isHeld) {
         await this.#assertReadable(contents).catch(async (error: unknown) => {
           await storage.remove(snapshotName(id));

@@ -4,6 +4,7 @@ import { objectsThere } from "../../storage/look-for.ts";
 import type { Storage, StoredObject } from "../../storage/storage.ts";
 import { type DocumentCodec, PLAIN_DOCUMENTS } from "../codec/document-codec.ts";
 import { blobName } from "../format/names.ts";
+import { keepLocked } from "../keep-locked.ts";
 import { readRange, readSmall } from "../read-small.ts";
 import type { Piece, StoredEntry } from "../snapshot.ts";
 import { type BlobCodec, PLAIN } from "./blob-codec.ts";
@@ -107,10 +108,16 @@ export class BlobStore {
     return [...blobs].flatMap(([name, bytes]) => (this.fits(there.get(blobName(name)), bytes) ? [] : [name]));
   }
 
+  /** Where the storage locks objects: before a snapshot that needs these is published. @throws IoError, UnsupportedError */
+  keepLocked(blobs: Iterable<string>, signal?: AbortSignal): Promise<void> {
+    return keepLocked(this.storage, blobs, signal);
+  }
+
   /** Writes a blob's object. Answers with its bytes. */
   async write(name: string, content: Buffer, signal?: AbortSignal): Promise<number> {
     const object = this.codec.encode(content, name);
-    await this.storage.write(blobName(name), object, { signal });
+    const sha256 = this.codec.name === "plain" ? name : undefined;
+    await this.storage.write(blobName(name), object, { signal, sha256, lock: true });
     return object.length;
   }
 

@@ -15,6 +15,7 @@ import { forEachParallel } from "../../util/parallel.ts";
 import { type Clock, systemClock } from "../clock.ts";
 import type { DocumentCodec } from "../codec/document-codec.ts";
 import { isSnapshotId, mayBeOf, parseSnapshotName, SNAPSHOTS, snapshotName } from "../format/names.ts";
+import { assertNotLocked } from "../keep-locked.ts";
 import { restartGrace } from "../prune/mark.ts";
 import { blobsOfContent, type StoredContent, type StoredSnapshot } from "../snapshot.ts";
 import { type DocumentCache, DocumentReader, type Known, type ReadDocument } from "./document-reader.ts";
@@ -315,11 +316,12 @@ export class Catalog {
    * for the grace period after that.
    *
    * @param id an exact id: no name, and no part of one.
-   * @throws BackupNotFoundError
+   * @throws BackupNotFoundError. @throws LockedError where the storage keeps the document from being taken away.
    */
   async delete(id: string): Promise<void> {
     if (typeof id !== "string") throw new TypeError("A snapshot's id must be a string.");
     const named = await this.#blobsOf(id);
+    await assertNotLocked(this.#storage, snapshotName(id));
     const place = { storage: this.#storage, logger: this.#logger };
     await restartGrace(place, (blob) => named?.has(blob) ?? true, new Date(this.#clock.now()));
     await this.#storage.remove(snapshotName(id));

@@ -106,7 +106,8 @@ async function copySmall(work: CopyWork, name: string, bytes: number): Promise<n
     signal?.throwIfAborted();
     throw blobFailure(error, from, name, content);
   }
-  await target.blobs.storage.write(blobName(name), object, { signal });
+  const sha256 = target.blobs.codec.name === "plain" ? name : undefined;
+  await target.blobs.storage.write(blobName(name), object, { signal, sha256, lock: true });
   return object.length;
 }
 
@@ -126,6 +127,6 @@ async function copyLarge(work: CopyWork, name: string, bytes: number): Promise<n
     }
     if (hash.digest("hex") !== name) throw damagedSource(from, name, content, NOT_ITS_CONTENT);
   }
-  await target.blobs.storage.write(blobName(name), checked(), { signal });
+  await target.blobs.storage.write(blobName(name), checked(), { signal, lock: true });
   return bytes;
 }

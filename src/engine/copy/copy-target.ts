@@ -79,8 +79,9 @@ export class CopyTarget implements AsyncDisposable {
     const { storage, documents } = this.blobs;
     await this.#lease.assertHeld();
     signal?.throwIfAborted();
+    await this.blobs.keepLocked(blobs.keys(), signal);
     const object = documents.seal(document, id);
-    if (!(await storage.writeNew(snapshotName(id), object, { signal }))) return false;
+    if (!(await storage.writeNew(snapshotName(id), object, { signal, lock: true }))) return false;
     if (this.#lease.isHeld) return true;
     const missing = await this.blobs.missing(blobs);
     if (missing.length === 0 && (await this.blobs.isCurrent())) return true;

@@ -70,7 +70,7 @@ async function storeWhole(work: CopyWork, contents: Contents): Promise<StoredCon
     for (const entry of entries) {
       signal?.throwIfAborted();
       const name = entry.sha256;
-      await target.blobs.storage.write(blobName(name), reader.read(entry, signal), { signal });
+      await target.blobs.storage.write(blobName(name), reader.read(entry, signal), { signal, lock: true });
       const file = target.blobs.fileOf({ sha256: name });
       if (file !== undefined) await sealFile(file);
       target.saw([name]);

@@ -7,6 +7,7 @@ import { timeZoneOf } from "../retention/calendar.ts";
 import { planRetention, type RetentionPlan } from "../retention/plan.ts";
 import type { RetentionPolicy } from "../retention/policy.ts";
 import { documentsIn } from "./document-names.ts";
+import { keepLockedSnapshots, lockedBlobs } from "./locked.ts";
 import { findMarks, type Mark } from "./mark.ts";
 import { nothingRemoved, References } from "./references.ts";
 
@@ -31,6 +32,8 @@ export interface PrunePlan {
   readonly toMark: readonly string[];
   /** Those of them that may be removed now: on marks, and on none that is younger than the grace period. */
   readonly toFree: readonly string[];
+  /** Those that could be removed, had the storage not locked them. */
+  readonly locked: readonly string[];
   /** Marks whose grace period is over; they go with the blobs. */
   readonly due: readonly Mark[];
   readonly waiting: readonly Mark[];
@@ -53,7 +56,8 @@ export async function planPrune(
   const { copies } = await documentsIn(storage, signal);
   const { snapshots, damaged } = await new Catalog(place).survey(signal);
   for (const { id, error } of damaged) throw nothingRemoved(error, id);
-  const retention = planRetention(snapshots, policy, time.now);
+  const wanted = planRetention(snapshots, policy, time.now);
+  const retention = await keepLockedSnapshots(storage, wanted, signal);
   const references = new References(storage, documents);
   await references.add(idsOf(retention.keep), signal);
   await references.addCopies(copies, signal);
@@ -78,13 +82,16 @@ export async function planPrune(
   const toMark = [...unneeded.keys()].filter(isNew).sort();
   const young = blobsOn([...waiting, { blobs: toMark }]);
   const old = [...blobsOn(due)].filter((sha256) => unneeded.has(sha256) && !young.has(sha256));
+  const toFree = time.graceMs === 0 ? [...unneeded.keys()] : old;
+  const locked = await lockedBlobs(storage, toFree, signal);
   return {
     retention,
     timeZone: timeZoneOf(policy),
     references,
     unneeded,
     toMark,
-    toFree: time.graceMs === 0 ? [...unneeded.keys()] : old,
+    toFree: toFree.filter((blob) => !locked.has(blob)),
+    locked: [...locked],
     due,
     waiting,
     void: [...unreadable, ...future.map((mark) => mark.name)],

@@ -21,6 +21,8 @@ export interface PruneReport<S = StoredSnapshot> {
   readonly freed: BlobCount;
   /** Blobs that are unneeded and wait; a prune removes them from `until` on. */
   readonly waiting: readonly (BlobCount & { readonly until: Date })[];
+  /** Blobs that are unneeded and due, and that the store keeps locked: a later prune removes them. Absent where there are none. */
+  readonly locked?: BlobCount | undefined;
   /** Where blobs were due and could not be removed: why, and by whom the repository is in use. */
   readonly postponed?: string | undefined;
   /** How many half-written files and runs of processes that died were removed. */
@@ -29,8 +31,12 @@ export interface PruneReport<S = StoredSnapshot> {
   readonly deadLeases: number;
 }
 
-export function snapshotsOf({ retention, timeZone }: PrunePlan) {
-  return { kept: retention.keep, removed: retention.remove, timeZone };
+export function snapshotsOf(plan: PrunePlan) {
+  const { retention, timeZone, locked } = plan;
+  return {
+    ...{ kept: retention.keep, removed: retention.remove, timeZone },
+    ...(locked.length > 0 && { locked: countOf(locked, plan) }),
+  };
 }
 
 /** How many of these blobs are there and unneeded, and their bytes. */

@@ -5,6 +5,7 @@ import type {
   ReadOptions,
   Storage,
   StorageLimits,
+  StorageLock,
   StoredObject,
   WriteOptions,
 } from "../storage.ts";
@@ -27,6 +28,10 @@ export abstract class StorageLayer implements Storage {
 
   get limits(): StorageLimits | undefined {
     return this.below.limits;
+  }
+
+  get lock(): StorageLock | undefined {
+    return this.below.lock;
   }
 
   isTransient(error: unknown): boolean {

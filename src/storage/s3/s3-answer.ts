@@ -139,6 +139,10 @@ const BY_STATUS_ADVICE: Readonly<Record<number, string>> = {
   504: "the store is not to be had at the moment; try again later",
 };
 
+/** Where the SDK found no message. */
+const NOTHING_SAID =
+  "the store does not take the request, and does not say why; look at storageClass, sse, region and lockMode";
+
 /** What is asked of a store, in the words of its errors; and what it calls the permission. */
 const PERMISSIONS = {
   read: "s3:GetObject",
@@ -146,6 +150,8 @@ const PERMISSIONS = {
   write: "s3:PutObject",
   list: "s3:ListBucket",
   remove: "s3:DeleteObject",
+  lock: "s3:PutObjectRetention",
+  "read the lock of": "s3:GetObjectRetention",
 } as const;
 
 export type S3Action = keyof typeof PERMISSIONS;
@@ -169,7 +175,8 @@ export function isTransientS3(error: unknown): boolean {
 export function s3Error(error: unknown, action: S3Action, place: string): BackupError {
   const { meaning, status, code, retryAfterMs, region } = answerOf(error);
   const said = [status, code].filter((word) => word !== undefined && word !== "").join(" ");
-  const own = reasonOf(error);
+  const told = reasonOf(error);
+  const own = told === "UnknownError" ? NOTHING_SAID : told;
   const refused = `the store refuses access: the policies of the user and of the bucket must allow ${PERMISSIONS[action]}`;
   const advice = ADVICE[code] ?? (status === 403 ? refused : BY_STATUS_ADVICE[status ?? 0]) ?? own;
   const why = advice.endsWith("region=") ? advice + (region ?? "") : advice;

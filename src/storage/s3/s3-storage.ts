@@ -5,9 +5,10 @@ import { answerOf, isTransientS3, s3Error } from "./s3-answer.ts";
 import { S3Bucket, toSecond } from "./s3-bucket.ts";
 import { listObjects } from "./s3-list.ts";
 import { assertS3Location, type S3Location } from "./s3-location.ts";
+import { S3Lock } from "./s3-lock.ts";
 import { probeExclusive } from "./s3-probe.ts";
 import { headObject, readObject } from "./s3-read.ts";
-import { putObject, writeObject } from "./s3-write.ts";
+import { type PutOptions, putObject, writeObject } from "./s3-write.ts";
 import { wholeOf, writeNewObject } from "./s3-write-new.ts";
 
 /**
@@ -18,6 +19,7 @@ import { wholeOf, writeNewObject } from "./s3-write-new.ts";
  */
 export class S3Storage implements Storage {
   readonly location: string;
+  readonly lock: S3Lock | undefined;
   readonly #bucket: S3Bucket;
   #probe: Promise<void> | undefined;
   #mayNotExclude = false;
@@ -25,6 +27,7 @@ export class S3Storage implements Storage {
   private constructor(bucket: S3Bucket) {
     this.#bucket = bucket;
     this.location = bucket.location;
+    this.lock = S3Lock.of(bucket);
   }
 
   /**
@@ -45,16 +48,32 @@ export class S3Storage implements Storage {
 
   async write(name: string, content: Content, options: WriteOptions = {}): Promise<void> {
     await this.#beforeWriting(name, options);
-    await writeObject(this.#bucket, name, content, options);
+    await this.#put(name, options, false, async (how) => {
+      await writeObject(this.#bucket, name, content, how);
+      return true;
+    });
   }
 
   async writeNew(name: string, content: Content, options: WriteOptions = {}): Promise<boolean> {
     await this.#beforeWriting(name, options);
     const body = await wholeOf(this.#bucket, name, content, options);
-    if (!this.#mayNotExclude) return writeNewObject(this.#bucket, name, body, options);
-    if (await this.stat(name)) return false;
-    await putObject(this.#bucket, name, body, options.signal);
-    return true;
+    return this.#put(name, options, true, async (how) => {
+      if (!this.#mayNotExclude) return writeNewObject(this.#bucket, name, body, how);
+      if (await this.stat(name)) return false;
+      await putObject(this.#bucket, name, body, how);
+      return true;
+    });
+  }
+
+  /** @param put answers whether it has written. */
+  #put(
+    name: string,
+    { lock: isToLock, ...rest }: WriteOptions,
+    isNew: boolean,
+    put: (options: PutOptions) => Promise<boolean>,
+  ): Promise<boolean> {
+    if (!isToLock || !this.lock) return put(rest);
+    return this.lock.write(name, (lock) => put({ ...rest, lock }), isNew);
   }
 
   list(prefix: string): AsyncGenerator<StoredObject> {

@@ -1,8 +1,8 @@
 import { piecesOf } from "../pieces.ts";
 import type { Content, WriteOptions } from "../storage.ts";
-import { answerOf, notAnAnswer, s3Error } from "./s3-answer.ts";
+import { answerOf, s3Error } from "./s3-answer.ts";
 import { type S3Bucket, withSignal } from "./s3-bucket.ts";
-import { tooLarge } from "./s3-write.ts";
+import { assertStored, type PutOptions, putCommand, tooLarge } from "./s3-write.ts";
 
 /** A document: what is made exclusively is sent whole, in one request. */
 const MOST_BYTES = 256 << 20;
@@ -29,13 +29,12 @@ export async function writeNewObject(
   bucket: S3Bucket,
   name: string,
   body: Buffer,
-  { signal }: WriteOptions,
+  options: PutOptions,
 ): Promise<boolean> {
-  const input = { ...bucket.key(name), ...bucket.settings(body.length), Body: body, IfNoneMatch: "*" };
+  const { signal } = options;
+  const command = putCommand(bucket, name, body, options, { IfNoneMatch: "*" });
   try {
-    const put = new bucket.sdk.PutObjectCommand(input);
-    const { ETag } = await bucket.client.send(put, withSignal(signal));
-    if (!ETag) throw notAnAnswer("ETag");
+    assertStored(await bucket.client.send(command, withSignal(signal)));
     return true;
   } catch (error) {
     signal?.throwIfAborted();

@@ -1,9 +1,11 @@
+import { types } from "node:util";
 import type * as Sdk from "@aws-sdk/client-s3";
 import { UnsupportedError } from "../../errors.ts";
 import { piecesOf } from "../pieces.ts";
 import type { Content, WriteOptions } from "../storage.ts";
 import { answerOf, notAnAnswer } from "./s3-answer.ts";
 import { type S3Bucket, withSignal } from "./s3-bucket.ts";
+import { digestForLock, type LockSettings } from "./s3-lock.ts";
 import { headObject } from "./s3-read.ts";
 
 /** What is larger goes up in parts of this size, each held in memory, so that it can be sent again. */
@@ -12,19 +14,26 @@ const PART_BYTES = 16 << 20;
 /** S3's own limit. */
 const MOST_PARTS = 10_000;
 
+export interface PutOptions extends Omit<WriteOptions, "lock"> {
+  readonly lock?: LockSettings | undefined;
+}
+
 /** Writes an object in place of any that has the name: in one request, or in parts where it is large. */
 export async function writeObject(
   bucket: S3Bucket,
   name: string,
   content: Content,
-  { signal }: WriteOptions,
+  options: PutOptions,
 ): Promise<void> {
+  const { signal } = options;
+  if (types.isUint8Array(content) && content.length <= PART_BYTES)
+    return putObject(bucket, name, bufferOf(content), options);
   const parts = partsOf(content, signal);
   try {
     const { value: first = Buffer.alloc(0), done } = await parts.next();
     const second = done ? undefined : await parts.next();
-    if (second === undefined || second.done) await putObject(bucket, name, first, signal);
-    else await upload(bucket, name, concat([first, second.value], parts), signal);
+    if (second === undefined || second.done) await putObject(bucket, name, first, options);
+    else await upload(bucket, name, concat([first, second.value], parts), options);
   } finally {
     await parts.return(undefined); // the source is told to end, where it has not come to its end
   }
@@ -35,14 +44,44 @@ export async function putObject(
   bucket: S3Bucket,
   name: string,
   body: Buffer,
-  signal: AbortSignal | undefined,
+  options: PutOptions,
 ): Promise<void> {
-  const input = { ...bucket.key(name), ...bucket.settings(body.length), Body: body };
-  const put = async () => {
-    const { ETag } = await bucket.client.send(new bucket.sdk.PutObjectCommand(input), withSignal(signal));
-    if (!ETag) throw notAnAnswer("ETag");
-  };
-  await bucket.send(name, "write", put, signal);
+  const put = () => bucket.client.send(putCommand(bucket, name, body, options), withSignal(options.signal));
+  await bucket.send(name, "write", async () => assertStored(await put()), options.signal);
+}
+
+/** Without an ETag it is an answer of somebody in between, and nothing may be stored. */
+export function assertStored({ ETag }: Sdk.PutObjectCommandOutput): void {
+  if (!ETag) throw notAnAnswer("ETag");
+}
+
+/** @param condition goes along. */
+export function putCommand(
+  bucket: S3Bucket,
+  name: string,
+  body: Buffer,
+  { sha256, lock }: PutOptions,
+  condition: { readonly IfNoneMatch?: "*" } = {},
+): Sdk.PutObjectCommand {
+  const command = new bucket.sdk.PutObjectCommand({
+    ...bucket.key(name),
+    ...bucket.settings(body.length),
+    ...(lock && { ...lock, ...digestForLock(body) }),
+    ...condition,
+    Body: body,
+  });
+  if (sha256 !== undefined) {
+    // The signature is of this digest, and the store holds what arrives to it; the SDK hashes nothing itself then.
+    command.middlewareStack.add(
+      (next) => (args) => {
+        const { headers } = args.request as { readonly headers: Record<string, string> };
+        headers["x-amz-content-sha256"] = sha256;
+        return next(args);
+      },
+      { step: "build", name: "digestOfContent" },
+    );
+  }
+  return command;
 }
 
 /** In parts. What was begun and not finished is taken away; nobody reads it. */
@@ -50,11 +89,11 @@ async function upload(
   bucket: S3Bucket,
   name: string,
   parts: AsyncIterable<Buffer>,
-  signal: AbortSignal | undefined,
+  { signal, lock }: PutOptions,
 ): Promise<void> {
   const { CreateMultipartUploadCommand, AbortMultipartUploadCommand } = bucket.sdk;
   const key = bucket.key(name);
-  const create = { ...key, ...bucket.settings(PART_BYTES) };
+  const create = { ...key, ...bucket.settings(PART_BYTES), ...lock };
   const begin = async () => {
     const answer = await bucket.client.send(new CreateMultipartUploadCommand(create), withSignal(signal));
     if (!answer.UploadId) throw notAnAnswer("UploadId");
@@ -63,7 +102,7 @@ async function upload(
   const { UploadId } = await bucket.sendStep(name, "write", begin, signal);
   const begun = { ...key, UploadId } as Upload;
   try {
-    const { sent, bytes } = await sendParts(bucket, name, begun, parts, signal);
+    const { sent, bytes } = await sendParts(bucket, name, begun, parts, { signal, lock });
     signal?.throwIfAborted();
     await complete(bucket, name, begun, { sent, bytes });
   } catch (error) {
@@ -89,14 +128,15 @@ async function sendParts(
   name: string,
   begun: Upload,
   parts: AsyncIterable<Buffer>,
-  signal: AbortSignal | undefined,
+  { signal, lock }: PutOptions,
 ): Promise<Sent> {
   const sent: Sdk.CompletedPart[] = [];
   let bytes = 0;
   for await (const Body of parts) {
     const PartNumber = sent.length + 1;
     if (PartNumber > MOST_PARTS) throw tooLarge(bucket.address(name), MOST_PARTS * PART_BYTES);
-    const part = new bucket.sdk.UploadPartCommand({ ...begun, PartNumber, Body });
+    const input = { ...begun, ...(lock && digestForLock(Body)), PartNumber, Body };
+    const part = new bucket.sdk.UploadPartCommand(input);
     const send = async () => {
       const answer = await bucket.client.send(part, withSignal(signal));
       if (!answer.ETag) throw notAnAnswer("ETag");
@@ -128,6 +168,9 @@ async function complete(bucket: S3Bucket, name: string, begun: Upload, { sent, b
 export function tooLarge(address: string, most: number): UnsupportedError {
   return new UnsupportedError(`${address} would have more than ${most} bytes.`);
 }
+
+const bufferOf = ({ buffer, byteOffset, byteLength }: Uint8Array) =>
+  Buffer.from(buffer, byteOffset, byteLength);
 
 /** Parts of one size, the last one smaller; one empty part of nothing. */
 async function* partsOf(content: Content, signal: AbortSignal | undefined): AsyncGenerator<Buffer> {
