@@ -68,12 +68,12 @@ export class DumpDirectory {
       const written = content
         ? await writeDump(temporary, content, { gzip, signal: options.signal })
         : await sealDirectory(temporary);
-      const { type, format, databaseName, databaseUrl, details } = dump;
+      const { type, format, databaseName, databaseUrl } = dump;
       const record: DumpRecord = {
         ...{ id, name: called, timestamp, type, format, databaseName, databaseUrl, file },
         ...written,
         gzip,
-        details,
+        details: dump.details(),
       };
       await this.#publish(record, temporary, options.signal);
       return record;

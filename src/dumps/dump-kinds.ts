@@ -25,8 +25,8 @@ export interface Dump extends AsyncDisposable {
   /** Its bytes, checked; where it is no directory. */
   read?(): AsyncIterable<Uint8Array>;
   writeDirectory?(path: string): Promise<unknown>;
-  /** What a restore needs to know. */
-  readonly details: JsonObject;
+  /** What a restore needs to know; when all was read. */
+  details(): JsonObject;
 }
 
 export interface DumpOptions {
@@ -65,7 +65,7 @@ export const SQLITE_DUMPS: DumpKind = {
       databaseUrl: sqliteUri(path),
       extension: "db",
       read: () => createReadStream(copy.file),
-      details: {},
+      details: () => ({}),
       [Symbol.asyncDispose]: () => copy[Symbol.asyncDispose](),
     };
   },
@@ -121,7 +121,7 @@ export const POSTGRES_DUMPS: DumpKind = {
         ...(format === BackupFormat.Directory
           ? { writeDirectory: (path: string) => dump.writeDirectory(path) }
           : { read: () => dump.read() }),
-        details: { programMajor: program.major, facts, tables },
+        details: () => ({ programMajor: program.major, facts, tables }),
         [Symbol.asyncDispose]: () => dump[Symbol.asyncDispose](),
       };
     } catch (error) {

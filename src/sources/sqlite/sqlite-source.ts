@@ -18,7 +18,7 @@ export interface SqliteOptions extends CopyOptions {
 }
 
 /** Also where somebody else is waited for: transactions take milliseconds, and without a write-ahead log keep readers out. */
-const LEAST_WAIT_MS = 5000;
+const LEAST_WAIT_MS = 2000;
 
 const READ_BYTES = 1 << 20;
 

@@ -1,0 +1,100 @@
+import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { backupDatabase, restoreDatabase } from "../../src/dumps/backup-database.ts";
+import { BackupFormat } from "../../src/dumps/backup-format.ts";
+import { DatabaseBackup } from "../../src/dumps/database-backup.ts";
+import { CorruptError } from "../../src/errors.ts";
+import { silent } from "../crash/silent.ts";
+import { newDirectory } from "../support/database.ts";
+import { filesBelow } from "../support/files.ts";
+import { dumpTables } from "../support/postgres-content.ts";
+import { SERVER_PASSWORD, usePostgres, whyNoPostgres } from "../support/sql-servers.ts";
+
+const missing = whyNoPostgres();
+
+/** The others differ by what PostgreSQL's own programs do, which the source's tests look at. */
+const FORMATS =
+  process.env["NIGHTLY"] === "1"
+    ? Object.values(BackupFormat)
+    : [BackupFormat.Custom, BackupFormat.Directory];
+
+describe.skipIf(missing !== undefined)(`PostgreSQL ${missing ?? ""}`, () => {
+  const server = usePostgres();
+
+  const connectionTo = (database: string) => ({
+    host: "127.0.0.1",
+    port: server.port,
+    user: "admin",
+    password: SERVER_PASSWORD,
+    database,
+  });
+
+  async function newPlace() {
+    const database = await server.create();
+    await server.run(
+      database,
+      `CREATE TABLE items (id int PRIMARY KEY, name text); INSERT INTO items SELECT i, 'item ' || i FROM generate_series(1, 500) i`,
+    );
+    const backupDir = await newDirectory();
+    return { database, backupDir, backups: new DatabaseBackup(backupDir, { logger: silent }) };
+  }
+
+  function secretsIn(backupDir: string): string[] {
+    return filesBelow(backupDir).filter((name) => {
+      const text = readFileSync(join(backupDir, name), "utf8");
+      return text.includes(SERVER_PASSWORD) || text.includes(encodeURIComponent(SERVER_PASSWORD));
+    });
+  }
+
+  test.each(FORMATS)(
+    "a dump of the format %s goes into a new database, and over the old one",
+    async (format) => {
+      const { database, backupDir, backups } = await newPlace();
+      const before = await dumpTables(server, database);
+      const made = await backups.backupPostgres(connectionTo(database), "nightly", format);
+      expect(made).toMatchObject({ databaseName: database, format });
+      expect(statSync(made.filePath).isDirectory()).toBe(format === "directory");
+      const fresh = `${database}_fresh`;
+      await backups.restorePostgres("nightly", connectionTo(fresh));
+      expect(await dumpTables(server, fresh)).toEqual(before);
+      await server.run(database, "DELETE FROM items WHERE id > 7");
+      await backups.restorePostgres("nightly", server.url(database));
+      expect(await dumpTables(server, database)).toEqual(before);
+      expect(secretsIn(backupDir)).toEqual([]);
+    },
+  );
+
+  test("a file of a directory that has changed or gone is damage, before anything is written", async () => {
+    const { database, backups } = await newPlace();
+    const { filePath } = await backups.backupPostgres(server.url(database), "nightly", "directory");
+    const [data = ""] = readdirSync(filePath).filter((name) => name !== "toc.dat");
+    const path = join(filePath, data);
+    const bytes = readFileSync(path);
+    writeFileSync(path, Buffer.concat([bytes, Buffer.from("x")]));
+    await expect(backups.restorePostgres("nightly", server.url(database))).rejects.toThrow(CorruptError);
+    rmSync(path);
+    await expect(backups.restorePostgres("nightly", server.url(database))).rejects.toThrow(CorruptError);
+  });
+
+  test("one packed file, and back; a server that is not there is a result, without the password", async () => {
+    const { database, backupDir } = await newPlace();
+    const before = await dumpTables(server, database);
+    const options = { backupDir, logger: silent };
+    const made = await backupDatabase(server.url(database), options);
+    expect(made).toMatchObject({ success: true });
+    expect(made.backup?.filePath).toMatch(/\.sql\.gz$/);
+    expect(made.backup?.databaseUrl).toMatch(new RegExp(`^postgresql://.*/${database}$`));
+    const fresh = `${database}_fresh`;
+    expect(await restoreDatabase(made.backup?.id ?? "", server.url(fresh), options)).toMatchObject({
+      success: true,
+    });
+    expect(await dumpTables(server, fresh)).toEqual(before);
+    const failed = await backupDatabase(server.url(database, { port: 1 }), options);
+    expect(failed).toMatchObject({ success: false });
+    expect(failed.error).not.toContain(encodeURIComponent(SERVER_PASSWORD));
+    expect(failed.error).not.toContain(SERVER_PASSWORD);
+    expect(filesBelow(backupDir).filter((name) => name.endsWith(".tmp"))).toEqual([]);
+    expect(secretsIn(backupDir)).toEqual([]);
+  });
+});
