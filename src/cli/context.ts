@@ -1,11 +1,12 @@
 import type { Logger } from "../logger.ts";
 import type { ExitCode } from "./exit-codes.ts";
 import type { Interrupt } from "./interrupt.ts";
+import type { KeyOptions } from "./key-options.ts";
 import type { Screen } from "./output/screen.ts";
 import type { Terminal } from "./output/terminal.ts";
 
 /** Options that every command has. */
-export interface GlobalOptions {
+export interface GlobalOptions extends KeyOptions {
   readonly json?: boolean;
   readonly quiet?: boolean;
   readonly verbose?: boolean;

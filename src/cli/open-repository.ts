@@ -4,6 +4,7 @@ import { schemeOf } from "../storage/open-storage.ts";
 import { REPOSITORY_VARIABLE, type RepositoryOption } from "./command.ts";
 import type { Context } from "./context.ts";
 import { UsageError } from "./failure.ts";
+import { keysToOpen } from "./key-options.ts";
 
 /** An address stays as it is. */
 const placeOf = (location: string) => (schemeOf(location) === undefined ? resolve(location) : location);
@@ -35,5 +36,5 @@ export function namedRepository(
 export async function openRepository(context: Context, options: RepositoryOption): Promise<Repository> {
   const path = repositoryPath(options);
   const { Repository } = await import("../repository/index.ts");
-  return Repository.open(path, { logger: context.logger });
+  return Repository.open(path, { logger: context.logger, keys: () => keysToOpen(context) });
 }

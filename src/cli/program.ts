@@ -8,6 +8,7 @@ import { diffCommand } from "./commands/diff.ts";
 import { doctorCommand } from "./commands/doctor.ts";
 import { infoCommand } from "./commands/info.ts";
 import { initCommand } from "./commands/init.ts";
+import { keyCommand } from "./commands/key.ts";
 import { listCommand } from "./commands/list.ts";
 import { pruneCommand } from "./commands/prune.ts";
 import { recoverCommand } from "./commands/recover.ts";
@@ -18,6 +19,7 @@ import { undoCommand } from "./commands/undo/undo.ts";
 import { unlockCommand } from "./commands/unlock.ts";
 import { verifyCommand } from "./commands/verify.ts";
 import { EXIT_CODES_HELP } from "./exit-codes.ts";
+import { keyOptions } from "./key-options.ts";
 
 const DESCRIPTION = `Verified, deduplicated backups of LanceDB databases, and a way back.
 
@@ -43,6 +45,7 @@ const COMMANDS = [
   deleteCommand,
   pruneCommand,
   copyCommand,
+  keyCommand,
   scrubCommand,
   unlockCommand,
   recoverCommand,
@@ -67,6 +70,7 @@ export function buildProgram(): Command {
       "No colours. (NO_COLOR does the same; elsewhere than on a terminal there are none.)",
     )
     .addHelpText("after", `${EXAMPLES}\n\n${EXIT_CODES_HELP}`);
+  for (const option of keyOptions()) program.addOption(option);
   for (const make of COMMANDS) program.addCommand(make());
   for (const command of allCommands(program)) {
     command

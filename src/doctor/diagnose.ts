@@ -3,6 +3,7 @@ import { assertKnown } from "../checks.ts";
 import { ValidationError } from "../errors.ts";
 import { localPath } from "../fs/local-path.ts";
 import { databasePath } from "../lance/database.ts";
+import type { KeysOption } from "../repository/options.ts";
 import { schemeOf } from "../storage/open-storage.ts";
 import { diagnoseStrays } from "./diagnose-strays.ts";
 import { diagnosePlace } from "./file-system.ts";
@@ -21,6 +22,8 @@ export interface DiagnoseOptions {
   uri?: string | undefined;
   /** A repository's directory or address. */
   repository?: string | undefined;
+  /** What opens it, where it is encrypted; as for `Repository.open`. */
+  keys?: KeysOption | undefined;
   signal?: AbortSignal | undefined;
 }
 
@@ -42,8 +45,8 @@ const placeOf = (repository: string) =>
  * @throws ValidationError where there is no such database. @throws UnsupportedError where it is not local.
  */
 export async function diagnose(options: DiagnoseOptions = {}): Promise<Diagnosis> {
-  assertKnown(options, "diagnose", { uri: true, repository: true, signal: true });
-  const { uri, repository, signal } = options;
+  assertKnown(options, "diagnose", { uri: true, repository: true, keys: true, signal: true });
+  const { uri, repository, keys, signal } = options;
   const findings: Finding[] = await diagnoseVersions();
   const directory = uri === undefined ? undefined : await databasePath(uri);
   if (directory !== undefined && !existsSync(directory)) {
@@ -53,7 +56,8 @@ export async function diagnose(options: DiagnoseOptions = {}): Promise<Diagnosis
   if (misnamed) findings.push(misnamed);
   const database = misnamed ? undefined : directory;
   const location = repository === undefined ? undefined : placeOf(repository);
-  const kept = location === undefined ? undefined : await diagnoseRepository(location, database, signal);
+  const kept =
+    location === undefined ? undefined : await diagnoseRepository({ location, keys }, database, signal);
   if (database !== undefined) {
     const remedies = new Remedies(database, location, kept?.newest);
     const locked = diagnoseReadable(database);

@@ -5,6 +5,7 @@ import { BackupError } from "../errors.ts";
 import { liesInFuture } from "../fs/clock-tolerance.ts";
 import { identifyDatabase } from "../lance/database-identity.ts";
 import type { Logger } from "../logger.ts";
+import type { KeysOption } from "../repository/options.ts";
 import { Repository } from "../repository/repository.ts";
 import { type Snapshot, type SnapshotDetails, tellingView } from "../sources/lancedb/snapshot-view.ts";
 import { openStorage } from "../storage/open-storage.ts";
@@ -26,7 +27,7 @@ export interface RepositoryDiagnosis {
 
 /** A repository: its mark, its documents, who works in it, how old the newest snapshot is, and which disk it is on. */
 export async function diagnoseRepository(
-  location: string,
+  { location, keys }: { readonly location: string; readonly keys: KeysOption | undefined },
   database: string | undefined,
   signal?: AbortSignal,
 ): Promise<RepositoryDiagnosis> {
@@ -35,7 +36,7 @@ export async function diagnoseRepository(
   let newest: SnapshotDetails | undefined;
   const logger = collectWarnings(findings, base);
   try {
-    const repository = await Repository.open(location, { logger });
+    const repository = await Repository.open(location, { logger, keys });
     const storage = await openStorage(location);
     const directory = storage.directory;
     if (directory !== undefined) {

@@ -100,6 +100,7 @@ export type {
 export type {
   EncryptionOptions,
   InitOptions,
+  KeysOption,
   OpenRepositoryOptions,
   RepositoryOptions,
 } from "./options.ts";

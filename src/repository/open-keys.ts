@@ -1,13 +1,13 @@
 import type { Compression } from "../engine/codec/encode-blob.ts";
 import { listKeyObjects } from "../engine/keys/key-objects.ts";
 import type { KeyRing } from "../engine/keys/key-ring.ts";
-import { assertKeys, type RepositoryKey } from "../engine/keys/repository-key.ts";
+import { assertKeys } from "../engine/keys/repository-key.ts";
 import { parseSlotName } from "../engine/keys/slot.ts";
 import { createMarker, type RepositoryMarker } from "../engine/marker.ts";
 import { ValidationError } from "../errors.ts";
 import type { Logger } from "../logger.ts";
 import type { Storage } from "../storage/storage.ts";
-import type { InitOptions } from "./options.ts";
+import type { InitOptions, KeysOption } from "./options.ts";
 
 const DEFAULT_COMPRESSION: Compression = { algorithm: "zstd", level: 3 };
 
@@ -48,17 +48,20 @@ export async function makeRepository(
 export async function openKeys(
   place: { readonly storage: Storage; readonly logger: Logger },
   marker: RepositoryMarker | undefined,
-  keys: readonly RepositoryKey[] | undefined,
+  keys: KeysOption | undefined,
 ): Promise<KeyRing | undefined> {
-  if (keys !== undefined) assertKeys(keys, "keys");
+  const isAsked = typeof keys === "function";
+  if (keys !== undefined && !isAsked) assertKeys(keys, "keys");
   const { location } = place.storage;
   const isEncrypted = marker ? marker.encryption !== undefined : await hasSlots(place.storage);
   if (isEncrypted) {
     const first = marker?.encryption ?? { epoch: 1, check: undefined };
     const { KeyRing } = await import("../engine/keys/key-ring.ts");
-    return KeyRing.open(place, { first, repository: marker?.id }, keys ?? []);
+    const given = isAsked ? await keys() : (keys ?? []);
+    assertKeys(given, "keys");
+    return KeyRing.open(place, { first, repository: marker?.id }, given);
   }
-  if (keys === undefined || keys.length === 0) return undefined;
+  if (keys === undefined || isAsked || keys.length === 0) return undefined;
   // Somebody else may have put a plain repository in its place, so as to read what is written next.
   throw new ValidationError(
     `${location} is not encrypted, and a key was given for it. Leave the key out, if it is the repository that you mean and was never encrypted.`,

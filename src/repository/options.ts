@@ -27,12 +27,15 @@ export interface RepositoryOptions extends LanceDBOptions, StorageOptions {
   cache?: CacheOption;
 }
 
+/** Keys, or a function that is asked for them where the repository is encrypted, and only there. */
+export type KeysOption = readonly RepositoryKey[] | (() => Promise<readonly RepositoryKey[]>);
+
 export interface OpenRepositoryOptions extends RepositoryOptions {
   /**
-   * What opens an encrypted repository: one that has a slot is enough. Given for one that is not encrypted they are refused.
-   * Default: none.
+   * What opens an encrypted repository: one that has a slot is enough. For one that is not encrypted they are refused: somebody may
+   * have put it in its place, to read what is written. (A function is not called then, and nothing is refused.) Default: none.
    */
-  keys?: readonly RepositoryKey[] | undefined;
+  keys?: KeysOption | undefined;
 }
 
 export interface InitOptions extends RepositoryOptions {

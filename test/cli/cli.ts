@@ -34,6 +34,8 @@ export async function runJson<T>(args: readonly string[], options: RunOptions = 
 
 export interface TerminalOptions extends RunOptions {
   readonly columns?: number;
+  /** Whether the terminal shows what is typed, unless the program forbids it. Default false. */
+  readonly echo?: boolean;
   /** What is typed, a piece each time that the text before it appears: `[["[y/N]", "y\n"]]`. */
   readonly type?: readonly (readonly [appears: string, typed: string])[];
 }
@@ -41,7 +43,7 @@ export interface TerminalOptions extends RunOptions {
 /** Runs it on a pseudo-terminal (util-linux's `script`). Both outputs come as one, as they would be seen. */
 export function runOnTerminal(args: readonly string[], options: TerminalOptions = {}): Promise<Ran> {
   const words = [process.execPath, MAIN, ...args].map(quote).join(" ");
-  const command = `stty cols ${options.columns ?? 100} rows 40 -echo; exec ${words}`;
+  const command = `stty cols ${options.columns ?? 100} rows 40 ${options.echo ? "" : "-"}echo; exec ${words}`;
   return start("script", ["-qefc", command, "/dev/null"], options, options.type ?? []);
 }
 

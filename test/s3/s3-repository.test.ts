@@ -42,7 +42,7 @@ describe.skipIf(missing !== undefined)("a repository in a bucket", () => {
   test("is made, filled, listed, verified, restored, opened and pruned by the command", async () => {
     const { uri, db, table, target, at } = await arrange();
     const env = { LANCEDB_BACKUP_REPO: at() };
-    expect(await run(["init", at()])).toMatchObject({
+    expect(await run(["init", at(), "--no-encrypt"])).toMatchObject({
       code: 0,
       stdout: expect.stringContaining("Made a repository"),
     });
@@ -68,7 +68,7 @@ describe.skipIf(missing !== undefined)("a repository in a bucket", () => {
     const [vault, other, cache] = ["vault", "other", "cache"].map((name) => `${target}-${name}`);
     if (!vault || !other || !cache) throw new Error("no place");
     const env = { LANCEDB_BACKUP_REPO: vault, LANCEDB_BACKUP_CACHE: cache };
-    for (const place of [vault, other, at()]) await runJson(["init", place]);
+    for (const place of [vault, other, at()]) await runJson(["init", place, "--no-encrypt"]);
     await runJson(["backup", uri, "--name", "first"], { env });
     await table.add(sampleRows(100, 20));
     await runJson(["backup", uri], { env });
@@ -125,7 +125,7 @@ describe.skipIf(missing !== undefined)("a repository in a bucket", () => {
   test("a versioned bucket is written to where somebody has accepted it, which the mark says to who opens it", async () => {
     const { uri, db, target } = await arrange();
     const address = server.address(await server.bucket("versioned"));
-    expect(await run(["init", address, "--unsafe-no-exclusive"])).toMatchObject({ code: 0 });
+    expect(await run(["init", address, "--unsafe-no-exclusive", "--no-encrypt"])).toMatchObject({ code: 0 });
     const { logger: told, logged } = recordingLogger();
     const repository = await Repository.open(address, { logger: told });
     expect(logged.map(({ message }) => message).join()).toMatch(/only one may write at a time/);
@@ -161,7 +161,7 @@ describe.skipIf(missing !== undefined)("a repository in a bucket", () => {
   test("wrong keys are told as what they are, and the secret is not", async () => {
     const { at } = await arrange();
     const env = { AWS_ACCESS_KEY_ID: "test", AWS_SECRET_ACCESS_KEY: "sesame-open" };
-    const { code, stderr } = await run(["init", at()], { env });
+    const { code, stderr } = await run(["init", at(), "--no-encrypt"], { env });
     expect(code).toBe(1);
     expect(stderr).toMatch(/the secret key is wrong/);
     expect(stderr).not.toContain("sesame-open");

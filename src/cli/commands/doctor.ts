@@ -4,6 +4,7 @@ import { newCommand, type RepositoryOption, repositoryOption } from "../command.
 import type { Answer, Context } from "../context.ts";
 import { EXIT } from "../exit-codes.ts";
 import { handle } from "../handle.ts";
+import { keysToOpen } from "../key-options.ts";
 import { counted, withLocalTimes } from "../output/format.ts";
 import { printable } from "../output/printable.ts";
 import type { Style, Terminal } from "../output/terminal.ts";
@@ -29,7 +30,12 @@ async function run(
 ): Promise<Answer> {
   const { diagnose } = await import("../../doctor/diagnose.ts");
   const { signal, terminal } = context;
-  const diagnosis = await diagnose({ uri: database, repository: options.repo, signal });
+  const diagnosis = await diagnose({
+    uri: database,
+    repository: options.repo,
+    keys: () => keysToOpen(context),
+    signal,
+  });
   return {
     json: diagnosis,
     text: findingsText(terminal, diagnosis.findings),

@@ -1,9 +1,13 @@
 import { type Command, Option } from "commander";
-import type { Compression } from "../../repository/index.ts";
+import type { Compression, EncryptionOptions } from "../../repository/index.ts";
 import { schemeOf } from "../../storage/open-storage.ts";
+import { collect } from "../arguments.ts";
+import { canAsk } from "../ask-secret.ts";
 import { newCommand, type RepositoryOption, repositoryOption } from "../command.ts";
 import type { Answer, Context } from "../context.ts";
+import { UsageError } from "../failure.ts";
 import { handle } from "../handle.ts";
+import { namedKeys, newPassphrase, PASSWORD_VARIABLE } from "../key-options.ts";
 import { namedRepository } from "../open-repository.ts";
 import { commandLine } from "../output/command-line.ts";
 import { assertPlace } from "../repository-place.ts";
@@ -18,6 +22,7 @@ export function initCommand(): Command {
       "init --repo /mnt/backups/vault",
       "init s3://my-bucket/backups?region=eu-central-1",
       "init ./vault --compression zstd:3",
+      "init ./vault --encrypt --password-file ./passphrase",
     ],
     json: "{ location, id }",
   })
@@ -30,6 +35,16 @@ export function initCommand(): Command {
       ).argParser(parseCompression),
     )
     .option(
+      "--encrypt",
+      "Encrypt everything: by --password-file or --password-command, LANCEDB_BACKUP_PASSWORD, or a passphrase that is asked for, twice.",
+    )
+    .option("--no-encrypt", "Encrypt nothing, also in a bucket or on a server.")
+    .option(
+      "--age-recipient <recipient>",
+      "Encrypt for an age recipient; several times: any of them opens it.",
+      collect,
+    )
+    .option(
       "--unsafe-no-exclusive",
       "Also in a store that does not keep two writers apart: then only one process may write at a time.",
     )
@@ -38,6 +53,9 @@ export function initCommand(): Command {
 
 interface InitFlags extends RepositoryOption {
   readonly compression?: Compression;
+  /** False with `--no-encrypt`. */
+  readonly encrypt?: boolean;
+  readonly ageRecipient?: readonly string[];
   readonly unsafeNoExclusive?: boolean;
 }
 
@@ -50,6 +68,38 @@ function parseCompression(text: string): Compression {
   };
 }
 
+/**
+ * What a new repository is encrypted by; undefined: it is not.
+ *
+ * @throws UsageError where it is elsewhere, and nobody has said whether; where there is no key and nobody to ask for one.
+ */
+async function encryptionFor(
+  context: Context,
+  { encrypt, ageRecipient }: InitFlags,
+  isLocal: boolean,
+): Promise<EncryptionOptions | undefined> {
+  const { ageRecipients, passphrase } = await import("../../repository/index.ts");
+  const password = context.env[PASSWORD_VARIABLE];
+  const keys = await namedKeys(context.options);
+  if (ageRecipient) keys.push(ageRecipients(...ageRecipient));
+  if (password) keys.push(passphrase(password));
+  if (encrypt === false) {
+    if (keys.length === 0 || password) return undefined;
+    throw new UsageError("With --no-encrypt there is no key: leave one of the two out.");
+  }
+  if (keys.length > 0) return { keys };
+  if (encrypt !== true && isLocal) return undefined;
+  if (canAsk(context)) return { keys: [await newPassphrase(context)] };
+  if (encrypt === true) {
+    throw new UsageError(
+      "--encrypt needs a key where nobody can be asked: --password-file, --password-command or --age-recipient.",
+    );
+  }
+  throw new UsageError(
+    "Whoever runs that store can read what is not encrypted: give a key (--password-file, --password-command, --age-recipient), or say --no-encrypt.",
+  );
+}
+
 async function run(context: Context, path: string | undefined, options: InitFlags): Promise<Answer> {
   const { Repository } = await import("../../repository/index.ts");
   const location = namedRepository(context, path, options);
@@ -58,6 +108,7 @@ async function run(context: Context, path: string | undefined, options: InitFlag
   const { id, location: place } = await Repository.init(location, {
     logger: context.logger,
     compression: options.compression,
+    encryption: await encryptionFor(context, options, isLocal),
     unsafeNoExclusive: options.unsafeNoExclusive ?? false,
   });
   const named = isLocal ? place : location;

@@ -105,6 +105,14 @@ export function encryptedSegments(compression: Compression, keys: BlobKeys): Blo
   };
 }
 
+/**
+ * Whether an error says that a blob is encrypted by a key that the repository does not have. One that no snapshot names may be
+ * left from before a rotation.
+ */
+export function isOfUnknownKey(error: unknown): boolean {
+  return error instanceof CorruptError && error.cause instanceof ValidationError;
+}
+
 /** All keys of a repository are at hand: a blob of an epoch that it has not is damaged. */
 function whole<T>(decode: () => T, place: string): T {
   try {

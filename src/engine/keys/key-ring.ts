@@ -197,10 +197,12 @@ export class KeyRing {
         epoch === current.epoch && (current.check === undefined || current.check === check),
     );
     const failures: unknown[] = damaged.map(({ error }) => error);
+    let [isOther, broken]: [boolean, CorruptError | undefined] = [false, undefined];
     for (const key of this.keys) {
       for (const slot of slots.filter(({ kind }) => kind === key.kind)) {
         try {
           const keys = await this.#openSlot(key, slot);
+          isOther ||= keys === undefined;
           if (!keys) continue;
           for (const error of failures)
             this.#place.logger.warn("a key slot cannot be used", { reason: reasonOf(error) });
@@ -208,11 +210,13 @@ export class KeyRing {
         } catch (error) {
           if (!isError(error)) throw error;
           failures.push(error);
+          if (error instanceof CorruptError) broken ??= error;
         }
       }
     }
     const notReached = failures.find((error) => !(error instanceof CorruptError));
     if (notReached !== undefined) throw notReached;
+    if (broken && !isOther) throw broken; // the key may well be the right one
     const others = foreign.map(
       ({ id, repository }) => `${slotName(id)} is of another repository, ${repository}`,
     );

@@ -4,6 +4,7 @@ import { BackupError } from "../../errors.ts";
 import { isMissing } from "../../fs/io.ts";
 import { isStray } from "../../fs/strays.ts";
 import type { Storage } from "../../storage/storage.ts";
+import { isOfUnknownKey } from "../blobs/blob-codec.ts";
 import type { BlobStore } from "../blobs/blob-store.ts";
 import { BLOBS, blobName, parseBlobName, parseSnapshotName, REPOSITORY, SNAPSHOTS } from "../format/names.ts";
 import { readMarker } from "../marker.ts";
@@ -95,6 +96,7 @@ export async function checkRepository(
     });
   for (const sha256 of unreferenced.keys()) {
     const found = states.get(sha256);
+    if (isOfUnknownKey(found?.error)) continue;
     if (!found || (found.error === undefined && (found.sha256 === undefined || found.sha256 === sha256)))
       continue;
     const how = found.error
