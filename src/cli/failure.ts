@@ -33,7 +33,7 @@ export interface Failure {
   readonly exitCode: ExitCode;
   /** A `BackupError`'s code, or one of these. */
   readonly code: BackupErrorCode | "USAGE" | "INTERRUPTED" | "DECLINED" | "UNEXPECTED";
-  /** One line: what, where, what to do. */
+  /** One line: what, where, what to do; of a file with policies one for each thing that is wrong. */
   readonly message: string;
 }
 
@@ -54,7 +54,10 @@ export function failureOf(error: unknown, state: string): Failure {
   if (error instanceof BackupError) {
     const isWrongUse = error instanceof ValidationError || error instanceof BackupNotFoundError;
     const exitCode = isWrongUse ? EXIT.usage : EXIT.failed;
-    return { exitCode, code: error.code, message: printable(inCommandWords(error.message)) };
+    // Of a file with policies everything that is wrong is told, a line each.
+    const lines = error.name === "PolicyFileError" ? error.message.split("\n") : [error.message];
+    const message = lines.map((line) => printable(inCommandWords(line))).join("\n");
+    return { exitCode, code: error.code, message };
   }
   const message = reasonOf(error);
   const peer = /^Cannot find package '(@lancedb\/lancedb|apache-arrow)'/.exec(message)?.[1];

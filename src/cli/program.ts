@@ -10,11 +10,14 @@ import { infoCommand } from "./commands/info.ts";
 import { initCommand } from "./commands/init.ts";
 import { keyCommand } from "./commands/key.ts";
 import { listCommand } from "./commands/list.ts";
+import { policyCommand } from "./commands/policy/policy.ts";
 import { pruneCommand } from "./commands/prune.ts";
 import { recoverCommand } from "./commands/recover.ts";
 import { reportCommand } from "./commands/report.ts";
 import { restoreCommand } from "./commands/restore.ts";
+import { runCommand } from "./commands/run.ts";
 import { scrubCommand } from "./commands/scrub.ts";
+import { statusCommand } from "./commands/status.ts";
 import { undoCommand } from "./commands/undo/undo.ts";
 import { unlockCommand } from "./commands/unlock.ts";
 import { verifyCommand } from "./commands/verify.ts";
@@ -52,6 +55,9 @@ const COMMANDS = [
   undoCommand,
   doctorCommand,
   reportCommand,
+  runCommand,
+  statusCommand,
+  policyCommand,
   completionCommand,
 ];
 

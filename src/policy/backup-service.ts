@@ -1,4 +1,4 @@
-import { assertKnown, assertLogger } from "../checks.ts";
+import { assertKnown, assertLogger, assertMilliseconds } from "../checks.ts";
 import { type Clock, systemClock } from "../engine/clock.ts";
 import { ValidationError } from "../errors.ts";
 import { isError, reasonOf } from "../fs/io.ts";
@@ -9,6 +9,7 @@ import type { Policy, PolicySet, PolicySettings } from "./policy.ts";
 import { openPolicyRepository } from "./policy-repository.ts";
 import { historiesOf, type PolicyHistory, type PolicyStatus, statusOf } from "./policy-status.ts";
 import { type RunReport, type RunRequest, type RunType, removesSnapshots, runPolicy } from "./run-policy.ts";
+import { Slots, within } from "./run-slots.ts";
 
 export interface BackupServiceOptions {
   /** Default: winston on stderr, level `warn` or what `LANCEDB_BACKUP_LOG` says. */
@@ -59,6 +60,8 @@ export class BackupService implements AsyncDisposable {
   /** Whether the repositories have been looked at. */
   #prepared: Promise<void> = Promise.resolve();
   #stop = new AbortController();
+  /** Whether nothing more is to begin, also of what waits. */
+  #closing = false;
   #end: (() => void) | undefined;
   #lookedAt = { wall: 0, monotonic: 0 };
 
@@ -88,13 +91,22 @@ export class BackupService implements AsyncDisposable {
     this.#prepared = this.#prepare([...this.#watched.values()]);
   }
 
-  /** Ends what is under way at a place where nothing is half-made, and begins nothing more. */
-  async stop(): Promise<void> {
+  /**
+   * Ends what is under way at a place where nothing is half-made, and begins nothing more.
+   *
+   * @param options.graceMs how long what is under way may go on to its own end first, milliseconds. Default 0.
+   */
+  async stop({ graceMs = 0 }: { readonly graceMs?: number } = {}): Promise<void> {
+    assertMilliseconds(graceMs, "graceMs");
     this.#end?.();
     this.#end = undefined;
+    this.#closing = true;
+    const ended = Promise.all([...this.#watched.values()].map(({ running }) => running));
+    if (graceMs > 0) await within(ended, graceMs, this.#stop.signal);
     this.#stop.abort(new Error("The service was stopped."));
-    await Promise.all([...this.#watched.values()].map(({ running }) => running));
+    await ended;
     this.#stop = new AbortController();
+    this.#closing = false;
   }
 
   /** Calls back when a run has ended. Answers with the function that ends it. What a listener throws is a warning. */
@@ -287,7 +299,10 @@ export class BackupService implements AsyncDisposable {
     const before = watched.running;
     const run = (async () => {
       await before;
-      return this.#slots.within(async () => this.#run(watched, await request(), signal));
+      return this.#slots.within(async () => {
+        if (this.#closing) return this.#run(watched, { ...NOTHING, type: "incremental" }, STOPPED);
+        return this.#run(watched, await request(), signal);
+      });
     })();
     const settled = run.then(
       () => undefined,
@@ -351,6 +366,9 @@ export class BackupService implements AsyncDisposable {
   }
 }
 
+const NOTHING: RunRequest = { prune: false, verify: false };
+const STOPPED = AbortSignal.abort(new Error("The service was stopped."));
+
 /** What has never been verified or pruned by this service waits for its schedule. */
 function watch({ settings }: Policy, now: number): Watched {
   return {
@@ -361,26 +379,4 @@ function watch({ settings }: Policy, now: number): Watched {
 
 function prunesAfterBackup(settings: PolicySettings): boolean {
   return settings.retention.schedule === undefined && removesSnapshots(settings);
-}
-
-/** So many at a time; the others wait in the order in which they came. */
-class Slots {
-  #free: number;
-  readonly #waiting: (() => void)[] = [];
-
-  constructor(count: number) {
-    this.#free = count;
-  }
-
-  async within<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#free > 0) this.#free--;
-    else await new Promise<void>((resolve) => void this.#waiting.push(resolve));
-    try {
-      return await work();
-    } finally {
-      const next = this.#waiting.shift();
-      if (next) next();
-      else this.#free++;
-    }
-  }
 }

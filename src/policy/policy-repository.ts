@@ -24,7 +24,7 @@ export async function openPolicyRepository(
   if (!create || isAllowed === false || (await storage.stat(REPOSITORY)) || (await hasSnapshots(storage))) {
     return Repository.open(storage, { logger });
   }
-  if (isAllowed !== true) assertNoMountPoint(storage);
+  assertMayBeMade(storage, isAllowed);
   logger.warn("there was no repository; a new one is made", { location: storage.location });
   return Repository.init(storage, { logger, compression });
 }
@@ -37,12 +37,17 @@ async function hasSnapshots(storage: Storage): Promise<boolean> {
 /**
  * Where a disk is not mounted, there is an empty directory. A repository that was made in it would pass for the one on the
  * disk.
+ *
+ * @param isAllowed what the policy says of it.
+ * @throws ValidationError
  */
-function assertNoMountPoint({ directory, location }: Storage): void {
-  if (directory === undefined) return;
+export function assertMayBeMade({ directory, location }: Storage, isAllowed: boolean | undefined): void {
+  const how = 'A new one is made by "lancedb-backup init", or with create: true in its storage section.';
+  if (isAllowed === false) throw new ValidationError(`There is no repository at ${location}. ${how}`);
+  if (isAllowed === true || directory === undefined) return;
   const nearest = existsSync(directory) ? directory : dirname(directory);
   if (!existsSync(nearest) || readdirSync(nearest).length > 0) return;
   throw new ValidationError(
-    `There is no repository at ${location}, and ${nearest} is empty: is its disk mounted? A new one is made by "lancedb-backup init", or with create: true in its storage section.`,
+    `There is no repository at ${location}, and ${nearest} is empty: is its disk mounted? ${how}`,
   );
 }

@@ -1,0 +1,139 @@
+import { type Command, Option } from "commander";
+import type { BackupService } from "../../policy/backup-service.ts";
+import type { RunReport, RunType } from "../../policy/run-policy.ts";
+import { parseNumber } from "../arguments.ts";
+import { newCommand } from "../command.ts";
+import type { Answer, Context } from "../context.ts";
+import { EXIT, type ExitCode } from "../exit-codes.ts";
+import { UsageError } from "../failure.ts";
+import { handle } from "../handle.ts";
+import { formatBytes, formatDuration, formatTime } from "../output/format.ts";
+import { printable } from "../output/printable.ts";
+import { type ConfigOption, configOption, namedPolicies, readConfig } from "../policy-config.ts";
+import { type Lasting, stayUntilTold } from "../stay.ts";
+
+interface Options extends ConfigOption {
+  readonly once?: boolean;
+  readonly type?: RunType;
+  readonly stopTimeout: number;
+}
+
+export function runCommand(): Command {
+  return newCommand("run", {
+    summary: "Run policies by their schedules, or once.",
+    description:
+      "Stays, and runs the policies of a file by their schedules. What was missed while it was off is made up once. SIGTERM and Ctrl-C end it: runs under way stop at a place where nothing is half-made. SIGHUP has it read the file anew; where that is wrong, the policies stay as they were. With --once it runs the named policies, or all, once, and ends: for cron and systemd timers. Exit code 1 where a run failed, 3 where a verification found damage, 4 where something was left out or postponed.",
+    examples: [
+      "run --config /etc/lancedb-backup.yaml",
+      "run --once --config backup.yaml",
+      "run --once database --type full --config backup.yaml",
+    ],
+    json: `With --once [{ policy, type?, outcome, startedAt, endedAt, durationMs, attempts, snapshot?, prune?, verification?, error? }],
+snapshot as in backup, prune as in prune, verification as in verify, error: { code?, message }; else { runs, failures }`,
+  })
+    .argument("[policy...]", "With --once: names of policies. Default: all that are enabled.")
+    .addOption(configOption())
+    .option("--once", "Run each once, now, and end.")
+    .addOption(
+      new Option(
+        "--type <type>",
+        "With --once: full reads every byte again. Default: as the schedule says.",
+      ).choices(["full", "incremental"]),
+    )
+    .addOption(
+      new Option("--stop-timeout <seconds>", "How long runs under way may take to stop.")
+        .argParser(parseNumber)
+        .default(30),
+    )
+    .action(handle(run));
+}
+
+function run(context: Context, names: string[], options: Options): Promise<Answer> {
+  if (options.once) return runOnce(context, names, options);
+  if (names.length > 0 || options.type !== undefined) {
+    throw new UsageError("Policies and --type are named with --once: without it all run by their schedules.");
+  }
+  return stay(context, options);
+}
+
+async function runOnce(context: Context, names: string[], options: Options): Promise<Answer> {
+  const set = await readConfig(context, options);
+  const wanted = namedPolicies(set, names).filter(
+    (name) => names.length > 0 || set.get(name)?.settings.enabled === true,
+  );
+  const { BackupService } = await import("../../policy/backup-service.ts");
+  await using service = new BackupService(set, { logger: context.logger });
+  context.interrupt.describe("No snapshot was made by the runs that were under way.");
+  context.signal.addEventListener("abort", () => void service.stop(), { once: true });
+  const reports = await Promise.all(wanted.map((name) => service.run(name, options.type)));
+  context.signal.throwIfAborted();
+  return {
+    json: reports.map((report) => ({
+      ...report,
+      ...(report.error !== undefined && { error: told(report.error) }),
+    })),
+    text: reports.map(lineOf).join("\n"),
+    exitCode: exitCodeOf(reports),
+  };
+}
+
+async function stay(context: Context, options: Options): Promise<Answer> {
+  const { BackupService } = await import("../../policy/backup-service.ts");
+  let [runs, failures] = [0, 0];
+  const make = async (): Promise<Lasting> => {
+    const service: BackupService = new BackupService(await readConfig(context, options), {
+      logger: context.logger,
+    });
+    service.onRun((report) => {
+      runs++;
+      if (report.outcome === "failure") failures++;
+      if (!context.options.quiet) context.screen.line(`${formatTime(report.endedAt)}  ${lineOf(report)}`);
+    });
+    return service;
+  };
+  await stayUntilTold(context, make, options.stopTimeout * 1000);
+  return { json: { runs, failures }, text: "" };
+}
+
+function lineOf({
+  policy,
+  type,
+  outcome,
+  snapshot,
+  durationMs,
+  attempts,
+  verification,
+  error,
+}: RunReport): string {
+  const did = snapshot
+    ? `${type} snapshot ${snapshot.id}, ${formatBytes(snapshot.bytes)} (new: ${formatBytes(snapshot.newBytes)})`
+    : verification
+      ? "verification"
+      : (type ?? "prune");
+  const tries = attempts > 1 ? `, ${attempts} attempts` : "";
+  const why = outcome === "success" ? "" : `: ${reasonFor(error)}`;
+  return `${printable(policy)}: ${outcome}, ${did}, in ${formatDuration(durationMs)}${tries}${printable(why)}`;
+}
+
+function reasonFor(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+function told(error: unknown): Readonly<Record<string, unknown>> {
+  const code = error instanceof Error && "code" in error ? { code: error.code } : {};
+  return { ...code, message: reasonFor(error) };
+}
+
+function exitCodeOf(reports: readonly RunReport[]): ExitCode {
+  const isDamaged = (report: RunReport) => report.verification?.some(({ ok }) => !ok) === true;
+  if (reports.some((report) => report.outcome !== "success" && !isDamaged(report))) return EXIT.failed;
+  if (reports.some(isDamaged)) return EXIT.damage;
+  return reports.some(isPartial) ? EXIT.partly : EXIT.done;
+}
+
+function isPartial({ snapshot, prune }: RunReport): boolean {
+  const { leftOut = [], tables = [] } = snapshot ?? {};
+  const isMissing =
+    leftOut.some(({ why }) => why !== "excluded") || tables.some((table) => table.leftOut.length > 0);
+  return isMissing || prune?.postponed !== undefined;
+}

@@ -1,0 +1,64 @@
+import { reasonOf } from "../fs/io.ts";
+import type { Context } from "./context.ts";
+import { EXIT } from "./exit-codes.ts";
+
+/** What goes on until it is stopped. */
+export interface Lasting {
+  start(): void;
+  stop(options?: { readonly graceMs?: number }): Promise<void>;
+}
+
+/**
+ * Lets something go on until SIGTERM or Ctrl-C. SIGHUP makes it anew, and where that fails it stays as it was; what is under
+ * way ends before the new one starts. Where stopping takes longer than `stopMs`, or a second signal comes, the process
+ * leaves at once.
+ */
+export async function stayUntilTold(
+  { interrupt, screen, logger }: Context,
+  make: () => Promise<Lasting>,
+  stopMs: number,
+): Promise<void> {
+  let current = await make();
+  const told = Promise.withResolvers<void>();
+  let reloading: Promise<void> = Promise.resolve();
+  let isEnding = false;
+  const end = () => {
+    if (isEnding) leave("Left at once. No snapshot was made by the runs that were under way.");
+    isEnding = true;
+    told.resolve();
+  };
+  const leave = (message: string) => {
+    screen.line(message);
+    process.exit(EXIT.failed);
+  };
+  const reload = async () => {
+    let next: Lasting;
+    try {
+      next = await make();
+    } catch (error) {
+      logger.error("the file is not read anew; the policies stay as they were", { reason: reasonOf(error) });
+      return;
+    }
+    await current.stop({ graceMs: Number.POSITIVE_INFINITY });
+    current = next;
+    if (!isEnding) current.start();
+    screen.line("The policies were read anew.");
+  };
+  const hangUp = () => {
+    reloading = reloading.then(reload);
+  };
+  interrupt.unlisten();
+  process.on("SIGTERM", end).on("SIGINT", end).on("SIGHUP", hangUp);
+  try {
+    current.start();
+    await told.promise;
+    const timer = setTimeout(
+      () => leave("Runs under way did not stop in time. They made no snapshot."),
+      stopMs,
+    );
+    await Promise.all([current.stop(), reloading]);
+    clearTimeout(timer);
+  } finally {
+    process.off("SIGTERM", end).off("SIGINT", end).off("SIGHUP", hangUp);
+  }
+}

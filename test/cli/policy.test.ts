@@ -1,0 +1,195 @@
+import { spawn } from "node:child_process";
+import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, onTestFinished, test } from "vitest";
+import type { PolicyStatus, RunReport } from "../../src/index.ts";
+import { MAIN, run, runJson } from "./cli.ts";
+import { newPlace, type Place } from "./fixture.ts";
+
+/** A file with policies beside a database. */
+async function newConfig(policies: (place: Place) => string) {
+  const place = await newPlace();
+  const vault = join(place.directory, "policy-vault");
+  const file = join(place.directory, "backup.yaml");
+  const write = (text: string) =>
+    writeFileSync(
+      file,
+      `backup_manager:\n  storage: { type: local, path: policy-vault }\npolicies:\n${text}\n`,
+    );
+  write(policies(place));
+  return { place, vault, file, write };
+}
+
+const policy = (place: Place, name: string, rest: string) =>
+  `  ${name}: { sources: [{ type: lancedb, path: "${place.database}" }], ${rest} }`;
+
+describe("policy", () => {
+  test("list, show and check tell of a file and change nothing", async () => {
+    const { place, file, vault } = await newConfig((place) =>
+      policy(place, "one", `schedule: { full: "0 2 * * *" }, description: "$\{SECRET_WORD}"`),
+    );
+    const env = { SECRET_WORD: "s3cret" };
+    const list = await run(["policy", "list", "--config", file], { env });
+    expect(list).toMatchObject({ code: 0, stderr: "" });
+    expect(list.stdout).toMatch(/POLICY .*FULL .*\none +lancedb +0 2 \* \* \* +UTC /);
+    const show = await run(["policy", "show", "one"], { env: { ...env, LANCEDB_BACKUP_CONFIG: file } });
+    expect(show.stdout).toMatch(/description +\$\{SECRET_WORD\} +.*backup\.yaml:4/);
+    const check = await run(["policy", "check", "--config", file], { env });
+    expect(check.code).toBe(0);
+    expect(check.stdout).toMatch(/^ok {2}one → .*\n.*the first run makes it\n {4}runs next: /);
+    for (const { stdout, stderr } of [list, show, check]) expect(stdout + stderr).not.toContain("s3cret");
+    expect(existsSync(vault)).toBe(false);
+    renameSync(place.database, `${place.database}-away`);
+    const away = await run(["policy", "check", "--config", file, "--json"], { env });
+    expect(away.code).toBe(1);
+    expect(JSON.parse(away.stdout)).toMatchObject([
+      { ok: false, problems: [expect.stringContaining(`${place.database} cannot be read`)] },
+    ]);
+  });
+
+  test("everything that is wrong in a file is told, a line each", async () => {
+    const { file } = await newConfig(
+      (place) => `${policy(place, "one", "retention: { keep: 1 }")}\n  two: {}`,
+    );
+    const ran = await run(["policy", "check", "--config", file]);
+    expect(ran.code).toBe(2);
+    const lines = ran.stderr.trim().split("\n");
+    expect(lines).toHaveLength(2);
+    expect(lines[0]).toContain(`${file}:4: policies.one.retention.keep: there is no such key`);
+    expect(lines[1]).toContain(`${file}:5: policies.two.sources: it is missing`);
+  });
+
+  test("a file or a policy that is not named, or not there, is wrong use", async () => {
+    const { file } = await newConfig((place) => policy(place, "one", "enabled: true"));
+    expect(await run(["policy", "list"])).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining("Which policies?"),
+    });
+    expect((await run(["policy", "show", "two", "--config", file])).code).toBe(2);
+    expect((await run(["run", "one", "--config", file])).code).toBe(2);
+    expect((await run(["status", "--config", file, "--max-age", "soon"])).code).toBe(2);
+    expect((await run(["status", "--config", `${file}.none`])).code).not.toBe(0);
+  });
+});
+
+describe("run --once and status", () => {
+  test("run the policies once, and tell what is overdue by exit code 1", async () => {
+    const { place, file, vault } = await newConfig((place) =>
+      [
+        policy(place, "one", "schedule: { full: 1d }, retention: { keep_last: 3 }"),
+        policy(place, "off", "schedule: { full: 1d }, enabled: false"),
+      ].join("\n"),
+    );
+    const before = await run(["status", "--config", file]);
+    expect(before.code).toBe(1);
+    expect(before.stdout).toMatch(/one +overdue +never/);
+    const reports = await runJson<RunReport[]>(["run", "--once", "--config", file]);
+    expect(reports).toMatchObject([
+      { policy: "one", type: "full", outcome: "success", snapshot: { name: "one", tags: ["full"] } },
+    ]);
+    const text = await run(["run", "--once", "one", "--type", "incremental", "--config", file]);
+    expect(text.stdout).toMatch(/^one: success, incremental snapshot \w+-\w+, .* in /);
+    const status = await runJson<PolicyStatus[]>(["status", "--config", file]);
+    expect(status).toMatchObject([
+      { policy: "one", overdue: false, snapshots: 2 },
+      { policy: "off", overdue: false, enabled: false },
+    ]);
+    expect((await run(["status", "one", "--config", file, "--max-age", "26h"])).code).toBe(0);
+    expect((await run(["status", "one", "--config", file, "--max-age", "1ms"])).code).toBe(1);
+    renameSync(place.database, `${place.database}-away`);
+    const failed = await run(["run", "--once", "--config", file, "--json"]);
+    expect(failed.code).toBe(1);
+    expect(JSON.parse(failed.stdout)).toMatchObject([{ outcome: "failure", error: { code: "VALIDATION" } }]);
+    rmSync(join(vault, "repository.json"));
+    expect((await run(["status", "one", "--config", file])).code).toBe(0);
+  });
+});
+
+/** The service as a process, and what it has said so far. */
+function startService(file: string, ...options: string[]) {
+  const child = spawn(process.execPath, [MAIN, "run", "--config", file, ...options], {
+    stdio: ["ignore", "ignore", "pipe"],
+  });
+  let said = "";
+  const waiting = new Set<() => void>();
+  child.stderr.setEncoding("utf8").on("data", (text: string) => {
+    said += text;
+    for (const look of waiting) look();
+  });
+  const ended = new Promise<number | NodeJS.Signals | null>((resolve) => {
+    child.on("close", (code, signal) => resolve(code ?? signal));
+  });
+  onTestFinished(async () => {
+    child.kill("SIGKILL");
+    await ended;
+  });
+  /** Waits until it has said something so often. */
+  const until = (wanted: RegExp, times = 1) =>
+    new Promise<void>((resolve, reject) => {
+      const look = () => {
+        if ([...said.matchAll(new RegExp(wanted, "g"))].length < times) return;
+        waiting.delete(look);
+        resolve();
+      };
+      waiting.add(look);
+      void ended.then((code) => reject(new Error(`it ended (${code}): ${said}`)));
+      look();
+    });
+  return { child, until, ended, said: () => said };
+}
+
+describe("run", () => {
+  test("stays, reads its file anew on SIGHUP, keeps the old one where the new one is wrong, and ends on SIGTERM", async () => {
+    const { place, file, write } = await newConfig((place) => policy(place, "one", "schedule: { full: 1s }"));
+    const service = startService(file);
+    await service.until(/one: success/, 2);
+    write(policy(place, "two", "schedule: { full: 1s, every: 1s }"));
+    service.child.kill("SIGHUP");
+    await service.until(/the policies stay as they were.*there is no such key/);
+    write(policy(place, "two", "schedule: { full: 1s }"));
+    service.child.kill("SIGHUP");
+    await service.until(/two: success/, 2);
+    const before = service.said().split("The policies were read anew.")[1] ?? "";
+    expect(before).not.toContain("one: success");
+    service.child.kill("SIGTERM");
+    expect(await service.ended).toBe(0);
+    const leases = await runJson<{ leases: unknown[] }>([
+      "unlock",
+      "--repo",
+      join(place.directory, "policy-vault"),
+    ]);
+    expect(leases.leases).toEqual([]);
+  });
+});
+
+const SECONDS = process.env["NIGHTLY"] ? 180 : 4;
+
+test(`a service that is killed at any moment for ${SECONDS} s loses no snapshot, and leaves nothing behind that bars the next`, async () => {
+  const { place, file, vault } = await newConfig((place) =>
+    policy(place, "one", "schedule: { incremental: 1s }, retention: { keep_last: 1000 }"),
+  );
+  const told = new Set<string>();
+  const end = performance.now() + SECONDS * 1000;
+  for (let round = 0; performance.now() < end; round++) {
+    const service = startService(file);
+    await service.until(/one: success/, 1 + (round % 2));
+    // Somewhere in the next run, or between two.
+    await new Promise((resolve) => setTimeout(resolve, Math.random() * 1500));
+    service.child.kill("SIGKILL");
+    await service.ended;
+    for (const [, id = ""] of service.said().matchAll(/success, \w+ snapshot (\S+),/g)) told.add(id);
+  }
+  const list = await runJson<{ id: string }[]>(["list", "--repo", vault]);
+  const there = new Set(list.map(({ id }) => id));
+  expect([...told].filter((id) => !there.has(id))).toEqual([]);
+  expect((await run(["verify", "--repo", vault])).code).toBe(0);
+  // The next run begins at once: what the dead held bars nobody.
+  const started = performance.now();
+  expect((await run(["run", "--once", "--config", file])).code).toBe(0);
+  expect(performance.now() - started).toBeLessThan(20_000);
+  expect(
+    (await run(["prune", "--repo", vault, "--keep-last", "1", "--grace-hours", "0", "--yes"])).code,
+  ).toBe(0);
+  expect(readFileSync(join(vault, "repository.json"), "utf8")).toContain("lancedb-backup repository");
+  expect(place.database).toBeTruthy();
+});
