@@ -1,8 +1,7 @@
 import { execFile } from "node:child_process";
-import { existsSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { connect } from "@lancedb/lancedb";
 import { expect, test } from "vitest";
 import { newDirectory } from "../support/database.ts";
 import { makeProject, readmeSnippets } from "./readme.ts";
@@ -27,25 +26,19 @@ test("every snippet is of the right types", async () => {
   expect(stdout).toBe("");
 });
 
-test("the snippets run, one after the other, on a database that has the table", async () => {
+test("the snippets run, one after the other and twice, in an empty directory", async () => {
   const directory = await newDirectory();
   makeProject(directory, snippets);
-  const database = await connect(join(directory, "data/lancedb-table"));
-  const old = { chunk_id: "a0", doc_id: "handbook", text: "Old", vector: [0.5, 0.5] };
-  await database.createTable("documents", [old, { ...old, chunk_id: "b0", doc_id: "other" }]);
-  for (const { title, file } of snippets) {
-    const env = { ...process.env, LANCEDB_LOG: "off" };
+  const env = { ...process.env, LANCEDB_LOG: "off" };
+  for (const { title, file } of [...snippets, ...snippets]) {
     const options = { cwd: directory, env, timeout: 60_000 };
-    const failed = await run(process.execPath, [join("run", file)], options).then(
-      ({ stderr }) => stderr,
-      (error: unknown) => String(error),
+    const { stdout, stderr } = await run(process.execPath, [join("run", file)], options).catch(
+      (error: unknown) => ({ stdout: "", stderr: String(error) }),
     );
-    expect(failed, title).toBe("");
+    expect(stderr, title).toBe("");
     if (file === "snippet-1.ts") {
-      const rows = await (await database.openTable("documents")).query().select(["chunk_id"]).toArray();
-      expect(rows.map((row: { chunk_id: string }) => row.chunk_id).sort()).toEqual(["a1", "b0"]);
+      expect(stdout).toBe("Error: the embedding service is down\n[ 'Welcome to the team' ]\n");
     }
   }
-  expect(existsSync(join(directory, "data/restored/documents.lance"))).toBe(true);
-  database.close();
+  expect(readdirSync(join(directory, "data/restored")).length).toBe(2);
 });
