@@ -8,12 +8,12 @@ import { newDirectory } from "./database.ts";
  * A directory on another file system than the other temporary ones, so that links cannot reach it; undefined
  * where none can be had, with the reason printed.
  */
-export async function otherFileSystem(): Promise<string | undefined> {
+export async function otherFileSystem(size = "64m"): Promise<string | undefined> {
   const directory = await newDirectory();
   const mount = join(directory, "mount");
   mkdirSync(mount);
   try {
-    execFileSync("mount", ["-t", "tmpfs", "-o", "size=64m", "tmpfs", mount], { stdio: "pipe" });
+    execFileSync("mount", ["-t", "tmpfs", "-o", `size=${size}`, "tmpfs", mount], { stdio: "pipe" });
   } catch (error) {
     console.warn(`skipped, since no file system can be mounted here: ${error}`);
     return undefined;

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { CorruptError } from "../../errors.ts";
 import type { FoundProgram } from "../programs/find-programs.ts";
 import { inWords, type RunningProgram } from "../programs/run-program.ts";
+import { endOfScript, endOfTar } from "./dump-ends.ts";
 import { type PostgresAddress, parsePostgresUrl } from "./postgres-address.ts";
 import {
   countRows,
@@ -17,7 +18,6 @@ import { type ClientOptions, PostgresClient } from "./postgres-client.ts";
 import { postgresFailure } from "./postgres-failure.ts";
 import { knowsRestrict } from "./postgres-versions.ts";
 import type { PsqlSession } from "./psql-session.ts";
-import { endOfScript } from "./script-ends.ts";
 
 /** How pg_dump writes. `sql`: the same data are the same bytes, whenever it is dumped. */
 export type PostgresFormat = "sql" | "custom" | "directory" | "tar";
@@ -140,12 +140,16 @@ export class PostgresDump implements AsyncDisposable {
     // pg_restore reads all of an archive, and so knows whether all of it is there.
     const { path } = await this.#client.program("pg_restore", this.program.major);
     await using reading = this.#client.run(path, ["--file=/dev/null"]);
+    const end = this.format === "tar" ? endOfTar() : undefined;
     for await (const piece of dumping.read()) {
       await reading.write(piece);
+      end?.pass(piece);
       yield piece;
     }
     reading.endInput();
     await this.#assertEnded(dumping);
+    // Of a tar that was cut it reads what there is, and says that all is well.
+    if (end && !end.isThere()) throw this.#cut();
     await this.#assertReadable(reading);
   }
 

@@ -8,6 +8,7 @@ import {
 } from "../../errors.ts";
 import type { FoundProgram } from "../programs/find-programs.ts";
 import { inWords, type RunningProgram } from "../programs/run-program.ts";
+import { plainScript } from "./dump-ends.ts";
 import type { PostgresFormat } from "./dump-postgres.ts";
 import { type PostgresAddress, parsePostgresUrl } from "./postgres-address.ts";
 import { type PostgresFacts, readFacts } from "./postgres-catalog.ts";
@@ -15,7 +16,6 @@ import { type ClientOptions, PostgresClient } from "./postgres-client.ts";
 import { postgresFailure } from "./postgres-failure.ts";
 import { knowsRestrict } from "./postgres-versions.ts";
 import { type PsqlSession, quoteName, quoteText } from "./psql-session.ts";
-import { plainScript } from "./script-ends.ts";
 
 /** A dump that is to be restored. */
 export interface PostgresContent {

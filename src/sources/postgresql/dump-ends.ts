@@ -18,6 +18,43 @@ export function endOfScript(): { pass(piece: Uint8Array): void; isThere(): boole
   };
 }
 
+const BLOCK_BYTES = 512;
+
+/** Follows a tar that passes from file to file, up to the blocks of zeros that end it. */
+export function endOfTar(): { pass(piece: Uint8Array): void; isThere(): boolean } {
+  let header: Buffer = Buffer.alloc(0);
+  /** Of the file that is passing, with what fills its last block. */
+  let left = 0;
+  let emptyBlocks = 0;
+  return {
+    pass(piece) {
+      for (let at = 0; at < piece.length; ) {
+        const wanted = left > 0 ? left : BLOCK_BYTES - header.length;
+        const stretch = piece.subarray(at, at + wanted);
+        at += stretch.length;
+        if (left > 0) {
+          left -= stretch.length;
+          continue;
+        }
+        header = Buffer.concat([header, stretch]);
+        if (header.length < BLOCK_BYTES) continue;
+        if (header.every((byte) => byte === 0)) emptyBlocks++;
+        else left = Math.ceil(sizeInTar(header) / BLOCK_BYTES) * BLOCK_BYTES;
+        header = Buffer.alloc(0);
+      }
+    },
+    isThere: () => emptyBlocks >= 2 && left === 0 && header.length === 0,
+  };
+}
+
+/** In octal digits, or, where they are not enough, as a number of 8 bytes. */
+function sizeInTar(header: Buffer): number {
+  const isBinary = ((header[124] ?? 0) & 0x80) !== 0;
+  return isBinary
+    ? Number(header.readBigUInt64BE(128))
+    : Number.parseInt(header.toString("latin1", 124, 136), 8);
+}
+
 /** Among the settings that a script begins with. */
 const TRANSACTION_TIMEOUT = /^((?:--[^\n]*\n|\n|SET [^\n]*\n)*?)SET transaction_timeout = 0;\n/;
 

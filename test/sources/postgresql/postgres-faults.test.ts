@@ -1,0 +1,203 @@
+import { once } from "node:events";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from "vitest";
+import { type BackupOptions, Repository, sourceFromUrl } from "../../../src/repository/index.ts";
+import { PostgresDump } from "../../../src/sources/postgresql/dump-postgres.ts";
+import { fakeProgram } from "../../support/fake-programs.ts";
+import { filesBelow } from "../../support/files.ts";
+import { otherFileSystem } from "../../support/other-file-system.ts";
+import { startProcess } from "../../support/other-process.ts";
+import { dumpTables } from "../../support/postgres-content.ts";
+import { SERVER_PASSWORD, usePostgres, whyNoPostgres } from "../../support/sql-servers.ts";
+import { cuttingProxy } from "../../support/tcp-proxy.ts";
+import { watchProcesses } from "../../support/watch-processes.ts";
+
+const reason = whyNoPostgres();
+if (reason) console.warn(reason);
+
+const SECRETS = [
+  SERVER_PASSWORD,
+  encodeURIComponent(SERVER_PASSWORD),
+  SERVER_PASSWORD.replaceAll(/[\\:]/g, "\\$&"),
+];
+const ROWS = `CREATE TABLE items AS SELECT i AS id, repeat(md5(i::text), 4) AS body FROM generate_series(1, 40000) i`;
+
+describe.skipIf(reason)("a PostgreSQL database that cannot be backed up", () => {
+  const server = usePostgres();
+  let directory = "";
+  let database = "";
+  let programs = "";
+  let repository: Repository;
+  const logged: string[] = [];
+  const log = (message: string, meta?: unknown) => void logged.push(`${message} ${JSON.stringify(meta)}`);
+
+  beforeAll(async () => {
+    directory = mkdtempSync(join(tmpdir(), "lancedb-backup-test-"));
+    const logger = { debug: log, info: log, warn: log, error: log };
+    repository = await Repository.init(join(directory, "repository"), { logger });
+    database = await server.create();
+    await server.run(database, ROWS);
+    await server.run(
+      database,
+      "CREATE ROLE reader LOGIN PASSWORD 'reader-secret'; GRANT SELECT ON items TO reader; CREATE TABLE hidden (x int)",
+    );
+    await using dump = await PostgresDump.begin(server.url(database));
+    programs = dirname(dump.program.path);
+  });
+  afterAll(async () => {
+    await repository[Symbol.asyncDispose]();
+    rmSync(directory, { recursive: true });
+  });
+  beforeEach(() => {
+    const before = process.env["TMPDIR"];
+    const scratch = mkdtempSync(join(directory, "tmp-"));
+    process.env["TMPDIR"] = scratch;
+    onTestFinished(() => {
+      if (before === undefined) delete process.env["TMPDIR"];
+      else process.env["TMPDIR"] = before;
+    });
+  });
+
+  /** What the backup failed with, when it has left nothing behind and told nobody the password. */
+  async function failure(options: BackupOptions): Promise<unknown> {
+    const error = await repository.backup(options).then(
+      () => expect.fail("it did not fail"),
+      (thrown: unknown) => thrown,
+    );
+    expect(await repository.list()).toEqual([]);
+    expect(readdirSync(tmpdir())).toEqual([]);
+    const told = [String(error), JSON.stringify(error), ...logged].join("\n");
+    for (const secret of [...SECRETS, "wrong-secret"]) expect(told).not.toContain(secret);
+    return error;
+  }
+
+  test("since the server is down", async () => {
+    expect(await failure({ source: server.url(database, { port: 1 }) })).toMatchObject({
+      code: "IO",
+      errno: "ECONNREFUSED",
+    });
+  });
+
+  test("since the password is wrong", async () => {
+    const error = await failure({ source: server.url(database, { password: "wrong-secret" }) });
+    expect(error).toMatchObject({ code: "IO", errno: "EACCES" });
+  });
+
+  test("since there is no such database, or an address is none", async () => {
+    expect(await failure({ source: server.url("nowhere") })).toMatchObject({ code: "VALIDATION" });
+    for (const wrong of ["p@ss/word", "p/a@b", "12/3@host"]) {
+      const source = `postgresql://admin:${wrong}@127.0.0.1:${server.port}/${database}`;
+      const error = await failure({ source });
+      expect(error).toMatchObject({ code: "VALIDATION" });
+      expect(String(error)).not.toContain(wrong);
+    }
+  });
+
+  test("since one table may not be read", async () => {
+    const error = await failure({
+      source: server.url(database, { user: "reader", password: "reader-secret" }),
+    });
+    expect(error).toMatchObject({ code: "IO", errno: "EACCES", message: expect.stringContaining("hidden") });
+  });
+
+  test("since the connection is cut in the middle", async () => {
+    const port = await cuttingProxy(server.port, 2_000_000);
+    expect(await failure({ source: server.url(database, { port }) })).toMatchObject({
+      code: "IO",
+      errno: "ECONNRESET",
+    });
+  });
+
+  test.each(["sql", "custom", "tar"] as const)(
+    "since a dump as %s ends early, and its program says that all is well",
+    async (format) => {
+      const binDir = join(directory, `early-${format}`);
+      mkdirSync(binDir);
+      fakeProgram(
+        binDir,
+        programs,
+        "pg_dump",
+        `case "$1" in --version) exec $REAL "$@";; esac; $REAL "$@" | head -c 3000000; exit 0`,
+      );
+      const source = sourceFromUrl(server.url(database), { binDir, format });
+      expect(await failure({ source })).toMatchObject({
+        code: "CORRUPT",
+        message: expect.stringContaining("not whole"),
+      });
+    },
+  );
+
+  test("since pg_dump is older than the server", async () => {
+    const binDir = join(directory, "old");
+    mkdirSync(binDir);
+    fakeProgram(binDir, programs, "pg_dump", `echo "pg_dump (PostgreSQL) 9.6.24"`);
+    const error = await failure({ source: sourceFromUrl(server.url(database), { binDir }) });
+    expect(error).toMatchObject({
+      code: "UNSUPPORTED",
+      message: expect.stringMatching(/postgresql-client-\d+/),
+    });
+  });
+
+  test("since the disk of temporary files is full", async () => {
+    const full = await otherFileSystem("1m");
+    if (full === undefined) return;
+    process.env["TMPDIR"] = full;
+    const source = sourceFromUrl(server.url(database), { format: "directory", jobs: 2 });
+    expect(await failure({ source })).toMatchObject({ code: "IO", errno: "ENOSPC" });
+  });
+
+  test("since its process is killed: the next one sweeps what that left", async () => {
+    const dump = JSON.stringify(
+      join(import.meta.dirname, "../../../src/sources/postgresql/dump-postgres.ts"),
+    );
+    const other = startProcess(`
+      const { PostgresDump } = await import(${dump});
+      globalThis.dump = await PostgresDump.begin(${JSON.stringify(server.url(database))}, { format: "directory" });
+      await dump.writeDirectory();
+      print("begun");
+      await goOn();
+    `);
+    await other.line("begun");
+    other.child.kill("SIGKILL");
+    await once(other.child, "exit");
+    expect(filesBelow(tmpdir()).some((file) => file.endsWith("passfile"))).toBe(true);
+    expect(await failure({ source: server.url(database, { password: "wrong-secret" }) })).toMatchObject({
+      errno: "EACCES",
+    });
+  });
+
+  test("since the server is killed", async () => {
+    await using dump = await PostgresDump.begin(server.url(database));
+    const reading = dump.read();
+    await reading.next();
+    await server.kill();
+    const rest = (async () => {
+      for await (const _piece of reading);
+    })();
+    await expect(rest).rejects.toMatchObject({ code: "IO" });
+    await server.start();
+  });
+
+  test("but where it can, no process, document or file tells the password", async () => {
+    const watch = watchProcesses(SECRETS);
+    const names = ["host=127.0.0.1 dbname=other", "--help", "postgresql://evil.example/x", `'"\\ $(x) é`];
+    for (const name of names) {
+      await server.run("postgres", `CREATE DATABASE "${name.replaceAll('"', '""')}"`);
+      await server.run(name, "CREATE TABLE t AS SELECT 1 AS x");
+      const taken = await repository.backup({ source: sourceFromUrl(server.url(name), { globals: true }) });
+      await repository.restore(taken.id, { target: server.url(`${name} 2`) });
+      expect(await dumpTables(server, `${name} 2`)).toEqual({ "public.t": "(1)" });
+    }
+    expect(await watch.end()).toEqual([]);
+    expect([...watch.seen].some((program) => program.endsWith("pg_dump"))).toBe(true);
+    expect(readdirSync(tmpdir())).toEqual([]);
+    for (const file of filesBelow(repository.location)) {
+      const text = readFileSync(join(repository.location, file), "utf8");
+      for (const secret of SECRETS) expect(text).not.toContain(secret);
+      expect(text).not.toMatch(/SCRAM-SHA-256|admin:/);
+    }
+    for (const secret of SECRETS) expect(logged.join("\n")).not.toContain(secret);
+  });
+});
