@@ -4,7 +4,13 @@ import { makeTemporaryScratch, type Scratch } from "../../engine/scratch.ts";
 import { CorruptError, UnsupportedError } from "../../errors.ts";
 import { toIoError } from "../../fs/io.ts";
 import { type FoundProgram, findPrograms } from "../programs/find-programs.ts";
-import { answerOf, inWords, type ProgramToRun, RunningProgram } from "../programs/run-program.ts";
+import {
+  answerOf,
+  foreignEnvironment,
+  inWords,
+  type ProgramToRun,
+  RunningProgram,
+} from "../programs/run-program.ts";
 import type { MysqlAddress } from "./mysql-address.ts";
 import { mysqlFailure } from "./mysql-failure.ts";
 
@@ -39,7 +45,7 @@ export class MysqlClient implements AsyncDisposable {
     this.address = address;
     this.options = options;
     this.#scratch = scratch;
-    const { MYSQL_PWD: _password, ...env } = { ...process.env, ...options.env };
+    const { MYSQL_PWD: _password, ...env } = foreignEnvironment({ ...process.env, ...options.env });
     this.#env = { ...env, LC_ALL: "C" };
   }
 

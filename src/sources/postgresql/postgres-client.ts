@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { makeTemporaryScratch, type Scratch } from "../../engine/scratch.ts";
 import { toIoError } from "../../fs/io.ts";
 import type { FoundProgram } from "../programs/find-programs.ts";
-import { RunningProgram } from "../programs/run-program.ts";
+import { foreignEnvironment, RunningProgram } from "../programs/run-program.ts";
 import type { PostgresAddress } from "./postgres-address.ts";
 import { type ProgramName, programFor } from "./postgres-versions.ts";
 import { PsqlSession } from "./psql-session.ts";
@@ -86,7 +86,9 @@ function environmentOf(
   { env = {} }: ClientOptions,
   directory: string,
 ): NodeJS.ProcessEnv {
-  const foreign = Object.entries({ ...process.env, ...env }).filter(([name]) => !name.startsWith("PG"));
+  const foreign = Object.entries(foreignEnvironment({ ...process.env, ...env })).filter(
+    ([name]) => !name.startsWith("PG"),
+  );
   const all: NodeJS.ProcessEnv = { ...Object.fromEntries(foreign), ...own, LC_ALL: "C", PSQLRC: "/dev/null" };
   if (password !== undefined) all["PGPASSFILE"] = writePassfile(directory, password);
   return all;

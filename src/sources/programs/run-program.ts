@@ -130,6 +130,13 @@ export class RunningProgram implements AsyncDisposable {
   }
 }
 
+/** What a program may have of the environment: addresses that this package is told by variables hold passwords. */
+export function foreignEnvironment(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  return Object.fromEntries(
+    Object.entries(environment).filter(([name]) => !name.startsWith("LANCEDB_BACKUP_")),
+  );
+}
+
 /** Runs a program to its end, and answers with all that it wrote: for short answers. */
 export async function answerOf(
   program: ProgramToRun,

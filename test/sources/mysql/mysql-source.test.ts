@@ -1,0 +1,174 @@
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from "vitest";
+import { type BackupOptions, Repository, sourceFromUrl } from "../../../src/repository/index.ts";
+import { MysqlDump } from "../../../src/sources/mysql/dump-mysql.ts";
+import { fakeProgram } from "../../support/fake-programs.ts";
+import { filesBelow } from "../../support/files.ts";
+import { SERVER_PASSWORD, useMariadb, whyNoMariadb } from "../../support/sql-servers.ts";
+import { cuttingProxy } from "../../support/tcp-proxy.ts";
+import { watchProcesses } from "../../support/watch-processes.ts";
+
+const reason = whyNoMariadb();
+if (reason) console.warn(reason);
+
+const inOptionFile = SERVER_PASSWORD.replaceAll("\\", "\\\\").replaceAll('"', '\\"');
+const SECRETS = [SERVER_PASSWORD, encodeURIComponent(SERVER_PASSWORD), inOptionFile];
+const BODY = "CONCAT(SHA2(seq, 512), SHA2(seq + 0.5, 512))";
+
+describe.skipIf(reason)("a MariaDB database in a repository", () => {
+  const server = useMariadb();
+  let directory = "";
+  let database = "";
+  let repository: Repository;
+  const logged: string[] = [];
+  const log = (message: string, meta?: unknown) => void logged.push(`${message} ${JSON.stringify(meta)}`);
+
+  beforeAll(async () => {
+    directory = mkdtempSync(join(tmpdir(), "lancedb-backup-test-"));
+    database = await server.create();
+    await server.run(
+      database,
+      `CREATE TABLE items (id int PRIMARY KEY, body text); INSERT INTO items SELECT seq, ${BODY} FROM seq_1_to_30000;
+       CREATE TABLE hidden (x int) ENGINE=MyISAM;
+       CREATE USER reader@'%' IDENTIFIED BY 'reader-secret'; GRANT SELECT ON ${database}.items TO reader@'%'; GRANT INSERT ON ${database}.hidden TO reader@'%'`,
+    );
+  });
+  afterAll(() => rmSync(directory, { recursive: true }));
+  beforeEach(async () => {
+    const before = process.env["TMPDIR"];
+    process.env["TMPDIR"] = mkdtempSync(join(directory, "tmp-"));
+    logged.length = 0;
+    const logger = { debug: log, info: log, warn: log, error: log };
+    repository = await Repository.init(mkdtempSync(join(directory, "repository-")), { logger });
+    onTestFinished(async () => {
+      await repository[Symbol.asyncDispose]();
+      if (before === undefined) delete process.env["TMPDIR"];
+      else process.env["TMPDIR"] = before;
+    });
+  });
+
+  test("costs what has changed, and comes back; no process, document or file tells the password", async () => {
+    const watch = watchProcesses(SECRETS);
+    const source = server.url(database);
+    const part = ({ storedBytes, bytes }: { storedBytes: number; bytes: number }) => storedBytes / bytes;
+    await repository.backup({ source });
+    expect(logged.join()).toContain(
+      'without transactions may be of another moment than the others {"tables":"hidden"}',
+    );
+    expect((await repository.backup({ source })).newBytes).toBe(0);
+    await server.run(database, `INSERT INTO items SELECT seq, ${BODY} FROM seq_30001_to_30300`);
+    expect(part(await repository.backup({ source }))).toBeLessThanOrEqual(0.03);
+    await server.run(database, "UPDATE items SET body = CONCAT(body, 'x') WHERE id BETWEEN 9000 AND 9300");
+    const changed = await repository.backup({ source });
+    expect(part(changed)).toBeLessThanOrEqual(0.04);
+
+    await repository.restore(changed.id, { target: server.url("-e é;`$(x)") });
+    const sum = (name: string) => server.run(name, "SELECT COUNT(*), SUM(CRC32(body)) FROM items");
+    expect(await sum("-e é;`$(x)")).toBe(await sum(database));
+    const again = repository.restore(changed.id, { target: server.url("-e é;`$(x)") });
+    await expect(again).rejects.toMatchObject({ code: "VALIDATION" });
+
+    process.env["LANCEDB_BACKUP_MYSQL_SCRATCH"] = server.url(database);
+    onTestFinished(() => void delete process.env["LANCEDB_BACKUP_MYSQL_SCRATCH"]);
+    const verified = await repository.verify(changed.id, { restoreTest: true });
+    expect(verified.find(({ check }) => check.startsWith("restore"))).toMatchObject({
+      ok: true,
+      details: expect.stringContaining("2 tables, 30300 rows"),
+    });
+    expect(await server.run("mysql", "SHOW DATABASES LIKE 'lancedb%'")).toBe("");
+
+    expect(await watch.end()).toEqual([]);
+    expect([...watch.seen].some((program) => program.endsWith("mariadb-dump"))).toBe(true);
+    expect(readdirSync(tmpdir())).toEqual([]);
+    for (const file of filesBelow(repository.location)) {
+      const text = readFileSync(join(repository.location, file), "utf8");
+      for (const secret of SECRETS) expect(text).not.toContain(secret);
+    }
+    for (const secret of SECRETS) expect(logged.join("\n")).not.toContain(secret);
+  });
+
+  test("is dumped as it is when the capture has begun, whatever is written until it is read", async () => {
+    const one = await server.create();
+    await server.run(one, `CREATE TABLE t (id int); INSERT INTO t SELECT seq FROM seq_1_to_50000`);
+    await using dump = await MysqlDump.begin(server.url(one));
+    await server.run(one, "INSERT INTO t VALUES (0)");
+    for await (const _piece of dump.read());
+    expect(dump.rows.get("t")).toBe(50_000);
+  });
+
+  /** What the backup failed with, when it has left nothing behind and told nobody the password. */
+  async function failure(options: BackupOptions): Promise<unknown> {
+    const error = await repository.backup(options).then(
+      () => expect.fail("it did not fail"),
+      (thrown: unknown) => thrown,
+    );
+    expect(await repository.list()).toEqual([]);
+    expect(readdirSync(tmpdir())).toEqual([]);
+    const told = [String(error), JSON.stringify(error), ...logged].join("\n");
+    for (const secret of [...SECRETS, "wrong-secret"]) expect(told).not.toContain(secret);
+    return error;
+  }
+
+  test("is not backed up where the server is down, does not let the user in, or has no such database", async () => {
+    const [down, wrong, nowhere] = [
+      server.url(database, { port: 1 }),
+      server.url(database, { password: "wrong-secret" }),
+      server.url("nowhere"),
+    ];
+    expect(await failure({ source: down })).toMatchObject({ code: "IO", errno: "ECONNREFUSED" });
+    expect(await failure({ source: wrong })).toMatchObject({ code: "IO", errno: "EACCES" });
+    expect(await failure({ source: nowhere })).toMatchObject({ code: "VALIDATION" });
+  });
+
+  test("is not backed up where one table may not be read", async () => {
+    const source = server.url(database, { user: "reader", password: "reader-secret" });
+    const error = await failure({ source });
+    expect(error).toMatchObject({ code: "IO", errno: "EACCES", message: expect.stringContaining("hidden") });
+  });
+
+  test("is not backed up where the connection is cut in the middle", async () => {
+    const port = await cuttingProxy(server.port, 2_000_000);
+    expect(await failure({ source: server.url(database, { port }) })).toMatchObject({
+      code: "IO",
+      errno: "ECONNRESET",
+    });
+  });
+
+  test("is not backed up where its dump ends early, and its program says that all is well", async () => {
+    const binDir = join(directory, "early");
+    mkdirSync(binDir);
+    const script = `case "$1" in --version) exec $REAL "$@";; esac; $REAL "$@" | head -c 3000000; exit 0`;
+    fakeProgram(binDir, "/usr/bin", "mariadb-dump", script);
+    const source = sourceFromUrl(server.url(database), { binDir });
+    expect(await failure({ source })).toMatchObject({
+      code: "CORRUPT",
+      message: expect.stringContaining("not whole"),
+    });
+  });
+
+  test("is not backed up without TLS where its address asks for TLS", async () => {
+    for (const mode of ["REQUIRED", "VERIFY_CA", "VERIFY_IDENTITY"]) {
+      const source = `${server.url(database)}?ssl-mode=${mode}`;
+      expect(await failure({ source })).toMatchObject({ code: "IO", errno: "EPROTO" });
+    }
+  });
+
+  test("is not there, or as it was, where its restore fails", async () => {
+    const { id } = await repository.backup({ source: server.url(database) });
+    const isThere = async (name: string) =>
+      (await server.run("mysql", `SHOW DATABASES LIKE '${name}'`)) !== "";
+    const binDir = join(directory, "failing");
+    mkdirSync(binDir);
+    fakeProgram(
+      binDir,
+      "/usr/bin",
+      "mariadb",
+      `case "$*" in *--binary-mode*) head -c 3000000 | $REAL "$@"; exit 1;; esac; exec $REAL "$@"`,
+    );
+    const options = { targets: [{ part: "mysql", target: server.url("half") }], targetOptions: { binDir } };
+    await expect(repository.restore(id, options)).rejects.toMatchObject({ code: "IO" });
+    expect(await isThere("half")).toBe(false);
+  });
+});
