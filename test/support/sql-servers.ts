@@ -164,7 +164,10 @@ const MARIADB: Recipe = {
       "-e",
       sql,
     ];
-    const { stdout } = await execute("mariadb", run, { maxBuffer: 1 << 28 });
+    const { stdout } = await execute("mariadb", run, {
+      env: { PATH: process.env["PATH"] },
+      maxBuffer: 1 << 28,
+    });
     return stdout.trimEnd().replaceAll("\t", "|");
   },
   setUp: [
