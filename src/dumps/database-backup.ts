@@ -4,7 +4,7 @@ import type { Logger } from "../logger.ts";
 import { sqliteUri } from "../sources/sqlite/sqlite-path.ts";
 import { BackupFormat, type BackupMetadata, type DumpType } from "./backup-format.ts";
 import { DumpDirectory } from "./dump-directory.ts";
-import { dumpKind } from "./dump-kinds.ts";
+import { DUMP_KINDS } from "./dump-kinds.ts";
 
 export interface DatabaseBackupOptions {
   /** Default: this package's. */
@@ -126,6 +126,10 @@ export class DatabaseBackup {
     return this.#backup("mysql", addressOf("mysql", connection), name, options);
   }
 
+  /**
+   * Restores into a database that is not there, which is made, or is empty: servers of this kind take back no table that was made or dropped, so
+   * what is there is never replaced.
+   */
   restoreMysql(
     name: string,
     connection: string | DatabaseConnection,
@@ -165,7 +169,7 @@ export class DatabaseBackup {
     assertText(name, "name");
     assertSignal(options.signal);
     const { timeoutMs, binDir, env } = this.#options;
-    const place = { timeoutMs, binDir, env, kind: dumpKind(type), url, name, gzip: false };
+    const place = { timeoutMs, binDir, env, kind: DUMP_KINDS[type], url, name, gzip: false };
     return this.#directory.metadataOf(await this.#directory.make({ ...place, ...options }));
   }
 

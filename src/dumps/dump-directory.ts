@@ -10,7 +10,7 @@ import { defaultLogger, type Logger } from "../logger.ts";
 import type { BackupMetadata, DumpType } from "./backup-format.ts";
 import { BackupManifest, type DumpRecord } from "./backup-manifest.ts";
 import { assertWhole, sealDirectory, sweepUnfinished, unfinishedName, writeDump } from "./dump-files.ts";
-import { type DumpKind, type DumpOptions, dumpKind, type RestoreOptions } from "./dump-kinds.ts";
+import { DUMP_KINDS, type DumpKind, type DumpOptions, type RestoreOptions } from "./dump-kinds.ts";
 
 export interface DirectoryOptions {
   readonly logger?: Logger | undefined;
@@ -75,6 +75,7 @@ export class DumpDirectory {
         gzip,
         details: dump.details(),
       };
+      for (const note of dump.notes ?? []) this.#logger.warn(note, { backup: id, database: databaseUrl });
       await this.#publish(record, temporary, options.signal);
       return record;
     } finally {
@@ -120,7 +121,7 @@ export class DumpDirectory {
     const path = join(this.path, record.file);
     await assertWhole(path, record);
     options.signal?.throwIfAborted();
-    await dumpKind(record.type).restore(record, path, url, options);
+    await DUMP_KINDS[record.type].restore(record, path, url, options);
     this.#logger.info("database restored", { backup: record.id, file: path });
   }
 

@@ -2,7 +2,10 @@ import { createReadStream } from "node:fs";
 import { basename } from "node:path";
 import { Fields } from "../engine/format/fields.ts";
 import type { JsonObject } from "../engine/snapshot.ts";
-import { isNotFound, UnsupportedError, ValidationError } from "../errors.ts";
+import { isNotFound, ValidationError } from "../errors.ts";
+import { MysqlDump } from "../sources/mysql/dump-mysql.ts";
+import { parseMysqlUrl } from "../sources/mysql/mysql-address.ts";
+import { restoreMysql } from "../sources/mysql/restore-mysql.ts";
 import { PostgresDump } from "../sources/postgresql/dump-postgres.ts";
 import { parsePostgresUrl } from "../sources/postgresql/postgres-address.ts";
 import { type PostgresContent, restorePostgres } from "../sources/postgresql/restore-postgres.ts";
@@ -22,6 +25,8 @@ export interface Dump extends AsyncDisposable {
   readonly databaseUrl: string;
   /** What its file's name ends in. */
   readonly extension: string;
+  /** What is not as one would expect, for the log. */
+  readonly notes?: readonly string[] | undefined;
   /** Its bytes, checked; where it is no directory. */
   read?(): AsyncIterable<Uint8Array>;
   writeDirectory?(path: string): Promise<unknown>;
@@ -53,7 +58,7 @@ export interface DumpKind {
 /** A database that nobody has open is read without a lock; where somebody comes meanwhile, it is read again with one. */
 const MOST_COPIES = 10;
 
-export const SQLITE_DUMPS: DumpKind = {
+const SQLITE_DUMPS: DumpKind = {
   type: "sqlite",
   async begin(url, { compact, lockTimeoutMs, timeoutMs, signal }) {
     const path = databaseFile(sqlitePath(url));
@@ -100,7 +105,7 @@ const EXTENSIONS: Readonly<Record<BackupFormat, string>> = {
   tar: "tar",
 };
 
-export const POSTGRES_DUMPS: DumpKind = {
+const POSTGRES_DUMPS: DumpKind = {
   type: "postgresql",
   async begin(url, { format = BackupFormat.Custom, env, binDir, signal }) {
     const address = parsePostgresUrl(url, { ...process.env, ...env });
@@ -166,7 +171,50 @@ function postgresContent(record: DumpRecord, path: string): PostgresContent {
   };
 }
 
-const KINDS: readonly (readonly [RegExp, DumpKind])[] = [[/^postgres(ql)?:/i, POSTGRES_DUMPS]];
+/** Servers of this kind take back no table that was made or dropped: a restore goes into a database that is new or empty. */
+const MYSQL_DUMPS: DumpKind = {
+  type: "mysql",
+  async begin(url, { env, binDir, signal }) {
+    const address = parseMysqlUrl(url, { ...process.env, ...env });
+    const dump = await MysqlDump.begin(address, { env, binDir, signal });
+    return {
+      type: "mysql",
+      format: BackupFormat.Sql,
+      databaseName: address.database,
+      databaseUrl: address.uri,
+      extension: EXTENSIONS.sql,
+      notes: dump.notTransactional.map(
+        (table) => `${table} has no transactions: its rows are not of the dump's moment`,
+      ),
+      read: () => dump.read(),
+      details: () => {
+        const { serverVersion, charset, collation } = dump.facts;
+        const tables = Array.from(dump.rows, ([name, rows]) => ({ name, rows }));
+        return { facts: { serverVersion, charset, collation }, tables };
+      },
+      [Symbol.asyncDispose]: () => dump[Symbol.asyncDispose](),
+    };
+  },
+  async restore(record, path, url, options) {
+    const fields = new Fields(record.details, path, "details");
+    const facts = fields.object("facts");
+    const content = {
+      facts: {
+        serverVersion: facts.text("serverVersion"),
+        charset: facts.text("charset"),
+        collation: facts.text("collation"),
+      },
+      rows: new Map(fields.objects("tables").map((table) => [table.text("name"), table.count("rows")])),
+      read: () => readDump(path, record),
+    };
+    await restoreMysql(url, content, options);
+  },
+};
+
+const KINDS: readonly (readonly [RegExp, DumpKind])[] = [
+  [/^postgres(ql)?:/i, POSTGRES_DUMPS],
+  [/^(mysql|mariadb):/i, MYSQL_DUMPS],
+];
 
 /** @throws ValidationError for an address of another kind, without its password. */
 export function dumpKindOf(url: string): DumpKind {
@@ -175,13 +223,12 @@ export function dumpKindOf(url: string): DumpKind {
   if (found) return found[1];
   const scheme = /^[a-z][a-z0-9+.-]*:/i.exec(url)?.[0] ?? "an address without a scheme";
   throw new ValidationError(
-    `${scheme} is no database that can be dumped: there are sqlite: and postgresql:.`,
+    `${scheme} is no database that can be dumped: there are sqlite:, postgresql:, mysql: and mariadb:.`,
   );
 }
 
-/** @throws UnsupportedError */
-export function dumpKind(type: DumpType): DumpKind {
-  const kind = [SQLITE_DUMPS, ...KINDS.map(([, one]) => one)].find((one) => one.type === type);
-  if (!kind) throw new UnsupportedError(`Dumps of ${type} cannot be made or restored here.`);
-  return kind;
-}
+export const DUMP_KINDS: Readonly<Record<DumpType, DumpKind>> = {
+  sqlite: SQLITE_DUMPS,
+  postgresql: POSTGRES_DUMPS,
+  mysql: MYSQL_DUMPS,
+};

@@ -6,10 +6,17 @@ import { BackupFormat } from "../../src/dumps/backup-format.ts";
 import { DatabaseBackup } from "../../src/dumps/database-backup.ts";
 import { CorruptError } from "../../src/errors.ts";
 import { silent } from "../crash/silent.ts";
-import { newDirectory } from "../support/database.ts";
+import { newDirectory, recordingLogger } from "../support/database.ts";
 import { filesBelow } from "../support/files.ts";
 import { dumpTables } from "../support/postgres-content.ts";
-import { SERVER_PASSWORD, usePostgres, whyNoPostgres } from "../support/sql-servers.ts";
+import {
+  SERVER_PASSWORD,
+  type SqlServer,
+  useMariadb,
+  usePostgres,
+  whyNoMariadb,
+  whyNoPostgres,
+} from "../support/sql-servers.ts";
 
 const missing = whyNoPostgres();
 
@@ -19,16 +26,19 @@ const FORMATS =
     ? Object.values(BackupFormat)
     : [BackupFormat.Custom, BackupFormat.Directory];
 
+const connectionTo = ({ port }: SqlServer, database: string) => ({
+  ...{ host: "127.0.0.1", port, user: "admin", password: SERVER_PASSWORD, database },
+});
+
+function secretsIn(backupDir: string): string[] {
+  return filesBelow(backupDir).filter((name) => {
+    const text = readFileSync(join(backupDir, name), "utf8");
+    return text.includes(SERVER_PASSWORD) || text.includes(encodeURIComponent(SERVER_PASSWORD));
+  });
+}
+
 describe.skipIf(missing !== undefined)(`PostgreSQL ${missing ?? ""}`, () => {
   const server = usePostgres();
-
-  const connectionTo = (database: string) => ({
-    host: "127.0.0.1",
-    port: server.port,
-    user: "admin",
-    password: SERVER_PASSWORD,
-    database,
-  });
 
   async function newPlace() {
     const database = await server.create();
@@ -40,23 +50,16 @@ describe.skipIf(missing !== undefined)(`PostgreSQL ${missing ?? ""}`, () => {
     return { database, backupDir, backups: new DatabaseBackup(backupDir, { logger: silent }) };
   }
 
-  function secretsIn(backupDir: string): string[] {
-    return filesBelow(backupDir).filter((name) => {
-      const text = readFileSync(join(backupDir, name), "utf8");
-      return text.includes(SERVER_PASSWORD) || text.includes(encodeURIComponent(SERVER_PASSWORD));
-    });
-  }
-
   test.each(FORMATS)(
     "a dump of the format %s goes into a new database, and over the old one",
     async (format) => {
       const { database, backupDir, backups } = await newPlace();
       const before = await dumpTables(server, database);
-      const made = await backups.backupPostgres(connectionTo(database), "nightly", format);
+      const made = await backups.backupPostgres(connectionTo(server, database), "nightly", format);
       expect(made).toMatchObject({ databaseName: database, format });
       expect(statSync(made.filePath).isDirectory()).toBe(format === "directory");
       const fresh = `${database}_fresh`;
-      await backups.restorePostgres("nightly", connectionTo(fresh));
+      await backups.restorePostgres("nightly", connectionTo(server, fresh));
       expect(await dumpTables(server, fresh)).toEqual(before);
       await server.run(database, "DELETE FROM items WHERE id > 7");
       await backups.restorePostgres("nightly", server.url(database));
@@ -95,6 +98,49 @@ describe.skipIf(missing !== undefined)(`PostgreSQL ${missing ?? ""}`, () => {
     expect(failed.error).not.toContain(encodeURIComponent(SERVER_PASSWORD));
     expect(failed.error).not.toContain(SERVER_PASSWORD);
     expect(filesBelow(backupDir).filter((name) => name.endsWith(".tmp"))).toEqual([]);
+    expect(secretsIn(backupDir)).toEqual([]);
+  });
+});
+
+const missingToo = whyNoMariadb();
+
+describe.skipIf(missingToo !== undefined)(`MariaDB ${missingToo ?? ""}`, () => {
+  const server = useMariadb();
+
+  test("a dump goes into a new database and never over one that holds something; packed, too", async () => {
+    const database = await server.create();
+    await server.run(
+      database,
+      "CREATE TABLE items (id int PRIMARY KEY, name text); INSERT INTO items SELECT seq, CONCAT('item ', seq) FROM seq_1_to_500; CREATE TABLE old (id int) ENGINE = MyISAM",
+    );
+    const rows = (name: string) => server.run(name, "SELECT * FROM items ORDER BY id");
+    const before = await rows(database);
+    const backupDir = await newDirectory();
+    const { logger, logged } = recordingLogger();
+    const backups = new DatabaseBackup(backupDir, { logger });
+    const made = await backups.backupMysql(connectionTo(server, database), "nightly");
+    expect(made).toMatchObject({ databaseName: database, format: "sql" });
+    expect(logged).toContainEqual(
+      expect.objectContaining({ level: "warn", message: expect.stringContaining("old ") }),
+    );
+    await backups.restoreMysql("nightly", connectionTo(server, `${database}_fresh`));
+    expect(await rows(`${database}_fresh`)).toBe(before);
+    await server.run(database, "DELETE FROM items WHERE id > 7");
+    const after = await rows(database);
+    await expect(backups.restoreMysql("nightly", connectionTo(server, database))).rejects.toThrow(
+      /not empty/,
+    );
+    expect(await rows(database)).toBe(after);
+
+    const options = { backupDir, logger: silent };
+    const packed = await backupDatabase(server.url(database), options);
+    const restored = await restoreDatabase(
+      packed.backup?.id ?? "",
+      server.url(`${database}_packed`),
+      options,
+    );
+    expect([packed.error, restored.error]).toEqual([undefined, undefined]);
+    expect(await rows(`${database}_packed`)).toBe(after);
     expect(secretsIn(backupDir)).toEqual([]);
   });
 });
