@@ -17,7 +17,7 @@ import type { DumpRecord } from "./backup-manifest.ts";
 import { readDump } from "./dump-files.ts";
 
 /** A database at one moment, to be dumped. */
-export interface Dump extends AsyncDisposable {
+interface Dump extends AsyncDisposable {
   readonly type: DumpType;
   readonly format: BackupFormat;
   readonly databaseName: string;

@@ -5,7 +5,7 @@ import { backup, DatabaseSync } from "node:sqlite";
 import { setTimeout as sleep } from "node:timers/promises";
 import { pathToFileURL } from "node:url";
 import { LockedError, NotFoundError, ValidationError } from "../../errors.ts";
-import { toReadError } from "../../fs/io.ts";
+import { io, toReadError } from "../../fs/io.ts";
 import { fromSqlite, SQLITE, sqliteCode } from "./sqlite-failure.ts";
 
 // Runs in a process of its own (sqlite-worker.ts): to close any file handle of a database gives up all locks that its
@@ -101,6 +101,7 @@ export class LiveDatabase {
     try {
       await backup(this.#database, to, { rate: ALL_PAGES });
     } catch (error) {
+      if (sqliteCode(error) === SQLITE.full) throw fromSqlite(error, `copy ${this.#path} to`, to);
       throw fromSqlite(error, "copy", this.#path);
     } finally {
       this.close();
@@ -193,10 +194,12 @@ async function copyStill({ path, scratch, timeoutMs }: HoldInput): Promise<strin
   const copy = join(directory, "database");
   for (;;) {
     const before = await settledStamp(path);
-    await mkdir(directory);
-    for (const suffix of ["", "-wal", "-journal"]) {
-      if (sizeOf(path + suffix) !== undefined) await copyFile(path + suffix, copy + suffix);
-    }
+    await io("copy", path, async () => {
+      await mkdir(directory);
+      for (const suffix of ["", "-wal", "-journal"]) {
+        if (sizeOf(path + suffix) !== undefined) await copyFile(path + suffix, copy + suffix);
+      }
+    });
     if (stampOfFiles(path) === before) return copy;
     if (performance.now() >= deadline) {
       throw new LockedError(

@@ -96,7 +96,7 @@ export class SqliteCopy implements AsyncDisposable {
     if (!this.#request.compact) return { file: whole, facts };
     const { signal } = this.#request;
     const file = this.#place("compact");
-    const input = { from: whole, to: file, isWal: this.#isWal };
+    const input = { from: whole, to: file, isWal: this.#isWal, name: this.#path };
     await this.#worker.run("compact", input, { signal, what: `Compacting ${this.#path}` });
     await rm(whole);
     return { file, facts: await this.#inspect(file) };

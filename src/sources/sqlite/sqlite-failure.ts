@@ -59,7 +59,7 @@ export function fromSqlite(error: unknown, action: string, path: string): Backup
       return new CorruptError(`Could not ${action} ${path}: it is damaged (${reason}).`, options);
     case SQLITE.full:
       return new IoError(
-        `Could not ${action} ${path}: the disk is full; free some space on it and try again (ENOSPC).`,
+        `Could not ${action} ${path}: the disk is full; free some space on it, or name another temporary directory by TMPDIR (ENOSPC).`,
         { ...options, errno: "ENOSPC" },
       );
     case SQLITE.ioError:

@@ -22,7 +22,7 @@ const TASKS = {
   },
   inspect: inspectDatabase,
   /** Writes a database into a new file without its free pages. */
-  compact({ from, to, isWal }: CompactInput): void {
+  compact({ from, to, isWal, name }: CompactInput): void {
     try {
       const database = new DatabaseSync(from, { readOnly: true });
       database.prepare("VACUUM INTO ?").run(to);
@@ -32,7 +32,7 @@ const TASKS = {
       compacted.exec("PRAGMA journal_mode = WAL");
       compacted.close();
     } catch (error) {
-      throw fromSqlite(error, "compact", from);
+      throw fromSqlite(error, "compact the copy of", name);
     }
   },
   /** The process ends with it. */
@@ -47,6 +47,8 @@ interface CompactInput {
   readonly to: string;
   /** Whether it is to have a write-ahead log. */
   readonly isWal: boolean;
+  /** What it is called in messages. */
+  readonly name: string;
 }
 
 export type SqliteTasks = typeof TASKS;

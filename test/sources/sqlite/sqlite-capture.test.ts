@@ -1,9 +1,11 @@
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import {
   chmodSync,
   copyFileSync,
   mkdirSync,
   readdirSync,
+  readFileSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -13,7 +15,8 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { describe, expect, test } from "vitest";
+import { setTimeout as sleep } from "node:timers/promises";
+import { describe, expect, onTestFinished, test } from "vitest";
 import type { Entry } from "../../../src/engine/source-contract.ts";
 import {
   CorruptError,
@@ -24,6 +27,7 @@ import {
 } from "../../../src/errors.ts";
 import { type SqliteOptions, SqliteSource } from "../../../src/sources/sqlite/sqlite-source.ts";
 import { newDirectory } from "../../support/database.ts";
+import { otherFileSystem } from "../../support/other-file-system.ts";
 import {
   addRows,
   counts,
@@ -344,3 +348,77 @@ test("nothing of SQLite's being experimental comes to a user's screen", async ()
   });
   expect([stdout, stderr]).toEqual(["database.sqlite\n", ""]);
 });
+
+test("a full temporary directory is an error that names it, and nothing is left there", async () => {
+  const small = await otherFileSystem();
+  if (small === undefined) return;
+  const path = join(await newDirectory(), "app.db");
+  makeDatabase(path);
+  query(path, "INSERT INTO ids VALUES (9000, zeroblob(80000000))");
+  const before = process.env["TMPDIR"];
+  process.env["TMPDIR"] = small;
+  try {
+    const capturing = captureTo(path, `${path}.copy`);
+    await expect(capturing).rejects.toMatchObject({
+      code: "IO",
+      errno: "ENOSPC",
+      message: expect.stringContaining(small),
+    });
+    expect(readdirSync(small)).toEqual([]);
+  } finally {
+    if (before === undefined) delete process.env["TMPDIR"];
+    else process.env["TMPDIR"] = before;
+  }
+});
+
+test("a backup that is killed leaves no process, and the next one sweeps what it left", async () => {
+  const directory = await newDirectory();
+  const temporary = join(directory, "tmp");
+  mkdirSync(temporary);
+  const path = join(directory, "app.db");
+  makeDatabase(path, { rows: 20_000 });
+  const source = join(import.meta.dirname, "../../../src/sources/sqlite/sqlite-source.ts");
+  const program = `
+    const { SqliteSource } = await import(${JSON.stringify(source)});
+    for (;;) {
+      await using capture = await SqliteSource.open(${JSON.stringify(path)}).capture({});
+      process.stdout.write("held");
+      for await (const entry of capture.entries()) process.stdout.write("copied");
+    }`;
+  const env = { ...process.env, TMPDIR: temporary };
+  const run = () =>
+    spawn(process.execPath, ["--input-type=module", "-e", program], {
+      env,
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+  for (const pause of [0, 15, 60]) {
+    const child = run();
+    onTestFinished(() => void child.kill("SIGKILL"));
+    await once(child.stdout, "data");
+    await sleep(pause);
+    child.kill("SIGKILL");
+    await once(child, "exit");
+  }
+  while (readsFrom(temporary)) await sleep(20);
+  expect(readdirSync(temporary).length).toBeGreaterThan(0);
+  const last = run();
+  onTestFinished(() => void last.kill("SIGKILL"));
+  await once(last.stdout, "data");
+  expect(readdirSync(temporary).length).toBeLessThan(2);
+  const database = new DatabaseSync(path);
+  addRows(database, 20_000, 1);
+  database.close();
+  expect(counts(path)).toEqual([20_001, 20_001]);
+});
+
+/** Whether a process has this temporary directory in its environment. */
+function readsFrom(temporary: string): boolean {
+  return readdirSync("/proc").some((pid) => {
+    if (!/^\d+$/.test(pid)) return false;
+    try {
+      return readFileSync(`/proc/${pid}/environ`, "utf8").split("\0").includes(`TMPDIR=${temporary}`);
+    } catch {
+      return false; // it has ended
+    }
+  });
+}
