@@ -21,8 +21,8 @@ export async function otherSource(
   { yes, dryRun, otherSource }: OtherSourceOptions,
 ): Promise<string> {
   if (!existsSync(pathOf(database))) return ""; // which the restore says
-  const { identifyDatabase } = await import("../repository/index.ts");
-  if (source.id === identifyDatabase(pathOf(database)).id) return "";
+  const { sourceFromUrl } = await import("../repository/index.ts");
+  if (source.id === sourceFromUrl(pathOf(database)).id) return "";
   const told = `Snapshot ${id} was taken from another database: ${printable(source.uri)} on ${printable(source.host)} (id ${printable(source.id)}).`;
   if (yes && !dryRun && !otherSource) {
     throw new UsageError(`${told} To restore it into ${database} all the same, add --other-source.`);

@@ -33,6 +33,12 @@ export interface EntryAttributes {
   /** What a symbolic link says. */
   readonly link?: string | undefined;
   readonly directory?: true | undefined;
+  readonly uid?: number | undefined;
+  readonly gid?: number | undefined;
+  /** Entries of a part that have the same number are one file under several names. */
+  readonly hardLink?: number | undefined;
+  /** Whether it had holes. */
+  readonly sparse?: true | undefined;
 }
 
 /** A file of a part. */

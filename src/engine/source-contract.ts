@@ -26,8 +26,19 @@ export interface Entry {
   /** Bytes that a piece of what is cut by content has as a rule, a power of 2. Default 1 MiB. With less, a small change costs less, and all of it takes more objects. */
   readonly pieceBytes?: number | undefined;
   readonly attributes?: EntryAttributes | undefined;
+  /** Another entry of the capture that is the same file under another name: it is read for both. */
+  readonly sameAs?: Entry | undefined;
+  /** Whether one that has gone is left out. Without it all is captured anew. */
+  readonly mayVanish?: boolean | undefined;
   /** The bytes, in pieces of any size. */
   open(options?: ReadOptions): AsyncIterable<Uint8Array>;
+  /**
+   * All bytes at once, for small ones that are quicker had so; undefined where they are too many by now. Where it is there, or `settle` is,
+   * there may be more or fewer than `size`.
+   */
+  whole?(): Buffer | undefined;
+  /** Called when all that `open` gives was read: whether it is to be read once more, since it changed meanwhile. */
+  settle?(): "kept" | "again";
 }
 
 /** What a source says of its part, when all was read. */
@@ -35,6 +46,8 @@ export interface SourceDetails {
   /** For a listing. */
   readonly about: JsonObject;
   readonly details: JsonObject;
+  /** What the log is to say of it. */
+  readonly warnings?: Capture["warnings"];
 }
 
 /** A source as it was at one moment, kept readable until it is disposed of. */

@@ -58,14 +58,32 @@ export interface SourceKind {
    * @throws what a restore would meet. The caller takes the directory away.
    */
   test?(request: PartToTest): Promise<string>;
+  /** What of the source is not in the part, or was not asked for: by a name, with the reason. */
+  leftOut?(part: PartContent): readonly LeftOutOfPart[];
   /** Which of what it holds an entry is of, and its path there, for messages. */
   locate?(path: string): { readonly table: string; readonly path: string };
 }
 
-interface PartToRead {
+export interface LeftOutOfPart {
+  readonly table: string;
+  readonly why: "excluded" | "unsupported";
+  readonly what: string;
+}
+
+/** The bytes of an entry, as they come. */
+export interface EntryContent {
+  readonly entry: StoredEntry;
+  readonly content: AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
+}
+
+export interface PartToRead {
+  /** The snapshot's id. */
+  readonly snapshot: string;
   readonly part: PartContent;
   /** The bytes of an entry; whoever restores it compares its digest. */
   read(entry: StoredEntry): AsyncIterable<Uint8Array>;
+  /** The same of many, in an order in which they are quickly had. Each is to be read before the next is asked for. */
+  readAll(entries: readonly StoredEntry[]): AsyncIterable<EntryContent>;
   readonly logger?: Logger | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: OnProgress | undefined;

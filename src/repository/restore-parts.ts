@@ -1,7 +1,8 @@
 import { assertKnown } from "../checks.ts";
 import type { BlobStore } from "../engine/blobs/blob-store.ts";
+import { readerOf } from "../engine/restore/read-entries.ts";
 import type { PartContent, StoredContent } from "../engine/snapshot.ts";
-import { loadKind, type PartToRestore, type RestoreUrlOptions } from "../engine/source-kind.ts";
+import { loadKind, type RestoreUrlOptions } from "../engine/source-kind.ts";
 import { schemeOfSource } from "../engine/source-url.ts";
 import { UnsupportedError, ValidationError } from "../errors.ts";
 import { localPath } from "../fs/local-path.ts";
@@ -115,10 +116,10 @@ async function restoreOther(
   }
   if (schemeOfSource(target) === undefined) assertApart(localPath(target, "target"), blobs);
   const { paths, tables, parallel, targetOptions, signal, onProgress } = options;
-  const read: PartToRestore["read"] = (entry) => blobs.read({ table: source.uri, ...entry }, signal);
   const request = {
-    ...{ part, target, read, mode, paths, tables, parallel, options: targetOptions },
-    ...{ logger, signal, onProgress },
+    ...{ part, target, mode, paths, tables, parallel, options: targetOptions },
+    ...{ snapshot: snapshot.id, logger, signal, onProgress },
+    ...readerOf(blobs, part, signal),
   };
   if (dryRun) await kind.planRestore?.(request);
   const done = (dryRun ? undefined : await kind.restore(request)) ?? {};

@@ -3,7 +3,6 @@ import { assertSignal } from "../checks.ts";
 import type { ResolveOptions } from "../engine/catalog/catalog.ts";
 import { schemeOfSource } from "../engine/source-url.ts";
 import { localPath } from "../fs/local-path.ts";
-import { identifyDatabase } from "../lance/database-identity.ts";
 import type { Logger } from "../logger.ts";
 import type { LanceCatalog } from "../sources/lancedb/lance-catalog.ts";
 import { assertSelection, type RestoreOptions, type Selection } from "../sources/lancedb/restore/options.ts";
@@ -50,11 +49,10 @@ export function otherParts({ snapshot }: SnapshotContent): LeftOut[] {
     }));
 }
 
-/** The database that a restore in place is to go into, where it has an id. */
+/** The source that a restore in place is to go into, where it has an id. */
 export function inPlaceId(options: RestoreOptions): string | undefined {
   if (options?.mode !== "in-place" || typeof options.target !== "string") return undefined;
   const scheme = schemeOfSource(options.target);
   if (scheme !== undefined && scheme !== "file") return sourceFromUrl(options.target).id;
-  const target = localPath(options.target, "target");
-  return existsSync(target) ? identifyDatabase(target).id : undefined;
+  return existsSync(localPath(options.target, "target")) ? sourceFromUrl(options.target).id : undefined;
 }

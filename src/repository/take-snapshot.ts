@@ -65,7 +65,8 @@ export function tellTaken(logger: Logger, snapshot: TakenSnapshot, ms: number): 
     ...{ snapshot: id, source: source.uri, files, bytes, newFiles, newBytes, ms },
   });
   for (const { table, why, what } of leftOut) {
-    logger.warn("a table is not in the snapshot", { table, why, what });
+    const isTable = source.type === "lancedb";
+    logger.warn(`${isTable ? "a table" : "something"} is not in the snapshot`, { table, why, what });
   }
   for (const table of tables) {
     if (table.leftOut.length === 0) continue;

@@ -1,8 +1,9 @@
 import type { BlobStore } from "../engine/blobs/blob-store.ts";
 import type { Catalog } from "../engine/catalog/catalog.ts";
+import { readerOf } from "../engine/restore/read-entries.ts";
 import { makeScratch } from "../engine/scratch.ts";
 import type { PartContent, StoredContent } from "../engine/snapshot.ts";
-import { loadKind, type PartToTest } from "../engine/source-kind.ts";
+import { loadKind } from "../engine/source-kind.ts";
 import type { VerifyOptions } from "../engine/verify/options.ts";
 import { passed, type VerificationResult } from "../engine/verify/result.ts";
 import { type VerifyContext, verify } from "../engine/verify/verify.ts";
@@ -48,10 +49,12 @@ async function testPart(
   const { source } = part;
   const kind = await loadKind(source.type);
   if (!kind?.test) return [];
-  const read: PartToTest["read"] = (entry) => blobs.read({ table: source.uri, ...entry }, signal);
   const { directory: scratch, remove } = await makeScratch(blobs.storage);
   try {
-    const details = await kind.test({ part, scratch, read, logger, signal, onProgress });
+    const details = await kind.test({
+      ...{ snapshot: id, part, scratch, logger, signal, onProgress },
+      ...readerOf(blobs, part, signal),
+    });
     return [passed(id, `restore:${source.type}`, details)];
   } finally {
     await remove();

@@ -1,4 +1,5 @@
 import { type LazyKind, registerLazily } from "../engine/source-kind.ts";
+import { localPath } from "../fs/local-path.ts";
 import { parseMysqlUrl } from "./mysql/mysql-address.ts";
 import { parsePostgresUrl } from "./postgresql/postgres-address.ts";
 import { identityOfPath } from "./source-identity.ts";
@@ -9,6 +10,12 @@ import { sqlitePath } from "./sqlite/sqlite-path.ts";
  * source's own `id` says.
  */
 const BUILT_IN: readonly LazyKind[] = [
+  {
+    type: "files",
+    schemes: ["file"],
+    identify: (url) => identityOfPath("files", localPath(url, "source")),
+    load: async () => (await import("./files/files-kind.ts")).FILES_KIND,
+  },
   {
     type: "sqlite",
     schemes: ["sqlite"],

@@ -1,5 +1,6 @@
 import { type Command, Option } from "commander";
-import { collect, parseFraction, parseNumber } from "../arguments.ts";
+import type { BackupOptions } from "../../repository/index.ts";
+import { collect, parseCount, parseFraction, parseNumber } from "../arguments.ts";
 import { backupFailure } from "../backup-failure.ts";
 import { newCommand, type RepositoryOption, repositoryOption } from "../command.ts";
 import type { Answer, Context } from "../context.ts";
@@ -17,6 +18,14 @@ interface Options extends RepositoryOption {
   readonly tag?: string[];
   readonly table?: string[];
   readonly exclude?: string[];
+  readonly excludeFrom?: string[];
+  readonly crossMounts?: boolean;
+  readonly format?: "sql" | "custom" | "directory" | "tar";
+  readonly schema?: string[];
+  readonly excludeSchema?: string[];
+  readonly jobs?: number;
+  readonly compact?: boolean;
+  readonly timeLimit?: number;
   readonly onUnsupported?: "fail" | "leave-out";
   readonly latestOnly?: boolean;
   readonly allowEmpty?: boolean;
@@ -54,8 +63,39 @@ checksum, shrunk?: [{ table, rowsBefore, rows, isGone }] }`,
     .option("--table <id>", "Only this table (ns$table in a namespace); may be given several times.", collect)
     .option(
       "--exclude <pattern>",
-      "Leave this table out; * stands for any characters and ? for one. May be given several times.",
+      "Leave this table out; * stands for any characters and ? for one. Of files, a pattern as in .gitignore. May be given several times.",
       collect,
+    )
+    .option(
+      "--exclude-from <file>",
+      "Of files: patterns to leave out, a line each. May be given several times; .backupignore in any directory is one, too.",
+      collect,
+    )
+    .option("--cross-mounts", "Of files: also what is mounted below the directory.")
+    .addOption(
+      new Option("--format <format>", "Of a PostgreSQL database: how it is dumped.").choices([
+        "sql",
+        "custom",
+        "directory",
+        "tar",
+      ]),
+    )
+    .option(
+      "--schema <name>",
+      "Of a PostgreSQL database: only this schema; may be given several times.",
+      collect,
+    )
+    .option(
+      "--exclude-schema <name>",
+      "Of a PostgreSQL database: not this schema; may be given several times.",
+      collect,
+    )
+    .option("--jobs <count>", "Of a database server: how many processes dump it.", parseCount)
+    .option("--compact", "Of an SQLite database: written anew, without what is free in it.")
+    .option(
+      "--time-limit <seconds>",
+      "Of what is no LanceDB database: how long reading it may take.",
+      parseNumber,
     )
     .addOption(
       new Option(
@@ -80,6 +120,21 @@ checksum, shrunk?: [{ table, rowsBefore, rows, isGone }] }`,
     .action(handle(run));
 }
 
+/** Those that were given: an option that no source has is refused. */
+function sourceOptionsFrom(options: Options): NonNullable<BackupOptions["sourceOptions"]> {
+  const { excludeFrom, crossMounts, format, schema, excludeSchema, jobs, compact, timeLimit } = options;
+  return {
+    excludeFrom,
+    oneFileSystem: crossMounts ? false : undefined,
+    format,
+    schemas: schema,
+    excludeSchemas: excludeSchema,
+    jobs,
+    compact,
+    timeoutMs: timeLimit === undefined ? undefined : timeLimit * 1000,
+  };
+}
+
 async function run(context: Context, databases: string[], options: Options): Promise<Answer> {
   await using repository = await openRepository(context, options);
   context.interrupt.describe("No snapshot was made. What was stored serves the next backup.");
@@ -93,6 +148,7 @@ async function run(context: Context, databases: string[], options: Options): Pro
       tags: options.tag ?? [],
       tables: options.table,
       exclude: options.exclude,
+      sourceOptions: sourceOptionsFrom(options),
       onUnsupported: options.onUnsupported,
       history: options.latestOnly ? "latest" : "all",
       allowEmpty: options.allowEmpty ?? false,

@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
-import type { RestoreReport, RestoreTarget } from "../../repository/index.ts";
+import type { PartOptions, RestoreReport, RestoreTarget } from "../../repository/index.ts";
 import { withoutPassword } from "../../util/without-password.ts";
 import { collect, momentArgument, parseCount, parseNumber } from "../arguments.ts";
 import {
@@ -26,6 +26,9 @@ import { displayOf } from "../progress-display.ts";
 
 interface Options extends RepositoryOption, SourceOption, ConfirmOptions {
   readonly targetUrl?: string;
+  readonly path?: string[];
+  readonly owner?: boolean;
+  readonly jobs?: number;
   readonly part?: RestoreTarget[];
   readonly table?: string[];
   readonly at?: Date;
@@ -68,6 +71,13 @@ action, version?, passedOver }], files, bytes, leftOut: [{ table, what }], leftA
       ).argParser(collectPart),
     )
     .option("--table <id>", "Only this table; may be given several times.", collect)
+    .option(
+      "--path <path>",
+      "Of files: only this, and what is below it; may be given several times.",
+      collect,
+    )
+    .option("--owner", "Of files: with the owners that they had, not the target's.")
+    .option("--jobs <count>", "Of a database server: how many processes restore it.", parseCount)
     .option("--at <moment>", 'Each table as it was then: "2026-11-21 02:30", or 2h, 3d ago.', momentArgument)
     .addOption(
       new Option(
@@ -120,6 +130,7 @@ async function restoreParts(
   const report = await repository
     .restore(wanted, {
       ...{ targets, tables: options.table, at: options.at, versions: options.tableVersion },
+      ...partOptions(options),
       ...{ link: options.link ?? false, verify: options.verify, parallel: options.parallel },
       ...{ dryRun: options.dryRun, signal: context.signal, onProgress: progress.onProgress },
     })
@@ -154,6 +165,7 @@ async function restoreOne(
     link: options.link ?? false,
     verify: options.verify,
     parallel: options.parallel,
+    ...partOptions(options),
     lockTimeoutMs: (options.lockTimeout ?? 30) * 1000,
     signal,
   } as const;
@@ -185,6 +197,15 @@ async function restoreOne(
     text: done(context, report),
     exitCode: codeOf(report, options),
     done: `Snapshot ${report.snapshot} was restored to ${report.target}.`,
+  };
+}
+
+/** Those that were given: a LanceDB database has none of them, and refuses them. */
+function partOptions({ path, owner, jobs }: Options): PartOptions {
+  const isAsked = owner !== undefined || jobs !== undefined;
+  return {
+    ...(path && { paths: path }),
+    ...(isAsked && { targetOptions: { ...(owner && { owner }), ...(jobs !== undefined && { jobs }) } }),
   };
 }
 

@@ -304,7 +304,8 @@ class BackupRun {
   }
 
   async #partContent({ source, capture, entries, plan }: Part, stored: StoredBlobs): Promise<PartContent> {
-    const { about, details } = await capture.finish();
+    const { about, details, warnings = [] } = await capture.finish();
+    for (const { message, meta } of warnings) this.#context.logger.warn(message, meta);
     const id = (await source.keepId?.()) ?? source.id;
     if (source.isIdDerived) {
       this.#context.logger.warn(
@@ -312,7 +313,7 @@ class BackupRun {
         { database: source.uri, id },
       );
     }
-    const kept = entries.map((entry) => storedEntry(entry, plan, stored));
+    const kept = entries.flatMap((entry) => storedEntry(entry, plan, stored) ?? []);
     const blobs = new Map<string, number>();
     for (const { blob, bytes } of kept.flatMap(({ pieces = [] }) => pieces)) {
       blobs.set(blob, stored.sizes.get(blob) ?? this.#sizeBefore(blob) ?? bytes);
@@ -365,9 +366,12 @@ function partOf(
   return content?.parts.find(({ source }) => test(source));
 }
 
-function storedEntry(entry: Entry, plan: BackupPlan, { files }: StoredBlobs): StoredEntry {
-  const { path, stamp, attributes } = entry;
-  const stored = files.get(entry) ?? plan.before(entry);
+/** Undefined where it has gone, and may. */
+function storedEntry(entry: Entry, plan: BackupPlan, { files }: StoredBlobs): StoredEntry | undefined {
+  const { path, stamp, attributes, sameAs, mayVanish } = entry;
+  const read = sameAs ?? entry;
+  const stored = files.get(read) ?? plan.before(read);
+  if (!stored && mayVanish) return undefined;
   if (!stored) throw new CorruptError(`${path} was captured, and its content was not stored.`, { path });
   const { sha256, size, pieces } = stored;
   return {

@@ -32,7 +32,8 @@ export function planBackup(
 ): BackupPlan {
   const before = new Map(previous?.entries.map((entry) => [entry.path, entry]));
   const same = new Map<Entry, StoredEntry>();
-  for (const entry of entries) {
+  const own = entries.filter(({ sameAs }) => sameAs === undefined);
+  for (const entry of own) {
     const old = before.get(entry.path);
     const isSame = old !== undefined && entry.stamp !== undefined && old.stamp === entry.stamp;
     if (isSame && old.size === entry.size) same.set(entry, old);
@@ -43,7 +44,7 @@ export function planBackup(
   const known = new Map<string, number>();
   const toRead: Entry[] = [];
   let bytesToRead = 0;
-  for (const entry of entries) {
+  for (const entry of own) {
     const old = same.get(entry);
     if (old && !rereads && isUsable(old)) {
       for (const { blob } of piecesOfEntry(old)) known.set(blob, previous?.blobs.get(blob) ?? old.size);

@@ -1,5 +1,5 @@
 import { createHash, type Hash } from "node:crypto";
-import { CorruptError } from "../../errors.ts";
+import { CorruptError, isNotFound } from "../../errors.ts";
 import { isError, toReadError } from "../../fs/io.ts";
 import type { StoredObject } from "../../storage/storage.ts";
 import { digestOf } from "../blobs/blob-codec.ts";
@@ -38,13 +38,20 @@ export async function storePieces(blobs: BlobStore, request: StoreRequest): Prom
 /** Small files that lie behind one another in one blob. */
 interface Bundle {
   readonly contents: Buffer[];
-  readonly files: {
-    readonly entry: Entry;
-    readonly sha256: string;
-    readonly offset: number;
-    readonly bytes: number;
-  }[];
+  readonly files: SmallFile[];
+  readonly byContent: Map<string, SmallFile>;
   bytes: number;
+}
+
+interface SmallFile {
+  readonly entry: Entry;
+  readonly sha256: string;
+  readonly offset: number;
+  readonly bytes: number;
+}
+
+function newBundle(): Bundle {
+  return { contents: [], files: [], byContent: new Map(), bytes: 0 };
 }
 
 class PieceRun {
@@ -59,7 +66,7 @@ class PieceRun {
   readonly #writing = new Set<Promise<unknown>>();
   readonly #failure: { error?: unknown } = {};
   #there: ((name: string, bytes: number) => Promise<boolean>) | undefined;
-  #bundle: Bundle = { contents: [], files: [], bytes: 0 };
+  #bundle = newBundle();
   #storedBytes = 0;
 
   constructor(blobs: BlobStore, request: StoreRequest) {
@@ -70,9 +77,7 @@ class PieceRun {
   async store(): Promise<StoredBlobs> {
     for (const entry of this.#request.files.toSorted((a, b) => (a.path < b.path ? -1 : 1))) {
       this.#request.signal?.throwIfAborted();
-      if (entry.size !== undefined && entry.size < smallBytes(entry))
-        await this.#storeSmall(entry, entry.size);
-      else await this.#storeLarge(entry);
+      await this.#storeUnlessGone(entry);
       if ("error" in this.#failure) throw this.#failure.error;
     }
     await this.#closeBundle();
@@ -87,26 +92,43 @@ class PieceRun {
     await Promise.allSettled(this.#writing);
   }
 
-  async #storeSmall(entry: Entry, size: number): Promise<void> {
-    const content = await readWhole(entry, size, this.#request.signal);
+  async #storeUnlessGone(entry: Entry): Promise<void> {
+    try {
+      const content = await this.#wholeOf(entry);
+      if (content) await this.#storeSmall(entry, content);
+      else await this.#storeLarge(entry);
+    } catch (error) {
+      if (!entry.mayVanish || !isNotFound(error)) throw error;
+    }
+  }
+
+  async #wholeOf(entry: Entry): Promise<Buffer | undefined> {
+    if (entry.size === undefined || entry.size >= smallBytes(entry)) return undefined;
+    return entry.whole ? entry.whole() : readWhole(entry, entry.size, this.#request.signal);
+  }
+
+  async #storeSmall(entry: Entry, content: Buffer): Promise<void> {
     const sha256 = digestOf(content);
-    const known = this.#known(sha256, size);
+    const bytes = content.length;
+    const known = this.#known(sha256, bytes);
     if (known) return this.#done(entry, known);
-    const twin = this.#bundle.files.find((file) => file.sha256 === sha256);
-    if (this.#bundle.bytes + size > BLOB_BYTES) await this.#closeBundle();
-    const bundle = this.#bundle;
-    if (twin && bundle.files.includes(twin)) {
-      bundle.files.push({ entry, sha256, offset: twin.offset, bytes: size });
+    const twin = this.#bundle.byContent.get(sha256);
+    if (twin) {
+      this.#bundle.files.push({ ...twin, entry });
       return;
     }
-    bundle.files.push({ entry, sha256, offset: bundle.bytes, bytes: size });
+    if (this.#bundle.bytes + bytes > BLOB_BYTES) await this.#closeBundle();
+    const bundle = this.#bundle;
+    const file = { entry, sha256, offset: bundle.bytes, bytes };
+    bundle.files.push(file);
+    bundle.byContent.set(sha256, file);
     bundle.contents.push(content);
-    bundle.bytes += size;
+    bundle.bytes += bytes;
   }
 
   async #closeBundle(): Promise<void> {
     const { contents, files, bytes } = this.#bundle;
-    this.#bundle = { contents: [], files: [], bytes: 0 };
+    this.#bundle = newBundle();
     if (files.length === 0) return;
     const content = contents.length === 1 ? (contents[0] as Buffer) : Buffer.concat(contents, bytes);
     const digest = digestOf(content);
@@ -122,6 +144,19 @@ class PieceRun {
   }
 
   async #storeLarge(entry: Entry): Promise<void> {
+    for (;;) {
+      const stored = await this.#storeContent(entry);
+      if (!stored) return;
+      if (entry.settle?.() === "again") continue;
+      const { file, pieces, news } = stored;
+      if (file.pieces) for (const { blob, bytes } of pieces) this.#sizes.set(blob, bytes);
+      this.#keep([{ entry, file }], news);
+      return;
+    }
+  }
+
+  /** Undefined where a write has failed. */
+  async #storeContent(entry: Entry) {
     const hash = createHash("sha256");
     const { codec } = this.#blobs;
     const pieces: Piece[] = [];
@@ -138,13 +173,12 @@ class PieceRun {
       size += content.length;
       news.push(this.#write(name, content));
       await this.#slot();
-      if ("error" in this.#failure) return;
+      if ("error" in this.#failure) return undefined;
     }
-    if (entry.size !== undefined && size !== entry.size) throw changed(entry, size);
+    if (entry.size !== undefined && size !== entry.size && !entry.settle) throw changed(entry, size);
     const sha256 = hash.digest("hex");
     const isAlone = pieces.length === 1 && pieces[0]?.blob === sha256;
-    if (!isAlone) for (const { blob, bytes } of pieces) this.#sizes.set(blob, bytes);
-    this.#keep([{ entry, file: { sha256, size, pieces: isAlone ? undefined : pieces } }], news);
+    return { file: { sha256, size, pieces: isAlone ? undefined : pieces }, pieces, news };
   }
 
   #known(sha256: string, size: number): StoredFile | undefined {

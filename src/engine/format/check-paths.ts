@@ -100,6 +100,7 @@ function assertShort(path: string, place: string): void {
   );
 }
 
-function fold(name: string): string {
+/** Names of which this is the same are one to some file systems. */
+export function fold(name: string): string {
   return name.normalize("NFC").toLowerCase();
 }

@@ -213,19 +213,17 @@ function entryFrom(
 
 function attributesFrom(value: unknown, refuse: () => CorruptError): EntryAttributes {
   if (!isObject(value)) throw refuse();
-  const { mode, mtimeMs, link, directory } = value;
+  const { mode, mtimeMs, link, directory, uid, gid, hardLink, sparse } = value;
+  const isCountOrNone = (number: unknown) => number === undefined || isCount(number);
   const ok =
     (mode === undefined || (isCount(mode) && mode <= 0o7777)) &&
     (mtimeMs === undefined || (typeof mtimeMs === "number" && Number.isFinite(mtimeMs))) &&
     (link === undefined || typeof link === "string") &&
-    (directory === undefined || directory === true);
+    [uid, gid, hardLink].every(isCountOrNone) &&
+    [directory, sparse].every((flag) => flag === undefined || flag === true);
   if (!ok) throw refuse();
-  return {
-    ...(mode !== undefined && { mode: mode as number }),
-    ...(mtimeMs !== undefined && { mtimeMs: mtimeMs as number }),
-    ...(link !== undefined && { link: link as string }),
-    ...(directory !== undefined && { directory: true as const }),
-  };
+  const known = { mode, mtimeMs, uid, gid, link, directory, hardLink, sparse };
+  return Object.fromEntries(Object.entries(known).filter(([, one]) => one !== undefined));
 }
 
 function assertEntries(

@@ -8,6 +8,7 @@ import type {
   StoredPart,
   StoredSnapshot,
 } from "../../engine/snapshot.ts";
+import { kindOf } from "../../engine/source-kind.ts";
 import { CorruptError, ValidationError } from "../../errors.ts";
 import type { ShrunkTable } from "../../util/shrunk-tables.ts";
 import {
@@ -127,7 +128,10 @@ function together(abouts: readonly LanceAbout[]): LanceAbout {
 export function detailsView({ snapshot, parts }: StoredContent, choose?: ChoosePart): SnapshotDetails {
   const { checksum, ...rest } = snapshot;
   const tables = lanceParts(parts, choose).flatMap(detailsOf);
-  return { ...viewOf(rest, choose), tables, checksum };
+  const view = viewOf(rest, choose);
+  const others = parts.flatMap((part) => kindOf(part.source.type)?.leftOut?.(part) ?? []);
+  const leftOut = [...(view.leftOut ?? []), ...others];
+  return { ...view, tables, checksum, ...(leftOut.length > 0 && { leftOut }) };
 }
 
 /**

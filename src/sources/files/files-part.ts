@@ -1,0 +1,89 @@
+import { Fields } from "../../engine/format/fields.ts";
+import type { EntryAttributes, JsonObject, PartContent, StoredPart } from "../../engine/snapshot.ts";
+import type { SourceDetails } from "../../engine/source-contract.ts";
+import type { LeftOutOfPart } from "../../engine/source-kind.ts";
+import { CorruptError } from "../../errors.ts";
+import { pathBytes, unescapeText } from "./file-names.ts";
+
+// Files as a part of a snapshot (docs/formats.md, *Files as a part*).
+
+/** As many are named. */
+const MOST_NAMED = 1000;
+
+export interface FilesAbout {
+  readonly files: number;
+  readonly directories: number;
+  readonly links: number;
+  readonly root: EntryAttributes;
+  readonly leftOut: readonly LeftOutOfPart[];
+  /** Paths. */
+  readonly changed: ReadonlySet<string>;
+}
+
+export function writeDetails({
+  files,
+  directories,
+  links,
+  root,
+  leftOut,
+  changed,
+}: FilesAbout): SourceDetails {
+  const named = leftOut.slice(0, MOST_NAMED).map(({ table: path, why, what }) => ({ path, why, what }));
+  return {
+    about: {
+      ...{ files, directories, links },
+      ...(leftOut.length > 0 && { leftOut: leftOut.length }),
+      ...(changed.size > 0 && { changed: changed.size }),
+    },
+    details: {
+      root: root as JsonObject,
+      ...(named.length > 0 && { leftOut: named }),
+      ...(changed.size > 0 && { changed: [...changed].slice(0, MOST_NAMED) }),
+    },
+  };
+}
+
+/** @throws CorruptError naming `place` */
+export function assertFilesAbout({ about }: StoredPart, place: string): void {
+  const fields = new Fields(about, place, "about");
+  for (const key of ["files", "directories", "links"]) fields.count(key);
+  for (const key of ["leftOut", "changed"]) fields.optionalCount(key);
+}
+
+/** @throws CorruptError naming `place` */
+export function assertFilesPart(part: PartContent, place: string): void {
+  const fields = new Fields(part.details, place, "details");
+  fields.record("root");
+  fields.optionalTexts("changed");
+  leftOutOf(part, place);
+  const directories = new Map<string, boolean>();
+  for (const { path, size, attributes } of part.entries) {
+    const key = pathBytes(path, place).toString("latin1");
+    if (directories.has(key)) throw corrupt(place, `it has two entries for ${path}`);
+    directories.set(key, attributes?.directory === true);
+    if (attributes?.link === undefined) continue;
+    unescapeText(attributes.link, place);
+    if (size > 0 || attributes.directory)
+      throw corrupt(place, `${path} is a symbolic link and something else`);
+  }
+  for (const key of directories.keys()) {
+    for (let end = key.lastIndexOf("/"); end > 0; end = key.lastIndexOf("/", end - 1)) {
+      const above = directories.get(key.slice(0, end));
+      if (above === false) throw corrupt(place, "it has something below what is no directory");
+      if (above) break; // looked at itself
+    }
+  }
+}
+
+export function leftOutOf(part: PartContent, place = part.source.uri): LeftOutOfPart[] {
+  const fields = new Fields(part.details, place, "details");
+  return (fields.optionalObjects("leftOut") ?? []).map((one) => ({
+    table: one.text("path"),
+    why: one.oneOf("why", ["excluded", "unsupported"]),
+    what: one.text("what"),
+  }));
+}
+
+function corrupt(place: string, why: string): CorruptError {
+  return new CorruptError(`The snapshot document ${place} is damaged: ${why}.`, { path: place });
+}

@@ -1,0 +1,208 @@
+import { createHash, randomUUID } from "node:crypto";
+import {
+  chmodSync,
+  closeSync,
+  fchmodSync,
+  fchownSync,
+  fsyncSync,
+  ftruncateSync,
+  futimesSync,
+  lchownSync,
+  linkSync,
+  lutimesSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  unlinkSync,
+  utimesSync,
+  writeSync,
+} from "node:fs";
+import { dirname } from "node:path";
+import type { EntryAttributes, StoredEntry } from "../../engine/snapshot.ts";
+import { CorruptError } from "../../errors.ts";
+import { errnoOf, toIoError } from "../../fs/io.ts";
+import { hasNoLinks } from "../../fs/name-new.ts";
+import { livenessOfToken, PROCESS_TOKEN } from "../../fs/process-token.ts";
+import { isRoot } from "../../fs/take-owner.ts";
+import { type FileName, joinName, shownName, unescapeText } from "./file-names.ts";
+
+/** `.lancedb-backup-restore-<process>.<uuid>`: a file in place that has not its name yet. */
+const HALF = ".lancedb-backup-restore-";
+const HOLE_BYTES = 64 << 10;
+const ZEROS = Buffer.alloc(HOLE_BYTES);
+/** Of the mode: who runs a file runs it as its owner. Not without the owner that it is about. */
+const SET_ID = 0o6000;
+/** What a file system, or a process without the right, answers that keeps owners as they are. */
+const KEPT = new Set(["EPERM", "EACCES", "EINVAL", "ENOSYS", "ENOTSUP", "EOPNOTSUPP", "EROFS"]);
+
+/** Whose what is restored becomes: the snapshot's where that is asked for; else as root the owner of the directory around it. */
+export class Owners {
+  readonly areKept: boolean;
+  /** How many could not be given. */
+  refused = 0;
+
+  constructor(areKept: boolean) {
+    this.areKept = areKept;
+  }
+
+  /** @returns whether it is the snapshot's. */
+  give(attributes: EntryAttributes, place: FileName, chown: (uid: number, gid: number) => void): boolean {
+    const owner = this.#ownerOf(attributes, place);
+    if (!owner) return false;
+    try {
+      chown(owner.uid, owner.gid);
+      return this.areKept;
+    } catch (error) {
+      if (!KEPT.has(errnoOf(error) ?? "")) throw error;
+      if (this.areKept) this.refused++;
+      return false;
+    }
+  }
+
+  inWords(): string {
+    return `${this.refused.toLocaleString("en")} files are not their owner's of the snapshot: this process may not give them away`;
+  }
+
+  #ownerOf(
+    { uid, gid }: EntryAttributes,
+    place: FileName,
+  ): { readonly uid: number; readonly gid: number } | undefined {
+    if (this.areKept) return uid === undefined || gid === undefined ? undefined : { uid, gid };
+    if (!isRoot()) return undefined;
+    return statSync(typeof place === "string" ? dirname(place) : place.subarray(0, place.lastIndexOf(0x2f)));
+  }
+}
+
+export interface PlaceOptions {
+  readonly owners: Owners;
+  /** What has the name is replaced; else nothing has. */
+  readonly isInPlace: boolean;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Writes a file, whole and with its attributes when it has its name. In place it is on the disk by then. @throws CorruptError */
+export async function writeFile(
+  place: FileName,
+  entry: StoredEntry,
+  content: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+  { owners, isInPlace, signal }: PlaceOptions,
+): Promise<void> {
+  const written = isInPlace ? halfBeside(place) : place;
+  const attributes = entry.attributes ?? {};
+  let file: number | undefined;
+  try {
+    file = openSync(written, "wx", 0o600);
+    await writeContent(file, entry, content, signal);
+    const isTheirs = owners.give(attributes, place, (uid, gid) => fchownSync(file as number, uid, gid));
+    if (attributes.mode !== undefined)
+      fchmodSync(file, attributes.mode & (isTheirs ? 0o7777 : ~SET_ID & 0o7777));
+    if (attributes.mtimeMs !== undefined)
+      futimesSync(file, attributes.mtimeMs / 1000, attributes.mtimeMs / 1000);
+    if (isInPlace || typeof place !== "string") fsyncSync(file);
+    closeSync(file);
+    file = undefined;
+    if (isInPlace) renameSync(written, place);
+  } catch (error) {
+    if (file !== undefined) closeSync(file);
+    if (isInPlace) rmSync(written, { force: true });
+    throw toIoError(error, "write", shownName(place));
+  }
+}
+
+async function writeContent(
+  file: number,
+  { path, size, sha256, attributes }: StoredEntry,
+  content: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const hash = createHash("sha256");
+  let position = 0;
+  for await (const stretch of content) {
+    signal?.throwIfAborted();
+    hash.update(stretch);
+    writeStretch(file, stretch, position, attributes?.sparse === true);
+    position += stretch.length;
+  }
+  if (attributes?.sparse) ftruncateSync(file, position);
+  if (position === size && hash.digest("hex") === sha256) return;
+  throw new CorruptError(`${path} has not the content that the snapshot says: a blob of it is damaged.`, {
+    path,
+  });
+}
+
+/** Of what had holes, stretches of zeros become holes again. */
+function writeStretch(file: number, stretch: Uint8Array, position: number, isSparse: boolean): void {
+  const step = isSparse ? HOLE_BYTES : Math.max(stretch.length, 1);
+  for (let from = 0; from < stretch.length; from += step) {
+    const block = stretch.subarray(from, from + step);
+    if (isSparse && ZEROS.subarray(0, block.length).equals(block)) continue;
+    for (let written = 0; written < block.length; ) {
+      written += writeSync(file, block, written, block.length - written, position + from + written);
+    }
+  }
+}
+
+/** False where the file system makes no links. */
+export function writeLink(from: FileName, to: FileName, isInPlace: boolean): boolean {
+  const made = isInPlace ? halfBeside(to) : to;
+  try {
+    linkSync(from, made);
+    if (isInPlace) renameOrRemove(made, to);
+    return true;
+  } catch (error) {
+    if (hasNoLinks(error) || errnoOf(error) === "EMLINK") return false;
+    throw toIoError(error, "link to", shownName(to));
+  }
+}
+
+/** Of two names of one file a rename does nothing, and leaves both. */
+function renameOrRemove(from: FileName, to: FileName): void {
+  renameSync(from, to);
+  rmSync(from, { force: true });
+}
+
+export function writeSymlink(
+  place: FileName,
+  attributes: EntryAttributes,
+  owners: Owners,
+  isInPlace: boolean,
+): void {
+  const made = isInPlace ? halfBeside(place) : place;
+  try {
+    symlinkSync(unescapeText(attributes.link ?? "", shownName(place)), made);
+    owners.give(attributes, place, (uid, gid) => lchownSync(made, uid, gid));
+    if (attributes.mtimeMs !== undefined)
+      lutimesSync(made, attributes.mtimeMs / 1000, attributes.mtimeMs / 1000);
+    if (isInPlace) renameSync(made, place);
+  } catch (error) {
+    if (isInPlace) rmSync(made, { force: true });
+    throw toIoError(error, "write", shownName(place));
+  }
+}
+
+/** Of a directory. */
+export function applyAttributes(place: FileName, attributes: EntryAttributes, owners: Owners): void {
+  const { mode, mtimeMs } = attributes;
+  const isTheirs = owners.give(attributes, place, (uid, gid) => lchownSync(place, uid, gid));
+  if (mode !== undefined) chmodSync(place, mode & (isTheirs ? 0o7777 : ~SET_ID & 0o7777));
+  if (mtimeMs !== undefined) utimesSync(place, mtimeMs / 1000, mtimeMs / 1000);
+}
+
+function halfBeside(place: FileName): FileName {
+  const name = `${HALF}${PROCESS_TOKEN}.${randomUUID()}`;
+  if (typeof place === "string") return `${dirname(place)}/${name}`;
+  return joinName(place.subarray(0, place.lastIndexOf(0x2f)), name);
+}
+
+/** Removes what dead restores have left in a directory. */
+export function sweepHalves(directory: FileName): void {
+  for (const name of readdirSync(directory)) {
+    if (!name.startsWith(HALF)) continue;
+    const place = joinName(directory, name);
+    const [token = ""] = name.slice(HALF.length).split(".");
+    if (livenessOfToken(token, shownName(place)) === "dead") unlinkSync(place);
+  }
+}

@@ -1,0 +1,64 @@
+import { createHash } from "node:crypto";
+import type { EntryAttributes, StoredEntry } from "../../engine/snapshot.ts";
+import type { Entry } from "../../engine/source-contract.ts";
+import type { PartToTest } from "../../engine/source-kind.ts";
+import { CorruptError } from "../../errors.ts";
+import { pathBytes } from "./file-names.ts";
+import { writeTree } from "./restore-tree.ts";
+import { walkTree } from "./walk-tree.ts";
+
+/** Half a millisecond: a file system may keep times less exactly than the snapshot. */
+const MOST_APART_MS = 0.5;
+const ALL_BUT_SET_ID = 0o1777;
+
+/** Restores files into a directory, and reads all of them there again: names, contents, modes, times and links. */
+export async function testTree({ scratch, ...request }: PartToTest): Promise<string> {
+  const { part, signal } = request;
+  const plan = await writeTree({ ...request, target: scratch });
+  const events = { changed: new Set<string>(), vanished: new Set<string>() };
+  const tree = await walkTree(scratch, { rules: undefined, oneFileSystem: true, events, signal });
+  const wanted = new Map(part.entries.map((entry) => [keyOf(entry.path), entry]));
+  if (tree.entries.length !== wanted.size) {
+    throw new CorruptError(
+      `The snapshot has ${wanted.size} names, and ${tree.entries.length} were restored.`,
+    );
+  }
+  for (const entry of tree.entries) {
+    const stored = wanted.get(keyOf(entry.path));
+    if (!stored) throw new CorruptError(`${entry.path} was restored, and is not in the snapshot.`);
+    assertSame(stored, entry.attributes ?? {});
+    if (entry.attributes?.directory === undefined && entry.attributes?.link === undefined) {
+      await assertContent(stored, entry, signal);
+    }
+  }
+  const count = (number: number) => number.toLocaleString("en");
+  return `${count(tree.files)} files, ${count(tree.directories)} directories and ${count(tree.links)} symbolic links were restored, and ${count(plan.bytes)} bytes read again.`;
+}
+
+function keyOf(path: string): string {
+  return pathBytes(path, "the restored directory").toString("latin1");
+}
+
+function assertSame({ path, attributes = {} }: StoredEntry, there: EntryAttributes): void {
+  const { mode, mtimeMs, link, directory } = attributes;
+  const isMode =
+    mode === undefined ||
+    link !== undefined ||
+    (mode & ALL_BUT_SET_ID) === ((there.mode ?? 0) & ALL_BUT_SET_ID);
+  const isTime = mtimeMs === undefined || Math.abs(mtimeMs - (there.mtimeMs ?? 0)) < MOST_APART_MS;
+  if (isMode && isTime && link === there.link && directory === there.directory) return;
+  throw new CorruptError(
+    `${path} was restored, and is not what the snapshot says: ${JSON.stringify(there)} for ${JSON.stringify(attributes)}.`,
+  );
+}
+
+async function assertContent(
+  stored: StoredEntry,
+  entry: Entry,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const hash = createHash("sha256");
+  for await (const stretch of entry.open({ signal })) hash.update(stretch);
+  if (hash.digest("hex") === stored.sha256) return;
+  throw new CorruptError(`${entry.path} was restored, and has not the content that the snapshot says.`);
+}

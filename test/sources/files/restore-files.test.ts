@@ -1,0 +1,253 @@
+import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { decodeSnapshot } from "../../../src/engine/format/decode-snapshot.ts";
+import { encodeSnapshot } from "../../../src/engine/format/encode-snapshot.ts";
+import type {
+  EntryAttributes,
+  PartContent,
+  StoredEntry,
+  StoredSnapshot,
+} from "../../../src/engine/snapshot.ts";
+import { loadKind } from "../../../src/engine/source-kind.ts";
+import { CorruptError, ValidationError } from "../../../src/errors.ts";
+import { PROCESS_TOKEN } from "../../../src/fs/process-token.ts";
+import { Repository } from "../../../src/repository/repository.ts";
+import { run } from "../../cli/cli.ts";
+import { silent } from "../../crash/silent.ts";
+import { newDirectory } from "../../support/database.ts";
+import { treeAt } from "../../support/trees.ts";
+
+const TOKEN_MODULE = join(import.meta.dirname, "../../../src/fs/process-token.ts");
+const isRoot = process.geteuid?.() === 0;
+
+async function newPlace() {
+  const directory = await newDirectory();
+  const place = (name: string) => join(directory, name);
+  const tree = place("tree");
+  mkdirSync(join(tree, "in/deep"), { recursive: true });
+  writeFileSync(join(tree, "a"), "a of the snapshot");
+  writeFileSync(join(tree, "in/b"), "b of the snapshot");
+  writeFileSync(join(tree, "in/deep/c"), "c");
+  symlinkSync("a", join(tree, "to-a"));
+  const repository = await Repository.init(place("vault"), { logger: silent });
+  const { id } = await repository.backup({ source: tree });
+  return { place, tree, repository, id };
+}
+
+function entry(path: string, content: string, attributes?: EntryAttributes): StoredEntry {
+  const sha256 = createHash("sha256").update(content).digest("hex");
+  return {
+    path,
+    size: content.length,
+    sha256,
+    ...(content === "" && { pieces: [] }),
+    ...(attributes && { attributes }),
+  };
+}
+
+function partOf(entries: readonly StoredEntry[]): PartContent {
+  const bytes = entries.reduce((sum, { size }) => sum + size, 0);
+  return {
+    source: { type: "files", id: "files:x", uri: "/tree", host: "h" },
+    ...{ files: entries.length, bytes, entries, blobs: new Map() },
+    about: { files: entries.length, directories: 0, links: 0 },
+    details: { root: {} },
+  };
+}
+
+/** As if the document's own checks had been passed by. */
+async function restoreHostile(
+  entries: readonly StoredEntry[],
+  contents: Record<string, string>,
+  target: string,
+  mode: "new" | "in-place",
+) {
+  const kind = await loadKind("files");
+  const read = (one: StoredEntry) =>
+    (async function* () {
+      yield Buffer.from(contents[one.path] ?? "");
+    })();
+  await kind?.restore?.({
+    ...{ snapshot: "20260101T000000Z-00000000", part: partOf(entries), target, mode, read },
+    readAll: async function* (all) {
+      for (const one of all) yield { entry: one, content: read(one) };
+    },
+  });
+}
+
+const LINK = { link: "../outside" };
+
+test.each([
+  ["climbs by an escape", [entry("%2E%2E/x", "x")]],
+  ["climbs in the middle", [entry("a/%2e%2e/%2e%2e/x", "x")]],
+  ["has a slash in a name", [entry("a%2F..%2F..%2Fx", "x")]],
+  ["has a NUL in a name", [entry("a%00", "x")]],
+  ["has a name of nothing but a dot", [entry("%2E/x", "x")]],
+  ["has no byte behind %", [entry("a%4", "x")]],
+  ["lies below a symbolic link", [entry("l", "", LINK), entry("l/x", "x")]],
+  ["lies below a symbolic link by another spelling", [entry("l", "", LINK), entry("%6C/x", "x")]],
+  ["has the name of another by another spelling", [entry("l", "", LINK), entry("%6C", "x")]],
+  ["is a link and a directory", [entry("l", "", { ...LINK, directory: true })]],
+])("a snapshot with a path that %s is refused, and nothing is written", async (_what, entries) => {
+  const directory = await newDirectory();
+  const target = join(directory, "target");
+  mkdirSync(join(directory, "outside"));
+  for (const mode of ["new", "in-place"] as const) {
+    if (mode === "in-place") mkdirSync(target);
+    await expect(restoreHostile(entries, { "l/x": "x" }, target, mode)).rejects.toThrow(CorruptError);
+    expect(Object.keys(treeAt(directory))).toEqual(mode === "new" ? ["outside"] : ["outside", "target"]);
+  }
+  const part = partOf(entries);
+  const id = `20260101T000000Z-${createHash("sha256").update("files:x").digest("hex").slice(0, 4)}0000`;
+  const software = { lancedbBackup: "1", node: "1" };
+  const counts = {
+    files: part.files,
+    bytes: part.bytes,
+    newFiles: 0,
+    newBytes: 0,
+    storedBytes: 0,
+    durationMs: 1,
+  };
+  const snapshot: StoredSnapshot = {
+    id,
+    tags: [],
+    createdAt: new Date(),
+    ...counts,
+    parts: [part],
+    software,
+  };
+  const { bytes } = encodeSnapshot(snapshot, [part]);
+  expect(() => decodeSnapshot(bytes, id, "document")).toThrow(CorruptError);
+});
+
+test("a link of the snapshot that leads out is made, and nothing is written through it", async () => {
+  const directory = await newDirectory();
+  mkdirSync(join(directory, "outside"));
+  const target = join(directory, "target");
+  await restoreHostile([entry("l", "", LINK), entry("x", "x")], { x: "x" }, target, "new");
+  expect(readdirSync(target).sort()).toEqual(["l", "x"]);
+  // Now it is in the target, and a snapshot has a directory of its name.
+  const hostile = [entry("l", "", { directory: true }), entry("l/x", "x")];
+  await expect(restoreHostile(hostile, { "l/x": "x" }, target, "in-place")).rejects.toThrow(ValidationError);
+  await expect(restoreHostile([entry("l/x", "x")], { "l/x": "x" }, target, "in-place")).rejects.toThrow(
+    ValidationError,
+  );
+  expect(readdirSync(join(directory, "outside"))).toEqual([]);
+});
+
+test("a content that is not what the snapshot says leaves the target as it was", async () => {
+  const directory = await newDirectory();
+  const target = join(directory, "target");
+  await expect(restoreHostile([entry("x", "right")], { x: "wrong" }, target, "new")).rejects.toThrow(
+    CorruptError,
+  );
+  expect(readdirSync(directory)).toEqual([]);
+  mkdirSync(target);
+  writeFileSync(join(target, "x"), "before");
+  await expect(restoreHostile([entry("x", "right")], { x: "wrong" }, target, "in-place")).rejects.toThrow(
+    CorruptError,
+  );
+  expect(treeAt(target)).toMatchObject({ x: { size: 6 } });
+  expect(readdirSync(target)).toEqual(["x"]);
+});
+
+test("in place files go back one by one, what the snapshot does not have stays, and halves of the dead are swept", async () => {
+  const { place, tree, repository, id } = await newPlace();
+  const before = treeAt(tree);
+  writeFileSync(join(tree, "a"), "written since");
+  rmSync(join(tree, "in/b"));
+  rmSync(join(tree, "to-a"));
+  symlinkSync("elsewhere", join(tree, "to-a"));
+  writeFileSync(join(tree, "in/mine"), "mine");
+  const own = join(tree, `in/.lancedb-backup-restore-${PROCESS_TOKEN}.1`);
+  writeFileSync(own, "of a process that lives");
+  const token = `import { PROCESS_TOKEN } from ${JSON.stringify(TOKEN_MODULE)}; process.stdout.write(PROCESS_TOKEN);`;
+  const dead = execFileSync(process.execPath, ["--input-type=module", "-e", token], { encoding: "utf8" });
+  const half = join(tree, `in/.lancedb-backup-restore-${dead}.1`);
+  writeFileSync(half, "of a dead one");
+  const report = await repository.restore("latest", { target: tree, mode: "in-place" });
+  expect(report).toMatchObject({ snapshot: id, mode: "in-place" });
+  expect([existsSync(own), existsSync(half)]).toEqual([true, false]);
+  rmSync(own);
+  expect(readFileSync(join(tree, "in/mine"), "utf8")).toBe("mine");
+  rmSync(join(tree, "in/mine"));
+  await repository.restore(id, { target: tree, mode: "in-place" });
+  expect(treeAt(tree)).toEqual(before);
+  await expect(repository.restore(id, { target: place("nowhere"), mode: "in-place" })).rejects.toThrow(
+    ValidationError,
+  );
+});
+
+test("what cannot take a file is told before anything is written", async () => {
+  const { tree, repository, id } = await newPlace();
+  writeFileSync(join(tree, "a"), "written since");
+  rmSync(join(tree, "in"), { recursive: true });
+  symlinkSync("/tmp", join(tree, "in"));
+  await expect(repository.restore(id, { target: tree, mode: "in-place" })).rejects.toThrow(
+    /in is a symbolic link/,
+  );
+  await expect(repository.restore(id, { target: tree })).rejects.toThrow(/not empty/);
+  expect(readFileSync(join(tree, "a"), "utf8")).toBe("written since");
+});
+
+test("some paths alone come back, with the directories above them", async () => {
+  const { place, repository, id } = await newPlace();
+  await repository.restore(id, { target: place("some"), paths: ["./in/deep/", "to-a"] });
+  expect(Object.keys(treeAt(place("some")))).toEqual(["in", "in/deep", "in/deep/c", "to-a"]);
+  await expect(repository.restore(id, { target: place("x"), paths: ["in", "d"] })).rejects.toThrow(
+    /has no "d"/,
+  );
+  await expect(repository.restore(id, { target: place("x"), paths: [] })).rejects.toThrow(ValidationError);
+  expect(existsSync(place("x"))).toBe(false);
+});
+
+test.runIf(isRoot)(
+  "as root the owner of the target is taken, or the snapshot's where that is asked for",
+  async () => {
+    const { place, tree, repository } = await newPlace();
+    chownSync(join(tree, "a"), 1234, 1235);
+    chmodSync(join(tree, "a"), 0o4755);
+    const { id } = await repository.backup({ source: tree });
+    mkdirSync(place("theirs"));
+    chownSync(place("theirs"), 4321, 4322);
+    await repository.restore(id, { target: place("theirs/new") });
+    const taken = statSync(place("theirs/new/a"));
+    expect([taken.uid, taken.gid, taken.mode & 0o7777]).toEqual([4321, 4322, 0o755]);
+    await repository.restore(id, { target: place("kept"), targetOptions: { owner: true } });
+    const kept = statSync(place("kept/a"));
+    expect([kept.uid, kept.gid, kept.mode & 0o7777]).toEqual([1234, 1235, 0o4755]);
+  },
+);
+
+test.runIf(isRoot)("what cannot be read fails the backup, or is left out and named", async () => {
+  const { place, tree } = await newPlace();
+  for (const path of ["", "tree", "vault"]) chmodSync(place(path), 0o777);
+  chmodSync(join(tree, "a"), 0o600);
+  chmodSync(join(tree, "in/deep"), 0o700);
+  const options = { uid: 65534 };
+  await run(["init", "--repo", place("theirs")], options);
+  const refused = await run(["backup", tree, "--repo", place("theirs")], options);
+  expect(refused).toMatchObject({ code: 1, stderr: expect.stringMatching(/permission denied/) });
+  const partly = await run(
+    ["backup", tree, "--repo", place("theirs"), "--on-unsupported", "leave-out"],
+    options,
+  );
+  expect(partly.code).toBe(4);
+  expect(partly.stdout).toMatch(
+    /Not in the snapshot: a: .*\n.*Not in the snapshot: in\/deep: |in\/deep: .*\n.*a: /,
+  );
+});
