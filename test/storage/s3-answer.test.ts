@@ -17,7 +17,7 @@ test.each([
   ["a range behind the end", answered(416, "InvalidRange"), "beyond"],
   ["no permission", answered(403, "AccessDenied"), "refused"],
   ["HEAD without permission", answered(403), "refused"],
-  ["a clock that is wrong", answered(403, "RequestTimeTooSkewed"), "refused"],
+  ["a clock that is wrong", answered(403, "RequestTimeTooSkewed"), "transient"],
   ["another region", answered(301, "PermanentRedirect"), "refused"],
   ["a bad request", answered(400, "InvalidArgument"), "refused"],
   ["a request that came too slowly", answered(400, "RequestTimeout"), "transient"],

@@ -28,7 +28,7 @@ const REGION = /^[a-z0-9-]{1,40}$/;
 const MEANINGS: Readonly<Record<string, S3Meaning>> = {
   NoSuchBucket: "refused",
   NoSuchUpload: "refused",
-  RequestTimeTooSkewed: "refused",
+  RequestTimeTooSkewed: "transient", // the client goes by the store's clock from then on
   SlowDown: "transient",
   Throttling: "transient",
   ThrottlingException: "transient",
