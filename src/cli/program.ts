@@ -1,5 +1,5 @@
-import { readFileSync } from "node:fs";
 import { Command } from "commander";
+import { packageVersion } from "../util/package-version.ts";
 import { backupCommand } from "./commands/backup.ts";
 import { completionCommand } from "./commands/completion.ts";
 import { copyCommand } from "./commands/copy.ts";
@@ -65,7 +65,7 @@ const COMMANDS = [
 export function buildProgram(): Command {
   const program = new Command("lancedb-backup")
     .description(DESCRIPTION)
-    .version(readVersion(), "-V, --version", "Show the version.")
+    .version(packageVersion, "-V, --version", "Show the version.")
     .helpOption("-h, --help", "Show this help.")
     .helpCommand("help [command]", "Show the help of a command.")
     .option("--json", "Print one JSON value on standard output, and nothing else.")
@@ -91,9 +91,4 @@ export function buildProgram(): Command {
 /** A command and those below it. */
 export function allCommands(command: Command): Command[] {
   return [command, ...command.commands.flatMap(allCommands)];
-}
-
-function readVersion(): string {
-  const text = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
-  return (JSON.parse(text) as { version: string }).version;
 }

@@ -38,7 +38,7 @@ export async function diagnoseRepository(
   try {
     const repository = await Repository.open(location, { logger, keys });
     const storage = await openStorage(location);
-    const directory = storage.directory;
+    const directory = storage.local?.root;
     if (directory !== undefined) {
       findings.push(...diagnoseSpace(directory, "repository"), ...diagnoseWritable(directory));
       findings.push(...diagnoseOwners(directory, "repository", signal));

@@ -19,14 +19,23 @@ export async function readSmall(
   signal?: AbortSignal,
   most = MOST_BYTES,
 ): Promise<Buffer> {
-  const pieces: Uint8Array[] = [];
+  return gatherSmall(storage.read(name, { signal }), `${storage.location}/${name}`, most);
+}
+
+/** The same of pieces that come from elsewhere. @throws CorruptError where there are more bytes. */
+export async function gatherSmall(
+  pieces: AsyncIterable<Uint8Array>,
+  path: string,
+  most: number,
+): Promise<Buffer> {
+  const all: Uint8Array[] = [];
   let bytes = 0;
-  for await (const piece of storage.read(name, { signal })) {
+  for await (const piece of pieces) {
     bytes += piece.length;
-    if (bytes > most) throw tooLarge(`${storage.location}/${name}`, most);
-    pieces.push(piece);
+    if (bytes > most) throw tooLarge(path, most);
+    all.push(piece);
   }
-  return Buffer.concat(pieces, bytes);
+  return Buffer.concat(all, bytes);
 }
 
 /** Reads stretches of an object, each into one piece of memory; fewer bytes come where it ends. */

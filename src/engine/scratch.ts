@@ -1,19 +1,17 @@
 import { randomUUID } from "node:crypto";
-import { mkdirSync, readdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { errnoOf, isError, isMissing, toIoError } from "../fs/io.ts";
+import { isNotWritable } from "../fs/io.ts";
+import { listNames } from "../fs/list-names.ts";
+import { makePrivateDirectory } from "../fs/make-directory.ts";
 import { livenessOfToken, PROCESS_TOKEN } from "../fs/process-token.ts";
 import { removeTree } from "../fs/remove-tree.ts";
-import { takeOwner } from "../fs/take-owner.ts";
+import { isWritable } from "../storage/layers/read-only-storage.ts";
 import type { Storage } from "../storage/storage.ts";
 
 /** `.open-<process>.<uuid>` in the repository: a name with a dot first is nobody's object (docs/formats.md). */
 const HIDDEN = ".open-";
 const PUBLIC = "lancedb-backup-open-";
-
-/** Errors by which a place says that it cannot be written to. */
-const READ_ONLY = new Set(["EROFS", "EACCES", "EPERM"]);
 
 /** An empty directory of this process, where one can be made. */
 export interface Scratch {
@@ -27,7 +25,8 @@ export interface Scratch {
  * repository is not local or cannot be written to. What dead processes left there is swept.
  */
 export async function makeScratch(storage: Storage): Promise<Scratch> {
-  const made = storage.directory === undefined ? undefined : await tryMake(storage.directory, HIDDEN);
+  const { local } = storage;
+  const made = local && isWritable(storage) ? await tryMake(local.root, HIDDEN) : undefined;
   const directory = made ?? (await make(tmpdir(), PUBLIC));
   return { directory, remove: () => removeTree(directory) };
 }
@@ -42,34 +41,21 @@ async function tryMake(root: string, prefix: string): Promise<string | undefined
   try {
     return await make(root, prefix);
   } catch (error) {
-    const cause = isError(error) ? error.cause : undefined;
-    if (READ_ONLY.has(errnoOf(cause) ?? "")) return undefined;
+    if (isNotWritable(error)) return undefined;
     throw error;
   }
 }
 
 async function make(root: string, prefix: string): Promise<string> {
   const directory = join(root, `${prefix}${PROCESS_TOKEN}.${randomUUID()}`);
-  try {
-    mkdirSync(directory, { mode: 0o700 });
-    takeOwner(directory);
-  } catch (error) {
-    throw toIoError(error, "make directory", directory);
-  }
+  makePrivateDirectory(directory);
   await sweepScratch(root, prefix);
   return directory;
 }
 
 /** Removes what dead processes left of opened snapshots in a repository's directory: links and what was written there. */
 export async function sweepScratch(root: string, prefix: string = HIDDEN): Promise<void> {
-  let names: string[];
-  try {
-    names = readdirSync(root);
-  } catch (error) {
-    if (isMissing(error)) return;
-    throw toIoError(error, "list", root);
-  }
-  for (const name of names) {
+  for (const name of listNames(root)) {
     if (!name.startsWith(prefix)) continue;
     const [token = ""] = name.slice(prefix.length).split(".");
     if (livenessOfToken(token, join(root, name)) !== "dead") continue;

@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { types } from "node:util";
 import { BackupError, IoError, isNotFound, NotFoundError } from "../errors.ts";
 
@@ -28,6 +29,17 @@ export function isMissing(error: unknown): boolean {
 export function isFull(error: unknown): boolean {
   const errno = error instanceof IoError ? error.errno : errnoOf(error);
   return errno === "ENOSPC" || errno === "EDQUOT";
+}
+
+/** Whether a place has said that it cannot be written to: it is read-only, or another user's. */
+export function isNotWritable(error: unknown): error is Error {
+  const errno = error instanceof IoError ? error.errno : errnoOf(error);
+  return errno === "EROFS" || errno === "EACCES" || errno === "EPERM";
+}
+
+/** Whether a disk has said that it cannot read what it holds. */
+export function isUnreadable(error: unknown): error is IoError {
+  return error instanceof IoError && error.errno === "EIO";
 }
 
 const ADVICE: Record<string, string> = {
@@ -65,6 +77,9 @@ export function toReadError(error: unknown, path: string): BackupError {
 export function isVanished(error: unknown): boolean {
   return (error instanceof IoError ? error.errno : errnoOf(error)) === "ENOENT";
 }
+
+/** Whether anything has the name now. */
+export const stillThere = (path: string) => existsSync(path);
 
 /** Runs `task`; what the file system refuses comes out as an `IoError` naming action and path. */
 export async function io<T>(action: string, path: string, task: () => Promise<T> | T): Promise<T> {

@@ -20,6 +20,16 @@ export function makeDirectory(directory: string, within?: string): void {
   }
 }
 
+/** Makes a directory that nobody else may look into, where its parent is. @throws IoError, also where it is there. */
+export function makePrivateDirectory(directory: string): void {
+  try {
+    mkdirSync(directory, { mode: 0o700 });
+    takeOwner(directory);
+  } catch (error) {
+    throw toIoError(error, "make directory", directory);
+  }
+}
+
 function make(directory: string, within: string | undefined): void {
   if (statSync(directory, { throwIfNoEntry: false })?.isDirectory()) return;
   if (directory === within) {

@@ -41,10 +41,11 @@ async function hasSnapshots(storage: Storage): Promise<boolean> {
  * @param isAllowed what the policy says of it.
  * @throws ValidationError
  */
-export function assertMayBeMade({ directory, location }: Storage, isAllowed: boolean | undefined): void {
+export function assertMayBeMade({ local, location }: Storage, isAllowed: boolean | undefined): void {
   const how = 'A new one is made by "lancedb-backup init", or with create: true in its storage section.';
   if (isAllowed === false) throw new ValidationError(`There is no repository at ${location}. ${how}`);
-  if (isAllowed === true || directory === undefined) return;
+  if (isAllowed === true || !local) return;
+  const directory = local.root;
   const nearest = existsSync(directory) ? directory : dirname(directory);
   if (!existsSync(nearest) || readdirSync(nearest).length > 0) return;
   throw new ValidationError(

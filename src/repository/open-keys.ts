@@ -18,7 +18,7 @@ export async function makeRepository(
 ): Promise<{ readonly marker: RepositoryMarker; readonly ring: KeyRing | undefined }> {
   const { storage, logger } = place;
   const { encryption, unsafeNoExclusive } = options;
-  const isPlain = storage.directory !== undefined && !encryption;
+  const isPlain = storage.local !== undefined && !encryption;
   const compression = options.compression ?? (isPlain ? undefined : DEFAULT_COMPRESSION);
   let ring: KeyRing | undefined;
   const makeKeys = async (id: string) => {

@@ -103,10 +103,10 @@ export class Repository implements AsyncDisposable {
     assertEncryptionOption(encryption);
     assertFlag(unsafeNoExclusive, "unsafeNoExclusive");
     const place = await placeOf(location, rest);
-    const { directory } = place.storage;
-    if (directory !== undefined) {
+    const { local } = place.storage;
+    if (local) {
       const { assertOutsideTables } = await import("../lance/database.ts");
-      assertOutsideTables(directory, "The repository");
+      assertOutsideTables(local.root, "The repository");
     }
     const made = await makeRepository(place, { compression, encryption, unsafeNoExclusive });
     return new Repository(place, made.marker, made.ring);
@@ -382,13 +382,13 @@ export class Repository implements AsyncDisposable {
    * anything is written: another repository may have another codec.
    */
   async #inPlace<T>(task: () => Promise<T>, { writes = false } = {}): Promise<T> {
-    const { directory } = this.#storage;
+    const { local } = this.#storage;
     const begin = async () => {
-      if (writes || directory !== undefined) await assertStill(this.#storage, this.#marker);
+      if (writes || local) await assertStill(this.#storage, this.#marker);
       await this.#ring?.refresh(); // others may have rotated the keys
       return task();
     };
-    return directory === undefined ? begin() : holding([{ path: directory, what: "repository" }], begin);
+    return local ? holding([{ path: local.root, what: "repository" }], begin) : begin();
   }
 
   /** Nothing is held between calls; there to be written with `await using`, and for storages that hold connections. */

@@ -71,7 +71,7 @@ export function snapshotCache(
   id: string | undefined,
   ring?: KeyRing,
 ): DocumentCache | undefined {
-  if (storage.directory !== undefined || cache === undefined || !id || !/^[0-9a-f-]{1,100}$/.test(id)) {
+  if (storage.local !== undefined || cache === undefined || !id || !/^[0-9a-f-]{1,100}$/.test(id)) {
     return undefined;
   }
   const files = new FileCache(cache, MOST_BYTES, (reason) =>

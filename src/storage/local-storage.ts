@@ -10,6 +10,7 @@ import { nameNew } from "../fs/name-new.ts";
 import { PROCESS_TOKEN } from "../fs/process-token.ts";
 import { takeOwner } from "../fs/take-owner.ts";
 import { Directories } from "./directories.ts";
+import { LocalFiles } from "./local-files.ts";
 import { lookAtEach } from "./look-for.ts";
 import { assertObjectName, assertObjectPrefix } from "./object-name.ts";
 import { piecesOf } from "./pieces.ts";
@@ -28,10 +29,12 @@ const PLAIN = (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0);
  */
 export class LocalStorage implements Storage {
   readonly directory: string;
+  readonly local: LocalFiles;
   readonly #directories: Directories;
 
   constructor(directory: string) {
     this.directory = resolve(directory);
+    this.local = new LocalFiles(this.directory);
     this.#directories = new Directories(this.directory);
   }
 

@@ -1,3 +1,5 @@
+import type { LocalFiles } from "./local-files.ts";
+
 /** What a listing or a look tells of one object. */
 export interface StoredObject {
   readonly name: string;
@@ -59,11 +61,8 @@ export interface Storage {
   /** For messages: a path or an address. */
   readonly location: string;
 
-  /**
-   * Where the objects are plain files, the directory below which they have their names: callers may then copy and
-   * link them. They never change them.
-   */
-  readonly directory?: string | undefined;
+  /** Where the objects are plain files of this machine: what else can be done with them. */
+  readonly local?: LocalFiles | undefined;
 
   /**
    * The bytes of an object, in pieces of any size. Reads nothing before the first piece is asked for.

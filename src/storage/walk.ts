@@ -44,7 +44,8 @@ function mayHold(folder: string, prefix: string): boolean {
   return folder.startsWith(prefix) || prefix.startsWith(folder);
 }
 
-async function entriesOf(directory: string): Promise<Dirent[]> {
+/** None where there is no such directory. */
+export async function entriesOf(directory: string): Promise<Dirent[]> {
   try {
     return (await ifThereLater(directory, () => readdir(directory, { withFileTypes: true }))) ?? [];
   } catch (error) {

@@ -13,7 +13,7 @@ import { FaultyStorage } from "../support/faulty-storage.ts";
 
 /** A local one where files are pieces, as elsewhere: nobody is told of its directory. */
 class RemoteStorage extends FaultyStorage {
-  override get directory(): undefined {
+  override get local(): undefined {
     return undefined;
   }
 }

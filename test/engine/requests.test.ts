@@ -20,8 +20,8 @@ async function newPlace() {
   const local = new LocalStorage(location);
   await createMarker(local);
   const counted = new FaultyStorage(local);
-  // Elsewhere: no directory that files could be linked from.
-  Object.defineProperty(counted, "directory", { value: undefined });
+  // Elsewhere: no files that could be linked from.
+  Object.defineProperty(counted, "local", { value: undefined });
   const catalog = new Catalog({ storage: counted, logger: silent });
   const context = takeContext({ blobs: new BlobStore(counted), logger: silent }, catalog, undefined);
   for (let number = 0; number < 100; number++) writeFileSync(join(uri, `file-${number}`), randomBytes(500));

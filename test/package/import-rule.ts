@@ -40,6 +40,8 @@ export function importRuleViolations(files: Readonly<Record<string, string>>): s
 function whyForbidden(importer: string, specifier: string): string | undefined {
   if (specifier === packageName || specifier.startsWith(`${packageName}/`)) return "that is index.ts";
   if (roomOf(importer) === "engine" && specifier.startsWith("@lancedb/")) return "the engine knows no Lance";
+  if (roomOf(importer) === "engine" && /^(node:)?fs(\/|$)/.test(specifier))
+    return "what is local, the engine asks of a storage or of fs/";
   if (!specifier.startsWith(".")) return undefined;
   const imported = posix.join(posix.dirname(importer), specifier);
   if (imported.startsWith("..")) return "it lies outside src/";

@@ -49,6 +49,8 @@ describe("imports in src/ run downwards only", () => {
     ["the sources, from the engine", "engine/a.ts", `import { b } from "../sources/b.ts";`],
     ["Lance, from the engine", "engine/a.ts", `import { b } from "../lance/b.ts";`],
     ["LanceDB, from the engine", "engine/a.ts", `import { connect } from "@lancedb/lancedb";`],
+    ["the file system, from the engine", "engine/a.ts", `import { readFileSync } from "node:fs";`],
+    ["its promises, from the engine", "engine/x/a.ts", `import { open } from "node:fs/promises";`],
     ["the engine, from a storage", "storage/a.ts", `import { b } from "../engine/b.ts";`],
     ["index.ts", "cli/main.ts", `import { BackupManager } from "../index.ts";`],
     ["index.ts by the package's name", "cli/main.ts", `import { BackupManager } from "lancedb-backup";`],

@@ -1,4 +1,5 @@
 import { IoError } from "../../src/errors.ts";
+import type { LocalFiles } from "../../src/storage/local-files.ts";
 import type { Content, ReadOptions, Storage, StoredObject, WriteOptions } from "../../src/storage/storage.ts";
 
 type Method = "read" | "write" | "writeNew" | "list" | "remove" | "stat";
@@ -35,8 +36,8 @@ export class FaultyStorage implements Storage {
     return this.#inner.location;
   }
 
-  get directory(): string | undefined {
-    return this.#inner.directory;
+  get local(): LocalFiles | undefined {
+    return this.#inner.local;
   }
 
   async *read(name: string, options: ReadOptions = {}): AsyncGenerator<Uint8Array> {

@@ -54,7 +54,7 @@ async function run(context: Context, path: string | undefined, options: Options)
   await using repository = await openRepository(context, { repo });
   const { openStorage } = await import("../../repository/index.ts");
   const storage = await openStorage(repo);
-  const { directory } = storage;
+  const directory = storage.local?.root;
   const { assertReplaceable, replaceFile } = await import("../report/page-file.ts");
   await assertReplaceable(file, directory, options.force ?? false);
   context.interrupt.describe("No page was written.");

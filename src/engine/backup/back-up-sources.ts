@@ -7,7 +7,7 @@ import type { ShrunkTable } from "../../util/shrunk-tables.ts";
 import type { BlobStore } from "../blobs/blob-store.ts";
 import type { Clock } from "../clock.ts";
 import { encodeSnapshot } from "../format/encode-snapshot.ts";
-import { newSnapshotId, snapshotName } from "../format/names.ts";
+import { BLOBS, newSnapshotId, snapshotName } from "../format/names.ts";
 import type { Lease } from "../lease/lease.ts";
 import { leaserOf } from "../lease/leaser.ts";
 import type { OnProgress } from "../progress.ts";
@@ -71,7 +71,7 @@ const DEFAULT_TIMEOUT_MS = 30_000;
 export async function backup(context: BackupContext, request: BackupRequest): Promise<TakenContent> {
   request.signal?.throwIfAborted();
   const { storage } = context.blobs;
-  for (const source of request.sources) assertApart(source, storage.directory);
+  for (const source of request.sources) assertApart(source, storage.local?.root);
   const roots = request.sources.flatMap(({ root }) =>
     root === undefined ? [] : [{ path: root, what: "database" }],
   );
@@ -204,11 +204,11 @@ class BackupRun {
   /** Sizes of files that there are: a file of another size cannot be among them. Only files of their own are looked for. */
   async #sizesThere(): Promise<Set<number>> {
     const sizes = new Set<number>();
-    const { local } = this.#context.blobs;
+    const { local, storage } = this.#context.blobs;
     const known = [...this.#previous.values()].flatMap((content) => content?.parts ?? []);
     for (const { entries } of known) for (const { size } of entries) sizes.add(size);
     if (known.length > 0 || !local) return sizes;
-    for await (const blob of local.list("blobs/")) sizes.add(blob.size);
+    for await (const blob of storage.list(BLOBS)) sizes.add(blob.size);
     return sizes;
   }
 
@@ -278,7 +278,7 @@ class BackupRun {
     const contents: PartContent[] = [];
     for (const part of parts) contents.push(await this.#partContent(part, stored));
     this.#request.signal?.throwIfAborted();
-    const roots = [...parts.map(({ source }) => source.root), storage.directory];
+    const roots = [...parts.map(({ source }) => source.root), storage.local?.root];
     for (const root of roots) if (root !== undefined) assertRoot(root);
     const composed = this.#compose(parts, contents, stored);
     for (;;) {

@@ -1,18 +1,14 @@
 import { randomUUID } from "node:crypto";
-import { existsSync, renameSync, statSync } from "node:fs";
-import { rm } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { dirname, join } from "node:path";
 import { CorruptError } from "../../errors.ts";
-import { syncDirectories } from "../../fs/durable.ts";
-import { errnoOf, isMissing, isVanished, toIoError, toReadError } from "../../fs/io.ts";
-import { makeDirectory } from "../../fs/make-directory.ts";
+import { errnoOf, isVanished, stillThere, toIoError, toReadError } from "../../fs/io.ts";
 import { PROCESS_TOKEN } from "../../fs/process-token.ts";
 import { syncTogether } from "../../fs/sync-together.ts";
 import { type CopyResult, type CopyTask, SMALL_BYTES } from "../../fs/workers/copy-task.ts";
 import { runTasks, THREADS } from "../../fs/workers/pool.ts";
-import type { LocalDirectory } from "../blobs/blob-store.ts";
-import { blobName } from "../format/names.ts";
+import type { LocalFiles } from "../../storage/local-files.ts";
+import { BLOBS, blobName } from "../format/names.ts";
 import type { Entry } from "../source-contract.ts";
 import type { StoredBlobs, StoredFile, StoreRequest } from "./write-blobs.ts";
 
@@ -27,16 +23,10 @@ const STRETCH = 4096;
  * Copies files into a directory of this run, by worker threads. A copy gets its name when it is on the disk: what was
  * named before an interruption is found by the next run.
  */
-export async function storeLocally(storage: LocalDirectory, request: StoreRequest): Promise<StoredBlobs> {
+export async function storeLocally(local: LocalFiles, request: StoreRequest): Promise<StoredBlobs> {
   if (request.files.length === 0) return { files: new Map(), sizes: new Map(), storedBytes: 0 };
-  const blobs = join(storage.directory, "blobs");
-  const temporary = join(blobs, `.${PROCESS_TOKEN}.${randomUUID()}.tmp`);
-  makeDirectory(temporary, storage.directory);
-  try {
-    return await new LocalRun(blobs, temporary, request).store();
-  } finally {
-    await rm(temporary, { recursive: true, force: true });
-  }
+  const hidden = `${BLOBS}.${PROCESS_TOKEN}.${randomUUID()}.tmp`;
+  return local.gather(hidden, (temporary) => new LocalRun(local, temporary, request).store());
 }
 
 function isLocal(entry: Entry): entry is LocalEntry {
@@ -50,16 +40,17 @@ interface Copy {
 }
 
 class LocalRun {
-  readonly #blobs: string;
+  readonly #local: LocalFiles;
   readonly #temporary: string;
   readonly #request: StoreRequest;
   readonly #stored = new Map<Entry, StoredFile>();
   #storedBytes = 0;
-  readonly #directories = new Set<string>();
+  /** Of blobs, to be synced. */
+  readonly #folders = new Set([BLOBS, ""]);
   #count = 0;
 
-  constructor(blobs: string, temporary: string, request: StoreRequest) {
-    this.#blobs = blobs;
+  constructor(local: LocalFiles, temporary: string, request: StoreRequest) {
+    this.#local = local;
     this.#temporary = temporary;
     this.#request = request;
   }
@@ -77,7 +68,7 @@ class LocalRun {
       if (written.length > 0) await syncTogether(this.#temporary, written);
       for (const copy of copies) this.#name(copy);
     }
-    await syncDirectories([...this.#directories, this.#blobs, dirname(this.#blobs)]);
+    await this.#local.sync(this.#folders);
     return { files: this.#stored, sizes: new Map(), storedBytes: this.#storedBytes };
   }
 
@@ -89,7 +80,7 @@ class LocalRun {
         source: file.file,
         size: file.size,
         target: join(this.#temporary, String(this.#count++)),
-        unlessAt: maybeThere(file) ? this.#blobs : undefined,
+        unlessAt: maybeThere(file) ? this.#local.pathOf(BLOBS) : undefined,
         sync,
       },
     }));
@@ -106,34 +97,19 @@ class LocalRun {
     try {
       await runTasks("copy", tasks, { bytesOf: ({ size }) => size, onDone, parallel, signal });
     } catch (error) {
-      const gone = isVanished(error) ? tasks.find(({ source }) => !existsSync(source)) : undefined;
+      const gone = isVanished(error) ? tasks.find(({ source }) => !stillThere(source)) : undefined;
       if (gone) throw toReadError(error, gone.source);
-      throw errnoOf(error) ? toIoError(error, "back up into", dirname(this.#blobs)) : error;
+      throw errnoOf(error) ? toIoError(error, "back up into", this.#local.root) : error;
     }
   }
 
   /** A blob that is there already stays, unless it has not even the right size. */
   #name({ file, temporary, result: { sha256, bytes, copied } }: Copy): void {
-    const path = join(dirname(this.#blobs), blobName(sha256));
-    const isNew = copied && statSync(path, { throwIfNoEntry: false })?.size !== bytes;
-    if (isNew) rename(temporary, path, dirname(this.#blobs));
-    this.#directories.add(dirname(path)); // also where it was found: who named it may not have synced it yet
+    const name = blobName(sha256);
+    const isNew = copied && this.#local.adopt(temporary, name, bytes);
+    this.#folders.add(dirname(name)); // also where it was found: who named it may not have synced it yet
     if (isNew) this.#storedBytes += bytes;
     this.#stored.set(file, { sha256, size: bytes, isNew });
-  }
-}
-
-function rename(from: string, to: string, root: string): void {
-  try {
-    renameSync(from, to);
-  } catch (error) {
-    if (!isMissing(error)) throw toIoError(error, "write", to);
-    makeDirectory(dirname(to), root);
-    try {
-      renameSync(from, to);
-    } catch (failure) {
-      throw toIoError(failure, "write", to);
-    }
   }
 }
 

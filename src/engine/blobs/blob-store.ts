@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { join } from "node:path";
+import type { LocalFiles } from "../../storage/local-files.ts";
 import { objectsThere } from "../../storage/look-for.ts";
 import type { Storage, StoredObject } from "../../storage/storage.ts";
 import { type DocumentCodec, PLAIN_DOCUMENTS } from "../codec/document-codec.ts";
@@ -9,13 +9,6 @@ import { readRange, readSmall } from "../read-small.ts";
 import type { Piece, StoredEntry } from "../snapshot.ts";
 import { type BlobCodec, PLAIN } from "./blob-codec.ts";
 import { type BlobUse, missingBlob } from "./blob-errors.ts";
-
-/** A storage whose objects are plain files. */
-export type LocalDirectory = Storage & { readonly directory: string };
-
-function hasDirectory(storage: Storage): storage is LocalDirectory {
-  return storage.directory !== undefined;
-}
 
 /** The keys of an encrypted repository, which others may rotate. */
 export interface Encryption {
@@ -76,13 +69,13 @@ export class BlobStore {
   }
 
   /** Where blobs are plain files of their content: these can be copied and linked. */
-  get local(): LocalDirectory | undefined {
-    return this.codec.name === "plain" && hasDirectory(this.storage) ? this.storage : undefined;
+  get local(): LocalFiles | undefined {
+    return this.codec.name === "plain" ? this.storage.local : undefined;
   }
 
   /** The plain file that holds the whole content; undefined where there is none. */
   fileOf({ sha256, pieces }: Pick<StoredEntry, "sha256" | "pieces">): string | undefined {
-    return this.local && !pieces ? join(this.local.directory, blobName(sha256)) : undefined;
+    return pieces ? undefined : this.local?.pathOf(blobName(sha256));
   }
 
   /** The name of a blob's object with the storage's place, for messages. */

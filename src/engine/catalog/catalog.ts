@@ -2,13 +2,12 @@ import {
   type BackupError,
   BackupNotFoundError,
   CorruptError,
-  IoError,
   isNotFound,
   UnsupportedError,
   ValidationError,
 } from "../../errors.ts";
 import { liesInFuture } from "../../fs/clock-tolerance.ts";
-import { reasonOf } from "../../fs/io.ts";
+import { isUnreadable, reasonOf } from "../../fs/io.ts";
 import type { Logger } from "../../logger.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { forEachParallel } from "../../util/parallel.ts";
@@ -354,7 +353,7 @@ function assertReference(reference: string, { source }: SourceWanted): void {
 /** Of one document, not of the storage: another can still be read. */
 function isDamage(error: unknown): error is BackupError {
   if (error instanceof CorruptError || error instanceof UnsupportedError) return true;
-  return error instanceof IoError && error.errno === "EIO";
+  return isUnreadable(error);
 }
 
 function isGone(error: unknown): boolean {

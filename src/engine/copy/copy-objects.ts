@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { IoError } from "../../errors.ts";
+import { isUnreadable } from "../../fs/io.ts";
 import { forEachParallel } from "../../util/parallel.ts";
 import { writeBlobs } from "../backup/write-blobs.ts";
 import type { BlobStore } from "../blobs/blob-store.ts";
@@ -75,7 +75,7 @@ async function copyFiles(work: CopyWork, blobs: ReadonlyMap<string, number>): Pr
     }
     return storedBytes;
   } catch (error) {
-    if (!(error instanceof IoError) || error.errno !== "EIO") throw error;
+    if (!isUnreadable(error)) throw error;
     // One by one it can be told which disk failed, and which blob.
     return copyEach(work, blobs);
   }

@@ -2,10 +2,10 @@ import {
   type BackupError,
   BackupNotFoundError,
   CorruptError,
-  IoError,
   LockedError,
   UnsupportedError,
 } from "../../errors.ts";
+import { isNotWritable } from "../../fs/io.ts";
 import type { Logger } from "../../logger.ts";
 import type { SnapshotFilter } from "../catalog/filter.ts";
 import type { Clock } from "../clock.ts";
@@ -42,8 +42,6 @@ export interface CopyRequest {
 const DEFAULT_TIMEOUT_MS = 30_000;
 /** So often a snapshot is begun anew whose lease was lost. */
 const MOST_ATTEMPTS = 10;
-/** What a place answers with that cannot be written to. */
-const READ_ONLY = new Set(["EROFS", "EACCES", "EPERM"]);
 
 /**
  * Copies snapshots from one repository to another. One is there whole, or not at all; interrupted anywhere, the next run
@@ -79,7 +77,7 @@ async function holdSource(
   try {
     return await leaserOf(from.blobs.storage, { logger, clock }).acquire("shared", wait);
   } catch (error) {
-    const isReadOnly = error instanceof IoError && READ_ONLY.has(error.errno ?? "");
+    const isReadOnly = isNotWritable(error);
     if (!isReadOnly && !(error instanceof UnsupportedError)) throw error;
     logger.warn(
       "nothing can be written in the source, so that nobody there knows of the copy: a snapshot that is deleted and pruned there meanwhile is passed over",

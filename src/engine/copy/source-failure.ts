@@ -1,5 +1,5 @@
 import { type BackupError, CorruptError, IoError, isNotFound } from "../../errors.ts";
-import { reasonOf } from "../../fs/io.ts";
+import { isUnreadable, reasonOf } from "../../fs/io.ts";
 import type { BlobStore } from "../blobs/blob-store.ts";
 import { piecesOfEntry, type StoredContent } from "../snapshot.ts";
 import { kindOf } from "../source-kind.ts";
@@ -30,7 +30,7 @@ export function blobFailure(error: unknown, blobs: BlobStore, blob: string, cont
     return damaged(place, "is missing", blob, content, error);
   }
   // A file on a bad sector: others can be read. Stores never answer so.
-  if (error instanceof IoError && error.errno === "EIO") {
+  if (isUnreadable(error)) {
     const message = `${error.message} ${needOf(blob, content)}`;
     return new SourceFailure(new IoError(message, { path: place, errno: error.errno, cause: error }));
   }

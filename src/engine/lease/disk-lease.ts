@@ -1,7 +1,7 @@
-import { join } from "node:path";
 import { isFull, reasonOf } from "../../fs/io.ts";
 import { giveSigns } from "../../fs/sign-of-life.ts";
 import { thisProcess } from "../../fs/this-process.ts";
+import type { LocalFiles } from "../../storage/local-files.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { REPOSITORY } from "../format/names.ts";
 import { type LeasePlace, LeaseState, type NewLease } from "./lease.ts";
@@ -22,7 +22,7 @@ export class DiskLease implements NewLease {
   readonly name: string;
   readonly #place: LeasePlace;
   readonly #storage: Storage;
-  readonly #directory: string;
+  readonly #local: LocalFiles;
   readonly #state: LeaseState;
   readonly #ending = new AbortController();
   #beating: Promise<void> | undefined;
@@ -31,13 +31,13 @@ export class DiskLease implements NewLease {
   /** Its file is not there before `create`. */
   constructor(
     place: LeasePlace & { readonly storage: Storage },
-    directory: string,
+    local: LocalFiles,
     kind: LeaseKind,
     name: string,
   ) {
     this.#place = place;
     this.#storage = place.storage;
-    this.#directory = directory;
+    this.#local = local;
     this.kind = kind;
     this.name = name;
     this.#state = new LeaseState(place, name, TERMS, () => this.#stopTimer());
@@ -51,7 +51,7 @@ export class DiskLease implements NewLease {
       await this.release();
       throw error;
     }
-    const stopSigns = giveSigns(join(this.#directory, this.name), JSON.stringify(thisProcess.host));
+    const stopSigns = giveSigns(this.#local.pathOf(this.name), JSON.stringify(thisProcess.host));
     const stopTimer = this.#place.clock.every(TERMS.renewEveryMs, () => this.#beat());
     this.#stopTimer = () => {
       stopSigns();

@@ -1,6 +1,6 @@
-import { join } from "node:path";
 import { isNotFound } from "../../errors.ts";
 import { livenessBySign } from "../../fs/sign-of-life.ts";
+import type { LocalFiles } from "../../storage/local-files.ts";
 import type { Storage, StoredObject } from "../../storage/storage.ts";
 import { LEASES } from "../format/names.ts";
 import { readSmall } from "../read-small.ts";
@@ -22,11 +22,11 @@ import { Waiting } from "./waiting.ts";
 /** Leases as files. Signs of life tell more than clocks, which may be wrong. */
 export class DiskLeaser implements Leaser {
   readonly #place: LeasePlace & { readonly storage: Storage };
-  readonly #directory: string;
+  readonly #local: LocalFiles;
 
-  constructor(place: LeasePlace & { readonly storage: Storage }, directory: string) {
+  constructor(place: LeasePlace & { readonly storage: Storage }, local: LocalFiles) {
     this.#place = place;
-    this.#directory = directory;
+    this.#local = local;
   }
 
   async acquire(kind: LeaseKind, options: AcquireOptions = {}): Promise<Lease> {
@@ -37,7 +37,7 @@ export class DiskLeaser implements Leaser {
     for (let turn = 0; ; turn++) {
       // Who waits for an exclusive lease makes none meanwhile, which its holder would wait for.
       await waiting.untilNone(() => holders("exclusive"));
-      const lease = new DiskLease(this.#place, this.#directory, kind, newLeaseName(kind));
+      const lease = new DiskLease(this.#place, this.#local, kind, newLeaseName(kind));
       await lease.create(signal);
       try {
         const rivals = await holders("exclusive", lease.name);
@@ -80,7 +80,7 @@ export class DiskLeaser implements Leaser {
     try {
       const record = tryDecodeLease(await readSmall(storage, name, signal), kind, name);
       const readable = typeof record === "string" ? undefined : record;
-      const seen = readable ? await livenessBySign(readable.owner, join(this.#directory, name)) : "unknown";
+      const seen = readable ? await livenessBySign(readable.owner, this.#local.pathOf(name)) : "unknown";
       const sign = Math.max(readable?.renewedAt.getTime() ?? 0, modified.getTime());
       const isOld = clock.now() - sign > (readable?.deadAfterMs ?? LONGEST_DEAD_AFTER_MS);
       const life = hasEnded(name) || (seen === "unknown" && isOld) ? "dead" : seen;

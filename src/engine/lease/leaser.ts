@@ -37,6 +37,6 @@ export function leaserOf(
 ): Leaser {
   const { logger = defaultLogger(), clock = systemClock } = options;
   const place = { storage, location: storage.location, logger, clock };
-  const { directory } = storage;
-  return directory === undefined ? new StoreLeaser(place) : new DiskLeaser(place, directory);
+  const { local } = storage;
+  return local ? new DiskLeaser(place, local) : new StoreLeaser(place);
 }

@@ -1,8 +1,4 @@
-import { readdirSync } from "node:fs";
-import { join } from "node:path";
 import { CorruptError } from "../../errors.ts";
-import { ifThere } from "../../fs/held-root.ts";
-import { toIoError } from "../../fs/io.ts";
 import { isAppleDouble, isCopy } from "../../fs/strays.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { parseSnapshotName, SNAPSHOTS, UNFINISHED } from "../format/names.ts";
@@ -66,7 +62,9 @@ export async function surveyDocuments(storage: Storage, signal?: AbortSignal): P
     if (id !== undefined) ids.push(id);
     else found.set(name, true);
   }
-  for (const { name, isFile } of passedOver(storage.directory)) found.set(name, isFile);
+  // A local storage passes over links, and over names that no object can have.
+  for await (const { name, kind } of storage.local?.strays(SNAPSHOTS, { deep: false }) ?? [])
+    if (mayBeDocument(name)) found.set(name, kind === "file");
   const [copies, strangers, others]: [DocumentCopy[], string[], string[]] = [[], [], []];
   for (const [name, isFile] of found) {
     const id = isFile && isCopy(baseOf(name)) ? COPIED.exec(baseOf(name))?.[1] : undefined;
@@ -78,25 +76,9 @@ export async function surveyDocuments(storage: Storage, signal?: AbortSignal): P
   return { ids, copies, strangers, others };
 }
 
-/** In a local directory a storage passes over links, and over names that no object can have. */
-function passedOver(directory: string | undefined): { name: string; isFile: boolean }[] {
-  if (directory === undefined) return [];
-  const folder = join(directory, SNAPSHOTS);
-  try {
-    const entries = ifThere(folder, () => readdirSync(folder, { withFileTypes: true })) ?? [];
-    return entries
-      .map((entry) => ({ name: `${SNAPSHOTS}${entry.name}`, isFile: entry.isFile() }))
-      .filter(
-        ({ name, isFile }) => mayBeDocument(name) && !(isFile && parseSnapshotName(name) !== undefined),
-      );
-  } catch (error) {
-    throw toIoError(error, "list", folder);
-  }
-}
-
 /** By its bytes too: any program may have hidden a document by a name that begins so. */
-function isNote({ directory }: Storage, name: string): boolean {
-  return directory !== undefined && baseOf(name).startsWith("._") && isAppleDouble(join(directory, name));
+function isNote({ local }: Storage, name: string): boolean {
+  return local !== undefined && baseOf(name).startsWith("._") && isAppleDouble(local.pathOf(name));
 }
 
 function baseOf(name: string): string {

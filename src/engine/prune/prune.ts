@@ -100,8 +100,8 @@ async function carryOut(run: Run, plan: PrunePlan): Promise<PruneReport> {
   }
   const { dead, unfinished } = await leftByTheDead(run);
   for (const name of dead) await run.leaser.remove(name);
-  await removeUnfinished(unfinished);
-  if (storage.directory !== undefined) await sweepScratch(storage.directory);
+  await removeUnfinished(storage, unfinished);
+  if (storage.local) await sweepScratch(storage.local.root);
   // On a full disk there is room now. Had we died in between, the next prune would have marked them, and waited.
   fresh ??= await unlessFull(mark);
   if (fresh) await removeVoid();

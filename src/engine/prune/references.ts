@@ -1,13 +1,11 @@
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { CorruptError, isNotFound, UnsupportedError } from "../../errors.ts";
-import { isMissing, toIoError } from "../../fs/io.ts";
+import { toIoError } from "../../fs/io.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { forEachParallel } from "../../util/parallel.ts";
 import { type DocumentCodec, PLAIN_DOCUMENTS } from "../codec/document-codec.ts";
 import { decodeSnapshot } from "../format/decode-snapshot.ts";
 import { snapshotName } from "../format/names.ts";
-import { MOST_DOCUMENT_BYTES, readSmall } from "../read-small.ts";
+import { gatherSmall, MOST_DOCUMENT_BYTES, readSmall } from "../read-small.ts";
 import { blobsOfContent, type StoredContent } from "../snapshot.ts";
 import type { DocumentCopy } from "./document-names.ts";
 
@@ -68,14 +66,13 @@ export class References {
   async #readCopy({ name, id }: DocumentCopy, signal?: AbortSignal): Promise<StoredContent | undefined> {
     const path = `${this.#storage.location}/${name}`;
     try {
-      const { directory } = this.#storage;
-      // By its path: its name may be none that an object can have.
-      const bytes = directory
-        ? readFileSync(join(directory, name))
-        : await readSmall(this.#storage, name, signal, MOST_DOCUMENT_BYTES);
+      const { local } = this.#storage;
+      // Where that can be, by its path: its name may be none that an object can have.
+      const pieces = local ? local.readStray(name) : this.#storage.read(name, { signal });
+      const bytes = await gatherSmall(pieces, path, MOST_DOCUMENT_BYTES);
       return decodeSnapshot(await this.#documents.open(bytes, id, path), id, path);
     } catch (error) {
-      if (isMissing(error) || isNotFound(error)) return undefined;
+      if (isNotFound(error)) return undefined;
       const isUnreadable = error instanceof CorruptError || error instanceof UnsupportedError;
       if (!isUnreadable) throw toIoError(error, "read", path);
       throw new CorruptError(

@@ -1,19 +1,19 @@
-import { statfsSync } from "node:fs";
 import { IoError } from "../../errors.ts";
+import { freeSpaceAt } from "../../fs/free-space.ts";
 
 /** @throws IoError (`ENOSPC`) naming both numbers. */
 export function assertSpace(
   near: string,
   tables: readonly { readonly files: readonly { readonly size: number }[] }[],
 ) {
-  const { bavail, bsize } = statfsSync(near, { bigint: true });
+  const { blocks, blockSize } = freeSpaceAt(near);
   let needed = 0n;
   for (const { files } of tables) {
-    for (const { size } of files) needed += (BigInt(size) + bsize - 1n) / bsize;
+    for (const { size } of files) needed += (BigInt(size) + blockSize - 1n) / blockSize;
   }
-  if (needed <= bavail) return;
+  if (needed <= blocks) return;
   throw new IoError(
-    `There is no room at ${near}: the restore needs ${needed * bsize} bytes, and ${bavail * bsize} are free (ENOSPC). Nothing was written.`,
+    `There is no room at ${near}: the restore needs ${needed * blockSize} bytes, and ${blocks * blockSize} are free (ENOSPC). Nothing was written.`,
     { path: near, errno: "ENOSPC" },
   );
 }

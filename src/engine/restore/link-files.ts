@@ -1,23 +1,17 @@
-import { linkSync, statSync } from "node:fs";
-import { join } from "node:path";
-import { ValidationError } from "../../errors.ts";
-import { errnoOf, isMissing, toIoError } from "../../fs/io.ts";
-import { hasNoLinks } from "../../fs/name-new.ts";
+import { isNotFound } from "../../errors.ts";
+import { linkFile } from "../../fs/link-file.ts";
 import { runTasks } from "../../fs/workers/pool.ts";
+import type { LocalFiles } from "../../storage/local-files.ts";
 import { damagedBlob, wrongSize } from "../blobs/blob-errors.ts";
-import type { LocalDirectory } from "../blobs/blob-store.ts";
 import { blobName } from "../format/names.ts";
 import type { FileWriter, TargetFile } from "./write-files.ts";
-
-/** Errors by which a file system says that it links nothing, or not from there to here. */
-const CANNOT = ["EROFS"];
 
 /** Links are made in stretches of this many, so that a long list does not hold the event loop. */
 const STRETCH = 256;
 
 /** Gives blobs further names, then hashes what these lead to. */
 export async function linkFiles(
-  storage: LocalDirectory,
+  local: LocalFiles,
   writer: FileWriter,
   files: readonly TargetFile[],
 ): Promise<void> {
@@ -28,7 +22,7 @@ export async function linkFiles(
       await new Promise((resolve) => setImmediate(resolve));
       signal?.throwIfAborted();
     }
-    linkOne(storage, file);
+    linkOne(local, writer, file);
     if (!verify) onFile(file);
   }
   if (!verify) return;
@@ -37,7 +31,7 @@ export async function linkFiles(
     bytesOf: (task) => (task as (typeof tasks)[number]).file.size,
     onDone: (task, { sha256 }) => {
       const { file } = task as (typeof tasks)[number];
-      if (sha256 !== file.sha256) throw damagedBlob(storage, file);
+      if (sha256 !== file.sha256) throw damagedBlob(writer.blobs.storage, file);
       onFile(file);
     },
     parallel,
@@ -45,19 +39,12 @@ export async function linkFiles(
   });
 }
 
-function linkOne(storage: LocalDirectory, file: TargetFile): void {
-  const blob = join(storage.directory, blobName(file.sha256));
+function linkOne(local: LocalFiles, { blobs }: FileWriter, file: TargetFile): void {
+  let size: number | undefined;
   try {
-    linkSync(blob, file.target);
+    size = linkFile(local.pathOf(blobName(file.sha256)), file.target);
   } catch (error) {
-    if (isMissing(error)) throw wrongSize(storage, file, undefined);
-    if (!hasNoLinks(error) && !CANNOT.includes(errnoOf(error) ?? ""))
-      throw toIoError(error, "link to", file.target);
-    throw new ValidationError(
-      `The file system cannot link ${blob} to ${file.target} (${errnoOf(error)}). Restore without link.`,
-      { cause: error },
-    );
+    if (!isNotFound(error)) throw error;
   }
-  const { size } = statSync(file.target);
-  if (size !== file.size) throw wrongSize(storage, file, size);
+  if (size !== file.size) throw wrongSize(blobs.storage, file, size);
 }

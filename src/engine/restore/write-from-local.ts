@@ -1,9 +1,8 @@
-import { join } from "node:path";
 import { syncTogether } from "../../fs/sync-together.ts";
 import { runTasks } from "../../fs/workers/pool.ts";
 import type { RestoreTask } from "../../fs/workers/restore-task.ts";
+import type { LocalFiles } from "../../storage/local-files.ts";
 import { damagedBlob, wrongSize } from "../blobs/blob-errors.ts";
-import type { LocalDirectory } from "../blobs/blob-store.ts";
 import { blobName } from "../format/names.ts";
 import type { FileWriter, TargetFile } from "./write-files.ts";
 
@@ -17,15 +16,15 @@ interface Task extends RestoreTask {
 
 /** Copies blobs by worker threads, and hashes the copies. */
 export async function writeFromLocal(
-  storage: LocalDirectory,
+  local: LocalFiles,
   writer: FileWriter,
   files: readonly TargetFile[],
 ): Promise<void> {
-  const { directory, verify, parallel, signal, onFile } = writer;
+  const { blobs, directory, verify, parallel, signal, onFile } = writer;
   const small = files.filter((file) => file.size <= SMALL_BYTES);
   const together = small.length >= MANY;
   const tasks: Task[] = files.map((file) => ({
-    source: join(storage.directory, blobName(file.sha256)),
+    source: local.pathOf(blobName(file.sha256)),
     target: file.target,
     hash: verify === true,
     sync: !together || file.size > SMALL_BYTES,
@@ -35,8 +34,8 @@ export async function writeFromLocal(
     bytesOf: (task) => (task as Task).file.size,
     onDone: (task, { bytes, sha256 }) => {
       const { file } = task as Task;
-      if (bytes !== file.size) throw wrongSize(storage, file, bytes);
-      if (sha256 !== undefined && sha256 !== file.sha256) throw damagedBlob(storage, file);
+      if (bytes !== file.size) throw wrongSize(blobs.storage, file, bytes);
+      if (sha256 !== undefined && sha256 !== file.sha256) throw damagedBlob(blobs.storage, file);
       onFile(file);
     },
     parallel,

@@ -1,7 +1,6 @@
 import { createHash } from "node:crypto";
-import { type FileHandle, open } from "node:fs/promises";
+import { NewFile } from "../../fs/new-file.ts";
 import { syncTogether } from "../../fs/sync-together.ts";
-import { takeOwner } from "../../fs/take-owner.ts";
 import { forEachParallel } from "../../util/parallel.ts";
 import { digestOf } from "../blobs/blob-codec.ts";
 import { damagedBlob, missingBlob, wrongSize } from "../blobs/blob-errors.ts";
@@ -105,25 +104,15 @@ async function writeStretches(
 ): Promise<void> {
   const hash = createHash("sha256");
   let bytes = 0;
-  const target = await open(file.target, "wx");
-  takeOwner(file.target);
-  try {
+  {
+    await using target = await NewFile.create(file.target);
     for await (const stretch of stretches) {
       bytes += stretch.length;
       if (bytes > file.size) break;
       if (verify) hash.update(stretch);
-      await writeWhole(target, stretch);
+      await target.write(stretch);
     }
-  } finally {
-    await target.close();
   }
   if (bytes !== file.size) throw wrongSize(blobs.storage, file, bytes);
   if (verify && hash.digest("hex") !== file.sha256) throw damagedBlob(blobs.storage, file);
-}
-
-async function writeWhole(target: FileHandle, stretch: Uint8Array): Promise<void> {
-  for (let rest = stretch; rest.length > 0; ) {
-    const { bytesWritten } = await target.write(rest);
-    rest = rest.subarray(bytesWritten);
-  }
 }

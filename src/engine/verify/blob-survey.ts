@@ -1,7 +1,7 @@
-import { join } from "node:path";
 import { BackupError } from "../../errors.ts";
 import { toIoError } from "../../fs/io.ts";
 import { runTasks } from "../../fs/workers/pool.ts";
+import type { LocalFiles } from "../../storage/local-files.ts";
 import { forEachParallel } from "../../util/parallel.ts";
 import type { BlobStore } from "../blobs/blob-store.ts";
 import { blobName } from "../format/names.ts";
@@ -51,7 +51,7 @@ export async function surveyBlobs(request: SurveyRequest): Promise<ReadonlyMap<s
     states.set(sha256, state);
     request.onProgress?.({ phase: "verify", files, bytes, totalFiles: chosen.length, totalBytes });
   };
-  if (store.local) await hashFiles(store.local.directory, chosen, { sizeOf, found, signal });
+  if (store.local) await hashFiles(store.local, chosen, { sizeOf, found, signal });
   else await hashObjects(store, chosen, { sizeOf, found, signal });
   return states;
 }
@@ -62,11 +62,11 @@ interface Hashing {
 }
 
 async function hashFiles(
-  directory: string,
+  local: LocalFiles,
   chosen: readonly string[],
   { sizeOf, found, signal }: Hashing & { readonly sizeOf: (sha256: string) => number },
 ): Promise<void> {
-  const inputs = chosen.map((sha256) => ({ name: sha256, path: join(directory, blobName(sha256)) }));
+  const inputs = chosen.map((sha256) => ({ name: sha256, path: local.pathOf(blobName(sha256)) }));
   await runTasks("check", inputs, {
     bytesOf: ({ name }) => sizeOf(name),
     onDone: ({ name, path }, result) => {

@@ -1,8 +1,6 @@
-import { readdirSync } from "node:fs";
-import { join } from "node:path";
 import { BackupError } from "../../errors.ts";
-import { isMissing } from "../../fs/io.ts";
 import { isStray } from "../../fs/strays.ts";
+import type { LocalFiles } from "../../storage/local-files.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { isOfUnknownKey } from "../blobs/blob-codec.ts";
 import type { BlobStore } from "../blobs/blob-store.ts";
@@ -64,7 +62,7 @@ export async function surveySurroundings(
   } catch (error) {
     keepProblem(error);
   }
-  const hidden = storage.directory === undefined ? undefined : lookForHidden(storage.directory);
+  const hidden = storage.local && (await lookForHidden(storage.local));
   const { unfinished = [], noFiles = [], strays = [] } = hidden ?? {};
   const told = new Set([...foreign, ...copies, ...lost]);
   for (const name of strays) if (!told.has(name)) foreign.push(name);
@@ -139,33 +137,21 @@ async function problemOfMark(storage: Storage): Promise<Problem | undefined> {
   }
 }
 
-/** A storage passes over these. */
-function lookForHidden(root: string): Pick<Surroundings, "unfinished" | "noFiles"> & {
-  readonly strays: readonly string[];
-} {
+/** A local storage passes over these. */
+async function lookForHidden(
+  local: LocalFiles,
+): Promise<Pick<Surroundings, "unfinished" | "noFiles"> & { readonly strays: readonly string[] }> {
   const [unfinished, noFiles, strays]: [string[], string[], string[]] = [[], [], []];
-  const walk = (folder: string) => {
-    for (const entry of entriesOf(join(root, folder))) {
-      const name = `${folder}${entry.name}`;
-      if (isStray(entry.name)) strays.push(name);
-      else if (entry.name.startsWith(".")) unfinished.push(name);
-      else if (parseBlobName(name) || parseSnapshotName(name)) {
-        if (!entry.isFile()) noFiles.push(name);
-      } else if (entry.isDirectory()) walk(`${name}/`);
-      else if (!entry.isFile()) noFiles.push(name);
+  for (const room of [BLOBS, SNAPSHOTS]) {
+    for await (const { name, kind } of local.strays(room)) {
+      const base = name.slice(name.lastIndexOf("/") + 1);
+      const isOurs = parseBlobName(name) !== undefined || parseSnapshotName(name) !== undefined;
+      if (isStray(base)) strays.push(name);
+      else if (base.startsWith(".")) unfinished.push(name);
+      else if (kind === "other" || (isOurs && kind === "directory")) noFiles.push(name);
     }
-  };
-  for (const room of [BLOBS, SNAPSHOTS]) walk(room);
-  return { unfinished, noFiles, strays };
-}
-
-function entriesOf(directory: string) {
-  try {
-    return readdirSync(directory, { withFileTypes: true });
-  } catch (error) {
-    if (isMissing(error)) return [];
-    throw error;
   }
+  return { unfinished, noFiles, strays };
 }
 
 function shown(names: readonly string[]): string {

@@ -75,7 +75,7 @@ class Verification {
     const { blobs: store, catalog, random = Math.random } = this.#context;
     const { storage } = store;
     const { signal, onProgress } = this.#options;
-    const directory = this.#options.quarantine ? assertQuarantine(storage) : undefined;
+    if (this.#options.quarantine) assertQuarantine(storage);
     const { source } = this.#options;
     const all = reference === undefined && source === undefined;
     const ids = all ? await catalog.ids(signal) : await this.#idsOf(reference, source);
@@ -106,7 +106,7 @@ class Verification {
       }
     }
     if (around) results.push(await checkRepository(storage, around, states));
-    if (directory !== undefined) results.push(...(await quarantine(directory, states, signal)));
+    if (this.#options.quarantine) results.push(...(await quarantine(storage, states, signal)));
     return results;
   }
 

@@ -1,8 +1,5 @@
-import { IoError } from "../../errors.ts";
+import { isNotWritable } from "../../fs/io.ts";
 import { makeStagingDirectory, removeStagingDirectory, sweepStaging } from "../../lance/staging.ts";
-
-/** Errors by which a place says that nothing can be written there: nobody else writes there either. */
-const READ_ONLY = new Set(["EROFS", "EACCES", "EPERM"]);
 
 /** A directory of links inside the database, which keeps files alive while they are read. */
 export class Pins {
@@ -20,7 +17,7 @@ export class Pins {
       await sweepStaging(this.#database);
       this.#directory = makeStagingDirectory(this.#database, "snapshot");
     } catch (error) {
-      if (!(error instanceof IoError) || !READ_ONLY.has(error.errno ?? "")) throw error;
+      if (!isNotWritable(error)) throw error; // nobody else writes there either
     }
     return this.#directory;
   }

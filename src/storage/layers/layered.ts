@@ -49,7 +49,7 @@ export function layered(
 ): Storage {
   const { retry = {}, readOnly = false, ...limits } = options;
   const isLimited = Object.values(limits).some((limit) => limit !== undefined);
-  const isLocal = storage.directory !== undefined;
+  const isLocal = storage.local !== undefined;
   if (isLocal && isLimited) {
     throw new ValidationError(
       `${storage.location} is a local directory: limitUpload, limitDownload and limitRequests are for stores.`,

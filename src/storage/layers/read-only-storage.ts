@@ -21,9 +21,11 @@ export class ReadOnlyStorage extends StorageLayer {
   }
 }
 
+export const isWritable = (storage: Storage) => !(storage instanceof ReadOnlyStorage);
+
 /** @throws IoError (`EROFS`) for one that was opened for reading alone. */
 export function assertWritable(storage: Storage): void {
-  if (storage instanceof ReadOnlyStorage) throw readOnly(storage, "write to");
+  if (!isWritable(storage)) throw readOnly(storage, "write to");
 }
 
 function readOnly({ location }: Storage, action: string, name?: string): IoError {

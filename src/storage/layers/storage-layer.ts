@@ -1,3 +1,4 @@
+import type { LocalFiles } from "../local-files.ts";
 import { lookFor } from "../look-for.ts";
 import type {
   CallOptions,
@@ -22,8 +23,8 @@ export abstract class StorageLayer implements Storage {
     return this.below.location;
   }
 
-  get directory(): string | undefined {
-    return this.below.directory;
+  get local(): LocalFiles | undefined {
+    return this.below.local;
   }
 
   get limits(): StorageLimits | undefined {

@@ -1,11 +1,12 @@
 import { copyFileSync, linkSync, lstatSync, symlinkSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { wrongSize } from "../../../engine/blobs/blob-errors.ts";
-import type { LocalDirectory } from "../../../engine/blobs/blob-store.ts";
+import type { BlobStore } from "../../../engine/blobs/blob-store.ts";
 import { blobName } from "../../../engine/format/names.ts";
 import { errnoOf, isMissing, toIoError } from "../../../fs/io.ts";
 import { makeDirectory } from "../../../fs/make-directory.ts";
 import { hasNoLinks } from "../../../fs/name-new.ts";
+import type { LocalFiles } from "../../../storage/local-files.ts";
 import type { SelectedTable } from "../restore/select.ts";
 
 type Method = (blob: string, target: string) => void;
@@ -29,7 +30,8 @@ const STRETCH = 512;
  * @throws CorruptError naming file and blob where one is missing or has another size.
  */
 export async function linkBlobs(
-  storage: LocalDirectory,
+  local: LocalFiles,
+  { storage }: BlobStore,
   tables: readonly SelectedTable[],
   directory: string,
   signal: AbortSignal | undefined,
@@ -43,7 +45,7 @@ export async function linkBlobs(
         await new Promise((resolve) => setImmediate(resolve));
         signal?.throwIfAborted();
       }
-      const blob = join(storage.directory, blobName(file.sha256));
+      const blob = local.pathOf(blobName(file.sha256));
       const target = join(directory, table.directory, file.path);
       const inner = dirname(target);
       if (!made.has(inner)) makeDirectory(inner);

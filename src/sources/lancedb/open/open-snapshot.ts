@@ -88,7 +88,7 @@ async function fill(
 ): Promise<void> {
   const { local } = blobs;
   if (local && tables.every(({ files }) => files.every((file) => !file.pieces))) {
-    return linkBlobs(local, tables, database, signal);
+    return linkBlobs(local, blobs, tables, database, signal);
   }
   assertSpace(join(database, ".."), tables);
   makeDirectory(database);

@@ -87,7 +87,7 @@ async function restoreInto(
   };
   try {
     const { local } = blobs;
-    const isBeside = local !== undefined && dirname(dirname(target)) === local.directory;
+    const isBeside = local !== undefined && dirname(dirname(target)) === local.root;
     const files = [...content.files.values()].flat();
     const canLink = isBeside && files.every((file) => blobs.fileOf(file) !== undefined);
     try {

@@ -124,7 +124,8 @@ export function checkRestoreOptions(options: RestoreOptions, blobs: BlobStore): 
 }
 
 /** @throws ValidationError where a target lies in the repository, or is a database that the repository lies in. */
-export function assertApart(target: string, { storage: { directory } }: BlobStore): void {
+export function assertApart(target: string, { storage }: BlobStore): void {
+  const directory = storage.local?.root;
   if (directory === undefined) return;
   if (placeWithin(target, directory) !== undefined)
     throw new ValidationError(`The target ${target} lies in the repository ${directory}.`);

@@ -62,7 +62,7 @@ export async function planNew(
 ): Promise<NewPlan> {
   const target = checkRestoreOptions(options, blobs);
   const { link = false } = options;
-  const place = lookAtTarget(target, link ? blobs.local?.directory : undefined);
+  const place = lookAtTarget(target, link ? blobs.local?.root : undefined);
   const base = await planFiles(blobs, content, options, target);
   if (!link) assertSpace(place.near, base.tables);
   return { ...base, mode: "new", place };
