@@ -1,4 +1,5 @@
 import { Command, Option } from "commander";
+import { parseCount } from "./arguments.ts";
 import { pathOf } from "./database.ts";
 
 /** The environment variable that names the repository. */
@@ -39,6 +40,21 @@ export interface RepositoryOption {
 
 export function repositoryOption(): Option {
   return new Option("-r, --repo <repository>", "The repository's directory.").env(REPOSITORY_VARIABLE);
+}
+
+/** Bytes a second. */
+export interface LimitOptions {
+  readonly limitUpload?: number;
+  readonly limitDownload?: number;
+}
+
+/** Of commands that move a repository's data. */
+export function limitOptions(): [Option, Option] {
+  const option = (flag: string, what: string) =>
+    new Option(`${flag} <KiB/s>`, `${what} at most so many KiB a second, on average.`).argParser(
+      (value) => parseCount(value) * 1024,
+    );
+  return [option("--limit-upload", "Write to a store"), option("--limit-download", "Read from a store")];
 }
 
 export interface SourceOption {

@@ -1,7 +1,7 @@
 import { resolve } from "node:path";
 import type { Repository } from "../repository/index.ts";
 import { schemeOf } from "../storage/open-storage.ts";
-import { REPOSITORY_VARIABLE, type RepositoryOption } from "./command.ts";
+import { type LimitOptions, REPOSITORY_VARIABLE, type RepositoryOption } from "./command.ts";
 import type { Context } from "./context.ts";
 import { UsageError } from "./failure.ts";
 import { keysToOpen } from "./key-options.ts";
@@ -33,8 +33,15 @@ export function namedRepository(
   return path;
 }
 
-export async function openRepository(context: Context, options: RepositoryOption): Promise<Repository> {
+export async function openRepository(
+  context: Context,
+  options: RepositoryOption & LimitOptions,
+): Promise<Repository> {
   const path = repositoryPath(options);
+  const { limitUpload, limitDownload } = options;
+  if (schemeOf(path) === undefined && (limitUpload ?? limitDownload) !== undefined)
+    throw new UsageError(`${path} is a local directory: --limit-upload and --limit-download are for stores.`);
   const { Repository } = await import("../repository/index.ts");
-  return Repository.open(path, { logger: context.logger, keys: () => keysToOpen(context) });
+  const keys = () => keysToOpen(context);
+  return Repository.open(path, { logger: context.logger, limitUpload, limitDownload, keys });
 }

@@ -72,6 +72,7 @@ export { sourceFromUrl } from "../sources/source-from-url.ts";
 export type { StorageOptions } from "../storage/layers/layered.ts";
 export type { RateLimits } from "../storage/layers/rate-limited-storage.ts";
 export type { Retry, RetryOptions } from "../storage/layers/retry-policy.ts";
+export type { LocalFiles, Stray } from "../storage/local-files.ts";
 export { assertObjectName, assertObjectPrefix, isObjectName } from "../storage/object-name.ts";
 export { openStorage, registerStorage, type StorageOpener } from "../storage/open-storage.ts";
 export { piecesOf } from "../storage/pieces.ts";

@@ -2,7 +2,13 @@ import { type Command, Option } from "commander";
 import type { BackupOptions } from "../../repository/index.ts";
 import { collect, parseCount, parseFraction, parseNumber } from "../arguments.ts";
 import { backupFailure } from "../backup-failure.ts";
-import { newCommand, type RepositoryOption, repositoryOption } from "../command.ts";
+import {
+  type LimitOptions,
+  limitOptions,
+  newCommand,
+  type RepositoryOption,
+  repositoryOption,
+} from "../command.ts";
 import type { Answer, Context } from "../context.ts";
 import { EXIT } from "../exit-codes.ts";
 import { handle } from "../handle.ts";
@@ -11,7 +17,7 @@ import { counted, formatBytes, formatCount, formatDuration } from "../output/for
 import { printable } from "../output/printable.ts";
 import { displayOf } from "../progress-display.ts";
 
-interface Options extends RepositoryOption {
+interface Options extends RepositoryOption, LimitOptions {
   readonly sourceId?: string;
   readonly name?: string;
   readonly description?: string;
@@ -34,7 +40,7 @@ interface Options extends RepositoryOption {
 }
 
 export function backupCommand(): Command {
-  return newCommand("backup", {
+  const command = newCommand("backup", {
     summary: "Take a snapshot of a database.",
     description:
       "Takes a snapshot of a database while others write to it. It waits for guarded writes and holds up nobody else. What the repository has already is not stored again. Interrupted in any way it leaves no snapshot, and the next run uses what was stored. Exit code 4 where the snapshot lacks something of a table: a branch, an older version that is damaged.",
@@ -118,6 +124,8 @@ checksum, shrunk?: [{ table, rowsBefore, rows, isGone }] }`,
         .default(30),
     )
     .action(handle(run));
+  for (const option of limitOptions()) command.addOption(option);
+  return command;
 }
 
 /** Those that were given: an option that no source has is refused. */

@@ -3,6 +3,8 @@ import { IoError } from "../../errors.ts";
 import type { CopyReport } from "../../repository/index.ts";
 import { collect, momentArgument, parseNumber } from "../arguments.ts";
 import {
+  type LimitOptions,
+  limitOptions,
   newCommand,
   type RepositoryOption,
   repositoryOption,
@@ -19,7 +21,7 @@ import { formatTable } from "../output/table.ts";
 import type { Terminal } from "../output/terminal.ts";
 import { displayOf } from "../progress-display.ts";
 
-interface Options extends RepositoryOption, SourceOption {
+interface Options extends RepositoryOption, LimitOptions, SourceOption {
   readonly name?: string;
   readonly tag?: string[];
   readonly before?: Date;
@@ -29,7 +31,7 @@ interface Options extends RepositoryOption, SourceOption {
 }
 
 export function copyCommand(): Command {
-  return newCommand("copy", {
+  const command = newCommand("copy", {
     summary: "Copy snapshots to another repository.",
     description:
       "Copies snapshots from one repository to another, on another disk or in a store: those that it does not have, the oldest first, each whole or not at all. What is there is not sent again, and every file is compared with its SHA-256 on the way. Interrupted in any way, the next run goes on. Exit code 3 where snapshots are damaged; the others are copied.",
@@ -54,12 +56,16 @@ snapshot in copied as in list`,
         .default(30),
     )
     .action(handle(run));
+  for (const option of limitOptions()) command.addOption(option);
+  return command;
 }
 
 async function run(context: Context, to: string, options: Options): Promise<Answer> {
   const { name, tag: tags, before, after, dryRun, lockTimeout = 30 } = options;
-  await using from = await openRepository(context, options);
-  await using target = await openRepository(context, { repo: to });
+  // Each rate for the one that it is about.
+  const { limitUpload, limitDownload, ...named } = options;
+  await using from = await openRepository(context, { ...named, ...(limitDownload && { limitDownload }) });
+  await using target = await openRepository(context, { repo: to, ...(limitUpload && { limitUpload }) });
   context.interrupt.describe(
     "Every snapshot that the other repository lists is whole. What was stored serves the next copy.",
   );

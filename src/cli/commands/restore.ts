@@ -5,6 +5,8 @@ import { collect, momentArgument, parseCount, parseNumber } from "../arguments.t
 import {
   type ConfirmOptions,
   confirmOptions,
+  type LimitOptions,
+  limitOptions,
   newCommand,
   type RepositoryOption,
   repositoryOption,
@@ -24,7 +26,7 @@ import { printable } from "../output/printable.ts";
 import { restorePlan } from "../output/restore-plan.ts";
 import { displayOf } from "../progress-display.ts";
 
-interface Options extends RepositoryOption, SourceOption, ConfirmOptions {
+interface Options extends RepositoryOption, LimitOptions, SourceOption, ConfirmOptions {
   readonly targetUrl?: string;
   readonly path?: string[];
   readonly owner?: boolean;
@@ -98,6 +100,7 @@ action, version?, passedOver }], files, bytes, leftOut: [{ table, what }], leftA
         .argParser(parseNumber)
         .default(30),
     );
+  for (const option of limitOptions()) command.addOption(option);
   for (const option of confirmOptions()) command.addOption(option);
   return command.action(handle(run));
 }

@@ -3,6 +3,8 @@ import type { Check, VerificationResult } from "../../repository/index.ts";
 import { schemeOf } from "../../storage/open-storage.ts";
 import { parseBytes, parseFraction } from "../arguments.ts";
 import {
+  type LimitOptions,
+  limitOptions,
   newCommand,
   type RepositoryOption,
   repositoryOption,
@@ -22,7 +24,7 @@ import { printable } from "../output/printable.ts";
 import type { Terminal } from "../output/terminal.ts";
 import { displayOf } from "../progress-display.ts";
 
-interface Options extends RepositoryOption, SourceOption {
+interface Options extends RepositoryOption, LimitOptions, SourceOption {
   readonly read?: number;
   readonly sizesOnly?: boolean;
   readonly minBytes?: number;
@@ -31,7 +33,7 @@ interface Options extends RepositoryOption, SourceOption {
 }
 
 export function verifyCommand(): Command {
-  return newCommand("verify", {
+  const command = newCommand("verify", {
     summary: "Check one snapshot, or the whole repository.",
     description:
       "Checks that every blob is there with its bytes, and that every file that a table's manifests name is in its snapshot; without an id of all snapshots, and the repository around them. Exit code 3 where anything is damaged. Changes nothing, unless --quarantine moves damaged blobs aside.",
@@ -62,6 +64,8 @@ export function verifyCommand(): Command {
       "Move damaged blobs aside, so that the next backup of a database that still has the files stores them anew.",
     )
     .action(handle(run));
+  for (const option of limitOptions()) command.addOption(option);
+  return command;
 }
 
 async function run(context: Context, id: string | undefined, options: Options): Promise<Answer> {
