@@ -38,3 +38,7 @@ function corrupt(storage: Storage, { table, path, sha256 }: BlobUse, how: string
     { path: blob },
   );
 }
+
+export function longerThan(path: string, bytes: number): CorruptError {
+  return new CorruptError(`${path} gives more bytes than the ${bytes} that it is said to have.`, { path });
+}

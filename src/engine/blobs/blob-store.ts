@@ -8,7 +8,7 @@ import { keepLocked } from "../keep-locked.ts";
 import { readRange, readSmall } from "../read-small.ts";
 import type { Piece, StoredEntry } from "../snapshot.ts";
 import { type BlobCodec, PLAIN } from "./blob-codec.ts";
-import { type BlobUse, missingBlob } from "./blob-errors.ts";
+import { type BlobUse, longerThan, missingBlob } from "./blob-errors.ts";
 
 /** The keys of an encrypted repository, which others may rotate. */
 export interface Encryption {
@@ -128,9 +128,10 @@ export class BlobStore {
    * Reads a whole blob: bytes of its object, and the name that its content has, which is another one where a plain blob is
    * damaged.
    *
-   * @throws CorruptError where an encoded one is damaged. @throws IoError
+   * @param bytes that the object has, as the store says: it may go on for ever
+   * @throws CorruptError where an encoded one is damaged, or a plain one has more. @throws IoError
    */
-  async digest(name: string, signal?: AbortSignal): Promise<{ size: number; sha256: string }> {
+  async digest(name: string, bytes: number, signal?: AbortSignal): Promise<{ size: number; sha256: string }> {
     if (this.codec.name !== "plain") {
       const object = await readSmall(this.storage, blobName(name), signal);
       this.codec.decode(object, name, this.placeOf(name));
@@ -138,8 +139,9 @@ export class BlobStore {
     }
     const hash = createHash("sha256");
     let size = 0;
-    for await (const stretch of this.storage.read(blobName(name), { signal })) {
+    for await (const stretch of this.storage.read(blobName(name), { length: bytes + 1, signal })) {
       size += stretch.length;
+      if (size > bytes) throw longerThan(this.placeOf(name), bytes);
       hash.update(stretch);
     }
     return { size, sha256: hash.digest("hex") };

@@ -1,4 +1,6 @@
 import { createHash } from "node:crypto";
+import { UnsupportedError } from "../../errors.ts";
+import { MOST_DOCUMENT_BYTES } from "../read-small.ts";
 import type { PartContent, Piece, StoredContent, StoredEntry, StoredSnapshot } from "../snapshot.ts";
 import { FORMAT } from "./names.ts";
 
@@ -7,17 +9,36 @@ export interface EncodedSnapshot {
   readonly checksum: string;
 }
 
-/** The document of a snapshot, in the lines that docs/formats.md lays down. */
-export function encodeSnapshot(snapshot: StoredSnapshot, parts: StoredContent["parts"]): EncodedSnapshot {
+/**
+ * The document of a snapshot, in the lines that docs/formats.md lays down.
+ *
+ * @throws UnsupportedError where it would be longer than what is read again.
+ */
+export function encodeSnapshot(
+  snapshot: StoredSnapshot,
+  parts: StoredContent["parts"],
+  most = MOST_DOCUMENT_BYTES,
+): EncodedSnapshot {
   const lines = [`{"format":${FORMAT},"summary":${JSON.stringify(summaryOf(snapshot))},"parts":[`];
   parts.forEach((part, index) => {
     for (const line of linesOf(part)) lines.push(line); // as arguments of one call they may be too many
     lines.push(index < parts.length - 1 ? "]}," : "]}");
   });
   lines.push('],"sha256":"');
+  const characters = lines.reduce((sum, line) => sum + line.length + 1, 0);
+  if (characters > most) throw tooManyFiles(snapshot, most);
   const body = Buffer.from(lines.join("\n"));
   const checksum = createHash("sha256").update(body).digest("hex");
-  return { bytes: Buffer.concat([body, Buffer.from(`${checksum}"}\n`)]), checksum };
+  const bytes = Buffer.concat([body, Buffer.from(`${checksum}"}\n`)]);
+  if (bytes.length > most) throw tooManyFiles(snapshot, most);
+  return { bytes, checksum };
+}
+
+function tooManyFiles({ files, parts }: StoredSnapshot, most: number): UnsupportedError {
+  const of = parts.map(({ source }) => source.uri).join(", ");
+  return new UnsupportedError(
+    `A snapshot of ${of} has ${files.toLocaleString("en")} files, and its document more than the ${most.toLocaleString("en")} bytes that one may have. Back up parts of it as sources of their own, or clean up old versions first.`,
+  );
 }
 
 function summaryOf({ software, parts, ...snapshot }: StoredSnapshot): object {

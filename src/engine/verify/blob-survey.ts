@@ -88,7 +88,7 @@ async function hashObjects(
   await forEachParallel(chosen, PARALLEL_READS, async (name) => {
     signal?.throwIfAborted();
     try {
-      found(name, await store.digest(name, signal));
+      found(name, await store.digest(name, sizeOf(name), signal));
     } catch (error) {
       signal?.throwIfAborted();
       found(name, { size: sizeOf(name), error: toIoError(error, "read", store.placeOf(name)) });
