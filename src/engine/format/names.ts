@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import { ValidationError } from "../../errors.ts";
 
 /** The number of the format that this version writes and reads (docs/formats.md, *Repository*). */
@@ -18,6 +18,9 @@ export const UNFINISHED = /^\..+\.(tmp|claim)$/;
 const DIGEST = /^[0-9a-f]{64}$/;
 const BLOB = /^blobs\/([0-9a-f]{2})\/([0-9a-f]{64})$/;
 const SNAPSHOT = /^snapshots\/([0-9]{8}T[0-9]{6}Z-[0-9a-f]{8})\.json$/;
+const LEASE =
+  /^(leases\/(shared|exclusive)-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})(?:\.([0-9]{8}))?\.json$/;
+const MARK = /^marks\/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\.json$/;
 const SNAPSHOT_ID = /^[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}$/;
 
 export function isDigest(value: unknown): value is string {
@@ -41,6 +44,37 @@ export function snapshotName(id: string): string {
 /** The id that a document's name holds; undefined for any other name. */
 export function parseSnapshotName(name: string): string | undefined {
   return SNAPSHOT.exec(name)?.[1];
+}
+
+/** `shared`: a backup, of which there may be many. `exclusive`: blobs are being removed, and nobody else is there. */
+export type LeaseKind = "shared" | "exclusive";
+
+/** Of a lease: on a disk also of its file. */
+export function newLeaseName(kind: LeaseKind): string {
+  return `${LEASES}${kind}-${randomUUID()}.json`;
+}
+
+/** The name of a lease's object with a number, in an object store. */
+export function numberedName(lease: string, number: number): string {
+  return lease.replace(/json$/, `${String(number).padStart(8, "0")}.json`);
+}
+
+/** What an object's name says. Undefined for what is no lease. */
+export function parseLeaseName(
+  object: string,
+): { readonly lease: string; readonly kind: LeaseKind; readonly number: number } | undefined {
+  const [, stem, kind, number = "0"] = LEASE.exec(object) ?? [];
+  if (stem === undefined) return undefined;
+  return { lease: `${stem}.json`, kind: kind as LeaseKind, number: Number(number) };
+}
+
+/** Of a mark: blobs that no snapshot named when a prune looked. */
+export function newMarkName(): string {
+  return `${MARKS}${randomUUID()}.json`;
+}
+
+export function isMarkName(name: string): boolean {
+  return MARK.test(name);
 }
 
 /** What the ids of snapshots of several sources have in place of digits of the source. */

@@ -3,9 +3,9 @@ import { giveSigns } from "../../fs/sign-of-life.ts";
 import { thisProcess } from "../../fs/this-process.ts";
 import type { LocalFiles } from "../../storage/local-files.ts";
 import type { Storage } from "../../storage/storage.ts";
-import { REPOSITORY } from "../format/names.ts";
+import { type LeaseKind, REPOSITORY } from "../format/names.ts";
 import { type LeasePlace, LeaseState, type NewLease } from "./lease.ts";
-import { encodeLease, endLease, forgetLease, type LeaseKind, type LeaseTerms } from "./lease-record.ts";
+import { encodeLease, endLease, forgetLease, type LeaseTerms } from "./lease-record.ts";
 
 /** An hour, for holders that can show no signs of life; half of it, so that whoever could not renew has long given up. */
 const TERMS: LeaseTerms = { renewEveryMs: 15_000, lostAfterMs: 30 * 60_000, deadAfterMs: 60 * 60_000 };

@@ -2,7 +2,7 @@ import { isNotFound } from "../../errors.ts";
 import { livenessBySign } from "../../fs/sign-of-life.ts";
 import type { LocalFiles } from "../../storage/local-files.ts";
 import type { Storage, StoredObject } from "../../storage/storage.ts";
-import { LEASES } from "../format/names.ts";
+import { LEASES, type LeaseKind, newLeaseName, parseLeaseName } from "../format/names.ts";
 import { readSmall } from "../read-small.ts";
 import { DiskLease } from "./disk-lease.ts";
 import type { Lease, LeasePlace } from "./lease.ts";
@@ -10,10 +10,7 @@ import {
   type FoundLease,
   hasEnded,
   holderInWords,
-  type LeaseKind,
   LONGEST_DEAD_AFTER_MS,
-  newLeaseName,
-  parseLeaseName,
   tryDecodeLease,
 } from "./lease-record.ts";
 import type { AcquireOptions, Leaser } from "./leaser.ts";

@@ -1,12 +1,8 @@
-import { randomUUID } from "node:crypto";
 import { BackupError, CorruptError } from "../../errors.ts";
 import { decodeRecord, encodeRecord } from "../../fs/record.ts";
 import { isProcessIdentity, type Liveness, type ProcessIdentity } from "../../fs/this-process.ts";
 import { Fields } from "../format/fields.ts";
-import { FORMAT, LEASES } from "../format/names.ts";
-
-/** `shared`: a backup, of which there may be many. `exclusive`: blobs are being removed, and nobody else is there. */
-export type LeaseKind = "shared" | "exclusive";
+import { FORMAT, type LeaseKind } from "../format/names.ts";
 
 /** What a lease says of itself, so that others need not know who made it. Milliseconds. */
 interface StatedTerms {
@@ -45,28 +41,6 @@ export interface FoundLease {
 
 /** The longest time that a lease of a holder that cannot be seen bars others. */
 export const LONGEST_DEAD_AFTER_MS = 60 * 60 * 1000;
-
-const NAME =
-  /^(leases\/(shared|exclusive)-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})(?:\.([0-9]{8}))?\.json$/;
-
-/** Of a lease: on a disk also of its file. */
-export function newLeaseName(kind: LeaseKind): string {
-  return `${LEASES}${kind}-${randomUUID()}.json`;
-}
-
-/** The name of a lease's object with a number, in an object store. */
-export function numberedName(lease: string, number: number): string {
-  return lease.replace(/json$/, `${String(number).padStart(8, "0")}.json`);
-}
-
-/** What an object's name says. Undefined for what is no lease. */
-export function parseLeaseName(
-  object: string,
-): { readonly lease: string; readonly kind: LeaseKind; readonly number: number } | undefined {
-  const [, stem, kind, number = "0"] = NAME.exec(object) ?? [];
-  if (stem === undefined) return undefined;
-  return { lease: `${stem}.json`, kind: kind as LeaseKind, number: Number(number) };
-}
 
 export function encodeLease(lease: LeaseRecord): Buffer {
   const { kind, owner, since, renewedAt, renewEveryMs, deadAfterMs } = lease;

@@ -1,7 +1,8 @@
 import { LockedError } from "../../errors.ts";
 import type { Logger } from "../../logger.ts";
 import type { Clock } from "../clock.ts";
-import type { LeaseKind, LeaseTerms } from "./lease-record.ts";
+import type { LeaseKind } from "../format/names.ts";
+import type { LeaseTerms } from "./lease-record.ts";
 
 /** A lease that is held, and renewed by a timer that does not keep the process alive. What is lost stays lost. */
 export interface Lease extends AsyncDisposable {

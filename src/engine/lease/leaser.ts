@@ -1,9 +1,10 @@
 import { defaultLogger, type Logger } from "../../logger.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { type Clock, systemClock } from "../clock.ts";
+import type { LeaseKind } from "../format/names.ts";
 import { DiskLeaser } from "./disk-leaser.ts";
 import type { Lease } from "./lease.ts";
-import type { FoundLease, LeaseKind } from "./lease-record.ts";
+import type { FoundLease } from "./lease-record.ts";
 import { StoreLeaser } from "./store-leaser.ts";
 
 export interface AcquireOptions {

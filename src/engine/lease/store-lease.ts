@@ -1,16 +1,9 @@
 import { reasonOf } from "../../fs/io.ts";
 import { thisProcess } from "../../fs/this-process.ts";
 import type { Storage } from "../../storage/storage.ts";
+import { type LeaseKind, newLeaseName, numberedName } from "../format/names.ts";
 import { type LeasePlace, LeaseState, type NewLease } from "./lease.ts";
-import {
-  encodeLease,
-  endLease,
-  forgetLease,
-  type LeaseKind,
-  type LeaseTerms,
-  newLeaseName,
-  numberedName,
-} from "./lease-record.ts";
+import { encodeLease, endLease, forgetLease, type LeaseTerms } from "./lease-record.ts";
 
 /**
  * Two renewals may fail. Between `lostAfterMs` and `deadAfterMs` a request that hangs comes to its end (4 tries with 10 s to

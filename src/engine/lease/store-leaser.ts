@@ -3,17 +3,15 @@ import { isNotFound, LockedError } from "../../errors.ts";
 import { reasonOf } from "../../fs/io.ts";
 import { isSeen, type Liveness, livenessOf } from "../../fs/this-process.ts";
 import type { Storage, StoredObject } from "../../storage/storage.ts";
-import { LEASES } from "../format/names.ts";
+import { LEASES, type LeaseKind, parseLeaseName } from "../format/names.ts";
 import { readSmall } from "../read-small.ts";
 import type { Lease, LeasePlace } from "./lease.ts";
 import {
   type FoundLease,
   hasEnded,
   holderInWords,
-  type LeaseKind,
   type LeaseRecord,
   LONGEST_DEAD_AFTER_MS,
-  parseLeaseName,
   tryDecodeLease,
 } from "./lease-record.ts";
 import type { AcquireOptions, Leaser } from "./leaser.ts";

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { LockedError } from "../../errors.ts";
-import type { FoundLease, LeaseKind } from "./lease-record.ts";
+import type { LeaseKind } from "../format/names.ts";
+import type { FoundLease } from "./lease-record.ts";
 
 const FIRST_PAUSE_MS = 20;
 const LONGEST_PAUSE_MS = 1000;

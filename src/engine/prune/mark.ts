@@ -1,10 +1,9 @@
-import { randomUUID } from "node:crypto";
 import { CorruptError, isNotFound, UnsupportedError } from "../../errors.ts";
 import { decodeRecord, encodeRecord } from "../../fs/record.ts";
 import type { Logger } from "../../logger.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { Fields } from "../format/fields.ts";
-import { FORMAT, isDigest, MARKS } from "../format/names.ts";
+import { FORMAT, isDigest, isMarkName, MARKS, newMarkName } from "../format/names.ts";
 import { readSmall } from "../read-small.ts";
 
 /** Blobs that no snapshot named when a prune looked. */
@@ -18,8 +17,6 @@ export interface Mark {
 
 /** So many go on one mark; more go on several. */
 const MOST_BLOBS = 50_000;
-
-const NAME = /^marks\/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\.json$/;
 
 export function encodeMark(createdAt: Date, blobs: readonly string[]): Buffer {
   return encodeRecord({ createdAt: createdAt.toISOString(), blobs }, FORMAT);
@@ -45,7 +42,7 @@ export async function writeMarks(
   const marks: Mark[] = [];
   for (let start = 0; start < blobs.length; start += MOST_BLOBS) {
     const mark = {
-      name: `${MARKS}${randomUUID()}.json`,
+      name: newMarkName(),
       createdAt,
       blobs: blobs.slice(start, start + MOST_BLOBS),
     };
@@ -83,7 +80,7 @@ export async function findMarks(
   const marks: Mark[] = [];
   const damaged: string[] = [];
   for await (const { name } of storage.list(MARKS)) {
-    if (!NAME.test(name)) continue;
+    if (!isMarkName(name)) continue;
     try {
       marks.push(decodeMark(await readSmall(storage, name, signal), name, `${storage.location}/${name}`));
     } catch (error) {

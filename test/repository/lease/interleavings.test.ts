@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import { decodeLease, encodeLease, type LeaseKind } from "../../../src/engine/lease/lease-record.ts";
+import type { LeaseKind } from "../../../src/engine/format/names.ts";
+import { decodeLease, encodeLease } from "../../../src/engine/lease/lease-record.ts";
 import { LockedError } from "../../../src/errors.ts";
 import { silent } from "../../crash/silent.ts";
 import { TestClock } from "../../support/test-clock.ts";

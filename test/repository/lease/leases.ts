@@ -1,6 +1,7 @@
 import type { Clock } from "../../../src/engine/clock.ts";
+import { type LeaseKind, newLeaseName } from "../../../src/engine/format/names.ts";
 import type { Lease } from "../../../src/engine/lease/lease.ts";
-import { encodeLease, type LeaseKind, newLeaseName } from "../../../src/engine/lease/lease-record.ts";
+import { encodeLease } from "../../../src/engine/lease/lease-record.ts";
 import { type AcquireOptions, leaserOf } from "../../../src/engine/lease/leaser.ts";
 import { thisProcess } from "../../../src/fs/this-process.ts";
 import type { Logger } from "../../../src/logger.ts";

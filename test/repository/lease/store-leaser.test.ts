@@ -1,10 +1,6 @@
 import { beforeEach, describe, expect, test } from "vitest";
-import {
-  encodeLease,
-  type LeaseKind,
-  newLeaseName,
-  numberedName,
-} from "../../../src/engine/lease/lease-record.ts";
+import { type LeaseKind, newLeaseName, numberedName } from "../../../src/engine/format/names.ts";
+import { encodeLease } from "../../../src/engine/lease/lease-record.ts";
 import { LockedError } from "../../../src/errors.ts";
 import { silent } from "../../crash/silent.ts";
 import { rejection } from "../../support/pieces.ts";
