@@ -76,7 +76,7 @@ async function checkRepository(
   const { location, create } = settings.storage;
   try {
     const storage = await openStorage(location);
-    const { directory } = storage;
+    const directory = storage.local?.root;
     if (!(await storage.stat(REPOSITORY))) {
       assertMayBeMade(storage, create);
       notes.push(`there is no repository at ${location}; the first run makes it`);
