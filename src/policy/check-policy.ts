@@ -52,7 +52,7 @@ export async function checkPolicy(
 
 async function checkSources({ sources }: PolicySettings, problems: string[]): Promise<void> {
   try {
-    sourcesOf(sources);
+    await sourcesOf(sources);
   } catch (error) {
     problems.push(reasonOf(error));
   }

@@ -218,7 +218,7 @@ class Loader {
     const needed = {
       aws_kms: ["key_id"],
       passphrase: ["password_file", "password"],
-      age: ["identity_file", "recipients"],
+      age: ["identity_file"],
       raw: ["key_file"],
     } as const;
     if (provider === undefined) {

@@ -20,13 +20,17 @@ export async function openPolicyRepository(
   { create = false } = {},
 ): Promise<Repository> {
   const storage = await openStorage(location);
-  if (encryption) await keysOf(encryption);
+  const keys = encryption && keysOf(encryption);
   if (!create || isAllowed === false || (await storage.stat(REPOSITORY)) || (await hasSnapshots(storage))) {
-    return Repository.open(storage, { logger });
+    return Repository.open(storage, { logger, ...(keys && { keys: keys.toOpen }) });
   }
   assertMayBeMade(storage, isAllowed);
   logger.warn("there was no repository; a new one is made", { location: storage.location });
-  return Repository.init(storage, { logger, compression });
+  return Repository.init(storage, {
+    logger,
+    compression,
+    ...(keys && { encryption: { keys: keys.toMake } }),
+  });
 }
 
 async function hasSnapshots(storage: Storage): Promise<boolean> {

@@ -94,7 +94,7 @@ const encryption = section({
   endpoint: text("aws_kms: another endpoint.").optional(),
   password: text("passphrase: better in password_file, or filled in.").optional(),
   password_file: text("passphrase: a file that holds it.").optional(),
-  recipients: list("age: public keys, for a new repository.").optional(),
+  recipients: list("age: public keys of others, who can open a new repository too.").optional(),
   identity_file: text("age: a file with the private key.").optional(),
   key_file: text("raw: a file with the key.").optional(),
 });
@@ -162,7 +162,6 @@ const tablesOf = {
   exclude: list("What of it is left out; * and ? stand for characters.").optional(),
 };
 const id = label("The source's id, where it is not to be made of its place.").optional();
-const programs = { jobs: whole("So many dumps at a time.").optional() };
 const connection = text(
   "Its address. A password is better filled in from the environment or a file than written here.",
 );
@@ -201,10 +200,10 @@ const source = z
         schemas: list("These schemas alone.").optional(),
         ...tablesOf,
         format: choice(["custom", "directory", "sql", "tar"], "Of the dump.").optional(),
-        ...programs,
+        jobs: whole("So many processes at a time.").optional(),
         id,
       }),
-      section({ type: z.enum(["mysql", "mariadb"]), connection, ...tablesOf, ...programs, id }),
+      section({ type: z.enum(["mysql", "mariadb"]), connection, ...tablesOf, id }),
       section({
         type: z.literal("command"),
         command: list("A program and its arguments, whose output is kept. No shell."),

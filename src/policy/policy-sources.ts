@@ -1,23 +1,22 @@
+import { loadKind } from "../engine/source-kind.ts";
+import { UnsupportedError } from "../errors.ts";
 import { type CaptureRequest, type Source, sourceFromUrl } from "../repository/index.ts";
 import type { SourceSection } from "./policy-schema.ts";
 
 /** The sources of a policy. Nothing is read yet. @throws ValidationError, UnsupportedError */
-export function sourcesOf(sections: readonly SourceSection[]): Source[] {
-  return sections.flatMap(sourcesOfSection);
+export async function sourcesOf(sections: readonly SourceSection[]): Promise<Source[]> {
+  return (await Promise.all(sections.map(sourcesOfSection))).flat();
 }
 
-function sourcesOfSection(section: SourceSection): Source[] {
+async function sourcesOfSection(section: SourceSection): Promise<Source[]> {
   switch (section.type) {
     case "lancedb": {
       const { path, id: sourceId, tables, exclude, on_unsupported: onUnsupported, history } = section;
       return [asking(sourceFromUrl(path, { sourceId }), { tables, exclude, onUnsupported, history })];
     }
     case "filesystem":
-    case "files": {
-      const { exclude, exclude_from: from, one_file_system: oneFileSystem } = section;
-      const excludeFrom = from === undefined ? undefined : [from];
-      return section.paths.map((path) => sourceFromUrl(path, { exclude, excludeFrom, oneFileSystem }));
-    }
+    case "files":
+      return filesOf(section);
     case "sqlite":
       return [sourceFromUrl(`sqlite:${section.path}`, { compact: section.compact, sourceId: section.id })];
     case "postgresql": {
@@ -26,12 +25,24 @@ function sourcesOfSection(section: SourceSection): Source[] {
     }
     case "mysql":
     case "mariadb": {
-      const { connection, tables, exclude: excludeTables, jobs, id: sourceId } = section;
-      return [sourceFromUrl(connection, { tables, excludeTables, jobs, sourceId })];
+      const { connection, tables, exclude: excludeTables, id: sourceId } = section;
+      return [sourceFromUrl(connection, { tables, excludeTables, sourceId })];
     }
     case "command":
       return [sourceFromUrl(`command:${section.name}`, { argv: section.command })];
   }
+}
+
+/** As files also where a database lies there: all of what is below is wanted. */
+async function filesOf(section: Extract<SourceSection, { type: "files" | "filesystem" }>): Promise<Source[]> {
+  const { exclude, exclude_from: from, one_file_system: oneFileSystem } = section;
+  const kind = await loadKind("files");
+  if (!kind?.fromUrl) throw new UnsupportedError("This version has no sources of the type files.");
+  const { fromUrl } = kind;
+  const excludeFrom = from === undefined ? undefined : [from];
+  return Promise.all(
+    section.paths.map(async (path) => fromUrl(path, { exclude, excludeFrom, oneFileSystem })),
+  );
 }
 
 /** The same source, asked for what its policy says of it. */

@@ -98,7 +98,7 @@ async function backUp(
   const repository = await openRepository();
   const { name, description, tags, failOnShrink, allowEmpty } = settings;
   return repository.backup({
-    sources: sourcesOf(settings.sources),
+    sources: await sourcesOf(settings.sources),
     ...{ name, description, failOnShrink, allowEmpty, type, signal },
     tags: type === "full" ? [...tags, FULL_TAG] : tags,
   });
@@ -114,7 +114,9 @@ async function prune({ settings, openRepository, signal }: RunContext): Promise<
 async function verify({ settings, openRepository, signal }: RunContext): Promise<VerificationResult[]> {
   const { restoreTest, readData } = settings.verification;
   const repository = await openRepository();
-  return repository.verify(settings.name, { restoreTest, readData, signal });
+  // By its id: a name is not enough where the policy had other sources before.
+  const [newest] = await repository.list({ name: settings.name });
+  return newest ? repository.verify(newest.id, { restoreTest, readData, signal }) : [];
 }
 
 /** Whether its rules remove anything at all. */
