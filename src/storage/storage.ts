@@ -20,6 +20,8 @@ export interface ReadOptions {
 export interface WriteOptions {
   /** The SHA-256 of the content in hexadecimal digits, where it is known: a store that can holds the content to it. */
   readonly sha256?: string | undefined;
+  /** Whether the name was made at random, so that nobody has it: a storage may try its store with this object. Default false. */
+  readonly isRandom?: boolean | undefined;
   /** Whether a snapshot needs the object: a storage that locks objects locks it. Default false. */
   readonly lock?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;

@@ -20,6 +20,13 @@ test("a store that takes the condition and ignores it is refused, and nothing is
   for await (const { name } of (await openStorage(address)).list("")) expect(name).toBe("nothing");
 });
 
+test("it is found out by an object of a name that nobody has, too, which is taken away again", async () => {
+  const storage = await openStorage(await ignoringStore());
+  const made = storage.writeNew("leases/some-random-name", Buffer.from("1"), { isRandom: true });
+  await expect(made).rejects.toMatchObject({ code: "UNSUPPORTED" });
+  expect(await storage.stat("leases/some-random-name")).toBeUndefined();
+});
+
 test("where somebody has accepted that, a second kind of server keeps snapshots that verify and come back", async () => {
   const address = await ignoringStore();
   const directory = await newDirectory();

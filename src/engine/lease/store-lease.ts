@@ -65,7 +65,7 @@ export class StoreLease implements NewLease {
     this.#objects.add(object);
     this.#unclear.add(object);
     const record = encodeLease({ kind, owner: thisProcess, since, renewedAt, ...STORE_TERMS });
-    const isNew = await this.#storage.writeNew(object, record, { signal });
+    const isNew = await this.#storage.writeNew(object, record, { signal, isRandom: true });
     this.#unclear.delete(object);
     if (!isNew) this.#state.lose("somebody else has written it");
     this.#newest = object;

@@ -29,17 +29,20 @@ export async function probeExclusive(
       });
     }
   } catch (error) {
-    if (answerOf(error).meaning === "unsupported")
-      throw notExclusive(place, "it says that it cannot (501)", error);
+    if (answerOf(error).meaning === "unsupported") throw notExclusive(place, SAYS_NOT, error);
     throw s3Error(error, "write", `s3://${Bucket}/${Key}`);
   } finally {
     const remove = new sdk.DeleteObjectCommand({ Bucket, Key });
     await client.send(remove).catch(() => undefined); // who may not remove can still write; one byte stays
   }
-  if (!excludes) throw notExclusive(place, "it made an object that was there already");
+  if (!excludes) throw notExclusive(place, MADE_TWICE);
 }
 
-function notExclusive(place: S3Location, why: string, cause?: unknown): UnsupportedError {
+/** Why a store is refused. */
+export const SAYS_NOT = "it says that it cannot (501)";
+export const MADE_TWICE = "it made an object that was there already";
+
+export function notExclusive(place: S3Location, why: string, cause?: unknown): UnsupportedError {
   const { bucket, prefix, endpoint } = place;
   const known = knownStore(endpoint);
   const isExpected = known?.conditionalPut === "no";

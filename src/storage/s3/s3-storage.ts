@@ -1,3 +1,4 @@
+import { UnsupportedError } from "../../errors.ts";
 import { type RetryOptions, RetryPolicy } from "../layers/retry-policy.ts";
 import { assertObjectPrefix } from "../object-name.ts";
 import type { Content, ReadOptions, Storage, StoredObject, WriteOptions } from "../storage.ts";
@@ -6,7 +7,7 @@ import { S3Bucket, toSecond } from "./s3-bucket.ts";
 import { listObjects } from "./s3-list.ts";
 import { assertS3Location, type S3Location } from "./s3-location.ts";
 import { S3Lock } from "./s3-lock.ts";
-import { probeExclusive } from "./s3-probe.ts";
+import { MADE_TWICE, notExclusive, probeExclusive, SAYS_NOT } from "./s3-probe.ts";
 import { headObject, readObject } from "./s3-read.ts";
 import { type PutOptions, putObject, writeObject } from "./s3-write.ts";
 import { wholeOf, writeNewObject } from "./s3-write-new.ts";
@@ -55,14 +56,34 @@ export class S3Storage implements Storage {
   }
 
   async writeNew(name: string, content: Content, options: WriteOptions = {}): Promise<boolean> {
-    await this.#beforeWriting(name, options);
+    this.#bucket.key(name);
+    options.signal?.throwIfAborted();
+    // What nobody has, it is tried with by itself: two requests fewer.
+    const isTried = options.isRandom && !this.#mayNotExclude && this.#probe === undefined;
+    if (!isTried) await this.#beforeWriting(name, options);
     const body = await wholeOf(this.#bucket, name, content, options);
     return this.#put(name, options, true, async (how) => {
+      if (isTried) return this.#tryWith(name, body, how);
       if (!this.#mayNotExclude) return writeNewObject(this.#bucket, name, body, how);
       if (await this.stat(name)) return false;
       await putObject(this.#bucket, name, body, how);
       return true;
     });
+  }
+
+  /** As `writeNew`, and finds out whether it can be relied on. @throws UnsupportedError where it cannot: the object is taken away. */
+  async #tryWith(name: string, body: Buffer, how: PutOptions): Promise<boolean> {
+    const { place } = this.#bucket;
+    const isNew = await writeNewObject(this.#bucket, name, body, how).catch((error: unknown) => {
+      throw error instanceof UnsupportedError ? notExclusive(place, SAYS_NOT, error) : error;
+    });
+    if (isNew && (await writeNewObject(this.#bucket, name, body, how))) {
+      const remove = new this.#bucket.sdk.DeleteObjectCommand(this.#bucket.key(name));
+      await this.#bucket.send(name, "remove", () => this.#bucket.client.send(remove));
+      throw notExclusive(place, MADE_TWICE);
+    }
+    this.#probe = Promise.resolve();
+    return isNew;
   }
 
   /** @param put answers whether it has written. */
