@@ -1,7 +1,7 @@
 import { type Sample, sampleOf } from "./measure.ts";
 
 /** `MB`: millions of bytes. */
-export type Unit = "ms" | "×" | "MB" | "%";
+export type Unit = "ms" | "×" | "MB" | "%" | "requests";
 
 /** A number that the bench measured, with its target where it has one. */
 export interface Figure {

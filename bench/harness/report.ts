@@ -20,6 +20,7 @@ export function report(figures: readonly Figure[], sizes: Sizes): void {
 const QUICK_NOTE = "small data: this run shows that the bench works, and says nothing about the targets";
 
 function show(value: number, unit: Figure["unit"]): string {
+  if (unit === "requests") return `${value} ${unit}`;
   const digits = unit === "×" && value < 10 ? 2 : value < 100 ? 1 : 0;
   return `${value.toFixed(digits)} ${unit}`;
 }

@@ -9,19 +9,19 @@ import { noteCommand } from "./commands.ts";
 const call = promisify(execFile);
 
 /** A program's own password prompt, cache and questions are kept out of the measurement. */
-const ENVIRONMENT = {
+const environment = () => ({
   ...process.env,
   RESTIC_PASSWORD: "bench",
   RESTIC_CACHE_DIR: join(cache, "restic-cache"),
   BORG_BASE_DIR: join(cache, "borg-cache"),
   BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK: "yes",
   BORG_RELOCATED_REPO_ACCESS_IS_OK: "yes",
-};
+});
 
 /** The most memory that a program's process held, in MB (millions of bytes); only Linux tells. */
 export async function peakMemory(program: string, args: readonly string[]): Promise<number> {
   noteCommand(program, args);
-  const child = spawn(program, args, { env: ENVIRONMENT, stdio: ["ignore", "ignore", "inherit"] });
+  const child = spawn(program, args, { env: environment(), stdio: ["ignore", "ignore", "inherit"] });
   let highest = 0;
   const timer = setInterval(() => {
     try {
@@ -45,7 +45,7 @@ const found = new Map<string, boolean>();
 /** Runs a program to its end; what it says is shown where it fails. */
 export async function run(program: string, args: readonly string[], cwd?: string): Promise<void> {
   noteCommand(program, args, cwd);
-  await call(program, args, { env: ENVIRONMENT, cwd, maxBuffer: 1 << 26 });
+  await call(program, args, { env: environment(), cwd, maxBuffer: 1 << 26 });
 }
 
 /** The programs that people would use instead, those that are installed here (Debian: restic, borgbackup, rsync). */

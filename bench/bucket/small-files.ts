@@ -1,0 +1,28 @@
+import { createReadStream, readdirSync, statSync } from "node:fs";
+import { join } from "node:path";
+import type { Entry, Source } from "lancedb-backup/repository";
+
+/** A directory of files as a source of one's own. */
+export function smallFiles(directory: string): Source {
+  return {
+    type: "directory",
+    id: "bench-small-files",
+    uri: directory,
+    async capture() {
+      const names = readdirSync(directory, { recursive: true, encoding: "utf8" });
+      return {
+        capturedAt: new Date(),
+        async *entries(): AsyncGenerator<Entry> {
+          for (const path of names) {
+            const file = join(directory, path);
+            const { size, mtimeMs, ino } = statSync(file);
+            if (statSync(file).isDirectory()) continue;
+            yield { path, size, stamp: `${ino}:${size}:${mtimeMs}`, open: () => createReadStream(file) };
+          }
+        },
+        finish: async () => ({ about: {}, details: {} }),
+        [Symbol.asyncDispose]: async () => undefined,
+      };
+    },
+  };
+}
