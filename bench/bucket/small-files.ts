@@ -1,4 +1,5 @@
-import { createReadStream, readdirSync, statSync } from "node:fs";
+import { readdirSync, statSync } from "node:fs";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Entry, Source } from "lancedb-backup/repository";
 
@@ -15,9 +16,13 @@ export function smallFiles(directory: string): Source {
         async *entries(): AsyncGenerator<Entry> {
           for (const path of names) {
             const file = join(directory, path);
-            const { size, mtimeMs, ino } = statSync(file);
-            if (statSync(file).isDirectory()) continue;
-            yield { path, size, stamp: `${ino}:${size}:${mtimeMs}`, open: () => createReadStream(file) };
+            const found = statSync(file);
+            if (found.isDirectory()) continue;
+            const { size, mtimeMs, ino } = found;
+            const open = async function* () {
+              yield await readFile(file);
+            };
+            yield { path, size, stamp: `${ino}:${size}:${mtimeMs}`, open };
           }
         },
         finish: async () => ({ about: {}, details: {} }),
