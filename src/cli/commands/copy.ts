@@ -17,6 +17,7 @@ import { handle } from "../handle.ts";
 import { openRepository } from "../open-repository.ts";
 import { counted, formatBytes, formatTime } from "../output/format.ts";
 import { printable } from "../output/printable.ts";
+import { idsShown } from "../output/short-ids.ts";
 import { formatTable } from "../output/table.ts";
 import type { Terminal } from "../output/terminal.ts";
 import { displayOf } from "../progress-display.ts";
@@ -94,15 +95,19 @@ function exitCodeOf({ failed }: CopyReport): ExitCode {
 
 function describe(terminal: Terminal, report: CopyReport, to: string): string {
   const { dryRun, copied, present, failed } = report;
+  const shown = idsShown(
+    terminal,
+    copied.map(({ snapshot }) => snapshot),
+  );
   const parts: string[] = [];
   if (copied.length > 0) {
     parts.push(
       formatTable(
         terminal,
         [
-          { title: "SNAPSHOT", value: ({ snapshot }) => snapshot.id, style: () => "cyan" },
-          { title: "TIME", value: ({ snapshot }) => formatTime(snapshot.createdAt), least: 11 },
-          { title: "NAME", value: ({ snapshot }) => snapshot.name ?? "", least: 6 },
+          { title: "SNAPSHOT", value: ({ snapshot }) => shown(snapshot.id), style: () => "cyan" },
+          { title: "TIME", value: ({ snapshot }) => formatTime(snapshot.createdAt) },
+          { title: "NAME", value: ({ snapshot }) => snapshot.name ?? "" },
           { title: "SIZE", value: ({ snapshot }) => formatBytes(snapshot.bytes), align: "right" },
           { title: "STORED", value: storedIn(dryRun), align: "right" },
           { title: "SOURCE", value: ({ snapshot }) => snapshot.source.uri, least: 8 },

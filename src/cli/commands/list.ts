@@ -12,7 +12,9 @@ import type { Answer, Context } from "../context.ts";
 import { handle } from "../handle.ts";
 import { openRepository } from "../open-repository.ts";
 import { formatBytes, formatCount, formatTime } from "../output/format.ts";
-import { formatTable } from "../output/table.ts";
+import { printable } from "../output/printable.ts";
+import { idsShown } from "../output/short-ids.ts";
+import { type Column, cutLeft, formatTable, tableWidth } from "../output/table.ts";
 import type { Terminal } from "../output/terminal.ts";
 
 interface Options extends RepositoryOption, SourceOption {
@@ -28,7 +30,7 @@ export function listCommand(): Command {
   return newCommand("list", {
     summary: "List the snapshots, the newest first.",
     description:
-      "Lists the snapshots of a repository, the newest first. Times are on this machine's clock. A snapshot whose document is damaged is left out with a warning; verify names it.",
+      "Lists the snapshots of a repository, the newest first. Times are on this machine's clock. A snapshot whose document is damaged is left out with a warning; verify names it. On a narrow terminal snapshots stand below their source, by the end of their ids, which every command takes.",
     examples: ["list --repo ./vault", "list --tag keep --after 7d", "list --ids"],
     json: `[{ id, name?, description?, tags, source: { type, id, uri, host }, createdAt, taken?, durationMs, history, files, bytes,
 newFiles, newBytes, storedBytes, parts: [{ source, files, bytes }], rows, tables: [{ id, directory, version, digest, versionCount, files, bytes, rows, tags,
@@ -74,20 +76,38 @@ function sourcesOf({ source, parts }: Snapshot): string {
   return parts.length > 1 ? `${source.uri} (${parts.length} parts)` : source.uri;
 }
 
+const ID: Column<Snapshot> = { title: "ID", value: ({ id }) => id, style: () => "cyan" };
+
+const COLUMNS: readonly Column<Snapshot>[] = [
+  { title: "TIME", value: ({ createdAt }) => formatTime(createdAt) },
+  { title: "NAME", value: ({ name }) => name ?? "" },
+  { title: "TABLES", value: tableCount, align: "right" },
+  { title: "ROWS", value: ({ rows }) => formatCount(rows), align: "right" },
+  { title: "SIZE", value: ({ bytes }) => formatBytes(bytes), align: "right" },
+  { title: "NEW", value: ({ newBytes }) => formatBytes(newBytes), align: "right" },
+  { title: "TAGS", value: ({ tags }) => tags.join(" "), least: 4 },
+];
+
+/** What a narrow terminal does without, in this order. Id, time and name are never cut. */
+const LESS = ["NEW", "TABLES", "ROWS", "TAGS", "SIZE"];
+
+/** One table where it fits; else one for each source below its place, with short ids. */
 function snapshotTable(terminal: Terminal, snapshots: readonly Snapshot[]): string {
-  return formatTable(
-    terminal,
-    [
-      { title: "ID", value: ({ id }) => id, style: () => "cyan" },
-      { title: "TIME", value: ({ createdAt }) => formatTime(createdAt), least: 11 },
-      { title: "NAME", value: ({ name }) => name ?? "", least: 6 },
-      { title: "TABLES", value: tableCount, align: "right" },
-      { title: "ROWS", value: ({ rows }) => formatCount(rows), align: "right" },
-      { title: "SIZE", value: ({ bytes }) => formatBytes(bytes), align: "right" },
-      { title: "NEW", value: ({ newBytes }) => formatBytes(newBytes), align: "right" },
-      { title: "TAGS", value: ({ tags }) => tags.join(" "), least: 4 },
-      { title: "SOURCE", value: sourcesOf, least: 8 },
-    ],
-    snapshots,
-  );
+  const all = [ID, ...COLUMNS, { title: "SOURCE", value: sourcesOf }];
+  if (tableWidth(all, snapshots) <= terminal.columns) return formatTable(terminal, all, snapshots);
+  const shown = idsShown(terminal, snapshots);
+  const shortId = { ...ID, value: ({ id }: Snapshot) => shown(id) };
+  let columns = [shortId, ...COLUMNS];
+  for (const title of LESS) {
+    if (tableWidth(columns, snapshots) <= terminal.columns) break;
+    columns = columns.filter((column) => column.title !== title);
+  }
+  const uncut = { ...terminal, columns: Number.POSITIVE_INFINITY };
+  const bySource = Map.groupBy(snapshots, ({ parts }) => parts.map(({ source }) => source.id).join());
+  const tables = [...bySource.values()].map((own) => {
+    const place = own[0] ? printable(sourcesOf(own[0])) : "";
+    const heading = terminal.style("bold", cutLeft(place, terminal.columns));
+    return `${heading}\n${formatTable(uncut, columns, own)}`;
+  });
+  return tables.join("\n\n");
 }

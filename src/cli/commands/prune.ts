@@ -14,6 +14,7 @@ import { EXIT } from "../exit-codes.ts";
 import { handle } from "../handle.ts";
 import { openRepository } from "../open-repository.ts";
 import { counted, formatBytes, formatTime } from "../output/format.ts";
+import { idsShown } from "../output/short-ids.ts";
 import { formatTable } from "../output/table.ts";
 import type { Terminal } from "../output/terminal.ts";
 import { addRetentionOptions, policyOf, type RetentionOptions } from "../retention-options.ts";
@@ -87,15 +88,19 @@ function describe(terminal: Terminal, report: PruneReport): string {
     ...kept.map(({ snapshot, reasons }) => ({ snapshot, action: "keep", why: reasons.join(", ") })),
     ...removed.map(({ snapshot, reason }) => ({ snapshot, action: "remove", why: reason })),
   ].sort((a, b) => b.snapshot.createdAt.getTime() - a.snapshot.createdAt.getTime());
+  const shown = idsShown(
+    terminal,
+    rows.map(({ snapshot }) => snapshot),
+  );
   const parts: string[] = [];
   if (rows.length > 0) {
     parts.push(
       formatTable(
         terminal,
         [
-          { title: "SNAPSHOT", value: ({ snapshot }) => snapshot.id },
-          { title: "TIME", value: ({ snapshot }) => formatTime(snapshot.createdAt, timeZone), least: 11 },
-          { title: "NAME", value: ({ snapshot }) => snapshot.name ?? "", least: 6 },
+          { title: "SNAPSHOT", value: ({ snapshot }) => shown(snapshot.id) },
+          { title: "TIME", value: ({ snapshot }) => formatTime(snapshot.createdAt, timeZone) },
+          { title: "NAME", value: ({ snapshot }) => snapshot.name ?? "" },
           {
             title: "ACTION",
             value: ({ action }) => action,

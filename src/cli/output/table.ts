@@ -65,6 +65,16 @@ export function formatTable<Row>(
   return [titles, ...lines].join("\n");
 }
 
+/** How wide a table is where nothing of it is cut. */
+export function tableWidth<Row>(columns: readonly Column<Row>[], rows: readonly Row[]): number {
+  const widths = columns.flatMap(({ title, value }) => {
+    const cells = rows.map((row) => stringWidth(printable(value(row))));
+    const widest = Math.max(0, ...cells);
+    return widest === 0 ? [] : [Math.max(widest, stringWidth(title))];
+  });
+  return widths.reduce((sum, width) => sum + width, 0) + GAP.length * Math.max(0, widths.length - 1);
+}
+
 /** Pairs of a label and what it is, one a line. */
 export function formatPairs(
   terminal: Terminal,
@@ -102,6 +112,13 @@ export function cut(text: string, columns: number): string {
     result += segment;
   }
   return `${result}…`;
+}
+
+/** The end of a text, of at most so many columns; what is cut begins with `…`. */
+export function cutLeft(text: string, columns: number): string {
+  const segments = [...segmenter.segment(text)].map(({ segment }) => segment);
+  while (segments.length > 0 && stringWidth(segments.join("")) > columns - 1) segments.shift();
+  return stringWidth(text) <= columns ? text : `…${segments.join("")}`;
 }
 
 function pad(text: string, columns: number, align: "left" | "right" = "left", isLast: boolean): string {

@@ -43,7 +43,7 @@ export type Meant =
     };
 
 /**
- * What `latest`, a name, or the beginning of an id stands for.
+ * What `latest`, a name, the beginning of an id, or of its digits behind the time stands for.
  *
  * @throws BackupNotFoundError. @throws ValidationError where several ids begin so, or several databases have such a
  * snapshot; the damaged snapshot's error where it may be the latest.
@@ -80,17 +80,33 @@ export function whatIsMeant(
     return { among, unread: unreadSince(among) };
   }
   const all = source === undefined ? [...snapshots, ...damaged] : snapshots;
-  const ids = all.map(({ id }) => id).filter((id) => id.startsWith(reference));
-  const [only, ...others] = reference === "" ? [] : ids.sort();
+  const ids = idsMeant(
+    all.map(({ id }) => id),
+    reference,
+  );
+  const [only, ...others] = ids;
   if (only === undefined) {
     const of = source === undefined ? "" : ` of ${source}`;
     throw new BackupNotFoundError(reference, `No snapshot${of} has the id or the name "${reference}".`);
   }
   if (others.length > 0) {
     const shown = ids.slice(0, SHOWN).join(", ") + (ids.length > SHOWN ? ", …" : "");
-    throw new ValidationError(`The ids of ${ids.length} snapshots begin with "${reference}": ${shown}.`);
+    throw new ValidationError(`"${reference}" is short for the ids of ${ids.length} snapshots: ${shown}.`);
   }
   return { id: only };
+}
+
+/** Ids that begin so; else those whose digits behind the time do, as listings on narrow terminals show them. */
+function idsMeant(ids: readonly string[], reference: string): string[] {
+  if (reference === "") return [];
+  const begin = ids.filter((id) => id.startsWith(reference));
+  const meant = begin.length > 0 ? begin : ids.filter((id) => digitsOf(id).startsWith(reference));
+  return meant.sort();
+}
+
+/** The digits behind an id's time: of its source, and random ones. */
+export function digitsOf(id: string): string {
+  return id.slice(SECOND_LETTERS + 1);
 }
 
 /**
