@@ -10,14 +10,15 @@ import {
   statSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
-import { DatabaseSync } from "node:sqlite";
+import { backup, DatabaseSync } from "node:sqlite";
+import { setTimeout as sleep } from "node:timers/promises";
+import { pathToFileURL } from "node:url";
 import { LockedError } from "../../errors.ts";
 import { errnoOf, toIoError } from "../../fs/io.ts";
 import { hasNoLinks } from "../../fs/name-new.ts";
 import { fromSqlite, SQLITE, sqliteCode } from "./sqlite-failure.ts";
 
-// Runs in a process of its own (sqlite-worker.ts), which ends by a signal: to close a database by SQLite would remove
-// journals by their names, and these may be the new one's by then.
+// Runs in a process of its own (sqlite-worker.ts).
 
 export interface ReplaceInput {
   /** A whole database, on the disk, in the directory of the target. */
@@ -31,35 +32,88 @@ export interface ReplaceInput {
 /** What SQLite keeps beside a database, and reads as if it were part of it. */
 const JOURNALS = ["-wal", "-shm", "-journal"];
 
+const ALL_PAGES = 2 ** 31 - 1;
+const PAUSE_MS = 20;
+
 /**
- * Puts a database in the place of another one, whose journals are taken away. At no moment does the new one lie beside
- * an old journal, which SQLite would write into it; nor does the old one lose what only its journal has:
+ * Puts a database in the place of another one. SQLite writes it into the old one's file, in one transaction: what its journals
+ * hold is written first, and gone; a death on the way leaves a journal by which whoever comes next goes back to the old one; and who opens it meanwhile waits for the
+ * lock, and finds one or the other. (A rename would leave him with a file that has no name, and with the log of the new one,
+ * since SQLite finds that by the path.)
  *
- * 1. the old one is locked against everybody, and what its journal has is written into it: it is whole alone;
- * 2. the journals are removed;
- * 3. the new one is renamed over it.
+ * Where there is none, or one that is so damaged that SQLite cannot open it, the new one gets its name when the journals there have been
+ * taken away: SQLite would take them for its own.
  *
- * Where a death falls between 1 and 3, the old one is there with all that it held; it has a rollback journal then, until
- * its application asks for a write-ahead log. One that waits for the lock meanwhile finds that too, and not the new one's log.
- * Where the old one is so damaged that SQLite cannot open it, 1 is left out.
- *
- * @throws LockedError where a process has it open.
+ * @throws LockedError where a process has it open. Then it is as it was.
  */
-export function replaceDatabase({ from, target, timeoutMs }: ReplaceInput): void {
-  const isNew = !statSync(target, { throwIfNoEntry: false });
-  if (!isNew) {
-    assertNotOpen(target);
-    fold(target, timeoutMs);
-    assertNotOpen(target); // who came before the lock was ours
-  }
+export async function replaceDatabase({ from, target, timeoutMs }: ReplaceInput): Promise<void> {
+  const isThere = statSync(target, { throwIfNoEntry: false }) !== undefined;
+  if (isThere) assertNotOpen(target);
+  if (isThere && (await writeInto(target, from, timeoutMs))) return;
   try {
     for (const suffix of JOURNALS) rmSync(target + suffix, { force: true });
     syncDirectory(dirname(target));
-    if (isNew) nameNew(from, target);
-    else renameSync(from, target);
+    if (isThere) renameSync(from, target);
+    else nameNew(from, target);
     syncDirectory(dirname(target));
   } catch (error) {
     throw toIoError(error, "restore to", target);
+  }
+}
+
+/** False where the target is no database that SQLite can open. */
+async function writeInto(target: string, from: string, timeoutMs: number): Promise<boolean> {
+  if (!foldJournals(target, timeoutMs)) return false;
+  const url = pathToFileURL(from);
+  url.search = "?mode=ro&immutable=1";
+  const source = new DatabaseSync(url, { readOnly: true });
+  const deadline = performance.now() + timeoutMs;
+  try {
+    for (;;) {
+      try {
+        await backup(source, target, { rate: ALL_PAGES });
+        return true;
+      } catch (error) {
+        if (!isBusy(error)) throw fromSqlite(error, "restore to", target);
+        if (performance.now() >= deadline) throw inUse(target, error);
+      }
+      await sleep(PAUSE_MS);
+    }
+  } finally {
+    source.close();
+  }
+}
+
+/** Node has no code for it where it is the target that is busy. */
+function isBusy(error: unknown): boolean {
+  const code = sqliteCode(error);
+  return code === 0 || code === SQLITE.busy || code === SQLITE.locked;
+}
+
+function inUse(target: string, cause: unknown): LockedError {
+  return new LockedError(
+    `${target} is in use, and was not replaced. End the processes that use it, or restore to another path.`,
+    { cause },
+  );
+}
+
+/**
+ * The database is whole alone then, with a rollback journal: no other can be written to with pages of another size.
+ * False where it cannot be opened.
+ */
+function foldJournals(target: string, timeout: number): boolean {
+  let database: DatabaseSync | undefined;
+  try {
+    database = new DatabaseSync(target, { timeout });
+    database.exec("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; COMMIT; PRAGMA journal_mode = DELETE");
+    rmSync(`${target}-shm`, { force: true }); // a dead process's: nobody else has it open while this is locked
+    return true;
+  } catch (error) {
+    const code = sqliteCode(error);
+    if (code === SQLITE.corrupt || code === SQLITE.notADatabase) return false;
+    throw isBusy(error) ? inUse(target, error) : fromSqlite(error, "replace", target);
+  } finally {
+    database?.close();
   }
 }
 
@@ -75,21 +129,7 @@ function nameNew(from: string, target: string): void {
   rmSync(from, { force: true });
 }
 
-/** Locked until this process ends. */
-const locked: DatabaseSync[] = [];
-
-function fold(target: string, timeout: number): void {
-  try {
-    const database = new DatabaseSync(target, { timeout });
-    locked.push(database);
-    database.exec("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; COMMIT; PRAGMA journal_mode = DELETE");
-  } catch (error) {
-    const code = sqliteCode(error);
-    if (code !== SQLITE.corrupt && code !== SQLITE.notADatabase) throw fromSqlite(error, "replace", target);
-  }
-}
-
-/** A connection that does nothing holds no lock where there is no write-ahead log; it would go on with a file that has no name. */
+/** A connection that does nothing holds no lock where there is no write-ahead log; its application would go on with what it knows of the old rows. */
 function assertNotOpen(target: string): void {
   const { dev, ino } = statSync(target, { bigint: true });
   for (const pid of processes()) {
@@ -97,7 +137,7 @@ function assertNotOpen(target: string): void {
       const stat = tryStat(file);
       if (stat?.ino !== ino || stat.dev !== dev) continue;
       throw new LockedError(
-        `${target} is open in process ${pid}, which would go on with the old database. End it, or restore to another path.`,
+        `${target} is open in process ${pid}, which would go on with what it knows of the old rows. End it, or restore to another path.`,
       );
     }
   }

@@ -63,8 +63,8 @@ export function assertTarget(target: string, mode: "new" | "in-place"): string {
 }
 
 /**
- * Writes a database beside its target, checks it as a backup does, and gives it its name: of the old one nothing is
- * left, neither its journals. Interrupted anywhere, the target is as it was.
+ * Writes a database beside its target, checks it as a backup does, and puts it there: of the old one nothing is
+ * left, neither its journals. Interrupted anywhere, the target is as it was, or the next who opens it takes it back to that.
  *
  * @throws CorruptError where the bytes are not those that were backed up, or are no sound database. @throws LockedError where a process has
  * the target open. @throws ValidationError, IoError; the signal's reason

@@ -1,7 +1,7 @@
 import { DatabaseSync } from "node:sqlite";
 import { inspectDatabase } from "./inspect-database.ts";
 import { type Held, type HoldInput, LiveDatabase } from "./live-database.ts";
-import { type ReplaceInput, replaceDatabase } from "./replace-database.ts";
+import { replaceDatabase } from "./replace-database.ts";
 import { type Failure, fromSqlite, toFailure } from "./sqlite-failure.ts";
 
 // The program of the process in which databases are opened (sqlite-process.ts).
@@ -35,10 +35,7 @@ const TASKS = {
       throw fromSqlite(error, "compact the copy of", name);
     }
   },
-  /** The process ends with it. */
-  replace(input: ReplaceInput): void {
-    replaceDatabase(input);
-  },
+  replace: replaceDatabase,
 };
 
 interface CompactInput {

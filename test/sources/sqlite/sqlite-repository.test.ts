@@ -8,6 +8,7 @@ import { sourceFromUrl } from "../../../src/sources/source-from-url.ts";
 import { run } from "../../cli/cli.ts";
 import { silent } from "../../crash/silent.ts";
 import { newDirectory, recordingLogger } from "../../support/database.ts";
+import { readerOfTheDocs } from "../../support/documented-reader.ts";
 import { addRows, counts, digestOf, makeDatabase, query, startWriter } from "./sqlite-fixture.ts";
 
 async function newPlace(rows = 300) {
@@ -130,15 +131,17 @@ test("a compact one, and one with an id of its own; what the kind does not have 
   );
 });
 
-test("in an encoded repository, which is read by none but us, it comes back the same", async () => {
+test("in an encoded repository it comes back the same, also by the reader that the docs print", async () => {
   const { directory, path } = await newPlace(3000);
-  const repository = await Repository.init(join(directory, "encoded"), {
-    logger: silent,
-    compression: { algorithm: "zstd" },
-  });
-  await repository.backup({ source: `sqlite:${path}` });
+  const location = join(directory, "encoded");
+  const repository = await Repository.init(location, { logger: silent, compression: { algorithm: "zstd" } });
+  const { id } = await repository.backup({ source: `sqlite:${path}` });
   await repository.restore("latest", { target: join(directory, "back.db") });
   expect(counts(join(directory, "back.db"))).toEqual([3000, 3000]);
+  const { readSnapshot } = await readerOfTheDocs(directory);
+  const [part] = readSnapshot(location, id);
+  writeFileSync(join(directory, "read.db"), part?.files.get("database.sqlite") ?? "");
+  expect(counts(join(directory, "read.db"))).toEqual([3000, 3000]);
 });
 
 test("on the command line it is an address where a database stands", async () => {
