@@ -41,7 +41,7 @@ export interface StorageLock {
 }
 
 export interface StorageLimits {
-  /** Calls at once. Default: as many as the work would make. */
+  /** Calls at once, but for listings. Default: as many as the work would make. */
   readonly connections?: number | undefined;
 }
 

@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { ConnectedStorage } from "../../src/storage/layers/connected-storage.ts";
 import { RateLimitedStorage } from "../../src/storage/layers/rate-limited-storage.ts";
 import { RetryPolicy } from "../../src/storage/layers/retry-policy.ts";
 import { RetryingStorage } from "../../src/storage/layers/retrying-storage.ts";
@@ -14,6 +15,11 @@ const newStorage = async () => new LocalStorage(join(await newDirectory(), "a/b"
 describeStorage(
   "a storage with rates and calls made again",
   async () => new RetryingStorage(new RateLimitedStorage(await newStorage(), RATES), new RetryPolicy({})),
+);
+
+describeStorage(
+  "a storage that bears two calls at once",
+  async () => new ConnectedStorage(await newStorage(), 2),
 );
 
 let calls = 0;

@@ -92,6 +92,26 @@ describe.skipIf(missing !== undefined)("a repository in a bucket", () => {
     restored.close();
   });
 
+  test("is the same one by whatever address: with another host's name, another port, or a slash", async () => {
+    const { uri, bucket, at } = await arrange();
+    const repository = await Repository.init(at(), { logger });
+    await repository.backup({ source: uri });
+    const { port } = new URL(server.endpoint);
+    const other = await faultProxy(server.endpoint, () => undefined);
+    for (const address of [
+      at(`http://localhost:${port}`),
+      at(other.endpoint),
+      server.address(bucket, "vault/"),
+    ]) {
+      const same = await Repository.open(address, { logger });
+      expect(same.id).toBe(repository.id);
+      await expect(repository.copy(same)).rejects.toMatchObject({
+        code: "VALIDATION",
+        message: expect.stringContaining("the same repository"),
+      });
+    }
+  });
+
   test("what is larger than a part goes up in parts, and comes back as it was", async () => {
     const { uri, db, target, at } = await arrange();
     const vector = Array.from({ length: 512 }, Math.random);

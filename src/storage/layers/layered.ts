@@ -1,6 +1,7 @@
 import { assertFlag, assertKnown } from "../../checks.ts";
 import { ValidationError } from "../../errors.ts";
 import type { Storage } from "../storage.ts";
+import { ConnectedStorage } from "./connected-storage.ts";
 import { assertRates, RateLimitedStorage, type RateLimits } from "./rate-limited-storage.ts";
 import { ReadOnlyStorage } from "./read-only-storage.ts";
 import { assertRetry, type Retry, type RetryOptions, RetryPolicy } from "./retry-policy.ts";
@@ -32,8 +33,9 @@ export function assertStorageOptions(options: StorageOptions, of: string): void 
   assertRates(limits);
 }
 
-/** Storages with a layer that makes calls again. */
+/** Storages with a layer that makes calls again, and with one that makes few at once. */
 const retrying = new WeakSet<Storage>();
+const connected = new WeakSet<Storage>();
 
 /**
  * A storage with the layers that the options ask for. What is sent again counts for the limits, too. One that makes calls again
@@ -55,12 +57,23 @@ export function layered(
       `${storage.location} is a local directory: limitUpload, limitDownload and limitRequests are for stores.`,
     );
   }
+  const connections = storage.limits?.connections;
   let result = storage;
+  if (connections !== undefined && !connected.has(storage))
+    result = new ConnectedStorage(result, assertConnections(connections, storage));
   if (isLimited) result = new RateLimitedStorage(result, limits);
   const alreadyRetries = retrying.has(storage);
   const isToRetry = !isLocal && retry !== false && !alreadyRetries;
   if (isToRetry) result = new RetryingStorage(result, new RetryPolicy(retry, onRetry));
   if (readOnly) result = new ReadOnlyStorage(result);
   if (isToRetry || alreadyRetries) retrying.add(result);
+  if (connections !== undefined) connected.add(result);
   return result;
+}
+
+function assertConnections(connections: number, { location }: Storage): number {
+  if (Number.isInteger(connections) && connections > 0) return connections;
+  throw new ValidationError(
+    `limits.connections of ${location} must be a whole number from 1, not ${connections}.`,
+  );
 }

@@ -114,6 +114,48 @@ test("a repository's calls are made again, as its options say", async () => {
   });
 });
 
+describe("a storage that bears few calls at once", () => {
+  class Few extends MemoryStorage {
+    readonly limits = { connections: 3 };
+    now = 0;
+    most = 0;
+    override async stat(name: string) {
+      this.most = Math.max(this.most, ++this.now);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      this.now--;
+      return super.stat(name);
+    }
+  }
+
+  test("gets no more", async () => {
+    const few = new Few();
+    const storage = layered(layered(few, {}), {});
+    await Promise.all(Array.from({ length: 20 }, (_, number) => storage.stat(`${number}`)));
+    expect(few.most).toBe(3);
+  });
+
+  test("and others wait, until a read ends, or their signal", async () => {
+    const few = new Few();
+    await few.write("a", Buffer.alloc(3 << 20));
+    const storage = layered(few, {});
+    const reads = ["a", "a", "a"].map((name) => storage.read(name)[Symbol.asyncIterator]());
+    for (const read of reads) await read.next();
+    const controller = new AbortController();
+    const reason = new Error("enough");
+    const waits = storage.stat("a", { signal: controller.signal });
+    const looks = storage.stat("a");
+    controller.abort(reason);
+    await expect(waits).rejects.toBe(reason);
+    await reads[0]?.return?.(undefined);
+    expect(await looks).toMatchObject({ size: 3 << 20 });
+  });
+
+  test("a number that is none is refused", () => {
+    const none = Object.assign(new MemoryStorage(), { limits: { connections: 0 } });
+    expect(() => layered(none, {})).toThrow(/whole number from 1/);
+  });
+});
+
 test("one that makes calls again already gets no second layer", async () => {
   const once = layered(new MemoryStorage(), {});
   expect(layered(once, {})).toBe(once);
