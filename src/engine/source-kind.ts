@@ -140,7 +140,7 @@ export interface LazyKind {
   readonly type: string;
   readonly schemes: readonly string[];
   /** The id of the source at an address. */
-  identify(url: string): string;
+  identify(url: string, options: SourceUrlOptions): string;
   load(): Promise<SourceKind>;
 }
 

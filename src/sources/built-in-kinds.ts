@@ -1,8 +1,9 @@
 import { type LazyKind, registerLazily } from "../engine/source-kind.ts";
 import { localPath } from "../fs/local-path.ts";
+import { commandWords } from "./command/command-words.ts";
 import { parseMysqlUrl } from "./mysql/mysql-address.ts";
 import { parsePostgresUrl } from "./postgresql/postgres-address.ts";
-import { identityOfPath } from "./source-identity.ts";
+import { identityOf, identityOfPath } from "./source-identity.ts";
 import { sqlitePath } from "./sqlite/sqlite-path.ts";
 
 /**
@@ -15,6 +16,12 @@ const BUILT_IN: readonly LazyKind[] = [
     schemes: ["file"],
     identify: (url) => identityOfPath("files", localPath(url, "source")),
     load: async () => (await import("./files/files-kind.ts")).FILES_KIND,
+  },
+  {
+    type: "command",
+    schemes: ["command"],
+    identify: (url, { argv }) => identityOf("command", argv ?? commandWords(url)),
+    load: async () => (await import("./command/command-kind.ts")).COMMAND_KIND,
   },
   {
     type: "sqlite",

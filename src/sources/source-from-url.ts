@@ -112,7 +112,7 @@ function asLazy(kind: SourceKind | LazyKind): Opener {
   const load = async () => ("load" in kind ? ((await loadKind(kind.type)) ?? kind.load()) : kind);
   return {
     type: kind.type,
-    identify: (url) => ("load" in kind ? kind.identify(url) : withoutPassword(url)),
+    identify: (url, options) => ("load" in kind ? kind.identify(url, options) : withoutPassword(url)),
     offered: async () => (await load()).urlOptions ?? [],
     async open(url, options) {
       const { type, fromUrl } = await load();
@@ -140,7 +140,7 @@ class SourceAtUrl implements Source {
   }
 
   get id(): string {
-    return this.#options.sourceId ?? this.#opener.identify(this.#url);
+    return this.#options.sourceId ?? this.#opener.identify(this.#url, this.#options);
   }
 
   /** @param used options that others have taken: one that this kind does not have is left to them. */

@@ -1,7 +1,7 @@
 import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from "node:fs";
 import type { EntryAttributes } from "../../engine/snapshot.ts";
 import type { Entry } from "../../engine/source-contract.ts";
-import { NotFoundError } from "../../errors.ts";
+import { type BackupError, IoError, isNotFound, NotFoundError } from "../../errors.ts";
 import { errnoOf, toReadError } from "../../fs/io.ts";
 import { type FileName, shownName } from "./file-names.ts";
 
@@ -141,7 +141,8 @@ export class FileEntry implements Entry {
       const errno = errnoOf(error) ?? "";
       if (GONE.has(errno)) throw this.#gone(error);
       const { onUnreadable } = this.#events;
-      if (!onUnreadable || !UNREADABLE.has(errno)) throw toReadError(error, shownName(this.#place));
+      if (!onUnreadable || !UNREADABLE.has(errno))
+        throw withAdvice(toReadError(error, shownName(this.#place)));
       onUnreadable(this.path, error);
       throw new NotFoundError(`${shownName(this.#place)} cannot be read.`, {
         path: shownName(this.#place),
@@ -203,4 +204,12 @@ export function stampOf({ ino, size, mtimeMs, ctimeMs }: Stats): string {
 
 export function attributesOf({ mode, mtimeMs, uid, gid }: Stats): EntryAttributes {
   return { mode: mode & 0o7777, mtimeMs, uid, gid };
+}
+
+/** What cannot be read can be left out, which the error of a backup says. */
+export function withAdvice(error: BackupError): BackupError {
+  if (!(error instanceof IoError) || isNotFound(error)) return error;
+  const { path, errno, cause } = error;
+  const advice = "Exclude it, or have what cannot be read left out by onUnsupported.";
+  return new IoError(`${error.message} ${advice}`, { path, errno, cause });
 }

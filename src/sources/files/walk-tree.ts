@@ -3,7 +3,7 @@ import type { EntryAttributes } from "../../engine/snapshot.ts";
 import type { Entry } from "../../engine/source-contract.ts";
 import type { LeftOutOfPart } from "../../engine/source-kind.ts";
 import { errnoOf, isMissing, reasonOf, toIoError } from "../../fs/io.ts";
-import { attributesOf, FileEntry, type FileEvents, LinkedEntry } from "./file-entry.ts";
+import { attributesOf, FileEntry, type FileEvents, LinkedEntry, withAdvice } from "./file-entry.ts";
 import { escapeLink, escapeNames, type FileName, joinName, shownName } from "./file-names.ts";
 import { IGNORE_FILE, type IgnoreRules } from "./ignore-rules.ts";
 
@@ -177,7 +177,7 @@ class Walk {
 
   #unreadable(path: string, place: FileName, error: unknown): void {
     const { onUnreadable } = this.#options.events;
-    if (!onUnreadable || path === "") throw toIoError(error, "read", shownName(place));
+    if (!onUnreadable || path === "") throw withAdvice(toIoError(error, "read", shownName(place)));
     onUnreadable(path, error);
   }
 

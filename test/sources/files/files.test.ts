@@ -27,6 +27,7 @@ import { sourceFromUrl } from "../../../src/sources/source-from-url.ts";
 import { run, runJson } from "../../cli/cli.ts";
 import { newDirectory, recordingLogger } from "../../support/database.ts";
 import { readerOfTheDocs } from "../../support/documented-reader.ts";
+import { otherFileSystem } from "../../support/other-file-system.ts";
 import { makeSampleTable } from "../../support/sample.ts";
 import { treeAt } from "../../support/trees.ts";
 
@@ -181,6 +182,22 @@ test("what is no file is named, and the rest is taken", async () => {
   expect(logged.filter(({ level }) => level === "warn")).toMatchObject([
     { meta: { table: "pipe", what: "it is a named pipe" } },
   ]);
+});
+
+test("what is mounted below is named and left out, unless it is asked for", async () => {
+  const { place, repository } = await newPlace();
+  const mount = await otherFileSystem();
+  if (mount === undefined) return;
+  write(join(mount, "far"), "far");
+  const around = join(mount, "..");
+  write(join(around, "beside"), "beside");
+  const taken = await repository.backup({ source: around });
+  expect(taken.leftOut).toMatchObject([{ table: "mount", why: "excluded" }]);
+  expect(taken.files).toBe(2);
+  const all = await repository.backup({ source: around, sourceOptions: { oneFileSystem: false } });
+  expect(all.files).toBe(3);
+  await repository.restore(all.id, { target: place("back") });
+  expect(readFileSync(join(place("back"), "mount/far"), "utf8")).toBe("far");
 });
 
 test("a directory that is empty, or a file, is no source of files", async () => {
