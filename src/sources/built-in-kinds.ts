@@ -1,6 +1,6 @@
 import { type LazyKind, registerLazily } from "../engine/source-kind.ts";
 import { localPath } from "../fs/local-path.ts";
-import { commandWords } from "./command/command-words.ts";
+import { commandWords } from "./command/command-argv.ts";
 import { parseMysqlUrl } from "./mysql/mysql-address.ts";
 import { parsePostgresUrl } from "./postgresql/postgres-address.ts";
 import { identityOf, identityOfPath } from "./source-identity.ts";

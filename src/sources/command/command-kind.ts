@@ -9,9 +9,9 @@ import { schemeOfSource } from "../../engine/source-url.ts";
 import { CorruptError, IoError, ValidationError } from "../../errors.ts";
 import { localPath } from "../../fs/local-path.ts";
 import { Owners, writeFile } from "../files/place-file.ts";
-import { CommandSource, STDOUT } from "./command-source.ts";
-import { assertArgv, commandWords } from "./command-words.ts";
+import { assertArgv, commandWords } from "./command-argv.ts";
 import { Program } from "./command-program.ts";
+import { CommandSource, STDOUT } from "./command-source.ts";
 
 export const COMMAND_KIND: SourceKind = {
   type: "command",

@@ -1,5 +1,5 @@
 import { type ChildProcessByStdio, spawn } from "node:child_process";
-import type { Readable, Writable } from "node:stream";
+import { PassThrough, pipeline, type Readable, type Writable } from "node:stream";
 import { UnsupportedError } from "../../errors.ts";
 import { errnoOf, isError, toIoError } from "../../fs/io.ts";
 
@@ -23,11 +23,14 @@ export interface Ending {
 
 /** As much of what a program says on its standard error is kept, of the beginning and of the end. */
 const KEPT_CHARACTERS = 8192;
+/** So much of what it writes may wait for a reader. */
+const OUTPUT_BYTES = 1 << 20;
 
 /** A program at work: what it reads, what it writes, and how it ends. */
 export class RunningProgram implements AsyncDisposable {
   readonly path: string;
   readonly #child: ChildProcessByStdio<Writable, Readable, Readable>;
+  readonly #output = new PassThrough({ highWaterMark: OUTPUT_BYTES });
   readonly #secrets: readonly string[];
   readonly #signal: AbortSignal | undefined;
   readonly #ended: Promise<Ending>;
@@ -43,6 +46,8 @@ export class RunningProgram implements AsyncDisposable {
     this.#signal = signal;
     this.#child = spawn(path, [...args], { env, stdio: ["pipe", "pipe", "pipe"] });
     this.#child.stderr.setEncoding("utf8").on("data", (text: string) => this.#hear(text));
+    // From the beginning: what nobody reads of an output, Node throws away when the program has ended.
+    pipeline(this.#child.stdout, this.#output, () => undefined);
     // A program that has ended reads nothing more; its exit status says why.
     this.#child.stdin.on("error", () => this.#child.stdin.destroy());
     this.#child.on("error", (error) => {
@@ -71,7 +76,7 @@ export class RunningProgram implements AsyncDisposable {
   }
 
   get output(): Readable {
-    return this.#child.stdout;
+    return this.#output;
   }
 
   /** Resolves when the program can take more: false where it reads no more, and its ending says why. */
@@ -115,7 +120,7 @@ export class RunningProgram implements AsyncDisposable {
   /** All that it writes; the rest is not wanted where the reader stops. */
   async *read(): AsyncGenerator<Buffer> {
     try {
-      for await (const piece of this.#child.stdout) yield piece as Buffer;
+      for await (const piece of this.#output) yield piece as Buffer;
     } catch (error) {
       this.#signal?.throwIfAborted();
       throw isError(error) ? toIoError(error, "read from", this.path) : error;
@@ -124,7 +129,7 @@ export class RunningProgram implements AsyncDisposable {
 
   /** Ends it where it still runs. */
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#child.stdout.destroy();
+    this.#output.destroy();
     this.kill();
     await this.#ended;
   }
