@@ -7,6 +7,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect } from "@lancedb/lancedb";
 import { Catalog } from "../src/engine/catalog/catalog.ts";
+import { KeyRing } from "../src/engine/keys/key-ring.ts";
+import { passphrase } from "../src/engine/keys/passphrase.ts";
+import { rawKey } from "../src/engine/keys/raw-key.ts";
+import { blobStoreOf } from "../src/engine/keys/ring-encryption.ts";
+import { readMarker } from "../src/engine/marker.ts";
 import { Repository } from "../src/repository/repository.ts";
 import { LocalStorage } from "../src/storage/local-storage.ts";
 import { silent } from "../test/crash/silent.ts";
@@ -16,11 +21,27 @@ import { makeSampleTable, sampleRows } from "../test/support/sample.ts";
 
 const FIXTURES = join(import.meta.dirname, "../test/repository/formats/fixtures");
 
+/** What opens the encrypted one, which has two epochs. Kept with it. */
+const [KEY, PASSPHRASE] = [Buffer.alloc(32, "raw key"), "correct horse battery"];
+
 const KINDS = {
   "2-plain": { through: (storage: LocalStorage) => storage, options: {} },
-  "2-pieces": { through: remote, options: {} },
+  "2-pieces": { through: remote, options: { compression: { algorithm: "none" } } },
   "2-zstd": { through: remote, options: { compression: { algorithm: "zstd" } } },
+  "2-encrypted": {
+    through: remote,
+    options: { encryption: { keys: [rawKey(KEY), passphrase(PASSPHRASE)] } },
+  },
 } as const;
+
+/** Documents as whoever has the key reads them. */
+async function catalogOf(storage: LocalStorage): Promise<Catalog> {
+  const marker = await readMarker(storage);
+  if (!marker?.encryption) return new Catalog({ storage, logger: silent });
+  const encryption = { first: marker.encryption, repository: marker.id };
+  const ring = await KeyRing.open({ storage, logger: silent }, encryption, [rawKey(KEY)]);
+  return new Catalog({ storage, logger: silent, documents: blobStoreOf(storage, marker, ring).documents });
+}
 
 for (const [kind, { through, options }] of Object.entries(KINDS)) {
   const archive = join(FIXTURES, `${kind}.tar.gz`);
@@ -40,7 +61,7 @@ for (const [kind, { through, options }] of Object.entries(KINDS)) {
     writeFileSync(join(files, "large"), Buffer.alloc((16 << 20) + 1000, "large")); // more than a blob has
     const take = async (name: string, sources: (string | PlainSource)[]) => {
       const { id, tables } = await repository.backup({ sources, name, tags: ["kept"] });
-      const { parts } = await new Catalog({ storage: local, logger: silent }).content(id);
+      const { parts } = await (await catalogOf(local)).content(id);
       expected[name] = {
         id,
         rows: Object.fromEntries(tables.map((one) => [one.id, one.rows])),
@@ -51,6 +72,7 @@ for (const [kind, { through, options }] of Object.entries(KINDS)) {
       };
     };
     await take("first", [uri]);
+    if (kind === "2-encrypted") await repository.keys.rotate();
     await table.add(sampleRows(100, 5));
     await take("second", [uri, new PlainSource(files)]);
     db.close();

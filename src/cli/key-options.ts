@@ -16,6 +16,8 @@ export interface KeyOptions {
   readonly passwordFile?: readonly string[];
   readonly passwordCommand?: string;
   readonly ageIdentity?: readonly string[];
+  readonly recoveryKeyFile?: string;
+  readonly kmsKey?: readonly string[];
 }
 
 export function keyOptions(): Option[] {
@@ -25,6 +27,8 @@ export function keyOptions(): Option[] {
       "Open encrypted repositories by the passphrase in a file; several times: any.",
     ).argParser(collect),
     new Option("--password-command <command>", "By the passphrase that a command prints."),
+    new Option("--recovery-key-file <file>", "By the recovery key in a file, as it was printed."),
+    new Option("--kms-key <arn>", "By a key of AWS KMS; several times: any.").argParser(collect),
     new Option("--age-identity <file>", "By the age identities in a file; several times: any.").argParser(
       collect,
     ),
@@ -33,11 +37,19 @@ export function keyOptions(): Option[] {
 
 /** The keys that options name; none where there are none. @throws UsageError where one cannot be had */
 export async function namedKeys(options: KeyOptions): Promise<RepositoryKey[]> {
-  const { passwordFile = [], passwordCommand, ageIdentity: identities = [] } = options;
-  const { passphrase, ageIdentity } = await import("../repository/index.ts");
+  const {
+    passwordFile = [],
+    passwordCommand,
+    ageIdentity: identities = [],
+    recoveryKeyFile,
+    kmsKey = [],
+  } = options;
+  const { passphrase, ageIdentity, awsKms, parseRecoveryKey } = await import("../repository/index.ts");
   const keys: RepositoryKey[] = passwordFile.map((file) => passphrase(secretIn(file)));
   if (passwordCommand !== undefined) keys.push(passphrase(printedBy(passwordCommand)));
   for (const file of identities) keys.push(ageIdentity(textOf(file)));
+  if (recoveryKeyFile !== undefined) keys.push(parseRecoveryKey(secretIn(recoveryKeyFile)));
+  for (const arn of kmsKey) keys.push(awsKms(arn));
   return keys;
 }
 

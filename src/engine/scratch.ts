@@ -7,7 +7,7 @@ import { makePrivateDirectory } from "../fs/make-directory.ts";
 import { livenessOfToken, PROCESS_TOKEN } from "../fs/process-token.ts";
 import { removeTree } from "../fs/remove-tree.ts";
 import { isWritable } from "../storage/layers/read-only-storage.ts";
-import type { Storage } from "../storage/storage.ts";
+import type { BlobStore } from "./blobs/blob-store.ts";
 
 /** `.open-<process>.<uuid>` in the repository: a name with a dot first is nobody's object (docs/formats.md). */
 const HIDDEN = ".open-";
@@ -22,11 +22,16 @@ export interface Scratch {
 
 /**
  * Makes it in the repository, so that links to blobs can be made; in the system's temporary directory where the
- * repository is not local or cannot be written to. What dead processes left there is swept.
+ * repository is not local, cannot be written to, or is encrypted: who can read it must not read what is made there. What dead
+ * processes left there is swept.
  */
-export async function makeScratch(storage: Storage): Promise<Scratch> {
+export async function makeScratch({
+  storage,
+  codec,
+}: Pick<BlobStore, "storage" | "codec">): Promise<Scratch> {
   const { local } = storage;
-  const made = local && isWritable(storage) ? await tryMake(local.root, HIDDEN) : undefined;
+  const isIn = local && codec.epoch === 0 && isWritable(storage);
+  const made = isIn ? await tryMake(local.root, HIDDEN) : undefined;
   const directory = made ?? (await make(tmpdir(), PUBLIC));
   return { directory, remove: () => removeTree(directory) };
 }

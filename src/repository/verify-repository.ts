@@ -49,7 +49,7 @@ async function testPart(
   const { source } = part;
   const kind = await loadKind(source.type);
   if (!kind?.test) return [];
-  const { directory: scratch, remove } = await makeScratch(blobs.storage);
+  const { directory: scratch, remove } = await makeScratch(blobs);
   try {
     const details = await kind.test({
       ...{ snapshot: id, part, scratch, logger, signal, onProgress },

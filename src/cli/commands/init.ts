@@ -92,11 +92,11 @@ async function encryptionFor(
   if (canAsk(context)) return { keys: [await newPassphrase(context)] };
   if (encrypt === true) {
     throw new UsageError(
-      "--encrypt needs a key where nobody can be asked: --password-file, --password-command or --age-recipient.",
+      "--encrypt needs a key where nobody can be asked: --password-file, --password-command, --age-recipient or --kms-key.",
     );
   }
   throw new UsageError(
-    "Whoever runs that store can read what is not encrypted: give a key (--password-file, --password-command, --age-recipient), or say --no-encrypt.",
+    "Whoever runs that store can read what is not encrypted: give a key (--password-file, --password-command, --age-recipient, --kms-key), or say --no-encrypt.",
   );
 }
 

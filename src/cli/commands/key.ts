@@ -1,5 +1,5 @@
 import { Command } from "commander";
-import type { KeySlot, RepositoryKey, RotationReport } from "../../repository/index.ts";
+import type { KeySlot, RecoveryKey, RepositoryKey, RotationReport } from "../../repository/index.ts";
 import { collect, parseNumber } from "../arguments.ts";
 import {
   type ConfirmOptions,
@@ -56,6 +56,8 @@ interface AddFlags extends RepositoryOption {
   readonly newPasswordFile?: string;
   readonly newPasswordCommand?: string;
   readonly ageRecipient?: readonly string[];
+  readonly newKmsKey?: string;
+  readonly newRecoveryKey?: boolean;
 }
 
 function addCommand(): Command {
@@ -64,7 +66,7 @@ function addCommand(): Command {
     description:
       "Makes a slot for another key; without one of the options a new passphrase is asked for, twice. Nothing is encrypted anew.",
     examples: ["key add --repo ./vault", "key add --age-recipient age1… --repo ./vault"],
-    json: SLOT,
+    json: "{ id, kind, epoch, createdAt, recoveryKey? }",
   })
     .addOption(repositoryOption())
     .option("--new-password-file <file>", "The new passphrase is in a file.")
@@ -74,22 +76,31 @@ function addCommand(): Command {
       "An age recipient; several times: any of them opens the slot.",
       collect,
     )
+    .option("--new-kms-key <arn>", "A key of AWS KMS.")
+    .option("--new-recovery-key", "Make a key that is printed once, to be kept on paper.")
     .action(handle(add));
 }
 
 async function add(context: Context, options: AddFlags): Promise<Answer> {
   await using repository = await openRepository(context, options);
-  const slot = await repository.keys.add(await newKey(context, options));
-  const text = `Added the key slot ${slot.id} (${slot.kind}).`;
-  return { json: slot, done: text, text };
+  const key = await newKey(context, options);
+  const slot = await repository.keys.add(key);
+  const recoveryKey = "print" in key ? key.print() : undefined;
+  const done = `Added the key slot ${slot.id} (${slot.kind}).`;
+  const text =
+    recoveryKey === undefined ? done : `${done}\nIts key, which is shown this once:\n${recoveryKey}`;
+  return { json: { ...slot, ...(recoveryKey !== undefined && { recoveryKey }) }, done, text };
 }
 
-async function newKey(context: Context, options: AddFlags): Promise<RepositoryKey> {
+async function newKey(context: Context, options: AddFlags): Promise<RepositoryKey | RecoveryKey> {
   const { newPasswordFile: file, newPasswordCommand: command, ageRecipient: recipients } = options;
-  if ([file, command, recipients].filter((one) => one !== undefined).length > 1) {
+  const { newKmsKey: arn, newRecoveryKey: isRecovery } = options;
+  if ([file, command, recipients, arn, isRecovery].filter((one) => one !== undefined).length > 1) {
     throw new UsageError("Name one new key at a time.");
   }
-  const { passphrase, ageRecipients } = await import("../../repository/index.ts");
+  const { passphrase, ageRecipients, awsKms, recoveryKey } = await import("../../repository/index.ts");
+  if (isRecovery) return recoveryKey();
+  if (arn !== undefined) return awsKms(arn);
   if (recipients) return ageRecipients(...recipients);
   if (file !== undefined) return passphrase(secretIn(file));
   if (command !== undefined) return passphrase(printedBy(command));

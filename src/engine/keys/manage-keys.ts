@@ -4,6 +4,7 @@ import { reasonOf } from "../../fs/io.ts";
 import type { Logger } from "../../logger.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { recipientsOfSlot } from "./age-key.ts";
+import { awsKms } from "./aws-kms-key.ts";
 import { type EpochKeys, type EpochMaster, epochKeys } from "./epoch-keys.ts";
 import { encodeEpochRecord, epochRecordName } from "./epoch-record.ts";
 import { type KeyRing, newSlot } from "./key-ring.ts";
@@ -26,8 +27,12 @@ export interface KeySlot {
   readonly createdAt: Date;
 }
 
-/** Kinds whose slots say in the open what it takes to make another one. */
+/** Kinds whose slots say in the open for whom another is to be made, which may be more than who has the key at hand. */
 const KEYS_OF_SLOTS: Readonly<Record<string, KeyOfSlot>> = { age: recipientsOfSlot };
+/** Kinds whose keys can be used where none is at hand: by the credentials that the environment has. */
+const KEYS_ELSEWHERE: Readonly<Record<string, KeyOfSlot>> = {
+  "aws-kms": ({ keyId }) => (typeof keyId === "string" ? awsKms(keyId) : undefined),
+};
 /** What can be away, or be taken away, by somebody else. */
 const CLOUD_KINDS: ReadonlySet<string> = new Set(["aws-kms"]);
 
@@ -105,7 +110,7 @@ export async function planEpoch({ storage, ring }: KeysPlace): Promise<NewEpoch>
   const keys = epochKeys({ epoch: ring.current.epoch + 1, master: randomBytes(MASTER_BYTES) });
   const next: Slot[] = [];
   for (const slot of slots) {
-    const key = KEYS_OF_SLOTS[slot.kind]?.(slot.fields) ?? (await keyAtHand(ring, storage, slot));
+    const key = await keyFor(ring, storage, slot);
     if (!key) {
       throw new ValidationError(
         `The key of slot ${slot.id} (${slot.kind}) is not at hand, so that it cannot be given the new master. Open the repository with it too, or remove the slot first.`,
@@ -114,6 +119,13 @@ export async function planEpoch({ storage, ring }: KeysPlace): Promise<NewEpoch>
     next.push(await newSlot(key, ring.repository, keys));
   }
   return { keys, slots: next };
+}
+
+async function keyFor(ring: KeyRing, storage: Storage, slot: SealedSlot): Promise<RepositoryKey | undefined> {
+  const { kind, fields } = slot;
+  return (
+    KEYS_OF_SLOTS[kind]?.(fields) ?? (await keyAtHand(ring, storage, slot)) ?? KEYS_ELSEWHERE[kind]?.(fields)
+  );
 }
 
 async function keyAtHand(

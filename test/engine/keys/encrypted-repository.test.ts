@@ -36,7 +36,9 @@ describe.each([
     expect(await snapshotOf(restored)).toEqual(before);
     restored.close();
     {
+      const names = filesBelow(location);
       await using opened = await again.openSnapshot(first.id);
+      expect(filesBelow(location)).toEqual(names); // what is opened can be read, and lies elsewhere
       expect(await snapshotOf(opened)).toEqual(before);
     }
     const { tables } = await again.diff(first.id, second.id, { rows: { main: "id" } });

@@ -4,6 +4,8 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { connect } from "@lancedb/lancedb";
 import { describe, expect, test } from "vitest";
+import { passphrase } from "../../../src/engine/keys/passphrase.ts";
+import { rawKey } from "../../../src/engine/keys/raw-key.ts";
 import { Repository } from "../../../src/repository/repository.ts";
 import { LocalStorage } from "../../../src/storage/local-storage.ts";
 import { newDirectory } from "../../support/database.ts";
@@ -33,16 +35,23 @@ async function unpack(kind: string) {
 const digest = (bytes: Buffer) => createHash("sha256").update(bytes).digest("hex");
 
 test("a repository of every kind of format 2 is kept", () => {
-  expect(KINDS).toEqual(["2-pieces.tar.gz", "2-plain.tar.gz", "2-zstd.tar.gz"]);
+  expect(KINDS).toEqual(["2-encrypted.tar.gz", "2-pieces.tar.gz", "2-plain.tar.gz", "2-zstd.tar.gz"]);
 });
 
+/** What opens the encrypted one (scripts/format-fixtures.ts). */
+const KEY = Buffer.alloc(32, "raw key");
+
 describe.each(KINDS)("%s", (kind) => {
+  const isEncrypted = kind === "2-encrypted.tar.gz";
+  const keys = isEncrypted ? [rawKey(KEY)] : undefined;
+  const secret = isEncrypted ? KEY : undefined;
+
   test.each([
     ["in a local directory", (storage: LocalStorage) => storage],
     ["through a storage", remote],
   ])("is listed, verified, restored and written to, %s", async (_where, through) => {
     const { directory, location, expected } = await unpack(kind);
-    const repository = await Repository.open(through(new LocalStorage(location)), { logger: silent });
+    const repository = await Repository.open(through(new LocalStorage(location)), { logger: silent, keys });
     const listed = await repository.list();
     expect(listed.map(({ name }) => name).sort()).toEqual(Object.keys(expected).sort());
     expect((await repository.verify(undefined, { restoreTest: true })).filter(({ ok }) => !ok)).toEqual([]);
@@ -71,7 +80,7 @@ describe.each(KINDS)("%s", (kind) => {
     const { directory, location, expected } = await unpack(kind);
     const { readSnapshot } = await readerOfTheDocs(directory);
     for (const { id, parts } of Object.values(expected)) {
-      const read = readSnapshot(location, id).map(({ source, files }) => ({
+      const read = readSnapshot(location, id, secret).map(({ source, files }) => ({
         ...{ type: source.type, files: Object.fromEntries([...files].map(([p, b]) => [p, digest(b)])) },
       }));
       expect(read).toEqual(parts.map(({ type, files }) => ({ type, files })));
@@ -88,4 +97,11 @@ describe.each(KINDS)("%s", (kind) => {
     const after = filesBelow(location).map((path) => [path, digest(readFileSync(join(location, path)))]);
     expect(after).toEqual(before);
   });
+});
+
+test("the encrypted one is opened by its passphrase, too", async () => {
+  const { location } = await unpack("2-encrypted.tar.gz");
+  const keys = [passphrase("correct horse battery")];
+  const repository = await Repository.open(location, { logger: silent, keys });
+  expect(await repository.list()).toHaveLength(2);
 });

@@ -151,8 +151,9 @@ test("what a dead process left is swept by the next", async () => {
   const content = await takeSnapshot(storage, uri);
   const program = `
     import { LocalStorage } from ${JSON.stringify(join(import.meta.dirname, "../../../src/storage/local-storage.ts"))};
+    import { BlobStore } from ${JSON.stringify(join(import.meta.dirname, "../../../src/engine/blobs/blob-store.ts"))};
     import { makeScratch } from ${JSON.stringify(join(import.meta.dirname, "../../../src/engine/scratch.ts"))};
-    await makeScratch(new LocalStorage(${JSON.stringify(storage.directory)}));
+    await makeScratch(new BlobStore(new LocalStorage(${JSON.stringify(storage.directory)})));
     process.kill(process.pid, "SIGKILL");`;
   const { signal, stderr } = await runPlain([
     process.execPath,

@@ -54,7 +54,7 @@ export async function openSnapshot(
   assertSignal(signal);
   signal?.throwIfAborted();
   const selected = await select(blobs, content, options, signal);
-  const scratch = await makeScratch(blobs.storage);
+  const scratch = await makeScratch(blobs);
   try {
     const database = join(scratch.directory, "database");
     await fill(blobs, selected, database, signal);

@@ -55,7 +55,7 @@ export async function restoreTest(
   if (typeof sample !== "number" || !(sample > 0 && sample <= 1)) {
     throw new ValidationError(`sample must be above 0 and at most 1, not ${String(sample)}.`);
   }
-  const scratch = await makeScratch(context.blobs.storage);
+  const scratch = await makeScratch(context.blobs);
   try {
     const target = join(scratch.directory, "database");
     const restored = await restoreInto(target, context, content, options);
