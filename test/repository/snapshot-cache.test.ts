@@ -11,6 +11,7 @@ import {
 import { join } from "node:path";
 import { connect } from "@lancedb/lancedb";
 import { describe, expect, onTestFinished, test } from "vitest";
+import { rawKey } from "../../src/engine/keys/raw-key.ts";
 import { BackupNotFoundError, ValidationError } from "../../src/errors.ts";
 import { FileCache } from "../../src/fs/file-cache.ts";
 import { Repository } from "../../src/repository/repository.ts";
@@ -45,6 +46,35 @@ async function arrange() {
   };
   return { directory, uri, location, cache, table, storage, made, open, requests };
 }
+
+test("of an encrypted repository they are kept as they are in it: nobody reads them without a key", async () => {
+  const { directory, uri } = await arrange();
+  const [location, cache] = [join(directory, "encrypted"), join(directory, "cache-of-encrypted")];
+  const keys = [rawKey(Buffer.alloc(32, 1))];
+  const storage = new FaultyStorage(remote(new LocalStorage(location)));
+  const repository = await Repository.init(storage, { logger: silent, encryption: { keys }, cache });
+  await repository.backup({ source: uri, name: "secret-name" });
+  const open = () => Repository.open(storage, { logger: silent, keys, cache });
+  await (await open()).get("latest");
+  const before = storage.calls.length;
+  expect(await (await open()).get("latest")).toMatchObject({ name: "secret-name" });
+  const reads = storage.calls
+    .slice(before)
+    .filter(({ method, name }) => method === "read" && name.startsWith("snapshots/"));
+  expect(reads).toEqual([]);
+  const kept = filesBelow(cache);
+  expect(kept.length).toBeGreaterThan(0);
+  for (const name of kept) {
+    const text = `${name} ${readFileSync(join(cache, name), "latin1")}`;
+    for (const word of [uri, "secret-name", "main.lance", "tables"]) expect(text).not.toContain(word);
+  }
+  // A rotation that encrypts all anew replaces documents: what was kept is not taken for them.
+  await repository.keys.rotate({ rewrite: true });
+  await repository.prune({ graceHours: 0 });
+  const again = await open();
+  expect((await again.verify("latest")).every(({ ok }) => ok)).toBe(true);
+  await again.restore("latest", { target: join(directory, "restored") });
+});
 
 describe("documents are kept near", () => {
   test("a listing, latest and a name cost one listing, also for another process' repository", async () => {

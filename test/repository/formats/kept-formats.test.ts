@@ -90,7 +90,7 @@ describe.each(KINDS)("%s", (kind) => {
   test("is left as it was by who only reads it", async () => {
     const { directory, location } = await unpack(kind);
     const before = filesBelow(location).map((path) => [path, digest(readFileSync(join(location, path)))]);
-    const repository = await Repository.open(location, { logger: silent });
+    const repository = await Repository.open(location, { logger: silent, keys });
     await repository.list();
     await repository.verify();
     await repository.restore("first", { target: join(directory, "back") });
