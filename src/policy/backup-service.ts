@@ -5,6 +5,7 @@ import { isError, reasonOf } from "../fs/io.ts";
 import { defaultLogger, type Logger } from "../logger.ts";
 import type { Repository } from "../repository/index.ts";
 import { believedLast, jitterOf, nextDue } from "./due-times.ts";
+import { Notices } from "./notices.ts";
 import type { Policy, PolicySet, PolicySettings } from "./policy.ts";
 import { openPolicyRepository } from "./policy-repository.ts";
 import { historiesOf, type PolicyHistory, type PolicyStatus, statusOf } from "./policy-status.ts";
@@ -57,6 +58,7 @@ export class BackupService implements AsyncDisposable {
   readonly #repositories = new Map<string, Promise<Repository>>();
   readonly #listeners = new Set<{ readonly listener: RunListener }>();
   readonly #slots: Slots;
+  readonly #notices: Notices;
   /** Whether the repositories have been looked at. */
   #prepared: Promise<void> = Promise.resolve();
   #stop = new AbortController();
@@ -74,6 +76,7 @@ export class BackupService implements AsyncDisposable {
     this.#logger = logger;
     this.#clock = clock;
     this.#slots = new Slots(policies.concurrency);
+    this.#notices = new Notices(logger, () => clock.now());
     const now = clock.now();
     this.#watched = new Map([...policies].map((policy) => [policy.name, watch(policy, now)]));
   }
@@ -105,6 +108,7 @@ export class BackupService implements AsyncDisposable {
     if (graceMs > 0) await within(ended, graceMs, this.#stop.signal);
     this.#stop.abort(new Error("The service was stopped."));
     await ended;
+    await this.#notices.settle();
     this.#stop = new AbortController();
     this.#closing = false;
   }
@@ -118,7 +122,8 @@ export class BackupService implements AsyncDisposable {
   }
 
   /**
-   * Runs a policy now, whatever its schedule, behind a run of it that is under way. What fails is in the report.
+   * Runs a policy now, whatever its schedule, behind a run of it that is under way. What fails is in the report. Where the
+   * service has not begun, what is verified or removed by a schedule of its own is where that was due since the newest snapshot.
    *
    * @param type default: `full` where a full backup is due, or the policy has no other.
    * @throws ValidationError where there is no such policy.
@@ -227,6 +232,9 @@ export class BackupService implements AsyncDisposable {
       const { newest, newestFull } = histories.get(watched.settings.name) ?? {};
       watched.any ??= newest?.createdAt.getTime();
       watched.full ??= newestFull?.createdAt.getTime();
+      if (this.#end || !newest) continue;
+      watched.pruned = Math.min(watched.pruned, newest.createdAt.getTime());
+      watched.verified = Math.min(watched.verified, newest.createdAt.getTime());
     }
   }
 
@@ -325,7 +333,10 @@ export class BackupService implements AsyncDisposable {
     if (request.prune) watched.pruned = now;
     if (request.verify) watched.verified = now;
     const isIdle = request.type === undefined && !request.prune && !request.verify;
-    if (!isIdle) this.#logger.info("a run begins", { policy: settings.name, ...request });
+    if (!isIdle) {
+      this.#logger.info("a run begins", { policy: settings.name, ...request });
+      this.#notices.begin(settings);
+    }
     const report = await runPolicy(
       {
         ...{ settings, logger: this.#logger, signal, now: () => this.#clock.now() },
@@ -334,6 +345,7 @@ export class BackupService implements AsyncDisposable {
       request,
     );
     if (isIdle) return report;
+    this.#notices.end(settings, report, watched.failures);
     this.#keep(watched, report);
     this.#tell(report);
     return report;

@@ -109,6 +109,7 @@ class Loader {
       schedule,
       retention: this.#retention(name, { ...manager.retention, ...policy.retention }, schedule.timeZone),
       verification: this.#verification(name, { ...manager.verification, ...policy.verification }, schedule),
+      notifications: policy.notifications ?? manager.notifications ?? [],
       failOnShrink: this.#fraction(policy.fail_on_shrink) ?? false,
       allowEmpty: policy.allow_empty ?? false,
     };

@@ -219,7 +219,49 @@ const source = z
   )
   .meta({ description: "What is backed up." });
 
+const address = (description: string) =>
+  z
+    .string("it must be an address, https://…")
+    .regex(/^https?:\/\/[^\s/]/, "it must be an address, https://…")
+    .meta({ description });
+
+const notification = z
+  .discriminatedUnion(
+    "type",
+    [
+      section({
+        type: z.literal("webhook"),
+        url: address("Where to: a notice is sent in the form of Standard Webhooks."),
+        secret: z
+          .string("it must be a text")
+          .regex(/^whsec_[A-Za-z0-9+/]{32,}={0,2}$/, "it must be whsec_ and 24 bytes or more in base64")
+          .meta({ description: "By which the receiver knows the sender." })
+          .optional(),
+        on: z
+          .array(choice(["failure", "recovery", "damage", "shrink", "success"], "What is told."))
+          .min(1, "it must not be empty")
+          .meta({ description: "What is told. Default: failure, recovery, damage, shrink." })
+          .optional(),
+        repeat: duration("Failures in a row are told again after so long. Default 24h.").optional(),
+      }),
+      section({
+        type: z.literal("ping"),
+        url: address(
+          "Of the kind of healthchecks.io: called as it is after a success, with /start and /fail.",
+        ),
+      }),
+    ],
+    {
+      error: (issue) =>
+        issue.code === "invalid_union"
+          ? "there is no such type; there are webhook, ping"
+          : "it must be a mapping with a type",
+    },
+  )
+  .meta({ description: "Who is told." });
+
 const defaults = {
+  notifications: z.array(notification, "it must be a list of notifications").optional(),
   storage: storage.extend({ type: storage.shape.type.optional() }).optional(),
   compression: compression.extend({ algorithm: compression.shape.algorithm.optional() }).optional(),
   encryption: encryption.optional(),
@@ -260,6 +302,7 @@ export const policyFile = section({
 
 export type PolicyFile = z.infer<typeof policyFile>;
 export type PolicySection = PolicyFile["policies"][string];
+export type NotificationSection = z.infer<typeof notification>;
 export type SourceSection = z.infer<typeof source>;
 export type StorageSection = NonNullable<PolicySection["storage"]>;
 export type EncryptionSection = z.infer<typeof encryption>;

@@ -1,6 +1,11 @@
 import { inspect } from "node:util";
 import type { RetentionPolicy } from "../repository/index.ts";
-import type { CompressionSection, EncryptionSection, SourceSection } from "./policy-schema.ts";
+import type {
+  CompressionSection,
+  EncryptionSection,
+  NotificationSection,
+  SourceSection,
+} from "./policy-schema.ts";
 import type { Schedule } from "./schedule.ts";
 
 /** When a policy runs. */
@@ -68,6 +73,8 @@ export interface PolicySettings {
   readonly schedule: PolicySchedule;
   readonly retention: PolicyRetention;
   readonly verification: PolicyVerification;
+  /** The policy's own, or else those of all policies. */
+  readonly notifications: readonly NotificationSection[];
   readonly failOnShrink: boolean | number;
   readonly allowEmpty: boolean;
 }

@@ -49,6 +49,9 @@ export function shownValues(yaml: YamlFile, file: PolicyFile, settings: PolicySe
       add(`${section}.${inPolicy}`, ["backup_manager", called, key], value, " (defaults)");
     }
   }
+  if (!("notifications" in policy) && manager.notifications) {
+    add("notifications", ["backup_manager", "notifications"], manager.notifications, " (defaults)");
+  }
   const shown = new Set(values.map(({ key }) => key));
   if (!shown.has("schedule.timezone")) values.push(builtIn("schedule.timezone", schedule.timeZone));
   if (!shown.has("schedule.retry_window")) values.push(builtIn("schedule.retry_window", "1h"));
@@ -66,7 +69,9 @@ function policyEntries(policy: object, section: string): Readonly<Record<string,
 function textOf(yaml: YamlFile, key: string, path: KeyPath, value: unknown): string {
   const written = yaml.writtenAt(path);
   if (written !== undefined) return withoutLiterals(written);
-  if (key.endsWith(".password")) return "***";
+  if (/\.(password|secret)$/.test(key)) return "***";
+  // A token may be all of its path.
+  if (key.startsWith("notifications.") && key.endsWith(".url")) return new URL(String(value)).origin;
   if (/\.(connection|url|endpoint)$/.test(key)) return placeShown(value);
   return String(value);
 }

@@ -171,6 +171,16 @@ describe("run", () => {
   });
 });
 
+test("run by hand, it verifies where that was due since the newest snapshot", async () => {
+  const place = await newPlace();
+  const yaml = policy(place, "one", "schedule: { full: 1d }, verification: { schedule: 1d }");
+  const later = (hours: number) => ({ at: new Date(Date.now() + hours * 3_600_000).toISOString() });
+  const run = async (hours: number) => (await place.service(yaml, later(hours))).service.run("one");
+  expect((await run(0)).verification).toBeUndefined();
+  expect((await run(23)).verification).toBeUndefined();
+  expect((await run(25)).verification?.length).toBeGreaterThan(0);
+});
+
 describe("a repository that is not there", () => {
   test("is not made in an empty directory, where a disk may be missing; create: true makes it", async () => {
     const place = await newPlace();

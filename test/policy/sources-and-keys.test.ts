@@ -54,6 +54,27 @@ policies:
   });
 });
 
+test("a filesystem source takes all that is below its paths, also what LanceDB would take for tables alone", async () => {
+  const { directory, service } = await newPlace();
+  writeFileSync(join(directory, "db/notes.txt"), "no table");
+  writeFileSync(join(directory, "db/cache.tmp"), "left out");
+  const backups = await service(`backup_manager: { storage: { type: local, path: vault } }
+policies:
+  files:
+    sources: [{ type: filesystem, paths: [${directory}/db], exclude: ["*.tmp", "*.log"] }]
+    schedule: { full: "0 0 * * *" }
+`);
+  const { snapshot, error } = await backups.run("files");
+  expect(error).toBeUndefined();
+  expect(snapshot?.parts.map(({ source: { type } }) => type)).toEqual(["files"]);
+  const target = join(directory, "restored");
+  const repository = await Repository.open(join(directory, "vault"));
+  await repository.restore("files", { targets: [{ part: "files", target }] });
+  const names = readdirSync(target);
+  expect(names).toEqual(expect.arrayContaining(["notes.txt", "t.lance"]));
+  expect(names).not.toContain("cache.tmp");
+});
+
 const noPostgres = whyNoPostgres();
 
 describe.skipIf(noPostgres)(`PostgreSQL${noPostgres ? `: ${noPostgres}` : ""}`, () => {
