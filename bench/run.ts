@@ -24,6 +24,7 @@ import { measureFulls } from "./periodic/fulls.ts";
 import { measureAgain } from "./repository/again.ts";
 import { measureRestore, measureVerify } from "./repository/back.ts";
 import { measureManyFiles, measurePeak, measurePrune } from "./repository/cost.ts";
+import { measureEncrypted } from "./repository/encrypted.ts";
 import { measureFirst } from "./repository/first.ts";
 
 const GROWTH: Readonly<Record<(typeof growthParts)[number]["axis"], string>> = {
@@ -91,6 +92,12 @@ const parts = [
     "First snapshot",
     measureFirst,
     "Into an empty repository, against what people would use instead.",
+  ),
+  part(
+    "repository-encrypted",
+    "First snapshot, compressed and encrypted",
+    measureEncrypted,
+    "Into an empty repository on the same disk, with a raw key, against restic, which always compresses and encrypts: the words, a table of texts and JSON, and a table of many versions. Of processors: what all threads spent.",
   ),
   part(
     "repository-again",

@@ -6,6 +6,7 @@ import { cloneDatabase } from "./clone.ts";
 import { cache } from "./paths.ts";
 import { insertRows } from "./rows.ts";
 import type { Sizes } from "./sizes.ts";
+import { textRows } from "./texts.ts";
 import { loadWords, makeUpWords, wordFragments } from "./words.ts";
 
 /** Change it when the data changes: what lies in the cache is then made again. */
@@ -26,6 +27,8 @@ export interface BenchData {
   readonly wordsLongHistory: string;
   /** Table `documents`, 128 dimensions. */
   readonly inserts: string;
+  /** Table `texts`: a text and JSON, a kilobyte and a half a row. */
+  readonly texts: string;
   /** Tables `small0`, `small1`, … */
   readonly manySmall: string;
   /** Table `small0` alone. */
@@ -60,6 +63,7 @@ export async function makeData(sizes: Sizes): Promise<BenchData> {
       await commitNothing(path, sizes.longHistory);
     }),
     inserts: await cached(sizes, "inserts", (path) => makeInserts(path, sizes)),
+    texts: await cached(sizes, "texts", (path) => makeTexts(path, sizes)),
     manySmall: await cached(sizes, "many-small", (path) => makeSmall(path, sizes.smallTables)),
     oneSmall: await cached(sizes, "one-small", (path) => makeSmall(path, 1)),
     grown: {
@@ -152,6 +156,13 @@ function makeInserts(path: string, sizes: Sizes): Promise<void> {
     for (let seed = 2; seed <= sizes.insertFragments; seed++) {
       await table.add(insertRows(sizes.insertRows, seed));
     }
+  });
+}
+
+function makeTexts(path: string, sizes: Sizes): Promise<void> {
+  return withConnection(path, async (db) => {
+    const table = await db.createTable("texts", textRows(sizes.textRows, 1));
+    for (let seed = 2; seed <= sizes.textFragments; seed++) await table.add(textRows(sizes.textRows, seed));
   });
 }
 

@@ -10,6 +10,9 @@ export interface Sizes {
   /** The table of the guarded insert: fragments of `insertRows` rows, and rows of one insert. */
   readonly insertFragments: number;
   readonly insertRows: number;
+  /** The table of texts: fragments, and rows of one. */
+  readonly textFragments: number;
+  readonly textRows: number;
   /**
    * Writes in one run: what is measured is their mean. A single one would be unfair to guarded work, which
    * waits for the disk after its write, so that the garbage of LanceDB's call is collected within its time.
@@ -37,6 +40,8 @@ export const FULL: Sizes = {
   smallTables: 1_000,
   insertFragments: 10,
   insertRows: 10_000,
+  textFragments: 100,
+  textRows: 20_000,
   writesInARow: 5,
   longHistory: 1_000,
   grown: {
@@ -60,6 +65,8 @@ export const QUICK: Sizes = {
   smallTables: 20,
   insertFragments: 2,
   insertRows: 1_000,
+  textFragments: 2,
+  textRows: 500,
   writesInARow: 1,
   longHistory: 30,
   grown: { rows: [100, 1_000], files: [5, 20], tables: [1, 5], versions: [1, 10] },

@@ -48,6 +48,19 @@ export async function run(program: string, args: readonly string[], cwd?: string
   await call(program, args, { env: environment(), cwd, maxBuffer: 1 << 26 });
 }
 
+/** Runs a program to its end. @returns the milliseconds that processors worked for it */
+export async function processorTime(program: string, args: readonly string[]): Promise<number> {
+  noteCommand(program, args);
+  const timed = ["-c", '"$@" >/dev/null; status=$?; times; exit $status', "bash", program, ...args];
+  const { stdout } = await call("bash", timed, { env: ENVIRONMENT, maxBuffer: 1 << 26 });
+  const ofChildren = stdout.trim().split("\n").at(-1) ?? ""; // "0m2.351s 0m0.905s": user and system
+  const parts = [...ofChildren.matchAll(/(\d+)m([\d.]+)s/g)];
+  return parts.reduce(
+    (sum, [, minutes, seconds]) => sum + 60_000 * Number(minutes) + 1000 * Number(seconds),
+    0,
+  );
+}
+
 /** The programs that people would use instead, those that are installed here (Debian: restic, borgbackup, rsync). */
 export function installed(program: string): boolean {
   const known = found.get(program);
