@@ -1,7 +1,9 @@
 import { createHash, type Hash } from "node:crypto";
 import { CorruptError, isNotFound } from "../../errors.ts";
 import { isError, toReadError } from "../../fs/io.ts";
+import { readBlocks } from "../../fs/read-blocks.ts";
 import type { StoredObject } from "../../storage/storage.ts";
+import { freeMemory } from "../../util/free-memory.ts";
 import { digestOf } from "../blobs/blob-codec.ts";
 import type { BlobStore } from "../blobs/blob-store.ts";
 import { type CutOptions, cutContent } from "../cut-content.ts";
@@ -162,16 +164,19 @@ class PieceRun {
     const pieces: Piece[] = [];
     const news: Promise<boolean>[] = [];
     let size = 0;
-    const stretches = hashed(readEntry(entry, this.#request.signal), hash);
     const cut = entry.changesInPlace
-      ? cutContent(stretches, { ...sizesOf(entry), seed: codec.gear })
-      : blocksOf(stretches, entry.size);
+      ? cutContent(hashed(readEntry(entry, this.#request.signal), hash), {
+          ...sizesOf(entry),
+          seed: codec.gear,
+        })
+      : hashed(blocksOf(entry, this.#request.signal), hash);
+    const isOwn = !entry.changesInPlace; // pieces that were cut by content may share memory
     for await (const content of cut) {
       if (content.length === 0 && codec.epoch > 0) continue; // no piece says as much, and needs no blob
       const name = codec.nameOf(digestOf(content));
       pieces.push({ blob: name, offset: 0, bytes: content.length });
       size += content.length;
-      news.push(this.#write(name, content));
+      news.push(this.#write(name, content, isOwn));
       await this.#slot();
       if ("error" in this.#failure) return undefined;
     }
@@ -207,11 +212,11 @@ class PieceRun {
     this.#request.onStored(entry, file.size);
   }
 
-  /** Whether it was new. Of one name only the first is written. */
-  #write(name: string, content: Buffer): Promise<boolean> {
+  /** Whether it was new. Of one name only the first is written. @param isOwn the content's memory is nobody else's */
+  #write(name: string, content: Buffer, isOwn = false): Promise<boolean> {
     const before = this.#isNew.get(name);
     if (before) return Promise.resolve(false);
-    const writing = this.#writeUnlessThere(name, content).catch((error: unknown) => {
+    const writing = this.#writeUnlessThere(name, content, isOwn).catch((error: unknown) => {
       if (!("error" in this.#failure)) this.#failure.error = error;
       return false;
     });
@@ -221,10 +226,13 @@ class PieceRun {
     return writing;
   }
 
-  async #writeUnlessThere(name: string, content: Buffer): Promise<boolean> {
+  async #writeUnlessThere(name: string, content: Buffer, isOwn: boolean): Promise<boolean> {
     this.#there ??= await this.#lookAround();
     if (await this.#there(name, content.length)) return false;
-    const stored = await this.#blobs.write(name, content, this.#request.signal);
+    const stored = await this.#blobs.write(name, content, {
+      signal: this.#request.signal,
+      onEncoded: isOwn ? () => freeMemory(content) : undefined,
+    });
     this.#storedBytes += stored;
     return true;
   }
@@ -279,13 +287,15 @@ function sizesOf({ pieceBytes: normal }: Entry): CutOptions {
 }
 
 /** The content in blocks of the size of a blob; each is memory of its own. */
-async function* blocksOf(
-  content: AsyncIterable<Uint8Array>,
-  size: number | undefined,
-): AsyncGenerator<Buffer> {
+async function* blocksOf(entry: Entry, signal: AbortSignal | undefined): AsyncGenerator<Buffer> {
+  const { file, size } = entry;
+  if (file !== undefined) {
+    yield* asRead(entry, readBlocks(file, { blockBytes: BLOB_BYTES, signal }), signal);
+    return;
+  }
   let block = Buffer.allocUnsafeSlow(Math.min(BLOB_BYTES, Math.max(size ?? BLOB_BYTES, 1)));
   let length = 0;
-  for await (const stretch of content) {
+  for await (const stretch of readEntry(entry, signal)) {
     for (let from = 0; from < stretch.length; ) {
       if (length === block.length) {
         yield block;
@@ -301,16 +311,28 @@ async function* blocksOf(
   yield block.subarray(0, length);
 }
 
-async function* hashed(content: AsyncIterable<Uint8Array>, hash: Hash): AsyncGenerator<Uint8Array> {
+async function* hashed<Bytes extends Uint8Array>(
+  content: AsyncIterable<Bytes>,
+  hash: Hash,
+): AsyncGenerator<Bytes> {
   for await (const stretch of content) {
     hash.update(stretch);
     yield stretch;
   }
 }
 
-async function* readEntry(entry: Entry, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array> {
+function readEntry(entry: Entry, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array> {
+  return asRead(entry, entry.open({ signal }), signal);
+}
+
+/** With errors that say what was read. */
+async function* asRead<Bytes extends Uint8Array>(
+  entry: Entry,
+  content: AsyncIterable<Bytes>,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Bytes> {
   try {
-    yield* entry.open({ signal });
+    yield* content;
   } catch (error) {
     signal?.throwIfAborted();
     throw isError(error) && "code" in error ? toReadError(error, entry.file ?? entry.path) : error;

@@ -36,6 +36,12 @@ export function needsOf(file: Pick<StoredEntry, "sha256" | "size" | "pieces">): 
   return pieces.map((piece) => ({ ...piece, isWhole: false }));
 }
 
+export interface WriteBlobOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Called when the content is needed no more, before the object is written; never where it is the object. */
+  readonly onEncoded?: (() => void) | undefined;
+}
+
 /** The blobs of a repository. */
 export class BlobStore {
   readonly storage: Storage;
@@ -107,10 +113,11 @@ export class BlobStore {
   }
 
   /** Writes a blob's object. Answers with its bytes. */
-  async write(name: string, content: Buffer, signal?: AbortSignal): Promise<number> {
+  async write(name: string, content: Buffer, options: WriteBlobOptions = {}): Promise<number> {
     const object = this.codec.encode(content, name);
+    if (object !== content) options.onEncoded?.();
     const sha256 = this.codec.name === "plain" ? name : undefined;
-    await this.storage.write(blobName(name), object, { signal, sha256, lock: true });
+    await this.storage.write(blobName(name), object, { signal: options.signal, sha256, lock: true });
     return object.length;
   }
 

@@ -213,7 +213,7 @@ class Rewrite {
     const content = await blobs.readBlob(name, this.#signal);
     const now = blobs.codec.nameOf(digestOf(content));
     if (!(await storage.stat(blobName(now)))) {
-      await blobs.write(now, content, this.#signal);
+      await blobs.write(now, content, { signal: this.#signal });
       this.#written.add(now);
       this.#bytes += content.length;
     }
