@@ -52,7 +52,7 @@ export async function run(program: string, args: readonly string[], cwd?: string
 export async function processorTime(program: string, args: readonly string[]): Promise<number> {
   noteCommand(program, args);
   const timed = ["-c", '"$@" >/dev/null; status=$?; times; exit $status', "bash", program, ...args];
-  const { stdout } = await call("bash", timed, { env: ENVIRONMENT, maxBuffer: 1 << 26 });
+  const { stdout } = await call("bash", timed, { env: environment(), maxBuffer: 1 << 26 });
   const ofChildren = stdout.trim().split("\n").at(-1) ?? ""; // "0m2.351s 0m0.905s": user and system
   const parts = [...ofChildren.matchAll(/(\d+)m([\d.]+)s/g)];
   return parts.reduce(

@@ -17,7 +17,8 @@ test("a file comes in blocks of one size, each in memory of its own", async () =
   ] as const) {
     const content = randomBytes(size);
     writeFileSync(path, content);
-    const blocks = await Array.fromAsync(readBlocks(path, { blockBytes: 1000 }));
+    const blocks: Buffer[] = [];
+    for await (const block of readBlocks(path, { blockBytes: 1000 })) blocks.push(block);
     expect(blocks.map(({ length }) => length)).toEqual(lengths);
     expect(Buffer.concat(blocks).equals(content)).toBe(true);
     for (const { buffer, length } of blocks) expect(buffer.byteLength).toBe(length);
