@@ -32,6 +32,9 @@ export interface DatabaseFacts {
   readonly sqlite: string;
 }
 
+/** Views hold nothing, and shadow tables are what virtual ones are made of. */
+const TABLES = new Set(["table", "virtual"]);
+
 /** So many things that are wrong are told. */
 const MOST_TOLD = 5;
 
@@ -73,7 +76,7 @@ class Inspection {
 
   run(countMs: number, isWal: boolean): DatabaseFacts {
     const names = this.#all("PRAGMA main.table_list")
-      .filter(({ type, name }) => type === "table" && !String(name).startsWith("sqlite_"))
+      .filter(({ type, name }) => TABLES.has(String(type)) && !String(name).startsWith("sqlite_"))
       .map(({ name }) => String(name))
       .sort();
     this.#checkPages(names);

@@ -72,7 +72,8 @@ export class LiveDatabase {
     const { path, timeoutMs } = input;
     const isWal = readIsWal(path);
     if (isWal && sizeOf(`${path}-wal`) === undefined) {
-      if (input.unlocked) return holdUnlocked(path);
+      const unlocked = input.unlocked ? await LiveDatabase.#holdUnlocked(path) : undefined;
+      if (unlocked) return unlocked;
       const writable = tryBegin(path, { readOnly: false, timeoutMs });
       if (writable) return new LiveDatabase(path, true, writable);
     } else if (!isWal || sizeOf(`${path}-shm`) !== undefined) {
@@ -83,13 +84,15 @@ export class LiveDatabase {
     const database = tryBegin(copy, { readOnly: false, timeoutMs: 0 });
     if (!database) throw new LockedError(`The copy ${copy} of ${path} is in use.`);
     return new LiveDatabase(path, isWal, database);
+  }
 
-    async function holdUnlocked(file: string): Promise<LiveDatabase> {
-      const files = await settledStamp(file);
-      const url = pathToFileURL(file);
-      url.search = "?mode=ro&immutable=1";
-      return new LiveDatabase(file, true, begin(url, { readOnly: true }, file), files);
-    }
+  /** Undefined where somebody has opened it by now. */
+  static async #holdUnlocked(path: string): Promise<LiveDatabase | undefined> {
+    const files = await settledStamp(path);
+    if (sizeOf(`${path}-wal`) !== undefined) return undefined;
+    const url = pathToFileURL(path);
+    url.search = "?mode=ro&immutable=1";
+    return new LiveDatabase(path, true, begin(url, { readOnly: true }, path), files);
   }
 
   /**
@@ -101,11 +104,16 @@ export class LiveDatabase {
     try {
       await backup(this.#database, to, { rate: ALL_PAGES });
     } catch (error) {
+      this.#assertUnchanged(); // else that is why
       if (sqliteCode(error) === SQLITE.full) throw fromSqlite(error, `copy ${this.#path} to`, to);
       throw fromSqlite(error, "copy", this.#path);
     } finally {
       this.close();
     }
+    this.#assertUnchanged();
+  }
+
+  #assertUnchanged(): void {
     if (this.#unlocked === undefined || this.#unlocked === stampOfFiles(this.#path)) return;
     throw new NotFoundError(`${this.#path} was changed while it was copied.`, { path: this.#path });
   }
