@@ -26,13 +26,16 @@ const LONG_BYTES = 4 << 20;
 class InsertFinder {
   #delimiter = ";";
 
+  /** For a line that inserts nothing: it may change what ends a statement. */
+  follow({ bytes, isFirst }: LinePiece): void {
+    if (!isFirst || bytes[0] !== 0x44) return; // D
+    this.#delimiter = DELIMITER.exec(bytes.toString("latin1", 0, 64))?.[1] ?? this.#delimiter;
+  }
+
   /** What comes before the row; undefined for other lines. */
   find(line: Buffer): { readonly prefix: string; readonly table: string } | undefined {
-    const [first] = line;
-    if (first !== 0x49 && first !== 0x44) return undefined; // I, D
+    if (line[0] !== 0x49 || this.#delimiter !== ";") return undefined; // I
     const head = line.toString("latin1", 0, HEAD_BYTES);
-    this.#delimiter = DELIMITER.exec(head)?.[1] ?? this.#delimiter;
-    if (this.#delimiter !== ";") return undefined;
     const [prefix, table] = INSERT.exec(head) ?? [];
     if (prefix === undefined || table === undefined) return undefined;
     return { prefix, table };
@@ -47,6 +50,7 @@ export class RowCounter {
 
   pass(bytes: Uint8Array): void {
     for (const piece of this.#lines.split(bytes)) {
+      this.#finder.follow(piece);
       const found = piece.isFirst ? this.#finder.find(piece.bytes) : undefined;
       if (found) this.#rows.set(found.table, (this.#rows.get(found.table) ?? 0) + 1);
     }
@@ -72,7 +76,7 @@ export async function* joinInserts(script: AsyncIterable<Uint8Array>): AsyncGene
   let out: Buffer[] = [];
   let outBytes = 0;
   /** Of the statement that is open: the line before has not been ended yet. */
-  let open: { readonly prefix: string; bytes: number } | undefined;
+  let open: { readonly prefix: Buffer; bytes: number } | undefined;
   const add = (bytes: Buffer) => {
     out.push(bytes);
     outBytes += bytes.length;
@@ -81,23 +85,31 @@ export async function* joinInserts(script: AsyncIterable<Uint8Array>): AsyncGene
     if (open) add(Buffer.from(";\n"));
     open = undefined;
   };
-  const take = ({ bytes, isFirst, isLast }: LinePiece) => {
-    const found = isFirst && isLast ? finder.find(bytes) : undefined;
-    const isWhole = found && bytes.toString("latin1", bytes.length - 3) === ");\n";
-    if (!found || !isWhole) {
+  /** Bytes before the row of a whole line that inserts one. */
+  const prefixOf = ({ bytes, isFirst, isLast }: LinePiece): number | undefined => {
+    if (!isFirst || !isLast || bytes.toString("latin1", bytes.length - 3) !== ");\n") return undefined;
+    if (open && bytes.subarray(0, open.prefix.length).equals(open.prefix)) return open.prefix.length;
+    return finder.find(bytes)?.prefix.length;
+  };
+  const take = (line: LinePiece) => {
+    const { bytes } = line;
+    const length = prefixOf(line);
+    if (length === undefined) {
+      finder.follow(line);
       close();
       add(bytes);
       return;
     }
-    const row = bytes.subarray(found.prefix.length - 1, -2);
-    if (open?.prefix === found.prefix && open.bytes + row.length < STATEMENT_BYTES) {
+    const row = bytes.subarray(length - 1, -2);
+    const isSame = open?.prefix.length === length && open.prefix.equals(bytes.subarray(0, length));
+    if (open && isSame && open.bytes + row.length < STATEMENT_BYTES) {
       add(Buffer.from(",\n"));
       add(row);
       open.bytes += row.length;
     } else {
       close();
       add(bytes.subarray(0, -2));
-      open = { prefix: found.prefix, bytes: bytes.length };
+      open = { prefix: Buffer.from(bytes.subarray(0, length)), bytes: bytes.length };
     }
   };
   for await (const piece of script) {

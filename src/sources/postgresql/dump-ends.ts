@@ -58,6 +58,9 @@ function sizeInTar(header: Buffer): number {
 /** Among the settings that a script begins with. */
 const TRANSACTION_TIMEOUT = /^((?:--[^\n]*\n|\n|SET [^\n]*\n)*?)SET transaction_timeout = 0;\n/;
 
+/** It would wait for ever. Whoever runs the script says for how long. */
+const LOCK_TIMEOUT = /^((?:--[^\n]*\n|\n|SET [^\n]*\n)*?)SET lock_timeout = 0;\n/;
+
 /** As many bytes of a script are before its first statement, at most. */
 const HEAD_BYTES = 4096;
 
@@ -90,6 +93,7 @@ export async function* plainScript(
 function withoutHead(bytes: Buffer, serverMajor: number): Buffer {
   const text = bytes.toString("latin1");
   const plain = text.replace(/^((?:--[^\n]*\n|\n)*)\\restrict [A-Za-z0-9]+\n/, "$1");
-  const known = serverMajor >= 17 ? plain : plain.replace(TRANSACTION_TIMEOUT, "$1");
+  const patient = plain.replace(LOCK_TIMEOUT, "$1");
+  const known = serverMajor >= 17 ? patient : patient.replace(TRANSACTION_TIMEOUT, "$1");
   return Buffer.from(known, "latin1");
 }

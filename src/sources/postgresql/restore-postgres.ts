@@ -37,6 +37,8 @@ export interface RestorePostgresOptions extends ClientOptions {
   readonly mode?: "new" | "in-place" | undefined;
   /** Of a dump of the format `directory` into a new database: tables at a time. Default 1. */
   readonly jobs?: number | undefined;
+  /** In place: how long to wait for transactions of others that hold what is to be replaced. Default 60,000. */
+  readonly lockTimeoutMs?: number | undefined;
   /** Is called when a database has been made, by a session with the server. */
   readonly onCreated?: ((session: PsqlSession) => Promise<void>) | undefined;
 }
@@ -49,6 +51,8 @@ interface Target {
 
 /** Databases that every server has: one is connected to while another is made or dropped. */
 const MAINTENANCE = ["postgres", "template1"];
+
+const LOCK_TIMEOUT_MS = 60_000;
 
 const ROWS_DIFFER = "not the rows of the dump";
 
@@ -77,7 +81,7 @@ export async function restorePostgres(
     const inParallel =
       content.directory !== undefined && (options.jobs ?? 1) > 1 && options.mode !== "in-place";
     if (inParallel) await new Restore(client, content, target).runInParallel(options.jobs ?? 1);
-    else await new Restore(client, content, target).runScript(options.mode === "in-place");
+    else await new Restore(client, content, target).runScript(options);
     await using session = await client.session();
     await session.lines("ANALYZE;");
   } catch (error) {
@@ -196,7 +200,7 @@ class Restore {
   }
 
   /** By psql, in one transaction, which it ends well only when all has come and is what it should be. */
-  async runScript(isInPlace: boolean): Promise<void> {
+  async runScript({ mode, lockTimeoutMs = LOCK_TIMEOUT_MS }: RestorePostgresOptions): Promise<void> {
     const program = await this.#client.program("psql", undefined);
     const options = ["--no-psqlrc", "--quiet", "--no-password", "--set=ON_ERROR_STOP=1"];
     await using running = this.#client.run(program.path, [
@@ -206,7 +210,8 @@ class Restore {
       "--file=-",
     ]);
     running.output.resume();
-    await using script = await this.#script(isInPlace);
+    await using script = await this.#script(mode === "in-place");
+    await running.write(`SET lock_timeout = ${Math.ceil(lockTimeoutMs)};\n`);
     await this.#feed(running, program, script.read());
     const ending = await running.ended();
     if (ending.code !== 0) throw this.#failure(program, inWords(ending), running.said);

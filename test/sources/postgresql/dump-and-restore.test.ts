@@ -1,6 +1,12 @@
-import { describe, expect, test } from "vitest";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Readable } from "node:stream";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { CorruptError } from "../../../src/errors.ts";
 import { PostgresDump, type PostgresFormat } from "../../../src/sources/postgresql/dump-postgres.ts";
-import { restorePostgres } from "../../../src/sources/postgresql/restore-postgres.ts";
+import { type PostgresSelection, tableId } from "../../../src/sources/postgresql/postgres-catalog.ts";
+import { type PostgresContent, restorePostgres } from "../../../src/sources/postgresql/restore-postgres.ts";
 import { dumpTables } from "../../support/postgres-content.ts";
 import { usePostgres, whyNoPostgres } from "../../support/sql-servers.ts";
 
@@ -10,33 +16,166 @@ if (reason) console.warn(reason);
 describe.skipIf(reason)("a dump of PostgreSQL", () => {
   const server = usePostgres();
 
+  /** A dump that is whole, in memory or in a directory. */
+  async function contentOf(database: string, format: PostgresFormat = "sql"): Promise<PostgresContent> {
+    await using dump = await PostgresDump.begin(server.url(database), { format, jobs: 2 });
+    const rows = await dump.countRows();
+    const tables = dump.selected.tables.map((table) => ({ ...table, rows: rows.get(tableId(table)) ?? 0 }));
+    const common = { format, facts: dump.facts, programMajor: dump.program.major, tables };
+    if (format === "directory") {
+      const directory = mkdtempSync(join(tmpdir(), "lancedb-backup-test-"));
+      onTestFinished(() => rmSync(directory, { recursive: true }));
+      return { ...common, directory: await dump.writeDirectory(join(directory, "dump")) };
+    }
+    const pieces: Uint8Array[] = [];
+    for await (const piece of dump.read()) pieces.push(piece);
+    return { ...common, read: () => Readable.from(pieces) };
+  }
+
   test.each(["sql", "custom", "tar", "directory"] as PostgresFormat[])("as %s comes back", async (format) => {
     const from = await server.create();
     await server.run(from, SCHEMA);
-    await using dump = await PostgresDump.begin(server.url(from), { format, jobs: 2 });
-    const counted = await dump.countRows();
-    const tables = dump.selected.tables.map((table) => ({
-      ...table,
-      rows: counted.get(`${table.schema}.${table.name}`) ?? 0,
-    }));
-    const { facts, program } = dump;
-    const directory = format === "directory" ? await dump.writeDirectory() : undefined;
-    const pieces: Uint8Array[] = [];
-    if (!directory) for await (const piece of dump.read()) pieces.push(piece);
-    const content = {
-      ...{ format, facts, programMajor: program.major, tables, directory },
-      ...(!directory && {
-        read: async function* () {
-          yield* pieces;
-        },
-      }),
-    };
+    const content = await contentOf(from, format);
     const to = `restored "$(x) ${format}`;
     await restorePostgres(server.url(to), content, { jobs: 2 });
     expect(await dumpTables(server, to)).toEqual(await dumpTables(server, from));
     await server.run(to, "DELETE FROM items WHERE id < 50; CREATE TABLE later (x int)");
     await restorePostgres(server.url(to), content, { mode: "in-place" });
     expect(await dumpTables(server, to)).toEqual({ ...(await dumpTables(server, from)), "public.later": "" });
+  });
+
+  describe("is not restored, and what was there is as it was,", () => {
+    const isThere = async (name: string) =>
+      (await server.run("postgres", `SELECT datname FROM pg_database WHERE datname = '${name}'`)) !== "";
+
+    test("where the database holds something", async () => {
+      const database = await server.create();
+      await server.run(database, "CREATE TABLE t (x int)");
+      const content = await contentOf(database);
+      await expect(restorePostgres(server.url(database), content)).rejects.toMatchObject({
+        code: "VALIDATION",
+      });
+    });
+
+    test("where the server, or the programs, are older than the dump", async () => {
+      const database = await server.create();
+      await server.run(database, "CREATE TABLE t (x int)");
+      const content = await contentOf(database);
+      const newer = { ...content, facts: { ...content.facts, serverMajor: 99 } };
+      await expect(restorePostgres(server.url("older"), newer)).rejects.toMatchObject({
+        code: "UNSUPPORTED",
+      });
+      const archive = { ...(await contentOf(database, "custom")), programMajor: 99 };
+      await expect(restorePostgres(server.url("older"), archive)).rejects.toMatchObject({
+        code: "UNSUPPORTED",
+        message: expect.stringContaining("postgresql-client-99"),
+      });
+      expect(await isThere("older")).toBe(false);
+    });
+
+    test.each(["sql", "custom", "directory"] as const)(
+      "where other rows come back than the dump says (%s)",
+      async (format) => {
+        const database = await server.create();
+        await server.run(database, "CREATE TABLE t AS SELECT 1 AS x");
+        const content = await contentOf(database, format);
+        const wrong = { ...content, tables: content.tables.map((table) => ({ ...table, rows: 2 })) };
+        for (const jobs of [1, 2]) {
+          await expect(restorePostgres(server.url("wrong"), wrong, { jobs })).rejects.toMatchObject({
+            code: "CORRUPT",
+          });
+          expect(await isThere("wrong")).toBe(false);
+        }
+        await server.run(database, "UPDATE t SET x = 7");
+        const inPlace = restorePostgres(server.url(database), wrong, { mode: "in-place" });
+        await expect(inPlace).rejects.toMatchObject({ code: "CORRUPT" });
+        expect(await dumpTables(server, database)).toEqual({ "public.t": "(7)" });
+      },
+    );
+
+    test.each(["sql", "custom"] as const)(
+      "where its bytes are not those of the dump (%s)",
+      async (format) => {
+        const database = await server.create();
+        await server.run(database, "CREATE TABLE t AS SELECT 1 AS x");
+        const { read = () => Readable.from([]), ...content } = await contentOf(database, format);
+        const damaged = {
+          ...content,
+          async *read() {
+            yield* read();
+            throw new CorruptError("not those of the snapshot");
+          },
+        };
+        await server.run(database, "UPDATE t SET x = 7");
+        for (const [target, mode] of [
+          ["damaged", "new"],
+          [database, "in-place"],
+        ] as const) {
+          const restoring = restorePostgres(server.url(target), damaged, { mode });
+          await expect(restoring).rejects.toMatchObject({ code: "CORRUPT" });
+        }
+        expect(await isThere("damaged")).toBe(false);
+        expect(await dumpTables(server, database)).toEqual({ "public.t": "(7)" });
+      },
+    );
+
+    test("where it would have psql run a program", async () => {
+      const database = await server.create();
+      await server.run(database, "CREATE TABLE t AS SELECT 1 AS x");
+      const { read = () => Readable.from([]), ...content } = await contentOf(database);
+      const script = Buffer.concat(await Readable.from(read()).toArray()).toString();
+      const [, key] = /\\restrict (\w+)/.exec(script) ?? [];
+      const proof = join(tmpdir(), `lancedb-backup-proof-${process.pid}`);
+      const evil = script.replace("COPY public.t", `\\unrestrict ${key}\n\\! touch ${proof}\nCOPY public.t`);
+      expect(evil).not.toBe(script);
+      const hostile = { ...content, read: () => Readable.from([Buffer.from(evil)]) };
+      await expect(restorePostgres(server.url("evil"), hostile)).rejects.toMatchObject({ code: "IO" });
+      expect(existsSync(proof)).toBe(false);
+    });
+  });
+
+  test("is not restored in place where somebody has locked what it would replace", {
+    timeout: 60_000,
+  }, async () => {
+    const database = await server.create();
+    await server.run(database, "CREATE TABLE t AS SELECT 1 AS x");
+    const content = await contentOf(database);
+    await using other = await PostgresDump.begin(server.url(database));
+    await other.countRows();
+    const restoring = restorePostgres(server.url(database), content, {
+      mode: "in-place",
+      lockTimeoutMs: 200,
+    });
+    await expect(restoring).rejects.toMatchObject({ code: "LOCKED" });
+  });
+
+  test("leaves out what it is told to, and knows what it has", async () => {
+    const database = await server.create();
+    await server.run(
+      database,
+      "CREATE SCHEMA s; CREATE TABLE s.a (x int); CREATE TABLE s.log_1 (x int); CREATE TABLE b (x int); CREATE TABLE log_2 (x int)",
+    );
+    const tablesOf = async (selection: PostgresSelection) => {
+      await using dump = await PostgresDump.begin(server.url(database), selection);
+      const script = Buffer.concat(await Readable.from(dump.read()).toArray()).toString();
+      const created = [...script.matchAll(/CREATE TABLE (\S+)/g)].map(([, name]) => name).sort();
+      expect(dump.selected.tables.map(tableId).sort()).toEqual(created);
+      return created.join(" ");
+    };
+    expect(await tablesOf({})).toBe("public.b public.log_2 s.a s.log_1");
+    expect(await tablesOf({ excludeTables: ["log_*"] })).toBe("public.b s.a");
+    expect(await tablesOf({ schemas: ["s"] })).toBe("s.a s.log_1");
+    expect(await tablesOf({ excludeSchemas: ["s"] })).toBe("public.b public.log_2");
+    expect(await tablesOf({ tables: ["s.*"], excludeTables: ["s.a"] })).toBe("s.log_1");
+    await expect(tablesOf({ tables: ["nothing"] })).rejects.toMatchObject({ code: "VALIDATION" });
+  });
+
+  test("is not made without TLS where its address asks for TLS", async () => {
+    const url = `${server.url("postgres")}?sslmode=require`;
+    await expect(PostgresDump.begin(url)).rejects.toMatchObject({
+      code: "IO",
+      message: expect.stringContaining("SSL"),
+    });
   });
 });
 
