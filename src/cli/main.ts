@@ -13,8 +13,20 @@ watchOutputs();
 
 const words = process.argv.slice(2);
 
+const FIRST_WORDS = `Verified, deduplicated backups of LanceDB databases, and a way back.
+
+  lancedb-backup init ./vault                                      make a repository, best on another disk
+  lancedb-backup backup data/lancedb-table --repo ./vault          take a snapshot
+  lancedb-backup list --repo ./vault                               what there is
+  lancedb-backup restore latest ./restored --repo ./vault          get it back
+  lancedb-backup doctor data/lancedb-table --repo ./vault          what is wrong, and what to do about it
+
+All commands: lancedb-backup --help
+`;
+
 try {
   if (words[0] === "__complete") await answerShell(words.slice(1));
+  else if (words.length === 0) process.stdout.write(FIRST_WORDS);
   else {
     if (/^(--repo(=.*)?|-r.*)$/.test(words[0] ?? "")) {
       throw new UsageError("--repo stands behind the command: lancedb-backup list --repo <directory>.");
