@@ -1,4 +1,4 @@
-// `node bench/s3.ts [--quick]`: repositories in a bucket beside restic's, on one radosgw on this machine, all in turns. No page is made of it; docs/performance.md has the figures.
+// `node bench/s3.ts [--quick] [--parts times,requests,memory] [--runs 3]`: repositories in a bucket beside restic's, on one radosgw on this machine, all in turns. No page is made of it; docs/performance.md has the figures.
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { Repository, rawKey } from "lancedb-backup";
@@ -14,10 +14,15 @@ import { installed, peakMemory, run } from "./harness/tools.ts";
 
 const COMMAND = join(import.meta.dirname, "../dist/cli/main.js");
 const { values } = parseArgs({
-  options: { quick: { type: "boolean", default: false }, runs: { type: "string", default: "3" } },
+  options: {
+    quick: { type: "boolean", default: false },
+    runs: { type: "string", default: "3" },
+    parts: { type: "string", default: "times,requests,memory" },
+  },
 });
 const sizes = values.quick ? QUICK : FULL;
 const [fragments, rows, files] = values.quick ? [3, 2_000, 500] : [25, 20_000, 20_000];
+const parts = new Set(values.parts.split(","));
 const runs = values.quick ? 1 : Number(values.runs);
 
 await using place = await BucketPlace.make(fragments, rows, files);
@@ -96,17 +101,19 @@ const first = (source: string) => (vault: Vault) => ({
   before: () => vault.init(),
   run: () => vault.backup(source),
 });
-figures.push(...(await turns("first snapshot", first(place.uri))));
-figures.push(...(await turns("nothing changed", (vault) => ({ run: () => vault.backup(place.uri) }))));
 const back = (vault: Vault) => ({
   before: () => void place.clear("back"),
   run: () => vault.restore(place.clear("back")),
   after: () => void place.clear("back"),
 });
-figures.push(...(await turns("restore", back)));
-figures.push(...(await turns(`${files} small files`, first(place.small))));
+if (parts.has("times")) {
+  figures.push(...(await turns("first snapshot", first(place.uri))));
+  figures.push(...(await turns("nothing changed", (vault) => ({ run: () => vault.backup(place.uri) }))));
+  figures.push(...(await turns("restore", back)));
+  figures.push(...(await turns(`${files} small files`, first(place.small))));
+}
 
-{
+if (parts.has("requests")) {
   await using proxy = await countingProxy(place.endpoint);
   const counted = async (what: string, vault: Vault, work: () => Promise<unknown>, limit?: number) => {
     proxy.since();
@@ -117,6 +124,7 @@ figures.push(...(await turns(`${files} small files`, first(place.small))));
     const madeOf = Object.entries(by)
       .map(([kind, count]) => `${count} ${kind}`)
       .join(", ");
+    console.log(`${what}, ${vault.name}: ${total} requests (${madeOf})`);
     figures.push({ ...amount(`requests: ${what}, ${vault.name}`, "requests", [total], target), madeOf });
   };
   for (const vault of vaults) {
@@ -131,7 +139,7 @@ figures.push(...(await turns(`${files} small files`, first(place.small))));
   }
 }
 
-if (process.platform === "linux") {
+if (parts.has("memory") && process.platform === "linux") {
   for (const [name, options] of [
     ["plain", FORMS.plain],
     ["default", {}],
@@ -141,6 +149,7 @@ if (process.platform === "linux") {
     const peak = async (what: string, ...args: string[]) => {
       const whole = [COMMAND, "--quiet", ...args, "--repo", address];
       const highest = await peakMemory(process.execPath, whole);
+      console.log(`memory: ${what}, ${name}: ${Math.round(highest)} MB`);
       const target = { kind: "most" as const, limit: 250 };
       figures.push(amount(`memory: ${what}, ${name}`, "MB", [highest], target));
     };

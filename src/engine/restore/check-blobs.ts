@@ -1,10 +1,8 @@
-import { forEachParallel } from "../../util/parallel.ts";
+import { objectsThere } from "../../storage/look-for.ts";
 import { wrongSize } from "../blobs/blob-errors.ts";
 import { type BlobNeed, type BlobStore, needsOf } from "../blobs/blob-store.ts";
 import { blobName } from "../format/names.ts";
 import type { FilesOfTable } from "./write-files.ts";
-
-const PARALLEL_LOOKS = 32;
 
 interface Use extends BlobNeed {
   readonly table: string;
@@ -23,11 +21,11 @@ export async function assertBlobs(
       for (const need of needsOf(file)) addUse(blobs, uses, { ...need, table: id, path: file.path });
     }
   }
-  await forEachParallel(uses.values(), PARALLEL_LOOKS, async (use) => {
-    signal?.throwIfAborted();
-    const found = await blobs.storage.stat(blobName(use.blob));
+  const there = await objectsThere(blobs.storage, Array.from(uses.keys(), blobName), { signal });
+  for (const use of uses.values()) {
+    const found = there.get(blobName(use.blob));
     if (!blobs.holds(found?.size, use)) throw refused(blobs, use, found?.size);
-  });
+  }
 }
 
 /** Of each blob the farthest that anybody needs of it. */

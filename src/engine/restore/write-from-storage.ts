@@ -9,11 +9,14 @@ import type { Piece } from "../snapshot.ts";
 import type { FileWriter, TargetFile } from "./write-files.ts";
 
 const PARALLEL_READS = 4;
+/** An encoded blob is in memory twice while it is decoded, by one thread. */
+const PARALLEL_ENCODED = 3;
 const MOST_CUT_AT_ONCE = 2;
 
 /** Reads blobs through a storage, several at a time, and hashes what comes. A bundle is read once for all its files. */
 export async function writeFromStorage(writer: FileWriter, files: readonly TargetFile[]): Promise<void> {
-  const { directory, parallel = PARALLEL_READS, signal, onFile } = writer;
+  const isPlain = writer.blobs.codec.name === "plain";
+  const { directory, parallel = isPlain ? PARALLEL_READS : PARALLEL_ENCODED, signal, onFile } = writer;
   const { cut = [], bundled = [], whole = [] } = Object.groupBy(files, howOf);
   const bundles = [...Map.groupBy(bundled, (file) => file.pieces?.[0]?.blob).values()];
   await forEachParallel(bundles, parallel, (some) => writeBundled(writer, some));
