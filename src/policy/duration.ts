@@ -15,11 +15,3 @@ export function parseDuration(text: string): number | undefined {
   const factor = UNITS[unit];
   return number === undefined || factor === undefined ? undefined : Number(number) * factor;
 }
-
-/** `26h`, `1.5h`: in the largest unit that leaves two digits behind the point at most. */
-export function formatDuration(ms: number): string {
-  const [unit, factor] = Object.entries(UNITS)
-    .toReversed()
-    .find(([, size]) => ms >= size && Number.isInteger((ms / size) * 100)) ?? ["ms", 1];
-  return `${ms / factor}${unit}`;
-}

@@ -10,6 +10,7 @@ import {
   type PolicySection,
   policyFile,
   type RetentionSection,
+  type SourceSection,
   type StorageSection,
   type VerificationSection,
 } from "./policy-schema.ts";
@@ -102,7 +103,7 @@ class Loader {
       enabled: policy.enabled ?? true,
       description: policy.description,
       tags: policy.tags ?? [],
-      sources: policy.sources,
+      sources: policy.sources.map((source) => this.#fromFile(source)),
       storage: this.#storage(name, { ...manager.storage, ...policy.storage }),
       ...(algorithm !== undefined && { compression: { ...compression, algorithm } }),
       encryption: this.#encryption(name, { ...manager.encryption, ...policy.encryption }),
@@ -113,6 +114,27 @@ class Loader {
       failOnShrink: this.#fraction(policy.fail_on_shrink) ?? false,
       allowEmpty: policy.allow_empty ?? false,
     };
+  }
+
+  /** Paths are from the file's directory on: where the service is started does not matter. */
+  #path(path: string): string {
+    return /^[a-z][a-z0-9+.-]+:/i.test(path) ? path : resolve(dirname(resolve(this.#yaml.file)), path);
+  }
+
+  #fromFile(source: SourceSection): SourceSection {
+    switch (source.type) {
+      case "lancedb":
+      case "sqlite":
+        return { ...source, path: this.#path(source.path) };
+      case "files":
+      case "filesystem": {
+        const { exclude_from: from } = source;
+        const excludeFrom = from === undefined ? {} : { exclude_from: this.#path(from) };
+        return { ...source, paths: source.paths.map((path) => this.#path(path)), ...excludeFrom };
+      }
+      default:
+        return source;
+    }
   }
 
   #schedule(name: string, policy: PolicySection): PolicySchedule {
@@ -179,12 +201,11 @@ class Loader {
     const { type, create } = section;
     const needs = (key: keyof StorageSection) =>
       this.#tell([name, "storage", "type"], `storage of type ${type} needs a ${key}`);
-    const base = dirname(resolve(this.#yaml.file));
     if (type === undefined) {
       this.#tell([name, "storage"], "it must say where snapshots are kept: type local, s3 or url");
     } else if (type === "local") {
       if (section.path === undefined) needs("path");
-      else return { location: resolve(base, section.path), create };
+      else return { location: this.#path(section.path), create };
     } else if (type === "url") {
       if (section.url === undefined) needs("url");
       else return { location: section.url, create };
@@ -229,8 +250,7 @@ class Loader {
       const place: Place = [name, "encryption", "provider"];
       this.#tell(place, `the provider ${provider} needs ${needed[provider].join(" or ")}`);
     }
-    const fromHere = (path: string | undefined) =>
-      path === undefined ? undefined : resolve(dirname(resolve(this.#yaml.file)), path);
+    const fromHere = (path: string | undefined) => (path === undefined ? undefined : this.#path(path));
     const { password_file, identity_file, key_file } = section;
     const files = {
       password_file: fromHere(password_file),

@@ -8,7 +8,7 @@ import { within } from "./run-slots.ts";
 import { sendPing, sendWebhook } from "./send-notice.ts";
 
 /** What somebody is told of. */
-export type NoticeKind = "failure" | "recovery" | "damage" | "shrink" | "success";
+type NoticeKind = "failure" | "recovery" | "damage" | "shrink" | "success";
 
 /** What a notice says; a webhook's `data`. */
 export interface Notice {

@@ -26,7 +26,7 @@ export interface PolicySchedule {
 }
 
 /** What is removed when. */
-export interface PolicyRetention {
+interface PolicyRetention {
   readonly rules: RetentionPolicy;
   readonly graceHours?: number | undefined;
   /** Undefined: after each backup. */
@@ -34,7 +34,7 @@ export interface PolicyRetention {
 }
 
 /** What is verified when. */
-export interface PolicyVerification {
+interface PolicyVerification {
   /** Undefined: never by itself. */
   readonly schedule?: Schedule | undefined;
   readonly restoreTest: boolean;

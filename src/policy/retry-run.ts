@@ -59,7 +59,7 @@ export async function withRetries<T>(
 }
 
 /** Whether the same work may go well later: not where the configuration is wrong, the key, the data, or the program. */
-export function mayGetBetter(error: unknown): boolean {
+function mayGetBetter(error: unknown): boolean {
   const hopeless = [
     ValidationError,
     UnsupportedError,

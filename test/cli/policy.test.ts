@@ -1,10 +1,11 @@
 import { spawn } from "node:child_process";
-import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import type { PolicyStatus, RunReport } from "../../src/index.ts";
+import { filesBelow } from "../support/files.ts";
 import { MAIN, run, runJson } from "./cli.ts";
-import { newPlace, type Place } from "./fixture.ts";
+import { newPlace, type Place, STRANGER } from "./fixture.ts";
 
 /** A file with policies beside a database. */
 async function newConfig(policies: (place: Place) => string) {
@@ -95,6 +96,12 @@ describe("run --once and status", () => {
       { policy: "off", overdue: false, enabled: false },
     ]);
     expect((await run(["status", "one", "--config", file, "--max-age", "26h"])).code).toBe(0);
+    // Who can only read asks as well, and changes nothing.
+    chmodSync(place.directory, 0o755);
+    const listing = () => filesBelow(vault).toSorted();
+    const files = listing();
+    expect(await run(["status", "one", "--config", file], STRANGER)).toMatchObject({ code: 0, stderr: "" });
+    expect(listing()).toEqual(files);
     expect((await run(["status", "one", "--config", file, "--max-age", "1ms"])).code).toBe(1);
     renameSync(place.database, `${place.database}-away`);
     const failed = await run(["run", "--once", "--config", file, "--json"]);

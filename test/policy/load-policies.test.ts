@@ -60,6 +60,21 @@ describe("the configuration of the project's description", () => {
     });
   });
 
+  test("paths are from the file's directory on, wherever it is loaded", async () => {
+    const set = await load(`${STORAGE}policies:
+  one:
+    sources:
+      - { type: lancedb, path: db }
+      - { type: sqlite, path: ../app.sqlite }
+      - { type: files, paths: [uploads, /etc], exclude_from: ignore }
+`);
+    expect(set.get("one")?.settings.sources).toEqual([
+      { type: "lancedb", path: join(dir, "db") },
+      { type: "sqlite", path: join(dir, "../app.sqlite") },
+      { type: "files", paths: [join(dir, "uploads"), "/etc"], exclude_from: join(dir, "ignore") },
+    ]);
+  });
+
   test("says which variable is missing, and on which line", async () => {
     const error: unknown = await loadPolicies(SEED, {}).catch((thrown: unknown) => thrown);
     expect(error).toMatchObject({

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { jitterOf, nextDue } from "../../src/policy/due-times.ts";
-import { formatDuration, parseDuration } from "../../src/policy/duration.ts";
+import { parseDuration } from "../../src/policy/duration.ts";
 import { parseSchedule } from "../../src/policy/schedule.ts";
 
 const HOUR = 3_600_000;
@@ -142,14 +142,13 @@ describe("patterns", () => {
 });
 
 test.each([
-  ["90s", 90_000, "1.5m"],
-  ["15m", 900_000, "15m"],
-  ["6h", 6 * HOUR, "6h"],
-  ["1.5d", 36 * HOUR, "1.5d"],
-  ["2 w", 14 * DAY, "2w"],
-])("the time %s", (text, ms, shown) => {
+  ["90s", 90_000],
+  ["15m", 900_000],
+  ["6h", 6 * HOUR],
+  ["1.5d", 36 * HOUR],
+  ["2 w", 14 * DAY],
+])("the time %s", (text, ms) => {
   expect(parseDuration(text)).toBe(ms);
-  expect(formatDuration(ms)).toBe(shown);
 });
 
 describe("when a schedule is due", () => {
