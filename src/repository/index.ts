@@ -74,7 +74,12 @@ export type { RateLimits } from "../storage/layers/rate-limited-storage.ts";
 export type { Retry, RetryOptions } from "../storage/layers/retry-policy.ts";
 export type { LocalFiles, Stray } from "../storage/local-files.ts";
 export { assertObjectName, assertObjectPrefix, isObjectName } from "../storage/object-name.ts";
-export { openStorage, registerStorage, type StorageOpener } from "../storage/open-storage.ts";
+export {
+  type OpenerOptions,
+  openStorage,
+  registerStorage,
+  type StorageOpener,
+} from "../storage/open-storage.ts";
 export { piecesOf } from "../storage/pieces.ts";
 export type {
   CallOptions,
