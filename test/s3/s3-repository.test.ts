@@ -195,7 +195,7 @@ describe.skipIf(missing !== undefined)("a repository in a bucket", () => {
     await first.backup({ source: uri, name: "first" });
     const before = await snapshotOf(db);
     let faults = 0;
-    for (let at_ = 1, last = Number.POSITIVE_INFINITY; at_ <= last; at_ += nightly ? 1 : 7) {
+    for (let at_ = 1, last = Number.POSITIVE_INFINITY; at_ <= last; at_ += nightly ? 1 : 5) {
       const fault = FAULTS[faults++ % FAULTS.length];
       await table.add(sampleRows(1000 + at_, 1));
       const proxy = await faultProxy(server.endpoint, ({ number }) => (number === at_ ? fault : undefined));
