@@ -1,9 +1,12 @@
 import { createHash } from "node:crypto";
-import { BackupError, UnsupportedError } from "../../errors.ts";
+import { BackupError, CorruptError, UnsupportedError } from "../../errors.ts";
 import { assertWritable } from "../../storage/layers/read-only-storage.ts";
 import type { LocalFiles } from "../../storage/local-files.ts";
 import type { Storage } from "../../storage/storage.ts";
+import { isOfUnknownKey } from "../blobs/blob-codec.ts";
+import type { BlobStore } from "../blobs/blob-store.ts";
 import { blobName } from "../format/names.ts";
+import { readSmall } from "../read-small.ts";
 import type { BlobState } from "./blob-survey.ts";
 import { count, type VerificationResult } from "./result.ts";
 
@@ -26,17 +29,19 @@ export function assertQuarantine(storage: Storage): LocalFiles {
  * A backup may have done so since they were read, so each is read again, and once more when it has been moved.
  */
 export async function quarantine(
-  storage: Storage,
+  store: BlobStore,
   states: ReadonlyMap<string, BlobState>,
   signal?: AbortSignal,
 ): Promise<VerificationResult[]> {
-  const local = assertQuarantine(storage);
+  const local = assertQuarantine(store.storage);
   let moved = 0;
-  for (const [name, { sha256 }] of states) {
-    if (sha256 === undefined || sha256 === name) continue;
+  for (const [name, { sha256, error }] of states) {
+    const isOther = sha256 !== undefined && sha256 !== name;
+    const isBroken = error instanceof CorruptError && !isOfUnknownKey(error);
+    if (!isOther && !isBroken) continue;
     const aside = QUARANTINE + name;
-    if (!(await isDamaged(storage, blobName(name), name, signal))) continue; // or gone
-    if (await local.setAside(blobName(name), aside, () => isDamaged(storage, aside, name))) moved += 1;
+    if (!(await isDamaged(store, blobName(name), name, signal))) continue; // or gone
+    if (await local.setAside(blobName(name), aside, () => isDamaged(store, aside, name))) moved += 1;
   }
   if (moved === 0) return [];
   const details = `${count(moved, "damaged blob")} moved to ${local.pathOf("quarantine")}. The next backup of a database that still has these files stores them anew.`;
@@ -45,11 +50,22 @@ export async function quarantine(
 
 /** False where it is gone, or cannot be read, which the verification has said. */
 async function isDamaged(
-  storage: Storage,
+  { storage, codec }: BlobStore,
   object: string,
-  sha256: string,
+  name: string,
   signal?: AbortSignal,
 ): Promise<boolean> {
+  if (codec.name !== "plain") {
+    try {
+      codec.decode(await readSmall(storage, object, signal), name, `${storage.location}/${object}`);
+      return false;
+    } catch (error) {
+      signal?.throwIfAborted();
+      if (error instanceof CorruptError) return true;
+      if (error instanceof BackupError) return false;
+      throw error;
+    }
+  }
   const hash = createHash("sha256");
   try {
     for await (const piece of storage.read(object, { signal })) hash.update(piece);
@@ -58,5 +74,5 @@ async function isDamaged(
     if (error instanceof BackupError) return false;
     throw error;
   }
-  return hash.digest("hex") !== sha256;
+  return hash.digest("hex") !== name;
 }

@@ -106,7 +106,7 @@ class Verification {
       }
     }
     if (around) results.push(await checkRepository(storage, around, states));
-    if (this.#options.quarantine) results.push(...(await quarantine(storage, states, signal)));
+    if (this.#options.quarantine) results.push(...(await quarantine(store, states, signal)));
     return results;
   }
 

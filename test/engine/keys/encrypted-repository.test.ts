@@ -134,6 +134,20 @@ test("scrub heals a live file from an encrypted blob", async () => {
   healed.close();
 });
 
+test("a damaged blob is put into quarantine, and the next backup has all of its files", async () => {
+  const { uri, db, location, repository, open } = await newEncrypted();
+  await repository.backup({ source: uri });
+  db.close();
+  const [name = ""] = filesBelow(join(location, "blobs"));
+  flipBit(join(location, "blobs", name), 200);
+  const results = await repository.verify(undefined, { quarantine: true });
+  expect(results.find(({ check }) => check === "quarantine")?.details).toContain("1 damaged blob");
+  expect(filesBelow(join(location, "quarantine"))).toEqual([name.slice(-64)]);
+  const again = await open();
+  const { id } = await again.backup({ source: uri });
+  expect((await again.verify(id)).filter(({ ok }) => !ok)).toEqual([]);
+});
+
 test("a link is refused, since blobs are no plain files", async () => {
   const { directory, uri, db, repository } = await newEncrypted();
   const { id } = await repository.backup({ source: uri });
