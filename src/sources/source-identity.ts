@@ -8,17 +8,6 @@ export function identityOfPath(type: string, path: string): string {
   return `${type}:${digest(realPath(path))}`;
 }
 
-/**
- * `<type>:<host>:<port>/<database>`, whatever user asks, and however the scheme is written.
- *
- * @param address one that `URL` can read.
- */
-export function identityOfServer(type: string, address: string, defaultPort: number): string {
-  const { hostname, port, pathname } = new URL(address);
-  const host = hostname === "" ? "localhost" : hostname.toLowerCase();
-  return `${type}:${host}:${port === "" ? defaultPort : port}${pathname}`;
-}
-
 /** Of anything else that tells it from others. */
 export function identityOf(type: string, what: readonly string[]): string {
   return `${type}:${digest(JSON.stringify(what))}`;

@@ -66,6 +66,15 @@ export class RowCounter {
   }
 }
 
+const COMMA = Buffer.from(",\n");
+const SEMICOLON = Buffer.from(";\n");
+const ROW_END = Buffer.from(");\n");
+
+function endsRow(line: Buffer): boolean {
+  const from = line.length - ROW_END.length;
+  return from >= 0 && ROW_END.compare(line, from) === 0;
+}
+
 /** Statements have at most so many bytes, but for one of a single row: what every server takes. */
 const STATEMENT_BYTES = 1 << 20;
 
@@ -82,12 +91,12 @@ export async function* joinInserts(script: AsyncIterable<Uint8Array>): AsyncGene
     outBytes += bytes.length;
   };
   const close = () => {
-    if (open) add(Buffer.from(";\n"));
+    if (open) add(SEMICOLON);
     open = undefined;
   };
   /** Bytes before the row of a whole line that inserts one. */
   const prefixOf = ({ bytes, isFirst, isLast }: LinePiece): number | undefined => {
-    if (!isFirst || !isLast || bytes.toString("latin1", bytes.length - 3) !== ");\n") return undefined;
+    if (!isFirst || !isLast || !endsRow(bytes)) return undefined;
     if (open && bytes.subarray(0, open.prefix.length).equals(open.prefix)) return open.prefix.length;
     return finder.find(bytes)?.prefix.length;
   };
@@ -103,7 +112,7 @@ export async function* joinInserts(script: AsyncIterable<Uint8Array>): AsyncGene
     const row = bytes.subarray(length - 1, -2);
     const isSame = open?.prefix.length === length && open.prefix.equals(bytes.subarray(0, length));
     if (open && isSame && open.bytes + row.length < STATEMENT_BYTES) {
-      add(Buffer.from(",\n"));
+      add(COMMA);
       add(row);
       open.bytes += row.length;
     } else {

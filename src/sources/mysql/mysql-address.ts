@@ -2,7 +2,7 @@ import { ValidationError } from "../../errors.ts";
 import { parseDatabaseUrl, placeOf } from "../programs/database-url.ts";
 
 /** How strictly TLS is asked for, in MySQL's words. */
-export type SslMode = "DISABLED" | "PREFERRED" | "REQUIRED" | "VERIFY_CA" | "VERIFY_IDENTITY";
+type SslMode = "DISABLED" | "PREFERRED" | "REQUIRED" | "VERIFY_CA" | "VERIFY_IDENTITY";
 
 /** Where a MySQL or MariaDB database is, and how it is connected to. */
 export interface MysqlAddress {
