@@ -24,7 +24,7 @@ describe("what may come next", () => {
     ],
     [["backup", ""], [":directories"]],
     [["restore", "latest", "x"], [":directories"]],
-    [["--json", "list", "--re"], ["--repo"]],
+    [["--json", "list", "--rep"], ["--repo"]],
     [["list", "--repo", ""], [":directories"]],
     [["prune", "--keep-w"], ["--keep-weekly"]],
     [
