@@ -64,7 +64,7 @@ export {
 } from "./periodic/replay/restore-latest.ts";
 export { BackupService, type BackupServiceOptions, type RunListener } from "./policy/backup-service.ts";
 export { loadPolicies } from "./policy/load-policies.ts";
-export type { Policy, PolicySet, ShownValue } from "./policy/policy.ts";
+export type { Policy, PolicySet, ShownValue } from "./policy/policy-set.ts";
 export type { PolicyStatus } from "./policy/policy-status.ts";
 export type { RunReport, RunType } from "./policy/run-policy.ts";
 export { PolicyFileError, type PolicyProblem } from "./policy/yaml-file.ts";

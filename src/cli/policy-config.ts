@@ -1,6 +1,6 @@
 import { InvalidArgumentError, Option } from "commander";
 import { parseDuration } from "../policy/duration.ts";
-import type { PolicySet } from "../policy/policy.ts";
+import type { PolicySet } from "../policy/policy-set.ts";
 import type { Context } from "./context.ts";
 import { UsageError } from "./failure.ts";
 

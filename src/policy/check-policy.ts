@@ -6,8 +6,8 @@ import { reasonOf } from "../fs/io.ts";
 import type { Logger } from "../logger.ts";
 import { openStorage } from "../repository/index.ts";
 import { nextDue } from "./due-times.ts";
-import type { PolicySettings } from "./policy.ts";
 import { assertMayBeMade, openPolicyRepository } from "./policy-repository.ts";
+import type { PolicySettings } from "./policy-set.ts";
 import { sourcesOf } from "./policy-sources.ts";
 import { historiesOf, nextRunOf } from "./policy-status.ts";
 

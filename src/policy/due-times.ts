@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { Schedule } from "./schedule.ts";
+import type { Schedule } from "./run-schedule.ts";
 
 /**
  * When a schedule is due next. What it was due for since its last run, however often, is made up once: then the answer lies

@@ -3,7 +3,6 @@ import { ValidationError } from "../errors.ts";
 import type { RetentionPolicy } from "../repository/index.ts";
 import { formatS3Location, parseS3Location } from "../storage/s3/s3-location.ts";
 import { parseDuration } from "./duration.ts";
-import { Policy, type PolicySchedule, PolicySet, type PolicySettings, type PolicyStorage } from "./policy.ts";
 import {
   type EncryptionSection,
   type PolicyFile,
@@ -14,7 +13,14 @@ import {
   type StorageSection,
   type VerificationSection,
 } from "./policy-schema.ts";
-import { assertTimeZone, parseSchedule, type Schedule } from "./schedule.ts";
+import {
+  Policy,
+  type PolicySchedule,
+  PolicySet,
+  type PolicySettings,
+  type PolicyStorage,
+} from "./policy-set.ts";
+import { assertTimeZone, parseSchedule, type Schedule } from "./run-schedule.ts";
 import { shownValues } from "./shown-values.ts";
 import { type KeyPath, PolicyFileError, type PolicyProblem, YamlFile } from "./yaml-file.ts";
 

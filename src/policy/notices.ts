@@ -1,8 +1,8 @@
 import { reasonOf } from "../fs/io.ts";
 import type { Logger } from "../logger.ts";
 import { parseDuration } from "./duration.ts";
-import type { PolicySettings } from "./policy.ts";
 import type { NotificationSection } from "./policy-schema.ts";
+import type { PolicySettings } from "./policy-set.ts";
 import { FULL_TAG, type RunReport } from "./run-policy.ts";
 import { within } from "./run-slots.ts";
 import { sendPing, sendWebhook } from "./send-notice.ts";

@@ -4,8 +4,8 @@ import { REPOSITORY } from "../engine/format/names.ts";
 import { ValidationError } from "../errors.ts";
 import type { Logger } from "../logger.ts";
 import { openStorage, Repository, type Storage } from "../repository/index.ts";
-import type { PolicySettings } from "./policy.ts";
 import { keysOf } from "./policy-keys.ts";
+import type { PolicySettings } from "./policy-set.ts";
 
 type Kept = Pick<PolicySettings, "storage" | "compression" | "encryption">;
 

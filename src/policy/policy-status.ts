@@ -1,6 +1,6 @@
 import type { Snapshot } from "../repository/index.ts";
 import { jitterOf, nextDue } from "./due-times.ts";
-import type { PolicySettings } from "./policy.ts";
+import type { PolicySettings } from "./policy-set.ts";
 import { FULL_TAG } from "./run-policy.ts";
 
 /** How a policy stands. */

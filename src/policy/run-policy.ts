@@ -1,6 +1,6 @@
 import type { Logger } from "../logger.ts";
 import type { PruneReport, Repository, TakenSnapshot, VerificationResult } from "../repository/index.ts";
-import type { PolicySettings } from "./policy.ts";
+import type { PolicySettings } from "./policy-set.ts";
 import { sourcesOf } from "./policy-sources.ts";
 import { withRetries } from "./retry-run.ts";
 

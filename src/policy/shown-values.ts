@@ -1,6 +1,6 @@
 import { placeShown } from "../repository/events.ts";
-import type { PolicySettings, ShownValue } from "./policy.ts";
 import type { PolicyFile } from "./policy-schema.ts";
+import type { PolicySettings, ShownValue } from "./policy-set.ts";
 import type { KeyPath, YamlFile } from "./yaml-file.ts";
 
 /** Sections of a policy that have defaults, and what those are called. */

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { jitterOf, nextDue } from "../../src/policy/due-times.ts";
 import { parseDuration } from "../../src/policy/duration.ts";
-import { parseSchedule } from "../../src/policy/schedule.ts";
+import { parseSchedule } from "../../src/policy/run-schedule.ts";
 
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;

@@ -13,7 +13,7 @@ export interface KnownEpoch {
   readonly check: string | undefined;
 }
 
-export interface DamagedSlot {
+interface DamagedSlot {
   readonly id: string;
   readonly error: BackupError;
 }

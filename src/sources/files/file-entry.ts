@@ -198,7 +198,7 @@ function readAll(file: number, size: number): Buffer {
   }
 }
 
-export function stampOf({ ino, size, mtimeMs, ctimeMs }: Stats): string {
+function stampOf({ ino, size, mtimeMs, ctimeMs }: Stats): string {
   return `${ino}:${size}:${mtimeMs}:${ctimeMs}`;
 }
 

@@ -9,7 +9,7 @@ export type FileName = string | Buffer;
 const PERCENT = 0x25;
 
 /** Of a name in a directory. `%` and what is not UTF-8 are escaped, and what no path of a snapshot may have. */
-export function escapeName(name: FileName): string {
+function escapeName(name: FileName): string {
   if (typeof name === "string") return name.replace(/[%\\]|(?<=^[A-Za-z]):/g, escapeText);
   return escapeBytes(name, (byte) => byte !== PERCENT && byte !== 0x5c);
 }

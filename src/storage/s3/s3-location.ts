@@ -32,7 +32,7 @@ export interface S3Location {
 
 const LOCK_MODES = ["GOVERNANCE", "COMPLIANCE"] as const;
 
-export type LockMode = (typeof LOCK_MODES)[number];
+type LockMode = (typeof LOCK_MODES)[number];
 
 /** A hundred years: what is locked by a slip of the hand with `COMPLIANCE` is paid for till then. */
 const MOST_LOCK_DAYS = 36_500;

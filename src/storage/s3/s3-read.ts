@@ -40,7 +40,7 @@ export async function* readObject(
 }
 
 /** Undefined where nothing is from `from` on. */
-export async function getObject(
+async function getObject(
   bucket: S3Bucket,
   name: string,
   key: object,

@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import type { Policy } from "../../../policy/policy.ts";
+import type { Policy } from "../../../policy/policy-set.ts";
 import { newCommand } from "../../command.ts";
 import type { Answer, Context } from "../../context.ts";
 import { handle } from "../../handle.ts";

@@ -6,7 +6,7 @@ import type {
   NotificationSection,
   SourceSection,
 } from "./policy-schema.ts";
-import type { Schedule } from "./schedule.ts";
+import type { Schedule } from "./run-schedule.ts";
 
 /** When a policy runs. */
 export interface PolicySchedule {
