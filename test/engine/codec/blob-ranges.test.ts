@@ -51,6 +51,21 @@ describe.each(KINDS)("parts of a blob, $label", (kind) => {
     ]);
   });
 
+  test("that were announced come with the head, in one request", async () => {
+    for (const [offset, length] of [
+      [0, content.length],
+      [1000, MIB],
+      [MIB - 1, 2],
+    ] as const) {
+      const asked: [number, number][] = [];
+      const opened = await openBlob(asStored(blob, asked), asWanted(content, kind), offset + length);
+      expect((await opened.read(offset, length)).equals(content.subarray(offset, offset + length))).toBe(
+        true,
+      );
+      expect(asked).toHaveLength(1);
+    }
+  });
+
   test("keep no more in memory than twice their bytes", async () => {
     const opened = await open(asStored(blob));
     const part = await opened.read(MIB, 100_000);
