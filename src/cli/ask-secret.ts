@@ -17,8 +17,7 @@ export function canAsk({ screen }: Pick<Context, "screen">): boolean {
 export async function askSecret(context: Context, question: string): Promise<string> {
   if (!canAsk(context)) throw new UsageError(`There is no terminal to ask at: ${question}`);
   context.screen.status("");
-  process.stderr.write(`${question}: `);
-  const secret = await readHidden(context);
+  const secret = await readHidden(context, question);
   if (secret === "") throw new UsageError("Nothing was typed.");
   return secret;
 }
@@ -30,7 +29,7 @@ export async function askNewSecret(context: Context, question: string): Promise<
   throw new UsageError("The two are not the same. Nothing was done.");
 }
 
-function readHidden({ interrupt, signal }: Context): Promise<string> {
+function readHidden({ interrupt, signal }: Context, question: string): Promise<string> {
   const { stdin } = process;
   return new Promise((resolve, reject) => {
     let typed = "";
@@ -54,6 +53,7 @@ function readHidden({ interrupt, signal }: Context): Promise<string> {
       }
     };
     stdin.setRawMode(true);
+    process.stderr.write(`${question}: `); // not before: what is typed at once would be shown
     stdin.on("data", onData);
     signal.addEventListener("abort", onAbort, { once: true });
     stdin.resume();
