@@ -63,9 +63,9 @@ export {
   restoreLatest,
 } from "./periodic/replay/restore-latest.ts";
 export { BackupService, type BackupServiceOptions, type RunListener } from "./policy/backup-service.ts";
-export { loadPolicies } from "./policy/load-policies.ts";
+export { loadPolicies } from "./policy/policies.ts";
+export { PolicyFileError, type PolicyProblem } from "./policy/policy-file-error.ts";
 export type { Policy, PolicySet, ShownValue } from "./policy/policy-set.ts";
 export type { PolicyStatus } from "./policy/policy-status.ts";
 export type { RunReport, RunType } from "./policy/run-policy.ts";
-export { PolicyFileError, type PolicyProblem } from "./policy/yaml-file.ts";
 export * from "./repository/index.ts";

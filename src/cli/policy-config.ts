@@ -23,7 +23,7 @@ export async function readConfig(
   if (config === undefined || config === "") {
     throw new UsageError(`Which policies? Name their file with --config <file> or in ${CONFIG_VARIABLE}.`);
   }
-  const { loadPolicies } = await import("../policy/load-policies.ts");
+  const { loadPolicies } = await import("../policy/policies.ts");
   return loadPolicies(config, env);
 }
 

@@ -3,6 +3,7 @@ import { ValidationError } from "../errors.ts";
 import type { RetentionPolicy } from "../repository/index.ts";
 import { formatS3Location, parseS3Location } from "../storage/s3/s3-location.ts";
 import { parseDuration } from "./duration.ts";
+import { PolicyFileError, type PolicyProblem } from "./policy-file-error.ts";
 import {
   type EncryptionSection,
   type PolicyFile,
@@ -22,20 +23,13 @@ import {
 } from "./policy-set.ts";
 import { assertTimeZone, parseSchedule, type Schedule } from "./run-schedule.ts";
 import { shownValues } from "./shown-values.ts";
-import { type KeyPath, PolicyFileError, type PolicyProblem, YamlFile } from "./yaml-file.ts";
+import { type KeyPath, YamlFile } from "./yaml-file.ts";
 
 const HOUR_MS = 3_600_000;
 const DEFAULT_CONCURRENCY = 2;
 
-/**
- * Reads a configuration file: YAML with `backup_manager`, what holds for every policy, and `policies` by their names
- * (docs/policies.md). Asks no server, and opens no repository.
- *
- * @param env what `${NAME}` stands for. Default: the process's environment.
- * @throws PolicyFileError, a ValidationError, with everything that is wrong in the file: each with its line, its key, and
- * what is allowed. No message holds what a placeholder stands for. @throws IoError where the file cannot be read.
- */
-export async function loadPolicies(
+/** `loadPolicies`, with all that it needs to read YAML. */
+export async function readPolicies(
   file: string,
   env: Readonly<Record<string, string | undefined>> = process.env,
 ): Promise<PolicySet> {

@@ -5,7 +5,6 @@ import type { NotificationSection } from "./policy-schema.ts";
 import type { PolicySettings } from "./policy-set.ts";
 import { FULL_TAG, type RunReport } from "./run-policy.ts";
 import { within } from "./run-slots.ts";
-import { sendPing, sendWebhook } from "./send-notice.ts";
 
 /** What somebody is told of. */
 type NoticeKind = "failure" | "recovery" | "damage" | "shrink" | "success";
@@ -29,6 +28,9 @@ const LONGEST_WAIT_MS = 10_000;
 
 const DEFAULT_KINDS: readonly NoticeKind[] = ["failure", "recovery", "damage", "shrink"];
 
+/** Loaded where there is somebody to tell. */
+const sender = () => import("./send-notice.ts");
+
 /**
  * Tells of runs as policies say: by default of a failure, the first success after it, damage, and tables that have shrunk;
  * of failures that follow one another again after a day. What cannot be sent is tried again, and then a warning.
@@ -49,7 +51,7 @@ export class Notices {
   /** A run begins. */
   begin({ name, notifications }: PolicySettings): void {
     for (const one of notifications)
-      if (one.type === "ping") this.#send(name, () => sendPing(one.url, "/start"));
+      if (one.type === "ping") this.#send(name, async () => (await sender()).sendPing(one.url, "/start"));
   }
 
   /** @param before how many runs had failed in a row before this one. */
@@ -60,12 +62,14 @@ export class Notices {
       if (one.type === "ping") {
         const isFine = report.outcome === "success";
         const text = notices.map(({ message }) => message).join("\n");
-        this.#send(settings.name, () => sendPing(one.url, isFine ? "" : "/fail", text));
+        this.#send(settings.name, async () =>
+          (await sender()).sendPing(one.url, isFine ? "" : "/fail", text),
+        );
         continue;
       }
       for (const notice of notices) {
         if (!this.#isWanted(one, index, notice)) continue;
-        this.#send(settings.name, () => sendWebhook(one.url, one.secret, notice));
+        this.#send(settings.name, async () => (await sender()).sendWebhook(one.url, one.secret, notice));
       }
     }
   }

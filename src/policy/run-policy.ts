@@ -2,7 +2,6 @@ import type { Logger } from "../logger.ts";
 import type { PruneReport, Repository, TakenSnapshot, VerificationResult } from "../repository/index.ts";
 import type { PolicySettings } from "./policy-set.ts";
 import { sourcesOf } from "./policy-sources.ts";
-import { withRetries } from "./retry-run.ts";
 
 export type RunType = "full" | "incremental";
 
@@ -64,6 +63,7 @@ export async function runPolicy(context: RunContext, request: RunRequest): Promi
   try {
     const { type } = request;
     if (type !== undefined) {
+      const { withRetries } = await import("./retry-run.ts");
       done.snapshot = await withRetries(
         (attempt) => {
           attempts = attempt;

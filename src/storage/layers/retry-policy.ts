@@ -1,5 +1,4 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { ExponentialBackoff } from "cockatiel";
 import { assertKnown, assertMilliseconds } from "../../checks.ts";
 import { ValidationError } from "../../errors.ts";
 
@@ -24,7 +23,10 @@ const ATTEMPTS = 6;
 const TIME_MS = 120_000;
 
 /** Growing pauses, none alike: many clients that failed together do not come back together. */
-const BACKOFF = new ExponentialBackoff({ initialDelay: 200, maxDelay: 30_000 });
+async function firstPause() {
+  const { ExponentialBackoff } = await import("cockatiel");
+  return new ExponentialBackoff({ initialDelay: 200, maxDelay: 30_000 }).next();
+}
 
 /** Errors after which somebody has already tried as often as is right: who gets one from below does not begin anew. */
 const given = new WeakSet<object>();
@@ -44,15 +46,15 @@ export class RetryPolicy {
   /** One budget of attempts and time. */
   begin(isTransient: (error: unknown) => boolean, signal?: AbortSignal): Tries {
     const begun = performance.now();
-    let backoff = BACKOFF.next();
+    let pause: Awaited<ReturnType<typeof firstPause>> | undefined;
     let failures = 0;
     return {
       failed: async (error) => {
         signal?.throwIfAborted();
         if (isGivenUp(error) || !isTransient(error)) throw error;
         failures++;
-        const pauseMs = Math.max(backoff.duration, retryAfterOf(error));
-        backoff = backoff.next(undefined) as typeof backoff;
+        pause = pause === undefined ? await firstPause() : (pause.next(undefined) as typeof pause);
+        const pauseMs = Math.max(pause.duration, retryAfterOf(error));
         if (failures >= this.#attempts || performance.now() - begun + pauseMs > this.#timeMs) {
           if (typeof error === "object" && error !== null) given.add(error);
           throw error;
