@@ -169,15 +169,22 @@ describe.skipIf(reason)("a PostgreSQL database that cannot be backed up", () => 
   });
 
   test("since the server is killed", async () => {
-    await using dump = await PostgresDump.begin(server.url(database));
-    const reading = dump.read();
-    await reading.next();
-    await server.kill();
-    const rest = (async () => {
-      for await (const _piece of reading);
-    })();
-    await expect(rest).rejects.toMatchObject({ code: "IO" });
-    await server.start();
+    // 48 MB: more than lies on the way between the server and who reads.
+    const big = "SELECT repeat(md5(i::text), 30) AS x FROM generate_series(1, 50000) i";
+    await server.run(database, `CREATE TABLE big AS ${big}`);
+    try {
+      await using dump = await PostgresDump.begin(server.url(database));
+      const reading = dump.read();
+      await reading.next();
+      await server.kill();
+      const rest = (async () => {
+        for await (const _piece of reading);
+      })();
+      await expect(rest).rejects.toMatchObject({ code: "IO" });
+    } finally {
+      await server.start();
+    }
+    await server.run(database, "DROP TABLE big");
   });
 
   test("but where it can, no process, document or file tells the password", async () => {
