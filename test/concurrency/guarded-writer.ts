@@ -4,7 +4,8 @@
 //   node guarded-writer.ts <uri> <backupDir> <name> <rounds>
 import { setTimeout as sleep } from "node:timers/promises";
 import { Index } from "@lancedb/lancedb";
-import { BackupManager, BackupStrategy } from "../../src/index.ts";
+import { BackupManager } from "../../src/guard/backup-manager.ts";
+import { BackupStrategy } from "../../src/guard/strategy.ts";
 import { silent } from "../crash/silent.ts";
 
 const [, , uri = "", backupDir = "", name = "", rounds = "1"] = process.argv;

@@ -4,8 +4,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Connection, connect } from "@lancedb/lancedb";
 import { onTestFinished } from "vitest";
-import { BackupManager, type BackupManagerOptions, type Logger } from "../../src/index.ts";
+import { BackupManager } from "../../src/guard/backup-manager.ts";
+import type { BackupManagerOptions } from "../../src/guard/options.ts";
 import { LanceDB } from "../../src/lance/which-lancedb.ts";
+import type { Logger } from "../../src/logger.ts";
 
 /** The LanceDB that the tests import, for what is handed one. */
 export const lancedb = new LanceDB();

@@ -1,7 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import type { GuardedWorkOptions } from "../../src/guard/guarded-work.ts";
-import type { BackupStrategy } from "../../src/index.ts";
+import type { BackupStrategy } from "../../src/guard/strategy.ts";
 
 /** A guarded operation in a process of its own: it runs `work`, a program's text, on `db`, and is killed in it. */
 export function dieInside(
@@ -12,7 +12,7 @@ export function dieInside(
 ): void {
   const { uri, backupDir } = place;
   const program = `
-    const { BackupManager } = await import(${JSON.stringify(join(import.meta.dirname, "../../src/index.ts"))});
+    const { BackupManager } = await import(${JSON.stringify(join(import.meta.dirname, "../../src/guard/backup-manager.ts"))});
     const manager = new BackupManager(${JSON.stringify({ uri, backupDir })});
     await manager.withBackup(${JSON.stringify(strategy)}, async (db) => {
       ${work};
