@@ -37,7 +37,7 @@ function winstonLogger(): WinstonLogger | undefined {
   try {
     winston = createRequire(import.meta.url)("winston");
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "MODULE_NOT_FOUND") return undefined;
+    if ((error as NodeJS.ErrnoException | undefined)?.code === "MODULE_NOT_FOUND") return undefined;
     throw error;
   }
   const { format, transports } = winston;

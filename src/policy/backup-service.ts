@@ -370,7 +370,7 @@ export class BackupService implements AsyncDisposable {
     for (const { listener } of [...this.#listeners]) {
       try {
         const result = listener(report);
-        if (result instanceof Promise) result.catch(failed);
+        Promise.resolve(result).catch(failed);
       } catch (thrown) {
         failed(thrown);
       }

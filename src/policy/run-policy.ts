@@ -1,3 +1,4 @@
+import { reasonOf } from "../fs/io.ts";
 import type { Logger } from "../logger.ts";
 import type { PruneReport, Repository, TakenSnapshot, VerificationResult } from "../repository/index.ts";
 import type { PolicySettings } from "./policy-set.ts";
@@ -126,5 +127,5 @@ export function removesSnapshots({ retention: { rules } }: PolicySettings): bool
 }
 
 function reasonFor(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  return reasonOf(error);
 }

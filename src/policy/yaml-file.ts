@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { type Document, isAlias, isCollection, isScalar, LineCounter, parseDocument, visit } from "yaml";
-import { reasonOf, toIoError } from "../fs/io.ts";
+import { isError, reasonOf, toIoError } from "../fs/io.ts";
 import { fillIn } from "./placeholders.ts";
 import { PolicyFileError, type PolicyProblem } from "./policy-file-error.ts";
 
@@ -153,7 +153,7 @@ function readText(file: string): string {
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(readFileSync(file));
   } catch (error) {
-    if (error instanceof TypeError) {
+    if (isError(error) && error.name === "TypeError") {
       throw new PolicyFileError(file, [{ line: 1, key: "", message: "the file is not UTF-8" }]);
     }
     throw toIoError(error, "read", file);

@@ -156,7 +156,7 @@ export class EventHub {
       if (name !== event.type) continue;
       try {
         const result = listener(event as never);
-        if (result instanceof Promise) result.catch(failed);
+        Promise.resolve(result).catch(failed);
       } catch (error) {
         failed(error);
       }

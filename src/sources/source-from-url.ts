@@ -14,7 +14,7 @@ import { ValidationError } from "../errors.ts";
 import { isMissing, toIoError } from "../fs/io.ts";
 import { localPath } from "../fs/local-path.ts";
 import { identifyDatabase } from "../lance/database-identity.ts";
-import { isHidden } from "../lance/table-directory.ts";
+import { isHidden, NAMESPACE_TABLE, NAMESPACED } from "../lance/table-directory.ts";
 import type { LanceDB } from "../lance/which-lancedb.ts";
 import { withoutPassword } from "../util/without-password.ts";
 import { registerBuiltInKinds } from "./built-in-kinds.ts";
@@ -79,7 +79,9 @@ function isDatabase(path: string): boolean {
   const names = namesIn(path).filter((name) => name !== "lost+found");
   if (names.length === 0 || names.includes("repository.json") || names.includes("_versions")) return true;
   return (
-    names.includes(".lancedb-backup") || names.some((name) => name.endsWith(".lance") && !isHidden(name))
+    names.includes(".lancedb-backup") ||
+    names.includes(NAMESPACE_TABLE) ||
+    names.some((name) => NAMESPACED.test(name) || (name.endsWith(".lance") && !isHidden(name)))
   );
 }
 

@@ -1,3 +1,4 @@
+import { types } from "node:util";
 import { isMarkedAsUntransferable } from "node:worker_threads";
 
 /** What is smaller the memory's management has at hand anyway. */
@@ -10,6 +11,6 @@ const LEAST_BYTES = 64 * 1024;
  * @param bytes are empty afterwards, as is everything that shares their ArrayBuffer.
  */
 export function freeMemory({ buffer }: Uint8Array): void {
-  if (!(buffer instanceof ArrayBuffer) || buffer.byteLength <= LEAST_BYTES) return;
+  if (!types.isArrayBuffer(buffer) || buffer.byteLength <= LEAST_BYTES) return;
   if (!isMarkedAsUntransferable(buffer)) buffer.transfer(0); // Node's pool is
 }

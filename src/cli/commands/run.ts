@@ -1,4 +1,5 @@
 import { type Command, Option } from "commander";
+import { isError, reasonOf } from "../../fs/io.ts";
 import type { BackupService } from "../../policy/backup-service.ts";
 import type { RunReport, RunType } from "../../policy/run-policy.ts";
 import { parseNumber } from "../arguments.ts";
@@ -116,11 +117,11 @@ function lineOf({
 }
 
 function reasonFor(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  return reasonOf(error);
 }
 
 function told(error: unknown): Readonly<Record<string, unknown>> {
-  const code = error instanceof Error && "code" in error ? { code: error.code } : {};
+  const code = isError(error) && "code" in error ? { code: error.code } : {};
   return { ...code, message: reasonFor(error) };
 }
 

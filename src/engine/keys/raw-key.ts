@@ -1,4 +1,5 @@
 import { hkdfSync, randomBytes } from "node:crypto";
+import { types } from "node:util";
 import { describe } from "../../checks.ts";
 import { CorruptError, ValidationError } from "../../errors.ts";
 import type { JsonObject } from "../snapshot.ts";
@@ -25,8 +26,7 @@ class RawKey implements RepositoryKey {
   readonly #bytes: Uint8Array;
 
   constructor(bytes: Uint8Array) {
-    if (!(bytes instanceof Uint8Array))
-      throw new TypeError(`A raw key must be bytes, not ${describe(bytes)}.`);
+    if (!types.isUint8Array(bytes)) throw new TypeError(`A raw key must be bytes, not ${describe(bytes)}.`);
     if (bytes.length < LEAST_BYTES) {
       throw new ValidationError(
         `A raw key has at least ${LEAST_BYTES} bytes, and this one has ${bytes.length}.`,

@@ -6,6 +6,7 @@ import {
   UnsupportedError,
   ValidationError,
 } from "../../errors.ts";
+import { reasonOf } from "../../fs/io.ts";
 import type { FoundProgram } from "../programs/find-programs.ts";
 import { inWords, type RunningProgram } from "../programs/run-program.ts";
 import { plainScript } from "./dump-ends.ts";
@@ -283,7 +284,7 @@ class Restore {
     await using session = await this.#client.session();
     for (const table of this.#content.tables) {
       await session.lines(rowsCheck(table)).catch((error: unknown) => {
-        throw this.#failure(program, "had no error", error instanceof Error ? error.message : String(error));
+        throw this.#failure(program, "had no error", reasonOf(error));
       });
     }
   }

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { types } from "node:util";
 import { ValidationError } from "../../errors.ts";
 import { piecesOf } from "../pieces.ts";
 import type { CallOptions, Content, ReadOptions, Storage, StoredObject, WriteOptions } from "../storage.ts";
@@ -65,7 +66,7 @@ export class RateLimitedStorage extends StorageLayer {
   }
 
   async #paced(content: Content, signal: AbortSignal | undefined): Promise<Content> {
-    if (!(content instanceof Uint8Array)) return this.#pacedPieces(content, signal);
+    if (!types.isUint8Array(content)) return this.#pacedPieces(content, signal);
     await this.#up.take(content.length, signal);
     return content;
   }

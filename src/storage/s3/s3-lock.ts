@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import type * as Sdk from "@aws-sdk/client-s3";
 import { UnsupportedError } from "../../errors.ts";
+import { isError } from "../../fs/io.ts";
 import { forEachParallel } from "../../util/parallel.ts";
 import type { CallOptions, StorageLock } from "../storage.ts";
 import { answerOf } from "./s3-answer.ts";
@@ -140,7 +141,7 @@ export class S3Lock implements StorageLock {
 
   /** What a bucket that was not made for it says is nothing that anybody understands. */
   #notForLocks(error: unknown): unknown {
-    const isSaid = error instanceof Error && NOT_LOCKED.has(answerOf(error.cause).code);
+    const isSaid = isError(error) && NOT_LOCKED.has(answerOf(error.cause).code);
     return isSaid ? notKept(this.#bucket.location, "it refuses the lock", error) : error;
   }
 }

@@ -1,6 +1,7 @@
 import { Buffer } from "node:buffer";
 import type { RecordBatch } from "apache-arrow";
 import { UnsupportedError } from "../../../errors.ts";
+import { isError } from "../../../fs/io.ts";
 import { fileHeadJson, type Json, tableHeadJson } from "../document.ts";
 import type { FileEncoder } from "../encoder.ts";
 import { encodeSchema } from "../ipc/schema-message.ts";
@@ -135,7 +136,7 @@ function lineOf(table: string, textOf: () => string): string {
     const isShort = text.length <= MAX_LINE_BYTES / 3; // a character has 3 bytes at most
     if (isShort || Buffer.byteLength(text) <= MAX_LINE_BYTES) return text;
   } catch (error) {
-    if (!(error instanceof RangeError)) throw error; // longer than any string can be
+    if (!isError(error) || error.name !== "RangeError") throw error; // longer than any string can be
     cause = error;
   }
   throw new UnsupportedError(
