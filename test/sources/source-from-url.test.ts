@@ -118,3 +118,13 @@ test("a restore test runs the kind's own, in a directory that is taken away agai
   isDamaged = false;
   expect(readdirSync(place("vault")).filter((name) => name.startsWith("."))).toEqual([]);
 });
+
+test("a directory with tables in namespaces alone is a LanceDB database, and one of files is none", async () => {
+  const directory = await newDirectory();
+  const db = await connect(join(directory, "db"));
+  await db.createNamespace(["ns"]);
+  await db.createTable("t", [{ id: 1 }], ["ns"]);
+  db.close();
+  expect(sourceFromUrl(join(directory, "db")).type).toBe("lancedb");
+  expect(sourceFromUrl(directory).type).toBe("files");
+});
