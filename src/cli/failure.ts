@@ -7,10 +7,10 @@ import {
   ValidationError,
 } from "../errors.ts";
 import { isError, reasonOf } from "../fs/io.ts";
+import { printable } from "../util/printable.ts";
 import { inCommandWords } from "./command-words.ts";
 import { EXIT, type ExitCode } from "./exit-codes.ts";
 import { Interrupted } from "./interrupt.ts";
-import { printable } from "./output/printable.ts";
 
 /** The command was called wrongly, or not confirmed; what the message says is all there is to say. */
 export class UsageError extends Error {

@@ -1,9 +1,9 @@
 import { Command } from "commander";
+import { withLocalTimes } from "../util/format.ts";
 import type { Answer, Context, GlobalOptions } from "./context.ts";
 import { EXIT } from "./exit-codes.ts";
 import { failureOf, traceOf } from "./failure.ts";
 import { Interrupt } from "./interrupt.ts";
-import { withLocalTimes } from "./output/format.ts";
 import { formatJson } from "./output/json.ts";
 import { screenLogger } from "./output/log.ts";
 import { Screen } from "./output/screen.ts";

@@ -1,8 +1,8 @@
 import { existsSync } from "node:fs";
 import type { RestoreReport } from "../repository/index.ts";
+import { printable } from "../util/printable.ts";
 import { pathOf } from "./database.ts";
 import { UsageError } from "./failure.ts";
-import { printable } from "./output/printable.ts";
 
 export interface OtherSourceOptions {
   readonly yes?: boolean;

@@ -4,13 +4,13 @@ import { parseBytes, parseFraction, parseMoment } from "../../src/cli/arguments.
 import { inCommandWords } from "../../src/cli/command-words.ts";
 import { failureOf } from "../../src/cli/failure.ts";
 import { Interrupted } from "../../src/cli/interrupt.ts";
-import { formatAge, formatBytes, formatDuration } from "../../src/cli/output/format.ts";
 import { formatJson } from "../../src/cli/output/json.ts";
 import { barLine, showProgress } from "../../src/cli/output/progress.ts";
 import { Screen } from "../../src/cli/output/screen.ts";
 import { formatTable } from "../../src/cli/output/table.ts";
 import { terminalOf } from "../../src/cli/output/terminal.ts";
 import { CorruptError, IoError, RestoreError } from "../../src/errors.ts";
+import { formatAge, formatBytes, formatDuration } from "../../src/util/format.ts";
 
 const plain = terminalOf({ isTTY: false, columns: 80 }, {}, { color: true });
 

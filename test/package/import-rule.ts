@@ -13,6 +13,7 @@ const levels: readonly (readonly string[])[] = [
   ["storage"],
   ["lance"],
   ["fs"],
+  ["html"],
   ["util"],
   ["checks.ts"],
   ["errors.ts", "logger.ts"],

@@ -1,5 +1,7 @@
 import { type Command, Option } from "commander";
 import type { BackupOptions } from "../../repository/index.ts";
+import { counted, formatBytes, formatCount, formatDuration } from "../../util/format.ts";
+import { printable } from "../../util/printable.ts";
 import { collect, parseCount, parseFraction, parseNumber } from "../arguments.ts";
 import { backupFailure } from "../backup-failure.ts";
 import {
@@ -13,8 +15,6 @@ import type { Answer, Context } from "../context.ts";
 import { EXIT } from "../exit-codes.ts";
 import { handle } from "../handle.ts";
 import { openRepository } from "../open-repository.ts";
-import { counted, formatBytes, formatCount, formatDuration } from "../output/format.ts";
-import { printable } from "../output/printable.ts";
 import { displayOf } from "../progress-display.ts";
 
 interface Options extends RepositoryOption, LimitOptions {

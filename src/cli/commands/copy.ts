@@ -1,6 +1,8 @@
 import { type Command, Option } from "commander";
 import { IoError } from "../../errors.ts";
 import type { CopyReport } from "../../repository/index.ts";
+import { counted, formatBytes, formatTime } from "../../util/format.ts";
+import { printable } from "../../util/printable.ts";
 import { collect, momentArgument, parseNumber } from "../arguments.ts";
 import {
   type LimitOptions,
@@ -15,8 +17,6 @@ import type { Answer, Context } from "../context.ts";
 import { EXIT, type ExitCode } from "../exit-codes.ts";
 import { handle } from "../handle.ts";
 import { openRepository } from "../open-repository.ts";
-import { counted, formatBytes, formatTime } from "../output/format.ts";
-import { printable } from "../output/printable.ts";
 import { idsShown } from "../output/short-ids.ts";
 import { formatTable } from "../output/table.ts";
 import type { Terminal } from "../output/terminal.ts";

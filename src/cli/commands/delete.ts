@@ -1,6 +1,8 @@
 import type { Command } from "commander";
 import { UnsupportedError } from "../../errors.ts";
 import type { Repository, SnapshotDetails } from "../../repository/index.ts";
+import { counted, formatBytes, formatTime } from "../../util/format.ts";
+import { printable } from "../../util/printable.ts";
 import {
   type ConfirmOptions,
   confirmOptions,
@@ -18,8 +20,6 @@ import { UsageError } from "../failure.ts";
 import { handle } from "../handle.ts";
 import { openRepository, repositoryPath } from "../open-repository.ts";
 import { commandLine } from "../output/command-line.ts";
-import { counted, formatBytes, formatTime } from "../output/format.ts";
-import { printable } from "../output/printable.ts";
 
 interface Options extends RepositoryOption, SourceOption, ConfirmOptions {}
 

@@ -1,5 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { RowChanges, SnapshotDiff, TableDiff } from "../../repository/index.ts";
+import { counted, formatBytes, formatCount } from "../../util/format.ts";
+import { printable } from "../../util/printable.ts";
 import { parseCount } from "../arguments.ts";
 import {
   newCommand,
@@ -14,8 +16,6 @@ import type { Answer, Context } from "../context.ts";
 import { UsageError } from "../failure.ts";
 import { handle } from "../handle.ts";
 import { openRepository } from "../open-repository.ts";
-import { counted, formatBytes, formatCount } from "../output/format.ts";
-import { printable } from "../output/printable.ts";
 import { formatTable } from "../output/table.ts";
 import type { Style, Terminal } from "../output/terminal.ts";
 

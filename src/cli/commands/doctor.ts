@@ -1,12 +1,12 @@
 import type { Command } from "commander";
 import type { Finding } from "../../doctor/finding.ts";
+import { counted, withLocalTimes } from "../../util/format.ts";
+import { printable } from "../../util/printable.ts";
 import { newCommand, type RepositoryOption, repositoryOption } from "../command.ts";
 import type { Answer, Context } from "../context.ts";
 import { EXIT } from "../exit-codes.ts";
 import { handle } from "../handle.ts";
 import { keysToOpen } from "../key-options.ts";
-import { counted, withLocalTimes } from "../output/format.ts";
-import { printable } from "../output/printable.ts";
 import type { Style, Terminal } from "../output/terminal.ts";
 
 export function doctorCommand(): Command {

@@ -1,6 +1,15 @@
 import type { Command } from "commander";
 import type { SnapshotDetails } from "../../repository/index.ts";
 import {
+  counted,
+  formatAge,
+  formatBytes,
+  formatCount,
+  formatDuration,
+  formatTime,
+} from "../../util/format.ts";
+import { printable } from "../../util/printable.ts";
+import {
   newCommand,
   type RepositoryOption,
   repositoryOption,
@@ -11,15 +20,6 @@ import {
 import type { Answer, Context } from "../context.ts";
 import { handle } from "../handle.ts";
 import { openRepository } from "../open-repository.ts";
-import {
-  counted,
-  formatAge,
-  formatBytes,
-  formatCount,
-  formatDuration,
-  formatTime,
-} from "../output/format.ts";
-import { printable } from "../output/printable.ts";
 import { formatPairs, formatTable } from "../output/table.ts";
 import type { Terminal } from "../output/terminal.ts";
 

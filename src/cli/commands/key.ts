@@ -1,5 +1,6 @@
 import { Command } from "commander";
 import type { KeySlot, RecoveryKey, RepositoryKey, RotationReport } from "../../repository/index.ts";
+import { counted, formatBytes, formatTime } from "../../util/format.ts";
 import { collect, parseNumber } from "../arguments.ts";
 import {
   type ConfirmOptions,
@@ -14,7 +15,6 @@ import { UsageError } from "../failure.ts";
 import { handle } from "../handle.ts";
 import { newPassphrase, printedBy, secretIn } from "../key-options.ts";
 import { openRepository } from "../open-repository.ts";
-import { counted, formatBytes, formatTime } from "../output/format.ts";
 import { formatTable } from "../output/table.ts";
 import type { Terminal } from "../output/terminal.ts";
 

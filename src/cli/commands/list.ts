@@ -1,5 +1,7 @@
 import type { Command } from "commander";
 import type { Snapshot, SnapshotFilter } from "../../repository/index.ts";
+import { formatBytes, formatCount, formatTime } from "../../util/format.ts";
+import { printable } from "../../util/printable.ts";
 import { collect, momentArgument, parseCount } from "../arguments.ts";
 import {
   newCommand,
@@ -11,8 +13,6 @@ import {
 import type { Answer, Context } from "../context.ts";
 import { handle } from "../handle.ts";
 import { openRepository } from "../open-repository.ts";
-import { formatBytes, formatCount, formatTime } from "../output/format.ts";
-import { printable } from "../output/printable.ts";
 import { idsShown } from "../output/short-ids.ts";
 import { type Column, cutLeft, formatTable, tableWidth } from "../output/table.ts";
 import type { Terminal } from "../output/terminal.ts";

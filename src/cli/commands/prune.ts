@@ -1,5 +1,6 @@
 import { type Command, Option } from "commander";
 import type { PruneReport } from "../../repository/index.ts";
+import { counted, formatBytes, formatTime } from "../../util/format.ts";
 import { parseNumber } from "../arguments.ts";
 import {
   type ConfirmOptions,
@@ -13,7 +14,6 @@ import type { Answer, Context } from "../context.ts";
 import { EXIT } from "../exit-codes.ts";
 import { handle } from "../handle.ts";
 import { openRepository } from "../open-repository.ts";
-import { counted, formatBytes, formatTime } from "../output/format.ts";
 import { idsShown } from "../output/short-ids.ts";
 import { formatTable } from "../output/table.ts";
 import type { Terminal } from "../output/terminal.ts";

@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import type { Finding } from "../../doctor/finding.ts";
 import type { RecoveryReport } from "../../guard/backup-manager.ts";
+import { printable } from "../../util/printable.ts";
 import { type ConfirmOptions, confirmOptions, newCommand } from "../command.ts";
 import { inCommandWords } from "../command-words.ts";
 import { confirm } from "../confirm.ts";
@@ -10,7 +11,6 @@ import { EXIT } from "../exit-codes.ts";
 import { UsageError } from "../failure.ts";
 import { handle } from "../handle.ts";
 import { commandLine } from "../output/command-line.ts";
-import { printable } from "../output/printable.ts";
 import { restoredTables } from "../output/restored-tables.ts";
 import { findingsText } from "./doctor.ts";
 

@@ -1,13 +1,13 @@
 import { resolve } from "node:path";
 import { type Command, Option } from "commander";
 import type { RetentionPolicy } from "../../repository/index.ts";
+import { counted } from "../../util/format.ts";
 import { newCommand, type RepositoryOption, repositoryOption } from "../command.ts";
 import type { Answer, Context } from "../context.ts";
 import { EXIT } from "../exit-codes.ts";
 import { UsageError } from "../failure.ts";
 import { handle } from "../handle.ts";
 import { namedRepository, openRepository } from "../open-repository.ts";
-import { counted } from "../output/format.ts";
 import { displayOf } from "../progress-display.ts";
 import { addRetentionOptions, policyInWords, policyOf, type RetentionOptions } from "../retention-options.ts";
 

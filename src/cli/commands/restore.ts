@@ -1,5 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { PartOptions, RestoreReport, RestoreTarget } from "../../repository/index.ts";
+import { counted, formatBytes, formatDuration } from "../../util/format.ts";
+import { printable } from "../../util/printable.ts";
 import { withoutPassword } from "../../util/without-password.ts";
 import { collect, momentArgument, parseCount, parseNumber } from "../arguments.ts";
 import {
@@ -21,8 +23,6 @@ import { UsageError } from "../failure.ts";
 import { handle } from "../handle.ts";
 import { openRepository } from "../open-repository.ts";
 import { otherSource } from "../other-source.ts";
-import { counted, formatBytes, formatDuration } from "../output/format.ts";
-import { printable } from "../output/printable.ts";
 import { restorePlan } from "../output/restore-plan.ts";
 import { displayOf } from "../progress-display.ts";
 

@@ -2,14 +2,14 @@ import { type Command, Option } from "commander";
 import { isError, reasonOf } from "../../fs/io.ts";
 import type { BackupService } from "../../policy/backup-service.ts";
 import type { RunReport, RunType } from "../../policy/run-policy.ts";
+import { formatBytes, formatDuration, formatTime } from "../../util/format.ts";
+import { printable } from "../../util/printable.ts";
 import { parseNumber } from "../arguments.ts";
 import { newCommand } from "../command.ts";
 import type { Answer, Context } from "../context.ts";
 import { EXIT, type ExitCode } from "../exit-codes.ts";
 import { UsageError } from "../failure.ts";
 import { handle } from "../handle.ts";
-import { formatBytes, formatDuration, formatTime } from "../output/format.ts";
-import { printable } from "../output/printable.ts";
 import { type ConfigOption, configOption, namedPolicies, readConfig } from "../policy-config.ts";
 import { type Lasting, stayUntilTold } from "../stay.ts";
 

@@ -1,6 +1,8 @@
 import type { Command } from "commander";
 import type { Logger } from "../../logger.ts";
 import type { ScrubReport } from "../../repository/index.ts";
+import { counted, formatBytes } from "../../util/format.ts";
+import { printable } from "../../util/printable.ts";
 import {
   type ConfirmOptions,
   confirmOptions,
@@ -16,8 +18,6 @@ import type { Answer, Context } from "../context.ts";
 import { EXIT } from "../exit-codes.ts";
 import { handle } from "../handle.ts";
 import { openRepository } from "../open-repository.ts";
-import { counted, formatBytes } from "../output/format.ts";
-import { printable } from "../output/printable.ts";
 import type { Terminal } from "../output/terminal.ts";
 import { displayOf } from "../progress-display.ts";
 

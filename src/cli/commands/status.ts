@@ -1,11 +1,11 @@
 import type { Command } from "commander";
 import type { PolicyStatus } from "../../policy/policy-status.ts";
+import { formatBytes, formatCount, formatTime } from "../../util/format.ts";
+import { printable } from "../../util/printable.ts";
 import { newCommand } from "../command.ts";
 import type { Answer, Context } from "../context.ts";
 import { EXIT } from "../exit-codes.ts";
 import { handle } from "../handle.ts";
-import { formatBytes, formatCount, formatTime } from "../output/format.ts";
-import { printable } from "../output/printable.ts";
 import { formatTable } from "../output/table.ts";
 import { type ConfigOption, configOption, namedPolicies, parseAge, readConfig } from "../policy-config.ts";
 

@@ -1,11 +1,11 @@
 import type { Command } from "commander";
 import type { FoundLease } from "../../repository/index.ts";
+import { formatTime } from "../../util/format.ts";
+import { printable } from "../../util/printable.ts";
 import { newCommand, type RepositoryOption, repositoryOption } from "../command.ts";
 import type { Answer, Context } from "../context.ts";
 import { handle } from "../handle.ts";
 import { openRepository } from "../open-repository.ts";
-import { formatTime } from "../output/format.ts";
-import { printable } from "../output/printable.ts";
 
 interface Options extends RepositoryOption {
   readonly dead?: boolean;

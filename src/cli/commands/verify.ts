@@ -1,6 +1,8 @@
 import type { Command } from "commander";
 import type { Check, VerificationResult } from "../../repository/index.ts";
 import { schemeOf } from "../../storage/open-storage.ts";
+import { counted } from "../../util/format.ts";
+import { printable } from "../../util/printable.ts";
 import { parseBytes, parseFraction } from "../arguments.ts";
 import {
   type LimitOptions,
@@ -19,8 +21,6 @@ import { UsageError } from "../failure.ts";
 import { handle } from "../handle.ts";
 import { openRepository, repositoryPath } from "../open-repository.ts";
 import { commandLine } from "../output/command-line.ts";
-import { counted } from "../output/format.ts";
-import { printable } from "../output/printable.ts";
 import type { Terminal } from "../output/terminal.ts";
 import { displayOf } from "../progress-display.ts";
 

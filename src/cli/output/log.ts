@@ -1,6 +1,6 @@
 import type { Logger } from "../../logger.ts";
-import { formatBytes, formatDuration } from "./format.ts";
-import { printable } from "./printable.ts";
+import { formatBytes, formatDuration } from "../../util/format.ts";
+import { printable } from "../../util/printable.ts";
 import type { Screen } from "./screen.ts";
 import type { Style } from "./terminal.ts";
 

@@ -1,5 +1,5 @@
 import type { OnProgress, Progress } from "../../repository/index.ts";
-import { counted, formatBytes, formatCount, formatDuration } from "./format.ts";
+import { counted, formatBytes, formatCount, formatDuration } from "../../util/format.ts";
 import type { Screen } from "./screen.ts";
 import { cut } from "./table.ts";
 

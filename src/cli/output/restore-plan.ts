@@ -1,6 +1,6 @@
 import type { RestoredTable, RestoreReport } from "../../repository/index.ts";
-import { counted, formatBytes, formatCount } from "./format.ts";
-import { printable } from "./printable.ts";
+import { counted, formatBytes, formatCount } from "../../util/format.ts";
+import { printable } from "../../util/printable.ts";
 import { formatTable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 

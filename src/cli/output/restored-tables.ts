@@ -1,5 +1,5 @@
 import type { TableRestore } from "../../guard/rollback/act.ts";
-import { printable } from "./printable.ts";
+import { printable } from "../../util/printable.ts";
 
 const DONE: Record<string, string> = {
   keep: "was as wanted",

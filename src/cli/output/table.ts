@@ -1,5 +1,5 @@
 import stringWidth from "string-width";
-import { printable } from "./printable.ts";
+import { printable } from "../../util/printable.ts";
 import type { Style, Terminal } from "./terminal.ts";
 
 export interface Column<Row> {

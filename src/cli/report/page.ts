@@ -1,9 +1,9 @@
+import { bars, compared, steps, strip, timeline } from "../../html/charts.ts";
+import { escapeHtml, htmlTable } from "../../html/html.ts";
+import { STYLE } from "../../html/style.ts";
 import type { Snapshot, SnapshotTableDetails } from "../../repository/index.ts";
-import { counted, formatAge, formatBytes, formatTime } from "../output/format.ts";
-import { bars, compared, steps, strip, timeline } from "./charts.ts";
+import { counted, formatAge, formatBytes, formatTime } from "../../util/format.ts";
 import type { ReportData } from "./data.ts";
-import { escapeHtml, htmlTable } from "./html.ts";
-import { STYLE } from "./style.ts";
 
 /** Charts of so many tables are drawn; the others are in the table below them. */
 const MOST_TABLES = 12;

@@ -1,11 +1,11 @@
 import type { Command } from "commander";
 import type { PolicyCheck } from "../../../policy/check-policy.ts";
+import { formatTime } from "../../../util/format.ts";
+import { printable } from "../../../util/printable.ts";
 import { newCommand } from "../../command.ts";
 import type { Answer, Context } from "../../context.ts";
 import { EXIT } from "../../exit-codes.ts";
 import { handle } from "../../handle.ts";
-import { formatTime } from "../../output/format.ts";
-import { printable } from "../../output/printable.ts";
 import { type ConfigOption, configOption, namedPolicies, readConfig } from "../../policy-config.ts";
 
 export function policyCheckCommand(): Command {

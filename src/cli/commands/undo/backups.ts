@@ -1,9 +1,9 @@
 import { Option } from "commander";
 import type { BackupManager } from "../../../guard/backup-manager.ts";
 import type { BackupInfo } from "../../../guard/explicit-backup.ts";
+import { formatAge, formatBytes, formatTime } from "../../../util/format.ts";
 import type { Context } from "../../context.ts";
 import { assertDatabase } from "../../database.ts";
-import { formatAge, formatBytes, formatTime } from "../../output/format.ts";
 import { formatTable } from "../../output/table.ts";
 import type { Terminal } from "../../output/terminal.ts";
 

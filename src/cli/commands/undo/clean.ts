@@ -1,13 +1,13 @@
 import type { Command } from "commander";
 import { BackupNotFoundError } from "../../../errors.ts";
 import type { BackupInfo } from "../../../guard/explicit-backup.ts";
+import { counted } from "../../../util/format.ts";
 import { momentArgument } from "../../arguments.ts";
 import { type ConfirmOptions, confirmOptions, newCommand } from "../../command.ts";
 import { confirm } from "../../confirm.ts";
 import type { Answer, Context } from "../../context.ts";
 import { UsageError } from "../../failure.ts";
 import { handle } from "../../handle.ts";
-import { counted } from "../../output/format.ts";
 import { type BackupDirOption, backupDirOption, backupTable, openManager } from "./backups.ts";
 
 interface Options extends ConfirmOptions, BackupDirOption {

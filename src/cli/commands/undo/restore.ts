@@ -1,11 +1,11 @@
 import type { Command } from "commander";
 import { BackupNotFoundError } from "../../../errors.ts";
+import { printable } from "../../../util/printable.ts";
 import { type ConfirmOptions, confirmOptions, newCommand } from "../../command.ts";
 import { confirm } from "../../confirm.ts";
 import type { Answer, Context } from "../../context.ts";
 import { handle } from "../../handle.ts";
 import { commandLine } from "../../output/command-line.ts";
-import { printable } from "../../output/printable.ts";
 import { restoredTables } from "../../output/restored-tables.ts";
 import { type BackupDirOption, backupDirOption, backupTable, openManager } from "./backups.ts";
 

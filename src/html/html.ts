@@ -1,4 +1,4 @@
-import { printable } from "../output/printable.ts";
+import { printable } from "../util/printable.ts";
 
 const ESCAPES: Record<string, string> = {
   "&": "&amp;",

@@ -1,4 +1,4 @@
-import { formatBytes, formatCount, formatTime } from "../output/format.ts";
+import { formatBytes, formatCount, formatTime } from "../util/format.ts";
 import { escapeHtml } from "./html.ts";
 
 /** A chart's frame: its size, and the room that labels take. */
