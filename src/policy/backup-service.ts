@@ -4,13 +4,13 @@ import { ValidationError } from "../errors.ts";
 import { isError, reasonOf } from "../fs/io.ts";
 import { defaultLogger, type Logger } from "../logger.ts";
 import type { Repository } from "../repository/index.ts";
-import { believedLast, jitterOf, nextDue } from "./due-times.ts";
 import { Notices } from "./notices.ts";
 import { openPolicyRepository } from "./policy-repository.ts";
-import type { Policy, PolicySet, PolicySettings } from "./policy-set.ts";
+import type { PolicySet, PolicySettings } from "./policy-set.ts";
 import { historiesOf, type PolicyHistory, type PolicyStatus, statusOf } from "./policy-status.ts";
-import { type RunReport, type RunRequest, type RunType, removesSnapshots, runPolicy } from "./run-policy.ts";
+import { type RunReport, type RunRequest, type RunType, runPolicy } from "./run-policy.ts";
 import { Slots, within } from "./run-slots.ts";
+import { WatchedPolicy } from "./watched-policy.ts";
 
 export interface BackupServiceOptions {
   /** Default: winston on stderr, level `warn` or what `LANCEDB_BACKUP_LOG` says. */
@@ -28,23 +28,6 @@ const STEP_MS = 2000;
 /** How long to wait before a repository that could not be read is looked at again. */
 const LOOK_AGAIN_MS = 60_000;
 
-/** A policy, and what is known of its runs. */
-interface Watched {
-  readonly settings: PolicySettings;
-  /** When its kinds of work were begun last, milliseconds since 1970. */
-  any: number | undefined;
-  full: number | undefined;
-  pruned: number;
-  verified: number;
-  /** When there is something to do; undefined: not known yet. */
-  next: number | undefined;
-  failures: number;
-  lastError?: string | undefined;
-  lastVerify?: { readonly at: Date; readonly ok: boolean } | undefined;
-  /** The run under way or waiting, and those behind it. */
-  running: Promise<unknown> | undefined;
-}
-
 /**
  * Runs policies by their schedules. Never two runs of a policy at a time; of all, as many as the file says. A run that was
  * missed is made up once, by what the repository has; a policy without any snapshot runs at once. When the clock is set,
@@ -54,7 +37,7 @@ export class BackupService implements AsyncDisposable {
   readonly #policies: PolicySet;
   readonly #logger: Logger;
   readonly #clock: Clock;
-  readonly #watched: ReadonlyMap<string, Watched>;
+  readonly #watched: ReadonlyMap<string, WatchedPolicy>;
   readonly #repositories = new Map<string, Promise<Repository>>();
   readonly #listeners = new Set<{ readonly listener: RunListener }>();
   readonly #slots: Slots;
@@ -78,7 +61,9 @@ export class BackupService implements AsyncDisposable {
     this.#slots = new Slots(policies.concurrency);
     this.#notices = new Notices(logger, () => clock.now());
     const now = clock.now();
-    this.#watched = new Map([...policies].map((policy) => [policy.name, watch(policy, now)]));
+    this.#watched = new Map(
+      [...policies].map(({ name, settings }) => [name, new WatchedPolicy(settings, now)]),
+    );
   }
 
   /** Begins to run what is due, now and from now on; keeps the process alive. Where it has begun already, nothing is done. */
@@ -136,7 +121,7 @@ export class BackupService implements AsyncDisposable {
     return this.#enqueue(watched, async () => {
       const due = await this.#due(watched);
       const wanted = type ?? due.type ?? (watched.settings.schedule.incremental ? "incremental" : "full");
-      return { ...due, type: wanted, prune: due.prune || prunesAfterBackup(watched.settings) };
+      return { ...due, type: wanted, prune: due.prune || watched.prunesAfterBackup };
     });
   }
 
@@ -149,17 +134,13 @@ export class BackupService implements AsyncDisposable {
     await this.#prepared;
     const histories = new Map<string, Promise<ReadonlyMap<string, PolicyHistory>>>();
     const all = [...this.#watched.values()].map(async (watched): Promise<PolicyStatus> => {
-      const { settings, failures, lastError, lastVerify, running } = watched;
+      const { settings } = watched;
       const { location } = settings.storage;
       const history = histories.get(location) ?? this.#histories(settings);
       histories.set(location, history);
-      const own = {
-        ...this.#nextOf(watched),
-        running: running !== undefined,
-        consecutiveFailures: failures,
-        ...(lastError !== undefined && { lastError }),
-        ...(lastVerify && { lastVerify }),
-      };
+      // A service that runs knows of runs that failed, too.
+      const nextRun = this.#end && watched.nextBackup(this.#clock.now());
+      const own = { ...(nextRun && { nextRun }), ...watched.status() };
       try {
         const found = (await history).get(settings.name) ?? { count: 0 };
         return { ...statusOf(settings, found, this.#clock.now(), options.maxAgeMs), ...own };
@@ -175,15 +156,7 @@ export class BackupService implements AsyncDisposable {
     return this.stop();
   }
 
-  /** Of a service that runs: it knows of runs that failed, too. */
-  #nextOf(watched: Watched): Pick<PolicyStatus, "nextRun"> {
-    if (!this.#end || watched.any === undefined || !watched.settings.enabled) return {};
-    const { full, incremental } = this.#times(watched);
-    const times = [full, incremental].filter((time) => time !== undefined);
-    return times.length === 0 ? {} : { nextRun: new Date(Math.min(...times)) };
-  }
-
-  #named(policy: string): Watched {
+  #named(policy: string): WatchedPolicy {
     const watched = this.#watched.get(policy);
     if (watched) return watched;
     const names = this.#policies.names.slice(0, 20).join(", ");
@@ -207,13 +180,13 @@ export class BackupService implements AsyncDisposable {
   }
 
   /** Learns from the repositories when each policy ran last. */
-  async #prepare(policies: readonly Watched[]): Promise<void> {
+  async #prepare(policies: readonly WatchedPolicy[]): Promise<void> {
     const groups = Map.groupBy(policies, ({ settings: { storage } }) => storage.location);
     await Promise.all(
       [...groups.values()].map(async (group) => {
         try {
           await this.#look(group);
-          for (const watched of group) this.#plan(watched);
+          for (const watched of group) watched.plan(this.#clock.now());
         } catch (error) {
           // Where there is none yet, the first run makes it, or says why it does not.
           const isThere = !(error instanceof ValidationError);
@@ -224,18 +197,12 @@ export class BackupService implements AsyncDisposable {
     );
   }
 
-  async #look(group: readonly Watched[]): Promise<void> {
+  async #look(group: readonly WatchedPolicy[]): Promise<void> {
     const [first] = group;
     if (!first) return;
     const histories = await this.#histories(first.settings);
-    for (const watched of group) {
-      const { newest, newestFull } = histories.get(watched.settings.name) ?? {};
-      watched.any ??= newest?.createdAt.getTime();
-      watched.full ??= newestFull?.createdAt.getTime();
-      if (this.#end || !newest) continue;
-      watched.pruned = Math.min(watched.pruned, newest.createdAt.getTime());
-      watched.verified = Math.min(watched.verified, newest.createdAt.getTime());
-    }
+    for (const watched of group)
+      watched.learn(histories.get(watched.settings.name) ?? { count: 0 }, !this.#end);
   }
 
   #tick(): void {
@@ -245,64 +212,24 @@ export class BackupService implements AsyncDisposable {
     const isStep = Math.abs(passed) > STEP_MS;
     for (const watched of this.#watched.values()) {
       if (watched.running || watched.next === undefined) continue;
-      if (isStep) this.#replan(watched, wall);
+      if (isStep) watched.replan(wall);
       if (watched.next > wall || !watched.settings.enabled) continue;
       void this.#enqueue(watched, () => this.#due(watched));
     }
   }
 
-  /** After the clock was set. */
-  #replan(watched: Watched, now: number): void {
-    const { schedule, retention, verification } = watched.settings;
-    const { full, incremental } = schedule;
-    if (incremental && watched.any) watched.any = believedLast(incremental, watched.any, now);
-    if (full && watched.full) watched.full = believedLast(full, watched.full, now);
-    if (retention.schedule) watched.pruned = believedLast(retention.schedule, watched.pruned, now);
-    if (verification.schedule) watched.verified = believedLast(verification.schedule, watched.verified, now);
-    this.#plan(watched);
-  }
-
-  /** When there is something to do next. */
-  #plan(watched: Watched): void {
-    const times = this.#times(watched);
-    watched.next = Math.min(...Object.values(times).filter((time) => time !== undefined));
-  }
-
-  /** When each kind of work is to begin, by its schedule and jitter. */
-  #times({ settings, any, full, pruned, verified }: Watched) {
-    const { schedule, retention, verification } = settings;
-    const now = this.#clock.now();
-    const time = (of: PolicySettings["schedule"]["full"], last: number | undefined) => {
-      if (!of) return undefined;
-      const due = nextDue(of, last, now);
-      return due + (last === undefined ? 0 : jitterOf(settings.name, due, schedule.jitterMs));
-    };
-    return {
-      full: time(schedule.full, full),
-      incremental: time(schedule.incremental, any),
-      prune: time(retention.schedule, pruned),
-      verify: time(verification.schedule, verified),
-    };
-  }
-
-  /** What is due now: a full backup in place of an incremental one. */
-  async #due(watched: Watched): Promise<RunRequest> {
-    if (watched.any === undefined) {
+  async #due(watched: WatchedPolicy): Promise<RunRequest> {
+    if (!watched.isKnown) {
       await this.#look([watched]).catch((error: unknown) => {
         const meta = { policy: watched.settings.name, reason: reasonOf(error) };
         this.#logger.debug("it is not known when the policy ran last", meta);
       });
     }
-    const now = this.#clock.now();
-    const times = this.#times(watched);
-    const isDue = (time: number | undefined) => time !== undefined && time <= now;
-    const type = isDue(times.full) ? "full" : isDue(times.incremental) ? "incremental" : undefined;
-    const prune = isDue(times.prune) || (type !== undefined && prunesAfterBackup(watched.settings));
-    return { type, prune, verify: isDue(times.verify) };
+    return watched.due(this.#clock.now());
   }
 
   /** Runs behind what runs of the policy already, when one of the places is free. */
-  #enqueue(watched: Watched, request: () => Promise<RunRequest>): Promise<RunReport> {
+  #enqueue(watched: WatchedPolicy, request: () => Promise<RunRequest>): Promise<RunReport> {
     const { signal } = this.#stop;
     const before = watched.running;
     const run = (async () => {
@@ -320,18 +247,14 @@ export class BackupService implements AsyncDisposable {
     void settled.then(() => {
       if (watched.running !== settled) return;
       watched.running = undefined;
-      this.#plan(watched);
+      watched.plan(this.#clock.now());
     });
     return run;
   }
 
-  async #run(watched: Watched, request: RunRequest, signal: AbortSignal): Promise<RunReport> {
+  async #run(watched: WatchedPolicy, request: RunRequest, signal: AbortSignal): Promise<RunReport> {
     const { settings } = watched;
-    const now = this.#clock.now();
-    if (request.type !== undefined) watched.any = now;
-    if (request.type === "full") watched.full = now;
-    if (request.prune) watched.pruned = now;
-    if (request.verify) watched.verified = now;
+    watched.begin(request, this.#clock.now());
     const isIdle = request.type === undefined && !request.prune && !request.verify;
     if (!isIdle) {
       this.#logger.info("a run begins", { policy: settings.name, ...request });
@@ -346,16 +269,9 @@ export class BackupService implements AsyncDisposable {
     );
     if (isIdle) return report;
     this.#notices.end(settings, report, watched.failures);
-    this.#keep(watched, report);
+    watched.end(report);
     this.#tell(report);
     return report;
-  }
-
-  #keep(watched: Watched, { outcome, error, endedAt, verification }: RunReport): void {
-    if (verification) watched.lastVerify = { at: endedAt, ok: verification.every(({ ok }) => ok) };
-    if (outcome === "aborted") return;
-    watched.failures = outcome === "success" ? 0 : watched.failures + 1;
-    watched.lastError = outcome === "success" ? undefined : reasonOf(error);
   }
 
   #tell(report: RunReport): void {
@@ -380,15 +296,3 @@ export class BackupService implements AsyncDisposable {
 
 const NOTHING: RunRequest = { prune: false, verify: false };
 const STOPPED = AbortSignal.abort(new Error("The service was stopped."));
-
-/** What has never been verified or pruned by this service waits for its schedule. */
-function watch({ settings }: Policy, now: number): Watched {
-  return {
-    ...{ settings, any: undefined, full: undefined, pruned: now, verified: now },
-    ...{ next: undefined, failures: 0, running: undefined },
-  };
-}
-
-function prunesAfterBackup(settings: PolicySettings): boolean {
-  return settings.retention.schedule === undefined && removesSnapshots(settings);
-}

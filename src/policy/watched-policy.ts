@@ -1,0 +1,132 @@
+import { reasonOf } from "../fs/io.ts";
+import { believedLast, jitterOf, nextDue } from "./due-times.ts";
+import type { PolicySettings } from "./policy-set.ts";
+import type { PolicyHistory, PolicyStatus } from "./policy-status.ts";
+import { type RunReport, type RunRequest, removesSnapshots } from "./run-policy.ts";
+import type { Schedule } from "./run-schedule.ts";
+
+/**
+ * A policy, and what is known of its runs: when each kind of its work was begun last, and so when it is due. Moments are
+ * milliseconds since 1970.
+ */
+export class WatchedPolicy {
+  readonly settings: PolicySettings;
+  /** The run under way or waiting, and those behind it. */
+  running: Promise<unknown> | undefined;
+  /** When there is something to do; undefined: not known yet. */
+  next: number | undefined;
+  /** How many runs have failed in a row. */
+  failures = 0;
+  #lastError: string | undefined;
+  #lastVerify: { readonly at: Date; readonly ok: boolean } | undefined;
+  /** A backup of either kind; undefined: not known, or never. */
+  #any: number | undefined;
+  #full: number | undefined;
+  #pruned: number;
+  #verified: number;
+
+  /** What has never been verified or pruned by this service waits for its schedule from now on. */
+  constructor(settings: PolicySettings, now: number) {
+    this.settings = settings;
+    this.#pruned = now;
+    this.#verified = now;
+  }
+
+  get isKnown(): boolean {
+    return this.#any !== undefined;
+  }
+
+  /**
+   * Takes up what the repository has of it.
+   *
+   * @param isRunByHand then also what is verified or removed is due by the newest snapshot.
+   */
+  learn({ newest, newestFull }: PolicyHistory, isRunByHand: boolean): void {
+    const last = newest?.createdAt.getTime();
+    this.#any ??= last;
+    this.#full ??= newestFull?.createdAt.getTime();
+    if (!isRunByHand || last === undefined) return;
+    this.#pruned = Math.min(this.#pruned, last);
+    this.#verified = Math.min(this.#verified, last);
+  }
+
+  /** Finds out when there is something to do next. */
+  plan(now: number): void {
+    const times = Object.values(this.#times(now)).filter((time) => time !== undefined);
+    this.next = Math.min(...times);
+  }
+
+  /** The same after the clock was set. */
+  replan(now: number): void {
+    const { schedule, retention, verification } = this.settings;
+    const { full, incremental } = schedule;
+    if (incremental && this.#any) this.#any = believedLast(incremental, this.#any, now);
+    if (full && this.#full) this.#full = believedLast(full, this.#full, now);
+    if (retention.schedule) this.#pruned = believedLast(retention.schedule, this.#pruned, now);
+    if (verification.schedule) this.#verified = believedLast(verification.schedule, this.#verified, now);
+    this.plan(now);
+  }
+
+  /** When a backup is to begin next; undefined where that is not known, and where none ever is. */
+  nextBackup(now: number): Date | undefined {
+    if (!this.isKnown || !this.settings.enabled) return undefined;
+    const { full, incremental } = this.#times(now);
+    const times = [full, incremental].filter((time) => time !== undefined);
+    return times.length === 0 ? undefined : new Date(Math.min(...times));
+  }
+
+  /** What is due: a full backup in place of an incremental one. */
+  due(now: number): RunRequest {
+    const times = this.#times(now);
+    const isDue = (time: number | undefined) => time !== undefined && time <= now;
+    const type = isDue(times.full) ? "full" : isDue(times.incremental) ? "incremental" : undefined;
+    const prune = isDue(times.prune) || (type !== undefined && this.prunesAfterBackup);
+    return { type, prune, verify: isDue(times.verify) };
+  }
+
+  get prunesAfterBackup(): boolean {
+    return this.settings.retention.schedule === undefined && removesSnapshots(this.settings);
+  }
+
+  /** A run of this begins. */
+  begin(request: RunRequest, now: number): void {
+    if (request.type !== undefined) this.#any = now;
+    if (request.type === "full") this.#full = now;
+    if (request.prune) this.#pruned = now;
+    if (request.verify) this.#verified = now;
+  }
+
+  /** A run has ended. */
+  end({ outcome, error, endedAt, verification }: RunReport): void {
+    if (verification) this.#lastVerify = { at: endedAt, ok: verification.every(({ ok }) => ok) };
+    if (outcome === "aborted") return;
+    this.failures = outcome === "success" ? 0 : this.failures + 1;
+    this.#lastError = outcome === "success" ? undefined : reasonOf(error);
+  }
+
+  /** What only who runs it knows of it. */
+  status(): Pick<PolicyStatus, "running" | "consecutiveFailures" | "lastError" | "lastVerify"> {
+    return {
+      running: this.running !== undefined,
+      consecutiveFailures: this.failures,
+      ...(this.#lastError !== undefined && { lastError: this.#lastError }),
+      ...(this.#lastVerify && { lastVerify: this.#lastVerify }),
+    };
+  }
+
+  /** When each kind of work is to begin, by its schedule and jitter. */
+  #times(now: number) {
+    const { name, schedule, retention, verification } = this.settings;
+    const time = (of: Schedule | undefined, last: number | undefined) => {
+      if (!of) return undefined;
+      const due = nextDue(of, last, now);
+      return due + (last === undefined ? 0 : jitterOf(name, due, schedule.jitterMs));
+    };
+    return {
+      full: time(schedule.full, this.#full),
+      incremental: time(schedule.incremental, this.#any),
+      prune: time(retention.schedule, this.#pruned),
+      verify: time(verification.schedule, this.#verified),
+    };
+  }
+}
