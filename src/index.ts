@@ -19,6 +19,8 @@ export {
 export * from "./errors.ts";
 export type { LinkMode } from "./fs/place.ts";
 export { BackupManager, type RecoverOptions, type RecoveryReport } from "./guard/backup-manager.ts";
+export { BackupStrategy } from "./guard/backup-strategy.ts";
+export type { Connect } from "./guard/connection/work-connect.ts";
 export {
   type CreateIndexesResult,
   createIndexesWithBackup,
@@ -41,15 +43,13 @@ export {
   type InsertRecordsResult,
   insertRecordsWithBackup,
 } from "./guard/insert-records.ts";
-export type { BackupManagerOptions } from "./guard/options.ts";
+export type { BackupManagerOptions } from "./guard/manager-options.ts";
 export type { Embedding } from "./guard/records/embed.ts";
 export type { GuardedOptions } from "./guard/records/options.ts";
 export type { KeysInput, RecordsInput } from "./guard/records/source.ts";
 export type { RecoveredEntry, RecoveryAction } from "./guard/recovered.ts";
 export type { RestoreResult } from "./guard/restore/restore-backup.ts";
-export type { TableRestore } from "./guard/rollback/act.ts";
-export { BackupStrategy } from "./guard/strategy.ts";
-export type { Connect } from "./guard/work-connect.ts";
+export type { TableRestore } from "./guard/rollback/roll-back-tables.ts";
 export type { LanceDBModule, LanceDBOptions } from "./lance/which-lancedb.ts";
 export type { Logger } from "./logger.ts";
 export { type CommitSource, PeriodicBackupManager } from "./periodic/manager.ts";

@@ -1,7 +1,7 @@
-import type { JournalEntry } from "../guard/journal/entry.ts";
 import type { EntryRecord } from "../guard/journal/entry-record.ts";
-import { planRollback } from "../guard/rollback/plan.ts";
-import { keptDirectory } from "../guard/settle.ts";
+import type { JournalEntry } from "../guard/journal/journal-entry.ts";
+import { keptDirectory } from "../guard/kept-backup.ts";
+import { planRollback } from "../guard/rollback/plan-rollback.ts";
 import { LanceDB } from "../lance/which-lancedb.ts";
 
 /** Commits of others that a rollback would hide, in words: `words, version 5`. Empty where there are none. */

@@ -6,20 +6,20 @@ import { assertExclusions } from "../lance/left-out.ts";
 import { LockSet } from "../lance/lock/lock-set.ts";
 import type { LanceDB } from "../lance/which-lancedb.ts";
 import type { Logger } from "../logger.ts";
+import { assertStrategy, BackupStrategy } from "./backup-strategy.ts";
 import { assertAdopt, assertBackupId, assertOnConflict, assertTables } from "./checks.ts";
-import { DeadEntries } from "./dead-entries.ts";
+import type { Connect } from "./connection/work-connect.ts";
 import type { BackupInfo, CreateBackupOptions } from "./explicit-backup.ts";
 import type { GuardEvent, GuardEvents } from "./guard-events.ts";
 import { GuardListeners } from "./guard-listeners.ts";
+import { GuardPlaces } from "./guard-places.ts";
 import type { GuardedWork, GuardedWorkOptions } from "./guarded-work.ts";
 import type { HealedHeads } from "./heal-heads.ts";
-import type { JournalEntry } from "./journal/entry.ts";
-import { type BackupManagerOptions, type Settings, settingsOf } from "./options.ts";
-import { GuardPlaces } from "./places.ts";
+import type { JournalEntry } from "./journal/journal-entry.ts";
+import { type BackupManagerOptions, type Settings, settingsOf } from "./manager-options.ts";
 import type { RecoveredEntry } from "./recovered.ts";
+import { DeadEntries } from "./recovery/dead-entries.ts";
 import type { RestoreResult } from "./restore/restore-backup.ts";
-import { assertStrategy, BackupStrategy } from "./strategy.ts";
-import type { Connect } from "./work-connect.ts";
 
 export interface RecoverOptions {
   /**
@@ -108,7 +108,7 @@ export class BackupManager implements AsyncDisposable {
    * What imports LanceDB's own `connect` cannot be told; `withBackup(…, { adopt: "all" })` is for that.
    */
   readonly connect: Connect = async (...args: unknown[]) => {
-    const { connectInWork } = await import("./work-connect.ts");
+    const { connectInWork } = await import("./connection/work-connect.ts");
     return connectInWork(this.#settings.lancedb, args);
   };
 
@@ -334,7 +334,7 @@ export class BackupManager implements AsyncDisposable {
   ): Promise<RecoveredEntry[]> {
     const { lancedb, database, logger } = this.#settings;
     const { onConflict = "fail", force = false } = options;
-    const { recoverAll, recoverEntries } = await import("./recovery.ts");
+    const { recoverAll, recoverEntries } = await import("./recovery/recover-entries.ts");
     const locks = this.#locks(force);
     const started = performance.now();
     try {

@@ -18,10 +18,10 @@ import { listedDirectory, locateTable } from "../lance/locate.ts";
 import { listNamespaces, type NamespaceEntry } from "../lance/namespaces.ts";
 import { isOccupied, linkTarget } from "../lance/stubs.ts";
 import { isDataset } from "../lance/table-directory.ts";
-import type { JournalEntry } from "./journal/entry.ts";
 import type { Adoption, CapturedNamespace, CapturedTable } from "./journal/entry-record.ts";
+import type { JournalEntry } from "./journal/journal-entry.ts";
 import type { OperationSettings } from "./operation-settings.ts";
-import { recoverTable } from "./recovery.ts";
+import { recoverTable } from "./recovery/recover-entries.ts";
 import { takeAlone } from "./single-writer.ts";
 
 /** What an operation has locked and captured of its tables and namespaces; one call at a time. */

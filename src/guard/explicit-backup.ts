@@ -17,17 +17,17 @@ import { listManifests } from "../lance/image.ts";
 import { type Exclusions, excluder } from "../lance/left-out.ts";
 import { LockSet } from "../lance/lock/lock-set.ts";
 import { listStubs } from "../lance/stubs.ts";
-import type { JournalEntry } from "./journal/entry.ts";
+import type { BackupStrategy } from "./backup-strategy.ts";
 import type { EntryRecord } from "./journal/entry-record.ts";
 import { listEntries } from "./journal/journal.ts";
+import type { JournalEntry } from "./journal/journal-entry.ts";
+import { assertCopyInReach, sweepEntry } from "./kept-backup.ts";
+import { directoryCopy } from "./kept-strategies.ts";
+import type { Settings } from "./manager-options.ts";
 import { Operation } from "./operation.ts";
-import type { Settings } from "./options.ts";
+import { findRestores } from "./restore/arm-restore.ts";
 import { belongsTo, findBackup, readBackupFile } from "./restore/find-backup.ts";
-import { findRestores } from "./restore/restore-entry.ts";
-import { assertCopyInReach, sweepEntry } from "./settle.ts";
-import { directoryCopy } from "./strategies/directory-copy.ts";
 import { strategyOf } from "./strategies/index.ts";
-import type { BackupStrategy } from "./strategy.ts";
 
 /**
  * `ready`: waits for `restoreBackup` or `cleanupBackup`. `kept`: left by guarded work that could not be

@@ -2,9 +2,9 @@ import { join } from "node:path";
 import { reasonOf } from "../fs/io.ts";
 import { ImageReader, listManifests, type VersionImage } from "../lance/image.ts";
 import { locateTable } from "../lance/locate.ts";
+import type { BackupStrategy } from "./backup-strategy.ts";
 import type { Operation } from "./operation.ts";
 import type { RecoveredEntry } from "./recovered.ts";
-import type { BackupStrategy } from "./strategy.ts";
 
 /** A table that guarded work has captured, as it is when the work has ended. */
 export interface WrittenTable {

@@ -4,29 +4,29 @@ import { assertRoot } from "../fs/held-root.ts";
 import { reasonOf } from "../fs/io.ts";
 import { LockSet } from "../lance/lock/lock-set.ts";
 import type { Logger } from "../logger.ts";
+import type { BackupStrategy } from "./backup-strategy.ts";
 import { guardConnection } from "./connection/guarded-connection.ts";
+import { runAsWork } from "./connection/work-connect.ts";
 import {
   type CommittedEvent,
   type RolledBackEvent,
   tablesWritten,
   type WrittenTable,
 } from "./guard-events.ts";
-import { NotThereError } from "./journal/entry.ts";
-import type { LoggedIntent } from "./journal/log.ts";
+import type { LoggedIntent } from "./journal/intent-log.ts";
+import { NotThereError } from "./journal/journal-entry.ts";
+import { keepEntry, keptDirectory, sweepEntry } from "./kept-backup.ts";
+import type { Settings } from "./manager-options.ts";
 import { OpenCalls } from "./open-calls.ts";
 import { Operation } from "./operation.ts";
-import type { Settings } from "./options.ts";
-import { carryOut } from "./rollback/act.ts";
+import { assertCommitsThere } from "./recovered-by-others.ts";
 import { bringFilesBack } from "./rollback/bring-files-back.ts";
 import { workConflict } from "./rollback/conflict-messages.ts";
-import { foldLog } from "./rollback/history.ts";
-import { type OnConflict, planRollback, type RollbackPlan } from "./rollback/plan.ts";
-import { keepEntry, keptDirectory, sweepEntry } from "./settle.ts";
-import { assertCommitsThere } from "./settled-by-others.ts";
+import { type OnConflict, planRollback, type RollbackPlan } from "./rollback/plan-rollback.ts";
+import { carryOut } from "./rollback/roll-back-tables.ts";
+import { foldLog } from "./rollback/work-history.ts";
 import { strategyOf } from "./strategies/index.ts";
-import type { BackupStrategy } from "./strategy.ts";
 import { syncCommitted } from "./sync-committed.ts";
-import { runAsWork } from "./work-connect.ts";
 
 /** What is guarded: it writes through the connection that it gets. */
 export type GuardedWork<T> = (db: Connection) => Promise<T>;

@@ -4,7 +4,7 @@ import { listTables } from "../lance/database.ts";
 import { type HealedHead, healDamagedHead } from "../lance/heal-head.ts";
 import type { LockSet } from "../lance/lock/lock-set.ts";
 import { inspectTable } from "../lance/put-back/state.ts";
-import type { Settings } from "./options.ts";
+import type { Settings } from "./manager-options.ts";
 
 export interface UnreadableTable {
   readonly table: string;

@@ -12,14 +12,14 @@ import { digestOfVersion } from "../lance/version-identity.ts";
 import type { LanceDB } from "../lance/which-lancedb.ts";
 import type { Logger } from "../logger.ts";
 import { Captures } from "./captures.ts";
-import type { JournalEntry } from "./journal/entry.ts";
 import type { CapturedTable, EntryRecord } from "./journal/entry-record.ts";
+import type { Intent, Outcome } from "./journal/intent-log.ts";
 import { reserveEntry } from "./journal/journal.ts";
-import type { Intent, Outcome } from "./journal/log.ts";
+import type { JournalEntry } from "./journal/journal-entry.ts";
 import { OpenCalls } from "./open-calls.ts";
 import type { OperationSettings } from "./operation-settings.ts";
+import { type Settled, settledByOthers } from "./recovered-by-others.ts";
 import { ReportedCommits } from "./reported-commits.ts";
-import { type Settled, settledByOthers } from "./settled-by-others.ts";
 
 /** What runs a write: announces it, lets it happen, and reports what it made. */
 export interface Write<R> {

@@ -1,8 +1,8 @@
 import { existsSync } from "node:fs";
 import { relative } from "node:path";
 import { isStampOf } from "../fs/stamp.ts";
-import type { JournalEntry } from "./journal/entry.ts";
-import { isCopied } from "./strategies/directory-copy.ts";
+import type { JournalEntry } from "./journal/journal-entry.ts";
+import { isCopied } from "./kept-strategies.ts";
 
 /** What an entry says of its backup in the backup directory. */
 export interface BackupClaim {

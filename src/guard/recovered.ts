@@ -2,8 +2,8 @@ import type { BackupError, ConflictingVersions } from "../errors.ts";
 import type { LockSet } from "../lance/lock/lock-set.ts";
 import type { LanceDB } from "../lance/which-lancedb.ts";
 import type { Logger } from "../logger.ts";
-import type { TableRestore } from "./rollback/act.ts";
-import type { OnConflict } from "./rollback/plan.ts";
+import type { OnConflict } from "./rollback/plan-rollback.ts";
+import type { TableRestore } from "./rollback/roll-back-tables.ts";
 
 /**
  * `rolled-back`: its process died, the tables are as before. `restored`: its process died inside of

@@ -1,5 +1,5 @@
 import type { CommitKind } from "../lance/commit-kind.ts";
-import type { Intent, Outcome } from "./journal/log.ts";
+import type { Intent, Outcome } from "./journal/intent-log.ts";
 
 type Commit = Intent & { readonly step: "commit" };
 

@@ -3,9 +3,9 @@ import { listUnfinished } from "../lance/database.ts";
 import type { LockSet } from "../lance/lock/lock-set.ts";
 import { lockedTables, WHOLE_DATABASE } from "../lance/lock/locked-tables.ts";
 import { listStubs } from "../lance/stubs.ts";
-import type { JournalEntry } from "./journal/entry.ts";
 import type { Adoption } from "./journal/entry-record.ts";
 import { listEntries } from "./journal/journal.ts";
+import type { JournalEntry } from "./journal/journal-entry.ts";
 
 // Single-writer work: every commit since the capture is its own, whoever made it. That is true only where no other
 // guarded operation is under way, which would have its own commits.

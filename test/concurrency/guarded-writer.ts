@@ -5,7 +5,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { Index } from "@lancedb/lancedb";
 import { BackupManager } from "../../src/guard/backup-manager.ts";
-import { BackupStrategy } from "../../src/guard/strategy.ts";
+import { BackupStrategy } from "../../src/guard/backup-strategy.ts";
 import { silent } from "../crash/silent.ts";
 
 const [, , uri = "", backupDir = "", name = "", rounds = "1"] = process.argv;

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { type Connection, connect } from "@lancedb/lancedb";
 import { BackupError, ConflictError } from "../../src/errors.ts";
 import { BackupManager } from "../../src/guard/backup-manager.ts";
-import { BackupStrategy } from "../../src/guard/strategy.ts";
+import { BackupStrategy } from "../../src/guard/backup-strategy.ts";
 import { silent } from "../crash/silent.ts";
 import { Random } from "./random.ts";
 

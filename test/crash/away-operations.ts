@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { connect } from "@lancedb/lancedb";
 import { BackupManager } from "../../src/guard/backup-manager.ts";
-import { BackupStrategy } from "../../src/guard/strategy.ts";
+import { BackupStrategy } from "../../src/guard/backup-strategy.ts";
 import { PeriodicBackupManager } from "../../src/periodic/manager.ts";
 import { applyDelta } from "../../src/periodic/replay/apply-delta.ts";
 import { loadBackup } from "../../src/periodic/replay/load-backup.ts";

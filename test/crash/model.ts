@@ -4,7 +4,7 @@ import { isDeepStrictEqual } from "node:util";
 import { type Connection, connect } from "@lancedb/lancedb";
 import { ConflictError, LockedError } from "../../src/errors.ts";
 import { BackupManager } from "../../src/guard/backup-manager.ts";
-import type { BackupStrategy } from "../../src/guard/strategy.ts";
+import type { BackupStrategy } from "../../src/guard/backup-strategy.ts";
 import { leftovers, versionsOnDisk } from "./observe.ts";
 import { silent } from "./silent.ts";
 import type { Place } from "./workshop.ts";

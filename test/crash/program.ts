@@ -3,7 +3,7 @@
 //   node program.ts '{"task":"work","scenario":"insert","strategy":"lance-version","uri":…,"backupDir":…}'
 import { BackupError } from "../../src/errors.ts";
 import { BackupManager } from "../../src/guard/backup-manager.ts";
-import type { BackupStrategy } from "../../src/guard/strategy.ts";
+import type { BackupStrategy } from "../../src/guard/backup-strategy.ts";
 import { perform as carryOut, type ScenarioName, scenarioOf } from "./scenarios.ts";
 import { silent } from "./silent.ts";
 

@@ -1,8 +1,8 @@
 import { Index } from "@lancedb/lancedb";
 import { describe, expect, test } from "vitest";
 import { LanceError, ValidationError } from "../../src/errors.ts";
+import { BackupStrategy } from "../../src/guard/backup-strategy.ts";
 import { createIndexesWithBackup, type IndexSpec } from "../../src/guard/create-indexes.ts";
-import { BackupStrategy } from "../../src/guard/strategy.ts";
 import { errorOf, leftovers, newPlace, type Place, stateOf } from "./records/harness.ts";
 
 async function place() {

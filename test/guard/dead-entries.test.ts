@@ -3,7 +3,7 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "nod
 import { join } from "node:path";
 import type { Connection } from "@lancedb/lancedb";
 import { describe, expect, test } from "vitest";
-import { JournalEntry } from "../../src/guard/journal/entry.ts";
+import { JournalEntry } from "../../src/guard/journal/journal-entry.ts";
 import { ConflictError, deleteRowsWithBackup, insertRecordsWithBackup } from "../../src/index.ts";
 import { newDatabase, type TestDatabase } from "../support/database.ts";
 import { dieInside } from "../support/die-inside.ts";

@@ -1,8 +1,8 @@
 import * as otherArrow from "apache-arrow";
 import { describe, expect, test } from "vitest";
 import { LanceError, ValidationError } from "../../src/errors.ts";
+import { BackupStrategy } from "../../src/guard/backup-strategy.ts";
 import { type InsertRecordsOptions, insertRecordsWithBackup } from "../../src/guard/insert-records.ts";
-import { BackupStrategy } from "../../src/guard/strategy.ts";
 import {
   arrow,
   errorOf,

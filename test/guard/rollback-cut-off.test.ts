@@ -2,9 +2,9 @@ import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:
 import { join } from "node:path";
 import { type Connection, connect } from "@lancedb/lancedb";
 import { describe, expect, test } from "vitest";
-import { JournalEntry } from "../../src/guard/journal/entry.ts";
-import { armRestore, planRestore } from "../../src/guard/restore/restore-entry.ts";
-import { takeDirectory } from "../../src/guard/rollback/taken-tables.ts";
+import { JournalEntry } from "../../src/guard/journal/journal-entry.ts";
+import { armRestore, planRestore } from "../../src/guard/restore/arm-restore.ts";
+import { takeDirectory } from "../../src/guard/rollback/set-aside.ts";
 import { ConflictError, RestoreError } from "../../src/index.ts";
 import { endOperation, newOwner } from "../../src/lance/lock/owner.ts";
 import { lancedb, newDatabase, type TestDatabase } from "../support/database.ts";

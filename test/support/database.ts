@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { type Connection, connect } from "@lancedb/lancedb";
 import { onTestFinished } from "vitest";
 import { BackupManager } from "../../src/guard/backup-manager.ts";
-import type { BackupManagerOptions } from "../../src/guard/options.ts";
+import type { BackupManagerOptions } from "../../src/guard/manager-options.ts";
 import { LanceDB } from "../../src/lance/which-lancedb.ts";
 import type { Logger } from "../../src/logger.ts";
 

@@ -1,4 +1,4 @@
-import type { TableRestore } from "../../guard/rollback/act.ts";
+import type { TableRestore } from "../../guard/rollback/roll-back-tables.ts";
 import { printable } from "../../util/printable.ts";
 
 const DONE: Record<string, string> = {

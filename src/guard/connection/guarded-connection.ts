@@ -19,9 +19,9 @@ import type { Operation } from "../operation.ts";
 import { isUnderWay, moveStub } from "../rollback/moved-stubs.ts";
 import { highestSeen, liftAbove } from "./above-dropped.ts";
 import { type Creation, creationOf } from "./creation.ts";
-import { dropAside } from "./drop-aside.ts";
 import { guardMaterialized, guardTable } from "./guarded-table.ts";
 import { HandleView } from "./handle-view.ts";
+import { dropAside } from "./make-and-drop.ts";
 import { withMembers } from "./proxy.ts";
 
 /** The connection that guarded work gets: LanceDB's own, with every write going through the operation. */

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { CorruptError } from "../../errors.ts";
 import { ifThere } from "../../fs/held-root.ts";
 import { isOwner, type Owner } from "../../lance/lock/owner.ts";
-import { unreadable } from "./record.ts";
+import { unreadable } from "./journal-record.ts";
 
 /** Who made an entry, and for what; it is there before any record. */
 export interface EntryOwner {

@@ -1,6 +1,6 @@
 import { WHOLE_DATABASE } from "../../lance/lock/locked-tables.ts";
 import type { NamespaceEntry } from "../../lance/namespaces.ts";
-import type { BackupStrategy } from "../strategy.ts";
+import type { BackupStrategy } from "../backup-strategy.ts";
 
 /** A table as it was when it was captured. */
 export type CapturedTable =

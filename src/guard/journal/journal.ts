@@ -11,8 +11,8 @@ import { takeOwner } from "../../fs/take-owner.ts";
 import type { Owner } from "../../lance/lock/owner.ts";
 import { JOURNAL_ENTRY, PRIVATE_DIRECTORY, privateDirectory } from "../../lance/private-directory.ts";
 import { makeStagingDirectory, removeStagingDirectory } from "../../lance/staging.ts";
-import { JournalEntry } from "./entry.ts";
 import { takeId } from "./ids.ts";
+import { JournalEntry } from "./journal-entry.ts";
 
 const BY_NUMBER = new Intl.Collator("en", { numeric: true });
 

@@ -1,6 +1,6 @@
 import { CorruptError } from "../../errors.ts";
 import { assertInnerPath } from "../../fs/names.ts";
-import { BackupStrategy } from "../strategy.ts";
+import { BackupStrategy } from "../backup-strategy.ts";
 import type { EntryRecord } from "./entry-record.ts";
 
 const ID = /^[A-Za-z0-9_.-]+$/;

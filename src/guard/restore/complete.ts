@@ -11,13 +11,13 @@ import { hasShown } from "../../lance/put-back/shown.ts";
 import { digestOfVersion } from "../../lance/version-identity.ts";
 import type { LanceDB } from "../../lance/which-lancedb.ts";
 import type { Logger } from "../../logger.ts";
-import type { JournalEntry } from "../journal/entry.ts";
 import type { ArmedRestore, EntryRecord } from "../journal/entry-record.ts";
-import { carryOut, type TableRestore } from "../rollback/act.ts";
-import { conflictsOf, type DropPlan, type OnConflict, type RollbackPlan } from "../rollback/plan.ts";
-import { returnTaken } from "../rollback/taken-tables.ts";
-import { sweepEntry } from "../settle.ts";
-import { planRestore } from "./restore-entry.ts";
+import type { JournalEntry } from "../journal/journal-entry.ts";
+import { sweepEntry } from "../kept-backup.ts";
+import { conflictsOf, type DropPlan, type OnConflict, type RollbackPlan } from "../rollback/plan-rollback.ts";
+import { carryOut, type TableRestore } from "../rollback/roll-back-tables.ts";
+import { returnTaken } from "../rollback/set-aside.ts";
+import { planRestore } from "./arm-restore.ts";
 
 export interface CompletedRestore {
   /** `kept`: given up, as `onConflict: "keep"` asks; the tables stay as they are, the backup too. */

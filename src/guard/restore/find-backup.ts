@@ -2,13 +2,13 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { BackupNotFoundError, LockedError, ValidationError } from "../../errors.ts";
 import { isSamePlace } from "../../fs/real-path.ts";
-import { JournalEntry } from "../journal/entry.ts";
 import type { EntryRecord } from "../journal/entry-record.ts";
-import { readRecord } from "../journal/record.ts";
+import { JournalEntry } from "../journal/journal-entry.ts";
+import { readRecord } from "../journal/journal-record.ts";
 import { assertEntryRecord } from "../journal/validate.ts";
-import type { Settings } from "../options.ts";
+import { BACKUP_FILE, directoryCopy } from "../kept-strategies.ts";
+import type { Settings } from "../manager-options.ts";
 import { ownsBackup } from "../ownership.ts";
-import { BACKUP_FILE, directoryCopy } from "../strategies/directory-copy.ts";
 import { strategyOf } from "../strategies/index.ts";
 
 export interface FoundBackup {

@@ -1,17 +1,17 @@
 import { BackupNotFoundError, CorruptError, LockedError, RestoreError } from "../../errors.ts";
 import { reasonOf } from "../../fs/io.ts";
 import { LockSet } from "../../lance/lock/lock-set.ts";
-import { type JournalEntry, NotThereError } from "../journal/entry.ts";
 import type { EntryRecord } from "../journal/entry-record.ts";
-import type { Settings } from "../options.ts";
-import { recoverBeforeRestore } from "../recovery.ts";
-import { carryOut, conflictError, type TableRestore } from "../rollback/act.ts";
-import type { OnConflict, RollbackPlan } from "../rollback/plan.ts";
-import { assertTagsKept } from "../rollback/tags.ts";
-import { assertCopyInReach, sweepEntry } from "../settle.ts";
-import { settledByOthers } from "../settled-by-others.ts";
+import { type JournalEntry, NotThereError } from "../journal/journal-entry.ts";
+import { assertCopyInReach, sweepEntry } from "../kept-backup.ts";
+import type { Settings } from "../manager-options.ts";
+import { settledByOthers } from "../recovered-by-others.ts";
+import { recoverBeforeRestore } from "../recovery/recover-entries.ts";
+import { assertTagsKept } from "../rollback/captured-tags.ts";
+import type { OnConflict, RollbackPlan } from "../rollback/plan-rollback.ts";
+import { carryOut, conflictError, type TableRestore } from "../rollback/roll-back-tables.ts";
+import { armRestore, planRestore } from "./arm-restore.ts";
 import { type FoundBackup, findBackup } from "./find-backup.ts";
-import { armRestore, planRestore } from "./restore-entry.ts";
 
 export interface RestoreResult {
   readonly id: string;

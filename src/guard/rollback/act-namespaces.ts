@@ -6,8 +6,8 @@ import { listManifests } from "../../lance/image.ts";
 import { assertNamespaces } from "../../lance/lacking.ts";
 import { changeNamespaces, listNamespaces } from "../../lance/namespaces.ts";
 import type { LanceDB } from "../../lance/which-lancedb.ts";
-import type { TableRestore } from "./act.ts";
-import { type NamespacePlan, withoutDirectory } from "./namespaces.ts";
+import { type NamespacePlan, withoutDirectory } from "./namespace-entries.ts";
+import type { TableRestore } from "./roll-back-tables.ts";
 
 /** Where a list has to be made to begin with. */
 const FIRST = "lancedb_backup";

@@ -10,7 +10,7 @@ import { changeNamespaces, type NamespaceEntry } from "../../lance/namespaces.ts
 import type { LanceDB } from "../../lance/which-lancedb.ts";
 import type { Logger } from "../../logger.ts";
 import { returnStubs } from "./moved-stubs.ts";
-import type { RollbackPlan } from "./plan.ts";
+import type { RollbackPlan } from "./plan-rollback.ts";
 
 /** What a version's manifest can name. */
 const NAMED = ["data", "_deletions", "_indices"];

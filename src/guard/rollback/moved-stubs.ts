@@ -8,7 +8,7 @@ import { moveDirectory } from "../../fs/move-directory.ts";
 import { listManifests, VERSIONS } from "../../lance/image.ts";
 import { ensurePrivateDirectory, privateDirectory, removeIfEmpty } from "../../lance/private-directory.ts";
 import type { Logger } from "../../logger.ts";
-import type { LoggedIntent } from "../journal/log.ts";
+import type { LoggedIntent } from "../journal/intent-log.ts";
 
 /** A directory that was no table, and that guarded work has moved out of the way: somebody's, whatever is in it. */
 export interface MovedStub {

@@ -6,7 +6,7 @@ import type { Manifest } from "../../lance/manifest.ts";
 import type { ManifestName } from "../../lance/manifest-name.ts";
 import { readManifest } from "../../lance/put-back/state.ts";
 import { isRemade, type VersionIdentities } from "../../lance/version-identity.ts";
-import type { Incarnation } from "./history.ts";
+import type { Incarnation } from "./work-history.ts";
 
 /** Whose the versions of a dataset are, as far as the log of the guarded work tells. */
 export interface OwnVersions {

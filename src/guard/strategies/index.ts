@@ -1,5 +1,5 @@
-import { assertStrategy, BackupStrategy } from "../strategy.ts";
-import { directoryCopy } from "./directory-copy.ts";
+import { assertStrategy, BackupStrategy } from "../backup-strategy.ts";
+import { directoryCopy } from "../kept-strategies.ts";
 import { lanceVersion } from "./lance-version.ts";
 import type { Strategy } from "./strategy.ts";
 

@@ -1,7 +1,7 @@
 import { dirname } from "node:path";
 import { PIN_ORDER, Placer } from "../../fs/place.ts";
 import { captureTable } from "../../lance/capture.ts";
-import { BackupStrategy } from "../strategy.ts";
+import { BackupStrategy } from "../backup-strategy.ts";
 import type { Strategy } from "./strategy.ts";
 
 /** Links to the newest version's files, in the journal entry itself; they go with it. */

@@ -1,9 +1,9 @@
 import type { LinkMode } from "../../fs/place.ts";
 import type { Capture } from "../../lance/capture.ts";
 import type { OnUnsupported } from "../../lance/left-out.ts";
-import type { JournalEntry } from "../journal/entry.ts";
+import type { BackupStrategy } from "../backup-strategy.ts";
 import type { EntryRecord } from "../journal/entry-record.ts";
-import type { BackupStrategy } from "../strategy.ts";
+import type { JournalEntry } from "../journal/journal-entry.ts";
 
 export interface StrategyContext {
   readonly database: string;

@@ -1,10 +1,10 @@
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { settingsOf } from "../../../src/guard/options.ts";
+import { settingsOf } from "../../../src/guard/manager-options.ts";
+import { armRestore, planRestore } from "../../../src/guard/restore/arm-restore.ts";
 import { findBackup } from "../../../src/guard/restore/find-backup.ts";
-import { armRestore, planRestore } from "../../../src/guard/restore/restore-entry.ts";
-import { carryOut } from "../../../src/guard/rollback/act.ts";
+import { carryOut } from "../../../src/guard/rollback/roll-back-tables.ts";
 import { BackupStrategy, ConflictError, LockedError } from "../../../src/index.ts";
 import { LockSet } from "../../../src/lance/lock/lock-set.ts";
 import { lancedb, leftovers, newDatabase, type TestDatabase } from "../../support/database.ts";

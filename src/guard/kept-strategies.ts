@@ -1,20 +1,20 @@
 import { readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { rename } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { CorruptError } from "../../errors.ts";
-import { syncDirectories, writeFileDurably } from "../../fs/durable.ts";
-import { assertRoot, ifThere } from "../../fs/held-root.ts";
-import { errnoOf, io, isMissing, toIoError } from "../../fs/io.ts";
-import { makeDirectory } from "../../fs/make-directory.ts";
-import { Placer } from "../../fs/place.ts";
-import { encodeRecord } from "../../fs/record.ts";
-import { removeTree } from "../../fs/remove-tree.ts";
-import { isStampOf, stampOf } from "../../fs/stamp.ts";
-import { takeOwner } from "../../fs/take-owner.ts";
-import { captureTable } from "../../lance/capture.ts";
-import { readRecord } from "../journal/record.ts";
-import { BackupStrategy } from "../strategy.ts";
-import type { Strategy } from "./strategy.ts";
+import { CorruptError } from "../errors.ts";
+import { syncDirectories, writeFileDurably } from "../fs/durable.ts";
+import { assertRoot, ifThere } from "../fs/held-root.ts";
+import { errnoOf, io, isMissing, toIoError } from "../fs/io.ts";
+import { makeDirectory } from "../fs/make-directory.ts";
+import { Placer } from "../fs/place.ts";
+import { encodeRecord } from "../fs/record.ts";
+import { removeTree } from "../fs/remove-tree.ts";
+import { isStampOf, stampOf } from "../fs/stamp.ts";
+import { takeOwner } from "../fs/take-owner.ts";
+import { captureTable } from "../lance/capture.ts";
+import { BackupStrategy } from "./backup-strategy.ts";
+import { readRecord } from "./journal/journal-record.ts";
+import type { Strategy } from "./strategies/strategy.ts";
 
 /** Our document in a backup's directory; the tables lie beside it, so that LanceDB opens the whole. */
 export const BACKUP_FILE = "backup.json";

@@ -6,10 +6,10 @@ import { listManifests } from "../lance/image.ts";
 import { findManifest, inspectTable, readManifest } from "../lance/put-back/state.ts";
 import { sameContent } from "../lance/same-content.ts";
 import { digestOfVersion, hasVersion } from "../lance/version-identity.ts";
-import { type JournalEntry, NotThereError } from "./journal/entry.ts";
 import { type CapturedTable, type EntryRecord, isAdopted } from "./journal/entry-record.ts";
-import type { LoggedIntent } from "./journal/log.ts";
-import { currentOf, foldLog, type TableHistory } from "./rollback/history.ts";
+import type { LoggedIntent } from "./journal/intent-log.ts";
+import { type JournalEntry, NotThereError } from "./journal/journal-entry.ts";
+import { currentOf, foldLog, type TableHistory } from "./rollback/work-history.ts";
 
 /** What was begun by this process, and is not its own any more. */
 export interface Settled {

@@ -8,10 +8,10 @@ import { NAMESPACE_TABLE } from "../lance/database.ts";
 import { locateTable } from "../lance/locate.ts";
 import { privateDirectory } from "../lance/private-directory.ts";
 import type { LanceDB } from "../lance/which-lancedb.ts";
-import type { JournalEntry } from "./journal/entry.ts";
 import type { EntryRecord } from "./journal/entry-record.ts";
+import type { JournalEntry } from "./journal/journal-entry.ts";
+import { directoryCopy } from "./kept-strategies.ts";
 import { type BackupClaim, ownsBackup } from "./ownership.ts";
-import { directoryCopy } from "./strategies/directory-copy.ts";
 import { strategyOf } from "./strategies/index.ts";
 
 /** Where a backup's tables lie. */

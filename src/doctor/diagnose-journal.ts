@@ -1,7 +1,7 @@
 import { CorruptError } from "../errors.ts";
-import type { JournalEntry } from "../guard/journal/entry.ts";
 import type { EntryRecord } from "../guard/journal/entry-record.ts";
 import { listEntries } from "../guard/journal/journal.ts";
+import type { JournalEntry } from "../guard/journal/journal-entry.ts";
 import type { Finding } from "./finding.ts";
 import { foreignCommits } from "./foreign-commits.ts";
 import type { Remedies } from "./remedies.ts";

@@ -1,8 +1,8 @@
 import { existsSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, expect, test, vi } from "vitest";
-import { directoryCopy } from "../../../src/guard/strategies/directory-copy.ts";
-import { newDirectory } from "../../support/database.ts";
+import { directoryCopy } from "../../src/guard/kept-strategies.ts";
+import { newDirectory } from "../support/database.ts";
 
 /** What another process does between our look at a backup and our rename of it. */
 const meanwhile = vi.hoisted(() => ({ act: undefined as (() => Promise<void>) | undefined }));

@@ -7,7 +7,7 @@ import { PIN_ORDER, Placer } from "../../fs/place.ts";
 import { TAGS } from "../../lance/capture.ts";
 import { listManifests, VERSIONS } from "../../lance/image.ts";
 import { parseTag, tagOfFile } from "../../lance/tag.ts";
-import type { TagPlan } from "./plan.ts";
+import type { TagPlan } from "./plan-rollback.ts";
 
 /**
  * Puts tags back: those that were captured return to what they were, those that the work made go. A tag

@@ -16,9 +16,9 @@ import { isLinked, linkTarget } from "../../lance/stubs.ts";
 import type { LanceDB } from "../../lance/which-lancedb.ts";
 import type { Logger } from "../../logger.ts";
 import { putNamespacesBack } from "./act-namespaces.ts";
+import { assertTagsKept, putTagsBack } from "./captured-tags.ts";
 import { returnStubs } from "./moved-stubs.ts";
-import { type DropPlan, foreignIn, type OnConflict, type RollbackPlan } from "./plan.ts";
-import { assertTagsKept, putTagsBack } from "./tags.ts";
+import { type DropPlan, foreignIn, type OnConflict, type RollbackPlan } from "./plan-rollback.ts";
 import {
   filesOfVersions,
   keepTaken,
@@ -26,7 +26,7 @@ import {
   takeDirectory,
   takeFiles,
   takeLinked,
-} from "./taken-tables.ts";
+} from "./set-aside.ts";
 
 /** What became of one table. */
 export interface TableRestore {

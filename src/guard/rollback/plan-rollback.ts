@@ -15,12 +15,12 @@ import { isLinked, isRealDirectory } from "../../lance/stubs.ts";
 import { isKnown, type VersionIdentities } from "../../lance/version-identity.ts";
 import type { LanceDB } from "../../lance/which-lancedb.ts";
 import { type CapturedTable, type EntryRecord, isAdopted } from "../journal/entry-record.ts";
-import type { LoggedIntent } from "../journal/log.ts";
-import { currentOf, foldLog, type Incarnation, type TableHistory } from "./history.ts";
+import type { LoggedIntent } from "../journal/intent-log.ts";
+import { listTags } from "./captured-tags.ts";
 import { type MovedStub, stubsOf } from "./moved-stubs.ts";
-import { LiveNamespaces, type NamespacePlan, planNamespaces } from "./namespaces.ts";
+import { LiveNamespaces, type NamespacePlan, planNamespaces } from "./namespace-entries.ts";
 import { madeAfterDeath, ownVersions } from "./own-commits.ts";
-import { listTags } from "./tags.ts";
+import { currentOf, foldLog, type Incarnation, type TableHistory } from "./work-history.ts";
 
 export type OnConflict = "fail" | "overwrite";
 

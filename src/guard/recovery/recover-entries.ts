@@ -1,16 +1,16 @@
-import { BackupError, ConflictError, CorruptError, LockedError } from "../errors.ts";
-import { reasonOf } from "../fs/io.ts";
-import { freeLocks } from "../lance/lock/free-locks.ts";
-import type { LockSet } from "../lance/lock/lock-set.ts";
-import { WHOLE_DATABASE } from "../lance/lock/locked-tables.ts";
-import { describeOwner } from "../lance/lock/owner.ts";
-import { sweepStaging } from "../lance/staging.ts";
-import type { JournalEntry } from "./journal/entry.ts";
-import { listEntries } from "./journal/journal.ts";
-import type { RecoveredEntry, RecoveryAction, RecoverySettings } from "./recovered.ts";
-import { backupOfRestore } from "./restore/restore-entry.ts";
+import { BackupError, ConflictError, CorruptError, LockedError } from "../../errors.ts";
+import { reasonOf } from "../../fs/io.ts";
+import { freeLocks } from "../../lance/lock/free-locks.ts";
+import type { LockSet } from "../../lance/lock/lock-set.ts";
+import { WHOLE_DATABASE } from "../../lance/lock/locked-tables.ts";
+import { describeOwner } from "../../lance/lock/owner.ts";
+import { sweepStaging } from "../../lance/staging.ts";
+import { listEntries } from "../journal/journal.ts";
+import type { JournalEntry } from "../journal/journal-entry.ts";
+import type { RecoveredEntry, RecoveryAction, RecoverySettings } from "../recovered.ts";
+import { backupOfRestore } from "../restore/arm-restore.ts";
+import { recoveryConflict } from "../rollback/conflict-messages.ts";
 import { rollBackDead, sweepDead } from "./roll-back-dead.ts";
-import { recoveryConflict } from "./rollback/conflict-messages.ts";
 
 /** Recovers every entry of the journal; one that cannot be does not hold up the others. */
 export async function recoverAll(settings: RecoverySettings): Promise<RecoveredEntry[]> {

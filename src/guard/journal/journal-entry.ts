@@ -23,8 +23,8 @@ import { privateDirectory } from "../../lance/private-directory.ts";
 import { moveToStaging } from "../../lance/staging.ts";
 import { type EntryOwner, readEntryOwner } from "./entry-owner.ts";
 import { claimsOf, type EntryRecord } from "./entry-record.ts";
-import { IntentLog, type LoggedIntent, readIntentLog } from "./log.ts";
-import { readRecord } from "./record.ts";
+import { IntentLog, type LoggedIntent, readIntentLog } from "./intent-log.ts";
+import { readRecord } from "./journal-record.ts";
 import { assertEntryRecord } from "./validate.ts";
 
 /**

@@ -1,12 +1,12 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { homedir } from "node:os";
 import type { Connection, ConnectionOptions } from "@lancedb/lancedb";
-import { BackupError } from "../errors.ts";
-import { localPath } from "../fs/local-path.ts";
-import { isSamePlace } from "../fs/real-path.ts";
-import type { LanceDB } from "../lance/which-lancedb.ts";
-import { guardConnection } from "./connection/guarded-connection.ts";
-import type { Operation } from "./operation.ts";
+import { BackupError } from "../../errors.ts";
+import { localPath } from "../../fs/local-path.ts";
+import { isSamePlace } from "../../fs/real-path.ts";
+import type { LanceDB } from "../../lance/which-lancedb.ts";
+import type { Operation } from "../operation.ts";
+import { guardConnection } from "./guarded-connection.ts";
 
 /** Called as LanceDB's own `connect` is, in any of its forms. */
 export interface Connect {

@@ -8,7 +8,7 @@ import { DEFAULT_LOCK_TIMEOUT_MS } from "../lance/lock/lock-set.ts";
 import { PRIVATE_DIRECTORY } from "../lance/private-directory.ts";
 import { LanceDB, type LanceDBOptions } from "../lance/which-lancedb.ts";
 import { defaultLogger, type Logger } from "../logger.ts";
-import { assertStrategy, BackupStrategy } from "./strategy.ts";
+import { assertStrategy, BackupStrategy } from "./backup-strategy.ts";
 
 export interface BackupManagerOptions extends LanceDBOptions {
   /** The database's directory; a path or a `file://` address. Default `data/lancedb-table`. */

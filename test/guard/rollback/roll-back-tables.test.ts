@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { carryOut } from "../../../src/guard/rollback/act.ts";
+import { carryOut } from "../../../src/guard/rollback/roll-back-tables.ts";
 import { ConflictError } from "../../../src/index.ts";
 import { digestOfVersion } from "../../../src/lance/version-identity.ts";
 import { lancedb, newDatabase } from "../../support/database.ts";

@@ -1,15 +1,15 @@
 import { existsSync } from "node:fs";
-import { BackupError, CorruptError, LanceError } from "../errors.ts";
-import type { JournalEntry } from "./journal/entry.ts";
-import type { EntryRecord } from "./journal/entry-record.ts";
-import { ownsBackup } from "./ownership.ts";
-import type { MakeResult, RecoveredEntry, RecoverySettings } from "./recovered.ts";
-import { completeRestore } from "./restore/complete.ts";
-import { carryOut, conflictError } from "./rollback/act.ts";
-import { bringFilesBack } from "./rollback/bring-files-back.ts";
-import { type OnConflict, planRollback, type RollbackPlan } from "./rollback/plan.ts";
-import { returnTaken } from "./rollback/taken-tables.ts";
-import { assertCopyInReach, keepEntry, keptDirectory, sweepEntry } from "./settle.ts";
+import { BackupError, CorruptError, LanceError } from "../../errors.ts";
+import type { EntryRecord } from "../journal/entry-record.ts";
+import type { JournalEntry } from "../journal/journal-entry.ts";
+import { assertCopyInReach, keepEntry, keptDirectory, sweepEntry } from "../kept-backup.ts";
+import { ownsBackup } from "../ownership.ts";
+import type { MakeResult, RecoveredEntry, RecoverySettings } from "../recovered.ts";
+import { completeRestore } from "../restore/complete.ts";
+import { bringFilesBack } from "../rollback/bring-files-back.ts";
+import { type OnConflict, planRollback, type RollbackPlan } from "../rollback/plan-rollback.ts";
+import { carryOut, conflictError } from "../rollback/roll-back-tables.ts";
+import { returnTaken } from "../rollback/set-aside.ts";
 
 /** Puts back what an armed entry whose process died stands for, or completes its restore. */
 export async function rollBackDead(

@@ -7,8 +7,8 @@ import { listNamespaces, type NamespaceChange, type NamespaceEntry } from "../..
 import { isDataset } from "../../lance/table-directory.ts";
 import type { LanceDB } from "../../lance/which-lancedb.ts";
 import type { CapturedTable, EntryRecord } from "../journal/entry-record.ts";
-import type { LoggedIntent } from "../journal/log.ts";
-import { currentOf, type Incarnation, namespacesOf, type TableHistory } from "./history.ts";
+import type { LoggedIntent } from "../journal/intent-log.ts";
+import { currentOf, type Incarnation, namespacesOf, type TableHistory } from "./work-history.ts";
 
 // `__manifest` is everybody's: whoever makes a table in any namespace commits to it. So it does not go back to a
 // version, which would hide what others have made since. Single entries of it do.

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { CommitKind } from "../../lance/commit-kind.ts";
 import type { CommitMark } from "../../lance/commit-mark.ts";
 import { privateDirectory } from "../../lance/private-directory.ts";
-import type { LoggedIntent, Outcome } from "../journal/log.ts";
+import type { LoggedIntent, Outcome } from "../journal/intent-log.ts";
 
 /** A commit that was announced, and of which nobody knows what came: its process died. */
 interface OpenCommit {
