@@ -62,10 +62,11 @@ export {
   type RestoreSummary,
   restoreLatest,
 } from "./periodic/replay/restore-latest.ts";
-export { BackupService, type BackupServiceOptions, type RunListener } from "./policy/backup-service.ts";
+export { BackupService, type BackupServiceOptions } from "./policy/backup-service.ts";
 export { loadPolicies } from "./policy/policies.ts";
 export { PolicyFileError, type PolicyProblem } from "./policy/policy-file-error.ts";
 export type { Policy, PolicySet, ShownValue } from "./policy/policy-set.ts";
 export type { PolicyStatus } from "./policy/policy-status.ts";
 export type { RunReport, RunType } from "./policy/run-policy.ts";
+export type { RunListener, RunStep, WorkListener, WorkUnderWay } from "./policy/work-under-way.ts";
 export * from "./repository/index.ts";

@@ -1,7 +1,7 @@
 import { assertKnown, assertLogger, assertMilliseconds } from "../checks.ts";
 import { type Clock, systemClock } from "../engine/clock.ts";
 import { ValidationError } from "../errors.ts";
-import { isError, reasonOf } from "../fs/io.ts";
+import { reasonOf } from "../fs/io.ts";
 import { defaultLogger, type Logger } from "../logger.ts";
 import type { Repository } from "../repository/index.ts";
 import { Notices } from "./notices.ts";
@@ -11,6 +11,7 @@ import { historiesOf, type PolicyHistory, type PolicyStatus, statusOf } from "./
 import { type RunReport, type RunRequest, type RunType, runPolicy } from "./run-policy.ts";
 import { Slots, within } from "./run-slots.ts";
 import { WatchedPolicy } from "./watched-policy.ts";
+import { type RunListener, type WorkListener, type WorkUnderWay, WorkWatch } from "./work-under-way.ts";
 
 export interface BackupServiceOptions {
   /** Default: winston on stderr, level `warn` or what `LANCEDB_BACKUP_LOG` says. */
@@ -18,9 +19,6 @@ export interface BackupServiceOptions {
   /** Where it takes the time from; for tests. */
   readonly clock?: Clock | undefined;
 }
-
-/** Who hears of runs that have ended. */
-export type RunListener = (report: RunReport) => unknown;
 
 const TICK_MS = 1000;
 /** By so much the wall clock and the clock that nobody sets may differ between two looks; more is a step, or sleep. */
@@ -39,7 +37,7 @@ export class BackupService implements AsyncDisposable {
   readonly #clock: Clock;
   readonly #watched: ReadonlyMap<string, WatchedPolicy>;
   readonly #repositories = new Map<string, Promise<Repository>>();
-  readonly #listeners = new Set<{ readonly listener: RunListener }>();
+  readonly #watch: WorkWatch;
   readonly #slots: Slots;
   readonly #notices: Notices;
   /** Whether the repositories have been looked at. */
@@ -59,6 +57,7 @@ export class BackupService implements AsyncDisposable {
     this.#logger = logger;
     this.#clock = clock;
     this.#slots = new Slots(policies.concurrency);
+    this.#watch = new WorkWatch(logger);
     this.#notices = new Notices(logger, () => clock.now());
     const now = clock.now();
     this.#watched = new Map(
@@ -100,10 +99,33 @@ export class BackupService implements AsyncDisposable {
 
   /** Calls back when a run has ended. Answers with the function that ends it. What a listener throws is a warning. */
   onRun(listener: RunListener): () => void {
-    if (typeof listener !== "function") throw new TypeError("listener must be a function.");
-    const box = { listener };
-    this.#listeners.add(box);
-    return () => void this.#listeners.delete(box);
+    return this.#watch.onRun(listener);
+  }
+
+  /**
+   * Calls back when a run begins, gets on, or ends, with all that are under way; many times a second. Answers with the
+   * function that ends it. What a listener throws is a warning.
+   */
+  onWork(listener: WorkListener): () => void {
+    return this.#watch.onWork(listener);
+  }
+
+  /** What runs now, in the order in which it began. */
+  get work(): readonly WorkUnderWay[] {
+    return this.#watch.work;
+  }
+
+  get policies(): PolicySet {
+    return this.#policies;
+  }
+
+  /**
+   * The repository of a policy, which the service holds open. None is made.
+   *
+   * @throws ValidationError where there is no such policy, or none yet; the errors of `Repository.open`.
+   */
+  async repository(policy: string): Promise<Repository> {
+    return this.#repository(this.#named(policy).settings, false);
   }
 
   /**
@@ -123,6 +145,19 @@ export class BackupService implements AsyncDisposable {
       const wanted = type ?? due.type ?? (watched.settings.schedule.incremental ? "incremental" : "full");
       return { ...due, type: wanted, prune: due.prune || watched.prunesAfterBackup };
     });
+  }
+
+  /**
+   * Does now what a policy's verification or its retention says, whatever their schedules, behind a run that is under way.
+   * What fails is in the report.
+   *
+   * @throws ValidationError where there is no such policy.
+   */
+  async runOnly(policy: string, step: "verify" | "prune"): Promise<RunReport> {
+    if (step !== "verify" && step !== "prune") {
+      throw new ValidationError(`step must be "verify" or "prune", not ${JSON.stringify(step)}.`);
+    }
+    return this.#enqueue(this.#named(policy), async () => ({ ...NOTHING, [step]: true }));
   }
 
   /**
@@ -254,7 +289,9 @@ export class BackupService implements AsyncDisposable {
 
   async #run(watched: WatchedPolicy, request: RunRequest, signal: AbortSignal): Promise<RunReport> {
     const { settings } = watched;
-    watched.begin(request, this.#clock.now());
+    const now = this.#clock.now();
+    const startedAt = new Date(now);
+    watched.begin(request, now);
     const isIdle = request.type === undefined && !request.prune && !request.verify;
     if (!isIdle) {
       this.#logger.info("a run begins", { policy: settings.name, ...request });
@@ -264,6 +301,9 @@ export class BackupService implements AsyncDisposable {
       {
         ...{ settings, logger: this.#logger, signal, now: () => this.#clock.now() },
         openRepository: () => this.#repository(settings, true),
+        onStep: (step, progress) => {
+          this.#watch.set({ policy: settings.name, type: request.type, startedAt, step, progress });
+        },
       },
       request,
     );
@@ -279,18 +319,7 @@ export class BackupService implements AsyncDisposable {
     const meta = { policy, type, outcome, ms, snapshot: snapshot?.id };
     if (outcome === "failure") this.#logger.error("a run failed", { ...meta, reason: reasonOf(error) });
     else this.#logger.info("a run ended", meta);
-    const failed = (thrown: unknown) => {
-      const reason = isError(thrown) ? (thrown.stack ?? thrown.message) : reasonOf(thrown);
-      this.#logger.warn("a listener of the service failed", { reason });
-    };
-    for (const { listener } of [...this.#listeners]) {
-      try {
-        const result = listener(report);
-        Promise.resolve(result).catch(failed);
-      } catch (thrown) {
-        failed(thrown);
-      }
-    }
+    this.#watch.end(report);
   }
 }
 

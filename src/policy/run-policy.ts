@@ -1,8 +1,15 @@
 import { reasonOf } from "../fs/io.ts";
 import type { Logger } from "../logger.ts";
-import type { PruneReport, Repository, TakenSnapshot, VerificationResult } from "../repository/index.ts";
+import type {
+  Progress,
+  PruneReport,
+  Repository,
+  TakenSnapshot,
+  VerificationResult,
+} from "../repository/index.ts";
 import type { PolicySettings } from "./policy-set.ts";
 import { sourcesOf } from "./policy-sources.ts";
+import type { RunStep } from "./work-under-way.ts";
 
 export type RunType = "full" | "incremental";
 
@@ -38,6 +45,8 @@ interface RunContext {
   readonly logger: Logger;
   readonly signal: AbortSignal;
   readonly now: () => number;
+  /** Told when a step begins, and how far it has come. */
+  readonly onStep: (step: RunStep, progress?: Progress) => void;
 }
 
 /** The tag of snapshots for which every byte was read. */
@@ -93,31 +102,41 @@ export async function runPolicy(context: RunContext, request: RunRequest): Promi
 }
 
 async function backUp(
-  { settings, openRepository, signal }: RunContext,
+  { settings, openRepository, signal, onStep }: RunContext,
   type: RunType,
 ): Promise<TakenSnapshot> {
+  onStep("backup");
   const repository = await openRepository();
   const { name, description, tags, failOnShrink, allowEmpty } = settings;
   return repository.backup({
     sources: await sourcesOf(settings.sources),
     ...{ name, description, failOnShrink, allowEmpty, type, signal },
+    onProgress: (progress) => onStep("backup", progress),
     tags: type === "full" ? [...tags, FULL_TAG] : tags,
   });
 }
 
-async function prune({ settings, openRepository, signal }: RunContext): Promise<PruneReport> {
+async function prune({ settings, openRepository, signal, onStep }: RunContext): Promise<PruneReport> {
+  onStep("prune");
   const { rules, graceHours } = settings.retention;
   const repository = await openRepository();
   // Several policies may keep their snapshots in one repository, each by rules of its own.
   return repository.prune({ ...rules, name: settings.name, graceHours, signal });
 }
 
-async function verify({ settings, openRepository, signal }: RunContext): Promise<VerificationResult[]> {
+async function verify({
+  settings,
+  openRepository,
+  signal,
+  onStep,
+}: RunContext): Promise<VerificationResult[]> {
+  onStep("verify");
   const { restoreTest, readData } = settings.verification;
+  const onProgress = (progress: Progress) => onStep("verify", progress);
   const repository = await openRepository();
   // By its id: a name is not enough where the policy had other sources before.
   const [newest] = await repository.list({ name: settings.name });
-  return newest ? repository.verify(newest.id, { restoreTest, readData, signal }) : [];
+  return newest ? repository.verify(newest.id, { restoreTest, readData, signal, onProgress }) : [];
 }
 
 /** Whether its rules remove anything at all. */

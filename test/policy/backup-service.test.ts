@@ -2,7 +2,14 @@ import { existsSync, mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { connect } from "@lancedb/lancedb";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { BackupService, loadPolicies, Repository, type RunReport, ValidationError } from "../../src/index.ts";
+import {
+  BackupService,
+  loadPolicies,
+  Repository,
+  type RunReport,
+  ValidationError,
+  type WorkUnderWay,
+} from "../../src/index.ts";
 import { newDirectory, recordingLogger } from "../support/database.ts";
 import { TestClock } from "../support/test-clock.ts";
 
@@ -76,6 +83,44 @@ describe("run", () => {
     const kept = await place.snapshots();
     expect(kept).toHaveLength(2);
     expect(kept.map(({ rows }) => rows)).toEqual([3, 2]);
+  });
+
+  test("tells what it is at, and does a verification or a prune alone when it is asked to", async () => {
+    const place = await newPlace();
+    const { service, reports } = await place.service(
+      policy(place, "one", "schedule: { full: 1d }, retention: { keep_last: 1 }"),
+    );
+    const told: WorkUnderWay[] = [];
+    let last: readonly WorkUnderWay[] = [];
+    const end = service.onWork((work) => {
+      last = work;
+      told.push(...work);
+    });
+    await service.run("one");
+    expect(told[0]).toMatchObject({ policy: "one", type: "full", step: "backup" });
+    expect(new Set(told.map(({ step }) => step))).toEqual(new Set(["backup", "prune"]));
+    expect(told.some(({ progress }) => (progress?.bytes ?? 0) > 0)).toBe(true);
+    expect([last, service.work]).toEqual([[], []]);
+
+    told.length = 0;
+    await place.addRow(2);
+    const verified = await service.runOnly("one", "verify");
+    expect(verified).toMatchObject({ outcome: "success", type: undefined });
+    expect(verified.prune).toBeUndefined();
+    expect(verified.verification?.every(({ ok }) => ok)).toBe(true);
+    expect(new Set(told.map(({ step }) => step))).toEqual(new Set(["verify"]));
+    expect((await service.runOnly("one", "prune")).prune).toMatchObject({ removed: [] });
+    expect(reports).toHaveLength(3);
+    expect(await place.snapshots()).toHaveLength(1);
+
+    end();
+    told.length = 0;
+    await service.runOnly("one", "verify");
+    expect(told).toEqual([]);
+    await expect(service.runOnly("two", "verify")).rejects.toThrow(ValidationError);
+    await expect(service.runOnly("one", "backup" as never)).rejects.toThrow(ValidationError);
+    expect((await service.repository("one")).location).toBe(place.vault);
+    await expect(service.repository("two")).rejects.toThrow(ValidationError);
   });
 
   test("a policy's rules leave the snapshots of other policies alone", async () => {
