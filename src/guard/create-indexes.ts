@@ -1,8 +1,8 @@
 import type { Connection, Index, IndexConfig, Table } from "@lancedb/lancedb";
 import type { Field } from "apache-arrow";
+import { type ColumnPath, indexColumn, resolveColumn } from "../arrow/column-path.ts";
 import { assertKnown } from "../checks.ts";
 import { UnsupportedError, ValidationError } from "../errors.ts";
-import { type ColumnPath, indexColumn, resolveColumn } from "../lance/predicates/column-path.ts";
 import type { Logger } from "../logger.ts";
 import { callLance } from "./records/lance-call.ts";
 import { lookAtExisting } from "./records/look.ts";

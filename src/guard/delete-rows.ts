@@ -1,4 +1,5 @@
 import type { Connection } from "@lancedb/lancedb";
+import { sameLayout } from "../arrow/types.ts";
 import { ValidationError } from "../errors.ts";
 import { deleteRows } from "../lance/lacking.ts";
 import type { Logger } from "../logger.ts";
@@ -15,7 +16,6 @@ import {
 } from "./records/options.ts";
 import { type KeysInput, openSource } from "./records/source.ts";
 import { refName, requireTable, type TableRef } from "./records/target.ts";
-import { sameLayout } from "./records/types.ts";
 
 /** How `deleteRowsWithBackup` finds the rows. */
 export interface DeleteRowsOptions extends GuardedOptions {

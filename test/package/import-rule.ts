@@ -12,6 +12,7 @@ const levels: readonly (readonly string[])[] = [
   ["engine"],
   ["storage"],
   ["lance"],
+  ["arrow"],
   ["fs"],
   ["html"],
   ["util"],

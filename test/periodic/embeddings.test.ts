@@ -1,7 +1,7 @@
 import { connect } from "@lancedb/lancedb";
 import { EmbeddingFunction, getRegistry } from "@lancedb/lancedb/embedding";
 import { expect, test } from "vitest";
-import { arrow } from "../../src/lance/predicates/arrow.ts";
+import { arrow } from "../../src/arrow/arrow.ts";
 import { restoreLatest } from "../../src/periodic/replay/restore-latest.ts";
 import { contentOf, Place, tableOf } from "./harness.ts";
 

@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { arrow } from "../../src/lance/predicates/arrow.ts";
+import { arrow } from "../../src/arrow/arrow.ts";
 import { Place, tableOf } from "./harness.ts";
 
 /** Blocks of 1,024 bytes that a process may write into one file. */

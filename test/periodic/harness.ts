@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Connection, connect } from "@lancedb/lancedb";
 import type { Table as ArrowTable, Schema } from "apache-arrow";
-import { arrow } from "../../src/lance/predicates/arrow.ts";
+import { arrow } from "../../src/arrow/arrow.ts";
 import { PeriodicBackupManager } from "../../src/periodic/manager.ts";
 import type { PeriodicBackupOptions } from "../../src/periodic/options.ts";
 import type { Clock } from "../../src/periodic/schedule/clock.ts";

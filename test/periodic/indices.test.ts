@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { connect, Index, type Table } from "@lancedb/lancedb";
 import { expect, test } from "vitest";
-import { arrow } from "../../src/lance/predicates/arrow.ts";
+import { arrow } from "../../src/arrow/arrow.ts";
 import { makeIndices } from "../../src/periodic/indices.ts";
 import { applyDelta } from "../../src/periodic/replay/apply-delta.ts";
 import { loadBackup } from "../../src/periodic/replay/load-backup.ts";

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { connect } from "@lancedb/lancedb";
 import type { DataType } from "apache-arrow";
 import { expect, test } from "vitest";
-import { arrow } from "../../src/lance/predicates/arrow.ts";
+import { arrow } from "../../src/arrow/arrow.ts";
 import { applyDelta } from "../../src/periodic/replay/apply-delta.ts";
 import { loadBackup } from "../../src/periodic/replay/load-backup.ts";
 import { restoreLatest } from "../../src/periodic/replay/restore-latest.ts";

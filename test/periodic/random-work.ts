@@ -1,5 +1,5 @@
 import { type Connection, Index, type Table } from "@lancedb/lancedb";
-import { arrow } from "../../src/lance/predicates/arrow.ts";
+import { arrow } from "../../src/arrow/arrow.ts";
 import { tableOf } from "./harness.ts";
 
 /** Numbers in [0, 1), the same for the same seed (mulberry32). */

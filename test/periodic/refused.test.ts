@@ -2,7 +2,7 @@ import { mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { blob, type Connection } from "@lancedb/lancedb";
 import { expect, test } from "vitest";
-import { arrow } from "../../src/lance/predicates/arrow.ts";
+import { arrow } from "../../src/arrow/arrow.ts";
 import { loadBackup } from "../../src/periodic/replay/load-backup.ts";
 import { restoreLatest } from "../../src/periodic/replay/restore-latest.ts";
 import { contentOf, Place, rowsOf, tableOf } from "./harness.ts";

@@ -1,8 +1,8 @@
 import { connect, type Table } from "@lancedb/lancedb";
 import type { Table as ArrowTable, DataType } from "apache-arrow";
 import { expect, test } from "vitest";
-import { arrow } from "../../src/lance/predicates/arrow.ts";
-import { rowDigests } from "../../src/lance/row-delta/row-bytes.ts";
+import { arrow } from "../../src/arrow/arrow.ts";
+import { rowDigests } from "../../src/arrow/row-digests.ts";
 import { scan } from "../../src/lance/row-delta/scan.ts";
 import { restoreLatest } from "../../src/periodic/replay/restore-latest.ts";
 import { Place } from "./harness.ts";

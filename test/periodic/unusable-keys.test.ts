@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { arrow } from "../../src/lance/predicates/arrow.ts";
+import { arrow } from "../../src/arrow/arrow.ts";
 import { createBackupFile } from "../../src/periodic/file/create.ts";
 import { applyDelta } from "../../src/periodic/replay/apply-delta.ts";
 import { restoreLatest } from "../../src/periodic/replay/restore-latest.ts";

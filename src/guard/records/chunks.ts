@@ -1,8 +1,8 @@
 import type { Data, Field, RecordBatch, Schema } from "apache-arrow";
-import { arrow } from "../../lance/predicates/arrow.ts";
-import { nulls, pack } from "./pack.ts";
+import { arrow } from "../../arrow/arrow.ts";
+import { nulls, pack } from "../../arrow/pack.ts";
+import { writable } from "../../arrow/writable.ts";
 import { bytesOf, type Part } from "./parts.ts";
-import { writable } from "./writable.ts";
 
 /** What is written with one commit: rows that all have the same columns, in one record batch. */
 export type Chunk = RecordBatch;

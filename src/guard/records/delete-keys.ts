@@ -1,18 +1,18 @@
 import type { Data, DataType, Field } from "apache-arrow";
+import type { BatchLike } from "../../arrow/adopt.ts";
+import { arrow } from "../../arrow/arrow.ts";
+import { firstNull } from "../../arrow/column-read.ts";
+import { conform } from "../../arrow/conform.ts";
+import { valuesOf } from "../../arrow/decode.ts";
+import { isRecord } from "../../arrow/encode/elements.ts";
+import { encodeColumn } from "../../arrow/encode/encode-column.ts";
+import { pack } from "../../arrow/pack.ts";
+import { badValue, type Place } from "../../arrow/place.ts";
+import { isScalar } from "../../arrow/types.ts";
+import { whereIn } from "../../arrow/where-in.ts";
 import { ValidationError } from "../../errors.ts";
-import { arrow } from "../../lance/predicates/arrow.ts";
-import { firstNull } from "../../lance/predicates/column-read.ts";
-import { whereIn } from "../../lance/predicates/where-in.ts";
-import type { BatchLike } from "./adopt.ts";
-import { conform } from "./conform.ts";
-import { valuesOf } from "./decode.ts";
-import { encodeColumn } from "./encode/column.ts";
-import { isRecord } from "./encode/elements.ts";
 import type { Feed } from "./feed.ts";
-import { pack } from "./pack.ts";
-import { badValue, type Place } from "./place.ts";
 import { lengthOf, type Piece } from "./source.ts";
-import { isScalar } from "./types.ts";
 
 /** Keys that one delete gets, and with it one commit. Measured: lists of 100,000 are as fast as smaller ones. */
 const KEYS_A_DELETE = 100_000;

@@ -1,16 +1,16 @@
 import type { EmbeddingFunction } from "@lancedb/lancedb/embedding";
 import type { Data, Field, FixedSizeList, Float, Schema } from "apache-arrow";
+import { arrow } from "../../arrow/arrow.ts";
+import { checkColumn } from "../../arrow/check-column.ts";
+import { byteWidth, isValid, itemsOf } from "../../arrow/column-read.ts";
+import { valuesOf } from "../../arrow/decode.ts";
+import { encodeColumn } from "../../arrow/encode/encode-column.ts";
+import { isFloatVector } from "../../arrow/types.ts";
 import { ValidationError } from "../../errors.ts";
-import { arrow } from "../../lance/predicates/arrow.ts";
-import { byteWidth, isValid, itemsOf } from "../../lance/predicates/column-read.ts";
 import type { LanceDB } from "../../lance/which-lancedb.ts";
 import { abortable } from "./abortable.ts";
-import { checkColumn } from "./check.ts";
-import { valuesOf } from "./decode.ts";
-import { encodeColumn } from "./encode/column.ts";
 import { callLance } from "./lance-call.ts";
 import type { Part } from "./parts.ts";
-import { isFloatVector } from "./types.ts";
 
 /** Which vectors are made from which column. */
 export interface Embedding {

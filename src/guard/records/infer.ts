@@ -1,10 +1,10 @@
 import { types } from "node:util";
 import type { DataType, Field, Float, Schema } from "apache-arrow";
+import { arrow } from "../../arrow/arrow.ts";
+import { elementsOf, isRecord } from "../../arrow/encode/elements.ts";
 import { ValidationError } from "../../errors.ts";
 import { reasonOf } from "../../fs/io.ts";
-import { arrow } from "../../lance/predicates/arrow.ts";
 import type { LanceDBApi } from "../../lance/which-lancedb.ts";
-import { elementsOf, isRecord } from "./encode/elements.ts";
 import { toRecord } from "./row-groups.ts";
 
 /**

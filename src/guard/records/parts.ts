@@ -1,10 +1,10 @@
 import type { Data, Field } from "apache-arrow";
+import type { BatchLike } from "../../arrow/adopt.ts";
+import { checkColumn } from "../../arrow/check-column.ts";
+import { conform } from "../../arrow/conform.ts";
+import { encodeColumn } from "../../arrow/encode/encode-column.ts";
+import type { Place } from "../../arrow/place.ts";
 import { ValidationError } from "../../errors.ts";
-import type { BatchLike } from "./adopt.ts";
-import { checkColumn } from "./check.ts";
-import { conform } from "./conform.ts";
-import { encodeColumn } from "./encode/column.ts";
-import type { Place } from "./place.ts";
 import { groupRows, unknownColumn } from "./row-groups.ts";
 import { lengthOf, type Piece } from "./source.ts";
 

@@ -1,6 +1,6 @@
+import { isRecord } from "../../arrow/encode/elements.ts";
+import { show } from "../../arrow/place.ts";
 import { ValidationError } from "../../errors.ts";
-import { isRecord } from "./encode/elements.ts";
-import { show } from "./place.ts";
 
 /** Rows that are converted together. */
 export interface RowGroup {

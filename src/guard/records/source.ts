@@ -1,6 +1,6 @@
+import { type BatchLike, isBatchLike, isTableLike, type TableLike } from "../../arrow/adopt.ts";
+import { show } from "../../arrow/place.ts";
 import { ValidationError } from "../../errors.ts";
-import { type BatchLike, isBatchLike, isTableLike, type TableLike } from "./adopt.ts";
-import { show } from "./place.ts";
 
 /**
  * Rows as objects, arrays of them, Arrow tables and record batches (of any copy of apache-arrow), in any

@@ -1,9 +1,9 @@
 import type { Connection, Table } from "@lancedb/lancedb";
 import type { Schema } from "apache-arrow";
+import { adoptSchema } from "../../arrow/adopt.ts";
 import { ValidationError } from "../../errors.ts";
 import { isError } from "../../fs/io.ts";
 import { assertNamespaces } from "../../lance/lacking.ts";
-import { adoptSchema } from "./adopt.ts";
 import { callLance } from "./lance-call.ts";
 
 /** Which table of the database. */

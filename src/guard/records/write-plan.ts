@@ -1,9 +1,11 @@
 import type { Field, Float, Schema } from "apache-arrow";
+import { adoptSchema } from "../../arrow/adopt.ts";
+import { arrow } from "../../arrow/arrow.ts";
+import { valuesOf } from "../../arrow/decode.ts";
+import { isRecord } from "../../arrow/encode/elements.ts";
+import { sameLayout } from "../../arrow/types.ts";
 import { ValidationError } from "../../errors.ts";
-import { arrow } from "../../lance/predicates/arrow.ts";
 import type { LanceDB } from "../../lance/which-lancedb.ts";
-import { adoptSchema } from "./adopt.ts";
-import { valuesOf } from "./decode.ts";
 import {
   declaredEmbeddings,
   EMBEDDINGS_KEY,
@@ -12,12 +14,10 @@ import {
   floatType,
   withEmbedding,
 } from "./embed.ts";
-import { isRecord } from "./encode/elements.ts";
 import type { Feed } from "./feed.ts";
 import { inferSchema } from "./infer.ts";
 import { keyFields } from "./keys/unique-keys.ts";
 import type { Target } from "./target.ts";
-import { sameLayout } from "./types.ts";
 
 /** What the rows do to the table. */
 type WriteAction =

@@ -1,6 +1,6 @@
 import type { Schema } from "apache-arrow";
+import { arrow } from "../../arrow/arrow.ts";
 import { ValidationError } from "../../errors.ts";
-import { arrow } from "../predicates/arrow.ts";
 
 /** Columns that LanceDB's merge makes for itself: a table with one of its own cannot be merged into. */
 const TAKEN = /^(?:__action|__common_expr_\d+)$/;

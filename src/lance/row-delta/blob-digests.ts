@@ -1,9 +1,9 @@
 import { createHash, hash } from "node:crypto";
 import type { Table } from "@lancedb/lancedb";
 import type { Field, RecordBatch, Schema } from "apache-arrow";
+import { DIGEST_BYTES } from "../../arrow/digest-table.ts";
+import { columnOf, rowDigests } from "../../arrow/row-digests.ts";
 import { UnsupportedError } from "../../errors.ts";
-import { DIGEST_BYTES } from "./digest-table.ts";
-import { columnOf, rowDigests } from "./row-bytes.ts";
 
 /** By this LanceDB finds large values; it is the address in most tables, and another number with stable row ids. */
 export const ROW_ID = "_rowid";

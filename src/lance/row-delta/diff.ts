@@ -1,7 +1,7 @@
 import type { RecordBatch } from "apache-arrow";
+import { DigestTable } from "../../arrow/digest-table.ts";
 import { ADDRESS, AddressSet, addressesOf } from "./addresses.ts";
 import { contentDigests, ROW_ID } from "./blob-digests.ts";
-import { DigestTable } from "./digest-table.ts";
 import { addressesIn, collectAddresses } from "./fragment-addresses.ts";
 import type { FragmentDiff, FragmentRows } from "./fragments.ts";
 import { rowsAt } from "./rows-at.ts";

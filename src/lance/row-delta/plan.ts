@@ -1,7 +1,7 @@
 import type { Table } from "@lancedb/lancedb";
 import type { Schema } from "apache-arrow";
+import { arrow } from "../../arrow/arrow.ts";
 import type { Manifest } from "../manifest.ts";
-import { arrow } from "../predicates/arrow.ts";
 import { sameFields } from "../same-content.ts";
 import { AddressSet } from "./addresses.ts";
 import { diffRows } from "./diff.ts";

@@ -1,15 +1,15 @@
 import type { RecordBatch } from "apache-arrow";
-import { arrow } from "../predicates/arrow.ts";
-import { quoteColumn } from "../predicates/column-path.ts";
-import { whereIn } from "../predicates/where-in.ts";
+import { arrow } from "../../arrow/arrow.ts";
+import { quoteColumn } from "../../arrow/column-path.ts";
+import { DigestTable } from "../../arrow/digest-table.ts";
+import { columnOf, keyDigests } from "../../arrow/row-digests.ts";
+import { describeKey, firstUnusableKey } from "../../arrow/row-key.ts";
+import { takeRows } from "../../arrow/take-rows.ts";
+import { whereIn } from "../../arrow/where-in.ts";
 import { ADDRESS, AddressSet, addressesOf } from "./addresses.ts";
 import type { RowDiff, TwoVersions } from "./diff.ts";
-import { DigestTable } from "./digest-table.ts";
-import { describeKey, firstUnusableKey } from "./key.ts";
-import { columnOf, keyDigests } from "./row-bytes.ts";
 import { rowsAt } from "./rows-at.ts";
 import { scan } from "./scan.ts";
-import { takeRows } from "./take-rows.ts";
 
 /** Up to so many keys are looked up by a filter; more by a scan of the key columns. */
 const MOST_BY_FILTER = 2000;

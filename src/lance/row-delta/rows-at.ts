@@ -1,8 +1,8 @@
 import type { RecordBatch } from "apache-arrow";
+import { takeRows } from "../../arrow/take-rows.ts";
 import { ADDRESS, type AddressSet, addressesOf, addressLiteral } from "./addresses.ts";
 import { hasLegacyFiles } from "./fragments.ts";
 import { type OpenVersion, scan, scanFragments } from "./scan.ts";
-import { takeRows } from "./take-rows.ts";
 
 /** Up to so many rows are asked for by their addresses (10,000 take 40 ms); more are picked out of a scan. */
 const MOST_BY_ADDRESS = 20_000;

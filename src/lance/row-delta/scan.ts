@@ -1,9 +1,9 @@
 import type { Table } from "@lancedb/lancedb";
 import type { Field, RecordBatch } from "apache-arrow";
+import { arrow } from "../../arrow/arrow.ts";
+import { quoteColumn } from "../../arrow/column-path.ts";
 import { batchesOf } from "../lacking.ts";
 import type { Manifest } from "../manifest.ts";
-import { arrow } from "../predicates/arrow.ts";
-import { quoteColumn } from "../predicates/column-path.ts";
 import { ADDRESS, whereInFragments } from "./addresses.ts";
 import { hasLegacyFiles, type RowRange, scanGroups } from "./fragments.ts";
 

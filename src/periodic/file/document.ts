@@ -1,6 +1,6 @@
 import type { Schema } from "apache-arrow";
+import { Problem } from "../../arrow/problem.ts";
 import { assertTableId } from "../../lance/database.ts";
-import { Problem } from "./problem.ts";
 import type { FileHead, IndexRecord, TableForm, TableHead, TablePosition } from "./types.ts";
 
 /** A JSON object that was read, of which nothing is known yet. */

@@ -1,7 +1,7 @@
 import type { Schema } from "apache-arrow";
-import { arrow } from "../../lance/predicates/arrow.ts";
+import { arrow } from "../../arrow/arrow.ts";
+import { Problem } from "../../arrow/problem.ts";
 import { asCount, asObject, type Json } from "./document.ts";
-import { Problem } from "./problem.ts";
 import type { RowKind, TableForm, TableHead } from "./types.ts";
 
 /** Where rows of a table lie in the file, and how many there are. */

@@ -1,8 +1,6 @@
+import { Problem } from "../../arrow/problem.ts";
 import { CorruptError, ValidationError } from "../../errors.ts";
 import { isError } from "../../fs/io.ts";
-
-/** Something read from a file is not as it must be. Who knows file and place makes a `CorruptError` of it. */
-export class Problem extends Error {}
 
 /** Runs `task`; what it finds wrong comes out as a `CorruptError` that names the file and the place. */
 export function locating<T>(path: string, place: string, task: () => T): T {

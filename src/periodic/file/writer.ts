@@ -1,12 +1,12 @@
 import type { RecordBatch, Schema } from "apache-arrow";
+import { arrow } from "../../arrow/arrow.ts";
+import { numberDictionaries } from "../../arrow/rebuild.ts";
+import { assertColumns, schemaSignature } from "../../arrow/signature.ts";
 import { ValidationError } from "../../errors.ts";
-import { arrow } from "../../lance/predicates/arrow.ts";
 import { parseTableHead } from "./document.ts";
 import type { FileEncoder } from "./encoder.ts";
 import { PARTS, type PartName, partOf, partSchema } from "./parts.ts";
 import { validating } from "./problem.ts";
-import { numberDictionaries } from "./schema/rebuild.ts";
-import { assertColumns, schemaSignature } from "./schema/signature.ts";
 import type { SealedOutput } from "./sealed-output.ts";
 import type { BackupFileWriter, FileHead, RowKind, TableHead } from "./types.ts";
 

@@ -1,8 +1,8 @@
 import type { Connection, Table } from "@lancedb/lancedb";
 import type { Table as ArrowTable, Schema } from "apache-arrow";
+import { arrow } from "../../arrow/arrow.ts";
 import { isError } from "../../fs/io.ts";
 import { createEmptyTableIn, createTableIn } from "../../lance/lacking.ts";
-import { arrow } from "../../lance/predicates/arrow.ts";
 import { writingAsIs } from "./as-is.ts";
 
 /** A column that is there for the time of one write. */

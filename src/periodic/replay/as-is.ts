@@ -1,5 +1,5 @@
 import type { Table } from "@lancedb/lancedb";
-import { arrow } from "../../lance/predicates/arrow.ts";
+import { arrow } from "../../arrow/arrow.ts";
 
 /** Under this key of a schema's metadata LanceDB's client finds the functions that make its vectors. */
 const FUNCTIONS = "embedding_functions";

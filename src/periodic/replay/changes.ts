@@ -1,6 +1,6 @@
 import type { Table } from "@lancedb/lancedb";
+import { anyOf, whereKeys } from "../../arrow/where-keys.ts";
 import { deleteRows } from "../../lance/lacking.ts";
-import { anyOf, whereKeys } from "../../lance/row-delta/where-keys.ts";
 import type { TableReader } from "../file/types.ts";
 import { chunksOf } from "./chunks.ts";
 

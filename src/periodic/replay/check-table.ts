@@ -1,7 +1,7 @@
+import { assertKey } from "../../arrow/row-key.ts";
 import { ValidationError } from "../../errors.ts";
 import { assertTableId } from "../../lance/database.ts";
 import { assertFilterable, assertMergeable } from "../../lance/row-delta/assert-usable.ts";
-import { assertKey } from "../../lance/row-delta/key.ts";
 import type { BackupFileReader, TableReader } from "../file/types.ts";
 
 /**

@@ -1,6 +1,6 @@
 import type { RecordBatch, Schema, Table } from "apache-arrow";
+import { loadableTable } from "../../arrow/loadable.ts";
 import { UnsupportedError } from "../../errors.ts";
-import { loadableTable } from "../file/loadable.ts";
 
 /** Bytes that are written with one commit. What LanceDB holds for it is many times as much, and larger ones load no faster. */
 const CHUNK_BYTES = 6 * 1024 * 1024;

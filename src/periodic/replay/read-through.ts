@@ -1,8 +1,8 @@
 import type { RecordBatch } from "apache-arrow";
+import { DigestTable } from "../../arrow/digest-table.ts";
+import { rowDigests } from "../../arrow/row-digests.ts";
+import { describeKey, firstUnusableKey } from "../../arrow/row-key.ts";
 import { CorruptError } from "../../errors.ts";
-import { DigestTable } from "../../lance/row-delta/digest-table.ts";
-import { describeKey, firstUnusableKey } from "../../lance/row-delta/key.ts";
-import { rowDigests } from "../../lance/row-delta/row-bytes.ts";
 import { ROW_KINDS, type TableReader } from "../file/types.ts";
 
 /**

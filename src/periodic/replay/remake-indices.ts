@@ -1,6 +1,6 @@
 import type { Table } from "@lancedb/lancedb";
+import { isSameColumn } from "../../arrow/column-path.ts";
 import { parseTableId } from "../../lance/database.ts";
-import { isSameColumn } from "../../lance/predicates/column-path.ts";
 import type { Logger } from "../../logger.ts";
 import type { IndexRecord } from "../file/types.ts";
 import { makeIndices } from "../indices.ts";

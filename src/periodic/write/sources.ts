@@ -1,4 +1,5 @@
 import type { Schema } from "apache-arrow";
+import { assertKey, isKeyType } from "../../arrow/row-key.ts";
 import { CorruptError, UnsupportedError } from "../../errors.ts";
 import type { Door } from "../../lance/door.ts";
 import { assertAddressable } from "../../lance/lacking.ts";
@@ -6,7 +7,6 @@ import type { Manifest } from "../../lance/manifest.ts";
 import { canListIndices } from "../../lance/old-versions.ts";
 import { assertFilterable, assertMergeable } from "../../lance/row-delta/assert-usable.ts";
 import { blobColumnsOf } from "../../lance/row-delta/blob-digests.ts";
-import { assertKey, isKeyType } from "../../lance/row-delta/key.ts";
 import { openWithoutBroken } from "../../lance/without-broken-indices.ts";
 import type { IndexRecord } from "../file/types.ts";
 import { recordIndices } from "../indices.ts";

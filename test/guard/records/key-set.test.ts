@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { encodeColumn } from "../../../src/guard/records/encode/column.ts";
-import { keyReader } from "../../../src/guard/records/keys/key-bytes.ts";
+import { encodeColumn } from "../../../src/arrow/encode/encode-column.ts";
+import { keyReader } from "../../../src/arrow/key-bytes.ts";
 import { KeySet } from "../../../src/guard/records/keys/key-set.ts";
 import { arrow, print } from "./harness.ts";
 

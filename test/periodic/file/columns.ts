@@ -1,6 +1,6 @@
 import type { Data, DataType, Field, RecordBatch, Schema } from "apache-arrow";
 import fc from "fast-check";
-import { arrow } from "../../../src/lance/predicates/arrow.ts";
+import { arrow } from "../../../src/arrow/arrow.ts";
 
 const { DataType: Is } = arrow;
 

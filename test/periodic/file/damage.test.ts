@@ -1,8 +1,8 @@
 import { createHash, randomUUID } from "node:crypto";
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { arrow } from "../../../src/arrow/arrow.ts";
 import { CorruptError, IoError, ValidationError } from "../../../src/errors.ts";
-import { arrow } from "../../../src/lance/predicates/arrow.ts";
 import { createBackupFile } from "../../../src/periodic/file/create.ts";
 import { openBackupFile, peekBackupFile } from "../../../src/periodic/file/open.ts";
 import type { FileFormat } from "../../../src/periodic/file/types.ts";

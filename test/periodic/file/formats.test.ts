@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import type { Data, Table } from "apache-arrow";
 import { describe, expect, test } from "vitest";
-import { arrow } from "../../../src/lance/predicates/arrow.ts";
+import { arrow } from "../../../src/arrow/arrow.ts";
 import { batchOf, type Row, rowsOf } from "./columns.ts";
 import { delta, full, position, temporaryDirectory, writeAll } from "./files.ts";
 

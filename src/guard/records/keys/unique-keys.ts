@@ -1,12 +1,12 @@
 import type { Data, DataType, Field, Float } from "apache-arrow";
+import { arrow } from "../../../arrow/arrow.ts";
+import { firstNull } from "../../../arrow/column-read.ts";
+import { valuesOf } from "../../../arrow/decode.ts";
+import { keyReader } from "../../../arrow/key-bytes.ts";
+import { badValue, show } from "../../../arrow/place.ts";
+import { isScalar } from "../../../arrow/types.ts";
 import { ValidationError } from "../../../errors.ts";
-import { arrow } from "../../../lance/predicates/arrow.ts";
-import { firstNull } from "../../../lance/predicates/column-read.ts";
-import { valuesOf } from "../decode.ts";
 import type { Part } from "../parts.ts";
-import { badValue, show } from "../place.ts";
-import { isScalar } from "../types.ts";
-import { keyReader } from "./key-bytes.ts";
 import { KeySet } from "./key-set.ts";
 
 /** Which columns tell rows apart in an upsert. Throws `ValidationError` where the table lacks one, or it cannot. */

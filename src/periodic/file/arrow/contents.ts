@@ -1,10 +1,11 @@
 import type { RecordBatch } from "apache-arrow";
+import { Problem } from "../../../arrow/problem.ts";
+import { schemaSignature } from "../../../arrow/signature.ts";
 import type { Contents, TableContents } from "../contents.ts";
 import { asObject, type Json, parseFileHead, parseForm, parseTableHead } from "../document.ts";
 import { MAX_INDEX_BYTES } from "../limits.ts";
 import { PARTS, type PartName, parseParts, partOf, partSchema } from "../parts.ts";
-import { locating, Problem } from "../problem.ts";
-import { schemaSignature } from "../schema/signature.ts";
+import { locating } from "../problem.ts";
 import type { SealedInput } from "../sealed-input.ts";
 import type { FileHead, RowKind } from "../types.ts";
 import { DIGEST_BYTES, HEAD_BYTES, LENGTH_BYTES } from "./container.ts";

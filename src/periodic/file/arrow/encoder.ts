@@ -1,10 +1,10 @@
 import { Buffer } from "node:buffer";
 import type { Data, RecordBatch } from "apache-arrow";
+import { type Assembled, assemble, assembleColumns } from "../../../arrow/ipc/assemble.ts";
+import { encodeBatch } from "../../../arrow/ipc/batch-message.ts";
+import { encodeSchema } from "../../../arrow/ipc/schema-message.ts";
 import { fileHeadJson, type Json, tableHeadJson } from "../document.ts";
 import type { FileEncoder } from "../encoder.ts";
-import { type Assembled, assemble, assembleColumns } from "../ipc/assemble.ts";
-import { encodeBatch } from "../ipc/batch-message.ts";
-import { encodeSchema } from "../ipc/schema-message.ts";
 import { BATCH_BYTES, FORMAT, MAX_BATCH_ROWS } from "../limits.ts";
 import { type Part, type PartName, type Parts, partSchema } from "../parts.ts";
 import type { SealedOutput } from "../sealed-output.ts";

@@ -1,10 +1,11 @@
 import type { RecordBatch, Schema } from "apache-arrow";
-import { type BatchMessage, decodeBatch } from "../ipc/batch-message.ts";
-import { type Dictionaries, loadBatch, loadColumns } from "../ipc/load.ts";
-import { decodeSchema } from "../ipc/schema-message.ts";
+import { type BatchMessage, decodeBatch } from "../../../arrow/ipc/batch-message.ts";
+import { type Dictionaries, loadBatch, loadColumns } from "../../../arrow/ipc/load.ts";
+import { decodeSchema } from "../../../arrow/ipc/schema-message.ts";
+import { Problem } from "../../../arrow/problem.ts";
 import { MAX_BATCH_ROWS } from "../limits.ts";
 import type { Part } from "../parts.ts";
-import { locating, Problem } from "../problem.ts";
+import { locating } from "../problem.ts";
 import type { SealedInput } from "../sealed-input.ts";
 import { END_OF_STREAM } from "./container.ts";
 

@@ -1,11 +1,12 @@
 import { Buffer } from "node:buffer";
 import type { RecordBatch } from "apache-arrow";
+import { decodeSchema } from "../../../arrow/ipc/schema-message.ts";
+import { Problem } from "../../../arrow/problem.ts";
 import type { Contents, TableContents } from "../contents.ts";
 import { asCount, asObject, type Json, parseFileHead, parseForm, parseTableHead } from "../document.ts";
-import { decodeSchema } from "../ipc/schema-message.ts";
 import { MAX_INDEX_BYTES, MAX_LINE_BYTES } from "../limits.ts";
 import { PARTS, parseParts, partOf, partSchema } from "../parts.ts";
-import { locating, Problem } from "../problem.ts";
+import { locating } from "../problem.ts";
 import type { SealedInput } from "../sealed-input.ts";
 import type { FileHead, RowKind } from "../types.ts";
 import { DIGEST_DIGITS, INDEX_START, readRows, SEAL_END, SEAL_START, TABLES_START } from "./json-lines.ts";

@@ -1,17 +1,17 @@
 import { Buffer } from "node:buffer";
 import type { RecordBatch } from "apache-arrow";
+import { encodeSchema } from "../../../arrow/ipc/schema-message.ts";
+import { jsonValues } from "../../../arrow/json/columns-to-json.ts";
+import { Problem } from "../../../arrow/problem.ts";
+import { typeSignature } from "../../../arrow/signature.ts";
 import { UnsupportedError } from "../../../errors.ts";
 import { isError } from "../../../fs/io.ts";
 import { fileHeadJson, type Json, tableHeadJson } from "../document.ts";
 import type { FileEncoder } from "../encoder.ts";
-import { encodeSchema } from "../ipc/schema-message.ts";
 import { FORMAT, MAX_LINE_BYTES } from "../limits.ts";
 import type { PartName, Parts } from "../parts.ts";
-import { Problem } from "../problem.ts";
-import { typeSignature } from "../schema/signature.ts";
 import type { SealedOutput } from "../sealed-output.ts";
 import type { FileHead, TableHead } from "../types.ts";
-import { jsonValues } from "./columns-to-json.ts";
 import { INDEX_START, isBare, SEAL_END, SEAL_START, TABLES_END, TABLES_START } from "./json-lines.ts";
 
 /** Characters of text that become bytes in one step. */

@@ -1,12 +1,18 @@
 import { isUtf8 } from "node:buffer";
 import type { RecordBatch, Schema } from "apache-arrow";
-import { arrow } from "../../../lance/predicates/arrow.ts";
-import { column } from "../column.ts";
+import { arrow } from "../../../arrow/arrow.ts";
+import { column } from "../../../arrow/column.ts";
+import {
+  BatchFull,
+  columnsFromJson,
+  membersOf,
+  ValueProblem,
+} from "../../../arrow/json/columns-from-json.ts";
+import { Problem } from "../../../arrow/problem.ts";
 import { MAX_LINE_BYTES } from "../limits.ts";
 import type { Part, PartName } from "../parts.ts";
-import { locating, Problem } from "../problem.ts";
+import { locating } from "../problem.ts";
 import type { SealedInput } from "../sealed-input.ts";
-import { BatchFull, columnsFromJson, membersOf, ValueProblem } from "./columns-from-json.ts";
 
 // What stands between the lines of a JSON file, as `JsonEncoder` shows, and how lines of rows are read.
 

@@ -1,15 +1,15 @@
 import type { Table } from "@lancedb/lancedb";
 import type { Schema } from "apache-arrow";
+import { DigestTable } from "../../../arrow/digest-table.ts";
+import { rowDigests } from "../../../arrow/row-digests.ts";
+import { assertKey } from "../../../arrow/row-key.ts";
 import { assertAddressable } from "../../../lance/lacking.ts";
 import type { Manifest } from "../../../lance/manifest.ts";
 import { AddressSet } from "../../../lance/row-delta/addresses.ts";
 import { assertBlobsReadable, blobColumnsOf } from "../../../lance/row-delta/blob-digests.ts";
 import { diffRows, type RowDiff, type TwoVersions } from "../../../lance/row-delta/diff.ts";
-import { DigestTable } from "../../../lance/row-delta/digest-table.ts";
 import { diffFragments, type FragmentDiff } from "../../../lance/row-delta/fragments.ts";
-import { assertKey } from "../../../lance/row-delta/key.ts";
 import { proveKeys } from "../../../lance/row-delta/prove-keys.ts";
-import { rowDigests } from "../../../lance/row-delta/row-bytes.ts";
 import { rowsAt } from "../../../lance/row-delta/rows-at.ts";
 import { sameFields } from "../../../lance/same-content.ts";
 import type { RowChanges, RowKey } from "./report.ts";

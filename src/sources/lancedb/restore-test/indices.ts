@@ -1,11 +1,11 @@
 import type { IndexConfig, Table } from "@lancedb/lancedb";
 import type { Data, Vector } from "apache-arrow";
+import { arrow } from "../../../arrow/arrow.ts";
+import { type ColumnPath, quoteColumn, resolveColumn } from "../../../arrow/column-path.ts";
+import { formFor } from "../../../arrow/literals.ts";
+import { whereIn } from "../../../arrow/where-in.ts";
 import { CorruptError, UnsupportedError } from "../../../errors.ts";
 import { isError } from "../../../fs/io.ts";
-import { arrow } from "../../../lance/predicates/arrow.ts";
-import { type ColumnPath, quoteColumn, resolveColumn } from "../../../lance/predicates/column-path.ts";
-import { formFor } from "../../../lance/predicates/literals.ts";
-import { whereIn } from "../../../lance/predicates/where-in.ts";
 
 /** So many rows are looked at for a value to query by. */
 const PROBE_ROWS = 64;
