@@ -15,6 +15,11 @@ export function reasonOf(error: unknown): string {
   return isError(error) ? error.message : String(error);
 }
 
+/** The same with where it was thrown: of what is a mistake in a program. */
+export function stackOf(error: unknown): string {
+  return isError(error) ? (error.stack ?? error.message) : String(error);
+}
+
 /** The system's name of an error (`ENOENT`, `ENOSPC`, …), where it has one. */
 export function errnoOf(error: unknown): string | undefined {
   return isError(error) && "code" in error && typeof error.code === "string" ? error.code : undefined;

@@ -1,17 +1,18 @@
 import type { Connection } from "@lancedb/lancedb";
 import { assertFlag, assertKnown, assertSignal } from "../checks.ts";
 import { BackupError } from "../errors.ts";
+import { reasonOf } from "../fs/io.ts";
 import { databasePath } from "../lance/database.ts";
 import { assertExclusions } from "../lance/left-out.ts";
 import { LockSet } from "../lance/lock/lock-set.ts";
 import type { LanceDB } from "../lance/which-lancedb.ts";
 import type { Logger } from "../logger.ts";
+import { Listeners } from "../util/listeners.ts";
 import { assertStrategy, BackupStrategy } from "./backup-strategy.ts";
 import { assertAdopt, assertBackupId, assertOnConflict, assertTables } from "./checks.ts";
 import type { Connect } from "./connection/work-connect.ts";
 import type { BackupInfo, CreateBackupOptions } from "./explicit-backup.ts";
 import type { GuardEvent, GuardEvents } from "./guard-events.ts";
-import { GuardListeners } from "./guard-listeners.ts";
 import { GuardPlaces } from "./guard-places.ts";
 import type { GuardedWork, GuardedWorkOptions } from "./guarded-work.ts";
 import type { HealedHeads } from "./heal-heads.ts";
@@ -55,7 +56,7 @@ export class BackupManager implements AsyncDisposable {
   readonly #settings: Settings;
   #connection: Promise<Connection> | undefined;
   readonly #dead: DeadEntries;
-  readonly #listeners = new GuardListeners();
+  readonly #listeners = new Listeners<GuardEvents>({ committed: true, rolledBack: true, recovered: true });
   readonly #places = new GuardPlaces();
 
   constructor(options: BackupManagerOptions = {}) {
@@ -243,7 +244,7 @@ export class BackupManager implements AsyncDisposable {
         told.push({ ...how, tables: await tables() } as GuardEvent);
       });
     } finally {
-      for (const event of told) this.#listeners.tell(event, this.logger);
+      for (const event of told) this.#tell(event);
     }
   }
 
@@ -260,12 +261,19 @@ export class BackupManager implements AsyncDisposable {
    * ```
    */
   on<N extends keyof GuardEvents>(name: N, listener: (event: GuardEvents[N]) => unknown): () => void {
-    return this.#listeners.add(name, listener);
+    return this.#listeners.on(name, listener);
   }
 
   /** The same as `on("committed", listener)`. */
   onCommitted(listener: (event: GuardEvents["committed"]) => void): () => void {
     return this.on("committed", listener);
+  }
+
+  #tell(event: GuardEvent): void {
+    this.#listeners.tell(event.type, event, (thrown) => {
+      const meta = { event: event.type, error: reasonOf(thrown) };
+      this.logger.warn("a listener of the guard failed; what it was told of stays as it is", meta);
+    });
   }
 
   /**
@@ -342,7 +350,7 @@ export class BackupManager implements AsyncDisposable {
       const recovered = await (entries ? recoverEntries(entries, settings) : recoverAll(settings));
       const dead = recovered.filter(({ action }) => action !== "active" && action !== "held");
       const durationMs = Math.round(performance.now() - started);
-      if (dead.length > 0) this.#listeners.tell({ type: "recovered", entries: dead, durationMs }, logger);
+      if (dead.length > 0) this.#tell({ type: "recovered", entries: dead, durationMs });
       return recovered;
     } finally {
       locks.releaseAll();

@@ -1,6 +1,7 @@
-import { isError, reasonOf } from "../fs/io.ts";
+import { stackOf } from "../fs/io.ts";
 import type { Logger } from "../logger.ts";
 import type { Progress } from "../repository/index.ts";
+import { Listeners } from "../util/listeners.ts";
 import type { RunReport, RunType } from "./run-policy.ts";
 
 /** What a run of a policy is at. */
@@ -23,12 +24,15 @@ export type RunListener = (report: RunReport) => unknown;
 /** Who hears that a run has begun, got on, or ended. */
 export type WorkListener = (work: readonly WorkUnderWay[]) => unknown;
 
+interface ServiceEvents {
+  readonly run: RunReport;
+  readonly work: readonly WorkUnderWay[];
+}
+
 /** What runs now, and who is told of it. What a listener throws, or rejects with, is a warning. */
 export class WorkWatch {
   readonly #logger: Logger;
-  /** Each listener has its own box: the same function may listen twice. */
-  readonly #onRun = new Set<{ readonly listener: RunListener }>();
-  readonly #onWork = new Set<{ readonly listener: WorkListener }>();
+  readonly #listeners = new Listeners<ServiceEvents>({ run: true, work: true });
   readonly #work = new Map<string, WorkUnderWay>();
 
   constructor(logger: Logger) {
@@ -41,43 +45,28 @@ export class WorkWatch {
   }
 
   onRun(listener: RunListener): () => void {
-    return subscribe(this.#onRun, listener);
+    return this.#listeners.on("run", listener);
   }
 
   onWork(listener: WorkListener): () => void {
-    return subscribe(this.#onWork, listener);
+    return this.#listeners.on("work", listener);
   }
 
   /** A run has begun, or got on. */
   set(work: WorkUnderWay): void {
     this.#work.set(work.policy, work);
-    this.#tell(this.#onWork, this.work);
+    this.#tell("work", this.work);
   }
 
   end(report: RunReport): void {
     this.#work.delete(report.policy);
-    this.#tell(this.#onRun, report);
-    this.#tell(this.#onWork, this.work);
+    this.#tell("run", report);
+    this.#tell("work", this.work);
   }
 
-  #tell<T>(boxes: ReadonlySet<{ readonly listener: (value: T) => unknown }>, value: T): void {
-    const failed = (thrown: unknown) => {
-      const reason = isError(thrown) ? (thrown.stack ?? thrown.message) : reasonOf(thrown);
-      this.#logger.warn("a listener of the service failed", { reason });
-    };
-    for (const { listener } of [...boxes]) {
-      try {
-        Promise.resolve(listener(value)).catch(failed);
-      } catch (thrown) {
-        failed(thrown);
-      }
-    }
+  #tell<N extends keyof ServiceEvents>(name: N, event: ServiceEvents[N]): void {
+    this.#listeners.tell(name, event, (thrown) =>
+      this.#logger.warn("a listener of the service failed", { reason: stackOf(thrown) }),
+    );
   }
-}
-
-function subscribe<L>(boxes: Set<{ readonly listener: L }>, listener: L): () => void {
-  if (typeof listener !== "function") throw new TypeError("listener must be a function.");
-  const box = { listener };
-  boxes.add(box);
-  return () => void boxes.delete(box);
 }

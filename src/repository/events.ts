@@ -1,8 +1,9 @@
 import type { VerificationResult } from "../engine/verify/result.ts";
-import { isError, reasonOf } from "../fs/io.ts";
+import { stackOf } from "../fs/io.ts";
 import type { Logger } from "../logger.ts";
 import type { RestoreReport } from "../sources/lancedb/restore/report.ts";
 import type { TakenSnapshot } from "../sources/lancedb/snapshot-view.ts";
+import { Listeners } from "../util/listeners.ts";
 import { withoutPassword } from "../util/without-password.ts";
 import type { PruneReport } from "./prune-view.ts";
 import type { RestorePartsReport } from "./restore-parts.ts";
@@ -81,9 +82,7 @@ export type RepositoryEvent = RepositoryEvents[keyof RepositoryEvents];
 
 type Asked = BackupAsked | RestoreAsked | VerifyAsked | PruneAsked;
 
-type Listener = (event: never) => unknown;
-
-const NAMES = ["backup", "restore", "verify", "prune", "warning"] as const;
+const EVENTS = { backup: true, restore: true, verify: true, prune: true, warning: true } as const;
 
 /** Who listens to a repository. */
 export class EventHub {
@@ -91,8 +90,7 @@ export class EventHub {
   readonly logger: Logger;
   readonly #logger: Logger;
   readonly #repository: Ended["repository"];
-  /** Each `on` has its own box: the same function may listen twice. */
-  readonly #listeners = new Set<{ readonly name: string; readonly listener: Listener }>();
+  readonly #listeners = new Listeners<RepositoryEvents>(EVENTS);
 
   constructor(logger: Logger, repository: Ended["repository"]) {
     this.#logger = logger;
@@ -113,13 +111,7 @@ export class EventHub {
     name: N,
     listener: (event: RepositoryEvents[N]) => unknown,
   ): () => void {
-    if (!NAMES.includes(name)) {
-      throw new TypeError(`There is no event ${JSON.stringify(name)}: there are ${NAMES.join(", ")}.`);
-    }
-    if (typeof listener !== "function") throw new TypeError("listener must be a function.");
-    const box = { name, listener };
-    this.#listeners.add(box);
-    return () => void this.#listeners.delete(box);
+    return this.#listeners.on(name, listener);
   }
 
   /** Runs an operation, and tells how it ended. */
@@ -148,19 +140,10 @@ export class EventHub {
 
   /** What a listener throws is told by the log alone: as an event it would reach the same listener again. */
   #emit(event: RepositoryEvent): void {
-    const failed = (error: unknown) => {
-      const reason = isError(error) ? (error.stack ?? error.message) : reasonOf(error);
-      this.#logger.warn("a listener of the repository failed", { event: event.type, reason });
-    };
-    for (const { name, listener } of [...this.#listeners]) {
-      if (name !== event.type) continue;
-      try {
-        const result = listener(event as never);
-        Promise.resolve(result).catch(failed);
-      } catch (error) {
-        failed(error);
-      }
-    }
+    this.#listeners.tell(event.type, event, (thrown) => {
+      const meta = { event: event.type, reason: stackOf(thrown) };
+      this.#logger.warn("a listener of the repository failed", meta);
+    });
   }
 }
 
