@@ -52,11 +52,10 @@ export type { RestoreResult } from "./guard/restore/restore-backup.ts";
 export type { TableRestore } from "./guard/rollback/roll-back-tables.ts";
 export type { LanceDBModule, LanceDBOptions } from "./lance/which-lancedb.ts";
 export type { Logger } from "./logger.ts";
-export { type CommitSource, PeriodicBackupManager } from "./periodic/manager.ts";
-export type { PeriodicBackupOptions } from "./periodic/options.ts";
-export { applyDelta } from "./periodic/replay/apply-delta.ts";
-export { loadBackup } from "./periodic/replay/load-backup.ts";
-export type { ReplayOptions } from "./periodic/replay/options.ts";
+export { type CommitSource, PeriodicBackupManager } from "./periodic/periodic-manager.ts";
+export type { PeriodicBackupOptions } from "./periodic/periodic-options.ts";
+export { applyDelta, loadBackup } from "./periodic/replay/replay-file.ts";
+export type { ReplayOptions } from "./periodic/replay/replay-target.ts";
 export {
   type RestoreLatestOptions,
   type RestoreSummary,

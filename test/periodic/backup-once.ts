@@ -1,7 +1,7 @@
 // Writes one full and tells what came of it: node backup-once.ts <database> <backup directory> <format>
 
-import type { FileFormat } from "../../src/periodic/file/types.ts";
-import { PeriodicBackupManager } from "../../src/periodic/manager.ts";
+import type { FileFormat } from "../../src/periodic/file/backup-file.ts";
+import { PeriodicBackupManager } from "../../src/periodic/periodic-manager.ts";
 
 const [uri = "", backupDir = "", fileFormat = ""] = process.argv.slice(2);
 const counts: number[] = [];

@@ -1,6 +1,6 @@
 // Writes and backs up until it is killed: node backups-for-ever.ts <database> <backup directory>
 import { connect } from "@lancedb/lancedb";
-import { PeriodicBackupManager } from "../../src/periodic/manager.ts";
+import { PeriodicBackupManager } from "../../src/periodic/periodic-manager.ts";
 
 const [uri = "", backupDir = ""] = process.argv.slice(2);
 const table = await (await connect(uri)).openTable("a");

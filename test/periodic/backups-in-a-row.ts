@@ -1,5 +1,5 @@
 // Writes backups one after the other and tells what went wrong: node backups-in-a-row.ts <database> <backup directory> <how many>
-import { PeriodicBackupManager } from "../../src/periodic/manager.ts";
+import { PeriodicBackupManager } from "../../src/periodic/periodic-manager.ts";
 
 const [uri = "", backupDir = "", count = ""] = process.argv.slice(2);
 const told: string[] = [];

@@ -16,10 +16,9 @@ import { join } from "node:path";
 import { connect } from "@lancedb/lancedb";
 import { expect, test } from "vitest";
 import { thisProcess } from "../../src/fs/this-process.ts";
-import { applyDelta } from "../../src/periodic/replay/apply-delta.ts";
-import { OpenChain } from "../../src/periodic/replay/chain.ts";
 import { findChain } from "../../src/periodic/replay/find-chain.ts";
-import { loadBackup } from "../../src/periodic/replay/load-backup.ts";
+import { OpenChain } from "../../src/periodic/replay/replay-chain.ts";
+import { applyDelta, loadBackup } from "../../src/periodic/replay/replay-file.ts";
 import { type RestoreLatestOptions, restoreLatest } from "../../src/periodic/replay/restore-latest.ts";
 import { contentOf, Place, rowsOf } from "./harness.ts";
 

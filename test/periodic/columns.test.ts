@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { connect, Index } from "@lancedb/lancedb";
 import { expect, test } from "vitest";
 import { arrow } from "../../src/arrow/arrow.ts";
-import { applyDelta } from "../../src/periodic/replay/apply-delta.ts";
+import { applyDelta } from "../../src/periodic/replay/replay-file.ts";
 import { restoreLatest } from "../../src/periodic/replay/restore-latest.ts";
 import { contentOf, Place, tableOf } from "./harness.ts";
 

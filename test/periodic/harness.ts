@@ -4,9 +4,9 @@ import { join } from "node:path";
 import { type Connection, connect } from "@lancedb/lancedb";
 import type { Table as ArrowTable, Schema } from "apache-arrow";
 import { arrow } from "../../src/arrow/arrow.ts";
-import { PeriodicBackupManager } from "../../src/periodic/manager.ts";
-import type { PeriodicBackupOptions } from "../../src/periodic/options.ts";
-import type { Clock } from "../../src/periodic/schedule/clock.ts";
+import { PeriodicBackupManager } from "../../src/periodic/periodic-manager.ts";
+import type { PeriodicBackupOptions } from "../../src/periodic/periodic-options.ts";
+import type { Clock } from "../../src/periodic/periodic-schedule.ts";
 
 export interface Warning {
   readonly message: string;

@@ -3,8 +3,7 @@ import { connect } from "@lancedb/lancedb";
 import type { DataType } from "apache-arrow";
 import { expect, test } from "vitest";
 import { arrow } from "../../src/arrow/arrow.ts";
-import { applyDelta } from "../../src/periodic/replay/apply-delta.ts";
-import { loadBackup } from "../../src/periodic/replay/load-backup.ts";
+import { applyDelta, loadBackup } from "../../src/periodic/replay/replay-file.ts";
 import { restoreLatest } from "../../src/periodic/replay/restore-latest.ts";
 import { contentOf, Place, rowsOf, tableOf } from "./harness.ts";
 

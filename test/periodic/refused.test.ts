@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { blob, type Connection } from "@lancedb/lancedb";
 import { expect, test } from "vitest";
 import { arrow } from "../../src/arrow/arrow.ts";
-import { loadBackup } from "../../src/periodic/replay/load-backup.ts";
+import { loadBackup } from "../../src/periodic/replay/replay-file.ts";
 import { restoreLatest } from "../../src/periodic/replay/restore-latest.ts";
 import { contentOf, Place, rowsOf, tableOf } from "./harness.ts";
 

@@ -1,6 +1,6 @@
 import { basename } from "node:path";
 import { expect, test } from "vitest";
-import { parseFileName } from "../../src/periodic/chain/file-name.ts";
+import { parseFileName } from "../../src/periodic/chain/chain-files.ts";
 import { restoreLatest } from "../../src/periodic/replay/restore-latest.ts";
 import { contentOf, Place } from "./harness.ts";
 import { RandomWork, randomNumbers } from "./random-work.ts";

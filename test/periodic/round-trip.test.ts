@@ -1,8 +1,7 @@
 import { join } from "node:path";
 import { connect } from "@lancedb/lancedb";
 import { expect, test } from "vitest";
-import { applyDelta } from "../../src/periodic/replay/apply-delta.ts";
-import { loadBackup } from "../../src/periodic/replay/load-backup.ts";
+import { applyDelta, loadBackup } from "../../src/periodic/replay/replay-file.ts";
 import { restoreLatest } from "../../src/periodic/replay/restore-latest.ts";
 import { contentOf, Place, rowsOf } from "./harness.ts";
 

@@ -1,7 +1,7 @@
 import { setImmediate as tick } from "node:timers/promises";
 import { expect, test } from "vitest";
-import type { PeriodicBackupManager } from "../../src/periodic/manager.ts";
-import type { PeriodicBackupOptions } from "../../src/periodic/options.ts";
+import type { PeriodicBackupManager } from "../../src/periodic/periodic-manager.ts";
+import type { PeriodicBackupOptions } from "../../src/periodic/periodic-options.ts";
 import { FakeClock, Place, rowsOf } from "./harness.ts";
 
 class TimedPlace extends Place {

@@ -1,8 +1,8 @@
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { arrow } from "../../src/arrow/arrow.ts";
-import { createBackupFile } from "../../src/periodic/file/create.ts";
-import { applyDelta } from "../../src/periodic/replay/apply-delta.ts";
+import { createBackupFile } from "../../src/periodic/file/create-file.ts";
+import { applyDelta } from "../../src/periodic/replay/replay-file.ts";
 import { restoreLatest } from "../../src/periodic/replay/restore-latest.ts";
 import { contentOf, Place, tableOf } from "./harness.ts";
 

@@ -4,7 +4,7 @@ import { connect } from "@lancedb/lancedb";
 import { describe, expect, test } from "vitest";
 import { livenessOfToken, PROCESS_TOKEN } from "../../src/fs/process-token.ts";
 import { livenessOf, type ProcessIdentity, thisProcess } from "../../src/fs/this-process.ts";
-import { PinStore } from "../../src/periodic/pins/pin-store.ts";
+import { PinStore } from "../../src/periodic/table-pins.ts";
 import { Repository } from "../../src/repository/index.ts";
 import { silent } from "../crash/silent.ts";
 import { newDatabase, newDirectory, type TestDatabase } from "../support/database.ts";

@@ -3,7 +3,7 @@ import { basename, join } from "node:path";
 import { connect } from "@lancedb/lancedb";
 import { PeriodicBackupManager, type PeriodicBackupOptions, Repository, restoreLatest } from "lancedb-backup";
 import { describe, expect, test } from "vitest";
-import { systemClock } from "../../src/periodic/schedule/clock.ts";
+import { systemClock } from "../../src/periodic/periodic-schedule.ts";
 import type { Snapshot } from "../../src/repository/index.ts";
 import { run, runJson } from "../cli/cli.ts";
 import { addRow, newPlace } from "../cli/fixture.ts";

@@ -1,13 +1,10 @@
 import { BackupError } from "../../errors.ts";
 import { isAway } from "../../fs/held-root.ts";
-import type { PeriodicSettings } from "../options.ts";
-import type { PinDocument } from "../pins/document.ts";
-import type { PinStore } from "../pins/pin-store.ts";
-import type { ChainEnd } from "../write/context.ts";
-import { backToFull } from "./back-to-full.ts";
-import { listBackupFiles, soundFiles } from "./directory.ts";
-import type { BackupFileName } from "./file-name.ts";
-import type { Heads } from "./heads.ts";
+import type { PeriodicSettings } from "../periodic-options.ts";
+import type { PinDocument, PinStore } from "../table-pins.ts";
+import type { ChainEnd } from "../write/write-context.ts";
+import type { BackupFileName, Heads } from "./chain-files.ts";
+import { backToFull, listBackupFiles, soundFiles } from "./chain-files.ts";
 
 /** Where the next delta can go on; or why it cannot, and a full has to begin a new chain. */
 export type Resumed =

@@ -5,9 +5,8 @@ import { syncDirectory } from "../../fs/durable.ts";
 import { toIoError } from "../../fs/io.ts";
 import { fallsInWords, openFalls, type RowsOf, unseenFalls } from "../../util/shrunk-tables.ts";
 import { isOf } from "./chain-end.ts";
-import { listBackupFiles, soundFiles } from "./directory.ts";
-import type { BackupFileName } from "./file-name.ts";
-import type { Heads } from "./heads.ts";
+import type { BackupFileName, Heads } from "./chain-files.ts";
+import { listBackupFiles, soundFiles } from "./chain-files.ts";
 
 /** What a retention would remove, newest first, so that no delta ever lies there without its full. */
 export interface RetentionPlan {

@@ -1,14 +1,18 @@
-import { ValidationError } from "../../errors.ts";
-import { parseTableId } from "../../lance/database.ts";
+import type { Connection, Table } from "@lancedb/lancedb";
+import type { Table as ArrowTable, RecordBatch, Schema } from "apache-arrow";
+import { arrow } from "../../arrow/arrow.ts";
+import { loadableTable } from "../../arrow/loadable.ts";
+import { assertKey } from "../../arrow/row-key.ts";
+import { anyOf, whereKeys } from "../../arrow/where-keys.ts";
+import { UnsupportedError, ValidationError } from "../../errors.ts";
+import { isError } from "../../fs/io.ts";
+import { assertTableId, parseTableId } from "../../lance/database.ts";
+import { assertNamespaces, createEmptyTableIn, createTableIn, deleteRows } from "../../lance/lacking.ts";
 import { locateTable } from "../../lance/locate.ts";
+import { assertFilterable, assertMergeable } from "../../lance/row-delta/assert-usable.ts";
 import { sameSchema } from "../../lance/row-delta/plan.ts";
-import type { TableReader } from "../file/types.ts";
-import { createFrom } from "./append.ts";
-import { writingAsIs } from "./as-is.ts";
-import { applyChanges } from "./changes.ts";
-import { chunksOf } from "./chunks.ts";
-import { ensureNamespace } from "./namespaces.ts";
-import type { Target } from "./target.ts";
+import type { BackupFileReader, TableReader } from "../file/backup-file.ts";
+import type { Target } from "./replay-target.ts";
 
 /** Makes the table of a full. @returns its rows. */
 export async function loadTable(target: Target, reader: TableReader): Promise<number> {
@@ -91,4 +95,209 @@ async function makeTable(target: Target, reader: TableReader, mode: "create" | "
   const { table, rows } = await createFrom(target.db, { name, namespacePath, schema }, chunks, mode);
   table.close();
   return rows;
+}
+
+/** A column that is there for the time of one write. */
+const SPARE = "__lancedb_backup_none";
+
+/**
+ * Makes a table of these chunks; answers with it. `mode`: whether a table of that name may be there, which
+ * then keeps its history.
+ */
+async function createFrom(
+  db: Connection,
+  table: { readonly name: string; readonly namespacePath: string[]; readonly schema: Schema },
+  chunks: AsyncIterable<ArrowTable>,
+  mode: "create" | "overwrite",
+): Promise<{ readonly table: Table; readonly rows: number }> {
+  let made: Table | undefined;
+  let rows = 0;
+  for await (const chunk of chunks) {
+    rows += chunk.numRows;
+    if (made) await append(made, chunk);
+    else made = writingAsIs(await createTableIn(db, table, chunk, { mode }));
+  }
+  made ??= await createEmptyTableIn(db, table, table.schema, { mode });
+  return { table: made, rows };
+}
+
+/** Adds rows, also such as LanceDB's own `add` refuses: NaN in vectors. */
+async function append(table: Table, rows: ArrowTable): Promise<void> {
+  try {
+    await table.add(rows);
+  } catch (error) {
+    if (!isError(error) || !error.message.includes("NaN")) throw error;
+    await appendByMerge(table, rows);
+  }
+}
+
+/** A merge takes NaN vectors. On a column of nulls no row matches another, so that each is inserted. */
+async function appendByMerge(table: Table, rows: ArrowTable): Promise<void> {
+  await table.addColumns([{ name: SPARE, valueSql: "cast(NULL as bigint)" }]);
+  const type = new arrow.Int64();
+  const schema = new arrow.Schema(
+    [...rows.schema.fields, new arrow.Field(SPARE, type, true)],
+    rows.schema.metadata,
+  );
+  const batches = rows.batches.map((batch) => {
+    const length = batch.numRows;
+    const bitmap = new Uint8Array(Math.ceil(length / 64) * 8);
+    const slots = [undefined, new BigInt64Array(length), bitmap];
+    const nulls = new arrow.Data(type, 0, length, length, slots as never);
+    const struct = new arrow.Data(new arrow.Struct(schema.fields), 0, length, 0, [] as never, [
+      ...batch.data.children,
+      nulls,
+    ]);
+    return new arrow.RecordBatch(schema, struct as never);
+  });
+  await table.mergeInsert(SPARE).whenNotMatchedInsertAll().execute(new arrow.Table(schema, batches));
+  await table.dropColumns([SPARE]);
+}
+
+/** Under this key of a schema's metadata LanceDB's client finds the functions that make its vectors. */
+const FUNCTIONS = "embedding_functions";
+
+/**
+ * A handle that writes rows as they are. LanceDB's client looks at the schema of a table before it adds or
+ * merges: where embedding functions are named there, it makes vectors for rows that have none, and fails where
+ * a function is not registered in this process. To this handle's writes the schema names none. Nothing in the
+ * table changes by that. For handles of one's own only.
+ */
+function writingAsIs(table: Table): Table {
+  const stated = table.schema.bind(table);
+  const schema = async () => {
+    const { fields, metadata } = await stated();
+    const others = [...metadata].filter(([key]) => key !== FUNCTIONS);
+    return new arrow.Schema(fields, new Map(others));
+  };
+  return Object.defineProperty(table, "schema", { value: schema });
+}
+
+/** More deletes are commits of their own: a merge deletes five times as slowly (docs/lance-facts.md). */
+const MOST_DELETES_AT_ONCE = 20_000;
+
+/** Bytes of upserts that are written with one commit. */
+const UPSERT_BYTES = 32 * 1024 * 1024;
+
+/**
+ * Applies a table's changes: one commit where they are of a usual size. More than 20,000 deletes are
+ * commits of their own before it, and upserts beyond 32 MB several. Doing it again changes nothing.
+ *
+ * @returns rows deleted, updated and inserted.
+ */
+async function applyChanges(table: Table, reader: TableReader): Promise<number> {
+  const { schema } = reader.head;
+  if (schema === undefined) throw new TypeError("Changes have a schema.");
+  const key = [...reader.head.key];
+  let affected = 0;
+  const filters: string[] = [];
+  const atOnce = reader.deletes <= MOST_DELETES_AT_ONCE;
+  for await (const batch of reader.batches("deletes")) {
+    for (const where of whereKeys(batch, key)) {
+      if (atOnce) filters.push(where);
+      else affected += (await deleteRows(table, where)).deleted;
+    }
+  }
+  if (reader.upserts === 0 && filters.length > 0) {
+    affected += (await deleteRows(table, anyOf(filters))).deleted;
+  }
+  for await (const chunk of chunksOf(schema, reader.batches("upserts"), UPSERT_BYTES)) {
+    let merge = table.mergeInsert(key).whenMatchedUpdateAll().whenNotMatchedInsertAll();
+    const where = anyOf(filters.splice(0));
+    if (where !== "") merge = merge.whenNotMatchedBySourceDelete({ where });
+    const result = await merge.execute(chunk);
+    affected += result.numInsertedRows + result.numUpdatedRows + result.numDeletedRows;
+  }
+  return affected;
+}
+
+/** Bytes that are written with one commit. What LanceDB holds for it is many times as much, and larger ones load no faster. */
+const CHUNK_BYTES = 6 * 1024 * 1024;
+
+/** Gathers batches into tables of a size that one commit can take. */
+async function* chunksOf(
+  schema: Schema,
+  batches: AsyncIterable<RecordBatch>,
+  bytes = CHUNK_BYTES,
+): AsyncGenerator<ArrowTable> {
+  let held: RecordBatch[] = [];
+  let size = 0;
+  for await (const batch of batches) {
+    held.push(batch);
+    size += batch.data.byteLength;
+    if (size < bytes) continue;
+    yield* loadable(schema, held);
+    held = [];
+    size = 0;
+  }
+  if (held.length > 0) yield* loadable(schema, held);
+}
+
+/** In as few tables as can be: what goes with one commit has one dictionary a column, and its keys may be too few. */
+function* loadable(schema: Schema, batches: readonly RecordBatch[]): Generator<ArrowTable> {
+  let table: ArrowTable | undefined;
+  try {
+    table = loadableTable(schema, batches);
+  } catch (error) {
+    if (!(error instanceof UnsupportedError) || batches.length < 2) throw error;
+  }
+  if (table) return yield table;
+  const half = batches.length >> 1;
+  yield* loadable(schema, batches.slice(0, half));
+  yield* loadable(schema, batches.slice(half));
+}
+
+/** Makes a namespace and those around it, as far as they are missing. @throws UnsupportedError where LanceDB has none. */
+async function ensureNamespace(db: Connection, path: readonly string[]): Promise<void> {
+  assertNamespaces(db, path);
+  for (let depth = 1; depth <= path.length; depth++) {
+    const wanted = path.slice(0, depth);
+    if (await hasNamespace(db, wanted)) continue;
+    try {
+      await db.createNamespace(wanted);
+    } catch (error) {
+      // Somebody else may have made it meanwhile. (`exist_ok` of LanceDB 0.39 fails where it is there.)
+      if (!(await hasNamespace(db, wanted))) throw error;
+    }
+  }
+}
+
+async function hasNamespace(db: Connection, path: readonly string[]): Promise<boolean> {
+  const name = path.at(-1) ?? "";
+  let page: string | undefined;
+  do {
+    const listed = await db.listNamespaces(path.slice(0, -1), page === undefined ? {} : { pageToken: page });
+    if (listed.namespaces.includes(name)) return true;
+    page = listed.pageToken;
+  } while (page !== undefined && page !== "");
+  return false;
+}
+
+/**
+ * Holds what a file says of a table to what can be written: a name that stays in the database, a key that
+ * there is, and by which LanceDB can put in and delete what the file has.
+ *
+ * @throws ValidationError naming the file.
+ */
+export function checkTable(file: BackupFileReader, { head, upserts, deletes }: TableReader): void {
+  const { table, form, schema, key } = head;
+  try {
+    assertTableId(table);
+    if (form === "changes" && schema) {
+      assertKey(table, schema, key);
+      if (upserts > 0) assertMergeable(table, schema, key);
+      if (deletes > 0) assertFilterable(table, schema, key);
+    }
+  } catch (error) {
+    if (!(error instanceof ValidationError)) throw error;
+    throw new ValidationError(`${file.path}: ${error.message}`, { cause: error });
+  }
+  if (form !== "dropped" && (schema === undefined || schema.fields.length === 0)) {
+    throw new ValidationError(`${file.path}: the table ${table} has no columns.`);
+  }
+  if ((form === "dropped" && upserts + deletes > 0) || (form !== "changes" && deletes > 0)) {
+    throw new ValidationError(
+      `${file.path}: the table ${table} is ${form}, and holds rows that it must not.`,
+    );
+  }
 }

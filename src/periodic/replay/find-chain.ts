@@ -2,12 +2,10 @@ import { BackupError, BackupNotFoundError, ValidationError } from "../../errors.
 import { isAway } from "../../fs/held-root.ts";
 import { localPath } from "../../fs/local-path.ts";
 import type { Logger } from "../../logger.ts";
-import { backToFull } from "../chain/back-to-full.ts";
-import { listBackupFiles, soundFiles } from "../chain/directory.ts";
-import type { BackupFileName } from "../chain/file-name.ts";
-import { Heads } from "../chain/heads.ts";
-import { isoTime } from "../file/document.ts";
-import { PinStore } from "../pins/pin-store.ts";
+import type { BackupFileName } from "../chain/chain-files.ts";
+import { backToFull, Heads, listBackupFiles, soundFiles } from "../chain/chain-files.ts";
+import { isoTime } from "../file/file-document.ts";
+import { PinStore } from "../table-pins.ts";
 
 /** The files of a chain, and of which database they are. */
 export interface FoundChain {

@@ -6,14 +6,11 @@ import { ValidationError } from "../../errors.ts";
 import { localPath } from "../../fs/local-path.ts";
 import { parseTableId } from "../../lance/database.ts";
 import { lookAtTarget } from "../../lance/landing.ts";
-import type { IndexRecord } from "../file/types.ts";
+import type { IndexRecord } from "../file/backup-file.ts";
 import { applyTable, loadTable } from "./apply-table.ts";
-import { OpenChain } from "./chain.ts";
 import { findChain } from "./find-chain.ts";
-import { makeDatabase } from "./new-database.ts";
-import { type ReplayOptions, replaySettings } from "./options.ts";
-import { remakeIndices } from "./remake-indices.ts";
-import { writing } from "./writing.ts";
+import { OpenChain } from "./replay-chain.ts";
+import { makeDatabase, type ReplayOptions, remakeIndices, replaySettings, writing } from "./replay-target.ts";
 
 export interface RestoreLatestOptions extends ReplayOptions {
   /** The newest state that is not later than this. Default: the newest there is that does not lie in the future. */

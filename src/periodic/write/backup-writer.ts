@@ -1,22 +1,22 @@
-import { statSync } from "node:fs";
+import { readdirSync, rmSync, statSync } from "node:fs";
+import { join } from "node:path";
 import { BackupError, IoError, ShrunkError, ValidationError } from "../../errors.ts";
 import { assertRoot, holding } from "../../fs/held-root.ts";
-import { reasonOf } from "../../fs/io.ts";
+import { isMissing, reasonOf } from "../../fs/io.ts";
 import { makeDirectory } from "../../fs/make-directory.ts";
+import { livenessOfToken } from "../../fs/process-token.ts";
+import type { Logger } from "../../logger.ts";
 import { resumeChain } from "../chain/chain-end.ts";
-import { listBackupFiles, soundFiles } from "../chain/directory.ts";
-import { Heads } from "../chain/heads.ts";
+import { Heads, listBackupFiles, soundFiles } from "../chain/chain-files.ts";
 import { carryOutRetention, planRetention } from "../chain/retention.ts";
-import type { PeriodicSettings } from "../options.ts";
-import type { PinDocument } from "../pins/document.ts";
-import { PinStore } from "../pins/pin-store.ts";
-import { sweepTemporary } from "../sweep-temporary.ts";
+import type { PeriodicSettings } from "../periodic-options.ts";
+import { type PinDocument, PinStore } from "../table-pins.ts";
 import { alone } from "./alone.ts";
-import { assertDatabase, type ChainEnd, type WriteContext } from "./context.ts";
-import { writeDelta } from "./delta.ts";
-import { writeFull } from "./full.ts";
-import { PinLostError } from "./pin-lost.ts";
 import { rowsOfNewestFull, rowsPinned } from "./rows-before.ts";
+import { assertDatabase, type ChainEnd, type WriteContext } from "./write-context.ts";
+import { writeDelta } from "./write-delta.ts";
+import { writeFull } from "./write-full.ts";
+import { PinLostError } from "./write-sources.ts";
 
 /** `due`: a delta where one is due, else a full. */
 export type Wanted = "full" | "delta" | "due";
@@ -174,5 +174,30 @@ export class BackupWriter {
       const reason = reasonOf(error);
       logger.warn("pins that nothing needs could not be removed", { error: reason });
     }
+  }
+}
+
+/** What a file is called until it is whole, with its maker, and the claims on its name where there are no links. */
+const TEMPORARY =
+  /^\.lancedb_(?:backup|delta)_\d+_\d{6}\.(?:json|arrow)\.(?:(?:([\w-]+)\.)?[0-9a-f-]{8,36}\.tmp|\d{1,9}\.claim)$/;
+
+/** Nobody writes for so long without a byte, where it cannot be told whether he lives. */
+const DEAD_MS = 10 * 60 * 1000;
+
+/** Removes what processes that died left half written. */
+function sweepTemporary(directory: string, logger: Logger): void {
+  try {
+    for (const name of readdirSync(directory)) {
+      const found = TEMPORARY.exec(name);
+      if (!found) continue;
+      const path = join(directory, name);
+      const life = livenessOfToken(found[1] ?? "", path);
+      const isOld = () => Date.now() - statSync(path).mtimeMs > DEAD_MS;
+      if (life === "dead" || (life === "unknown" && isOld())) rmSync(path, { force: true });
+    }
+  } catch (error) {
+    if (isMissing(error)) return;
+    const reason = reasonOf(error);
+    logger.warn("half-written periodic files could not be removed", { directory, reason });
   }
 }

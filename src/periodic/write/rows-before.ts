@@ -1,10 +1,10 @@
 import { BackupError } from "../../errors.ts";
 import { assertNotShrunk, inWords, shrunkTables } from "../../util/shrunk-tables.ts";
 import { isOf } from "../chain/chain-end.ts";
-import { listBackupFiles, soundFiles } from "../chain/directory.ts";
-import type { Heads } from "../chain/heads.ts";
-import type { PinnedTable } from "../pins/document.ts";
-import type { WriteContext } from "./context.ts";
+import type { Heads } from "../chain/chain-files.ts";
+import { listBackupFiles, soundFiles } from "../chain/chain-files.ts";
+import type { PinnedTable } from "../table-pins.ts";
+import type { WriteContext } from "./write-context.ts";
 
 /** How many rows the tables had in the backup before, and which that is. */
 export interface RowsBefore {

@@ -3,9 +3,9 @@ import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { arrow } from "../../../src/arrow/arrow.ts";
 import { CorruptError, IoError, ValidationError } from "../../../src/errors.ts";
-import { createBackupFile } from "../../../src/periodic/file/create.ts";
-import { openBackupFile, peekBackupFile } from "../../../src/periodic/file/open.ts";
-import type { FileFormat } from "../../../src/periodic/file/types.ts";
+import type { FileFormat } from "../../../src/periodic/file/backup-file.ts";
+import { createBackupFile } from "../../../src/periodic/file/create-file.ts";
+import { openBackupFile, peekBackupFile } from "../../../src/periodic/file/open-file.ts";
 import { batchOf } from "./columns.ts";
 import { delta, full, position, readAll, temporaryDirectory, writeAll } from "./files.ts";
 

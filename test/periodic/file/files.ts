@@ -3,9 +3,9 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { RecordBatch } from "apache-arrow";
-import { createBackupFile } from "../../../src/periodic/file/create.ts";
-import { openBackupFile } from "../../../src/periodic/file/open.ts";
-import type { FileFormat, FileHead, RowKind, TableHead } from "../../../src/periodic/file/types.ts";
+import type { FileFormat, FileHead, RowKind, TableHead } from "../../../src/periodic/file/backup-file.ts";
+import { createBackupFile } from "../../../src/periodic/file/create-file.ts";
+import { openBackupFile } from "../../../src/periodic/file/open-file.ts";
 import { type Row, rowsOf } from "./columns.ts";
 
 export const full: FileHead = {

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { arrow } from "../../../src/arrow/arrow.ts";
-import { createBackupFile } from "../../../src/periodic/file/create.ts";
+import { createBackupFile } from "../../../src/periodic/file/create-file.ts";
 import { batchOf, type Row } from "./columns.ts";
 import { full, readAll, temporaryDirectory, writeAll } from "./files.ts";
 

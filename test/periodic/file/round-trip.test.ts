@@ -2,7 +2,7 @@ import { readdir, stat } from "node:fs/promises";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { arrow } from "../../../src/arrow/arrow.ts";
-import type { TableHead } from "../../../src/periodic/file/types.ts";
+import type { TableHead } from "../../../src/periodic/file/backup-file.ts";
 import { anyType, anyValue, batchOf, type Row, rowsOf } from "./columns.ts";
 import { delta, full, position, readAll, temporaryDirectory, writeAll } from "./files.ts";
 

@@ -1,0 +1,155 @@
+import type { RecordBatch, Schema } from "apache-arrow";
+import { arrow } from "../../arrow/arrow.ts";
+import { numberDictionaries } from "../../arrow/rebuild.ts";
+import { assertColumns, schemaSignature } from "../../arrow/signature.ts";
+import { ValidationError } from "../../errors.ts";
+import { ArrowEncoder } from "./arrow-file.ts";
+import {
+  type BackupFileWriter,
+  type FileEncoder,
+  type FileFormat,
+  type FileHead,
+  FORMAT,
+  type PartName,
+  type RowKind,
+  type TableHead,
+} from "./backup-file.ts";
+import { fileHeadJson, PARTS, parseFileHead, parseTableHead, partOf, partSchema } from "./file-document.ts";
+import { JsonEncoder } from "./json-encoder.ts";
+import { validating } from "./sealed-input.ts";
+import { SealedOutput } from "./sealed-output.ts";
+
+/**
+ * Begins a backup file. It appears under `path` when `finish` has written and synced it whole; until then,
+ * and after `abort` or a death, there is at most `.<name>.<process>.<random>.tmp` beside it, which may be deleted.
+ *
+ * @throws ValidationError where `path` exists (now, or at `finish`), and for names and heads that no file can have.
+ * @throws IoError where the directory is missing or the disk refuses.
+ */
+export async function createBackupFile(
+  path: string,
+  format: FileFormat,
+  head: FileHead,
+): Promise<BackupFileWriter> {
+  const checked = validating("The head of a backup file", () => parseFileHead(fileHeadJson(head, FORMAT)));
+  const output = await SealedOutput.create(path);
+  const encoder = format === "json" ? new JsonEncoder(output) : new ArrowEncoder(output);
+  await encoder.begin(checked);
+  return new CheckedWriter(output, encoder, checked.type);
+}
+
+interface OpenTable {
+  readonly head: TableHead;
+  /** Parts not yet begun. */
+  readonly waiting: PartName[];
+  part?: { readonly name: PartName; readonly schema: Schema; readonly columns: string } | undefined;
+}
+
+/** Holds a caller to the order of a file and to what can be read back, whatever the format. */
+class CheckedWriter implements BackupFileWriter {
+  readonly #output: SealedOutput;
+  readonly #encoder: FileEncoder;
+  readonly #type: FileHead["type"];
+  readonly #names = new Set<string>();
+  #table: OpenTable | undefined;
+  #ended = false;
+
+  constructor(output: SealedOutput, encoder: FileEncoder, type: FileHead["type"]) {
+    this.#output = output;
+    this.#encoder = encoder;
+    this.#type = type;
+  }
+
+  async beginTable(head: TableHead): Promise<void> {
+    if (this.#ended || this.#table !== undefined)
+      throw new TypeError("beginTable comes after endTable, before finish.");
+    const checked = validating(`Table ${head.table}`, () => {
+      if (head.schema !== undefined) assertColumns(head.schema);
+      const schema = head.schema && numberDictionaries(head.schema);
+      return parseTableHead(head.table, { ...head }, schema, this.#type);
+    });
+    if (this.#names.has(checked.table))
+      throw new ValidationError(`Table ${checked.table} is in the file already.`);
+    this.#names.add(checked.table);
+    this.#table = { head: checked, waiting: [...PARTS[checked.form]] };
+    await this.#encoder.beginTable(checked);
+    await this.#nextPart(this.#table);
+  }
+
+  async write(kind: RowKind, batch: RecordBatch): Promise<void> {
+    const table = this.#openTable("write");
+    const name = partOf(table.head.form, kind);
+    if (name === undefined) throw new TypeError(`A table of the form ${table.head.form} has no ${kind}.`);
+    while (table.part?.name !== name) {
+      if (!table.waiting.includes(name)) throw new TypeError("A table's upserts come before its deletes.");
+      await this.#nextPart(table);
+    }
+    if (batch.numRows === 0) return;
+    await this.#encoder.write(this.#fitted(table, table.part.schema, table.part.columns, batch));
+  }
+
+  async endTable(): Promise<void> {
+    const table = this.#openTable("endTable");
+    while (table.part !== undefined) await this.#nextPart(table);
+    await this.#encoder.endTable();
+    this.#table = undefined;
+  }
+
+  async finish(): Promise<{ sha256: string; bytes: number }> {
+    if (this.#ended || this.#table !== undefined) throw new TypeError("finish comes once, after endTable.");
+    this.#ended = true;
+    try {
+      await this.#encoder.end();
+      return await this.#output.publish((digest) => this.#encoder.seal(digest));
+    } catch (error) {
+      await this.#output.discard();
+      throw error;
+    }
+  }
+
+  async abort(): Promise<void> {
+    if (this.#ended) return;
+    this.#ended = true;
+    await this.#output.discard();
+  }
+
+  #openTable(method: string): OpenTable {
+    if (this.#table === undefined) throw new TypeError(`${method} comes after beginTable.`);
+    return this.#table;
+  }
+
+  async #nextPart(table: OpenTable): Promise<void> {
+    if (table.part !== undefined) await this.#encoder.endPart();
+    const name = table.waiting.shift();
+    if (name === undefined) {
+      table.part = undefined;
+      return;
+    }
+    const schema = partSchema(table.head, name);
+    table.part = { name, schema, columns: schemaSignature(schema) };
+    await this.#encoder.beginPart(name);
+  }
+
+  /** The batch under the file's own schema, its columns in that order. */
+  #fitted(table: OpenTable, schema: Schema, columns: string, batch: RecordBatch): RecordBatch {
+    const children = schema.fields.map((field) => {
+      const index = batch.schema.fields.findIndex((own) => own.name === field.name);
+      const data = batch.data.children[index];
+      if (data === undefined)
+        throw new ValidationError(`A batch of table ${table.head.table} has no column ${field.name}.`);
+      return data;
+    });
+    const own = new arrow.Schema(children.map((data, index) => renamed(schema, index, data.type)));
+    if (children.length !== batch.schema.fields.length || schemaSignature(own) !== columns) {
+      throw new ValidationError(
+        `A batch of table ${table.head.table} has the columns ${schemaSignature(batch.schema)}; the table has ${columns}.`,
+      );
+    }
+    const rows = new arrow.Data(new arrow.Struct(schema.fields), 0, batch.numRows, 0, undefined, children);
+    return new arrow.RecordBatch(schema, rows as never);
+  }
+}
+
+function renamed(schema: Schema, index: number, type: Schema["fields"][number]["type"]) {
+  return new arrow.Field(schema.fields[index]?.name ?? "", type, true);
+}
