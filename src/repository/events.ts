@@ -4,6 +4,7 @@ import type { Logger } from "../logger.ts";
 import type { RestoreReport } from "../sources/lancedb/restore/report.ts";
 import type { TakenSnapshot } from "../sources/lancedb/snapshot-view.ts";
 import { Listeners } from "../util/listeners.ts";
+import { type SpanAttributes, type WorkSpan, withSpan } from "../util/trace-span.ts";
 import { withoutPassword } from "../util/without-password.ts";
 import type { PruneReport } from "./prune-view.ts";
 import type { RestorePartsReport } from "./restore-parts.ts";
@@ -80,6 +81,8 @@ export interface RepositoryEvents {
 
 export type RepositoryEvent = RepositoryEvents[keyof RepositoryEvents];
 
+type OperationEvent = Exclude<RepositoryEvent, WarningEvent>;
+
 type Asked = BackupAsked | RestoreAsked | VerifyAsked | PruneAsked;
 
 const EVENTS = { backup: true, restore: true, verify: true, prune: true, warning: true } as const;
@@ -120,22 +123,27 @@ export class EventHub {
     options: { readonly signal?: AbortSignal | undefined; readonly dryRun?: boolean | undefined } | undefined,
     work: () => Promise<T>,
   ): Promise<T> {
+    const { signal, dryRun } = options ?? {};
     const [startedAt, started] = [new Date(), performance.now()];
-    const tell = (ended: Readonly<Record<string, unknown>>) => {
-      if (options?.dryRun === true) return;
+    const end = (ended: Readonly<Record<string, unknown>>, span: WorkSpan) => {
       const durationMs = Math.round(performance.now() - started);
       const times = { repository: this.#repository, startedAt, endedAt: new Date(), durationMs };
-      this.#emit({ ...asked, ...times, ...ended } as RepositoryEvent);
+      const event = { ...asked, ...times, ...ended } as OperationEvent;
+      span.set(endShown(event));
+      if (dryRun !== true) this.#emit(event);
     };
-    let result: T;
-    try {
-      result = await work();
-    } catch (error) {
-      tell({ outcome: options?.signal?.aborted ? "aborted" : "failure", error });
-      throw error;
-    }
-    tell({ outcome: "success", result });
-    return result;
+    const attributes = { ...askedShown(asked), repository: this.#repository.location, dry_run: dryRun };
+    return withSpan(asked.type, { attributes, signal }, async (span) => {
+      let result: T;
+      try {
+        result = await work();
+      } catch (error) {
+        end({ outcome: signal?.aborted ? "aborted" : "failure", error }, span);
+        throw error;
+      }
+      end({ outcome: "success", result }, span);
+      return result;
+    });
   }
 
   /** What a listener throws is told by the log alone: as an event it would reach the same listener again. */
@@ -144,6 +152,42 @@ export class EventHub {
       const meta = { event: event.type, reason: stackOf(thrown) };
       this.#logger.warn("a listener of the repository failed", meta);
     });
+  }
+}
+
+/** What a span says of what was asked for. */
+function askedShown(asked: Asked): SpanAttributes {
+  switch (asked.type) {
+    case "backup":
+      return { sources: asked.sources, kind: asked.kind };
+    case "restore":
+      return { snapshot: asked.snapshot, targets: asked.targets };
+    case "verify":
+      return { snapshot: asked.snapshot, restore_test: asked.restoreTest };
+    case "prune":
+      return {};
+  }
+}
+
+/** What a span says of how it ended. */
+function endShown(event: OperationEvent): SpanAttributes {
+  const { outcome } = event;
+  if (event.outcome !== "success") return { outcome };
+  switch (event.type) {
+    case "backup": {
+      const { id: snapshot, files, bytes, newBytes: new_bytes } = event.result;
+      return { outcome, snapshot, files, bytes, new_bytes };
+    }
+    case "restore": {
+      const { snapshot, files, bytes } = event.result;
+      return { outcome, snapshot, files, bytes };
+    }
+    case "verify":
+      return { outcome, failed_checks: event.result.filter(({ ok }) => !ok).length };
+    case "prune": {
+      const { removed, freed } = event.result;
+      return { outcome, removed_snapshots: removed.length, freed_bytes: freed.bytes };
+    }
   }
 }
 

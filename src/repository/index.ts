@@ -69,6 +69,7 @@ export type {
   TakenSnapshot,
 } from "../sources/lancedb/snapshot-view.ts";
 export { sourceFromUrl } from "../sources/source-from-url.ts";
+export type { StorageRequest } from "../storage/layers/counted-storage.ts";
 export type { StorageOptions } from "../storage/layers/layered.ts";
 export type { RateLimits } from "../storage/layers/rate-limited-storage.ts";
 export type { Retry, RetryOptions } from "../storage/layers/retry-policy.ts";

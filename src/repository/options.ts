@@ -79,8 +79,8 @@ export async function placeOf(location: string | Storage, options: RepositoryOpt
   const { logger = defaultLogger() } = options;
   assertLogger(logger);
   const lancedb = new LanceDB(options);
-  const { retry, readOnly, limitUpload, limitDownload, limitRequests } = options;
-  const use = { retry, readOnly, limitUpload, limitDownload, limitRequests };
+  const { retry, readOnly, onRequest, limitUpload, limitDownload, limitRequests } = options;
+  const use = { retry, readOnly, onRequest, limitUpload, limitDownload, limitRequests };
   assertStorageOptions(use, "Repository");
   const tell = ({ error, failures, pauseMs }: Retry) =>
     logger.info("the store did not do as asked; it is asked again", {

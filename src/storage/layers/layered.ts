@@ -1,7 +1,8 @@
-import { assertFlag, assertKnown } from "../../checks.ts";
+import { assertFlag, assertKnown, describe } from "../../checks.ts";
 import { ValidationError } from "../../errors.ts";
 import type { Storage } from "../storage.ts";
 import { ConnectedStorage } from "./connected-storage.ts";
+import { CountedStorage, type StorageRequest } from "./counted-storage.ts";
 import { assertRates, RateLimitedStorage, type RateLimits } from "./rate-limited-storage.ts";
 import { ReadOnlyStorage } from "./read-only-storage.ts";
 import { assertRetry, type Retry, type RetryOptions, RetryPolicy } from "./retry-policy.ts";
@@ -16,18 +17,26 @@ export interface StorageOptions extends RateLimits {
   readonly retry?: RetryOptions | false | undefined;
   /** Refuse to write: an `IoError` of errno `EROFS`, before anything is asked of the store. Default false. */
   readonly readOnly?: boolean | undefined;
+  /**
+   * Told of each call to the storage that has ended, also of one that failed and is made again; for metrics. What is copied or linked
+   * in a local directory passes by it. It must not throw. Default: nobody is told.
+   */
+  readonly onRequest?: ((request: StorageRequest) => void) | undefined;
 }
 
 /** For checks of options that have these among others. */
 export const STORAGE_OPTIONS = {
-  ...{ retry: true, readOnly: true },
+  ...{ retry: true, readOnly: true, onRequest: true },
   ...{ limitUpload: true, limitDownload: true, limitRequests: true },
 } as const;
 
 /** @throws TypeError, ValidationError */
 export function assertStorageOptions(options: StorageOptions, of: string): void {
   assertKnown(options, of, STORAGE_OPTIONS);
-  const { retry, readOnly, ...limits } = options;
+  const { retry, readOnly, onRequest, ...limits } = options;
+  if (onRequest !== undefined && typeof onRequest !== "function") {
+    throw new TypeError(`onRequest must be a function, not ${describe(onRequest)}.`);
+  }
   assertRetry(retry);
   assertFlag(readOnly, "readOnly");
   assertRates(limits);
@@ -49,7 +58,7 @@ export function layered(
   options: StorageOptions,
   onRetry?: (retry: Retry) => void,
 ): Storage {
-  const { retry = {}, readOnly = false, ...limits } = options;
+  const { retry = {}, readOnly = false, onRequest, ...limits } = options;
   const isLimited = Object.values(limits).some((limit) => limit !== undefined);
   const isLocal = storage.local !== undefined;
   if (isLocal && isLimited) {
@@ -58,7 +67,7 @@ export function layered(
     );
   }
   const connections = storage.limits?.connections;
-  let result = storage;
+  let result = onRequest ? new CountedStorage(storage, onRequest) : storage;
   if (connections !== undefined && !connected.has(storage))
     result = new ConnectedStorage(result, assertConnections(connections, storage));
   if (isLimited) result = new RateLimitedStorage(result, limits);

@@ -1,0 +1,76 @@
+import type * as Api from "@opentelemetry/api";
+import { packageVersion } from "./package-version.ts";
+
+// Traces by OpenTelemetry's API, where the application has it. What collects them is the application's.
+
+/** What a span tells. What is undefined is left out. */
+export type SpanAttributes = Readonly<
+  Record<string, string | number | boolean | readonly string[] | undefined>
+>;
+
+/** What work may say of itself, for its span. */
+export interface WorkSpan {
+  /** Keys get the prefix `lancedb_backup.`. */
+  set(attributes: SpanAttributes): void;
+}
+
+export interface SpanOptions {
+  readonly attributes: SpanAttributes;
+  /** What the work throws after it was aborted is no failure. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+const UNSEEN: WorkSpan = { set: () => undefined };
+
+let loading: Promise<typeof Api | undefined> | undefined;
+
+/**
+ * Runs work in a span of the tracer `lancedb-backup`, active meanwhile: what the work asks of others that make spans lies below it.
+ * Without `@opentelemetry/api`, or a provider that the application has registered with it, the work only runs.
+ *
+ * @throws what the work throws; the span tells it.
+ */
+export async function withSpan<T>(
+  name: string,
+  { attributes, signal }: SpanOptions,
+  work: (span: WorkSpan) => Promise<T>,
+): Promise<T> {
+  loading ??= loadApi();
+  const api = await loading;
+  if (!api) return work(UNSEEN);
+  const tracer = api.trace.getTracer("lancedb-backup", packageVersion);
+  return tracer.startActiveSpan(name, { attributes: named(attributes) }, async (span) => {
+    try {
+      return await work({ set: (more) => void span.setAttributes(named(more)) });
+    } catch (error) {
+      if (!signal?.aborted) {
+        span.recordException(typeof error === "object" && error !== null ? (error as Error) : String(error));
+        span.setStatus({ code: api.SpanStatusCode.ERROR, message: messageOf(error) });
+      }
+      throw error;
+    } finally {
+      span.end();
+    }
+  });
+}
+
+/** Undefined where it is not installed: then nobody can have registered anything with it. */
+async function loadApi(): Promise<typeof Api | undefined> {
+  try {
+    return await import("@opentelemetry/api");
+  } catch (error) {
+    const { code } = (error ?? {}) as { readonly code?: unknown };
+    if (code === "ERR_MODULE_NOT_FOUND" || code === "MODULE_NOT_FOUND") return undefined;
+    throw error;
+  }
+}
+
+function named(attributes: SpanAttributes): Api.Attributes {
+  const given = Object.entries(attributes).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(given.map(([key, value]) => [`lancedb_backup.${key}`, value])) as Api.Attributes;
+}
+
+function messageOf(error: unknown): string {
+  const { message } = (error ?? {}) as { readonly message?: unknown };
+  return typeof message === "string" ? message : String(error);
+}
