@@ -15,7 +15,8 @@ export type BackupErrorCode =
   | "RESTORE"
   | "CORRUPT"
   | "UNSUPPORTED"
-  | "SHRUNK";
+  | "SHRUNK"
+  | "IMPLAUSIBLE";
 
 /** Base class: catch this to catch everything that the package itself raises. */
 export abstract class BackupError extends Error {
@@ -163,5 +164,17 @@ export class ShrunkError extends BackupError {
   constructor(message: string, tables: ShrunkError["tables"], options?: ErrorOptions) {
     super(message, options);
     this.tables = tables;
+  }
+}
+
+/** A prune would remove good snapshots behind such as are not to be believed. Nothing was removed; `force` does it all the same. */
+export class ImplausibleError extends BackupError {
+  readonly code = "IMPLAUSIBLE";
+  /** The snapshots that would be lost, by their ids, each with the reason. */
+  readonly snapshots: readonly { readonly snapshot: string; readonly reason: string }[];
+
+  constructor(message: string, snapshots: ImplausibleError["snapshots"], options?: ErrorOptions) {
+    super(message, options);
+    this.snapshots = snapshots;
   }
 }

@@ -18,6 +18,7 @@ const WORDS: readonly (readonly [RegExp, string])[] = [
   [/with the option (snapshot|source)\b/g, "with --$1"],
   [/with the option primaryKey, or leave the table out with the option tables/g, "with --key"],
   [/the option "?tables"?/g, "--table"],
+  [/\bprune with force\b/g, "prune with --force"],
   [/, as failOnShrink asks/g, ", as --fail-on-shrink asks"],
   [/, set allowEmpty\./g, ", add --allow-empty."],
   [/(?<![.\w])delete\("([^"]*)"\)/g, "`lancedb-backup delete $1`"],

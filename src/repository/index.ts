@@ -17,6 +17,7 @@ export type { UnlockOptions } from "../engine/lease/remove-leases.ts";
 export type { OnProgress, Progress } from "../engine/progress.ts";
 export type { PruneOptions } from "../engine/prune/prune.ts";
 export type { BlobCount } from "../engine/prune/report.ts";
+export type { Endangered } from "../engine/retention/implausible.ts";
 export type { RetentionPolicy } from "../engine/retention/policy.ts";
 export type {
   Capture,

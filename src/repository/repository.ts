@@ -321,6 +321,7 @@ export class Repository implements AsyncDisposable {
    * Removes the snapshots that a policy does not keep, and the blobs that nobody has needed for a grace period. Without
    * any rule no snapshot is removed.
    *
+   * @throws ImplausibleError where good snapshots would go behind implausible ones: nothing is removed.
    * @throws CorruptError, UnsupportedError where any snapshot cannot be read: no blob is removed then.
    * @throws ValidationError
    */

@@ -1,6 +1,7 @@
 import { type Command, Option } from "commander";
 import type { PruneReport } from "../../repository/index.ts";
 import { counted, formatBytes, formatTime } from "../../util/format.ts";
+import { printable } from "../../util/printable.ts";
 import { parseNumber } from "../arguments.ts";
 import {
   type ConfirmOptions,
@@ -22,24 +23,30 @@ import { addRetentionOptions, policyOf, type RetentionOptions } from "../retenti
 interface Options extends RepositoryOption, ConfirmOptions, RetentionOptions {
   readonly graceHours?: number;
   readonly lockTimeout?: number;
+  readonly force?: boolean;
 }
 
 export function pruneCommand(): Command {
   const command = newCommand("prune", {
     summary: "Remove old snapshots by rules, and give back the space that nobody needs.",
     description:
-      "Removes the snapshots that the rules do not keep, and the blobs that no snapshot has needed for a grace period. Without a rule no snapshot is removed. The rules count for each database by itself; its newest snapshot always stays, and the last one from before a table was gone or lost most of its rows. Shows the plan and asks first. Exit code 4 where blobs could not be removed yet, since the repository is in use.",
+      "Removes the snapshots that the rules do not keep, and the blobs that no snapshot has needed for a grace period. Without a rule no snapshot is removed. The rules count for each database by itself; its newest snapshot always stays, and the last one from before a table was gone or lost most of its rows. Refuses, without --force, to remove good snapshots behind implausible ones. Shows the plan and asks first. Exit code 4 where blobs could not be removed yet, since the repository is in use.",
     examples: [
       "prune --repo ./vault --keep-daily 7 --keep-weekly 4 --keep-monthly 12 --dry-run",
       "prune --keep-last 10 --keep-tag keep --yes",
     ],
     json: `{ dryRun, kept: [{ snapshot, reasons }], removed: [{ snapshot, reason }], timeZone, marked: { blobs, bytes },
-freed: { blobs, bytes }, waiting: [{ blobs, bytes, until }], postponed?, unfinished, deadLeases }; snapshot as in list`,
+freed: { blobs, bytes }, waiting: [{ blobs, bytes, until }], postponed?, unfinished, deadLeases,
+endangered?: [{ snapshot, reason }] }; snapshot as in list`,
   }).addOption(repositoryOption());
   addRetentionOptions(command).option(
     "--grace-hours <hours>",
     "How long blobs stay after they were found unneeded. Default: 24.",
     parseNumber,
+  );
+  command.option(
+    "--force",
+    "Remove also good snapshots behind implausible ones, which is refused otherwise: where all that stay in their place have far less in them, or dates that cannot be right.",
   );
   command.addOption(
     new Option("--lock-timeout <seconds>", "How long to wait for backups to end before blobs are removed.")
@@ -51,14 +58,15 @@ freed: { blobs, bytes }, waiting: [{ blobs, bytes, until }], postponed?, unfinis
 }
 
 async function run(context: Context, options: Options): Promise<Answer> {
-  const { dryRun, yes, graceHours, lockTimeout = 60 } = options;
-  const policy = { ...policyOf(options), graceHours, lockTimeoutMs: lockTimeout * 1000 };
+  const { dryRun, yes, graceHours, lockTimeout = 60, force } = options;
+  const policy = { ...policyOf(options), graceHours, force, lockTimeoutMs: lockTimeout * 1000 };
   await using repository = await openRepository(context, options);
   const { signal, terminal } = context;
   let plan = dryRun || !yes ? await repository.prune({ ...policy, signal, dryRun: true }) : undefined;
   if (dryRun && plan) return { json: plan, text: describe(terminal, plan) };
   for (;;) {
-    if (plan && (plan.removed.length > 0 || plan.freed.blobs > 0))
+    const isRefused = plan?.endangered !== undefined && !force; // the prune says so
+    if (plan && !isRefused && (plan.removed.length > 0 || plan.freed.blobs > 0))
       await confirm(context, yes, describe(terminal, plan), "Prune?");
     context.interrupt.describe("Every snapshot that list shows is whole. The next prune does the rest.");
     const agreed = plan?.removed.map(({ snapshot }) => snapshot.id);
@@ -83,6 +91,7 @@ function describe(terminal: Terminal, report: PruneReport): string {
     postponed,
     unfinished,
     deadLeases,
+    endangered = [],
   } = report;
   const rows = [
     ...kept.map(({ snapshot, reasons }) => ({ snapshot, action: "keep", why: reasons.join(", ") })),
@@ -119,6 +128,13 @@ function describe(terminal: Terminal, report: PruneReport): string {
     `${counted(removed.length, "snapshot")} ${will("removed", "to remove")}, ${kept.length} kept.`,
     `${blobs(freed)} ${will("freed", "to free now")}; ${blobs(marked)} found unneeded for the first time.`,
   );
+  for (const { snapshot, reason } of endangered)
+    parts.push(
+      terminal.style(
+        "red",
+        `${dryRun ? "Refused without --force" : "By force"}: ${printable(`${snapshot}: ${reason}`)}.`,
+      ),
+    );
   for (const each of waiting)
     parts.push(`${blobs(each)} can be freed from ${formatTime(each.until, timeZone)} (${timeZone}) on.`);
   if (locked !== undefined) parts.push(`${blobs(locked)} cannot be freed yet: the store has them locked.`);

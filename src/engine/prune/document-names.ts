@@ -18,6 +18,8 @@ export interface DocumentCopy {
 /** What lies below `snapshots/`. */
 export interface DocumentSurvey {
   readonly ids: readonly string[];
+  /** When each of these was written, by the store's clock. */
+  readonly writtenAt: ReadonlyMap<string, Date>;
   readonly copies: readonly DocumentCopy[];
   /** Names of what may be a document all the same. */
   readonly strangers: readonly string[];
@@ -40,7 +42,7 @@ function mayBeDocument(name: string): boolean {
 export async function documentsIn(
   storage: Storage,
   signal?: AbortSignal,
-): Promise<Pick<DocumentSurvey, "ids" | "copies">> {
+): Promise<Pick<DocumentSurvey, "ids" | "copies" | "writtenAt">> {
   const survey = await surveyDocuments(storage, signal);
   const [stranger] = survey.strangers;
   if (stranger === undefined) return survey;
@@ -53,13 +55,13 @@ export async function documentsIn(
 
 /** Looks at names alone, and at the first bytes of what Mac OS calls `._<name>`. */
 export async function surveyDocuments(storage: Storage, signal?: AbortSignal): Promise<DocumentSurvey> {
-  const ids: string[] = [];
+  const writtenAt = new Map<string, Date>();
   const found = new Map<string, boolean>();
-  for await (const { name } of storage.list(SNAPSHOTS)) {
+  for await (const { name, modified } of storage.list(SNAPSHOTS)) {
     signal?.throwIfAborted();
     if (!name.startsWith(SNAPSHOTS)) continue; // what a broken store adds lies elsewhere
     const id = parseSnapshotName(name);
-    if (id !== undefined) ids.push(id);
+    if (id !== undefined) writtenAt.set(id, modified);
     else found.set(name, true);
   }
   // A local storage passes over links, and over names that no object can have.
@@ -73,7 +75,7 @@ export async function surveyDocuments(storage: Storage, signal?: AbortSignal): P
     else if (mayBeDocument(name)) strangers.push(name);
     else others.push(name);
   }
-  return { ids, copies, strangers, others };
+  return { ids: [...writtenAt.keys()], writtenAt, copies, strangers, others };
 }
 
 /** By its bytes too: any program may have hidden a document by a name that begins so. */

@@ -4,6 +4,7 @@ import { Catalog } from "../catalog/catalog.ts";
 import type { DocumentCodec } from "../codec/document-codec.ts";
 import { BLOBS, parseBlobName } from "../format/names.ts";
 import { timeZoneOf } from "../retention/calendar.ts";
+import { type Endangered, endangeredBy } from "../retention/implausible.ts";
 import { planRetention, type RetentionPlan } from "../retention/plan.ts";
 import type { RetentionPolicy } from "../retention/policy.ts";
 import { documentsIn } from "./document-names.ts";
@@ -24,6 +25,8 @@ export interface PrunePlan {
   readonly retention: RetentionPlan;
   /** Whose calendar counted for it. */
   readonly timeZone: string;
+  /** Snapshots that it removes although what stays in their place is not to be believed. */
+  readonly endangered: readonly Endangered[];
   /** What the snapshots that stay name. */
   readonly references: References;
   /** Bytes of every blob that none of them names, by its digest. */
@@ -53,7 +56,7 @@ export async function planPrune(
   signal?: AbortSignal,
 ): Promise<PrunePlan> {
   const { storage, logger, documents } = place;
-  const { copies } = await documentsIn(storage, signal);
+  const { copies, writtenAt } = await documentsIn(storage, signal);
   const { snapshots, damaged } = await new Catalog(place).survey(signal);
   for (const { id, error } of damaged) throw nothingRemoved(error, id);
   const wanted = planRetention(snapshots, policy, time.now);
@@ -87,6 +90,7 @@ export async function planPrune(
   return {
     retention,
     timeZone: timeZoneOf(policy),
+    endangered: endangeredBy(retention, writtenAt, time.now),
     references,
     unneeded,
     toMark,

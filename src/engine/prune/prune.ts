@@ -1,9 +1,11 @@
 import { assertFlag, assertMilliseconds, assertOptions, assertSignal } from "../../checks.ts";
-import { LockedError, ValidationError } from "../../errors.ts";
+import { ImplausibleError, LockedError, ValidationError } from "../../errors.ts";
 import { isFull } from "../../fs/io.ts";
+import type { Storage } from "../../storage/storage.ts";
 import { type Clock, systemClock } from "../clock.ts";
 import { snapshotName } from "../format/names.ts";
 import { type Leaser, leaserOf } from "../lease/leaser.ts";
+import { endangeredInWords } from "../retention/implausible.ts";
 import { assertPolicy, type RetentionPolicy } from "../retention/policy.ts";
 import { sweepScratch } from "../scratch.ts";
 import { type Mark, writeMarks } from "./mark.ts";
@@ -20,6 +22,11 @@ export interface PruneOptions extends RetentionPolicy {
    * 0: by this one.
    */
   readonly graceHours?: number | undefined;
+  /**
+   * Remove also good snapshots behind implausible ones: where all newer ones that stay have less than half of the rows or tables (of what
+   * has no rows, files or bytes), or a date that cannot be right. Default false: `ImplausibleError`, and nothing is removed.
+   */
+  readonly force?: boolean | undefined;
   /** How long to wait for backups to end before blobs are removed, in milliseconds. Default 60,000. */
   readonly lockTimeoutMs?: number | undefined;
   /** Ends it between two steps. What was not done, the next prune does. */
@@ -45,12 +52,14 @@ interface Run extends PrunePlace {
  * (docs/formats.md, "Removing blobs"). Interrupted anywhere it leaves every snapshot that there is whole.
  *
  * @throws CorruptError or UnsupportedError where any snapshot's document cannot be read: no blob is removed then.
+ * @throws ImplausibleError where good snapshots would go behind implausible ones: nothing is removed.
  * @throws ValidationError, TypeError for bad options. @throws IoError. @throws the signal's reason.
  */
 export async function prune(place: PrunePlace, options: PruneOptions = {}): Promise<PruneReport> {
   assertOptions(options, "prune");
   const {
     dryRun = false,
+    force = false,
     graceHours = 24,
     lockTimeoutMs = 60_000,
     signal,
@@ -62,13 +71,23 @@ export async function prune(place: PrunePlace, options: PruneOptions = {}): Prom
   assertGrace(graceHours);
   assertMilliseconds(lockTimeoutMs, "lockTimeoutMs");
   assertFlag(dryRun, "dryRun");
+  assertFlag(force, "force");
   assertSignal(signal);
   signal?.throwIfAborted();
   const leaser = leaserOf(place.storage, { logger: place.logger, clock });
   const run: Run = { ...place, clock, leaser, graceMs: graceHours * HOUR_MS, lockTimeoutMs, signal };
   const plan = await planPrune(place, policy, timeOf(run), signal);
   const isAgreed = plan.retention.remove.every(({ snapshot }) => agreed?.includes(snapshot.id) ?? true);
+  if (!dryRun && !force) assertPlausible(place.storage, plan);
   return dryRun || !isAgreed ? foretell(run, plan) : carryOut(run, plan);
+}
+
+function assertPlausible({ location }: Storage, { endangered }: PrunePlan): void {
+  if (endangered.length === 0) return;
+  throw new ImplausibleError(
+    `Nothing was removed from ${location}, since good snapshots would go and implausible ones stay. ${endangeredInWords(endangered)}. Look at what stays; where that is meant, prune with force, or pin what is to be kept.`,
+    endangered,
+  );
 }
 
 async function foretell(run: Run, plan: PrunePlan): Promise<PruneReport> {

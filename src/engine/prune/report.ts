@@ -1,3 +1,4 @@
+import type { Endangered } from "../retention/implausible.ts";
 import type { KeptSnapshot, RemovedSnapshot } from "../retention/plan.ts";
 import type { StoredSnapshot } from "../snapshot.ts";
 import type { Mark } from "./mark.ts";
@@ -13,6 +14,8 @@ export interface PruneReport<S = StoredSnapshot> {
   readonly dryRun: boolean;
   readonly kept: readonly KeptSnapshot<S>[];
   readonly removed: readonly RemovedSnapshot<S>[];
+  /** Snapshots that are removed although what stays in their place is not to be believed: only `force` does that. Absent where there are none. */
+  readonly endangered?: readonly Endangered[] | undefined;
   /** Whose calendar counted for the rules, by its IANA name. */
   readonly timeZone: string;
   /** Blobs that were found unneeded for the first time. */
@@ -32,9 +35,10 @@ export interface PruneReport<S = StoredSnapshot> {
 }
 
 export function snapshotsOf(plan: PrunePlan) {
-  const { retention, timeZone, locked } = plan;
+  const { retention, timeZone, locked, endangered } = plan;
   return {
     ...{ kept: retention.keep, removed: retention.remove, timeZone },
+    ...(endangered.length > 0 && { endangered }),
     ...(locked.length > 0 && { locked: countOf(locked, plan) }),
   };
 }

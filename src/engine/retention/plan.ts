@@ -54,7 +54,8 @@ export function planRetention<S extends Ruled>(
   return plan;
 }
 
-function sourcesOf({ parts }: Ruled): string {
+/** Equal texts: of the same sources. */
+export function sourcesOf({ parts }: Pick<Ruled, "parts">): string {
   return JSON.stringify(parts.map(({ source: { type, id } }) => JSON.stringify([type, id])).sort());
 }
 
