@@ -18,16 +18,14 @@ export {
 } from "./dumps/database-backup.ts";
 export * from "./errors.ts";
 export type { LinkMode } from "./fs/place.ts";
-export { BackupManager, type RecoverOptions, type RecoveryReport } from "./guard/backup-manager.ts";
+export { BackupManager, type RecoveryReport } from "./guard/backup-manager.ts";
 export { BackupStrategy } from "./guard/backup-strategy.ts";
-export type { Connect } from "./guard/connection/work-connect.ts";
 export {
   type CreateIndexesResult,
   createIndexesWithBackup,
   type IndexSpec,
 } from "./guard/create-indexes.ts";
 export { type DeleteRowsOptions, type DeleteRowsResult, deleteRowsWithBackup } from "./guard/delete-rows.ts";
-export type { BackupInfo, BackupState, CreateBackupOptions } from "./guard/explicit-backup.ts";
 export type {
   CommittedEvent,
   GuardEvent,
@@ -36,20 +34,28 @@ export type {
   RolledBackEvent,
   WrittenTable,
 } from "./guard/guard-events.ts";
-export type { Adopt, GuardedWork, GuardedWorkOptions } from "./guard/guarded-work.ts";
-export type { UnreadableTable } from "./guard/heal-heads.ts";
 export {
   type InsertRecordsOptions,
   type InsertRecordsResult,
   insertRecordsWithBackup,
 } from "./guard/insert-records.ts";
-export type { BackupManagerOptions } from "./guard/manager-options.ts";
+export type {
+  Adopt,
+  BackupInfo,
+  BackupManagerOptions,
+  BackupState,
+  Connect,
+  CreateBackupOptions,
+  GuardedWork,
+  GuardedWorkOptions,
+  RecoverOptions,
+} from "./guard/manager-options.ts";
 export type { Embedding } from "./guard/records/embed.ts";
 export type { GuardedOptions } from "./guard/records/options.ts";
 export type { KeysInput, RecordsInput } from "./guard/records/source.ts";
-export type { RecoveredEntry, RecoveryAction } from "./guard/recovered.ts";
-export type { RestoreResult } from "./guard/restore/restore-backup.ts";
-export type { TableRestore } from "./guard/rollback/roll-back-tables.ts";
+export type { UnreadableTable } from "./guard/recovery/recover-entries.ts";
+export type { RecoveredEntry, RecoveryAction } from "./guard/recovery/roll-back-dead.ts";
+export type { RestoreResult, TableRestore } from "./guard/rollback/roll-back-tables.ts";
 export type { LanceDBModule, LanceDBOptions } from "./lance/which-lancedb.ts";
 export type { Logger } from "./logger.ts";
 export { type CommitSource, PeriodicBackupManager } from "./periodic/periodic-manager.ts";

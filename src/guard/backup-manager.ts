@@ -9,29 +9,29 @@ import type { LanceDB } from "../lance/which-lancedb.ts";
 import type { Logger } from "../logger.ts";
 import { Listeners } from "../util/listeners.ts";
 import { assertStrategy, BackupStrategy } from "./backup-strategy.ts";
-import { assertAdopt, assertBackupId, assertOnConflict, assertTables } from "./checks.ts";
-import type { Connect } from "./connection/work-connect.ts";
-import type { BackupInfo, CreateBackupOptions } from "./explicit-backup.ts";
 import type { GuardEvent, GuardEvents } from "./guard-events.ts";
 import { GuardPlaces } from "./guard-places.ts";
-import type { GuardedWork, GuardedWorkOptions } from "./guarded-work.ts";
-import type { HealedHeads } from "./heal-heads.ts";
 import type { JournalEntry } from "./journal/journal-entry.ts";
-import { type BackupManagerOptions, type Settings, settingsOf } from "./manager-options.ts";
-import type { RecoveredEntry } from "./recovered.ts";
-import { DeadEntries } from "./recovery/dead-entries.ts";
-import type { RestoreResult } from "./restore/restore-backup.ts";
+import {
+  assertAdopt,
+  assertBackupId,
+  assertOnConflict,
+  assertTables,
+  type BackupInfo,
+  type BackupManagerOptions,
+  type Connect,
+  type CreateBackupOptions,
+  type GuardedWork,
+  type GuardedWorkOptions,
+  type RecoverOptions,
+  type Settings,
+  settingsOf,
+} from "./manager-options.ts";
 
-export interface RecoverOptions {
-  /**
-   * For entries whose tables others have committed to since: `overwrite` goes back all the same; by default they are
-   * reported and left alone. `keep` restores nothing at all, so that it is a way out whatever is wrong: the tables of
-   * every dead operation stay as they are, its backup is kept, and a restore that was cut off is given up.
-   */
-  onConflict?: "overwrite" | "keep" | undefined;
-  /** Treats owners of whom nothing can be known (another host) as dead, if they give no signs of life. Default false. */
-  force?: boolean | undefined;
-}
+import { DeadEntries } from "./recovery/dead-entries.ts";
+import type { HealedHeads } from "./recovery/recover-entries.ts";
+import type { RecoveredEntry } from "./recovery/roll-back-dead.ts";
+import type { RestoreResult } from "./rollback/roll-back-tables.ts";
 
 export interface RecoveryReport extends HealedHeads {
   /** What was done about each entry of the journal. */
@@ -292,7 +292,7 @@ export class BackupManager implements AsyncDisposable {
     const [database] = this.#roots();
     const { entries, healed, unreadable } = await this.#places.inPlace([database], async () => {
       const recovered = await this.#recoverEntries(options);
-      const { healHeads } = await import("./heal-heads.ts");
+      const { healHeads } = await import("./recovery/recover-entries.ts");
       return {
         entries: recovered,
         ...(await healHeads(this.#settings, this.#locks(options.force ?? false))),

@@ -1,6 +1,6 @@
 import { lstatSync } from "node:fs";
 import { join } from "node:path";
-import { CorruptError, UnsupportedError } from "../errors.ts";
+import { CorruptError, LockedError, UnsupportedError } from "../errors.ts";
 import { removeTree } from "../fs/remove-tree.ts";
 import type { Capture } from "../lance/capture.ts";
 import {
@@ -8,6 +8,7 @@ import {
   assertNoneIsNested,
   isInNamespace,
   listTables,
+  listUnfinished,
   NAMESPACE_TABLE,
   namespacedDirectories,
   rootDirectory,
@@ -15,14 +16,17 @@ import {
 import { healDamagedHead } from "../lance/heal-head.ts";
 import { type LeftOutTable, type OnUnsupported, unsupported } from "../lance/left-out.ts";
 import { listedDirectory, locateTable } from "../lance/locate.ts";
+import type { LockSet } from "../lance/lock/lock-set.ts";
+import { lockedTables, WHOLE_DATABASE } from "../lance/lock/locked-tables.ts";
 import { listNamespaces, type NamespaceEntry } from "../lance/namespaces.ts";
-import { isOccupied, linkTarget } from "../lance/stubs.ts";
+import { isOccupied, linkTarget, listStubs } from "../lance/stubs.ts";
 import { isDataset } from "../lance/table-directory.ts";
+import type { LanceDB } from "../lance/which-lancedb.ts";
+import type { Logger } from "../logger.ts";
 import type { Adoption, CapturedNamespace, CapturedTable } from "./journal/entry-record.ts";
+import { listEntries } from "./journal/journal.ts";
 import type { JournalEntry } from "./journal/journal-entry.ts";
-import type { OperationSettings } from "./operation-settings.ts";
-import { recoverTable } from "./recovery/recover-entries.ts";
-import { takeAlone } from "./single-writer.ts";
+import type { Strategy, StrategyContext } from "./kept-strategies.ts";
 
 /** What an operation has locked and captured of its tables and namespaces; one call at a time. */
 export class Captures {
@@ -229,11 +233,9 @@ export class Captures {
 
   /** Locks a table or namespace, and settles what a dead operation left on it. */
   async #lock(name: string, whileWaiting?: () => Promise<void>): Promise<void> {
-    const { locks, logger, kind, context } = this.#settings;
+    const { locks, kind, recoverTable } = this.#settings;
     if (!locks.isHeldByParent(name) || kind === "guarded") await locks.acquire(name, whileWaiting);
-    const { database, lancedb } = context;
-    const settings = { lancedb, database, locks, logger, onConflict: "fail", force: false } as const;
-    await recoverTable(name, settings, this.#entry.id);
+    await recoverTable(name, this.#entry.id);
   }
 
   /** A table in a namespace is what LanceDB lists. A backup takes what it does not list too. */
@@ -273,4 +275,72 @@ async function everyTable(database: string): Promise<string[]> {
   assertNamesAreFree(tables);
   await assertNoneIsNested(database);
   return tables.map(({ id }) => id);
+}
+
+// Single-writer work: every commit since the capture is its own, whoever made it. That is true only where no other
+// guarded operation is under way, which would have its own commits.
+
+/** A guarded operation that is about to become a single writer. */
+interface SingleWriter {
+  readonly database: string;
+  readonly locks: LockSet;
+  /** The operation's own. */
+  readonly entry: JournalEntry;
+  /** The tables in question; undefined: all, and those that are not there yet. */
+  readonly tables: readonly string[] | undefined;
+  /** Takes a table's lock, and settles what a dead operation left on it. */
+  readonly lock: (table: string, whileWaiting: () => Promise<void>) => Promise<void>;
+}
+
+/**
+ * Has the tables to itself when it returns, whole and with nothing under way; the whole database where none are named.
+ * From then on other guarded operations wait.
+ *
+ * @throws LockedError at once where another guarded operation is under way on them, or this one is called from inside
+ * of one.
+ */
+async function takeAlone(writer: SingleWriter): Promise<Adoption> {
+  const { database, locks, tables } = writer;
+  const assertAlone = () => assertNobodyAtWork(writer);
+  if (locks.isInside) {
+    throw new LockedError(
+      'adopt: "all" is not for work inside of another guarded operation: whose the commits are could not be told. Use the connection that it handed over.',
+    );
+  }
+  await assertAlone();
+  if (tables) return { tables, existing: [] }; // known when their locks are taken
+  await writer.lock(WHOLE_DATABASE, assertAlone);
+  await assertAlone(); // one that was armed before it could see that the database is taken
+  for (const name of lockedTables(database).sort()) {
+    if (name !== WHOLE_DATABASE) await writer.lock(name, assertAlone);
+  }
+  const unfinished = (await listUnfinished(database)).map(({ directory }) => directory);
+  return { tables: null, existing: [...new Set([...unfinished, ...(await listStubs(database))])] };
+}
+
+/** Every operation that has written, or is about to, has armed its entry. */
+async function assertNobodyAtWork({ database, entry, tables }: SingleWriter): Promise<void> {
+  for (const other of listEntries(database)) {
+    if (other.id === entry.id || other.state !== "armed" || (await other.liveness()) === "dead") continue;
+    const claims = other.tableIds();
+    const isInTheWay =
+      tables === undefined || claims.some((id) => id === WHOLE_DATABASE || tables.includes(id));
+    if (!isInTheWay || other.state !== "armed") continue;
+    const names = claims.filter((id) => id !== WHOLE_DATABASE);
+    throw new LockedError(
+      `The guarded operation ${other.id} is under way${names.length > 0 ? ` (tables ${names.join(", ")})` : ""}, and adopt: "all" needs ${tables ? "its tables" : "the database"} to itself: whose the commits are could not be told. Wait for it to end; where its process is on a host that is gone, call recover({ force: true }).`,
+    );
+  }
+}
+
+export interface OperationSettings {
+  readonly context: StrategyContext & { readonly lancedb: LanceDB };
+  readonly strategy: Strategy;
+  readonly kind: "guarded" | "explicit";
+  readonly locks: LockSet;
+  /** Recovers what dead operations left on a table whose lock is held; `except` is the operation's own entry. */
+  readonly recoverTable: (table: string, except: string) => Promise<void>;
+  readonly logger: Logger;
+  readonly signal?: AbortSignal | undefined;
+  readonly durable?: boolean | undefined;
 }

@@ -22,48 +22,19 @@ import type { EntryRecord } from "./journal/entry-record.ts";
 import { listEntries } from "./journal/journal.ts";
 import type { JournalEntry } from "./journal/journal-entry.ts";
 import { assertCopyInReach, sweepEntry } from "./kept-backup.ts";
-import { directoryCopy } from "./kept-strategies.ts";
-import type { Settings } from "./manager-options.ts";
+import { directoryCopy, strategyOf } from "./kept-strategies.ts";
+import type { BackupInfo, BackupState, CreateBackupOptions, Settings } from "./manager-options.ts";
 import { Operation } from "./operation.ts";
+import { recoverTable } from "./recovery/recover-entries.ts";
 import { findRestores } from "./restore/arm-restore.ts";
 import { belongsTo, findBackup, readBackupFile } from "./restore/find-backup.ts";
-import { strategyOf } from "./strategies/index.ts";
-
-/**
- * `ready`: waits for `restoreBackup` or `cleanupBackup`. `kept`: left by guarded work that could not be
- * rolled back, because others had committed. `active`: guarded work that is running. `interrupted`: its
- * process died; the next guarded operation or `recover()` rolls it back.
- */
-export type BackupState = "ready" | "kept" | "active" | "interrupted";
-
-export interface BackupInfo {
-  readonly id: string;
-  /** Where its files are kept. */
-  readonly path: string;
-  readonly strategy: BackupStrategy;
-  readonly createdAt: Date;
-  /** Ids of the tables; a namespaced one is `ns$table`. */
-  readonly tables: readonly string[];
-  /** What the kept files add up to. Links take no space of their own while the table has the files too. */
-  readonly sizeBytes: number;
-  readonly state: BackupState;
-}
-
-export interface CreateBackupOptions extends Exclusions {
-  /**
-   * Ids of the tables (`ns$table` in a namespace). Default: every table there is. A named table that does not exist is
-   * remembered as absent, and a restore removes it.
-   */
-  readonly tables?: readonly string[] | undefined;
-  readonly signal?: AbortSignal | undefined;
-}
 
 export async function createBackup(
   settings: Settings,
   strategy: BackupStrategy,
   options: CreateBackupOptions,
 ): Promise<string> {
-  const { database, logger } = settings;
+  const { lancedb, database, logger } = settings;
   const started = performance.now();
   if (!existsSync(database)) throw new ValidationError(`There is no database at ${database}.`);
   const { signal } = options;
@@ -75,6 +46,7 @@ export async function createBackup(
     strategy: chosen,
     kind: "explicit",
     locks,
+    recoverTable: (table, except) => recoverTable(table, { lancedb, database, locks, logger }, except),
     logger,
     signal,
   });

@@ -4,7 +4,7 @@ import { ImageReader, listManifests, type VersionImage } from "../lance/image.ts
 import { locateTable } from "../lance/locate.ts";
 import type { BackupStrategy } from "./backup-strategy.ts";
 import type { Operation } from "./operation.ts";
-import type { RecoveredEntry } from "./recovered.ts";
+import type { RecoveredEntry } from "./recovery/roll-back-dead.ts";
 
 /** A table that guarded work has captured, as it is when the work has ended. */
 export interface WrittenTable {

@@ -1,8 +1,14 @@
-import type { Connection } from "@lancedb/lancedb";
+import { existsSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { ConflictError, RestoreError } from "../errors.ts";
+import { syncDirectories, syncFile } from "../fs/durable.ts";
 import { assertRoot } from "../fs/held-root.ts";
-import { reasonOf } from "../fs/io.ts";
+import { isError, isMissing, reasonOf } from "../fs/io.ts";
+import { isInNamespace, listTables, NAMESPACE_TABLE } from "../lance/database.ts";
+import { ImageReader, listManifests, manifestPath } from "../lance/image.ts";
 import { LockSet } from "../lance/lock/lock-set.ts";
+import { syncNewest } from "../lance/namespaces.ts";
+import { findManifest } from "../lance/put-back/state.ts";
 import type { Logger } from "../logger.ts";
 import type { BackupStrategy } from "./backup-strategy.ts";
 import { guardConnection } from "./connection/guarded-connection.ts";
@@ -13,48 +19,20 @@ import {
   tablesWritten,
   type WrittenTable,
 } from "./guard-events.ts";
+import type { CapturedTable, OnConflict } from "./journal/entry-record.ts";
 import type { LoggedIntent } from "./journal/intent-log.ts";
 import { NotThereError } from "./journal/journal-entry.ts";
 import { keepEntry, keptDirectory, sweepEntry } from "./kept-backup.ts";
-import type { Settings } from "./manager-options.ts";
+import { strategyOf } from "./kept-strategies.ts";
+import type { GuardedWork, GuardedWorkOptions, Settings } from "./manager-options.ts";
 import { OpenCalls } from "./open-calls.ts";
 import { Operation } from "./operation.ts";
 import { assertCommitsThere } from "./recovered-by-others.ts";
-import { bringFilesBack } from "./rollback/bring-files-back.ts";
-import { workConflict } from "./rollback/conflict-messages.ts";
-import { type OnConflict, planRollback, type RollbackPlan } from "./rollback/plan-rollback.ts";
-import { carryOut } from "./rollback/roll-back-tables.ts";
+import { recoverTable } from "./recovery/recover-entries.ts";
+import { planRollback, type RollbackPlan } from "./rollback/plan-rollback.ts";
+
+import { bringFilesBack, carryOut, workConflict } from "./rollback/roll-back-tables.ts";
 import { foldLog } from "./rollback/work-history.ts";
-import { strategyOf } from "./strategies/index.ts";
-import { syncCommitted } from "./sync-committed.ts";
-
-/** What is guarded: it writes through the connection that it gets. */
-export type GuardedWork<T> = (db: Connection) => Promise<T>;
-
-/** Whose commits a rollback takes back: `own`, those made through the handed-over connection; `all`, everybody's. */
-export type Adopt = "own" | "all";
-
-export interface GuardedWorkOptions {
-  /**
-   * Tables to capture before the work starts. Without it each is captured at its first write, so that a
-   * database of a thousand tables costs what one does.
-   */
-  tables?: readonly string[] | undefined;
-  /**
-   * `all` is single-writer mode, for what connects by itself: every commit since the capture is the work's own,
-   * whoever made it. All tables are captured before the work starts, and tables that were made meanwhile go with a
-   * rollback, whoever made them; with `tables`, only these are captured and adopted. So nobody else may write: other
-   * guarded operations wait until it ends, and where one is under way, it is refused with `LockedError`; plain writers
-   * are taken for the work. What the work has started must have ended when it does. Default `own`.
-   */
-  adopt?: Adopt | undefined;
-  /** Aborts: the work's next call through the connection throws the reason, everything is rolled back. */
-  signal?: AbortSignal | undefined;
-  /** What a rollback does about commits of others. Default `fail`: `ConflictError`, and the table is left alone. */
-  onConflict?: OnConflict | undefined;
-  /** Sync what LanceDB wrote before success is reported. Default false: LanceDB itself never syncs. */
-  durable?: boolean | undefined;
-}
 
 /**
  * Runs work under a backup: all of it stays, or none.
@@ -68,7 +46,7 @@ export async function runGuarded<T>(
   options: GuardedWorkOptions,
   ended: (how: HowItEnded, tables: () => Promise<WrittenTable[]>) => Promise<void>,
 ): Promise<T> {
-  const { database, logger, lockTimeoutMs } = settings;
+  const { lancedb, database, logger, lockTimeoutMs } = settings;
   const { signal, onConflict = "fail" } = options;
   const started = performance.now();
   const locks = new LockSet({ database, timeoutMs: lockTimeoutMs, signal, logger });
@@ -77,6 +55,7 @@ export async function runGuarded<T>(
     strategy: strategyOf(strategy),
     kind: "guarded",
     locks,
+    recoverTable: (table, except) => recoverTable(table, { lancedb, database, locks, logger }, except),
     logger,
     signal,
     durable: options.durable,
@@ -306,5 +285,73 @@ async function clean(operation: Operation, logger: Logger): Promise<void> {
       backup: entry.id,
       error: reasonOf(error),
     });
+  }
+}
+
+/** How many files are synced at once. */
+const AT_ONCE = 16;
+
+/**
+ * Puts on the disk what LanceDB wrote in this operation, which it never does itself: files that the captured
+ * version did not have, then the manifests that name them, then the directories.
+ */
+async function syncCommitted(operation: Operation): Promise<void> {
+  for (const table of await tablesOf(operation)) {
+    const directory = await operation.directoryOf(table.id);
+    const dataset = directory && join(operation.database, directory);
+    if (!dataset || !existsSync(dataset)) continue;
+    await syncNewVersions(dataset, table.state === "present" ? table : undefined);
+  }
+  const { tables, namespaces = [] } = operation.record;
+  if (operation.adoptsAll || namespaces.length > 0 || tables.some(({ id }) => isInNamespace(id)))
+    await syncNewest(join(operation.database, NAMESPACE_TABLE));
+  await syncDirectories([operation.database]);
+}
+
+/** Those of single-writer work too that nobody has named: they were made since. */
+async function tablesOf(operation: Operation): Promise<readonly CapturedTable[]> {
+  const { tables } = operation.record;
+  if (!operation.adoptsAll) return tables;
+  const known = new Set(tables.map(({ id }) => id));
+  const made = (await listTables(operation.database)).filter(({ id }) => !known.has(id));
+  return [...tables, ...made.map(({ id }) => ({ id, state: "absent" }) as const)];
+}
+
+async function syncNewVersions(
+  dataset: string,
+  captured: { readonly version: number; readonly digest: string } | undefined,
+): Promise<void> {
+  const reader = new ImageReader(dataset);
+  const manifests = await listManifests(dataset);
+  // Where it is not there, the table may have been dropped and made anew: then all that is there is new.
+  const before = captured && (await findManifest(dataset, captured.version, captured.digest, manifests));
+  const old = new Set(before ? (await reader.read(before)).files.map((file) => file.path) : []);
+  const fresh = new Set<string>();
+  const heads: string[] = [];
+  for (const manifest of manifests.filter((name) => name.version > (before?.version ?? 0))) {
+    try {
+      for (const file of (await reader.read(manifest)).files) if (!old.has(file.path)) fresh.add(file.path);
+      heads.push(manifestPath(manifest.name));
+    } catch (error) {
+      if (!isMissing(error)) throw error; // cleaned up meanwhile: no version any more
+    }
+  }
+  await syncAll(dataset, [...fresh]);
+  await syncAll(dataset, heads);
+  const directories = [...fresh, ...heads].map((path) => join(dataset, dirname(path)));
+  await syncDirectories([...directories, dataset]);
+}
+
+async function syncAll(dataset: string, paths: readonly string[]): Promise<void> {
+  for (let i = 0; i < paths.length; i += AT_ONCE) {
+    await Promise.all(
+      paths.slice(i, i + AT_ONCE).map(async (path) => {
+        try {
+          await syncFile(join(dataset, path));
+        } catch (error) {
+          if (!isMissing(isError(error) ? error.cause : error)) throw error;
+        }
+      }),
+    );
   }
 }

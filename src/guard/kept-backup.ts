@@ -1,8 +1,9 @@
 import { existsSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { dirname, join, relative } from "node:path";
 import { CorruptError, IoError } from "../errors.ts";
 import { assertRoot } from "../fs/held-root.ts";
 import { io } from "../fs/io.ts";
+import { isStampOf } from "../fs/stamp.ts";
 import { isRoot, takeOwnerBelow } from "../fs/take-owner.ts";
 import { NAMESPACE_TABLE } from "../lance/database.ts";
 import { locateTable } from "../lance/locate.ts";
@@ -10,12 +11,10 @@ import { privateDirectory } from "../lance/private-directory.ts";
 import type { LanceDB } from "../lance/which-lancedb.ts";
 import type { EntryRecord } from "./journal/entry-record.ts";
 import type { JournalEntry } from "./journal/journal-entry.ts";
-import { directoryCopy } from "./kept-strategies.ts";
-import { type BackupClaim, ownsBackup } from "./ownership.ts";
-import { strategyOf } from "./strategies/index.ts";
+import { directoryCopy, isCopied, strategyOf } from "./kept-strategies.ts";
 
 /** Where a backup's tables lie. */
-export function keptDirectory(entry: Pick<JournalEntry, "pins">, record: EntryRecord): string {
+export function keptDirectory(entry: { readonly pins: string }, record: EntryRecord): string {
   return strategyOf(record.strategy).tablesDirectory(entry, record.backupPath);
 }
 
@@ -101,4 +100,31 @@ function claimOf(entry: JournalEntry, record: EntryRecord | undefined): BackupCl
   if (owner?.backupPath === undefined || owner.database === undefined) return undefined;
   const { backupPath, database, uuid, home } = owner;
   return { backupPath, database, uuid, home };
+}
+
+/** What an entry says of its backup in the backup directory. */
+export interface BackupClaim {
+  readonly backupPath: string;
+  readonly uuid: string;
+  /** The database's path when the backup was made. */
+  readonly database: string;
+  /** The stamp of the entry's directory then. */
+  readonly home?: string | undefined;
+}
+
+/**
+ * Whether the backup that lies at a path belongs to the database that this entry lies in, and to no other. A
+ * copy of a database has the entries of the original, and they name the original's backups. It is ours
+ *
+ * - where the entry is the very one that was made with the backup: the database was not copied, or it is the
+ *   original; it may have been renamed;
+ * - where database and backup are both copies, and lie to each other as the originals did: the whole was put
+ *   back from elsewhere, or copied together.
+ *
+ * A database that was moved to another file system without its backups cannot be told from a copy.
+ */
+export function ownsBackup(entry: JournalEntry, claim: BackupClaim, path = claim.backupPath): boolean {
+  if (isStampOf(claim.home, entry.directory)) return true;
+  if (relative(claim.backupPath, claim.database) !== relative(path, entry.database)) return false;
+  return !existsSync(path) || isCopied(path);
 }

@@ -6,15 +6,19 @@ import { syncDirectories, writeFileDurably } from "../fs/durable.ts";
 import { assertRoot, ifThere } from "../fs/held-root.ts";
 import { errnoOf, io, isMissing, toIoError } from "../fs/io.ts";
 import { makeDirectory } from "../fs/make-directory.ts";
-import { Placer } from "../fs/place.ts";
+import { type LinkMode, PIN_ORDER, Placer } from "../fs/place.ts";
+
 import { encodeRecord } from "../fs/record.ts";
 import { removeTree } from "../fs/remove-tree.ts";
 import { isStampOf, stampOf } from "../fs/stamp.ts";
 import { takeOwner } from "../fs/take-owner.ts";
-import { captureTable } from "../lance/capture.ts";
-import { BackupStrategy } from "./backup-strategy.ts";
+import { type Capture, captureTable } from "../lance/capture.ts";
+
+import type { OnUnsupported } from "../lance/left-out.ts";
+import { assertStrategy, BackupStrategy } from "./backup-strategy.ts";
+
+import type { EntryRecord } from "./journal/entry-record.ts";
 import { readRecord } from "./journal/journal-record.ts";
-import type { Strategy } from "./strategies/strategy.ts";
 
 /** Our document in a backup's directory; the tables lie beside it, so that LanceDB opens the whole. */
 export const BACKUP_FILE = "backup.json";
@@ -136,4 +140,61 @@ function isEmpty(path: string): boolean {
   } catch (error) {
     throw toIoError(error, "list", path);
   }
+}
+
+/** Links to the newest version's files, in the journal entry itself; they go with it. */
+const lanceVersion: Strategy = {
+  name: BackupStrategy.LanceVersion,
+  pathOf: () => undefined,
+  claim: () => true,
+  tablesDirectory: (entry) => entry.pins,
+  async capture({ dataset, target, signal, durable }) {
+    const placer = new Placer(PIN_ORDER, { syncLinked: durable });
+    const capture = await captureTable(dataset, { target, placer, history: "latest", signal });
+    if (capture) await placer.sync([dirname(target)]);
+    return capture;
+  },
+  seal: async () => undefined,
+  discard: async () => undefined,
+};
+
+export interface StrategyContext {
+  readonly database: string;
+  readonly backupDir: string;
+  readonly link: LinkMode;
+}
+
+/**
+ * Where and how a backup keeps the files of its tables. To add one: implement this, and name it in
+ * `strategyOf`.
+ */
+export interface Strategy {
+  readonly name: BackupStrategy;
+  /** Where a backup with this id lies; undefined: in its journal entry. */
+  pathOf(context: StrategyContext, id: string): string | undefined;
+  /** Makes that place, exclusively: `false` where the name is taken. */
+  claim(path: string, uuid: string): boolean;
+  /** The directory that holds the tables' directories. */
+  tablesDirectory(entry: { readonly pins: string }, backupPath: string): string;
+  /** Keeps one table; durable when it returns. Undefined where there is no such table. */
+  capture(options: {
+    context: StrategyContext;
+    dataset: string;
+    target: string;
+    signal?: AbortSignal | undefined;
+    /** Put the content of linked files on the disk too, which LanceDB did not. */
+    durable?: boolean | undefined;
+    /** What becomes of older versions that cannot be captured in full. Default `fail`. */
+    unsupportedVersions?: OnUnsupported | undefined;
+  }): Promise<Capture | undefined>;
+  /** Records beside the files what they are, where the files outlive the journal. */
+  seal(record: EntryRecord): Promise<void>;
+  /** Removes what was kept. Never touches a path that is not this backup's own. */
+  discard(backupPath: string, uuid: string): Promise<void>;
+}
+
+/** @throws ValidationError where no strategy has this name. */
+export function strategyOf(name: unknown): Strategy {
+  assertStrategy(name);
+  return name === BackupStrategy.DirectoryCopy ? directoryCopy : lanceVersion;
 }

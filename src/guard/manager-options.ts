@@ -1,14 +1,17 @@
-import { assertKnown, assertLogger, assertMilliseconds } from "../checks.ts";
+import type { Connection, ConnectionOptions } from "@lancedb/lancedb";
+import { assertKnown, assertLogger, assertMilliseconds, describe } from "../checks.ts";
 import { ValidationError } from "../errors.ts";
 import { localPath } from "../fs/local-path.ts";
 import type { LinkMode } from "../fs/place.ts";
 import { placeWithin } from "../fs/real-path.ts";
-import { assertOutsideTables } from "../lance/database.ts";
+import { assertOutsideTables, assertTableId } from "../lance/database.ts";
+import type { Exclusions } from "../lance/left-out.ts";
 import { DEFAULT_LOCK_TIMEOUT_MS } from "../lance/lock/lock-set.ts";
 import { PRIVATE_DIRECTORY } from "../lance/private-directory.ts";
 import { LanceDB, type LanceDBOptions } from "../lance/which-lancedb.ts";
 import { defaultLogger, type Logger } from "../logger.ts";
 import { assertStrategy, BackupStrategy } from "./backup-strategy.ts";
+import type { OnConflict } from "./journal/entry-record.ts";
 
 export interface BackupManagerOptions extends LanceDBOptions {
   /** The database's directory; a path or a `file://` address. Default `data/lancedb-table`. */
@@ -76,4 +79,105 @@ function assertApart(database: string, backups: string): void {
   if (first === PRIVATE_DIRECTORY || first.endsWith(".lance") || first.includes("$")) {
     throw new ValidationError(`backupDir ${backups} lies inside a table; it would be lost with it.`);
   }
+}
+
+// What the guard's callers pass; the rest is in ../checks.ts.
+
+export function assertOnConflict(value: unknown, allowed: readonly string[]): void {
+  if (value !== undefined && !allowed.includes(value as string)) {
+    throw new ValidationError(
+      `onConflict must be "${allowed.join('" or "')}", not ${JSON.stringify(value) ?? describe(value)}.`,
+    );
+  }
+}
+
+export function assertAdopt(value: unknown): asserts value is "own" | "all" | undefined {
+  if (value === undefined || value === "own" || value === "all") return;
+  throw new ValidationError(`adopt must be "own" or "all", not ${JSON.stringify(value) ?? describe(value)}.`);
+}
+
+export function assertTables(tables: unknown): asserts tables is readonly string[] | undefined {
+  if (tables === undefined) return;
+  if (!Array.isArray(tables))
+    throw new TypeError(`tables must be an array of names, not ${describe(tables)}.`);
+  for (const table of tables) assertTableId(table);
+}
+
+export function assertBackupId(id: unknown): asserts id is string {
+  if (typeof id !== "string") throw new TypeError(`A backup's id must be a string, not ${describe(id)}.`);
+  if (!/^[A-Za-z0-9_-]+$/.test(id)) throw new ValidationError(`${JSON.stringify(id)} is not a backup's id.`);
+}
+
+/** What is guarded: it writes through the connection that it gets. */
+export type GuardedWork<T> = (db: Connection) => Promise<T>;
+
+/** Whose commits a rollback takes back: `own`, those made through the handed-over connection; `all`, everybody's. */
+export type Adopt = "own" | "all";
+
+export interface GuardedWorkOptions {
+  /**
+   * Tables to capture before the work starts. Without it each is captured at its first write, so that a
+   * database of a thousand tables costs what one does.
+   */
+  tables?: readonly string[] | undefined;
+  /**
+   * `all` is single-writer mode, for what connects by itself: every commit since the capture is the work's own,
+   * whoever made it. All tables are captured before the work starts, and tables that were made meanwhile go with a
+   * rollback, whoever made them; with `tables`, only these are captured and adopted. So nobody else may write: other
+   * guarded operations wait until it ends, and where one is under way, it is refused with `LockedError`; plain writers
+   * are taken for the work. What the work has started must have ended when it does. Default `own`.
+   */
+  adopt?: Adopt | undefined;
+  /** Aborts: the work's next call through the connection throws the reason, everything is rolled back. */
+  signal?: AbortSignal | undefined;
+  /** What a rollback does about commits of others. Default `fail`: `ConflictError`, and the table is left alone. */
+  onConflict?: OnConflict | undefined;
+  /** Sync what LanceDB wrote before success is reported. Default false: LanceDB itself never syncs. */
+  durable?: boolean | undefined;
+}
+
+/**
+ * `ready`: waits for `restoreBackup` or `cleanupBackup`. `kept`: left by guarded work that could not be
+ * rolled back, because others had committed. `active`: guarded work that is running. `interrupted`: its
+ * process died; the next guarded operation or `recover()` rolls it back.
+ */
+export type BackupState = "ready" | "kept" | "active" | "interrupted";
+
+export interface BackupInfo {
+  readonly id: string;
+  /** Where its files are kept. */
+  readonly path: string;
+  readonly strategy: BackupStrategy;
+  readonly createdAt: Date;
+  /** Ids of the tables; a namespaced one is `ns$table`. */
+  readonly tables: readonly string[];
+  /** What the kept files add up to. Links take no space of their own while the table has the files too. */
+  readonly sizeBytes: number;
+  readonly state: BackupState;
+}
+
+export interface CreateBackupOptions extends Exclusions {
+  /**
+   * Ids of the tables (`ns$table` in a namespace). Default: every table there is. A named table that does not exist is
+   * remembered as absent, and a restore removes it.
+   */
+  readonly tables?: readonly string[] | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface RecoverOptions {
+  /**
+   * For entries whose tables others have committed to since: `overwrite` goes back all the same; by default they are
+   * reported and left alone. `keep` restores nothing at all, so that it is a way out whatever is wrong: the tables of
+   * every dead operation stay as they are, its backup is kept, and a restore that was cut off is given up.
+   */
+  onConflict?: "overwrite" | "keep" | undefined;
+  /** Treats owners of whom nothing can be known (another host) as dead, if they give no signs of life. Default false. */
+  force?: boolean | undefined;
+}
+
+/** Called as LanceDB's own `connect` is, in any of its forms. */
+export interface Connect {
+  (uri: string, options?: Partial<ConnectionOptions>, ...more: unknown[]): Promise<Connection>;
+  (options: Partial<ConnectionOptions> & { uri: string }, ...more: unknown[]): Promise<Connection>;
 }

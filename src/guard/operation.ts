@@ -11,34 +11,21 @@ import { inspectTable } from "../lance/put-back/state.ts";
 import { digestOfVersion } from "../lance/version-identity.ts";
 import type { LanceDB } from "../lance/which-lancedb.ts";
 import type { Logger } from "../logger.ts";
-import { Captures } from "./captures.ts";
+import { Captures, type OperationSettings } from "./captures.ts";
+import type { OpenWork, Write } from "./connection/open-work.ts";
 import type { CapturedTable, EntryRecord } from "./journal/entry-record.ts";
 import type { Intent, Outcome } from "./journal/intent-log.ts";
 import { reserveEntry } from "./journal/journal.ts";
 import type { JournalEntry } from "./journal/journal-entry.ts";
 import { OpenCalls } from "./open-calls.ts";
-import type { OperationSettings } from "./operation-settings.ts";
 import { type Settled, settledByOthers } from "./recovered-by-others.ts";
 import { ReportedCommits } from "./reported-commits.ts";
-
-/** What runs a write: announces it, lets it happen, and reports what it made. */
-export interface Write<R> {
-  readonly table: string;
-  /** Made when the table is captured, just before the write. */
-  readonly intent: () => Promise<Intent> | Intent;
-  readonly run: () => Promise<R>;
-  /** Where it is no write to the table that captures something else. */
-  readonly capture?: (() => Promise<void>) | undefined;
-  readonly outcome: (result: R) => Promise<Outcome> | Outcome;
-  /** What a write has committed that failed; without it, nothing. */
-  readonly failure?: (() => Promise<Outcome>) | undefined;
-}
 
 /**
  * A backup in the making, and the guarded work that it stands for: tables are locked, captured and armed in
  * the journal before the first write to each of them goes to LanceDB.
  */
-export class Operation {
+export class Operation implements OpenWork {
   readonly entry: JournalEntry;
   readonly #settings: OperationSettings;
   readonly #uuid: string;
@@ -48,7 +35,6 @@ export class Operation {
   readonly #captures: Captures;
   readonly #calls: OpenCalls;
   readonly #reported = new ReportedCommits();
-  /** Tables whose stubs were moved, by whichever of its connections. */
   readonly movedStubs = new Set<string>();
   #asides = 0;
   #queue: Promise<unknown> = Promise.resolve();
@@ -163,7 +149,6 @@ export class Operation {
     return error !== undefined && error === this.#settledBy;
   }
 
-  /** Whether every commit in the database since the capture is the work's own. */
   get adoptsAll(): boolean {
     return this.#captures.adoption?.tables === null;
   }
@@ -194,7 +179,6 @@ export class Operation {
     });
   }
 
-  /** Locks, captures and arms a table unless that was done. When it returns, the way back is on the disk. */
   async capture(table: string): Promise<void> {
     this.assertOpen();
     if (this.captured(table)) return;
@@ -203,10 +187,6 @@ export class Operation {
     });
   }
 
-  /**
-   * Runs a call that makes or drops a namespace: one entry of `__manifest`, which is everybody's and is not locked.
-   * Guarded operations on the same namespace wait for each other.
-   */
   writeNamespace<R>(path: readonly string[], run: () => Promise<R>): Promise<R> {
     const id = path.join("$");
     // No table has an id that ends so.
@@ -234,15 +214,10 @@ export class Operation {
     return this.#captures.table(table);
   }
 
-  /** Runs one write of the guarded work. @throws ValidationError once the work has ended. */
   write<R>(write: Write<R>): Promise<R> {
     return this.call(() => this.#write(write));
   }
 
-  /**
-   * Runs a call that was made in the work, and all that it leads to: the end of the work waits for it, whether
-   * or not the caller did. @throws ValidationError once the work has ended.
-   */
   call<R>(task: () => Promise<R>): Promise<R> {
     return this.#calls.run(task);
   }
@@ -256,12 +231,10 @@ export class Operation {
     this.#calls.assertOpen();
   }
 
-  /** Numbers what goes aside: one operation may have several connections, and no two moves may have the same place. */
   nextAside(): number {
     return ++this.#asides;
   }
 
-  /** Notes an error after which the work may not succeed, whether or not it goes on. */
   readonly mustFail = (error: BackupError): void => {
     this.#failure ??= error;
   };
@@ -320,13 +293,11 @@ export class Operation {
     return { ...outcome, digests: outcome.versions.map((version) => digestOfVersion(dataset, version)) };
   }
 
-  /** The newest version of a captured table on the disk. */
   async headOf(table: string): Promise<number> {
     const directory = await this.directoryOf(table);
     return directory ? ((await listManifests(join(this.database, directory)))[0]?.version ?? 0) : 0;
   }
 
-  /** A newest manifest that is damaged is found when the table is opened, and moved aside. */
   async healIfDamaged(table: string): Promise<void> {
     const directory = await this.directoryOf(table);
     if (!directory || this.#calls.isClosed) return;

@@ -3,8 +3,8 @@ import { assertCompression, type Compression } from "../engine/codec/encode-blob
 import { assertKeys, type RepositoryKey } from "../engine/keys/repository-key.ts";
 import { reasonOf } from "../fs/io.ts";
 import { LanceDB, type LanceDBOptions } from "../lance/which-lancedb.ts";
-import type { Logger } from "../logger.ts";
-import { defaultLogger } from "../logger.ts";
+import { defaultLogger, type Logger } from "../logger.ts";
+
 import {
   assertStorageOptions,
   layered,

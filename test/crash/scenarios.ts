@@ -2,8 +2,8 @@ import { type Connection, connect } from "@lancedb/lancedb";
 import type { BackupManager } from "../../src/guard/backup-manager.ts";
 import type { BackupStrategy } from "../../src/guard/backup-strategy.ts";
 import { deleteRowsWithBackup } from "../../src/guard/delete-rows.ts";
-import type { GuardedWorkOptions } from "../../src/guard/guarded-work.ts";
 import { insertRecordsWithBackup } from "../../src/guard/insert-records.ts";
+import type { GuardedWorkOptions } from "../../src/guard/manager-options.ts";
 import { rows } from "./fixture.ts";
 
 export interface Scenario {

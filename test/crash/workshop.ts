@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { BackupManager } from "../../src/guard/backup-manager.ts";
 import { BackupStrategy } from "../../src/guard/backup-strategy.ts";
-import type { RecoveryAction } from "../../src/guard/recovered.ts";
+import type { RecoveryAction } from "../../src/guard/recovery/roll-back-dead.ts";
 import { makeFixture, rows } from "./fixture.ts";
 import { type DatabaseView, leftovers, observe, versionsOnDisk } from "./observe.ts";
 import { runPlain } from "./plain.ts";

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { LanceError, ValidationError } from "../../src/errors.ts";
 import { BackupStrategy } from "../../src/guard/backup-strategy.ts";
 import { type DeleteRowsOptions, deleteRowsWithBackup } from "../../src/guard/delete-rows.ts";
-import type { GuardedWork, GuardedWorkOptions } from "../../src/guard/guarded-work.ts";
+import type { GuardedWork, GuardedWorkOptions } from "../../src/guard/manager-options.ts";
 import { arrow, errorOf, leftovers, newPlace, type Place, rowsOf, stateOf } from "./records/harness.ts";
 
 const { Field } = arrow;

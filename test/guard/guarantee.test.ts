@@ -1,5 +1,5 @@
-import type { Connection } from "@lancedb/lancedb";
-import { connect } from "@lancedb/lancedb";
+import { type Connection, connect } from "@lancedb/lancedb";
+
 import { describe, expect, test } from "vitest";
 import { BackupStrategy } from "../../src/index.ts";
 import { leftovers, newDatabase, newDirectory } from "../support/database.ts";

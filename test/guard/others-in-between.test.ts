@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { type Connection, connect, embedding, type Table } from "@lancedb/lancedb";
 import { Float32 } from "apache-arrow";
 import { describe, expect, test } from "vitest";
-import type { GuardedWorkOptions } from "../../src/guard/guarded-work.ts";
+import type { GuardedWorkOptions } from "../../src/guard/manager-options.ts";
 import { type BackupManager, ConflictError } from "../../src/index.ts";
 import { newDatabase } from "../support/database.ts";
 import { dieInside } from "../support/die-inside.ts";

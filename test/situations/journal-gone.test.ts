@@ -1,11 +1,11 @@
 import { existsSync, readdirSync, renameSync, rmSync, utimesSync } from "node:fs";
 import { join } from "node:path";
-import type { Connection } from "@lancedb/lancedb";
-import { connect } from "@lancedb/lancedb";
+import { type Connection, connect } from "@lancedb/lancedb";
+
 import { describe, expect, test } from "vitest";
 import { HeldRoot } from "../../src/fs/held-root.ts";
-import { readEntryOwner } from "../../src/guard/journal/entry-owner.ts";
 import { listEntries } from "../../src/guard/journal/journal.ts";
+import { readEntryOwner } from "../../src/guard/journal/journal-record.ts";
 import { insertRecordsWithBackup, RestoreError } from "../../src/index.ts";
 import { lockedTables } from "../../src/lance/lock/locked-tables.ts";
 import { newDatabase, type TestDatabase } from "../support/database.ts";

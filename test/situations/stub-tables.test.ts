@@ -13,7 +13,7 @@ import { join } from "node:path";
 import type { Connection } from "@lancedb/lancedb";
 import { describe, expect, test } from "vitest";
 import { diagnose } from "../../src/doctor/diagnose.ts";
-import { moveStub } from "../../src/guard/rollback/moved-stubs.ts";
+import { moveStub } from "../../src/guard/rollback/set-aside.ts";
 import {
   BackupStrategy,
   insertRecordsWithBackup,

@@ -1,7 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import type { BackupStrategy } from "../../src/guard/backup-strategy.ts";
-import type { GuardedWorkOptions } from "../../src/guard/guarded-work.ts";
+import type { GuardedWorkOptions } from "../../src/guard/manager-options.ts";
 
 /** A guarded operation in a process of its own: it runs `work`, a program's text, on `db`, and is killed in it. */
 export function dieInside(

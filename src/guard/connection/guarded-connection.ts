@@ -15,17 +15,14 @@ import { assertNamespaces, takesPaths } from "../../lance/lacking.ts";
 import { privateDirectory } from "../../lance/private-directory.ts";
 import { isPlainFile, isRealDirectory, linkTarget } from "../../lance/stubs.ts";
 import { idOfDirectory } from "../../lance/table-directory.ts";
-import type { Operation } from "../operation.ts";
-import { isUnderWay, moveStub } from "../rollback/moved-stubs.ts";
-import { highestSeen, liftAbove } from "./above-dropped.ts";
-import { type Creation, creationOf } from "./creation.ts";
-import { guardMaterialized, guardTable } from "./guarded-table.ts";
+import { isUnderWay, moveStub } from "../rollback/set-aside.ts";
+import { guardMaterialized, guardTable, withMembers } from "./guarded-table.ts";
 import { HandleView } from "./handle-view.ts";
-import { dropAside } from "./make-and-drop.ts";
-import { withMembers } from "./proxy.ts";
+import { type Creation, creationOf, dropAside, highestSeen, liftAbove } from "./make-and-drop.ts";
+import type { OpenWork } from "./open-work.ts";
 
 /** The connection that guarded work gets: LanceDB's own, with every write going through the operation. */
-export function guardConnection(operation: Operation, connection: Connection): Connection {
+export function guardConnection(operation: OpenWork, connection: Connection): Connection {
   const guard = new ConnectionGuard(operation, connection);
   const call = <R>(task: () => Promise<R>) => operation.call(task);
   return withMembers(connection, {
@@ -68,10 +65,10 @@ export function guardConnection(operation: Operation, connection: Connection): C
 }
 
 class ConnectionGuard {
-  readonly #operation: Operation;
+  readonly #operation: OpenWork;
   readonly #connection: Connection;
 
-  constructor(operation: Operation, connection: Connection) {
+  constructor(operation: OpenWork, connection: Connection) {
     this.#operation = operation;
     this.#connection = connection;
   }

@@ -1,11 +1,13 @@
+import { join } from "node:path";
 import type { Branches, Job, MaterializedView, MergeInsertBuilder, Table, Tags } from "@lancedb/lancedb";
 import { UnsupportedError } from "../../errors.ts";
-import type { CommitKind } from "../../lance/commit-kind.ts";
+import { type CommitKind, commitKindOf } from "../../lance/commit-kind.ts";
+
 import { type CommitMark, markOfAppend, markOfDelete } from "../../lance/commit-mark.ts";
-import type { Operation } from "../operation.ts";
-import { commitOnHandle, commitWithVersion } from "./commits.ts";
+
+import { listManifests } from "../../lance/image.ts";
 import { HandleView } from "./handle-view.ts";
-import { withMembers } from "./proxy.ts";
+import type { OpenWork } from "./open-work.ts";
 
 const APPEND: readonly CommitKind[] = ["append", "overwrite"];
 const ROWS: readonly CommitKind[] = ["update", "append", "delete"];
@@ -20,7 +22,7 @@ const VIEW: readonly CommitKind[] = [...ROWS, "overwrite", "project", ...VALUES,
  * A LanceDB table whose every write is captured, announced and counted as the operation's own. Writes on a
  * branch are not the guard's: they leave the main line alone.
  */
-export function guardTable(operation: Operation, id: string, view: HandleView): Table {
+export function guardTable(operation: OpenWork, id: string, view: HandleView): Table {
   const { table } = view;
   const branches = async () => guardBranches(operation, id, await table.branches());
   if (branchOf(table) !== null) return withMembers(table, { branches });
@@ -80,7 +82,7 @@ function branchOf(table: Table): string | null {
 /** What is done to rows outside of versions. A table that has any is refused when it is captured. */
 const LSM = ["unsetLsmWriteSpec", "closeLsmWriters", "flushLsm", "compactLsm", "checkpointLsm"] as const;
 
-function lsmMembers(operation: Operation, id: string, table: Table): Partial<Table> {
+function lsmMembers(operation: OpenWork, id: string, table: Table): Partial<Table> {
   const guarded =
     (name: string) =>
     (...args: unknown[]) =>
@@ -93,7 +95,7 @@ function lsmMembers(operation: Operation, id: string, table: Table): Partial<Tab
 
 /** @param view of the handle that the materialized one is on */
 export function guardMaterialized(
-  operation: Operation,
+  operation: OpenWork,
   id: string,
   materialized: MaterializedView,
   view: HandleView,
@@ -107,7 +109,7 @@ export function guardMaterialized(
 }
 
 function guardMerge(
-  operation: Operation,
+  operation: OpenWork,
   id: string,
   view: HandleView,
   builder: MergeInsertBuilder,
@@ -130,7 +132,7 @@ function stepsOf(builder: MergeInsertBuilder): string[] {
   return names.filter((name) => name !== "constructor" && name !== "execute");
 }
 
-function guardTags(operation: Operation, id: string, tags: Tags): Tags {
+function guardTags(operation: OpenWork, id: string, tags: Tags): Tags {
   const write = <R>(tag: string, run: () => Promise<R>) =>
     operation.write({
       table: id,
@@ -146,7 +148,7 @@ function guardTags(operation: Operation, id: string, tags: Tags): Tags {
 }
 
 /** The main line is a branch like any other to LanceDB: a handle on it is guarded, whichever way it was come by. */
-function guardBranches(operation: Operation, id: string, branches: Branches): Branches {
+function guardBranches(operation: OpenWork, id: string, branches: Branches): Branches {
   const guarded = async (open: () => Promise<Table>, isPinned: boolean) =>
     guardTable(operation, id, await HandleView.open(operation, id, open, isPinned));
   return withMembers(branches, {
@@ -158,7 +160,7 @@ function guardBranches(operation: Operation, id: string, branches: Branches): Br
 
 /** A job commits when it is done: the end of the work waits for it, whether or not the caller does. */
 async function backgroundJob(
-  operation: Operation,
+  operation: OpenWork,
   id: string,
   view: HandleView,
   kinds: readonly CommitKind[],
@@ -179,4 +181,108 @@ async function backgroundJob(
   );
   finished.catch((error: unknown) => started.reject(error));
   return started.promise;
+}
+
+/** A write to a table whose result names the version that it committed. */
+function commitWithVersion<R extends { version: number }>(
+  operation: OpenWork,
+  table: string,
+  view: HandleView,
+  kinds: readonly CommitKind[],
+  run: () => Promise<R>,
+  mark?: CommitMark,
+): Promise<R> {
+  return operation.write({
+    table,
+    intent: async () => {
+      await view.refresh();
+      return { step: "commit", table, kinds, above: await operation.headOf(table), several: false, mark };
+    },
+    run,
+    outcome: (result) => ({ versions: [result.version] }),
+  });
+}
+
+/** Commits that move rows and change none: whoever made them, going back behind them loses nothing. */
+const MOVES: readonly CommitKind[] = ["reserveFragments", "rewrite"];
+
+/**
+ * A write whose result names no version. `one`: the newest commit of its kind up to the handle's own version is
+ * ours. `all`: all of them, but of an index the handle's own version alone, since others may have made theirs
+ * meanwhile. Where it fails, what others cannot lose is ours and nothing else: a commit that came of it all the
+ * same is then taken for somebody else's, and reported.
+ */
+function commitOnHandle<R>(
+  operation: OpenWork,
+  table: string,
+  view: HandleView,
+  kinds: readonly CommitKind[],
+  run: () => Promise<R>,
+  makes: "one" | "all" = "one",
+): Promise<R> {
+  let above = 0;
+  return operation.write({
+    table,
+    intent: async () => {
+      await view.refresh();
+      above = await operation.headOf(table);
+      return { step: "commit", table, kinds, above, several: makes === "all" };
+    },
+    run,
+    failure: async () => {
+      const moves = kinds.filter((kind) => MOVES.includes(kind));
+      if (moves.length === 0) return { versions: [] };
+      const made = await madeSince(operation, table, above, await operation.headOf(table));
+      return { versions: made.filter(({ kind }) => moves.includes(kind)).map(versionOf) };
+    },
+    outcome: async () => {
+      const own = await view.table.version();
+      const made = await madeSince(operation, table, above, own);
+      const fitting = made.filter(({ kind }) => kinds.includes(kind));
+      const ours =
+        makes === "one"
+          ? fitting.slice(0, 1)
+          : fitting.filter(({ kind, version }) => kind !== "createIndex" || version === own);
+      return { versions: ours.map(versionOf) };
+    },
+  });
+}
+
+interface Made {
+  readonly version: number;
+  readonly kind: CommitKind;
+}
+
+const versionOf = ({ version }: Made): number => version;
+
+/** The commits in a stretch of versions, newest first. */
+async function madeSince(operation: OpenWork, table: string, above: number, newest: number): Promise<Made[]> {
+  const directory = await operation.directoryOf(table);
+  if (newest <= above || !directory) return [];
+  const dataset = join(operation.database, directory);
+  const fresh = (await listManifests(dataset)).filter(({ version }) => version > above && version <= newest);
+  return fresh.flatMap((name) => {
+    const kind = commitKindOf(dataset, name);
+    return kind === undefined ? [] : { version: name.version, kind };
+  });
+}
+
+/**
+ * An object that is its target but for a few members. Methods run on the target itself, so that private
+ * fields work; `instanceof`, getters and printing are the target's. A member that the target lacks, as those of
+ * later versions of LanceDB, is lacking here too.
+ */
+export function withMembers<T extends object>(target: T, members: Partial<Record<keyof T, unknown>>): T {
+  const bound = new Map<PropertyKey, unknown>();
+  return new Proxy(target, {
+    get(_target, key) {
+      if (Object.hasOwn(members, key) && key in target) return members[key as keyof T];
+      if (bound.has(key)) return bound.get(key);
+      const value: unknown = Reflect.get(target, key, target);
+      if (typeof value !== "function" || key === "constructor") return value;
+      const method = value.bind(target);
+      bound.set(key, method);
+      return method;
+    },
+  });
 }

@@ -5,7 +5,7 @@ import { ValidationError } from "../../errors.ts";
 import { droppedVersion } from "../../lance/dropped-versions.ts";
 import { VERSIONS } from "../../lance/image.ts";
 import { manifestName } from "../../lance/manifest-name.ts";
-import type { Operation } from "../operation.ts";
+import type { OpenWork } from "./open-work.ts";
 
 /** A version, and what tells its manifest from one of the same number that is made later. */
 interface OpenedOn {
@@ -20,7 +20,7 @@ interface OpenedOn {
  * sees its own writes. A handle that only reads stays where it is, and so does one that was checked out.
  */
 export class HandleView {
-  readonly #operation: Operation;
+  readonly #operation: OpenWork;
   readonly #id: string;
   readonly #table: Table;
   /** The manifest it was opened on; undefined where the table was locked already, or is made by the work. */
@@ -28,7 +28,7 @@ export class HandleView {
   #isCheckedOut = false;
   #refreshed: Promise<void> | undefined;
 
-  private constructor(operation: Operation, id: string, table: Table, openedOn: OpenedOn | undefined) {
+  private constructor(operation: OpenWork, id: string, table: Table, openedOn: OpenedOn | undefined) {
     this.#operation = operation;
     this.#id = id;
     this.#table = table;
@@ -41,7 +41,7 @@ export class HandleView {
    * @param isPinned it is opened on a version of its own choice, as by a `checkout`
    */
   static async open(
-    operation: Operation,
+    operation: OpenWork,
     id: string,
     open: () => Promise<Table>,
     isPinned = false,
@@ -55,7 +55,7 @@ export class HandleView {
   }
 
   /** For a table that guarded work has just made. */
-  static fresh(operation: Operation, id: string, table: Table): HandleView {
+  static fresh(operation: OpenWork, id: string, table: Table): HandleView {
     return new HandleView(operation, id, table, undefined);
   }
 
@@ -110,7 +110,7 @@ export class HandleView {
   }
 }
 
-async function openedOn(operation: Operation, id: string, table: Table): Promise<OpenedOn> {
+async function openedOn(operation: OpenWork, id: string, table: Table): Promise<OpenedOn> {
   const version = await table.version();
   const directory = await operation.directoryOf(id);
   for (const scheme of directory === undefined ? [] : (["v2", "v1"] as const)) {

@@ -1,24 +1,18 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { homedir } from "node:os";
-import type { Connection, ConnectionOptions } from "@lancedb/lancedb";
+import type { Connection } from "@lancedb/lancedb";
 import { BackupError } from "../../errors.ts";
 import { localPath } from "../../fs/local-path.ts";
 import { isSamePlace } from "../../fs/real-path.ts";
 import type { LanceDB } from "../../lance/which-lancedb.ts";
-import type { Operation } from "../operation.ts";
 import { guardConnection } from "./guarded-connection.ts";
-
-/** Called as LanceDB's own `connect` is, in any of its forms. */
-export interface Connect {
-  (uri: string, options?: Partial<ConnectionOptions>, ...more: unknown[]): Promise<Connection>;
-  (options: Partial<ConnectionOptions> & { uri: string }, ...more: unknown[]): Promise<Connection>;
-}
+import type { OpenWork } from "./open-work.ts";
 
 /** The guarded work that a call is made in, innermost first, however deep. */
-const around = new AsyncLocalStorage<readonly Operation[]>();
+const around = new AsyncLocalStorage<readonly OpenWork[]>();
 
 /** Runs guarded work, so that what it calls finds it. */
-export function runAsWork<T>(operation: Operation, work: () => Promise<T>): Promise<T> {
+export function runAsWork<T>(operation: OpenWork, work: () => Promise<T>): Promise<T> {
   return around.run([operation, ...(around.getStore() ?? [])], work);
 }
 
@@ -33,7 +27,7 @@ export async function connectInWork(lancedb: LanceDB, args: readonly unknown[]):
   return operation ? guardConnection(operation, connection) : connection;
 }
 
-function workOn(uri: string | undefined): Operation | undefined {
+function workOn(uri: string | undefined): OpenWork | undefined {
   const works = around.getStore() ?? [];
   if (uri === undefined || works.length === 0) return undefined;
   let path: string;

@@ -21,11 +21,9 @@ import {
 } from "../../lance/lock/owner.ts";
 import { privateDirectory } from "../../lance/private-directory.ts";
 import { moveToStaging } from "../../lance/staging.ts";
-import { type EntryOwner, readEntryOwner } from "./entry-owner.ts";
-import { claimsOf, type EntryRecord } from "./entry-record.ts";
+import { assertEntryRecord, claimsOf, type EntryRecord } from "./entry-record.ts";
 import { IntentLog, type LoggedIntent, readIntentLog } from "./intent-log.ts";
-import { readRecord } from "./journal-record.ts";
-import { assertEntryRecord } from "./validate.ts";
+import { type EntryOwner, readEntryOwner, readRecord } from "./journal-record.ts";
 
 /**
  * `making`: not complete, nothing is restored from it. `armed`: a death means rollback. `held`: a backup

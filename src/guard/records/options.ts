@@ -5,7 +5,7 @@ import { assertTableName } from "../../fs/names.ts";
 import type { LanceDBOptions } from "../../lance/which-lancedb.ts";
 import { BackupManager } from "../backup-manager.ts";
 import { BackupStrategy } from "../backup-strategy.ts";
-import type { GuardedWorkOptions } from "../guarded-work.ts";
+import type { GuardedWorkOptions } from "../manager-options.ts";
 import { refName, type TableRef } from "./target.ts";
 
 /** What every guarded helper takes. `lancedb` and `connection` are for where no manager is given. */

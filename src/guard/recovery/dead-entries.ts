@@ -1,7 +1,7 @@
 import type { Logger } from "../../logger.ts";
 import { listEntries } from "../journal/journal.ts";
 import type { JournalEntry } from "../journal/journal-entry.ts";
-import type { RecoveredEntry } from "../recovered.ts";
+import type { RecoveredEntry } from "./roll-back-dead.ts";
 
 /** How long an entry that could not be settled is left alone by operations that do not touch its tables. */
 const PAUSE_MS = 10_000;

@@ -1,16 +1,31 @@
+import { join } from "node:path";
 import { BackupError, ConflictError, CorruptError, LockedError } from "../../errors.ts";
 import { reasonOf } from "../../fs/io.ts";
+import { listTables } from "../../lance/database.ts";
+import { type HealedHead, healDamagedHead } from "../../lance/heal-head.ts";
 import { freeLocks } from "../../lance/lock/free-locks.ts";
 import type { LockSet } from "../../lance/lock/lock-set.ts";
 import { WHOLE_DATABASE } from "../../lance/lock/locked-tables.ts";
 import { describeOwner } from "../../lance/lock/owner.ts";
+import { inspectTable } from "../../lance/put-back/state.ts";
 import { sweepStaging } from "../../lance/staging.ts";
 import { listEntries } from "../journal/journal.ts";
 import type { JournalEntry } from "../journal/journal-entry.ts";
-import type { RecoveredEntry, RecoveryAction, RecoverySettings } from "../recovered.ts";
+import type { Settings } from "../manager-options.ts";
 import { backupOfRestore } from "../restore/arm-restore.ts";
-import { recoveryConflict } from "../rollback/conflict-messages.ts";
-import { rollBackDead, sweepDead } from "./roll-back-dead.ts";
+import { recoveryConflict } from "../rollback/roll-back-tables.ts";
+import {
+  type RecoveredEntry,
+  type RecoveryAction,
+  type RecoverySettings,
+  rollBackDead,
+  sweepDead,
+} from "./roll-back-dead.ts";
+
+type RecoveredOn = Omit<RecoverySettings, "onConflict" | "force">;
+
+/** As whatever touches a table recovers it: nobody has said that more may be done. */
+const CAREFUL = { onConflict: "fail", force: false } as const;
 
 /** Recovers every entry of the journal; one that cannot be does not hold up the others. */
 export async function recoverAll(settings: RecoverySettings): Promise<RecoveredEntry[]> {
@@ -39,10 +54,8 @@ export async function recoverEntries(
  *
  * @throws the reason where another restore was cut off and cannot be completed: it would go over this one later.
  */
-export async function recoverBeforeRestore(
-  tables: readonly string[],
-  settings: RecoverySettings,
-): Promise<void> {
+export async function recoverBeforeRestore(tables: readonly string[], on: RecoveredOn): Promise<void> {
+  const settings = { ...on, ...CAREFUL };
   const { locks } = settings;
   for (const entry of listEntries(settings.database)) {
     if (!claimsOf(entry, settings).some((table) => table === WHOLE_DATABASE || tables.includes(table)))
@@ -60,7 +73,8 @@ export async function recoverBeforeRestore(
  *
  * @throws ConflictError, CorruptError or LockedError where the table has to be looked at first.
  */
-export async function recoverTable(table: string, settings: RecoverySettings, except: string): Promise<void> {
+export async function recoverTable(table: string, on: RecoveredOn, except: string): Promise<void> {
+  const settings = { ...on, ...CAREFUL };
   for (const entry of listEntries(settings.database)) {
     if (entry.id === except) continue;
     const claims = claimsOf(entry, settings);
@@ -127,4 +141,47 @@ function lockedError(entry: JournalEntry): LockedError {
   return new LockedError(
     `The journal entry ${entry.directory} belongs to ${owner ? describeOwner(owner) : "nobody"}. Whether it is alive cannot be known from here; if it is not, call recover({ force: true }).`,
   );
+}
+
+export interface UnreadableTable {
+  readonly table: string;
+  readonly error: BackupError;
+}
+
+export interface HealedHeads {
+  /** Tables whose newest manifest was damaged, and the version at which they open now. */
+  readonly healed: readonly (HealedHead & { readonly table: string })[];
+  /** Tables whose newest manifest is damaged, and that could not be brought to an older version. */
+  readonly unreadable: readonly UnreadableTable[];
+}
+
+/** Looks at every table's newest manifest: for `recover()`, since it costs a read a table. */
+export async function healHeads(
+  { lancedb, database, logger }: Pick<Settings, "lancedb" | "database" | "logger">,
+  locks: LockSet,
+): Promise<HealedHeads> {
+  const healed: (HealedHead & { table: string })[] = [];
+  const unreadable: UnreadableTable[] = [];
+  for (const { id, directory } of await listTables(database)) {
+    const dataset = join(database, directory);
+    if ((await inspectTable(dataset)).damaged.length === 0) continue;
+    try {
+      await locks.acquire(id);
+      const result = await healDamagedHead(lancedb, database, dataset);
+      if (result) {
+        healed.push({ table: id, ...result });
+        logger.warn("a damaged newest manifest was moved aside", { table: id, ...result });
+      }
+    } catch (error) {
+      if (!(error instanceof BackupError) || error instanceof LockedError) throw error;
+      unreadable.push({ table: id, error });
+      logger.error("a table's newest version is damaged, and no other could be made its newest", {
+        table: id,
+        error: error.message,
+      });
+    } finally {
+      locks.releaseAll();
+    }
+  }
+  return { healed, unreadable };
 }

@@ -3,11 +3,11 @@ import { CorruptError } from "../../errors.ts";
 import type { Owner } from "../../lance/lock/owner.ts";
 import { inspectTable } from "../../lance/put-back/state.ts";
 import type { LanceDB } from "../../lance/which-lancedb.ts";
-import type { ArmedRestore, EntryRecord } from "../journal/entry-record.ts";
+import type { ArmedRestore, EntryRecord, OnConflict } from "../journal/entry-record.ts";
 import { listEntries, reserveEntry } from "../journal/journal.ts";
 import { JournalEntry } from "../journal/journal-entry.ts";
 import { keptDirectory } from "../kept-backup.ts";
-import { type OnConflict, planRollback, type RollbackPlan } from "../rollback/plan-rollback.ts";
+import { planRollback, type RollbackPlan } from "../rollback/plan-rollback.ts";
 
 /**
  * Plans how every table of a backup gets back to it, whatever came later.

@@ -2,14 +2,13 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { BackupNotFoundError, LockedError, ValidationError } from "../../errors.ts";
 import { isSamePlace } from "../../fs/real-path.ts";
-import type { EntryRecord } from "../journal/entry-record.ts";
+import { assertEntryRecord, type EntryRecord } from "../journal/entry-record.ts";
+
 import { JournalEntry } from "../journal/journal-entry.ts";
 import { readRecord } from "../journal/journal-record.ts";
-import { assertEntryRecord } from "../journal/validate.ts";
-import { BACKUP_FILE, directoryCopy } from "../kept-strategies.ts";
+import { ownsBackup } from "../kept-backup.ts";
+import { BACKUP_FILE, directoryCopy, strategyOf } from "../kept-strategies.ts";
 import type { Settings } from "../manager-options.ts";
-import { ownsBackup } from "../ownership.ts";
-import { strategyOf } from "../strategies/index.ts";
 
 export interface FoundBackup {
   readonly entry: JournalEntry;

@@ -1,22 +1,23 @@
 import { BackupNotFoundError, CorruptError, LockedError, RestoreError } from "../../errors.ts";
 import { reasonOf } from "../../fs/io.ts";
 import { LockSet } from "../../lance/lock/lock-set.ts";
-import type { EntryRecord } from "../journal/entry-record.ts";
+import type { EntryRecord, OnConflict } from "../journal/entry-record.ts";
 import { type JournalEntry, NotThereError } from "../journal/journal-entry.ts";
 import { assertCopyInReach, sweepEntry } from "../kept-backup.ts";
 import type { Settings } from "../manager-options.ts";
 import { settledByOthers } from "../recovered-by-others.ts";
 import { recoverBeforeRestore } from "../recovery/recover-entries.ts";
 import { assertTagsKept } from "../rollback/captured-tags.ts";
-import type { OnConflict, RollbackPlan } from "../rollback/plan-rollback.ts";
-import { carryOut, conflictError, type TableRestore } from "../rollback/roll-back-tables.ts";
+import type { RollbackPlan } from "../rollback/plan-rollback.ts";
+import {
+  carryOut,
+  conflictError,
+  type RestoreResult,
+  type TableRestore,
+} from "../rollback/roll-back-tables.ts";
+
 import { armRestore, planRestore } from "./arm-restore.ts";
 import { type FoundBackup, findBackup } from "./find-backup.ts";
-
-export interface RestoreResult {
-  readonly id: string;
-  readonly tables: readonly TableRestore[];
-}
 
 /** Makes the tables of a backup equal to it again: all of them, also when the process dies, or none. */
 export async function restoreBackup(
@@ -33,7 +34,7 @@ export async function restoreBackup(
   assertOutside(locks, id, ids);
   try {
     await locks.acquireAll(ids);
-    await recoverBeforeRestore(ids, { lancedb, database, locks, logger, onConflict: "fail", force: false });
+    await recoverBeforeRestore(ids, { lancedb, database, locks, logger });
     assertCopyInReach(id, backup.record);
     const plan = await planRestore(lancedb, database, id, backup.record, onConflict);
     assertTagsKept(plan.tags);

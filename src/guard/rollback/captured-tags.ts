@@ -6,8 +6,45 @@ import { listNames } from "../../fs/list-names.ts";
 import { PIN_ORDER, Placer } from "../../fs/place.ts";
 import { TAGS } from "../../lance/capture.ts";
 import { listManifests, VERSIONS } from "../../lance/image.ts";
+import { isBornAfter } from "../../lance/put-back/born.ts";
+import type { PutBackPlan } from "../../lance/put-back/plan.ts";
 import { parseTag, tagOfFile } from "../../lance/tag.ts";
-import type { TagPlan } from "./plan-rollback.ts";
+import type { CapturedTable } from "../journal/entry-record.ts";
+import type { TableHistory } from "./work-history.ts";
+
+export interface TagPlan {
+  readonly dataset: string;
+  /** Where the captured tags lie. */
+  readonly source: string;
+  /** Tags that the guarded work touched, or that went with the table. */
+  readonly tags: readonly string[];
+  /** Tags that were there when the table was captured. */
+  readonly captured: readonly string[];
+  /** Whether the table had been made anew: what stands there under an old number is another's, unless it was kept. */
+  readonly remade?: boolean | undefined;
+  /** Where the table lies since it was dropped, with all its versions: they have come back from there. */
+  readonly aside?: string | undefined;
+}
+
+/** Plans which tags of a table go back, or go: those that the work touched, and all where the whole table goes back. */
+export function planTags(
+  table: CapturedTable & { state: "present" },
+  history: TableHistory | undefined,
+  plan: PutBackPlan,
+  request: { readonly kept: string; readonly explicit: boolean; readonly adopted: boolean },
+): TagPlan {
+  const wholeTable = plan.action === "rebuild" || plan.action === "relink" || request.explicit;
+  const live = request.adopted ? listTags(plan.target.dataset) : [];
+  const tags = new Set([...(wholeTable ? table.tags : []), ...(history?.tags ?? []), ...live]);
+  return {
+    dataset: plan.target.dataset,
+    source: join(request.kept, table.directory),
+    tags: [...tags],
+    captured: table.tags,
+    aside: plan.target.asideDataset,
+    remade: plan.action === "relink" && isBornAfter(plan.target.dataset, plan.target.capturedAt),
+  };
+}
 
 /**
  * Puts tags back: those that were captured return to what they were, those that the work made go. A tag
@@ -39,7 +76,7 @@ export async function putTagsBack(plan: TagPlan): Promise<string[]> {
 }
 
 /** The names of a table's tags. */
-export function listTags(dataset: string): string[] {
+function listTags(dataset: string): string[] {
   return listNames(join(dataset, TAGS)).flatMap((name) => tagOfFile(name) ?? []);
 }
 

@@ -9,20 +9,24 @@ import {
   rootDirectory,
 } from "../../lance/database.ts";
 import { listManifests } from "../../lance/image.ts";
-import { isBornAfter } from "../../lance/put-back/born.ts";
 import { type PutBackPlan, planPutBack } from "../../lance/put-back/plan.ts";
 import { isLinked, isRealDirectory } from "../../lance/stubs.ts";
 import { isKnown, type VersionIdentities } from "../../lance/version-identity.ts";
 import type { LanceDB } from "../../lance/which-lancedb.ts";
-import { type CapturedTable, type EntryRecord, isAdopted } from "../journal/entry-record.ts";
-import type { LoggedIntent } from "../journal/intent-log.ts";
-import { listTags } from "./captured-tags.ts";
-import { type MovedStub, stubsOf } from "./moved-stubs.ts";
-import { LiveNamespaces, type NamespacePlan, planNamespaces } from "./namespace-entries.ts";
-import { madeAfterDeath, ownVersions } from "./own-commits.ts";
-import { currentOf, foldLog, type Incarnation, type TableHistory } from "./work-history.ts";
+import { type CapturedTable, type EntryRecord, isAdopted, type OnConflict } from "../journal/entry-record.ts";
 
-export type OnConflict = "fail" | "overwrite";
+import type { LoggedIntent } from "../journal/intent-log.ts";
+import { planTags, type TagPlan } from "./captured-tags.ts";
+import { LiveNamespaces, type NamespacePlan, planNamespaces } from "./namespace-entries.ts";
+import { type MovedStub, stubsOf } from "./set-aside.ts";
+import {
+  currentOf,
+  foldLog,
+  type Incarnation,
+  madeAfterDeath,
+  ownVersions,
+  type TableHistory,
+} from "./work-history.ts";
 
 /** A table that the guarded work made, to be removed again. */
 export interface DropPlan {
@@ -41,20 +45,6 @@ export interface DropPlan {
   readonly ownFilesAlone: boolean;
   /** Whether every commit in it is the work's own, whoever made it. */
   readonly adopted?: boolean | undefined;
-}
-
-export interface TagPlan {
-  readonly dataset: string;
-  /** Where the captured tags lie. */
-  readonly source: string;
-  /** Tags that the guarded work touched, or that went with the table. */
-  readonly tags: readonly string[];
-  /** Tags that were there when the table was captured. */
-  readonly captured: readonly string[];
-  /** Whether the table had been made anew: what stands there under an old number is another's, unless it was kept. */
-  readonly remade?: boolean | undefined;
-  /** Where the table lies since it was dropped, with all its versions: they have come back from there. */
-  readonly aside?: string | undefined;
 }
 
 /** Everything that a rollback will do, in order; nothing is touched while it is made. */
@@ -301,23 +291,4 @@ function wrote({ ours, open }: Incarnation): boolean {
 export async function foreignIn(dataset: string, ours: VersionIdentities): Promise<number[]> {
   const foreign = (await listManifests(dataset)).filter((name) => !isKnown(dataset, name, ours));
   return foreign.map((name) => name.version).sort((a, b) => a - b);
-}
-
-function planTags(
-  table: CapturedTable & { state: "present" },
-  history: TableHistory | undefined,
-  plan: PutBackPlan,
-  request: TableRequest,
-): TagPlan {
-  const wholeTable = plan.action === "rebuild" || plan.action === "relink" || request.explicit;
-  const live = request.adopted ? listTags(plan.target.dataset) : [];
-  const tags = new Set([...(wholeTable ? table.tags : []), ...(history?.tags ?? []), ...live]);
-  return {
-    dataset: plan.target.dataset,
-    source: join(request.kept, table.directory),
-    tags: [...tags],
-    captured: table.tags,
-    aside: plan.target.asideDataset,
-    remade: plan.action === "relink" && isBornAfter(plan.target.dataset, plan.target.capturedAt),
-  };
 }

@@ -1,13 +1,17 @@
-import { existsSync, realpathSync } from "node:fs";
-import { rename } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { type Dirent, existsSync, realpathSync } from "node:fs";
+import { readdir, rename } from "node:fs/promises";
+import { dirname, join, relative, sep } from "node:path";
 import { ConflictError, type ConflictingVersions } from "../../errors.ts";
+
 import { syncDirectories } from "../../fs/durable.ts";
-import { io, reasonOf } from "../../fs/io.ts";
+import { errnoOf, io, isMissing, reasonOf, toIoError } from "../../fs/io.ts";
+import { PIN_ORDER, Placer } from "../../fs/place.ts";
 import { removeTree } from "../../fs/remove-tree.ts";
-import { NAMESPACE_TABLE } from "../../lance/database.ts";
+import { isStray } from "../../fs/strays.ts";
+import { isInNamespace, NAMESPACE_TABLE } from "../../lance/database.ts";
 import { keepDroppedVersion } from "../../lance/dropped-versions.ts";
 import { listManifests } from "../../lance/image.ts";
+import { changeNamespaces, type NamespaceEntry } from "../../lance/namespaces.ts";
 import { removeIfEmpty } from "../../lance/private-directory.ts";
 import { type PutBackOutcome, putBack } from "../../lance/put-back/act.ts";
 import { commitRestore } from "../../lance/put-back/commit-restore.ts";
@@ -15,13 +19,15 @@ import type { PutBackAction, PutBackPlan } from "../../lance/put-back/plan.ts";
 import { isLinked, linkTarget } from "../../lance/stubs.ts";
 import type { LanceDB } from "../../lance/which-lancedb.ts";
 import type { Logger } from "../../logger.ts";
-import { putNamespacesBack } from "./act-namespaces.ts";
+import type { OnConflict } from "../journal/entry-record.ts";
 import { assertTagsKept, putTagsBack } from "./captured-tags.ts";
-import { returnStubs } from "./moved-stubs.ts";
-import { type DropPlan, foreignIn, type OnConflict, type RollbackPlan } from "./plan-rollback.ts";
+import { putNamespacesBack } from "./namespace-entries.ts";
+import { type DropPlan, foreignIn, type RollbackPlan } from "./plan-rollback.ts";
+
 import {
   filesOfVersions,
   keepTaken,
+  returnStubs,
   type Taking,
   takeDirectory,
   takeFiles,
@@ -209,4 +215,120 @@ export function conflictError(conflicts: readonly ConflictingVersions[]): Confli
     `Others have committed meanwhile (${list}), and going back would hide it. Nothing was changed and the backup is kept. Use onConflict: "overwrite" to go back all the same.`,
     conflicts,
   );
+}
+
+/** What a version's manifest can name. */
+const NAMED = ["data", "_deletions", "_indices"];
+
+/**
+ * The guarded work dropped a table, and somebody has written to it since by a handle from before: their commit
+ * names files that went with the drop. Where it is not rolled back, these files come back, so that the table
+ * opens: it holds what it held before the drop, and what they wrote. Answers with such tables. So do files that were no
+ * table. Never throws.
+ */
+export async function bringFilesBack(
+  lancedb: LanceDB,
+  database: string,
+  plan: RollbackPlan,
+  conflicts: readonly ConflictingVersions[],
+  logger: Logger,
+): Promise<string[]> {
+  await returnStubs(database, plan.stubs, logger);
+  const returned: string[] = [];
+  for (const { target } of plan.puts) {
+    const { table, dataset, asideDataset } = target;
+    if (!asideDataset || !existsSync(dataset) || !conflicts.some((one) => one.table === table)) continue;
+    try {
+      await linkMissing(asideDataset, dataset);
+      if (isInNamespace(table)) await listAgain(lancedb, dirname(dataset), plan, table);
+      returned.push(table);
+    } catch (error) {
+      const reason = reasonOf(error);
+      logger.warn("files of a dropped table could not be brought back", { table, error: reason });
+    }
+  }
+  return returned;
+}
+
+/** The drop took the table out of `__manifest`. */
+async function listAgain(
+  lancedb: LanceDB,
+  database: string,
+  { namespaces }: RollbackPlan,
+  table: string,
+): Promise<void> {
+  const isPart = ({ object_id: id, location }: NamespaceEntry) =>
+    id === table || (location === null && table.startsWith(`${id}$`));
+  const wanted = namespaces.wanted.filter(isPart);
+  await changeNamespaces(lancedb, join(database, NAMESPACE_TABLE), database, { wanted, gone: [] });
+}
+
+async function linkMissing(source: string, dataset: string): Promise<void> {
+  const placer = new Placer(PIN_ORDER);
+  for (const part of NAMED) {
+    for (const file of await filesBelow(join(source, part))) {
+      try {
+        await placer.place(source, dataset, relative(source, file).split(sep).join("/"));
+      } catch (error) {
+        if (errnoOf(error) !== "EEXIST") throw error;
+      }
+    }
+  }
+  await placer.sync();
+}
+
+async function filesBelow(directory: string): Promise<string[]> {
+  let found: Dirent[];
+  try {
+    found = await readdir(directory, { withFileTypes: true, recursive: true });
+  } catch (error) {
+    if (isMissing(error)) return [];
+    throw toIoError(error, "list", directory);
+  }
+  return found
+    .filter((entry) => entry.isFile() && !isStray(entry.name))
+    .map((entry) => join(entry.parentPath, entry.name));
+}
+
+// What a ConflictError says: whose commits are in the way, what the tables hold now, and what to do.
+
+/** Guarded work failed in a live process, and could not be rolled back. Its backup is kept. */
+export function workConflict(
+  found: ConflictError,
+  backup: {
+    readonly id: string;
+    readonly tables: readonly string[];
+    /** Tables that the work dropped, and that are there again by what others wrote to them. */
+    readonly returned: readonly string[];
+  },
+  workError: unknown,
+): ConflictError {
+  const reason = reasonOf(workError);
+  const returned =
+    backup.returned.length > 0
+      ? ` (${backup.returned.join(", ")}: dropped by the work, and back with all that it held, since others have written to it)`
+      : "";
+  return new ConflictError(
+    `The guarded work failed (${reason}), and others have committed meanwhile (${listed(found.conflicts)}): going back would hide that. So nothing was rolled back, and what the work wrote is still in its tables (${backup.tables.join(", ")})${returned}. The backup is ${backup.id}: restoreBackup("${backup.id}") goes back all the same, and their commits stay reachable: by number, or where the table goes again below .lancedb-backup/aside/others; cleanupBackup("${backup.id}") leaves the tables as they are.`,
+    found.conflicts,
+    { cause: workError },
+  );
+}
+
+/** What a dead process left could not be rolled back. Its tables are closed to guarded work until that is decided. */
+export function recoveryConflict(found: ConflictError, id: string): ConflictError {
+  return new ConflictError(
+    `The operation ${id} was cut off by the death of its process, and others have committed since (${listed(found.conflicts)}): going back would hide that. So nothing was rolled back, what it wrote is still in its tables, and they are closed to guarded work until you decide: recover({ onConflict: "overwrite" }) goes back all the same, and their commits stay reachable: by number, or where the table goes again below .lancedb-backup/aside/others; recover({ onConflict: "keep" }) leaves the tables as they are and keeps the backup.`,
+    found.conflicts,
+    { cause: found },
+  );
+}
+
+function listed(conflicts: readonly ConflictingVersions[]): string {
+  return conflicts.map(({ table, versions }) => `table ${table}, version ${versions.join(", ")}`).join("; ");
+}
+
+export interface RestoreResult {
+  readonly id: string;
+  readonly tables: readonly TableRestore[];
 }

@@ -5,10 +5,10 @@
 // @generated from file lance.proto (package lancedb_backup.lance, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
-import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import { type GenFile, type GenMessage, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+
+import { type Timestamp, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+
 import type { Message } from "@bufbuild/protobuf";
 
 /**

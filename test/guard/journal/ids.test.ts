@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, expect, test, vi } from "vitest";
-import { takeId } from "../../../src/guard/journal/ids.ts";
+import { takeId } from "../../../src/guard/journal/journal.ts";
 import { newDirectory } from "../../support/database.ts";
 
 afterEach(() => {
@@ -74,7 +74,7 @@ test("what the last hour used costs nothing", async () => {
 test("processes that take ids at once never get the same", async () => {
   const database = await newDirectory();
   const program = `
-    const { takeId } = await import(${JSON.stringify(join(import.meta.dirname, "../../../src/guard/journal/ids.ts"))});
+    const { takeId } = await import(${JSON.stringify(join(import.meta.dirname, "../../../src/guard/journal/journal.ts"))});
     for (let count = 0; count < 200; count++) console.log(takeId(${JSON.stringify(database)}));`;
   const outputs = await Promise.all(
     Array.from({ length: 3 }, async () => {

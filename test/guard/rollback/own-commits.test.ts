@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { ownVersions } from "../../../src/guard/rollback/own-commits.ts";
-import type { Incarnation } from "../../../src/guard/rollback/work-history.ts";
+import { type Incarnation, ownVersions } from "../../../src/guard/rollback/work-history.ts";
+
 import { type CommitMark, markOfAppend, markOfDelete } from "../../../src/lance/commit-mark.ts";
 import { digestOfVersion } from "../../../src/lance/version-identity.ts";
 import { newDatabase } from "../../support/database.ts";

@@ -6,8 +6,8 @@ import { type Connection, Index } from "@lancedb/lancedb";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { ValidationError } from "../../../src/index.ts";
 import { openSnapshot } from "../../../src/sources/lancedb/open/open-snapshot.ts";
-import type { LocalStorage } from "../../../src/storage/local-storage.ts";
-import { LocalStorage as Storage } from "../../../src/storage/local-storage.ts";
+import { type LocalStorage, LocalStorage as Storage } from "../../../src/storage/local-storage.ts";
+
 import { runPlain } from "../../crash/plain.ts";
 import { lancedb, newDirectory } from "../../support/database.ts";
 import { filesBelow } from "../../support/files.ts";

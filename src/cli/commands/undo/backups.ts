@@ -1,6 +1,6 @@
 import { Option } from "commander";
 import type { BackupManager } from "../../../guard/backup-manager.ts";
-import type { BackupInfo } from "../../../guard/explicit-backup.ts";
+import type { BackupInfo } from "../../../guard/manager-options.ts";
 import { formatAge, formatBytes, formatTime } from "../../../util/format.ts";
 import type { Context } from "../../context.ts";
 import { assertDatabase } from "../../database.ts";

@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { BackupNotFoundError } from "../../../errors.ts";
-import type { BackupInfo } from "../../../guard/explicit-backup.ts";
+import type { BackupInfo } from "../../../guard/manager-options.ts";
 import { counted } from "../../../util/format.ts";
 import { momentArgument } from "../../arguments.ts";
 import { type ConfirmOptions, confirmOptions, newCommand } from "../../command.ts";
