@@ -1,5 +1,5 @@
-import { createRequire } from "node:module";
 import type { Logform, Logger as WinstonLogger } from "winston";
+import { requireHere } from "./require-here.ts";
 
 /**
  * What the package writes its steps to. Any object with these four methods will do: a winston or pino
@@ -33,13 +33,8 @@ const levelWanted = () => process.env["LANCEDB_BACKUP_LOG"] ?? "warn";
 
 /** Undefined where winston is not beside this package: a bundler has packed one and not the other. */
 function winstonLogger(): WinstonLogger | undefined {
-  let winston: typeof import("winston");
-  try {
-    winston = createRequire(import.meta.url)("winston");
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException | undefined)?.code === "MODULE_NOT_FOUND") return undefined;
-    throw error;
-  }
+  const winston = requireHere<typeof import("winston")>("winston");
+  if (winston === undefined) return undefined;
   const { format, transports } = winston;
   return winston.createLogger({
     level: levelWanted(),

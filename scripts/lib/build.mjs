@@ -29,6 +29,7 @@ function sources() {
     ...readTree(inProject("src")),
     "tsconfig.json": readIfPresent(inProject("tsconfig.json")),
     "tsconfig.build.json": readIfPresent(inProject("tsconfig.build.json")),
+    "bundle.mjs": readIfPresent(inProject("scripts", "lib", "bundle.mjs")),
     "package.json": readIfPresent(inProject("package.json")),
     compiler: readIfPresent(inProject("node_modules", "typescript", "package.json")),
   });
@@ -36,29 +37,33 @@ function sources() {
 
 /** @param {string} digestOfSources */
 function compile(digestOfSources) {
-  // Beside dist/, so that the relative paths in source maps are right in either place.
   const fresh = inProject(`${temporaryPrefix}${process.pid}`);
+  const types = inProject(`${temporaryPrefix}types-${process.pid}`);
   const old = inProject(`${temporaryPrefix}old-${process.pid}`);
   try {
-    const { status, error } = runToEnd("tsc", ["-p", "tsconfig.build.json", "--outDir", fresh], toolPath());
-    if (status !== 0) {
-      throw new PreparationError(
-        `The build failed (${error?.message ?? `tsc, exit code ${status}`}). Nothing else was run.`,
-      );
-    }
+    run("tsc", ["-p", "tsconfig.build.json", "--outDir", types]);
+    run("node", ["scripts/lib/bundle.mjs", types, fresh]);
     writeStamp(join(fresh, stampName), digestOfSources);
     if (existsSync(output)) renameSync(output, old);
     renameSync(fresh, output);
   } finally {
-    rmSync(fresh, { recursive: true, force: true });
-    rmSync(old, { recursive: true, force: true });
+    for (const directory of [fresh, types, old]) rmSync(directory, { recursive: true, force: true });
   }
+}
+
+/** @param {string} command @param {string[]} args */
+function run(command, args) {
+  const { status, error } = runToEnd(command, args, toolPath());
+  if (status === 0) return;
+  throw new PreparationError(
+    `The build failed (${error?.message ?? `${command}, exit code ${status}`}). Nothing else was run.`,
+  );
 }
 
 /** Of builds that were killed. */
 function removeLeftovers() {
   for (const name of readdirSync(root)) {
-    const owner = /^\.dist-(?:old-)?(\d+)$/.exec(name)?.[1];
+    const owner = /^\.dist-(?:old-|types-)?(\d+)$/.exec(name)?.[1];
     if (owner !== undefined && !isAlive(Number(owner)))
       rmSync(inProject(name), { recursive: true, force: true });
   }

@@ -1,7 +1,6 @@
 import { createRequire } from "node:module";
 import type * as ApacheArrow from "apache-arrow";
-
-const fromHere = createRequire(import.meta.url);
+import { requireHere, resolveHere } from "../../require-here.ts";
 
 /**
  * The very copy of apache-arrow that LanceDB uses. An ES module's own import is another copy (`.mjs`
@@ -10,20 +9,18 @@ const fromHere = createRequire(import.meta.url);
  */
 export const arrow: typeof ApacheArrow = requireArrow();
 
+const MISSING =
+  "Cannot find package 'apache-arrow', by which LanceDB hands over rows: npm install @lancedb/lancedb apache-arrow.";
+
 /** Where the application alone has LanceDB, apache-arrow is looked for beside this package. */
 function requireArrow(): typeof ApacheArrow {
-  let besides: NodeJS.Require;
+  const lancedb = resolveHere("@lancedb/lancedb");
   try {
-    besides = createRequire(fromHere.resolve("@lancedb/lancedb"));
-  } catch {
-    besides = fromHere;
-  }
-  try {
-    return besides("apache-arrow");
+    if (lancedb !== undefined) return createRequire(lancedb)("apache-arrow");
   } catch (cause) {
-    throw new Error(
-      "Cannot find package 'apache-arrow', by which LanceDB hands over rows: npm install @lancedb/lancedb apache-arrow.",
-      { cause },
-    );
+    throw new Error(MISSING, { cause });
   }
+  const found = requireHere<typeof ApacheArrow>("apache-arrow");
+  if (found === undefined) throw new Error(MISSING);
+  return found;
 }

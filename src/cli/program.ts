@@ -1,5 +1,5 @@
 import { Command } from "commander";
-import { packageVersion } from "../util/package-version.ts";
+import { manifest } from "../util/build-facts.ts";
 import { backupCommand } from "./commands/backup.ts";
 import { completionCommand } from "./commands/completion.ts";
 import { copyCommand } from "./commands/copy.ts";
@@ -65,7 +65,7 @@ const COMMANDS = [
 export function buildProgram(): Command {
   const program = new Command("lancedb-backup")
     .description(DESCRIPTION)
-    .version(packageVersion, "-V, --version", "Show the version.")
+    .version(manifest.version, "-V, --version", "Show the version.")
     .helpOption("-h, --help", "Show this help.")
     .helpCommand("help [command]", "Show the help of a command.")
     .option("--json", "Print one JSON value on standard output, and nothing else.")

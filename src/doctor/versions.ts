@@ -1,15 +1,13 @@
 import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { reasonOf } from "../fs/io.ts";
+import { resolveHere } from "../require-here.ts";
+import { manifest } from "../util/build-facts.ts";
 import type { Finding } from "./finding.ts";
 
 interface PackageFile {
   readonly name?: string;
   readonly version: string;
-  readonly engines?: Readonly<Record<string, string>>;
-  readonly peerDependencies?: Readonly<Record<string, string>>;
-  readonly peerDependenciesMeta?: Readonly<Record<string, { readonly optional?: boolean }>>;
 }
 
 /** Nothing works without them, whatever npm is told of peers. */
@@ -17,13 +15,12 @@ const REQUIRED: ReadonlySet<string> = new Set(["@lancedb/lancedb", "apache-arrow
 
 /** Node, this package and its peers: whether they are there, in versions that go together, and can be loaded. */
 export async function diagnoseVersions(): Promise<Finding[]> {
-  const ours = readPackage(fileURLToPath(new URL("../../package.json", import.meta.url)));
   const findings: Finding[] = [
-    { check: "version", about: "lancedb-backup", level: "ok", details: ours.version },
-    diagnoseNode(ours.engines?.["node"] ?? "*"),
+    { check: "version", about: "lancedb-backup", level: "ok", details: manifest.version },
+    diagnoseNode(manifest.engines["node"] ?? "*"),
   ];
-  for (const [name, range] of Object.entries(ours.peerDependencies ?? {})) {
-    const isNeeded = ours.peerDependenciesMeta?.[name]?.optional !== true || REQUIRED.has(name);
+  for (const [name, range] of Object.entries(manifest.peerDependencies)) {
+    const isNeeded = manifest.peerDependenciesMeta[name]?.optional !== true || REQUIRED.has(name);
     if (isNeeded || installedVersion(name) !== undefined) findings.push(diagnosePeer(name, range));
   }
   if (installedVersion("@lancedb/lancedb") === undefined) return findings;
@@ -73,12 +70,9 @@ function diagnosePeer(name: string, range: string): Finding {
 }
 
 function installedVersion(name: string): string | undefined {
-  let directory: string;
-  try {
-    directory = dirname(fileURLToPath(import.meta.resolve(name)));
-  } catch {
-    return undefined; // not installed
-  }
+  const found = resolveHere(name);
+  if (found === undefined) return undefined;
+  let directory = dirname(found);
   for (; directory !== dirname(directory); directory = dirname(directory)) {
     try {
       const found = readPackage(join(directory, "package.json"));

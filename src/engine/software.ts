@@ -1,4 +1,4 @@
-import { packageVersion } from "../util/package-version.ts";
+import { manifest } from "../util/build-facts.ts";
 
 /** What a snapshot says that it was made with. */
-export const software = { lancedbBackup: packageVersion, node: process.versions.node } as const;
+export const software = { lancedbBackup: manifest.version, node: process.versions.node } as const;

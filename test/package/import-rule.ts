@@ -18,6 +18,7 @@ const levels: readonly (readonly string[])[] = [
   ["util"],
   ["checks.ts"],
   ["errors.ts", "logger.ts"],
+  ["require-here.ts"],
 ];
 
 const packageName = "lancedb-backup";

@@ -1,4 +1,5 @@
 import { Worker } from "node:worker_threads";
+import { filesThread } from "../../util/build-facts.ts";
 import { TASKS, type TaskInput, type TaskName, type TaskResult } from "./jobs.ts";
 import type { Batch, Outcome } from "./worker.ts";
 
@@ -94,11 +95,9 @@ function errorFrom({ message, code }: { message: string; code: string | undefine
   return Object.assign(new Error(message), code === undefined ? {} : { code });
 }
 
-/** The compiled package has JavaScript beside it, its sources TypeScript, which Node runs as it is. */
-const SCRIPT = new URL(import.meta.url.endsWith(".ts") ? "./worker.ts" : "./worker.js", import.meta.url);
-
 class Thread implements AsyncDisposable {
-  readonly #worker = new Worker(SCRIPT);
+  readonly #worker =
+    "file" in filesThread ? new Worker(filesThread.file) : new Worker(filesThread.code, { eval: true });
 
   run(batch: Batch): Promise<Outcome[]> {
     return new Promise((resolve, reject) => {

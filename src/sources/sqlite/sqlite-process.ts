@@ -1,6 +1,6 @@
-import { type ChildProcess, fork } from "node:child_process";
-import { fileURLToPath } from "node:url";
+import { type ChildProcess, fork, spawn } from "node:child_process";
 import { IoError, UnsupportedError } from "../../errors.ts";
+import { sqliteProgram } from "../../util/build-facts.ts";
 import { fromFailure } from "./sqlite-failure.ts";
 import type { Reply, SqliteTasks } from "./sqlite-worker.ts";
 
@@ -14,11 +14,6 @@ export interface RunOptions {
 
 type Input<K extends keyof SqliteTasks> = Parameters<SqliteTasks[K]>[0];
 type Result<K extends keyof SqliteTasks> = Awaited<ReturnType<SqliteTasks[K]>>;
-
-const PROGRAM = new URL(
-  import.meta.url.endsWith(".ts") ? "./sqlite-worker.ts" : "./sqlite-worker.js",
-  import.meta.url,
-);
 
 /** A timer waits no longer: 24 days. */
 const LONGEST_MS = 2 ** 31 - 1;
@@ -37,11 +32,7 @@ export class SqliteProcess implements AsyncDisposable {
   #stderr = "";
 
   constructor() {
-    this.#child = fork(fileURLToPath(PROGRAM), [], {
-      // Some versions of Node announce node:sqlite as experimental: that is not for the user of a backup.
-      execArgv: ["--disable-warning=ExperimentalWarning"],
-      stdio: ["ignore", "ignore", "pipe", "ipc"],
-    });
+    this.#child = start();
     this.#closed = new Promise((resolve) => {
       this.#child.once("close", () => resolve());
       this.#child.once("error", ({ message }) => {
@@ -94,6 +85,27 @@ export class SqliteProcess implements AsyncDisposable {
     this.#child.kill("SIGKILL");
     await this.#closed;
   }
+}
+
+// Some versions of Node announce node:sqlite as experimental: that is not for the user of a backup.
+const NODE_OPTIONS = ["--disable-warning=ExperimentalWarning"];
+
+/** The first message is the program. As an argument it would fill the list of processes. */
+const BOOTSTRAP = `process.once("message", (code) => new Function("require", code)(require))`;
+
+function start(): ChildProcess {
+  const stdio = ["ignore", "ignore", "pipe", "ipc"] as const;
+  if ("file" in sqliteProgram)
+    return fork(sqliteProgram.file, [], { execArgv: NODE_OPTIONS, stdio: [...stdio] });
+  const child = spawn(process.execPath, [...NODE_OPTIONS, "-e", BOOTSTRAP], {
+    stdio: [...stdio],
+    // Electron's program is Node only where it is told so, as fork() does.
+    env: { ...process.env, ELECTRON_RUN_AS_NODE: "1" },
+  });
+  child.send(sqliteProgram.code, () => {
+    // where the process could not be started or has ended, "error" and "close" tell it
+  });
+  return child;
 }
 
 function tooLong(what: string, limitMs = 0): IoError {

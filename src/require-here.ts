@@ -1,0 +1,26 @@
+import { createRequire } from "node:module";
+import { join } from "node:path";
+
+/** Where this code lies. A bundle of CommonJS has no `import.meta.url`. */
+const here: string | undefined = typeof __filename === "string" ? __filename : import.meta.url;
+
+/** From where a package is looked for: beside this code; in a bundle that was moved, beside the program and where it runs. */
+const places: readonly (string | undefined)[] = [here, process.argv[1], join(process.cwd(), "program.js")];
+
+/** The path of what `name` names, as `require` would find it; undefined where it is not installed. */
+export function resolveHere(name: string): string | undefined {
+  for (const place of places) {
+    try {
+      if (place !== undefined) return createRequire(place).resolve(name);
+    } catch {
+      // not beside that
+    }
+  }
+  return undefined;
+}
+
+/** Loads a package by `require`, at once. Undefined where it is not installed. */
+export function requireHere<Package>(name: string): Package | undefined {
+  const path = resolveHere(name);
+  return path === undefined ? undefined : createRequire(path)(path);
+}

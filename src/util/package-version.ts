@@ -1,8 +1,0 @@
-import { readFileSync } from "node:fs";
-
-const manifest = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
-  readonly version: string;
-};
-
-/** This package's own. */
-export const packageVersion = manifest.version;
