@@ -1,13 +1,21 @@
 import { createRequire } from "node:module";
 import type * as ApacheArrow from "apache-arrow";
-import { requireHere, resolveHere } from "../../require-here.ts";
+import { requireHere, resolveHere } from "../require-here.ts";
 
 /**
  * The very copy of apache-arrow that LanceDB uses. An ES module's own import is another copy (`.mjs`
  * beside `.js`), and apache-arrow tells its types apart by `instanceof`: LanceDB then rebuilds every
- * batch from the other copy, and refuses its large strings and large binaries.
+ * batch from the other copy, and refuses its large strings and large binaries. It is loaded when something of it is
+ * first asked for: much of what imports this module does without.
  */
-export const arrow: typeof ApacheArrow = requireArrow();
+export const arrow: typeof ApacheArrow = new Proxy({} as typeof ApacheArrow, {
+  get(_target, name: keyof typeof ApacheArrow) {
+    loaded ??= requireArrow();
+    return loaded[name];
+  },
+});
+
+let loaded: typeof ApacheArrow | undefined;
 
 const MISSING =
   "Cannot find package 'apache-arrow', by which LanceDB hands over rows: npm install @lancedb/lancedb apache-arrow.";

@@ -1,11 +1,9 @@
 import type { DataType, Field } from "apache-arrow";
 import { arrow } from "./arrow.ts";
 
-const { DataType: Is } = arrow;
-
 /** A fixed-size list of floats: what LanceDB searches by. */
 export function isFloatVector(type: DataType): boolean {
-  return Is.isFixedSizeList(type) && Is.isFloat(type.valueType);
+  return arrow.DataType.isFixedSizeList(type) && arrow.DataType.isFloat(type.valueType);
 }
 
 /** LanceDB's blob column: a struct of `data` and `uri`, marked in the field's metadata. */
@@ -15,31 +13,35 @@ export function isBlob(field: Field): boolean {
 
 /** A type with one value a row that can be told equal or not: what may serve as a key. */
 export function isScalar(type: DataType): boolean {
-  if (Is.isDictionary(type)) return isScalar(type.dictionary);
+  if (arrow.DataType.isDictionary(type)) return isScalar(type.dictionary);
   return (
-    Is.isBool(type) ||
-    Is.isInt(type) ||
-    Is.isFloat(type) ||
-    Is.isDecimal(type) ||
+    arrow.DataType.isBool(type) ||
+    arrow.DataType.isInt(type) ||
+    arrow.DataType.isFloat(type) ||
+    arrow.DataType.isDecimal(type) ||
     isText(type) ||
     isBytes(type) ||
-    Is.isDate(type) ||
-    Is.isTime(type) ||
-    Is.isTimestamp(type) ||
-    Is.isDuration(type)
+    arrow.DataType.isDate(type) ||
+    arrow.DataType.isTime(type) ||
+    arrow.DataType.isTimestamp(type) ||
+    arrow.DataType.isDuration(type)
   );
 }
 
 export function isText(type: DataType): boolean {
-  return Is.isUtf8(type) || Is.isLargeUtf8(type);
+  return arrow.DataType.isUtf8(type) || arrow.DataType.isLargeUtf8(type);
 }
 
 export function isBytes(type: DataType): boolean {
-  return Is.isBinary(type) || Is.isLargeBinary(type) || Is.isFixedSizeBinary(type);
+  return (
+    arrow.DataType.isBinary(type) ||
+    arrow.DataType.isLargeBinary(type) ||
+    arrow.DataType.isFixedSizeBinary(type)
+  );
 }
 
 function isListLike(type: DataType): boolean {
-  return Is.isList(type) || Is.isFixedSizeList(type);
+  return arrow.DataType.isList(type) || arrow.DataType.isFixedSizeList(type);
 }
 
 /**
@@ -48,15 +50,21 @@ function isListLike(type: DataType): boolean {
  */
 export function sameLayout(from: DataType, to: DataType): boolean {
   if (from.typeId !== to.typeId) return false;
-  if (Is.isDictionary(from) && Is.isDictionary(to)) {
+  if (arrow.DataType.isDictionary(from) && arrow.DataType.isDictionary(to)) {
     return sameLayout(from.dictionary, to.dictionary) && sameLayout(from.indices, to.indices);
   }
-  if (Is.isFixedSizeList(from) && Is.isFixedSizeList(to) && from.listSize !== to.listSize) return false;
-  if (Is.isDecimal(from) && Is.isDecimal(to) && from.bitWidth !== to.bitWidth) return false;
+  if (
+    arrow.DataType.isFixedSizeList(from) &&
+    arrow.DataType.isFixedSizeList(to) &&
+    from.listSize !== to.listSize
+  )
+    return false;
+  if (arrow.DataType.isDecimal(from) && arrow.DataType.isDecimal(to) && from.bitWidth !== to.bitWidth)
+    return false;
   const children: readonly Field[] = from.children ?? [];
   if (children.length === 0) return from.toString() === to.toString();
   const others: readonly Field[] = to.children ?? [];
-  const named = Is.isStruct(from);
+  const named = arrow.DataType.isStruct(from);
   return (
     children.length === others.length &&
     children.every((child, index) => {
@@ -70,26 +78,27 @@ export function sameLayout(from: DataType, to: DataType): boolean {
 
 /** Whether values of `from` can mean the same as values of `to`; each value is then checked as it is written. */
 export function isConvertible(from: DataType, to: Field): boolean {
-  if (Is.isNull(from) || sameLayout(from, to.type)) return true;
-  if (Is.isDictionary(from)) return isConvertible(from.dictionary, to);
+  if (arrow.DataType.isNull(from) || sameLayout(from, to.type)) return true;
+  if (arrow.DataType.isDictionary(from)) return isConvertible(from.dictionary, to);
   const type: DataType = to.type;
   if (isBlob(to) && isBytes(from)) return true;
-  if (Is.isDictionary(type)) return isConvertible(from, new arrow.Field(to.name, type.dictionary, true));
+  if (arrow.DataType.isDictionary(type))
+    return isConvertible(from, new arrow.Field(to.name, type.dictionary, true));
   if (isNumber(from)) return isNumber(type);
   if (isText(from)) return isText(type);
   if (isBytes(from)) return isBytes(type);
   if (isListLike(from)) return isListLike(type) && childrenConvertible(from, type);
-  if (Is.isStruct(from)) return Is.isStruct(type) && childrenConvertible(from, type);
+  if (arrow.DataType.isStruct(from)) return arrow.DataType.isStruct(type) && childrenConvertible(from, type);
   return false;
 }
 
 function isNumber(type: DataType): boolean {
-  return Is.isInt(type) || Is.isFloat(type);
+  return arrow.DataType.isInt(type) || arrow.DataType.isFloat(type);
 }
 
 function childrenConvertible(from: DataType, to: DataType): boolean {
   const targets: readonly Field[] = to.children ?? [];
-  const byName = Is.isStruct(from);
+  const byName = arrow.DataType.isStruct(from);
   return (from.children ?? []).every((child: Field, index: number) => {
     const target = byName ? targets.find((field) => field.name === child.name) : targets[index];
     // A field the table lacks is reported with its row when the values are written.

@@ -74,12 +74,8 @@ export function encodeFloats(type: Float, values: readonly unknown[], place: Pla
   return columnData(type, values.length, validityOf(values), { values: narrow(type, numbers) });
 }
 
-/** The first magnitude that rounds to infinity, by precision (half, single, double). */
-const LARGEST: Record<number, number> = {
-  [arrow.Precision.HALF]: 65_520,
-  [arrow.Precision.SINGLE]: 2 ** 128 - 2 ** 103,
-  [arrow.Precision.DOUBLE]: Number.POSITIVE_INFINITY,
-};
+/** The first magnitude that rounds to infinity, by the format's numbers for precisions: half, single, double. */
+const LARGEST: readonly number[] = [65_520, 2 ** 128 - 2 ** 103, Number.POSITIVE_INFINITY];
 
 /** Doubles as the buffer of a float column of any width. */
 export function narrow(type: Float, numbers: ArrayLike<number>): Uint16Array | Float32Array | Float64Array {

@@ -9,12 +9,13 @@ const DAY_MS = 86_400_000;
 const INT64_MAX = 2n ** 63n - 1n;
 const INT64_MIN = -(2n ** 63n);
 
-const UNITS: Record<number, { name: string; perSecond: bigint }> = {
-  [arrow.TimeUnit.SECOND]: { name: "seconds", perSecond: 1n },
-  [arrow.TimeUnit.MILLISECOND]: { name: "milliseconds", perSecond: 1_000n },
-  [arrow.TimeUnit.MICROSECOND]: { name: "microseconds", perSecond: 1_000_000n },
-  [arrow.TimeUnit.NANOSECOND]: { name: "nanoseconds", perSecond: 1_000_000_000n },
-};
+/** By the format's numbers for units. */
+const UNITS: readonly { readonly name: string; readonly perSecond: bigint }[] = [
+  { name: "seconds", perSecond: 1n },
+  { name: "milliseconds", perSecond: 1_000n },
+  { name: "microseconds", perSecond: 1_000_000n },
+  { name: "nanoseconds", perSecond: 1_000_000_000n },
+];
 
 /**
  * A moment: a `Date`, a `number` of milliseconds since 1970 (what LanceDB's rows give back), or a `bigint`

@@ -20,4 +20,4 @@ test("the package under Jest, by require", async () => {
   } finally {
     rmSync(root, { recursive: true });
   }
-});
+}, 60_000);

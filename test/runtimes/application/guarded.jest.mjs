@@ -10,4 +10,4 @@ test("the package under Jest, by import", async () => {
   } finally {
     rmSync(root, { recursive: true });
   }
-});
+}, 60_000);
