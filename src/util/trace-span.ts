@@ -1,5 +1,5 @@
 import type * as Api from "@opentelemetry/api";
-import { packageVersion } from "./package-version.ts";
+import { manifest } from "./build-facts.ts";
 
 // Traces by OpenTelemetry's API, where the application has it. What collects them is the application's.
 
@@ -38,7 +38,7 @@ export async function withSpan<T>(
   loading ??= loadApi();
   const api = await loading;
   if (!api) return work(UNSEEN);
-  const tracer = api.trace.getTracer("lancedb-backup", packageVersion);
+  const tracer = api.trace.getTracer("lancedb-backup", manifest.version);
   return tracer.startActiveSpan(name, { attributes: named(attributes) }, async (span) => {
     try {
       return await work({ set: (more) => void span.setAttributes(named(more)) });
