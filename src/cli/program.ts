@@ -10,6 +10,7 @@ import { infoCommand } from "./commands/info.ts";
 import { initCommand } from "./commands/init.ts";
 import { keyCommand } from "./commands/key.ts";
 import { listCommand } from "./commands/list.ts";
+import { pinCommand, unpinCommand } from "./commands/pin.ts";
 import { policyCommand } from "./commands/policy/policy.ts";
 import { pruneCommand } from "./commands/prune.ts";
 import { recoverCommand } from "./commands/recover.ts";
@@ -18,6 +19,7 @@ import { restoreCommand } from "./commands/restore.ts";
 import { runCommand } from "./commands/run.ts";
 import { scrubCommand } from "./commands/scrub.ts";
 import { statusCommand } from "./commands/status.ts";
+import { tagCommand } from "./commands/tag.ts";
 import { undoCommand } from "./commands/undo/undo.ts";
 import { unlockCommand } from "./commands/unlock.ts";
 import { verifyCommand } from "./commands/verify.ts";
@@ -45,6 +47,9 @@ const COMMANDS = [
   verifyCommand,
   restoreCommand,
   diffCommand,
+  pinCommand,
+  unpinCommand,
+  tagCommand,
   deleteCommand,
   pruneCommand,
   copyCommand,

@@ -1,3 +1,10 @@
+/** That a snapshot is to stay, whatever the rules of retention say. */
+export interface Pin {
+  readonly since: Date;
+  /** For people. */
+  readonly reason?: string | undefined;
+}
+
 /** What a part of a snapshot is of. */
 export interface SnapshotSource {
   /** Its kind: `lancedb`, or what a kind of source calls itself. */
@@ -81,6 +88,8 @@ export interface StoredSnapshot {
   readonly name?: string | undefined;
   readonly description?: string | undefined;
   readonly tags: readonly string[];
+  /** That it is to stay, whatever the rules of retention say: said after it was taken. Absent where it is not pinned. */
+  readonly pinned?: Pin | undefined;
   /** When all of it was captured. */
   readonly createdAt: Date;
   /** How long the backup took, milliseconds. */

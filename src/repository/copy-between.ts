@@ -10,6 +10,11 @@ import { type Snapshot, viewOf } from "../sources/lancedb/snapshot-view.ts";
 
 /** Which snapshots are copied: those that fit in everything that is given. Default: all. */
 export interface CopyOptions extends SnapshotFilter {
+  /**
+   * Take along what was said of snapshots after they were taken: what is pinned here is pinned there, and what has a tag here has it
+   * there, also of snapshots that are there already. Nothing is taken away there. Default false.
+   */
+  readonly labels?: boolean | undefined;
   /** Say what would be copied, and write nothing. Default false. */
   readonly dryRun?: boolean | undefined;
   /** How long to wait for a prune to end, here and there, in milliseconds. Default 30,000. */
@@ -24,17 +29,18 @@ export type CopyReport = StoredReport<Snapshot>;
 function copyRequestOf(options: CopyOptions): CopyRequest {
   assertKnown(options, "copy", {
     ...{ name: true, source: true, tags: true, before: true, after: true },
-    ...{ dryRun: true, lockTimeoutMs: true, signal: true, onProgress: true },
+    ...{ labels: true, dryRun: true, lockTimeoutMs: true, signal: true, onProgress: true },
   });
-  const { dryRun, lockTimeoutMs, signal, onProgress, ...filter } = options;
+  const { labels, dryRun, lockTimeoutMs, signal, onProgress, ...filter } = options;
   assertFilter(filter);
+  assertFlag(labels, "labels");
   assertFlag(dryRun, "dryRun");
   assertMilliseconds(lockTimeoutMs, "lockTimeoutMs");
   assertSignal(signal);
   if (onProgress !== undefined && typeof onProgress !== "function") {
     throw new TypeError("onProgress must be a function.");
   }
-  return { filter, dryRun, lockTimeoutMs, signal, onProgress };
+  return { filter, labels, dryRun, lockTimeoutMs, signal, onProgress };
 }
 
 /** A repository as a copy sees it. */

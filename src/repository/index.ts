@@ -19,6 +19,7 @@ export type { PruneOptions } from "../engine/prune/prune.ts";
 export type { BlobCount } from "../engine/prune/report.ts";
 export type { Endangered } from "../engine/retention/implausible.ts";
 export type { RetentionPolicy } from "../engine/retention/policy.ts";
+export type { Pin } from "../engine/snapshot.ts";
 export type {
   Capture,
   CaptureRequest,
@@ -105,6 +106,7 @@ export type {
   VerifyEvent,
   WarningEvent,
 } from "./events.ts";
+export type { LabelOptions, PinOptions, TagOptions } from "./label-snapshot.ts";
 export type {
   EncryptionOptions,
   InitOptions,
@@ -113,7 +115,8 @@ export type {
   RepositoryOptions,
 } from "./options.ts";
 export type { KeptSnapshot, PruneReport, RemovedSnapshot } from "./prune-view.ts";
-export { type GetOptions, Repository } from "./repository.ts";
+export { Repository } from "./repository.ts";
+export type { GetOptions } from "./repository-base.ts";
 export type { RepositoryKeys, RotateOptions } from "./repository-keys.ts";
 export type { PartOptions, RestorePartsOptions, RestorePartsReport, RestoreTarget } from "./restore-parts.ts";
 export type { CacheOption } from "./snapshot-cache.ts";

@@ -1,21 +1,11 @@
 import { assertFlag, assertKnown } from "../checks.ts";
-import type { BlobStore } from "../engine/blobs/blob-store.ts";
-import type { Catalog } from "../engine/catalog/catalog.ts";
 import type { SnapshotFilter } from "../engine/catalog/filter.ts";
-import type { KeyRing } from "../engine/keys/key-ring.ts";
-import { blobStoreOf } from "../engine/keys/ring-encryption.ts";
-import type { FoundLease } from "../engine/lease/lease-record.ts";
-import type { UnlockOptions } from "../engine/lease/remove-leases.ts";
-import { assertMarked, assertStill, type RepositoryMarker, readMarker } from "../engine/marker.ts";
+import { readMarker } from "../engine/marker.ts";
 import type { PruneOptions } from "../engine/prune/prune.ts";
 import type { VerifyOptions } from "../engine/verify/options.ts";
 import type { VerificationResult } from "../engine/verify/result.ts";
-import { holding } from "../fs/held-root.ts";
-import type { LanceDB } from "../lance/which-lancedb.ts";
-import type { Logger } from "../logger.ts";
 import { registerBuiltInKinds } from "../sources/built-in-kinds.ts";
 import type { DiffOptions, SnapshotDiff } from "../sources/lancedb/diff/report.ts";
-import { LanceCatalog } from "../sources/lancedb/lance-catalog.ts";
 import type { OpenedSnapshot, OpenOptions } from "../sources/lancedb/open/open-snapshot.ts";
 import type { RestoreOptions } from "../sources/lancedb/restore/options.ts";
 import type { RestoreReport } from "../sources/lancedb/restore/report.ts";
@@ -23,30 +13,22 @@ import type { ScrubOptions, ScrubReport } from "../sources/lancedb/scrub/report.
 import type { Snapshot, SnapshotDetails, TakenSnapshot } from "../sources/lancedb/snapshot-view.ts";
 import type { Storage } from "../storage/storage.ts";
 import type { BackupOptions } from "./backup-options.ts";
-import type { CopyOptions, CopyReport, IdentifiedPlace } from "./copy-between.ts";
-import { EventHub, type RepositoryEvents } from "./events.ts";
+import type { CopyOptions, CopyReport } from "./copy-between.ts";
 import { makeRepository, openKeys } from "./open-keys.ts";
+import { OpenedRepository } from "./opened-repository.ts";
 import {
   assertCompressionOption,
   assertEncryptionOption,
   type InitOptions,
   type OpenRepositoryOptions,
-  type Place,
   placeOf,
 } from "./options.ts";
 import { type PruneReport, pruneView } from "./prune-view.ts";
-import { RepositoryKeys, type RepositoryKeysPlace } from "./repository-keys.ts";
+import { type GetOptions, RepositoryBase } from "./repository-base.ts";
 import type { PartOptions, RestorePartsOptions, RestorePartsReport } from "./restore-parts.ts";
 import { selectContent } from "./select-content.ts";
-import { snapshotCache } from "./snapshot-cache.ts";
 
 registerBuiltInKinds();
-
-/** Of which database a snapshot is meant: where the repository has several. */
-export interface GetOptions {
-  /** By its id, or its directory. */
-  readonly source?: string | undefined;
-}
 
 /**
  * Snapshots of LanceDB databases that outlive the disk they were taken from: deduplicated, verified, each complete in
@@ -57,38 +39,7 @@ export interface GetOptions {
  *
  * What a method alone needs is loaded by it: to list snapshots takes a fifth of the modules, and a command starts with it.
  */
-export class Repository implements AsyncDisposable {
-  /** A path or an address, for messages. */
-  readonly location: string;
-  readonly #storage: Storage;
-  readonly #logger: Logger;
-  readonly #lancedb: LanceDB;
-  readonly #marker: RepositoryMarker | undefined;
-  readonly #catalog: LanceCatalog;
-  /** What is to be verified is read from where it is. */
-  readonly #uncached: Catalog;
-  readonly #blobs: BlobStore;
-  readonly #ring: KeyRing | undefined;
-  readonly #events: EventHub;
-  /** What opens it, where it is encrypted. */
-  readonly keys: RepositoryKeys;
-
-  private constructor(place: Place, marker: RepositoryMarker | undefined, ring: KeyRing | undefined) {
-    this.location = place.storage.location;
-    this.#storage = place.storage;
-    this.#events = new EventHub(place.logger, { id: marker?.id, location: this.location });
-    this.#logger = this.#events.logger;
-    this.#lancedb = place.lancedb;
-    this.#marker = marker;
-    this.#ring = ring;
-    this.#blobs = blobStoreOf(place.storage, marker, ring);
-    const heard = { ...place, logger: this.#logger, documents: this.#blobs.documents };
-    this.#uncached = new LanceCatalog({ ...heard, cache: undefined }).stored;
-    this.#catalog = new LanceCatalog({ ...heard, cache: snapshotCache(place, marker?.id, ring) });
-    const inPlace: RepositoryKeysPlace["inPlace"] = (task, options) => this.#inPlace(task, options);
-    this.keys = new RepositoryKeys({ ...heard, blobs: this.#blobs, ring, inPlace });
-  }
-
+export class Repository extends RepositoryBase {
   /**
    * Makes a repository, its directory too.
    *
@@ -109,7 +60,7 @@ export class Repository implements AsyncDisposable {
       assertOutsideTables(local.root, "The repository");
     }
     const made = await makeRepository(place, { compression, encryption, unsafeNoExclusive });
-    return new Repository(place, made.marker, made.ring);
+    return new Repository(OpenedRepository.of(place, made.marker, made.ring));
   }
 
   /**
@@ -131,12 +82,7 @@ export class Repository implements AsyncDisposable {
       place.logger.warn(message, at);
       place.storage.acceptNoExclusion?.();
     }
-    return new Repository(place, marker, await openKeys(place, marker, keys));
-  }
-
-  /** A UUID, made with the repository; undefined where its `repository.json` is missing. */
-  get id(): string | undefined {
-    return this.#marker?.id;
+    return new Repository(OpenedRepository.of(place, marker, await openKeys(place, marker, keys)));
   }
 
   /**
@@ -156,33 +102,20 @@ export class Repository implements AsyncDisposable {
    */
   async backup(options: BackupOptions): Promise<TakenSnapshot> {
     const { takeContext, takeSnapshot, askedOf, tellTaken } = await import("./take-snapshot.ts");
-    return this.#events.during(askedOf(options), options, async () => {
-      assertMarked(this.#storage, this.#marker);
+    return this.at.events.during(askedOf(options), options, async () => {
+      this.at.assertMarked();
       const started = performance.now();
-      const place = { blobs: this.#blobs, logger: this.#logger, lancedb: this.#lancedb };
-      const context = takeContext(place, this.#catalog.stored, options?.signal);
-      const snapshot = await this.#inPlace(() => takeSnapshot(context, options), { writes: true });
-      tellTaken(this.#logger, snapshot, Math.round(performance.now() - started));
+      const place = { blobs: this.at.blobs, logger: this.at.logger, lancedb: this.at.lancedb };
+      const context = takeContext(place, this.at.catalog.stored, options?.signal);
+      const snapshot = await this.at.inPlace(() => takeSnapshot(context, options), { writes: true });
+      tellTaken(this.at.logger, snapshot, Math.round(performance.now() - started));
       return snapshot;
     });
   }
 
-  /**
-   * Listens to what this repository's operations come to: one event for each, when it has ended. Answers with the function
-   * that ends it. What a listener throws, or rejects with, is a warning in the log; the operation waits for no listener.
-   *
-   * @throws TypeError
-   */
-  on<N extends keyof RepositoryEvents>(
-    name: N,
-    listener: (event: RepositoryEvents[N]) => unknown,
-  ): () => void {
-    return this.#events.on(name, listener);
-  }
-
   /** Snapshots, the newest first. Those whose documents are damaged are left out with a warning; `verify` names them. */
   list(filter: SnapshotFilter = {}): Promise<Snapshot[]> {
-    return this.#inPlace(() => this.#catalog.list(filter));
+    return this.at.inPlace(() => this.at.catalog.list(filter));
   }
 
   /**
@@ -195,7 +128,7 @@ export class Repository implements AsyncDisposable {
    */
   async get(id: string, options: GetOptions = {}): Promise<SnapshotDetails> {
     assertKnown(options, "get", { source: true });
-    return this.#inPlace(() => this.#catalog.get(id, options));
+    return this.at.inPlace(() => this.at.catalog.get(id, options));
   }
 
   /**
@@ -206,16 +139,16 @@ export class Repository implements AsyncDisposable {
    */
   async delete(id: string, options: GetOptions = {}): Promise<void> {
     assertKnown(options, "delete", { source: true });
-    assertMarked(this.#storage, this.#marker);
-    const exact = await this.#inPlace(
+    this.at.assertMarked();
+    const exact = await this.at.inPlace(
       async () => {
-        const found = await this.#catalog.resolve(id, options);
-        await this.#catalog.delete(found);
+        const found = await this.at.catalog.resolve(id, options);
+        await this.at.catalog.delete(found);
         return found;
       },
       { writes: true },
     );
-    this.#logger.info("snapshot deleted", { snapshot: exact });
+    this.at.logger.info("snapshot deleted", { snapshot: exact });
   }
 
   /**
@@ -239,15 +172,15 @@ export class Repository implements AsyncDisposable {
     options: (RestoreOptions & PartOptions) | RestorePartsOptions,
   ): Promise<RestoreReport | RestorePartsReport> {
     const { restoreSnapshot, targetsOf } = await import("./restore-snapshot.ts");
-    const place = { ...this.#choice(), blobs: this.#blobs, lancedb: this.#lancedb };
+    const place = { ...this.#choice(), blobs: this.at.blobs, lancedb: this.at.lancedb };
     const asked = { type: "restore", snapshot: String(id), targets: targetsOf(options) } as const;
-    return this.#events.during(asked, options, () =>
-      this.#inPlace(() => restoreSnapshot(place, id, options)),
+    return this.at.events.during(asked, options, () =>
+      this.at.inPlace(() => restoreSnapshot(place, id, options)),
     );
   }
 
   #choice() {
-    return { catalog: this.#catalog, logger: this.#logger };
+    return { catalog: this.at.catalog, logger: this.at.logger };
   }
 
   /**
@@ -259,10 +192,10 @@ export class Repository implements AsyncDisposable {
    */
   async openSnapshot(id: string, options: OpenOptions = {}): Promise<OpenedSnapshot> {
     const { openSnapshot } = await import("../sources/lancedb/open/open-snapshot.ts");
-    const place = { blobs: this.#blobs, lancedb: this.#lancedb };
-    return this.#inPlace(async () => {
+    const place = { blobs: this.at.blobs, lancedb: this.at.lancedb };
+    return this.at.inPlace(async () => {
       const { content, leftOut } = await selectContent(this.#choice(), id, options);
-      if (leftOut.length > 0) this.#logger.warn("not everything is in the snapshot", { leftOut });
+      if (leftOut.length > 0) this.at.logger.warn("not everything is in the snapshot", { leftOut });
       return openSnapshot(place, content, options);
     });
   }
@@ -276,14 +209,14 @@ export class Repository implements AsyncDisposable {
   async verify(id?: string, options: VerifyOptions = {}): Promise<VerificationResult[]> {
     const { verifyRepository } = await import("./verify-repository.ts");
     const place = {
-      blobs: this.#blobs,
-      logger: this.#logger,
-      lancedb: this.#lancedb,
-      catalog: this.#uncached,
+      blobs: this.at.blobs,
+      logger: this.at.logger,
+      lancedb: this.at.lancedb,
+      catalog: this.at.uncached,
     };
     const asked = { type: "verify", snapshot: id, restoreTest: options?.restoreTest === true } as const;
-    return this.#events.during(asked, options, () =>
-      this.#inPlace(() => verifyRepository(place, id, options)),
+    return this.at.events.during(asked, options, () =>
+      this.at.inPlace(() => verifyRepository(place, id, options)),
     );
   }
 
@@ -296,8 +229,8 @@ export class Repository implements AsyncDisposable {
    */
   async diff(from: string, to: string, options: DiffOptions = {}): Promise<SnapshotDiff> {
     const { diff } = await import("../sources/lancedb/diff/diff.ts");
-    const place = { blobs: this.#blobs, catalog: this.#catalog, lancedb: this.#lancedb };
-    return this.#inPlace(() => diff(place, from, to, options));
+    const place = { blobs: this.at.blobs, catalog: this.at.catalog, lancedb: this.at.lancedb };
+    return this.at.inPlace(() => diff(place, from, to, options));
   }
 
   /**
@@ -309,10 +242,10 @@ export class Repository implements AsyncDisposable {
    */
   async scrub(uri: string, options: ScrubOptions = {}): Promise<ScrubReport> {
     const { scrub } = await import("../sources/lancedb/scrub/scrub.ts");
-    const place = { blobs: this.#blobs, catalog: this.#catalog };
-    const report = await this.#inPlace(() => scrub(place, uri, options));
+    const place = { blobs: this.at.blobs, catalog: this.at.catalog };
+    const report = await this.at.inPlace(() => scrub(place, uri, options));
     for (const { details, mended } of report.damage) {
-      this.#logger.warn(mended ? "a damaged file was mended" : "a file is damaged", { details });
+      this.at.logger.warn(mended ? "a damaged file was mended" : "a file is damaged", { details });
     }
     return report;
   }
@@ -327,31 +260,11 @@ export class Repository implements AsyncDisposable {
    */
   async prune(policy: PruneOptions = {}): Promise<PruneReport> {
     const { prune } = await import("../engine/prune/prune.ts");
-    const place = { storage: this.#storage, logger: this.#logger, documents: this.#blobs.documents };
-    return this.#events.during({ type: "prune" }, policy, async () => {
-      if (!policy?.dryRun) assertMarked(this.#storage, this.#marker);
-      return pruneView(await this.#inPlace(() => prune(place, policy), { writes: true }));
+    const place = { storage: this.at.storage, logger: this.at.logger, documents: this.at.blobs.documents };
+    return this.at.events.during({ type: "prune" }, policy, async () => {
+      if (!policy?.dryRun) this.at.assertMarked();
+      return pruneView(await this.at.inPlace(() => prune(place, policy), { writes: true }));
     });
-  }
-
-  /** Who works in the repository now, or died in it. */
-  async leases(): Promise<FoundLease[]> {
-    const { leaserOf } = await import("../engine/lease/leaser.ts");
-    return this.#inPlace(() => leaserOf(this.#storage, { logger: this.#logger }).list());
-  }
-
-  /**
-   * Removes leases by hand, one by its name or those of the dead, and answers with them.
-   *
-   * @throws ValidationError where there is no such lease. @throws LockedError for a live one without `force`.
-   */
-  async unlock(options: UnlockOptions): Promise<FoundLease[]> {
-    assertMarked(this.#storage, this.#marker);
-    const [{ leaserOf }, { unlock }] = await Promise.all([
-      import("../engine/lease/leaser.ts"),
-      import("../engine/lease/remove-leases.ts"),
-    ]);
-    return this.#inPlace(() => unlock(leaserOf(this.#storage, { logger: this.#logger }), options));
   }
 
   /**
@@ -366,34 +279,9 @@ export class Repository implements AsyncDisposable {
    */
   async copy(to: Repository, options: CopyOptions = {}): Promise<CopyReport> {
     if (!(to instanceof Repository)) throw new TypeError("What is copied to must be a Repository.");
-    if (!options?.dryRun) assertMarked(to.#storage, to.#marker);
+    if (!options?.dryRun) to.at.assertMarked();
     const { copyBetween } = await import("./copy-between.ts");
-    const [from, target] = [this.#asPlace(), to.#asPlace()];
-    return this.#inPlace(() => to.#inPlace(() => copyBetween(from, target, options, this.#logger)));
-  }
-
-  #asPlace(): IdentifiedPlace {
-    const { id, location } = this;
-    return { id, location, blobs: this.#blobs, catalog: this.#catalog.stored };
-  }
-
-  /**
-   * Runs an operation while the repository's directory is in its place. What lies there at the beginning must be the
-   * repository that was opened: where a disk was unmounted, an empty directory has the name. Elsewhere it is looked at before
-   * anything is written: another repository may have another codec.
-   */
-  async #inPlace<T>(task: () => Promise<T>, { writes = false } = {}): Promise<T> {
-    const { local } = this.#storage;
-    const begin = async () => {
-      if (writes || local) await assertStill(this.#storage, this.#marker);
-      await this.#ring?.refresh(); // others may have rotated the keys
-      return task();
-    };
-    return local ? holding([{ path: local.root, what: "repository" }], begin) : begin();
-  }
-
-  /** Nothing is held between calls; there to be written with `await using`, and for storages that hold connections. */
-  [Symbol.asyncDispose](): Promise<void> {
-    return Promise.resolve();
+    const [from, target] = [this.at.identified(), to.at.identified()];
+    return this.at.inPlace(() => to.at.inPlace(() => copyBetween(from, target, options, this.at.logger)));
   }
 }

@@ -9,6 +9,11 @@ export interface DocumentedReader {
     id: string,
     secret?: string | Buffer,
   ): { source: { type: string; uri: string }; files: Map<string, Buffer> }[];
+  readLabels(
+    repository: string,
+    id: string,
+    secret?: string | Buffer,
+  ): { number: number; tags: string[]; pinned?: { since: string; reason?: string } } | undefined;
 }
 
 /** The reader that docs/formats.md prints, as it stands there. */
@@ -20,7 +25,7 @@ export async function readerOfTheDocs(directory: string): Promise<DocumentedRead
   const imports = new Set(blocks.flatMap((code) => code.match(/^import .*$/gm) ?? []));
   const rest = blocks.map((code) => code.replace(/^import .*$/gm, "").replace(/^export /gm, ""));
   const file = join(directory, "reader.ts");
-  writeFileSync(file, [...mergeImports(imports), ...rest, "export { readSnapshot };"].join("\n"));
+  writeFileSync(file, [...mergeImports(imports), ...rest, "export { readLabels, readSnapshot };"].join("\n"));
   return (await import(pathToFileURL(file).href)) as DocumentedReader;
 }
 

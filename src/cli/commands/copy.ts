@@ -27,6 +27,7 @@ interface Options extends RepositoryOption, LimitOptions, SourceOption {
   readonly tag?: string[];
   readonly before?: Date;
   readonly after?: Date;
+  readonly labels?: boolean;
   readonly dryRun?: boolean;
   readonly lockTimeout?: number;
 }
@@ -40,7 +41,7 @@ export function copyCommand(): Command {
       "copy s3://my-bucket/backups?region=eu-central-1 --repo ./vault",
       "copy /mnt/usb/vault --repo ./vault --tag monthly --dry-run",
     ],
-    json: `{ dryRun, copied: [{ snapshot, storedBytes }], present: [id], failed: [{ snapshot: id, error }], durationMs };
+    json: `{ dryRun, copied: [{ snapshot, storedBytes }], present: [id], failed: [{ snapshot: id, error }], labelled?: [id], durationMs };
 snapshot in copied as in list`,
   })
     .argument("<to>", "The other repository's directory or address; make it with init.")
@@ -50,6 +51,10 @@ snapshot in copied as in list`,
     .option("--tag <tag>", "Only those that have this tag; given several times, all of them.", collect)
     .option("--before <moment>", 'Only older ones: "2026-11-21 02:30", or 2h, 3d, 1w ago.', momentArgument)
     .option("--after <moment>", "Only those of this moment or later.", momentArgument)
+    .option(
+      "--labels",
+      "Also what was said of snapshots later: what is pinned here, or has a tag, is and has it there, too. Nothing is taken away there.",
+    )
     .option("-n, --dry-run", "Show what would be copied, and write nothing.")
     .addOption(
       new Option("--lock-timeout <seconds>", "How long to wait for a prune to end, here and there.")
@@ -62,7 +67,7 @@ snapshot in copied as in list`,
 }
 
 async function run(context: Context, to: string, options: Options): Promise<Answer> {
-  const { name, tag: tags, before, after, dryRun, lockTimeout = 30 } = options;
+  const { name, tag: tags, before, after, labels, dryRun, lockTimeout = 30 } = options;
   // Each rate for the one that it is about.
   const { limitUpload, limitDownload, ...named } = options;
   await using from = await openRepository(context, { ...named, ...(limitDownload && { limitDownload }) });
@@ -73,7 +78,7 @@ async function run(context: Context, to: string, options: Options): Promise<Answ
   const progress = await displayOf(context);
   const report = await from
     .copy(target, {
-      ...{ name, source: sourceFrom(options), tags, before, after, dryRun },
+      ...{ name, source: sourceFrom(options), tags, before, after, labels, dryRun },
       lockTimeoutMs: lockTimeout * 1000,
       signal: context.signal,
       onProgress: progress.onProgress,
@@ -94,7 +99,7 @@ function exitCodeOf({ failed }: CopyReport): ExitCode {
 }
 
 function describe(terminal: Terminal, report: CopyReport, to: string): string {
-  const { dryRun, copied, present, failed } = report;
+  const { dryRun, copied, present, failed, labelled } = report;
   const shown = idsShown(
     terminal,
     copied.map(({ snapshot }) => snapshot),
@@ -121,9 +126,12 @@ function describe(terminal: Terminal, report: CopyReport, to: string): string {
     parts.push(`${terminal.style("red", "Not copied")}: ${snapshot}: ${printable(error.message)}`);
   }
   const verb = dryRun ? "to copy" : "copied";
+  const labels = labelled?.length
+    ? ` Pins and tags of ${counted(labelled.length, "snapshot")} went along.`
+    : "";
   const rest = failed.length > 0 ? `; ${counted(failed.length, "snapshot")} could not be` : "";
   parts.push(
-    `${counted(copied.length, "snapshot")} ${verb} to ${printable(to)}, ${present.length} there already${rest}.`,
+    `${counted(copied.length, "snapshot")} ${verb} to ${printable(to)}, ${present.length} there already${rest}.${labels}`,
   );
   return parts.join("\n");
 }

@@ -27,7 +27,7 @@ export function deleteCommand(): Command {
   const command = newCommand("delete", {
     summary: "Delete a snapshot.",
     description:
-      "Deletes a snapshot. Its space comes back with prune, when no other snapshot needs its blobs. Asks first; a snapshot whose document is damaged is deleted by its id, or the beginning of it.",
+      "Deletes a snapshot. Its space comes back with prune, when no other snapshot needs its blobs. Asks first; a snapshot whose document is damaged is deleted by its id, or the beginning of it. One that is pinned is unpinned first.",
     examples: ["delete 20261121T033000Z-1a2b3c4d --repo ./vault", "delete nightly --yes"],
     json: "{ id, dryRun }",
   })

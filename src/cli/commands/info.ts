@@ -38,7 +38,7 @@ export function infoCommand(): Command {
     description:
       "Shows what a snapshot holds. Its document is checked; its blobs are not, which verify does.",
     examples: ["info latest --repo ./vault", "info nightly --versions"],
-    json: `The snapshot: { id, name?, description?, tags, source: { type, id, uri, host }, createdAt, taken?, durationMs, history,
+    json: `The snapshot: { id, name?, description?, tags, pinned?: { since, reason? }, source: { type, id, uri, host }, createdAt, taken?, durationMs, history,
 files, bytes, newFiles, newBytes, storedBytes, parts: [{ source, files, bytes }], rows, tables: [{ id, directory, version, digest, versionCount, files, bytes,
 rows, tags, leftOut, versions: [{ version, createdAt, rows }] }], leftOut?: [{ table, why, what }], software, checksum }`,
   })
@@ -71,6 +71,7 @@ function summaryOf(terminal: Terminal, snapshot: SnapshotDetails): string {
     ["Name", snapshot.name],
     ["Description", snapshot.description],
     ["Tags", snapshot.tags.join(" ")],
+    ["Pinned", pinOf(snapshot)],
     [
       "Taken",
       `${formatTime(snapshot.createdAt)} (${formatAge(snapshot.createdAt)}), in ${formatDuration(snapshot.durationMs)}`,
@@ -87,6 +88,12 @@ function summaryOf(terminal: Terminal, snapshot: SnapshotDetails): string {
     ["New", `${counted(snapshot.newFiles, "file")}, ${formatBytes(snapshot.newBytes)}`],
     ["Made with", `lancedb-backup ${software.lancedbBackup}, Node ${software.node}`],
   ]);
+}
+
+function pinOf({ pinned }: SnapshotDetails): string | undefined {
+  if (!pinned) return undefined;
+  const since = `since ${formatTime(pinned.since)}`;
+  return pinned.reason === undefined ? since : `${since}: ${printable(pinned.reason)}`;
 }
 
 function partsOf(terminal: Terminal, { parts }: SnapshotDetails): string {

@@ -32,7 +32,7 @@ export function listCommand(): Command {
     description:
       "Lists the snapshots of a repository, the newest first. Times are on this machine's clock. A snapshot whose document is damaged is left out with a warning; verify names it. On a narrow terminal snapshots stand below their source, by the end of their ids, which every command takes.",
     examples: ["list --repo ./vault", "list --tag keep --after 7d", "list --ids"],
-    json: `[{ id, name?, description?, tags, source: { type, id, uri, host }, createdAt, taken?, durationMs, history, files, bytes,
+    json: `[{ id, name?, description?, tags, pinned?: { since, reason? }, source: { type, id, uri, host }, createdAt, taken?, durationMs, history, files, bytes,
 newFiles, newBytes, storedBytes, parts: [{ source, files, bytes }], rows, tables: [{ id, directory, version, digest, versionCount, files, bytes, rows, tags,
 leftOut }], leftOut?: [{ table, why, what }], software }], the newest first`,
   })
@@ -72,6 +72,11 @@ function tableCount({ tables, leftOut = [] }: Snapshot): string {
   return leftOut.length > 0 ? `${count} (${formatCount(leftOut.length)} left out)` : count;
 }
 
+/** No tag is written so. */
+function labelsShown({ tags, pinned }: Snapshot): string {
+  return [...(pinned ? ["(pinned)"] : []), ...tags].join(" ");
+}
+
 function sourcesOf({ source, parts }: Snapshot): string {
   return parts.length > 1 ? `${source.uri} (${parts.length} parts)` : source.uri;
 }
@@ -85,7 +90,7 @@ const COLUMNS: readonly Column<Snapshot>[] = [
   { title: "ROWS", value: ({ rows }) => formatCount(rows), align: "right" },
   { title: "SIZE", value: ({ bytes }) => formatBytes(bytes), align: "right" },
   { title: "NEW", value: ({ newBytes }) => formatBytes(newBytes), align: "right" },
-  { title: "TAGS", value: ({ tags }) => tags.join(" "), least: 4 },
+  { title: "TAGS", value: labelsShown, least: 4 },
 ];
 
 /** What a narrow terminal does without, in this order. Id, time and name are never cut. */

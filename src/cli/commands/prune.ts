@@ -30,7 +30,7 @@ export function pruneCommand(): Command {
   const command = newCommand("prune", {
     summary: "Remove old snapshots by rules, and give back the space that nobody needs.",
     description:
-      "Removes the snapshots that the rules do not keep, and the blobs that no snapshot has needed for a grace period. Without a rule no snapshot is removed. The rules count for each database by itself; its newest snapshot always stays, and the last one from before a table was gone or lost most of its rows. Refuses, without --force, to remove good snapshots behind implausible ones. Shows the plan and asks first. Exit code 4 where blobs could not be removed yet, since the repository is in use.",
+      "Removes the snapshots that the rules do not keep, and the blobs that no snapshot has needed for a grace period. Without a rule no snapshot is removed. The rules count for each database by itself; its newest snapshot always stays, and those that are pinned, and the last one from before a table was gone or lost most of its rows. Refuses, without --force, to remove good snapshots behind implausible ones. Shows the plan and asks first. Exit code 4 where blobs could not be removed yet, since the repository is in use.",
     examples: [
       "prune --repo ./vault --keep-daily 7 --keep-weekly 4 --keep-monthly 12 --dry-run",
       "prune --keep-last 10 --keep-tag keep --yes",

@@ -15,6 +15,9 @@ import { type Clock, systemClock } from "../clock.ts";
 import type { DocumentCodec } from "../codec/document-codec.ts";
 import { isSnapshotId, mayBeOf, parseSnapshotName, SNAPSHOTS, snapshotName } from "../format/names.ts";
 import { assertNotLocked } from "../keep-locked.ts";
+import { withLabels } from "../labels/label-record.ts";
+import { LabelStore, labelsOf } from "../labels/label-store.ts";
+import { refusePinned, removeUnlessPinned } from "../labels/remove-snapshot.ts";
 import { restartGrace } from "../prune/mark.ts";
 import { blobsOfContent, type StoredContent, type StoredSnapshot } from "../snapshot.ts";
 import { type DocumentCache, DocumentReader, type Known, type ReadDocument } from "./document-reader.ts";
@@ -54,6 +57,8 @@ export class Catalog {
   readonly #clock: Pick<Clock, "now">;
   readonly #identify: IdentifyPlace;
   readonly #documents: DocumentReader;
+  readonly #labels: LabelStore;
+  readonly #codec: DocumentCodec | undefined;
 
   /** @param clock for tests. */
   constructor(
@@ -73,6 +78,8 @@ export class Catalog {
     this.#storage = place.storage;
     this.#logger = place.logger;
     this.#identify = place.identify ?? unknownPlace;
+    this.#labels = new LabelStore(place);
+    this.#codec = place.documents;
     this.#documents = new DocumentReader(place.storage, place.cache, place.documents);
   }
 
@@ -105,7 +112,10 @@ export class Catalog {
     }
   }
 
-  /** Everything that is there, read as far as `list` does: the snapshots, the newest first, and the damaged ones. */
+  /**
+   * Everything that is there, read as far as `list` does: the snapshots, the newest first, with what was said of them since, and
+   * the damaged ones.
+   */
   async survey(signal?: AbortSignal): Promise<{ snapshots: StoredSnapshot[]; damaged: DamagedSnapshot[] }> {
     const snapshots: StoredSnapshot[] = [];
     const damaged: DamagedSnapshot[] = [];
@@ -117,7 +127,27 @@ export class Catalog {
         else if (!isGone(error)) throw error;
       }
     });
-    return { snapshots: snapshots.sort(newestFirst), damaged };
+    return { snapshots: await this.labelled(snapshots.sort(newestFirst), signal), damaged };
+  }
+
+  /** Snapshots with what was said of them since they were taken. */
+  async labelled<S extends Pick<StoredSnapshot, "id" | "tags">>(
+    snapshots: readonly S[],
+    signal?: AbortSignal,
+  ): Promise<(S & Pick<StoredSnapshot, "pinned">)[]> {
+    const [only, ...others] = snapshots;
+    if (!only) return [];
+    const all = others.length > 0 ? await this.#labels.all(signal) : undefined;
+    const one = all ? undefined : await this.#labels.of(only.id, signal);
+    return snapshots.map((snapshot) => {
+      const found = all ? all.get(snapshot.id) : one;
+      if (found?.error) {
+        this.#logger.warn("the labels of a snapshot cannot be read: it counts as pinned", {
+          ...{ snapshot: snapshot.id, reason: found.error.message },
+        });
+      }
+      return withLabels(snapshot, labelsOf(found, snapshot));
+    });
   }
 
   /** Ids of all documents, ascending, which is the order of their times to the second. Reads none of them. */
@@ -315,15 +345,18 @@ export class Catalog {
    * for the grace period after that.
    *
    * @param id an exact id: no name, and no part of one.
-   * @throws BackupNotFoundError. @throws LockedError where the storage keeps the document from being taken away.
+   * @throws BackupNotFoundError. @throws LockedError where it is pinned, or the storage keeps the document from being taken away.
    */
   async delete(id: string): Promise<void> {
     if (typeof id !== "string") throw new TypeError("A snapshot's id must be a string.");
     const named = await this.#blobsOf(id);
     await assertNotLocked(this.#storage, snapshotName(id));
-    const place = { storage: this.#storage, logger: this.#logger };
+    const place = { storage: this.#storage, logger: this.#logger, documents: this.#codec };
+    const pinned = labelsOf(await this.#labels.of(id), { tags: [] })?.pinned;
+    if (pinned) refusePinned(id, pinned);
     await restartGrace(place, (blob) => named?.has(blob) ?? true, new Date(this.#clock.now()));
-    await this.#storage.remove(snapshotName(id));
+    const since = await removeUnlessPinned(place, id);
+    if (since) refusePinned(id, since);
     await this.#documents.forget(id);
   }
 

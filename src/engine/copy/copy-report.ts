@@ -25,5 +25,7 @@ export interface CopyReport<S = StoredSnapshot> {
   readonly present: readonly string[];
   /** Those that are damaged or cannot be read. The others were copied all the same. */
   readonly failed: readonly FailedCopy[];
+  /** Ids of those whose pin or tags the target did not have, and has now; absent where labels were not asked for. */
+  readonly labelled?: readonly string[] | undefined;
   readonly durationMs: number;
 }

@@ -14,6 +14,7 @@ import type { Lease } from "../lease/lease.ts";
 import { type AcquireOptions, leaserOf } from "../lease/leaser.ts";
 import type { OnProgress } from "../progress.ts";
 import { blobsOfContent, type StoredContent, type StoredSnapshot } from "../snapshot.ts";
+import { copyLabels } from "./copy-labels.ts";
 import { type CopyWork, copyObjects, isSameForm } from "./copy-objects.ts";
 import type { CopiedSnapshot, CopyReport, FailedCopy } from "./copy-report.ts";
 import { CopyTarget } from "./copy-target.ts";
@@ -32,6 +33,8 @@ export interface CopyContext {
 /** Options that have been checked. */
 export interface CopyRequest {
   readonly filter: SnapshotFilter;
+  /** Whether pins and tags that were said of snapshots later are taken along. */
+  readonly labels?: boolean | undefined;
   readonly dryRun?: boolean | undefined;
   /** How long to wait for a prune, here or there. */
   readonly lockTimeoutMs?: number | undefined;
@@ -60,7 +63,7 @@ export async function copySnapshots(context: CopyContext, request: CopyRequest):
     durationMs: Math.round(performance.now() - started),
   });
   const { wanted, present, failed } = plan;
-  if (dryRun || wanted.length === 0) {
+  if (dryRun || (wanted.length === 0 && !request.labels)) {
     return report({ copied: wanted.map((snapshot) => ({ snapshot, storedBytes: 0 })), present, failed });
   }
   const wait = { signal, timeoutMs: request.lockTimeoutMs ?? DEFAULT_TIMEOUT_MS };
@@ -114,7 +117,12 @@ class CopyRun {
       await this.#copyUnlessDamaged(snapshot);
       this.#progress.finish(snapshot);
     }
-    return { copied: this.#copied, present: this.#present, failed: this.#failed };
+    const there = [...this.#copied.map(({ snapshot }) => snapshot.id), ...this.#present];
+    const labelled = this.#request.labels ? await copyLabels(this.#context, this.#target, there) : undefined;
+    return {
+      ...{ copied: this.#copied, present: this.#present, failed: this.#failed },
+      ...(labelled && { labelled }),
+    };
   }
 
   async #copyUnlessDamaged(snapshot: StoredSnapshot): Promise<void> {

@@ -41,7 +41,8 @@ function tooManyFiles({ files, parts }: StoredSnapshot, most: number): Unsupport
   );
 }
 
-function summaryOf({ software, parts, ...snapshot }: StoredSnapshot): object {
+/** Without what was said of it later, which lies beside it. */
+function summaryOf({ software, parts, pinned: _, ...snapshot }: StoredSnapshot): object {
   return {
     ...snapshot,
     createdAt: snapshot.createdAt.toISOString(),

@@ -11,6 +11,7 @@ export const SNAPSHOTS = "snapshots/";
 export const LEASES = "leases/";
 export const MARKS = "marks/";
 export const KEYS = "keys/";
+export const LABELS = "labels/";
 
 /** What is called so, in a local directory, is a file or a directory of a run that was to get another name. */
 export const UNFINISHED = /^\..+\.(tmp|claim)$/;
@@ -21,6 +22,7 @@ const SNAPSHOT = /^snapshots\/([0-9]{8}T[0-9]{6}Z-[0-9a-f]{8})\.json$/;
 const LEASE =
   /^(leases\/(shared|exclusive)-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})(?:\.([0-9]{8}))?\.json$/;
 const MARK = /^marks\/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\.json$/;
+const LABELS_RECORD = /^labels\/([0-9]{8}T[0-9]{6}Z-[0-9a-f]{8})\.([0-9]{8})\.json$/;
 const SNAPSHOT_ID = /^[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}$/;
 
 export function isDigest(value: unknown): value is string {
@@ -75,6 +77,17 @@ export function newMarkName(): string {
 
 export function isMarkName(name: string): boolean {
   return MARK.test(name);
+}
+
+/** Of the record of what was said of a snapshot later. @param number from 1 */
+export function labelsName(id: string, number: number): string {
+  return `${LABELS}${id}.${String(number).padStart(8, "0")}.json`;
+}
+
+/** What the name of such a record says; undefined for any other name. */
+export function parseLabelsName(name: string): { readonly id: string; readonly number: number } | undefined {
+  const [, id, number] = LABELS_RECORD.exec(name) ?? [];
+  return id === undefined ? undefined : { id, number: Number(number) };
 }
 
 /** What the ids of snapshots of several sources have in place of digits of the source. */

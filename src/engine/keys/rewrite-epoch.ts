@@ -10,6 +10,7 @@ import { epochOfDocument } from "../codec/document-codec.ts";
 import { decodeSnapshot } from "../format/decode-snapshot.ts";
 import { encodeSnapshot } from "../format/encode-snapshot.ts";
 import { blobName, FORMAT, snapshotName } from "../format/names.ts";
+import { LabelStore } from "../labels/label-store.ts";
 import type { Lease } from "../lease/lease.ts";
 import { leaserOf } from "../lease/leaser.ts";
 import { documentsIn } from "../prune/document-names.ts";
@@ -66,6 +67,9 @@ export async function rewriteEpoch(place: RewritePlace, options: RewriteOptions)
     await using lease = await leaser.acquire("exclusive", options);
     await rewrite.all(lease);
     rewrite.assertWhole();
+    await new LabelStore({ storage, documents: (await place.blobs.renewed()).documents }).reseal(
+      options.signal,
+    );
     await lease.assertHeld();
     await writeMarks(storage, new Date(), rewrite.replaced);
     await dropOlderEpochs(place);

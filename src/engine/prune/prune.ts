@@ -3,11 +3,13 @@ import { ImplausibleError, LockedError, ValidationError } from "../../errors.ts"
 import { isFull } from "../../fs/io.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { type Clock, systemClock } from "../clock.ts";
-import { snapshotName } from "../format/names.ts";
+import { forgetGone, removeUnlessPinned } from "../labels/remove-snapshot.ts";
 import { type Leaser, leaserOf } from "../lease/leaser.ts";
 import { endangeredInWords } from "../retention/implausible.ts";
+import { type KeptSnapshot, reasonOfPin } from "../retention/plan.ts";
 import { assertPolicy, type RetentionPolicy } from "../retention/policy.ts";
 import { sweepScratch } from "../scratch.ts";
+import { documentsIn } from "./document-names.ts";
 import { type Mark, writeMarks } from "./mark.ts";
 import { type PrunePlace, type PrunePlan, planPrune } from "./plan.ts";
 import { countOf, type PruneReport, snapshotsOf, waitingOf } from "./report.ts";
@@ -112,11 +114,14 @@ async function carryOut(run: Run, plan: PrunePlan): Promise<PruneReport> {
     for (const name of plan.void) await storage.remove(name);
   };
   let fresh = await unlessFull(mark);
+  const pinned: KeptSnapshot[] = [];
   for (const { snapshot, reason } of plan.retention.remove) {
     signal?.throwIfAborted();
-    await storage.remove(snapshotName(snapshot.id));
-    logger.info("snapshot removed", { snapshot: snapshot.id, reason });
+    const pin = await removeUnlessPinned(run, snapshot.id, signal);
+    if (pin) pinned.push({ snapshot: { ...snapshot, pinned: pin }, reasons: [reasonOfPin(pin)] });
+    else logger.info("snapshot removed", { snapshot: snapshot.id, reason });
   }
+  await forgetGone(run, async () => (await documentsIn(storage, signal)).ids, signal);
   const { dead, unfinished } = await leftByTheDead(run);
   for (const name of dead) await run.leaser.remove(name);
   await removeUnfinished(storage, unfinished);
@@ -134,7 +139,7 @@ async function carryOut(run: Run, plan: PrunePlan): Promise<PruneReport> {
   }
   const report: PruneReport = {
     dryRun: false,
-    ...snapshotsOf(plan),
+    ...snapshotsOf(plan, pinned),
     marked: countOf(plan.toMark, plan),
     freed: countOf(freed, plan),
     waiting: waitingOf(

@@ -34,10 +34,14 @@ export interface PruneReport<S = StoredSnapshot> {
   readonly deadLeases: number;
 }
 
-export function snapshotsOf(plan: PrunePlan) {
+/** @param pinned since the plan was made: they were not removed. */
+export function snapshotsOf(plan: PrunePlan, pinned: readonly KeptSnapshot[] = []) {
   const { retention, timeZone, locked, endangered } = plan;
+  const stays = new Set(pinned.map(({ snapshot }) => snapshot.id));
   return {
-    ...{ kept: retention.keep, removed: retention.remove, timeZone },
+    kept: [...retention.keep, ...pinned],
+    removed: retention.remove.filter(({ snapshot }) => !stays.has(snapshot.id)),
+    timeZone,
     ...(endangered.length > 0 && { endangered }),
     ...(locked.length > 0 && { locked: countOf(locked, plan) }),
   };

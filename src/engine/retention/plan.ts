@@ -1,12 +1,12 @@
 import { liesInFuture } from "../../fs/clock-tolerance.ts";
 import { newestFirst } from "../catalog/filter.ts";
-import type { StoredSnapshot } from "../snapshot.ts";
+import type { Pin, StoredSnapshot } from "../snapshot.ts";
 import { calendar, type Periods } from "./calendar.ts";
 import { fallsBetween, reasonsAfterFalls, reasonsBeforeFalls, type Telling, tellingOf } from "./falls.ts";
 import { assertPolicy, KEEP_RULES, type KeepRule, type RetentionPolicy } from "./policy.ts";
 
 /** What the rules look at. */
-export type Ruled = Pick<StoredSnapshot, "id" | "name" | "createdAt" | "tags" | "parts">;
+export type Ruled = Pick<StoredSnapshot, "id" | "name" | "createdAt" | "tags" | "pinned" | "parts">;
 
 export interface KeptSnapshot<S = StoredSnapshot> {
   readonly snapshot: S;
@@ -81,7 +81,7 @@ function planGroup<S extends Ruled>(
     const always = reasonsForAlways(snapshot, past[0], policy, now);
     if (beforeFall !== undefined) always.push(beforeFall);
     const reasons = byRule.get(snapshot) ?? [];
-    const isTagged = tagsKept(snapshot, policy).length > 0;
+    const isTagged = snapshot.pinned !== undefined || tagsKept(snapshot, policy).length > 0;
     const limit = limitOf(snapshot, policy, now, counted);
     const isKept = always.length > 0 || (reasons.length > 0 && limit === undefined);
     const fillsPlace = snapshot === past[0] || (reasons.length > 0 && limit === undefined);
@@ -142,9 +142,14 @@ function reasonsForAlways(
   now: Date,
 ): string[] {
   const reasons = tagsKept(snapshot, policy).map((tag) => `keepTags ${tag}`);
+  if (snapshot.pinned) reasons.push(reasonOfPin(snapshot.pinned));
   if (snapshot === newest) reasons.push("the newest of its source");
   if (isAhead(snapshot, now)) reasons.push("its time lies in the future");
   return reasons;
+}
+
+export function reasonOfPin({ reason }: Pin): string {
+  return reason === undefined ? "pinned" : `pinned: ${reason}`;
 }
 
 function isAhead({ createdAt }: Ruled, now: Date): boolean {

@@ -7,7 +7,7 @@ import { assertLabel } from "../format/names.ts";
  *
  * Each `keep…` rule with a number keeps what it says, and a snapshot that one of them keeps is kept. Without such a
  * rule every snapshot is kept. Then the limits `maxAgeDays` and `maxBackups` remove what is beyond them, also where
- * a rule keeps it. Never removed are: the newest snapshot of a source; those with one of `keepTags`; those whose
+ * a rule keeps it. Never removed are: the newest snapshot of a source; those that are pinned, or have one of `keepTags`; those whose
  * time lies in the future; and the last one from before a table fell, which is gone since or lost more than half of 100
  * rows or more and has not had as many again (with the first one after it, where no other that stays would show the fall). (Those of the future and of falls fill no place
  * of a rule, either: neither a clock that was wrong nor a database that was wiped pushes anything out.)

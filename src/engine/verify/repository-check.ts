@@ -4,7 +4,17 @@ import type { LocalFiles } from "../../storage/local-files.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { isOfUnknownKey } from "../blobs/blob-codec.ts";
 import type { BlobStore } from "../blobs/blob-store.ts";
-import { BLOBS, blobName, parseBlobName, parseSnapshotName, REPOSITORY, SNAPSHOTS } from "../format/names.ts";
+import type { DocumentCodec } from "../codec/document-codec.ts";
+import {
+  BLOBS,
+  blobName,
+  labelsName,
+  parseBlobName,
+  parseSnapshotName,
+  REPOSITORY,
+  SNAPSHOTS,
+} from "../format/names.ts";
+import { LabelStore } from "../labels/label-store.ts";
 import { readMarker } from "../marker.ts";
 import { surveyDocuments } from "../prune/document-names.ts";
 import { References } from "../prune/references.ts";
@@ -27,6 +37,8 @@ export interface Surroundings {
   readonly unfinished: readonly string[];
   /** Links, directories and others under names of blobs or documents: nothing reads them. */
   readonly noFiles: readonly string[];
+  /** Records of labels that cannot be read, and why. */
+  readonly labels: readonly Problem[];
   /** Why not all could be listed. */
   readonly error: BackupError | undefined;
 }
@@ -62,17 +74,21 @@ export async function surveySurroundings(
   } catch (error) {
     keepProblem(error);
   }
+  const labels = await damagedLabels(storage, codec, signal).catch((error: unknown) => {
+    keepProblem(error);
+    return [];
+  });
   const hidden = storage.local && (await lookForHidden(storage.local));
   const { unfinished = [], noFiles = [], strays = [] } = hidden ?? {};
   const told = new Set([...foreign, ...copies, ...lost]);
   for (const name of strays) if (!told.has(name)) foreign.push(name);
-  return { unreferenced, foreign, documents, copies, lost, unfinished, noFiles, error: problem };
+  return { unreferenced, foreign, documents, copies, lost, unfinished, noFiles, labels, error: problem };
 }
 
 /** The result that is about the repository and not about a snapshot. */
 export async function checkRepository(
   storage: Storage,
-  { unreferenced, foreign, documents, copies, lost, unfinished, noFiles, error }: Surroundings,
+  { unreferenced, foreign, documents, copies, lost, unfinished, noFiles, labels, error }: Surroundings,
   states: ReadonlyMap<string, BlobState>,
 ): Promise<VerificationResult> {
   const at = (name: string) => `${storage.location}/${name}`;
@@ -80,6 +96,7 @@ export async function checkRepository(
   const mark = await problemOfMark(storage);
   if (mark) problems.push(mark);
   if (error) problems.push({ what: error.message, path: storage.location, cause: error });
+  for (const problem of labels) problems.push(problem);
   for (const name of noFiles)
     problems.push({ what: `${name} is no plain file, and is not read`, path: at(name) });
   for (const name of documents.filter((name) => !noFiles.includes(name)))
@@ -119,6 +136,26 @@ export async function checkRepository(
     "",
     "repository",
     notes.length > 0 ? `Nothing is damaged. ${notes.join("; ")}.` : "Nothing is damaged.",
+  );
+}
+
+/** Their snapshots count as pinned. */
+async function damagedLabels(
+  storage: Storage,
+  documents: DocumentCodec,
+  signal: AbortSignal | undefined,
+): Promise<Problem[]> {
+  const all = await new LabelStore({ storage, documents }).all(signal);
+  return [...all].flatMap(([id, { number, error }]) =>
+    error
+      ? [
+          {
+            what: `what was said of snapshot ${id} cannot be read, so that it counts as pinned; pin or unpin it anew: ${error.message}`,
+            path: `${storage.location}/${labelsName(id, number)}`,
+            cause: error,
+          },
+        ]
+      : [],
   );
 }
 

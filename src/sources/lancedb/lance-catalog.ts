@@ -58,7 +58,9 @@ export class LanceCatalog {
   }
 
   async get(reference: string, options: ResolveOptions = {}): Promise<SnapshotContent["snapshot"]> {
-    return detailsView(await this.stored.find(reference, options), chooserOf(options));
+    const { snapshot, parts } = await this.stored.find(reference, options);
+    const [labelled = snapshot] = await this.stored.labelled([snapshot], options.signal);
+    return detailsView({ snapshot: labelled, parts }, chooserOf(options));
   }
 
   resolve(reference: string, options?: ResolveOptions): Promise<string> {

@@ -1,0 +1,64 @@
+import type { Command } from "commander";
+import {
+  newCommand,
+  type RepositoryOption,
+  repositoryOption,
+  type SourceOption,
+  sourceFrom,
+  sourceOption,
+} from "../command.ts";
+import type { Answer, Context } from "../context.ts";
+import { handle } from "../handle.ts";
+import { openRepository } from "../open-repository.ts";
+import { printable } from "../output/printable.ts";
+
+interface Options extends RepositoryOption, SourceOption {
+  readonly reason?: string;
+}
+
+const SNAPSHOT = "A snapshot: its id, the beginning of it, its name, or latest.";
+
+export function pinCommand(): Command {
+  return newCommand("pin", {
+    summary: "Keep a snapshot, whatever the rules of prune say.",
+    description:
+      "Pins a snapshot: no prune removes it, and delete refuses it, until it is unpinned. What is said so lies beside the snapshot, which does not change.",
+    examples: ["pin latest --reason 'before the migration' --repo ./vault", "pin 20261121T033000Z-1a2b3c4d"],
+    json: "{ id, tags, pinned: { since, reason? } }",
+  })
+    .argument("<id>", SNAPSHOT)
+    .addOption(repositoryOption())
+    .addOption(sourceOption())
+    .option("--reason <text>", "Why, for people.")
+    .action(handle(pin));
+}
+
+export function unpinCommand(): Command {
+  return newCommand("unpin", {
+    summary: "Have the rules of prune count for a pinned snapshot again.",
+    description: "Takes the pin of a snapshot away. One that is not pinned stays as it is.",
+    examples: ["unpin nightly --repo ./vault"],
+    json: "{ id, tags }",
+  })
+    .argument("<id>", SNAPSHOT)
+    .addOption(repositoryOption())
+    .addOption(sourceOption())
+    .action(handle(unpin));
+}
+
+async function pin(context: Context, wanted: string, options: Options): Promise<Answer> {
+  await using repository = await openRepository(context, options);
+  const { reason } = options;
+  const request = { source: sourceFrom(options), reason, signal: context.signal };
+  const { id, tags, pinned, source } = await repository.pin(wanted, request);
+  const done = `Snapshot ${id} of ${printable(source.uri)} is pinned.`;
+  return { json: { id, tags, pinned }, text: done, done };
+}
+
+async function unpin(context: Context, wanted: string, options: Options): Promise<Answer> {
+  await using repository = await openRepository(context, options);
+  const request = { source: sourceFrom(options), signal: context.signal };
+  const { id, tags, source } = await repository.unpin(wanted, request);
+  const done = `Snapshot ${id} of ${printable(source.uri)} is not pinned.`;
+  return { json: { id, tags }, text: done, done };
+}

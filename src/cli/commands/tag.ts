@@ -1,0 +1,43 @@
+import type { Command } from "commander";
+import { collect } from "../arguments.ts";
+import {
+  newCommand,
+  type RepositoryOption,
+  repositoryOption,
+  type SourceOption,
+  sourceFrom,
+  sourceOption,
+} from "../command.ts";
+import type { Answer, Context } from "../context.ts";
+import { handle } from "../handle.ts";
+import { openRepository } from "../open-repository.ts";
+
+interface Options extends RepositoryOption, SourceOption {
+  readonly add?: string[];
+  readonly remove?: string[];
+}
+
+export function tagCommand(): Command {
+  return newCommand("tag", {
+    summary: "Add tags to a snapshot that was taken, or remove some.",
+    description:
+      "Changes the tags of a snapshot, which list and copy filter by, and prune keeps by --keep-tag. They lie beside the snapshot, which does not change.",
+    examples: ["tag latest --add release-2 --repo ./vault", "tag nightly --add keep --remove trial"],
+    json: "{ id, tags, pinned?: { since, reason? } }",
+  })
+    .argument("<id>", "A snapshot: its id, the beginning of it, its name, or latest.")
+    .addOption(repositoryOption())
+    .addOption(sourceOption())
+    .option("--add <tag>", "A tag that it is to have; may be given several times.", collect)
+    .option("--remove <tag>", "One that it is not to have any more; may be given several times.", collect)
+    .action(handle(run));
+}
+
+async function run(context: Context, wanted: string, options: Options): Promise<Answer> {
+  await using repository = await openRepository(context, options);
+  const { add, remove } = options;
+  const request = { add, remove, source: sourceFrom(options), signal: context.signal };
+  const { id, tags, pinned } = await repository.tag(wanted, request);
+  const done = `Snapshot ${id}: ${tags.length > 0 ? `its tags are ${tags.join(", ")}` : "it has no tag"}.`;
+  return { json: { id, tags, ...(pinned && { pinned }) }, text: done, done };
+}

@@ -1,0 +1,66 @@
+import { isNotFound, LockedError } from "../../errors.ts";
+import type { Storage } from "../../storage/storage.ts";
+import type { DocumentCodec } from "../codec/document-codec.ts";
+import { snapshotName } from "../format/names.ts";
+import { MOST_DOCUMENT_BYTES, readSmall } from "../read-small.ts";
+import type { Pin } from "../snapshot.ts";
+import { LabelStore, labelsOf } from "./label-store.ts";
+
+interface Place {
+  readonly storage: Storage;
+  readonly documents?: DocumentCodec | undefined;
+}
+
+/**
+ * Removes the document of a snapshot that is not pinned, and what was said of it. Somebody may pin it at the same moment: then it is
+ * there again, and answers with the pin. (Its blobs are there: who removes those lists the documents anew, and holds an exclusive lease.)
+ *
+ * @param id an exact id; one that is not there is success.
+ */
+export async function removeUnlessPinned(
+  place: Place,
+  id: string,
+  signal?: AbortSignal,
+): Promise<Pin | undefined> {
+  const { storage } = place;
+  const labels = new LabelStore(place);
+  const pinOf = async () => labelsOf(await labels.of(id), { tags: [] })?.pinned;
+  const before = await pinOf();
+  if (before) return before;
+  const name = snapshotName(id);
+  let document: Buffer;
+  try {
+    document = await readSmall(storage, name, signal, MOST_DOCUMENT_BYTES);
+  } catch (error) {
+    if (!isNotFound(error)) throw error;
+    await labels.forget(id);
+    return undefined;
+  }
+  await storage.remove(name);
+  const after = await pinOf();
+  if (after) {
+    await storage.writeNew(name, document, { lock: true });
+    return after;
+  }
+  await labels.forget(id);
+  return undefined;
+}
+
+/** @throws LockedError */
+export function refusePinned(id: string, { reason, since }: Pin): never {
+  const why = reason === undefined ? "" : `: ${reason}`;
+  throw new LockedError(`Snapshot ${id} is pinned since ${since.toISOString()}${why}. Unpin it first.`);
+}
+
+/** Removes what was said of snapshots that are gone. Who writes labels does it behind the document, so that these are none's. */
+export async function forgetGone(
+  place: Place,
+  idsNow: () => Promise<readonly string[]>,
+  signal?: AbortSignal,
+): Promise<void> {
+  const labels = new LabelStore(place);
+  const labelled = await labels.ids(signal);
+  if (labelled.length === 0) return;
+  const there = new Set(await idsNow());
+  for (const id of labelled) if (!there.has(id)) await labels.forget(id);
+}

@@ -1,0 +1,105 @@
+import type { FoundLease } from "../engine/lease/lease-record.ts";
+import type { UnlockOptions } from "../engine/lease/remove-leases.ts";
+import type { SnapshotDetails } from "../sources/lancedb/snapshot-view.ts";
+import type { RepositoryEvents } from "./events.ts";
+import type { LabelOptions, PinOptions, TagOptions } from "./label-snapshot.ts";
+import type { OpenedRepository } from "./opened-repository.ts";
+import { RepositoryKeys } from "./repository-keys.ts";
+
+/** Of which database a snapshot is meant: where the repository has several. */
+export interface GetOptions {
+  /** By its id, or its directory. */
+  readonly source?: string | undefined;
+}
+
+/** What a repository is besides its snapshots: who works in it, what opens it, what is said of its snapshots later, and what they take. */
+export abstract class RepositoryBase implements AsyncDisposable {
+  /** A path or an address, for messages. */
+  readonly location: string;
+  /** What opens it, where it is encrypted. */
+  readonly keys: RepositoryKeys;
+  /** @internal */
+  protected readonly at: OpenedRepository;
+
+  protected constructor(at: OpenedRepository) {
+    this.at = at;
+    this.location = at.storage.location;
+    this.keys = new RepositoryKeys({
+      ...{ storage: at.storage, logger: at.logger, documents: at.blobs.documents },
+      ...{ blobs: at.blobs, ring: at.ring, inPlace: (task, options) => at.inPlace(task, options) },
+    });
+  }
+
+  /** A UUID, made with the repository; undefined where its `repository.json` is missing. */
+  get id(): string | undefined {
+    return this.at.marker?.id;
+  }
+
+  /**
+   * Listens to what this repository's operations come to: one event for each, when it has ended. Answers with the function
+   * that ends it. What a listener throws, or rejects with, is a warning in the log; the operation waits for no listener.
+   *
+   * @throws TypeError
+   */
+  on<N extends keyof RepositoryEvents>(
+    name: N,
+    listener: (event: RepositoryEvents[N]) => unknown,
+  ): () => void {
+    return this.at.events.on(name, listener);
+  }
+
+  /**
+   * Pins a snapshot: no rule of retention removes it, and `delete` refuses it, until it is unpinned. What is said so lies beside
+   * the snapshot, which does not change. One that is pinned stays pinned since then; another reason takes the place of its own.
+   *
+   * @param id as for `get`.
+   * @returns the snapshot, as `get` shows it now
+   * @throws BackupNotFoundError, ValidationError. @throws LockedError where the repository is encrypted, and a prune does not end in time
+   */
+  async pin(id: string, options: PinOptions = {}): Promise<SnapshotDetails> {
+    const { pinSnapshot } = await import("./label-snapshot.ts");
+    return pinSnapshot(this.at, id, options);
+  }
+
+  /** Takes a pin away. One that is not pinned is success. @param id as for `get`. @throws as `pin` */
+  async unpin(id: string, options: LabelOptions = {}): Promise<SnapshotDetails> {
+    const { unpinSnapshot } = await import("./label-snapshot.ts");
+    return unpinSnapshot(this.at, id, options);
+  }
+
+  /**
+   * Adds tags to a snapshot that was taken, and removes others. One that it has already, or has not, is success.
+   *
+   * @param id as for `get`.
+   * @throws as `pin`; ValidationError for what is no tag, and for one that is to be added and removed.
+   */
+  async tag(id: string, options: TagOptions): Promise<SnapshotDetails> {
+    const { tagSnapshot } = await import("./label-snapshot.ts");
+    return tagSnapshot(this.at, id, options);
+  }
+
+  /** Who works in the repository now, or died in it. */
+  async leases(): Promise<FoundLease[]> {
+    const { leaserOf } = await import("../engine/lease/leaser.ts");
+    return this.at.inPlace(() => leaserOf(this.at.storage, { logger: this.at.logger }).list());
+  }
+
+  /**
+   * Removes leases by hand, one by its name or those of the dead, and answers with them.
+   *
+   * @throws ValidationError where there is no such lease. @throws LockedError for a live one without `force`.
+   */
+  async unlock(options: UnlockOptions): Promise<FoundLease[]> {
+    this.at.assertMarked();
+    const [{ leaserOf }, { unlock }] = await Promise.all([
+      import("../engine/lease/leaser.ts"),
+      import("../engine/lease/remove-leases.ts"),
+    ]);
+    return this.at.inPlace(() => unlock(leaserOf(this.at.storage, { logger: this.at.logger }), options));
+  }
+
+  /** Nothing is held between calls; there to be written with `await using`, and for storages that hold connections. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return Promise.resolve();
+  }
+}
