@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { printable } from "../../util/printable.ts";
 import {
   newCommand,
   type RepositoryOption,
@@ -10,7 +11,6 @@ import {
 import type { Answer, Context } from "../context.ts";
 import { handle } from "../handle.ts";
 import { openRepository } from "../open-repository.ts";
-import { printable } from "../output/printable.ts";
 
 interface Options extends RepositoryOption, SourceOption {
   readonly reason?: string;
