@@ -4,7 +4,7 @@ import { isMissing, toIoError } from "../fs/io.ts";
 import { isCopy, isStray } from "../fs/strays.ts";
 import { TAGS } from "../lance/capture.ts";
 import { VERSIONS } from "../lance/image.ts";
-import { parseManifestName } from "../lance/manifest-name.ts";
+import { parseManifestName } from "../lance/manifest.ts";
 import { PRIVATE_DIRECTORY } from "../lance/private-directory.ts";
 import { isDataset, isStrayDirectory } from "../lance/table-directory.ts";
 import { tagOfFile } from "../lance/tag.ts";

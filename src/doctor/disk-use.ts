@@ -6,7 +6,7 @@ import { isMissing } from "../fs/io.ts";
 import { listNames } from "../fs/list-names.ts";
 import { isStray } from "../fs/strays.ts";
 import { ImageReader, manifestPath } from "../lance/image.ts";
-import type { ManifestName } from "../lance/manifest-name.ts";
+import type { ManifestName } from "../lance/manifest.ts";
 import { count, type Finding } from "./finding.ts";
 
 /** Where every file belongs to versions. */

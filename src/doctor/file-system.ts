@@ -2,8 +2,13 @@ import { existsSync, linkSync, statfsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { errnoOf, reasonOf } from "../fs/io.ts";
 import { reflink } from "../fs/place.ts";
-import { PRIVATE_DIRECTORY, privateDirectory, removeIfEmpty } from "../lance/private-directory.ts";
-import { makeStagingDirectory, removeStagingDirectory } from "../lance/staging.ts";
+import {
+  makeStagingDirectory,
+  PRIVATE_DIRECTORY,
+  privateDirectory,
+  removeIfEmpty,
+  removeStagingDirectory,
+} from "../lance/private-directory.ts";
 import type { Finding } from "./finding.ts";
 
 /** Magic numbers of `statfs`, which Linux gives. */

@@ -8,7 +8,7 @@ import { isStray } from "../fs/strays.ts";
 import { brokenIndices } from "../lance/broken-indices.ts";
 import { listTables, type TableLocation } from "../lance/database.ts";
 import { ImageReader, type VersionImage } from "../lance/image.ts";
-import { inspectTable } from "../lance/put-back/state.ts";
+import { inspectTable } from "../lance/put-back/table-state.ts";
 import { isPlainFile, linkTarget } from "../lance/stubs.ts";
 import { isDataset } from "../lance/table-directory.ts";
 import { diagnoseIndices } from "./diagnose-indices.ts";

@@ -3,8 +3,8 @@ import { join } from "node:path";
 import { BackupError } from "../errors.ts";
 import { isMissing } from "../fs/io.ts";
 import { listNames } from "../fs/list-names.ts";
-import type { ManifestName } from "../lance/manifest-name.ts";
-import { readManifest } from "../lance/put-back/state.ts";
+import type { ManifestName } from "../lance/manifest.ts";
+import { readManifest } from "../lance/put-back/table-state.ts";
 import { tagOfFile, versionOfTag } from "../lance/tag.ts";
 import type { Finding } from "./finding.ts";
 

@@ -15,10 +15,9 @@ import {
 } from "../lance/database.ts";
 import { healDamagedHead } from "../lance/heal-head.ts";
 import { type LeftOutTable, type OnUnsupported, unsupported } from "../lance/left-out.ts";
-import { listedDirectory, locateTable } from "../lance/locate.ts";
 import type { LockSet } from "../lance/lock/lock-set.ts";
 import { lockedTables, WHOLE_DATABASE } from "../lance/lock/locked-tables.ts";
-import { listNamespaces, type NamespaceEntry } from "../lance/namespaces.ts";
+import { listedDirectory, listNamespaces, locateTable, type NamespaceEntry } from "../lance/namespaces.ts";
 import { isOccupied, linkTarget, listStubs } from "../lance/stubs.ts";
 import { isDataset } from "../lance/table-directory.ts";
 import type { LanceDB } from "../lance/which-lancedb.ts";

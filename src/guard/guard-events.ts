@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { reasonOf } from "../fs/io.ts";
 import { ImageReader, listManifests, type VersionImage } from "../lance/image.ts";
-import { locateTable } from "../lance/locate.ts";
+import { locateTable } from "../lance/namespaces.ts";
 import type { BackupStrategy } from "./backup-strategy.ts";
 import type { Operation } from "./operation.ts";
 import type { RecoveredEntry } from "./recovery/roll-back-dead.ts";

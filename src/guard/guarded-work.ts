@@ -8,7 +8,7 @@ import { isInNamespace, listTables, NAMESPACE_TABLE } from "../lance/database.ts
 import { ImageReader, listManifests, manifestPath } from "../lance/image.ts";
 import { LockSet } from "../lance/lock/lock-set.ts";
 import { syncNewest } from "../lance/namespaces.ts";
-import { findManifest } from "../lance/put-back/state.ts";
+import { findManifest } from "../lance/put-back/table-state.ts";
 import type { Logger } from "../logger.ts";
 import type { BackupStrategy } from "./backup-strategy.ts";
 import { guardConnection } from "./connection/guarded-connection.ts";

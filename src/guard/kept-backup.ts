@@ -6,7 +6,7 @@ import { io } from "../fs/io.ts";
 import { isStampOf } from "../fs/stamp.ts";
 import { isRoot, takeOwnerBelow } from "../fs/take-owner.ts";
 import { NAMESPACE_TABLE } from "../lance/database.ts";
-import { locateTable } from "../lance/locate.ts";
+import { locateTable } from "../lance/namespaces.ts";
 import { privateDirectory } from "../lance/private-directory.ts";
 import type { LanceDB } from "../lance/which-lancedb.ts";
 import type { EntryRecord } from "./journal/entry-record.ts";

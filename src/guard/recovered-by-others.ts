@@ -3,9 +3,14 @@ import { join } from "node:path";
 import { BackupError, IoError, RestoreError } from "../errors.ts";
 import { rootDirectory } from "../lance/database.ts";
 import { listManifests } from "../lance/image.ts";
-import { findManifest, inspectTable, readManifest } from "../lance/put-back/state.ts";
+import {
+  digestOfVersion,
+  findManifest,
+  hasVersion,
+  inspectTable,
+  readManifest,
+} from "../lance/put-back/table-state.ts";
 import { sameContent } from "../lance/same-content.ts";
-import { digestOfVersion, hasVersion } from "../lance/version-identity.ts";
 import { type CapturedTable, type EntryRecord, isAdopted } from "./journal/entry-record.ts";
 import type { LoggedIntent } from "./journal/intent-log.ts";
 import { type JournalEntry, NotThereError } from "./journal/journal-entry.ts";

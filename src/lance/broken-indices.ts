@@ -1,9 +1,17 @@
-import { statSync } from "node:fs";
+import { readdirSync, statSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
-import { ImageReader, type IndexPlace, listManifests, placeOf, type VersionImage } from "./image.ts";
+import { LanceError } from "../errors.ts";
+import { syncDirectory, syncFile } from "../fs/durable.ts";
+import { reasonOf } from "../fs/io.ts";
+import { PIN_ORDER, Placer } from "../fs/place.ts";
+import { Door } from "./door.ts";
+import type { IndexPlace } from "./fragment-files.ts";
+import { ImageReader, listManifests, manifestPath, placeOf, VERSIONS, type VersionImage } from "./image.ts";
+import { makeStagingDirectory, removeStagingDirectory } from "./private-directory.ts";
+import type { LanceDB } from "./which-lancedb.ts";
 
 /** An index of which not all is there: whatever uses it fails, though every row is. */
-export interface BrokenIndex extends IndexPlace {
+interface BrokenIndex extends IndexPlace {
   /** What is wrong, after its name: `_indices/<uuid>/x is missing`. */
   readonly why: string;
 }
@@ -31,7 +39,7 @@ export function brokenIndices(dataset: string, image: Pick<VersionImage, "files"
 }
 
 /** The same of the newest version. */
-export async function brokenIndicesOf(dataset: string): Promise<BrokenIndex[]> {
+async function brokenIndicesOf(dataset: string): Promise<BrokenIndex[]> {
   const [newest] = await listManifests(dataset);
   return newest ? brokenIndices(dataset, await new ImageReader(dataset).read(newest)) : [];
 }
@@ -66,4 +74,70 @@ const PREFIX = "index ";
 
 function prefixOf(name: string): string {
   return `${PREFIX}${name}:`;
+}
+
+const TRANSACTIONS = "_transactions";
+
+/**
+ * Drops the indices of a dataset's newest version of which not all files are there, as LanceDB does: by a commit. So
+ * everything that would have used them works again, more slowly. On the disk when it returns.
+ *
+ * @param scratch a directory for what is needed meanwhile
+ * @returns the newest version now, and the names of the indices
+ */
+export async function dropBrokenIndices(
+  lancedb: LanceDB,
+  scratch: string,
+  dataset: string,
+): Promise<{ readonly version: number; readonly dropped: readonly string[] }> {
+  const dropped = [...new Set((await brokenIndicesOf(dataset)).map(({ name }) => name))];
+  if (dropped.length > 0) {
+    try {
+      using door = await Door.open(lancedb, scratch, dataset);
+      for (const name of dropped) await door.table.dropIndex(name);
+    } catch (error) {
+      throw new LanceError(`LanceDB could not drop the broken index of ${dataset}: ${reasonOf(error)}`, {
+        cause: error,
+      });
+    }
+  }
+  const [newest] = await listManifests(dataset);
+  if (newest && dropped.length > 0) {
+    await syncFile(join(dataset, manifestPath(newest.name)));
+    await syncDirectory(join(dataset, VERSIONS));
+  }
+  return { version: newest?.version ?? 0, dropped };
+}
+
+/** A handle for reading the newest version of a dataset, which uses no index of which files are missing. */
+export async function openWithoutBroken(
+  lancedb: LanceDB,
+  database: string,
+  dataset: string,
+): Promise<Pick<Door, "table"> & Disposable> {
+  const broken = await brokenIndicesOf(dataset);
+  if (broken.length === 0) return Door.open(lancedb, database, dataset);
+  const shadow = makeStagingDirectory(database, "table");
+  try {
+    const placer = new Placer(PIN_ORDER);
+    const [newest] = await listManifests(dataset);
+    if (newest) await placer.place(dataset, shadow, manifestPath(newest.name));
+    for (const name of readdirSync(dataset)) {
+      // Through a link the drop would write into the live table.
+      if (name !== VERSIONS && name !== TRANSACTIONS)
+        symlinkSync(join(dataset, name), join(shadow, name), "junction");
+    }
+    await dropBrokenIndices(lancedb, database, shadow);
+    const door = await Door.open(lancedb, database, shadow);
+    return {
+      table: door.table,
+      [Symbol.dispose]() {
+        door[Symbol.dispose]();
+        removeStagingDirectory(shadow);
+      },
+    };
+  } catch (error) {
+    removeStagingDirectory(shadow);
+    throw error;
+  }
 }

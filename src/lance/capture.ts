@@ -7,15 +7,9 @@ import { errnoOf, isMissing, toIoError } from "../fs/io.ts";
 import type { Placer } from "../fs/place.ts";
 import { isStray } from "../fs/strays.ts";
 import { indicesWithoutList, leftOutIndex, sizesDiffer } from "./broken-indices.ts";
-import {
-  type HistoryImage,
-  type ImageFile,
-  ImageReader,
-  type IndexPlace,
-  listManifests,
-  manifestPath,
-} from "./image.ts";
-import type { ManifestName } from "./manifest-name.ts";
+import type { ImageFile, IndexPlace } from "./fragment-files.ts";
+import { type HistoryImage, ImageReader, listManifests, manifestPath } from "./image.ts";
+import type { ManifestName } from "./manifest.ts";
 import { tagOfFile } from "./tag.ts";
 
 export interface CaptureOptions {

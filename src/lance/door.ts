@@ -1,9 +1,11 @@
 import { symlinkSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Table } from "@lancedb/lancedb";
 import { toIoError } from "../fs/io.ts";
 import { takeOwner } from "../fs/take-owner.ts";
-import { makeStagingDirectory, removeStagingDirectory } from "./staging.ts";
+import { makeStagingDirectory, removeStagingDirectory } from "./private-directory.ts";
 import type { LanceDB } from "./which-lancedb.ts";
 
 const NAME = "table";
@@ -49,5 +51,30 @@ export class Door implements Disposable {
   [Symbol.dispose](): void {
     this.table.close();
     removeStagingDirectory(this.#directory);
+  }
+}
+
+/**
+ * How many rows versions of a dataset have, as LanceDB counts them: for those whose manifests do not say. Nothing is
+ * written beside the dataset.
+ *
+ * @throws LanceDB's errors, where it cannot read the table.
+ */
+export async function countRows(
+  lancedb: LanceDB,
+  dataset: string,
+  versions: readonly number[],
+): Promise<ReadonlyMap<number, number>> {
+  const scratch = await mkdtemp(join(tmpdir(), "lancedb-backup-count-"));
+  try {
+    using door = await Door.open(lancedb, scratch, dataset, "look");
+    const counts = new Map<number, number>();
+    for (const version of versions) {
+      await door.table.checkout(version);
+      counts.set(version, await door.table.countRows());
+    }
+    return counts;
+  } finally {
+    await rm(scratch, { recursive: true, force: true });
   }
 }

@@ -1,8 +1,8 @@
 import { fromBinary, type UnknownField } from "@bufbuild/protobuf";
 import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
+import { hasTrueCounts } from "./fragment-files.ts";
 import { placeOf } from "./image.ts";
 import type { Manifest } from "./manifest.ts";
-import { hasTrueCounts } from "./old-versions.ts";
 import { type DataFragment, DataFragmentSchema } from "./proto/lance_pb.ts";
 
 /** What a file of a version holds, in the words of its table. */

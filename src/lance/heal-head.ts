@@ -1,6 +1,6 @@
 import { CorruptError } from "../errors.ts";
-import { putBack } from "./put-back/act.ts";
-import { inspectTable, readManifest } from "./put-back/state.ts";
+import { putBack } from "./put-back/put-back.ts";
+import { inspectTable, readManifest } from "./put-back/table-state.ts";
 import type { LanceDB } from "./which-lancedb.ts";
 
 /** What was done about a table whose newest manifest was damaged. */

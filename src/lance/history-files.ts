@@ -1,8 +1,14 @@
-import { type FragmentContents, FragmentFiles } from "./fragment-files.ts";
-import { countOf, type FragmentRun, fragmentAt, isSameAt, isStartOf } from "./fragment-run.ts";
-import { type ImageFile, type IndexPlace, placeOf } from "./image.ts";
-import { type Manifest, parseManifestApart } from "./manifest.ts";
-import { assertCapturable } from "./supported.ts";
+import { type FragmentContents, FragmentFiles, type ImageFile, type IndexPlace } from "./fragment-files.ts";
+import { assertCapturable, placeOf } from "./image.ts";
+import {
+  countOf,
+  type FragmentRun,
+  fragmentAt,
+  isSameAt,
+  isStartOf,
+  type Manifest,
+  parseManifestApart,
+} from "./manifest.ts";
 
 /** What a version adds to the list of files of the versions that were read before it. */
 export interface UnseenFiles {

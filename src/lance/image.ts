@@ -1,33 +1,31 @@
 import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readFileSync, readSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
+import { UnsupportedError } from "../errors.ts";
 import { ifThereLater } from "../fs/held-root.ts";
 import { isMissing, toIoError } from "../fs/io.ts";
 import { isStray } from "../fs/strays.ts";
-import { type FragmentContents, FragmentFiles } from "./fragment-files.ts";
-import { countOf, type FragmentRun, fragmentAt, isSameAt, isStartOf } from "./fragment-run.ts";
-import { type Manifest, parseManifest, parseManifestApart } from "./manifest.ts";
-import { type ManifestName, parseManifestName } from "./manifest-name.ts";
-import { hasTrueCounts } from "./old-versions.ts";
+import {
+  type FragmentContents,
+  FragmentFiles,
+  hasTrueCounts,
+  type ImageFile,
+  type IndexPlace,
+} from "./fragment-files.ts";
+import {
+  countOf,
+  type FragmentRun,
+  fragmentAt,
+  isSameAt,
+  isStartOf,
+  type Manifest,
+  type ManifestName,
+  parseManifest,
+  parseManifestApart,
+  parseManifestName,
+} from "./manifest.ts";
 import type { IndexMetadata } from "./proto/lance_pb.ts";
-import { ReusedBuffer } from "./reused-buffer.ts";
-import { assertCapturable } from "./supported.ts";
-
-/** A file that a version needs. `path` is relative to the dataset's directory, with forward slashes. */
-export interface ImageFile {
-  readonly path: string;
-  /** Bytes; undefined where the manifest does not say. */
-  readonly size: number | undefined;
-  /** The index that it is part of: rows are whole without it. */
-  readonly index?: IndexPlace | undefined;
-}
-
-export interface IndexPlace {
-  readonly name: string;
-  /** `_indices/<uuid>`, relative to the dataset. */
-  readonly directory: string;
-}
 
 /** One version of a table as the list of files that it is made of. */
 export interface VersionImage {
@@ -256,5 +254,83 @@ export async function listFiles(dataset: string, directory: string): Promise<Ima
       });
   } catch (error) {
     throw toIoError(error, "list", join(dataset, directory));
+  }
+}
+
+/**
+ * Reads files one after the other into memory that it uses again: what a call answers with is good until the next
+ * one. Thousands of manifests in buffers of their own would fill the memory faster than it is given back.
+ */
+export class ReusedBuffer {
+  #buffer = Buffer.alloc(0);
+
+  /** @throws the system's own error. */
+  read(path: string): Buffer {
+    const file = openSync(path, "r");
+    try {
+      const { size } = fstatSync(file);
+      if (size > this.#buffer.length) this.#buffer = Buffer.allocUnsafeSlow(Math.ceil(size * 1.5));
+      let length = 0;
+      while (length < size) {
+        const count = readSync(file, this.#buffer, length, size - length, length);
+        if (count === 0) break;
+        length += count;
+      }
+      return this.#buffer.subarray(0, length);
+    } finally {
+      closeSync(file);
+    }
+  }
+}
+
+const DELETIONS = 1n;
+const STABLE_ROW_IDS = 2n;
+const V2_FORMAT = 4n;
+const TABLE_CONFIG = 8n;
+const MULTI_BASE = 16n;
+const NO_TRANSACTION_FILES = 32n;
+const OVERLAYS = 64n;
+const COVERING_INDEXES = 128n;
+const MIXED_FILE_VERSIONS = 256n;
+const FRAGMENT_TREE = 512n;
+
+/** Features that keep every byte of a version in files that the manifest names. */
+const KNOWN =
+  DELETIONS |
+  STABLE_ROW_IDS |
+  V2_FORMAT |
+  TABLE_CONFIG |
+  NO_TRANSACTION_FILES |
+  COVERING_INDEXES |
+  MIXED_FILE_VERSIONS;
+
+const NAMES: readonly [bigint, string][] = [
+  [MULTI_BASE, "several base paths (a shallow clone?)"],
+  [OVERLAYS, "overlays"],
+  [FRAGMENT_TREE, "a fragment tree"],
+];
+
+/** The index under which Lance keeps its write-ahead log: acknowledged rows outside every manifest. */
+const LSM_INDEX = "__lance_mem_wal";
+
+/**
+ * Refuses a version that its file list does not describe in full: half a copy is worse than none.
+ *
+ * @throws UnsupportedError naming the table and the feature.
+ */
+export function assertCapturable(dataset: string, manifest: Manifest): void {
+  const refuse = (feature: string): never => {
+    throw new UnsupportedError(
+      `The table at ${dataset} uses ${feature}, which cannot be captured in full. Leave the table out, or rewrite it without.`,
+    );
+  };
+  const flags = manifest.message.readerFeatureFlags | manifest.message.writerFeatureFlags;
+  for (const [flag, name] of NAMES) if ((flags & flag) !== 0n) refuse(name);
+  if ((flags & ~KNOWN) !== 0n)
+    refuse(`a feature of Lance that this version does not know (flags ${flags & ~KNOWN})`);
+  if (manifest.message.basePaths.length > 0) refuse("several base paths (a shallow clone?)");
+  for (const index of manifest.indices) {
+    if (index.name === LSM_INDEX) refuse("the LSM write path, which keeps rows outside every manifest");
+    if (index.baseId !== undefined) refuse("an index under another base path");
   }
 }

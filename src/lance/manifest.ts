@@ -1,6 +1,6 @@
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
+import { BinaryReader } from "@bufbuild/protobuf/wire";
 import { CorruptError } from "../errors.ts";
-import { type FragmentRun, splitFragments } from "./fragment-run.ts";
 import {
   type IndexMetadata,
   IndexSectionSchema,
@@ -110,4 +110,114 @@ function section(file: Buffer, offset: bigint | undefined): Buffer | undefined {
   const end = start + 4 + file.readUInt32LE(start);
   if (end > file.length) throw new RangeError("a section is cut short");
   return file.subarray(start + 4, end);
+}
+
+/** The two ways in which Lance names its manifests. V2 counts down, so that the newest sorts first. */
+export type NamingScheme = "v1" | "v2";
+
+export interface ManifestName {
+  /** File name in `_versions/`. */
+  readonly name: string;
+  readonly version: number;
+  readonly scheme: NamingScheme;
+}
+
+const U64_MAX = 2n ** 64n - 1n;
+const V2_DIGITS = 20;
+const PATTERN = /^(\d{1,20})\.manifest$/;
+
+/** Reads a file name of `_versions/`; undefined for anything that is no manifest of the main line. */
+export function parseManifestName(name: string): ManifestName | undefined {
+  const digits = PATTERN.exec(name)?.[1];
+  if (digits === undefined) return undefined;
+  const scheme: NamingScheme = digits.length === V2_DIGITS ? "v2" : "v1";
+  const version = scheme === "v2" ? U64_MAX - BigInt(digits) : BigInt(digits);
+  if (version < 0n || version > BigInt(Number.MAX_SAFE_INTEGER)) return undefined;
+  return { name, version: Number(version), scheme };
+}
+
+export function manifestName(version: number, scheme: NamingScheme): string {
+  const digits =
+    scheme === "v2" ? String(U64_MAX - BigInt(version)).padStart(V2_DIGITS, "0") : String(version);
+  return `${digits}.manifest`;
+}
+
+/** Field 2 of the manifest's message, which is repeated for each fragment. */
+const FRAGMENTS = 2;
+
+/** A manifest's fragments as they lie in it, one after the other. */
+export interface FragmentRun {
+  readonly bytes: Buffer;
+  /** Where each of them begins, its tag included; then where the last one ends. */
+  readonly bounds: readonly number[];
+}
+
+/**
+ * Takes the fragments out of a manifest's message without decoding them: thousands of versions that share them
+ * would otherwise have each decode them all.
+ */
+function splitFragments(message: Buffer): { rest: Buffer; run: FragmentRun } {
+  const reader = new BinaryReader(message);
+  const rest: Buffer[] = [];
+  const fragments: Buffer[] = [];
+  const bounds = [0];
+  let stretchStart = 0;
+  let inFragments = false;
+  let length = 0;
+  const cut = (at: number) => {
+    if (at > stretchStart) (inFragments ? fragments : rest).push(message.subarray(stretchStart, at));
+    stretchStart = at;
+  };
+  while (reader.pos < reader.len) {
+    const start = reader.pos;
+    const tag = reader.uint32();
+    const isFragment = tag >>> 3 === FRAGMENTS;
+    if (isFragment !== inFragments) {
+      cut(start);
+      inFragments = isFragment;
+    }
+    if (isFragment) {
+      const bytes = reader.uint32();
+      reader.pos += bytes;
+      length += reader.pos - start;
+      bounds.push(length);
+    } else {
+      reader.skip(tag & 7, tag >>> 3);
+    }
+  }
+  if (reader.pos > reader.len) throw new RangeError("a fragment is cut short");
+  cut(message.length);
+  return { rest: joined(rest), run: { bytes: joined(fragments), bounds } };
+}
+
+/** The message of one fragment, without tag and length. */
+export function fragmentAt(run: FragmentRun, index: number): Uint8Array {
+  const reader = new BinaryReader(run.bytes.subarray(run.bounds[index], run.bounds[index + 1]));
+  reader.tag();
+  return reader.bytes();
+}
+
+export function countOf(run: FragmentRun): number {
+  return run.bounds.length - 1;
+}
+
+/** Whether all fragments of `run` are the first ones of `longer`. */
+export function isStartOf(run: FragmentRun, longer: FragmentRun): boolean {
+  const { length } = run.bytes;
+  return length <= longer.bytes.length && longer.bytes.subarray(0, length).equals(run.bytes);
+}
+
+/** Whether two runs have the same fragment at an index, byte for byte. */
+export function isSameAt(index: number, a: FragmentRun, b: FragmentRun): boolean {
+  const [start, end] = [a.bounds[index], a.bounds[index + 1]];
+  const [otherStart, otherEnd] = [b.bounds[index], b.bounds[index + 1]];
+  if (start === undefined || end === undefined || otherStart === undefined || otherEnd === undefined)
+    return false;
+  if (end - start !== otherEnd - otherStart) return false;
+  // By views, since Deno's `compare` looks at other bytes than the ranges that it is given.
+  return a.bytes.subarray(start, end).equals(b.bytes.subarray(otherStart, otherEnd));
+}
+
+function joined(pieces: readonly Buffer[]): Buffer {
+  return pieces.length === 1 ? (pieces[0] as Buffer) : Buffer.concat(pieces);
 }

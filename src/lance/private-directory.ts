@@ -1,6 +1,11 @@
-import { rmdirSync } from "node:fs";
+import { randomUUID } from "node:crypto";
+import { mkdirSync, renameSync, rmdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { io, toIoError } from "../fs/io.ts";
+import { listNames } from "../fs/list-names.ts";
 import { makeDirectory } from "../fs/make-directory.ts";
+import { livenessOfToken, PROCESS_TOKEN } from "../fs/process-token.ts";
+import { takeOwner } from "../fs/take-owner.ts";
 
 /** Our directory inside a database. LanceDB's listing and `dropAllTables` leave it alone. */
 export const PRIVATE_DIRECTORY = ".lancedb-backup";
@@ -28,5 +33,57 @@ export function removeIfEmpty(directory: string): boolean {
     return true;
   } catch {
     return false; // not empty, or not there: both are fine for a caller that only tidies up
+  }
+}
+
+/**
+ * Half-made things, each in a directory of its own that names its process, so that anybody can tell what a
+ * dead one left: `<kind>.<process>.<uuid>`.
+ */
+type Kind = "door" | "look" | "table" | "entry" | "lock" | "snapshot" | "probe";
+
+/** Makes an empty directory in `staging/`; who makes it removes it, or moves it to where it belongs. */
+export function makeStagingDirectory(database: string, kind: Kind): string {
+  const directory = newName(database, kind);
+  try {
+    mkdirSync(directory);
+    takeOwner(directory);
+  } catch (error) {
+    throw toIoError(error, "make directory", directory);
+  }
+  return directory;
+}
+
+/**
+ * Moves a directory to `staging/`, in one step, for whoever removes it from there; answers with its new path.
+ * Throws the system's own error.
+ */
+export function moveToStaging(directory: string, database: string): string {
+  const removed = newName(database, "removed");
+  renameSync(directory, removed);
+  return removed;
+}
+
+function newName(database: string, kind: Kind | "removed"): string {
+  return join(ensurePrivateDirectory(database, "staging"), `${kind}.${PROCESS_TOKEN}.${randomUUID()}`);
+}
+
+/** Takes a staging directory away; one that resists is swept when this process has ended. */
+export function removeStagingDirectory(directory: string): void {
+  try {
+    rmSync(directory, { recursive: true, force: true });
+  } catch {
+    return; // what was done by its means counts, or the error that brought us here
+  }
+}
+
+/** Removes what dead processes left in `staging/`. Nothing there is ever needed by another process. */
+export async function sweepStaging(database: string): Promise<void> {
+  const staging = privateDirectory(database, "staging");
+  for (const name of listNames(staging)) {
+    const path = join(staging, name);
+    if (livenessOfToken(name.split(".")[1] ?? "", path) !== "dead") continue;
+    const { remove } = await import("fs-extra/esm");
+    await io("remove", path, () => remove(path));
   }
 }

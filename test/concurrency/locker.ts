@@ -5,8 +5,8 @@
 import { readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { forgetUnusedLocks } from "../../src/lance/lock/forget-locks.ts";
 import { LockSet } from "../../src/lance/lock/lock-set.ts";
+import { forgetUnusedLocks } from "../../src/lance/lock/locked-tables.ts";
 import { Random } from "./random.ts";
 import { isAlive, isStopped, type TurnsTask } from "./turns.ts";
 

@@ -4,7 +4,7 @@ import { connect } from "@lancedb/lancedb";
 import { describe, expect, test } from "vitest";
 import { BackupStrategy, Repository, UnsupportedError } from "../../src/index.ts";
 import { listTables } from "../../src/lance/database.ts";
-import { locateTable } from "../../src/lance/locate.ts";
+import { locateTable } from "../../src/lance/namespaces.ts";
 import { lancedb, newDatabase } from "../support/database.ts";
 
 // In a namespace LanceDB takes any name: also one that ends as the directory of a root table does.

@@ -6,7 +6,7 @@ import { JournalEntry } from "../../src/guard/journal/journal-entry.ts";
 import { armRestore, planRestore } from "../../src/guard/restore/arm-restore.ts";
 import { takeDirectory } from "../../src/guard/rollback/set-aside.ts";
 import { ConflictError, RestoreError } from "../../src/index.ts";
-import { endOperation, newOwner } from "../../src/lance/lock/owner.ts";
+import { endOperation, newOwner } from "../../src/lance/lock/lock-owner.ts";
 import { lancedb, newDatabase, type TestDatabase } from "../support/database.ts";
 import { dieInside } from "../support/die-inside.ts";
 import { otherFileSystem } from "../support/other-file-system.ts";

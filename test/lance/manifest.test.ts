@@ -5,12 +5,15 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { CorruptError, UnsupportedError } from "../../src/index.ts";
 import { commitKindOf } from "../../src/lance/commit-kind.ts";
-import { digestOf, ImageReader, listManifests } from "../../src/lance/image.ts";
-import { parseManifest, renumberManifest } from "../../src/lance/manifest.ts";
-import { manifestName, parseManifestName } from "../../src/lance/manifest-name.ts";
-import { readManifest } from "../../src/lance/put-back/state.ts";
+import { assertCapturable, digestOf, ImageReader, listManifests } from "../../src/lance/image.ts";
+import {
+  manifestName,
+  parseManifest,
+  parseManifestName,
+  renumberManifest,
+} from "../../src/lance/manifest.ts";
+import { readManifest } from "../../src/lance/put-back/table-state.ts";
 import { sameContent } from "../../src/lance/same-content.ts";
-import { assertCapturable } from "../../src/lance/supported.ts";
 import { newDatabase, newDirectory } from "../support/database.ts";
 import { filesBelow, newestManifest } from "../support/files.ts";
 import { makeSampleTable, sampleRows } from "../support/sample.ts";

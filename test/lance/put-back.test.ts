@@ -15,10 +15,14 @@ import {
   tableId,
 } from "../../src/lance/database.ts";
 import { healDamagedHead } from "../../src/lance/heal-head.ts";
-import { locateTable } from "../../src/lance/locate.ts";
-import { putBack } from "../../src/lance/put-back/act.ts";
-import { type PutBackAction, type PutBackTarget, planPutBack } from "../../src/lance/put-back/plan.ts";
-import { digestOfVersion } from "../../src/lance/version-identity.ts";
+import { locateTable } from "../../src/lance/namespaces.ts";
+import {
+  type PutBackAction,
+  type PutBackTarget,
+  planPutBack,
+} from "../../src/lance/put-back/plan-put-back.ts";
+import { putBack } from "../../src/lance/put-back/put-back.ts";
+import { digestOfVersion } from "../../src/lance/put-back/table-state.ts";
 import { lancedb, newDatabase, newDirectory, type TestDatabase } from "../support/database.ts";
 import { newestManifest, stampOf } from "../support/files.ts";
 import { makeSampleTable, sampleRows } from "../support/sample.ts";

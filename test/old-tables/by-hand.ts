@@ -1,8 +1,7 @@
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
-import { parseManifest } from "../../src/lance/manifest.ts";
-import { parseManifestName } from "../../src/lance/manifest-name.ts";
+import { parseManifest, parseManifestName } from "../../src/lance/manifest.ts";
 import { DataFragmentSchema, ManifestSchema } from "../../src/lance/proto/lance_pb.ts";
 
 const FOOTER_BYTES = 16;

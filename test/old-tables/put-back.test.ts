@@ -2,7 +2,7 @@ import { cpSync } from "node:fs";
 import { join } from "node:path";
 import { type Connection, connect } from "@lancedb/lancedb";
 import { describe, expect, test } from "vitest";
-import { canBe } from "../../src/lance/commit-mark.ts";
+import { canBe } from "../../src/lance/commit-kind.ts";
 import { ImageReader, listManifests } from "../../src/lance/image.ts";
 import { sameContent, sameFields } from "../../src/lance/same-content.ts";
 import { newDirectory } from "../support/database.ts";

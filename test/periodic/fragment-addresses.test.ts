@@ -1,10 +1,9 @@
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { inspectTable } from "../../src/lance/put-back/state.ts";
+import { inspectTable } from "../../src/lance/put-back/table-state.ts";
 import { ADDRESS, whereInFragments } from "../../src/lance/row-delta/addresses.ts";
-import { addressesIn, collectAddresses } from "../../src/lance/row-delta/fragment-addresses.ts";
-import { rowRanges } from "../../src/lance/row-delta/fragments.ts";
-import { scan } from "../../src/lance/row-delta/scan.ts";
+import { rowRanges } from "../../src/lance/row-delta/differing-fragments.ts";
+import { addressesIn, collectAddresses, scan } from "../../src/lance/row-delta/scan-rows.ts";
 import { Place, rowsOf } from "./harness.ts";
 
 /** Ten fragments of a hundred rows, some with deletions, one of them gone altogether. */

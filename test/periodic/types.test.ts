@@ -3,7 +3,7 @@ import type { Table as ArrowTable, DataType } from "apache-arrow";
 import { expect, test } from "vitest";
 import { arrow } from "../../src/arrow/arrow.ts";
 import { rowDigests } from "../../src/arrow/row-digests.ts";
-import { scan } from "../../src/lance/row-delta/scan.ts";
+import { scan } from "../../src/lance/row-delta/scan-rows.ts";
 import { restoreLatest } from "../../src/periodic/replay/restore-latest.ts";
 import { Place } from "./harness.ts";
 

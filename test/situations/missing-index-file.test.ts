@@ -12,7 +12,7 @@ import {
   PeriodicBackupManager,
   Repository,
 } from "../../src/index.ts";
-import { openWithoutBroken } from "../../src/lance/without-broken-indices.ts";
+import { openWithoutBroken } from "../../src/lance/broken-indices.ts";
 import { lancedb, newDatabase, type TestDatabase } from "../support/database.ts";
 import { dieInside } from "../support/die-inside.ts";
 import { makeSampleTable, sampleRows } from "../support/sample.ts";

@@ -1,6 +1,6 @@
 import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { parseManifestName } from "../../src/lance/manifest-name.ts";
+import { parseManifestName } from "../../src/lance/manifest.ts";
 
 /** Every file below a directory, as sorted relative paths. */
 export function filesBelow(directory: string): string[] {

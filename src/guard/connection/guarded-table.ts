@@ -1,9 +1,13 @@
 import { join } from "node:path";
 import type { Branches, Job, MaterializedView, MergeInsertBuilder, Table, Tags } from "@lancedb/lancedb";
 import { UnsupportedError } from "../../errors.ts";
-import { type CommitKind, commitKindOf } from "../../lance/commit-kind.ts";
-
-import { type CommitMark, markOfAppend, markOfDelete } from "../../lance/commit-mark.ts";
+import {
+  type CommitKind,
+  type CommitMark,
+  commitKindOf,
+  markOfAppend,
+  markOfDelete,
+} from "../../lance/commit-kind.ts";
 
 import { listManifests } from "../../lance/image.ts";
 import { HandleView } from "./handle-view.ts";

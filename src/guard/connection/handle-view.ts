@@ -4,7 +4,7 @@ import type { Table } from "@lancedb/lancedb";
 import { ValidationError } from "../../errors.ts";
 import { droppedVersion } from "../../lance/dropped-versions.ts";
 import { VERSIONS } from "../../lance/image.ts";
-import { manifestName } from "../../lance/manifest-name.ts";
+import { manifestName } from "../../lance/manifest.ts";
 import type { OpenWork } from "./open-work.ts";
 
 /** A version, and what tells its manifest from one of the same number that is made later. */

@@ -9,7 +9,7 @@ import { makeDirectory } from "../../fs/make-directory.ts";
 import { moveDirectory } from "../../fs/move-directory.ts";
 import { droppedVersion, keepDroppedVersion } from "../../lance/dropped-versions.ts";
 import { ImageReader, listManifests, VERSIONS } from "../../lance/image.ts";
-import type { ManifestName } from "../../lance/manifest-name.ts";
+import type { ManifestName } from "../../lance/manifest.ts";
 import { ensurePrivateDirectory } from "../../lance/private-directory.ts";
 import { commitRestore } from "../../lance/put-back/commit-restore.ts";
 import { linkTarget } from "../../lance/stubs.ts";

@@ -12,8 +12,7 @@ import {
 import { CorruptError } from "../../errors.ts";
 import { isMissing, toIoError } from "../../fs/io.ts";
 import { takeOwner } from "../../fs/take-owner.ts";
-import type { CommitKind } from "../../lance/commit-kind.ts";
-import type { CommitMark } from "../../lance/commit-mark.ts";
+import type { CommitKind, CommitMark } from "../../lance/commit-kind.ts";
 
 /** What the guarded work is about to do, written before LanceDB hears of it. */
 export type Intent =

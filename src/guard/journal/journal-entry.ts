@@ -18,9 +18,8 @@ import {
   livenessOfOwner,
   livenessOfOwnerAtOnce,
   type Owner,
-} from "../../lance/lock/owner.ts";
-import { privateDirectory } from "../../lance/private-directory.ts";
-import { moveToStaging } from "../../lance/staging.ts";
+} from "../../lance/lock/lock-owner.ts";
+import { moveToStaging, privateDirectory } from "../../lance/private-directory.ts";
 import { assertEntryRecord, claimsOf, type EntryRecord } from "./entry-record.ts";
 import { IntentLog, type LoggedIntent, readIntentLog } from "./intent-log.ts";
 import { type EntryOwner, readEntryOwner, readRecord } from "./journal-record.ts";

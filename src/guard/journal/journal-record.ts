@@ -3,7 +3,7 @@ import { type BackupError, CorruptError, UnsupportedError } from "../../errors.t
 import { ifThere } from "../../fs/held-root.ts";
 import { errnoOf, toIoError } from "../../fs/io.ts";
 import { decodeRecord } from "../../fs/record.ts";
-import { isOwner, type Owner } from "../../lance/lock/owner.ts";
+import { isOwner, type Owner } from "../../lance/lock/lock-owner.ts";
 
 /**
  * Reads a file that `encodeRecord` made; undefined where there is none.

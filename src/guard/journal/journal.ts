@@ -19,9 +19,14 @@ import { listNames } from "../../fs/list-names.ts";
 import { makeDirectory } from "../../fs/make-directory.ts";
 import { stampOf } from "../../fs/stamp.ts";
 import { takeOwner } from "../../fs/take-owner.ts";
-import type { Owner } from "../../lance/lock/owner.ts";
-import { JOURNAL_ENTRY, PRIVATE_DIRECTORY, privateDirectory } from "../../lance/private-directory.ts";
-import { makeStagingDirectory, removeStagingDirectory } from "../../lance/staging.ts";
+import type { Owner } from "../../lance/lock/lock-owner.ts";
+import {
+  JOURNAL_ENTRY,
+  makeStagingDirectory,
+  PRIVATE_DIRECTORY,
+  privateDirectory,
+  removeStagingDirectory,
+} from "../../lance/private-directory.ts";
 import { JournalEntry } from "./journal-entry.ts";
 
 const BY_NUMBER = new Intl.Collator("en", { numeric: true });

@@ -3,12 +3,11 @@ import { BackupError, ConflictError, CorruptError, LockedError } from "../../err
 import { reasonOf } from "../../fs/io.ts";
 import { listTables } from "../../lance/database.ts";
 import { type HealedHead, healDamagedHead } from "../../lance/heal-head.ts";
-import { freeLocks } from "../../lance/lock/free-locks.ts";
+import { describeOwner } from "../../lance/lock/lock-owner.ts";
 import type { LockSet } from "../../lance/lock/lock-set.ts";
-import { WHOLE_DATABASE } from "../../lance/lock/locked-tables.ts";
-import { describeOwner } from "../../lance/lock/owner.ts";
-import { inspectTable } from "../../lance/put-back/state.ts";
-import { sweepStaging } from "../../lance/staging.ts";
+import { freeLocks, WHOLE_DATABASE } from "../../lance/lock/locked-tables.ts";
+import { sweepStaging } from "../../lance/private-directory.ts";
+import { inspectTable } from "../../lance/put-back/table-state.ts";
 import { listEntries } from "../journal/journal.ts";
 import type { JournalEntry } from "../journal/journal-entry.ts";
 import type { Settings } from "../manager-options.ts";

@@ -10,8 +10,8 @@ import {
 
 import { listManifests } from "../../lance/image.ts";
 import type { LockSet } from "../../lance/lock/lock-set.ts";
-import { hasShown } from "../../lance/put-back/shown.ts";
-import { digestOfVersion } from "../../lance/version-identity.ts";
+import { hasShown } from "../../lance/put-back/plan-put-back.ts";
+import { digestOfVersion } from "../../lance/put-back/table-state.ts";
 import type { LanceDB } from "../../lance/which-lancedb.ts";
 import type { Logger } from "../../logger.ts";
 import type { ArmedRestore, EntryRecord, OnConflict } from "../journal/entry-record.ts";

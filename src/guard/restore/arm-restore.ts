@@ -1,7 +1,7 @@
 import { basename, join } from "node:path";
 import { CorruptError } from "../../errors.ts";
-import type { Owner } from "../../lance/lock/owner.ts";
-import { inspectTable } from "../../lance/put-back/state.ts";
+import type { Owner } from "../../lance/lock/lock-owner.ts";
+import { inspectTable } from "../../lance/put-back/table-state.ts";
 import type { LanceDB } from "../../lance/which-lancedb.ts";
 import type { ArmedRestore, EntryRecord, OnConflict } from "../journal/entry-record.ts";
 import { listEntries, reserveEntry } from "../journal/journal.ts";

@@ -9,9 +9,9 @@ import {
   rootDirectory,
 } from "../../lance/database.ts";
 import { listManifests } from "../../lance/image.ts";
-import { type PutBackPlan, planPutBack } from "../../lance/put-back/plan.ts";
+import { type PutBackPlan, planPutBack } from "../../lance/put-back/plan-put-back.ts";
+import { isKnown, type VersionIdentities } from "../../lance/put-back/table-state.ts";
 import { isLinked, isRealDirectory } from "../../lance/stubs.ts";
-import { isKnown, type VersionIdentities } from "../../lance/version-identity.ts";
 import type { LanceDB } from "../../lance/which-lancedb.ts";
 import { type CapturedTable, type EntryRecord, isAdopted, type OnConflict } from "../journal/entry-record.ts";
 

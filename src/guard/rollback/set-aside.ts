@@ -10,7 +10,7 @@ import { finishMoves, moveDirectory } from "../../fs/move-directory.ts";
 import { isConflictCopy } from "../../fs/strays.ts";
 import { ImageReader, listManifests, manifestPath, VERSIONS } from "../../lance/image.ts";
 import { ensurePrivateDirectory, privateDirectory, removeIfEmpty } from "../../lance/private-directory.ts";
-import { isKnown, type VersionIdentities } from "../../lance/version-identity.ts";
+import { isKnown, type VersionIdentities } from "../../lance/put-back/table-state.ts";
 import type { Logger } from "../../logger.ts";
 import type { LoggedIntent } from "../journal/intent-log.ts";
 

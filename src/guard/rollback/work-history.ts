@@ -1,16 +1,12 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { CorruptError } from "../../errors.ts";
-import { type CommitKind, commitKindOf } from "../../lance/commit-kind.ts";
-
-import { type CommitMark, canBe } from "../../lance/commit-mark.ts";
+import { type CommitKind, type CommitMark, canBe, commitKindOf } from "../../lance/commit-kind.ts";
 
 import { listManifests } from "../../lance/image.ts";
-import type { Manifest } from "../../lance/manifest.ts";
-import type { ManifestName } from "../../lance/manifest-name.ts";
+import type { Manifest, ManifestName } from "../../lance/manifest.ts";
 import { privateDirectory } from "../../lance/private-directory.ts";
-import { readManifest } from "../../lance/put-back/state.ts";
-import { isRemade, type VersionIdentities } from "../../lance/version-identity.ts";
+import { isRemade, readManifest, type VersionIdentities } from "../../lance/put-back/table-state.ts";
 import type { LoggedIntent, Outcome } from "../journal/intent-log.ts";
 
 /** A commit that was announced, and of which nobody knows what came: its process died. */

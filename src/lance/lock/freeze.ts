@@ -6,9 +6,9 @@ import { errnoOf, toIoError } from "../../fs/io.ts";
 import { listNames } from "../../fs/list-names.ts";
 import { isStray } from "../../fs/strays.ts";
 import { JOURNAL_ENTRY, PRIVATE_DIRECTORY, privateDirectory } from "../private-directory.ts";
+import { describeOwner, isOwner, livenessOfOwner } from "./lock-owner.ts";
 import { LockSet } from "./lock-set.ts";
 import { lockedTables, WHOLE_DATABASE } from "./locked-tables.ts";
-import { describeOwner, isOwner, livenessOfOwner } from "./owner.ts";
 import { type Holding, TableLock } from "./table-lock.ts";
 
 export interface FreezeOptions {

@@ -18,9 +18,14 @@ import { removeTree } from "../../fs/remove-tree.ts";
 import { giveSigns } from "../../fs/sign-of-life.ts";
 import { takeOwner } from "../../fs/take-owner.ts";
 import type { Liveness } from "../../fs/this-process.ts";
-import { ensurePrivateDirectory, privateDirectory } from "../private-directory.ts";
-import { makeStagingDirectory, moveToStaging, removeStagingDirectory } from "../staging.ts";
-import { isOwner, letGoOf, livenessOfOwner, type Owner } from "./owner.ts";
+import {
+  ensurePrivateDirectory,
+  makeStagingDirectory,
+  moveToStaging,
+  privateDirectory,
+  removeStagingDirectory,
+} from "../private-directory.ts";
+import { isOwner, letGoOf, livenessOfOwner, type Owner } from "./lock-owner.ts";
 
 /**
  * The lock of one table: a directory in which the holder is the highest epoch. An epoch's file appears

@@ -7,15 +7,19 @@ import { errnoOf, io, isError, isMissing, reasonOf, toIoError } from "../../fs/i
 import { PIN_ORDER, Placer } from "../../fs/place.ts";
 import { takeOwner } from "../../fs/take-owner.ts";
 import { Door } from "../door.ts";
-import { FragmentFiles } from "../fragment-files.ts";
-import { type ImageFile, listFiles, listManifests, manifestPath, placeOf, VERSIONS } from "../image.ts";
-import { parseManifest, renumberManifest } from "../manifest.ts";
-import { type ManifestName, manifestName, parseManifestName } from "../manifest-name.ts";
-import { hasTrueCounts, isCounted } from "../old-versions.ts";
+import { FragmentFiles, hasTrueCounts, type ImageFile, isCounted } from "../fragment-files.ts";
+import { listFiles, listManifests, manifestPath, placeOf, VERSIONS } from "../image.ts";
+import {
+  type ManifestName,
+  manifestName,
+  parseManifest,
+  parseManifestName,
+  renumberManifest,
+} from "../manifest.ts";
+import { makeStagingDirectory, removeStagingDirectory } from "../private-directory.ts";
 import { sameContent } from "../same-content.ts";
-import { makeStagingDirectory, removeStagingDirectory } from "../staging.ts";
 import type { LanceDB } from "../which-lancedb.ts";
-import { readManifest } from "./state.ts";
+import { readManifest } from "./table-state.ts";
 
 /** Where LanceDB notes the newest version's number; it may be absent. */
 const VERSION_HINT = "latest_version_hint.json";

@@ -7,9 +7,8 @@ import { describeKey, firstUnusableKey } from "../../arrow/row-key.ts";
 import { takeRows } from "../../arrow/take-rows.ts";
 import { whereIn } from "../../arrow/where-in.ts";
 import { ADDRESS, AddressSet, addressesOf } from "./addresses.ts";
-import type { RowDiff, TwoVersions } from "./diff.ts";
-import { rowsAt } from "./rows-at.ts";
-import { scan } from "./scan.ts";
+import type { RowDiff, TwoVersions } from "./differing-rows.ts";
+import { rowsAt, scan } from "./scan-rows.ts";
 
 /** Up to so many keys are looked up by a filter; more by a scan of the key columns. */
 const MOST_BY_FILTER = 2000;

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { LockedError } from "../../errors.ts";
 import { reasonOf } from "../../fs/io.ts";
-import { describeOwner, newOwner, takeOffAll } from "../../lance/lock/owner.ts";
+import { describeOwner, newOwner, takeOffAll } from "../../lance/lock/lock-owner.ts";
 import { TableLock } from "../../lance/lock/table-lock.ts";
 import type { Logger } from "../../logger.ts";
 

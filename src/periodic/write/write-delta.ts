@@ -1,9 +1,8 @@
 import type { TableLocation } from "../../lance/database.ts";
 import { Door } from "../../lance/door.ts";
-import { onlyMovesRows } from "../../lance/row-delta/only-moves.ts";
-import { planDelta, type TableDelta } from "../../lance/row-delta/plan.ts";
-import { rowsAt } from "../../lance/row-delta/rows-at.ts";
-import type { OpenVersion } from "../../lance/row-delta/scan.ts";
+import { onlyMovesRows, planDelta, type TableDelta } from "../../lance/row-delta/plan-delta.ts";
+import type { OpenVersion } from "../../lance/row-delta/scan-rows.ts";
+import { rowsAt } from "../../lance/row-delta/scan-rows.ts";
 import type { BackupFileWriter, TablePosition } from "../file/backup-file.ts";
 import type { PinnedTable } from "../table-pins.ts";
 import { assertDropped, currentPosition, datasetOf } from "./live-tables.ts";

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { join } from "node:path";
 import { assertRoot } from "../../fs/held-root.ts";
-import { scanAll } from "../../lance/row-delta/scan.ts";
+import { scanAll } from "../../lance/row-delta/scan-rows.ts";
 import { listStubs } from "../../lance/stubs.ts";
 import { deltasSinceFull, fileName, listBackupFiles, nextMicros, soundFiles } from "../chain/chain-files.ts";
 import type { BackupFileWriter, FileHead, TableForm } from "../file/backup-file.ts";

@@ -8,9 +8,8 @@ import { count, failed, type Problem, passed, type VerificationResult } from "..
 import { BackupError } from "../../errors.ts";
 import { isLeftOut } from "../../lance/broken-indices.ts";
 import { HistoryFiles, pathsBelow } from "../../lance/history-files.ts";
-import { VERSIONS } from "../../lance/image.ts";
-import { parseManifestName } from "../../lance/manifest-name.ts";
-import { ReusedBuffer } from "../../lance/reused-buffer.ts";
+import { ReusedBuffer, VERSIONS } from "../../lance/image.ts";
+import { parseManifestName } from "../../lance/manifest.ts";
 import { LANCEDB_KIND } from "./lancedb-part.ts";
 import { contentView, type SnapshotFile, type SnapshotTableDetails } from "./snapshot-view.ts";
 

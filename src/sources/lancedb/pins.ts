@@ -1,5 +1,5 @@
 import { isNotWritable } from "../../fs/io.ts";
-import { makeStagingDirectory, removeStagingDirectory, sweepStaging } from "../../lance/staging.ts";
+import { makeStagingDirectory, removeStagingDirectory, sweepStaging } from "../../lance/private-directory.ts";
 
 /** A directory of links inside the database, which keeps files alive while they are read. */
 export class Pins {

@@ -2,8 +2,8 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { type Incarnation, ownVersions } from "../../../src/guard/rollback/work-history.ts";
 
-import { type CommitMark, markOfAppend, markOfDelete } from "../../../src/lance/commit-mark.ts";
-import { digestOfVersion } from "../../../src/lance/version-identity.ts";
+import { type CommitMark, markOfAppend, markOfDelete } from "../../../src/lance/commit-kind.ts";
+import { digestOfVersion } from "../../../src/lance/put-back/table-state.ts";
 import { newDatabase } from "../../support/database.ts";
 
 /** A process committed version 2 and died inside of an append; then version 3 is found. */

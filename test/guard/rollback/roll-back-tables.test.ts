@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { carryOut } from "../../../src/guard/rollback/roll-back-tables.ts";
 import { ConflictError } from "../../../src/index.ts";
-import { digestOfVersion } from "../../../src/lance/version-identity.ts";
+import { digestOfVersion } from "../../../src/lance/put-back/table-state.ts";
 import { lancedb, newDatabase } from "../../support/database.ts";
 
 test("others make a created table anew between the plan and its removal: both tables are as they were", async () => {

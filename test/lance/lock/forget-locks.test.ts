@@ -1,8 +1,8 @@
 import { mkdirSync, readdirSync, utimesSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { forgetUnusedLocks } from "../../../src/lance/lock/forget-locks.ts";
 import { LockSet } from "../../../src/lance/lock/lock-set.ts";
+import { forgetUnusedLocks } from "../../../src/lance/lock/locked-tables.ts";
 import { newDatabase, newDirectory } from "../../support/database.ts";
 
 const locksIn = (database: string) => join(database, ".lancedb-backup", "locks");

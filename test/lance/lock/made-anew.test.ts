@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { newOwner } from "../../../src/lance/lock/owner.ts";
+import { newOwner } from "../../../src/lance/lock/lock-owner.ts";
 import { TableLock } from "../../../src/lance/lock/table-lock.ts";
 import { newDirectory } from "../../support/database.ts";
 

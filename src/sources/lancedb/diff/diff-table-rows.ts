@@ -7,10 +7,10 @@ import { assertAddressable } from "../../../lance/lacking.ts";
 import type { Manifest } from "../../../lance/manifest.ts";
 import { AddressSet } from "../../../lance/row-delta/addresses.ts";
 import { assertBlobsReadable, blobColumnsOf } from "../../../lance/row-delta/blob-digests.ts";
-import { diffRows, type RowDiff, type TwoVersions } from "../../../lance/row-delta/diff.ts";
-import { diffFragments, type FragmentDiff } from "../../../lance/row-delta/fragments.ts";
+import { diffFragments, type FragmentDiff } from "../../../lance/row-delta/differing-fragments.ts";
+import { diffRows, type RowDiff, type TwoVersions } from "../../../lance/row-delta/differing-rows.ts";
 import { proveKeys } from "../../../lance/row-delta/prove-keys.ts";
-import { rowsAt } from "../../../lance/row-delta/rows-at.ts";
+import { rowsAt } from "../../../lance/row-delta/scan-rows.ts";
 import { sameFields } from "../../../lance/same-content.ts";
 import type { RowChanges, RowKey } from "./report.ts";
 

@@ -4,7 +4,7 @@ import { changesBetween, diffParts, without } from "../../../engine/diff-parts.t
 import type { StoredContent } from "../../../engine/snapshot.ts";
 import { ValidationError } from "../../../errors.ts";
 import { VERSIONS } from "../../../lance/image.ts";
-import { parseManifestName } from "../../../lance/manifest-name.ts";
+import { parseManifestName } from "../../../lance/manifest.ts";
 import type { LanceDB } from "../../../lance/which-lancedb.ts";
 import { chooserOf, type LanceCatalog } from "../lance-catalog.ts";
 import {

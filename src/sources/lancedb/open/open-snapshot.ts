@@ -64,7 +64,7 @@ export async function openSnapshot(
     }
     for (const { directory, lacksIndices } of selected.tables) {
       if (!lacksIndices) continue;
-      const { dropBrokenIndices } = await import("../../../lance/without-broken-indices.ts");
+      const { dropBrokenIndices } = await import("../../../lance/broken-indices.ts");
       await dropBrokenIndices(lancedb, scratch.directory, join(database, directory));
     }
     const connection = await lancedb.connect(database);

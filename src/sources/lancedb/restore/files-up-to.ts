@@ -6,7 +6,7 @@ import { isLeftOut } from "../../../lance/broken-indices.ts";
 import { TAGS } from "../../../lance/capture.ts";
 import { HistoryFiles, pathsBelow } from "../../../lance/history-files.ts";
 import { VERSIONS } from "../../../lance/image.ts";
-import { parseManifestName } from "../../../lance/manifest-name.ts";
+import { parseManifestName } from "../../../lance/manifest.ts";
 import type { SnapshotFile, SnapshotTableDetails } from "../snapshot-view.ts";
 
 interface FilesUpTo {

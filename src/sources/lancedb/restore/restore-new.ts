@@ -51,7 +51,7 @@ async function dropBroken(
   const versions = new Map<string, number>();
   for (const { directory, lacksIndices } of tables) {
     if (!lacksIndices) continue;
-    const { dropBrokenIndices } = await import("../../../lance/without-broken-indices.ts"); // loads LanceDB
+    const { dropBrokenIndices } = await import("../../../lance/broken-indices.ts"); // loads LanceDB
     const { version } = await dropBrokenIndices(lancedb, dirname(database), join(database, directory));
     versions.set(directory, version);
   }

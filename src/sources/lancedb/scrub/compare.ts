@@ -4,7 +4,7 @@ import type { OnProgress } from "../../../engine/progress.ts";
 import { runTasks } from "../../../fs/workers/pool.ts";
 import { TAGS } from "../../../lance/capture.ts";
 import { VERSIONS } from "../../../lance/image.ts";
-import { hasUniqueName } from "../../../lance/unique-name.ts";
+import { hasUniqueName } from "../../../lance/table-directory.ts";
 import type { SnapshotFile } from "../snapshot-view.ts";
 import { wasNotWritten } from "./judge-manifest.ts";
 import type { LiveTable, TablePlace } from "./live-table.ts";

@@ -9,7 +9,7 @@ import { holding } from "../../../fs/held-root.ts";
 import { databasePath, listTables, type TableLocation } from "../../../lance/database.ts";
 import { identifyDatabase } from "../../../lance/database-identity.ts";
 import { listManifests } from "../../../lance/image.ts";
-import { hasUniqueName } from "../../../lance/unique-name.ts";
+import { hasUniqueName } from "../../../lance/table-directory.ts";
 import type { LanceCatalog } from "../lance-catalog.ts";
 import type { SnapshotContent } from "../snapshot-view.ts";
 import { type Comparison, compareTables, type Finding } from "./compare.ts";

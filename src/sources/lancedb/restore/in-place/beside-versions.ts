@@ -4,8 +4,8 @@ import { listNames } from "../../../../fs/list-names.ts";
 import { PIN_ORDER, Placer } from "../../../../fs/place.ts";
 import { TAGS } from "../../../../lance/capture.ts";
 import { VERSIONS } from "../../../../lance/image.ts";
+import { digestOfVersion } from "../../../../lance/put-back/table-state.ts";
 import { tagOfFile, versionOfTag } from "../../../../lance/tag.ts";
-import { digestOfVersion } from "../../../../lance/version-identity.ts";
 import type { SnapshotFile } from "../../snapshot-view.ts";
 
 /** Directories whose files belong to versions: put back sees to them. */

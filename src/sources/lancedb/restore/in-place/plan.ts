@@ -2,8 +2,8 @@ import { statSync } from "node:fs";
 import { basename, join } from "node:path";
 import { ValidationError } from "../../../../errors.ts";
 import { listTables, NAMESPACE_TABLE, rootDirectory } from "../../../../lance/database.ts";
-import { type PutBackTarget, planPutBack } from "../../../../lance/put-back/plan.ts";
-import { inspectTable } from "../../../../lance/put-back/state.ts";
+import { type PutBackTarget, planPutBack } from "../../../../lance/put-back/plan-put-back.ts";
+import { inspectTable } from "../../../../lance/put-back/table-state.ts";
 import type { LanceDB } from "../../../../lance/which-lancedb.ts";
 import type { Snapshot } from "../../snapshot-view.ts";
 import type { RestoredTable } from "../report.ts";
@@ -93,7 +93,7 @@ async function directoryOf(
 ): Promise<string> {
   const isAlone = all.filter(({ id }) => id === table.id).length === 1; // else leftovers of killed creations are there
   if (!isAlone || rootDirectory(table.id) !== undefined) return table.directory;
-  const { locateTable } = await import("../../../../lance/locate.ts"); // loads LanceDB
+  const { locateTable } = await import("../../../../lance/namespaces.ts"); // loads LanceDB
   return basename((await locateTable(lancedb, database, table.id)) ?? table.directory);
 }
 

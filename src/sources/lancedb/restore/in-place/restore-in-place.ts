@@ -1,14 +1,18 @@
 import { join } from "node:path";
 import { RestoreError } from "../../../../errors.ts";
 import { reasonOf } from "../../../../fs/io.ts";
+import { dropBrokenIndices } from "../../../../lance/broken-indices.ts";
 import { TAGS } from "../../../../lance/capture.ts";
 import { NAMESPACE_TABLE } from "../../../../lance/database.ts";
 import { dropMissingTables } from "../../../../lance/namespaces.ts";
-import { putBack } from "../../../../lance/put-back/act.ts";
-import { planPutBack } from "../../../../lance/put-back/plan.ts";
-import { makeStagingDirectory, removeStagingDirectory, sweepStaging } from "../../../../lance/staging.ts";
+import {
+  makeStagingDirectory,
+  removeStagingDirectory,
+  sweepStaging,
+} from "../../../../lance/private-directory.ts";
+import { planPutBack } from "../../../../lance/put-back/plan-put-back.ts";
+import { putBack } from "../../../../lance/put-back/put-back.ts";
 import type { LanceDB } from "../../../../lance/which-lancedb.ts";
-import { dropBrokenIndices } from "../../../../lance/without-broken-indices.ts";
 import type { Snapshot } from "../../snapshot-view.ts";
 import type { RestoreOptions } from "../options.ts";
 import type { InPlacePlan } from "../plan.ts";

@@ -5,7 +5,7 @@ import { writeFiles } from "../../../../engine/restore/write-files.ts";
 import { toIoError } from "../../../../fs/io.ts";
 import { makeDirectory } from "../../../../fs/make-directory.ts";
 import { runTasks } from "../../../../fs/workers/pool.ts";
-import { hasUniqueName } from "../../../../lance/unique-name.ts";
+import { hasUniqueName } from "../../../../lance/table-directory.ts";
 import type { SnapshotFile } from "../../snapshot-view.ts";
 import type { RestoreOptions } from "../options.ts";
 import type { SelectedTable } from "../select.ts";

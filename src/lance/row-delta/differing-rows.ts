@@ -2,10 +2,8 @@ import type { RecordBatch } from "apache-arrow";
 import { DigestTable } from "../../arrow/digest-table.ts";
 import { ADDRESS, AddressSet, addressesOf } from "./addresses.ts";
 import { contentDigests, ROW_ID } from "./blob-digests.ts";
-import { addressesIn, collectAddresses } from "./fragment-addresses.ts";
-import type { FragmentDiff, FragmentRows } from "./fragments.ts";
-import { rowsAt } from "./rows-at.ts";
-import { type OpenVersion, scanFragments } from "./scan.ts";
+import type { FragmentDiff, FragmentRows } from "./differing-fragments.ts";
+import { addressesIn, collectAddresses, type OpenVersion, rowsAt, scanFragments } from "./scan-rows.ts";
 
 /** Two versions of a table with the same columns. */
 export interface TwoVersions {

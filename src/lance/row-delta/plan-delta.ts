@@ -1,12 +1,14 @@
 import type { Table } from "@lancedb/lancedb";
 import type { Schema } from "apache-arrow";
 import { arrow } from "../../arrow/arrow.ts";
+import { type CommitKind, commitKindOf } from "../commit-kind.ts";
+import { listManifests } from "../image.ts";
 import type { Manifest } from "../manifest.ts";
-import { sameFields } from "../same-content.ts";
+import { findManifest } from "../put-back/table-state.ts";
+import { sameFieldIds, sameFields } from "../same-content.ts";
 import { AddressSet } from "./addresses.ts";
-import { diffRows } from "./diff.ts";
-import { sameFieldIds } from "./field-ids.ts";
-import { diffFragments } from "./fragments.ts";
+import { diffFragments } from "./differing-fragments.ts";
+import { diffRows } from "./differing-rows.ts";
 import { proveKeys } from "./prove-keys.ts";
 
 /**
@@ -18,7 +20,7 @@ export type TableDelta =
   | { readonly form: "changes"; readonly upserts: AddressSet; readonly deletes: AddressSet }
   | { readonly form: "replaced"; readonly why: string; readonly cause: "schema" | "recreated" | "keys" };
 
-export interface DeltaInput {
+interface DeltaInput {
   readonly before: Manifest;
   readonly after: Manifest;
   readonly newer: Table;
@@ -81,4 +83,41 @@ function sameBytes(a: readonly Uint8Array[], b: readonly Uint8Array[]): boolean 
   return (
     a.length === b.length && a.every((bytes, at) => Buffer.compare(bytes, b[at] ?? new Uint8Array()) === 0)
   );
+}
+
+/** Commits after which a table holds the same rows, whatever files it has. */
+const KEEPS_ROWS: ReadonlySet<CommitKind | undefined> = new Set<CommitKind>([
+  "createIndex",
+  "rewrite",
+  "reserveFragments",
+  "updateConfig",
+]);
+
+/** Reading every manifest of a long way costs more than it spares. */
+const MOST_COMMITS = 1000;
+
+/** A table's version, and the SHA-256 of its manifest. */
+interface VersionIdentity {
+  readonly version: number;
+  readonly digest: string;
+}
+
+/**
+ * Whether every commit between two versions is known to have kept all rows: compactions, indices, settings.
+ * False also where that cannot be told, because manifests between them were cleaned up, or the table was
+ * dropped and made again.
+ */
+export async function onlyMovesRows(
+  dataset: string,
+  from: VersionIdentity,
+  to: VersionIdentity,
+): Promise<boolean> {
+  if (to.version <= from.version || to.version - from.version > MOST_COMMITS) return false;
+  const manifests = await listManifests(dataset);
+  for (const end of [from, to]) {
+    if (!(await findManifest(dataset, end.version, end.digest, manifests))) return false;
+  }
+  const between = manifests.filter(({ version }) => version > from.version && version <= to.version);
+  if (between.length !== to.version - from.version) return false;
+  return between.every((name) => KEEPS_ROWS.has(commitKindOf(dataset, name)));
 }

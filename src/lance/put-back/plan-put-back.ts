@@ -1,12 +1,18 @@
 import { existsSync } from "node:fs";
 import { CorruptError } from "../../errors.ts";
-import type { Manifest } from "../manifest.ts";
-import type { ManifestName } from "../manifest-name.ts";
+import { listManifests } from "../image.ts";
+import type { Manifest, ManifestName } from "../manifest.ts";
 import { sameContent } from "../same-content.ts";
 import { linkTarget } from "../stubs.ts";
-import { isKnown, type VersionIdentities } from "../version-identity.ts";
-import { isBornAfter } from "./born.ts";
-import { findManifest, inspectTable, readManifest, type TableState } from "./state.ts";
+import {
+  findManifest,
+  inspectTable,
+  isBornAfter,
+  isKnown,
+  readManifest,
+  type TableState,
+  type VersionIdentities,
+} from "./table-state.ts";
 
 /** The image that a table is to equal again. */
 export interface PutBackTarget {
@@ -31,7 +37,7 @@ export interface PutBackTarget {
   readonly link?: string | undefined;
 }
 
-export interface PutBackPolicy {
+interface PutBackPolicy {
   /** Versions, of what lies there now, that are the caller's own and may be hidden. */
   readonly ours: VersionIdentities;
   /** The same for the table that lies aside, if one does. */
@@ -207,4 +213,42 @@ async function foreignAside(target: PutBackTarget, policy: PutBackPolicy): Promi
     !(await findManifest(aside, version, digest, manifests)) &&
     (readable.includes(version) || above.length === 0);
   return strangers(aside, manifests, policy.oursAside ?? new Map(), remade ? readable : above);
+}
+
+/**
+ * Whether a table has come to hold what the image holds since `before` was its newest version, and has not been
+ * set back to what it held before.
+ */
+export async function hasShown(
+  target: PutBackTarget,
+  before: { readonly version: number; readonly digest: string },
+): Promise<boolean> {
+  const { dataset, version, digest, sources } = target;
+  const wanted = await contentOf([dataset, ...sources], version, digest);
+  if (!wanted) return false;
+  const old = await contentOf([dataset], before.version, before.digest);
+  for (const name of await listManifests(dataset)) {
+    if (name.version < before.version) break; // newest first
+    try {
+      const found = readManifest(dataset, name)?.manifest;
+      if (found && sameContent(found, wanted)) return true;
+      if (found && old && sameContent(found, old)) return false;
+    } catch (error) {
+      if (!(error instanceof CorruptError)) throw error;
+    }
+  }
+  return false;
+}
+
+async function contentOf(
+  places: readonly string[],
+  version: number,
+  digest: string,
+): Promise<Manifest | undefined> {
+  for (const place of places) {
+    const name = await findManifest(place, version, digest);
+    const found = name && readManifest(place, name);
+    if (found) return found.manifest;
+  }
+  return undefined;
 }

@@ -1,6 +1,6 @@
 import { fromBinary } from "@bufbuild/protobuf";
+import { hasTrueCounts, isLegacyFile, rowsOf } from "../fragment-files.ts";
 import type { Manifest } from "../manifest.ts";
-import { hasTrueCounts, isLegacyFile, rowsOf } from "../old-versions.ts";
 import { type DataFragment, DataFragmentSchema } from "../proto/lance_pb.ts";
 import { sameDataFiles } from "../same-content.ts";
 
