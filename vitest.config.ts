@@ -28,8 +28,9 @@ export default defineConfig({
     // For the thousands of programs that are started to be killed: half of their time is compiling.
     env: {
       NODE_COMPILE_CACHE: join(import.meta.dirname, "node_modules/.cache/node-compile"),
-      // Nothing is left in the cache of whoever runs the tests.
+      // Nothing is left in the directories of whoever runs the tests.
       LANCEDB_BACKUP_CACHE: "off",
+      LANCEDB_BACKUP_STATE: "off",
     },
     // Tests make real databases on a real disk; a slow one is no failure.
     testTimeout: nightly ? 3_600_000 : 300_000,

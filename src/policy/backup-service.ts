@@ -5,11 +5,12 @@ import { reasonOf } from "../fs/io.ts";
 import { defaultLogger, type Logger } from "../logger.ts";
 import type { Repository } from "../repository/index.ts";
 import { Notices } from "./notices.ts";
-import { openPolicyRepository } from "./policy-repository.ts";
-import type { PolicySet, PolicySettings } from "./policy-set.ts";
-import { historiesOf, type PolicyHistory, type PolicyStatus, statusOf } from "./policy-status.ts";
+import { OpenRepositories } from "./policy-repository.ts";
+import type { PolicySet } from "./policy-set.ts";
+import { type PolicyHistory, type PolicyStatus, statusOf } from "./policy-status.ts";
 import { type RunReport, type RunRequest, type RunType, runPolicy } from "./run-policy.ts";
 import { Slots, within } from "./run-slots.ts";
+import { ServiceState, stateDirectory } from "./service-state.ts";
 import { WatchedPolicy } from "./watched-policy.ts";
 import { type RunListener, type WorkListener, type WorkUnderWay, WorkWatch } from "./work-under-way.ts";
 
@@ -18,6 +19,18 @@ export interface BackupServiceOptions {
   readonly logger?: Logger | undefined;
   /** Where it takes the time from; for tests. */
   readonly clock?: Clock | undefined;
+  /**
+   * A directory for what must be known after a restart, and is not in the repositories: how many runs have failed in a row, who was told
+   * of what, and notices that have not arrived. false: nowhere. Default: what `LANCEDB_BACKUP_STATE` says (`off`, or a path), or systemd's
+   * `STATE_DIRECTORY`, or `lancedb-backup` in the user's directory for such.
+   */
+  readonly stateDirectory?: string | false | undefined;
+}
+
+export interface StatusOptions {
+  readonly policies?: readonly string[] | undefined;
+  readonly maxAgeMs?: number | undefined;
+  readonly notify?: boolean | undefined;
 }
 
 const TICK_MS = 1000;
@@ -25,6 +38,8 @@ const TICK_MS = 1000;
 const STEP_MS = 2000;
 /** How long to wait before a repository that could not be read is looked at again. */
 const LOOK_AGAIN_MS = 60_000;
+/** How long it is waited for a repository before somebody is told that a policy is overdue. */
+const LOOK_MS = 30_000;
 
 /**
  * Runs policies by their schedules. Never two runs of a policy at a time; of all, as many as the file says. A run that was
@@ -36,9 +51,10 @@ export class BackupService implements AsyncDisposable {
   readonly #logger: Logger;
   readonly #clock: Clock;
   readonly #watched: ReadonlyMap<string, WatchedPolicy>;
-  readonly #repositories = new Map<string, Promise<Repository>>();
+  readonly #repositories: OpenRepositories;
   readonly #watch: WorkWatch;
   readonly #slots: Slots;
+  readonly #state: ServiceState;
   readonly #notices: Notices;
   /** Whether the repositories have been looked at. */
   #prepared: Promise<void> = Promise.resolve();
@@ -50,15 +66,17 @@ export class BackupService implements AsyncDisposable {
 
   /** @throws TypeError, ValidationError */
   constructor(policies: PolicySet, options: BackupServiceOptions = {}) {
-    assertKnown(options, "BackupService", { logger: true, clock: true });
+    assertKnown(options, "BackupService", { logger: true, clock: true, stateDirectory: true });
     const { logger = defaultLogger(), clock = systemClock } = options;
     assertLogger(logger);
     this.#policies = policies;
     this.#logger = logger;
     this.#clock = clock;
     this.#slots = new Slots(policies.concurrency);
+    this.#repositories = new OpenRepositories(logger);
     this.#watch = new WorkWatch(logger);
-    this.#notices = new Notices(logger, () => clock.now());
+    this.#state = new ServiceState(stateDirectory(options.stateDirectory), logger);
+    this.#notices = new Notices(logger, this.#state, () => clock.now());
     const now = clock.now();
     this.#watched = new Map(
       [...policies].map(({ name, settings }) => [name, new WatchedPolicy(settings, now)]),
@@ -76,6 +94,7 @@ export class BackupService implements AsyncDisposable {
       clearInterval(awake);
     };
     this.#prepared = this.#prepare([...this.#watched.values()]);
+    for (const { settings } of this.#watched.values()) void this.#notices.resume(settings);
   }
 
   /**
@@ -125,7 +144,7 @@ export class BackupService implements AsyncDisposable {
    * @throws ValidationError where there is no such policy, or none yet; the errors of `Repository.open`.
    */
   async repository(policy: string): Promise<Repository> {
-    return this.#repository(this.#named(policy).settings, false);
+    return this.#repositories.open(this.#named(policy).settings);
   }
 
   /**
@@ -163,28 +182,45 @@ export class BackupService implements AsyncDisposable {
   /**
    * How each policy stands, by what its repository has; it is only read. One that cannot be read is overdue, with the reason.
    *
+   * @param options.policies of these alone. Default: of all.
    * @param options.maxAgeMs the age of the newest snapshot from which on a policy is overdue, in place of its own.
+   * @param options.notify whether those are told of what is overdue, and is no more, whom its policy names. Default false.
+   * @throws ValidationError where there is no such policy.
    */
-  async status(options: { readonly maxAgeMs?: number | undefined } = {}): Promise<PolicyStatus[]> {
+  async status(options: StatusOptions = {}): Promise<PolicyStatus[]> {
+    const { policies = this.#policies.names, maxAgeMs, notify = false } = options;
+    const wanted = policies.map((name) => this.#named(name));
     await this.#prepared;
     const histories = new Map<string, Promise<ReadonlyMap<string, PolicyHistory>>>();
-    const all = [...this.#watched.values()].map(async (watched): Promise<PolicyStatus> => {
-      const { settings } = watched;
+    const all = wanted.map(async (watched): Promise<PolicyStatus> => {
+      const { settings, running } = watched;
       const { location } = settings.storage;
-      const history = histories.get(location) ?? this.#histories(settings);
+      const history = histories.get(location) ?? this.#repositories.histories(settings);
       histories.set(location, history);
       // A service that runs knows of runs that failed, too.
       const nextRun = this.#end && watched.nextBackup(this.#clock.now());
-      const own = { ...(nextRun && { nextRun }), ...watched.status() };
+      const own = {
+        ...(nextRun && { nextRun }),
+        running: running !== undefined,
+        ...this.#state.statusOf(settings),
+      };
+      const status = (found: PolicyHistory) => statusOf(settings, found, this.#clock.now(), maxAgeMs);
       try {
-        const found = (await history).get(settings.name) ?? { count: 0 };
-        return { ...statusOf(settings, found, this.#clock.now(), options.maxAgeMs), ...own };
+        return { ...status((await history).get(settings.name) ?? { count: 0 }), ...own };
       } catch (error) {
-        const known = statusOf(settings, { count: 0 }, this.#clock.now(), options.maxAgeMs);
-        return { ...known, overdue: settings.enabled, reason: reasonOf(error), ...own };
+        return { ...status({ count: 0 }), overdue: settings.enabled, reason: reasonOf(error), ...own };
       }
     });
-    return Promise.all(all);
+    const statuses = await Promise.all(all);
+    if (notify) await Promise.all(statuses.map((status) => this.#notify(status)));
+    return statuses;
+  }
+
+  async #notify({ policy, overdue, reason = "", lastSuccess, snapshot }: PolicyStatus): Promise<void> {
+    const { settings } = this.#named(policy);
+    if (!this.#end) await this.#notices.resume(settings);
+    if (overdue) await this.#notices.overdue(settings, async () => ({ reason, lastSuccess, snapshot }));
+    else if (lastSuccess) await this.#notices.notOverdue(settings, lastSuccess);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -196,22 +232,6 @@ export class BackupService implements AsyncDisposable {
     if (watched) return watched;
     const names = this.#policies.names.slice(0, 20).join(", ");
     throw new ValidationError(`There is no policy ${JSON.stringify(policy)}. There are ${names}.`);
-  }
-
-  /** Opened when it is needed, and then kept. */
-  #repository(settings: PolicySettings, create: boolean): Promise<Repository> {
-    const key = JSON.stringify([settings.storage, settings.encryption]);
-    const opened = this.#repositories.get(key);
-    if (opened) return opened;
-    const opening = openPolicyRepository(settings, this.#logger, { create });
-    this.#repositories.set(key, opening);
-    opening.catch(() => this.#repositories.delete(key));
-    return opening;
-  }
-
-  async #histories(settings: PolicySettings): Promise<ReadonlyMap<string, PolicyHistory>> {
-    const repository = await this.#repository(settings, false);
-    return historiesOf(await repository.list());
   }
 
   /** Learns from the repositories when each policy ran last. */
@@ -235,9 +255,9 @@ export class BackupService implements AsyncDisposable {
   async #look(group: readonly WatchedPolicy[]): Promise<void> {
     const [first] = group;
     if (!first) return;
-    const histories = await this.#histories(first.settings);
+    const histories = await this.#repositories.histories(first.settings);
     for (const watched of group)
-      watched.learn(histories.get(watched.settings.name) ?? { count: 0 }, !this.#end);
+      watched.learn(histories.get(watched.settings.name) ?? { count: 0 }, !this.#end, this.#clock.now());
   }
 
   #tick(): void {
@@ -245,12 +265,30 @@ export class BackupService implements AsyncDisposable {
     const passed = wall - this.#lookedAt.wall - (monotonic - this.#lookedAt.monotonic);
     this.#lookedAt = { wall, monotonic };
     const isStep = Math.abs(passed) > STEP_MS;
+    this.#notices.tick();
     for (const watched of this.#watched.values()) {
+      // Also while it runs: it may hang.
+      if (watched.overdueLook <= wall && watched.isOverdue(wall)) void this.#tellOverdue(watched, wall);
       if (watched.running || watched.next === undefined) continue;
       if (isStep) watched.replan(wall);
       if (watched.next > wall || !watched.settings.enabled) continue;
       void this.#enqueue(watched, () => this.#due(watched));
     }
+  }
+
+  async #tellOverdue(watched: WatchedPolicy, now: number): Promise<void> {
+    const { settings } = watched;
+    watched.overdueLook = now + LOOK_AGAIN_MS;
+    await this.#notices.overdue(settings, async () => {
+      // Somebody else may have run it meanwhile; what cannot be reached is not waited for.
+      const looking = this.#look([watched]).catch((error: unknown) => {
+        this.#logger.warn("a repository cannot be read", { reason: reasonOf(error) });
+      });
+      await within(looking, LOOK_MS, this.#stop.signal);
+      const work = this.work.find(({ policy }) => policy === settings.name);
+      const overdue = watched.overdue(this.#clock.now());
+      return overdue && { ...overdue, runningSince: work?.startedAt };
+    });
   }
 
   async #due(watched: WatchedPolicy): Promise<RunRequest> {
@@ -293,6 +331,7 @@ export class BackupService implements AsyncDisposable {
     const startedAt = new Date(now);
     watched.begin(request, now);
     const isIdle = request.type === undefined && !request.prune && !request.verify;
+    if (!this.#end) await this.#notices.resume(settings);
     if (!isIdle) {
       this.#logger.info("a run begins", { policy: settings.name, ...request });
       this.#notices.begin(settings);
@@ -300,7 +339,7 @@ export class BackupService implements AsyncDisposable {
     const report = await runPolicy(
       {
         ...{ settings, logger: this.#logger, signal, now: () => this.#clock.now() },
-        openRepository: () => this.#repository(settings, true),
+        openRepository: () => this.#repositories.open(settings, { create: true }),
         onStep: (step, progress) => {
           this.#watch.set({ policy: settings.name, type: request.type, startedAt, step, progress });
         },
@@ -308,8 +347,9 @@ export class BackupService implements AsyncDisposable {
       request,
     );
     if (isIdle) return report;
-    this.#notices.end(settings, report, watched.failures);
-    watched.end(report);
+    watched.end(report, this.#clock.now());
+    const before = await this.#state.end(settings, report);
+    await this.#notices.end(settings, report, before);
     this.#tell(report);
     return report;
   }

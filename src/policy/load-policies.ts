@@ -3,6 +3,7 @@ import { ValidationError } from "../errors.ts";
 import type { RetentionPolicy } from "../repository/index.ts";
 import { formatS3Location, parseS3Location } from "../storage/s3/s3-location.ts";
 import { parseDuration } from "./duration.ts";
+import type { NotificationSection } from "./notification-schema.ts";
 import { PolicyFileError, type PolicyProblem } from "./policy-file-error.ts";
 import {
   type EncryptionSection,
@@ -61,7 +62,7 @@ function problemsOf(yaml: YamlFile, issues: readonly Issue[]): PolicyProblem[] {
 }
 
 /** A value of a policy: its policy's name, its section, and its key there. */
-type Place = readonly [policy: string, section: string, key?: string];
+type Place = readonly [policy: string, section: string, ...keys: (string | number)[]];
 
 /** Fills in the defaults, and looks at what a schema cannot say. */
 class Loader {
@@ -110,7 +111,7 @@ class Loader {
       schedule,
       retention: this.#retention(name, { ...manager.retention, ...policy.retention }, schedule.timeZone),
       verification: this.#verification(name, { ...manager.verification, ...policy.verification }, schedule),
-      notifications: policy.notifications ?? manager.notifications ?? [],
+      notifications: this.#notifications(name, policy.notifications ?? manager.notifications ?? []),
       failOnShrink: this.#fraction(policy.fail_on_shrink) ?? false,
       allowEmpty: policy.allow_empty ?? false,
     };
@@ -297,15 +298,33 @@ class Loader {
     };
   }
 
+  #notifications(name: string, sections: readonly NotificationSection[]): NotificationSection[] {
+    return sections.map((section, index) => {
+      const tell = (key: string, message: string) => this.#tell([name, "notifications", index, key], message);
+      if (section.type === "ping") return section;
+      if (section.on !== undefined && section.severity !== undefined) {
+        tell("severity", "it stands in place of on: say one of them");
+      }
+      if (section.type !== "mail") return section;
+      const { tls, host, user, password, ca } = section;
+      if ((user === undefined) !== (password === undefined)) tell("user", "user and password go together");
+      if (tls === "none" && password !== undefined && !isLoopback(host)) {
+        tell("tls", "a password is not sent without TLS, but to this machine");
+      }
+      return { ...section, ...(ca !== undefined && { ca: this.#path(ca) }) };
+    });
+  }
+
   #fraction(value: boolean | number | string | undefined): boolean | number | undefined {
     return typeof value === "string" ? Number(value.slice(0, -1)) / 100 : value;
   }
 
   /** What is wrong with a default is told once, and not of every policy. */
-  #tell([name, section, key]: Place, message: string): void {
-    const own: KeyPath = ["policies", name, section, ...(key === undefined ? [] : [key])];
-    const path = defaultPath(section, key);
-    this.#add(!this.#yaml.has(own) && this.#yaml.has(path.slice(0, -1)) ? path : own, message);
+  #tell([name, section, ...keys]: Place, message: string): void {
+    const own: KeyPath = ["policies", name, section, ...keys];
+    const path = defaultPath(section, keys);
+    const isDefault = section === "notifications" ? !this.#yaml.has(own.slice(0, 3)) : !this.#yaml.has(own);
+    this.#add(isDefault && this.#yaml.has(path.slice(0, -1)) ? path : own, message);
   }
 
   #add(path: KeyPath, message: string): void {
@@ -318,8 +337,11 @@ class Loader {
 }
 
 /** What a policy calls so among the defaults. */
-function defaultPath(section: string, key?: string): KeyPath {
-  if (section !== "schedule") return ["backup_manager", section, ...(key === undefined ? [] : [key])];
+function defaultPath(section: string, keys: KeyPath): KeyPath {
+  if (section !== "schedule") return ["backup_manager", section, ...keys];
+  const [key] = keys;
   const named = key === "full" || key === "incremental" ? `${key}_backup` : key;
   return ["backup_manager", "scheduling", ...(named === undefined ? [] : [named])];
 }
+
+const isLoopback = (host: string) => /^(localhost|127(\.\d+){3}|::1)$/i.test(host);

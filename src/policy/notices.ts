@@ -1,140 +1,286 @@
+import { createHash, randomUUID } from "node:crypto";
 import { reasonOf } from "../fs/io.ts";
 import type { Logger } from "../logger.ts";
 import { parseDuration } from "./duration.ts";
-import type { NotificationSection } from "./policy-schema.ts";
+import { type Notice, noticesOf, type Overdue, otherRunNotice, overdueNotice } from "./notice.ts";
+import { isLasting, isWanted, type NoticeKind } from "./notice-kinds.ts";
+import type { NotificationSection, ReceiverSection } from "./notification-schema.ts";
 import type { PolicySettings } from "./policy-set.ts";
-import { FULL_TAG, type RunReport } from "./run-policy.ts";
-import { within } from "./run-slots.ts";
+import type { RunReport } from "./run-policy.ts";
+import { Slots, within } from "./run-slots.ts";
+import { endsFailures, type PolicyState, type ServiceState, type WaitingNotice } from "./service-state.ts";
 
-/** What somebody is told of. */
-type NoticeKind = "failure" | "recovery" | "damage" | "shrink" | "success";
-
-/** What a notice says; a webhook's `data`. */
-export interface Notice {
-  readonly kind: NoticeKind;
-  readonly policy: string;
-  /** In a sentence. */
-  readonly message: string;
-  readonly repository: string;
-  readonly startedAt: string;
-  readonly durationMs: number;
-  readonly snapshot?: string | undefined;
-  /** How many runs have failed in a row, with this one. */
-  readonly failures: number;
-  readonly full?: boolean | undefined;
-}
-
+/** How long the end of a run, or of the service, waits for what is being sent. */
 const LONGEST_WAIT_MS = 10_000;
-
-const DEFAULT_KINDS: readonly NoticeKind[] = ["failure", "recovery", "damage", "shrink"];
+/** What did not arrive is sent again after so long, and then after twice as long each time. */
+const FIRST_PAUSE_MS = 60_000;
+const LONGEST_PAUSE_MS = 3_600_000;
+/** Then it is given up. */
+const GIVEN_UP_MS = 3 * 86_400_000;
+/** At a time to one host: a hundred policies may fail at once. */
+const AT_A_TIME = 4;
 
 /** Loaded where there is somebody to tell. */
 const sender = () => import("./send-notice.ts");
 
 /**
- * Tells of runs as policies say: by default of a failure, the first success after it, damage, and tables that have shrunk;
- * of failures that follow one another again after a day. What cannot be sent is tried again, and then a warning.
+ * Tells of runs as policies say: by default of a failure, the first success after it, what is overdue, damage, and tables that have shrunk;
+ * of what goes on again after a day. A notice waits in the state until it has arrived: what cannot be sent is a warning, and sent again
+ * later, also by the next process, for three days.
  */
 export class Notices {
   readonly #logger: Logger;
   readonly #now: () => number;
-  /** The last thing that is being sent for a policy; it comes behind the others. */
+  readonly #state: ServiceState;
+  /** The last thing that is being sent to a receiver for a policy; it comes behind the others. */
   readonly #sending = new Map<string, Promise<void>>();
-  /** When a kind was told of last, by policy, kind and receiver. */
-  readonly #told = new Map<string, number>();
+  readonly #hosts = new Map<string, Slots>();
+  /** When something of a policy is to be sent again. */
+  readonly #again = new Map<PolicySettings, number>();
+  #stop = new AbortController();
 
-  constructor(logger: Logger, now: () => number) {
+  constructor(logger: Logger, state: ServiceState, now: () => number) {
     this.#logger = logger;
+    this.#state = state;
     this.#now = now;
   }
 
   /** A run begins. */
-  begin({ name, notifications }: PolicySettings): void {
-    for (const one of notifications)
-      if (one.type === "ping") this.#send(name, async () => (await sender()).sendPing(one.url, "/start"));
+  begin(settings: PolicySettings): void {
+    for (const [index, one] of settings.notifications.entries())
+      if (one.type === "ping") this.#ping(settings, index, one.url, "/start");
   }
 
-  /** @param before how many runs had failed in a row before this one. */
-  end(settings: PolicySettings, report: RunReport, before: number): void {
+  /** A run has ended. @param before what was known when it began. */
+  async end(settings: PolicySettings, report: RunReport, before: PolicyState): Promise<void> {
     if (report.outcome === "aborted") return;
-    const notices = noticesOf(settings, report, before);
+    const notices = noticesOf(settings, report, {
+      failures: before.failures,
+      isOver: endsFailures(report, before),
+      isOverdue: isToldOverdue(before),
+    });
     for (const [index, one] of settings.notifications.entries()) {
-      if (one.type === "ping") {
-        const isFine = report.outcome === "success";
-        const text = notices.map(({ message }) => message).join("\n");
-        this.#send(settings.name, async () =>
-          (await sender()).sendPing(one.url, isFine ? "" : "/fail", text),
-        );
-        continue;
-      }
-      for (const notice of notices) {
-        if (!this.#isWanted(one, index, notice)) continue;
-        this.#send(settings.name, async () => (await sender()).sendWebhook(one.url, one.secret, notice));
-      }
+      if (one.type !== "ping") continue;
+      const text = notices.map(({ message }) => message).join("\n");
+      this.#ping(settings, index, one.url, report.outcome === "success" ? "" : "/fail", text);
+    }
+    const over: NoticeKind[] = [
+      ...(endsFailures(report, before) ? (["failure"] as const) : []),
+      ...(report.snapshot ? (["overdue"] as const) : []),
+      ...(report.verification?.every(({ ok }) => ok) ? (["damage"] as const) : []),
+    ];
+    await this.#queue(settings, notices, over);
+  }
+
+  /** A policy seems to be overdue. @param find how; asked where somebody is to be told of it, and undefined where it is not. */
+  async overdue(settings: PolicySettings, find: () => Promise<Overdue | undefined>): Promise<void> {
+    const state = this.#state.read(settings);
+    if (receiversOf(settings, "overdue").every((one) => !isDue(one, "overdue", state, this.#now()))) return;
+    const found = await find();
+    if (found) await this.#queue(settings, [overdueNotice(settings, found, state.failures)], []);
+  }
+
+  /** A policy is not overdue: who was told that it is is told that, where no run of this machine has. */
+  async notOverdue(settings: PolicySettings, lastSuccess: Date): Promise<void> {
+    if (!isToldOverdue(this.#state.read(settings))) return;
+    await this.#queue(settings, [otherRunNotice(settings, lastSuccess)], ["overdue"]);
+  }
+
+  /** Sends what waits, and is due: after a restart, and every so often. */
+  async resume(settings: PolicySettings): Promise<void> {
+    if (settings.notifications.length > 0) await this.#flush(settings);
+  }
+
+  /** Sends what is to be sent again by now. */
+  tick(): void {
+    for (const [settings, at] of this.#again) {
+      if (at > this.#now()) continue;
+      this.#again.delete(settings);
+      void this.#flush(settings);
     }
   }
 
-  /** Waits until what is being sent has arrived, or was given up; a while, and no longer. */
+  /** Waits until what is being sent has arrived, or was given up for now; a while, and no longer. */
   async settle(): Promise<void> {
-    await within(Promise.all(this.#sending.values()), LONGEST_WAIT_MS, new AbortController().signal);
+    const { signal } = this.#stop;
+    const sent = async (): Promise<void> => {
+      while (this.#sending.size > 0) await Promise.all(this.#sending.values());
+    };
+    await within(sent(), LONGEST_WAIT_MS, signal);
+    this.#stop.abort(new Error("it is sent later"));
+    await sent();
+    this.#stop = new AbortController();
   }
 
-  #isWanted({ on, repeat = "24h" }: Webhook, index: number, notice: Notice): boolean {
-    const wanted: readonly NoticeKind[] = on ?? DEFAULT_KINDS;
-    if (!wanted.includes(notice.kind)) return false;
-    const { kind, policy, failures } = notice;
-    const key = JSON.stringify([policy, kind, index]);
-    const last = this.#told.get(key);
-    const isRepeated = (kind === "failure" || kind === "damage") && failures > 1;
-    if (isRepeated && last !== undefined && this.#now() - last < (parseDuration(repeat) ?? 0)) return false;
-    this.#told.set(key, this.#now());
-    return true;
+  /** Keeps notices for each receiver that wants them, and sends them. @param over kinds that go on no more. */
+  async #queue(
+    settings: PolicySettings,
+    notices: readonly Notice[],
+    over: readonly NoticeKind[],
+  ): Promise<void> {
+    const now = this.#now();
+    await this.#state.change(settings, (state) => {
+      const told = { ...state.told };
+      const waiting = [...state.waiting];
+      for (const { kind, ...notice } of notices) {
+        for (const receiver of receiversOf(settings, kind)) {
+          // What failed since tables shrank is told once, to those who hear of both.
+          const isTwice = kind === "shrink" && notice.failures > 0 && isWanted(receiver.section, "failure");
+          if (isTwice || !isDue(receiver, kind, { ...state, told }, now)) continue;
+          if (isLasting(kind)) told[`${receiver.key} ${kind}`] = now;
+          const id = `msg_${randomUUID()}`;
+          waiting.push({
+            id,
+            receiver: receiver.key,
+            notice: { kind, ...notice },
+            since: now,
+            attempts: 0,
+            next: now,
+          });
+        }
+      }
+      for (const key of Object.keys(told))
+        if (over.some((kind) => key.endsWith(` ${kind}`))) delete told[key];
+      return { ...state, told, waiting };
+    });
+    await this.#flush(settings);
   }
 
-  /** Behind what is being sent for the policy: who hears that a run began after it has ended waits for its end for ever. */
-  #send(policy: string, send: () => Promise<void>): void {
-    const before = this.#sending.get(policy) ?? Promise.resolve();
-    const sending = before
-      .then(send)
+  /** Begins to send what is due. */
+  async #flush(settings: PolicySettings): Promise<void> {
+    const now = this.#now();
+    const due = this.#state.read(settings).waiting.filter(({ next }) => next <= now);
+    const isDueNow = (id: string) => due.some((one) => one.id === id);
+    if (due.length === 0) return this.#planAgain(settings);
+    // Until it is known how this attempt ends, no other process makes one.
+    const state = await this.#state.change(settings, (before) => ({
+      ...before,
+      waiting: before.waiting.map((one) => {
+        if (!isDueNow(one.id) || one.next > now) return one;
+        return { ...one, attempts: one.attempts + 1, next: now + pauseAfter(one.attempts + 1) };
+      }),
+    }));
+    for (const one of state.waiting) if (isDueNow(one.id)) this.#send(settings, one);
+    this.#planAgain(settings, state);
+  }
+
+  #planAgain(settings: PolicySettings, { waiting } = this.#state.read(settings)): void {
+    if (waiting.length === 0) this.#again.delete(settings);
+    else this.#again.set(settings, Math.min(...waiting.map(({ next }) => next)));
+  }
+
+  #send(settings: PolicySettings, waiting: WaitingNotice): void {
+    const { id, receiver: key, notice, since } = waiting;
+    const receiver = allReceivers(settings).find((one) => one.key === key);
+    const meta = { policy: settings.name, kind: notice.kind };
+    this.#behind(settings, key, receiver?.host ?? "", async (signal) => {
+      if (!receiver) {
+        this.#logger.warn("a notice is given up: its receiver is not in the file any more", meta);
+        await this.#remove(settings, id);
+        return;
+      }
+      try {
+        const refused = await (await sender()).sendNotice(receiver.section, id, notice, signal);
+        if (refused.length > 0)
+          this.#logger.warn("a notice was not taken for some", { ...meta, refused: refused.join(", ") });
+        await this.#remove(settings, id);
+      } catch (error) {
+        const isGivenUp = this.#now() - since > GIVEN_UP_MS;
+        this.#logger.warn("a notice was not sent", {
+          ...{ ...meta, reason: reasonOf(error) },
+          ...(isGivenUp ? { givenUp: true } : { nextAttempt: new Date(waiting.next).toISOString() }),
+        });
+        if (isGivenUp) await this.#remove(settings, id);
+      }
+    });
+  }
+
+  async #remove(settings: PolicySettings, id: string): Promise<void> {
+    const state = await this.#state.change(settings, (before) => ({
+      ...before,
+      waiting: before.waiting.filter((one) => one.id !== id),
+    }));
+    this.#planAgain(settings, state);
+  }
+
+  /** What cannot be called is not called later: then it would tell of a run as of now. */
+  #ping(
+    settings: PolicySettings,
+    index: number,
+    url: string,
+    what: "" | "/start" | "/fail",
+    text?: string,
+  ): void {
+    this.#behind(settings, `ping ${index}`, hostOf(url), async (signal) => {
+      try {
+        await (await sender()).sendPing(url, what, text, signal);
+      } catch (error) {
+        this.#logger.warn("a notice was not sent", { policy: settings.name, reason: reasonOf(error) });
+      }
+    });
+  }
+
+  /** Behind what is being sent to the same: who hears that a run began after it has ended waits for its end for ever. */
+  #behind(
+    { name }: PolicySettings,
+    receiver: string,
+    host: string,
+    send: (signal: AbortSignal) => Promise<void>,
+  ): void {
+    const { signal } = this.#stop;
+    const key = JSON.stringify([name, receiver]);
+    const slots = this.#hosts.get(host) ?? new Slots(AT_A_TIME);
+    this.#hosts.set(host, slots);
+    const before = this.#sending.get(key) ?? Promise.resolve();
+    const sending: Promise<void> = before
+      .then(() => slots.within(() => send(signal)))
       .catch((error: unknown) => {
-        this.#logger.warn("a notice was not sent", { policy, reason: reasonOf(error) });
+        this.#logger.error("what is to be told broke off", { reason: reasonOf(error) });
       })
       .finally(() => {
-        if (this.#sending.get(policy) === sending) this.#sending.delete(policy);
+        if (this.#sending.get(key) === sending) this.#sending.delete(key);
       });
-    this.#sending.set(policy, sending);
+    this.#sending.set(key, sending);
   }
 }
 
-type Webhook = Extract<NotificationSection, { type: "webhook" }>;
-
-function noticesOf({ name: policy, storage }: PolicySettings, report: RunReport, before: number): Notice[] {
-  const { outcome, snapshot, verification = [], error, type } = report;
-  const failures = outcome === "failure" ? before + 1 : 0;
-  const base = {
-    ...{ policy, repository: storage.location, failures, startedAt: report.startedAt.toISOString() },
-    durationMs: report.durationMs,
-    ...(snapshot && { snapshot: snapshot.id, full: snapshot.tags.includes(FULL_TAG) }),
-  };
-  const notices: Notice[] = [];
-  const tell = (kind: NoticeKind, message: string) => void notices.push({ kind, message, ...base });
-  const damage = verification.filter(({ ok }) => !ok);
-  if (damage.length > 0) {
-    tell(
-      "damage",
-      `Policy ${policy}: its snapshot is damaged. ${damage.map(({ details }) => details).join(" ")}`,
-    );
-  } else if (outcome === "failure") {
-    tell("failure", `Policy ${policy} failed: ${reasonOf(error)}`);
-  }
-  for (const { table, rowsBefore, rows, isGone } of snapshot?.shrunk ?? []) {
-    const now = isGone ? "is gone" : `has ${rows}`;
-    tell("shrink", `Policy ${policy}: table ${table} had ${rowsBefore} rows, and ${now}.`);
-  }
-  if (outcome === "success") {
-    const what = `Policy ${policy} went well (${type ?? "no backup was due"}).`;
-    tell("success", what);
-    if (before > 0) tell("recovery", `${what} Before, it had failed ${before} times in a row.`);
-  }
-  return notices;
+/** One that a policy tells, with a name that holds no secret and is the same after a restart. */
+interface Receiver {
+  readonly key: string;
+  readonly section: ReceiverSection;
+  readonly host: string;
 }
+
+function allReceivers({ notifications }: PolicySettings): Receiver[] {
+  const counts = new Map<string, number>();
+  return notifications.filter(isReceiver).map((section) => {
+    const host = section.type === "mail" ? section.host : hostOf(section.url);
+    const place = section.type === "mail" ? `${host} ${digestOf(section.to.join(","))}` : host;
+    const same = counts.get(`${section.type} ${place}`) ?? 0;
+    counts.set(`${section.type} ${place}`, same + 1);
+    return { key: `${section.type} ${place} ${same}`, section, host };
+  });
+}
+
+function receiversOf(settings: PolicySettings, kind: NoticeKind): Receiver[] {
+  return allReceivers(settings).filter(({ section }) => isWanted(section, kind));
+}
+
+/** Whether a receiver is to be told: not where it was, of the same that still goes on, a short while ago. */
+function isDue({ key, section }: Receiver, kind: NoticeKind, { told }: PolicyState, now: number): boolean {
+  const last = told[`${key} ${kind}`];
+  if (!isLasting(kind) || last === undefined) return true;
+  // Where the clock has gone back, it is not known how long ago that was.
+  return now < last || now - last >= (parseDuration(section.repeat ?? "24h") ?? 0);
+}
+
+const isToldOverdue = ({ told }: PolicyState) => Object.keys(told).some((key) => key.endsWith(" overdue"));
+
+const pauseAfter = (attempts: number) =>
+  Math.min(FIRST_PAUSE_MS * 2 ** Math.min(attempts - 1, 20), LONGEST_PAUSE_MS);
+
+const isReceiver = (section: NotificationSection): section is ReceiverSection => section.type !== "ping";
+
+const hostOf = (url: string) => new URL(url).host;
+
+const digestOf = (text: string) => createHash("sha256").update(text).digest("hex").slice(0, 8);

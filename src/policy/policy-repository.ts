@@ -6,6 +6,7 @@ import type { Logger } from "../logger.ts";
 import { openStorage, Repository, type Storage } from "../repository/index.ts";
 import { keysOf } from "./policy-keys.ts";
 import type { PolicySettings } from "./policy-set.ts";
+import { historiesOf, type PolicyHistory } from "./policy-status.ts";
 
 type Kept = Pick<PolicySettings, "storage" | "compression" | "encryption">;
 
@@ -31,6 +32,33 @@ export async function openPolicyRepository(
     compression,
     ...(keys && { encryption: { keys: keys.toMake } }),
   });
+}
+
+/** The repositories of policies: each is opened when it is needed, and then kept. */
+export class OpenRepositories {
+  readonly #logger: Logger;
+  readonly #opened = new Map<string, Promise<Repository>>();
+
+  constructor(logger: Logger) {
+    this.#logger = logger;
+  }
+
+  /** @throws as `openPolicyRepository` */
+  open(settings: PolicySettings, { create = false } = {}): Promise<Repository> {
+    const key = JSON.stringify([settings.storage, settings.encryption]);
+    const opened = this.#opened.get(key);
+    if (opened) return opened;
+    const opening = openPolicyRepository(settings, this.#logger, { create });
+    this.#opened.set(key, opening);
+    opening.catch(() => this.#opened.delete(key));
+    return opening;
+  }
+
+  /** What the policy's repository has of every policy. */
+  async histories(settings: PolicySettings): Promise<ReadonlyMap<string, PolicyHistory>> {
+    const repository = await this.open(settings);
+    return historiesOf(await repository.list());
+  }
 }
 
 async function hasSnapshots(storage: Storage): Promise<boolean> {

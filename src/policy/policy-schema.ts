@@ -1,60 +1,19 @@
 import { z } from "zod";
-import { DURATION } from "./duration.ts";
+import { notification } from "./notification-schema.ts";
+import {
+  choice,
+  duration,
+  flag,
+  fraction,
+  label,
+  list,
+  schedule,
+  section,
+  text,
+  whole,
+} from "./policy-fields.ts";
 
 // What a configuration file may hold. The JSON Schema of the package is made from this (scripts/policy-schema.ts).
-
-/** An object that has these keys and no others, which its error names. */
-function section<S extends z.ZodRawShape>(shape: S) {
-  const allowed = Object.keys(shape).join(", ");
-  return z.strictObject(shape, {
-    error: (issue) =>
-      issue.code === "unrecognized_keys"
-        ? `there is no such key; there are ${allowed}`
-        : `it must be a mapping with ${allowed}`,
-  });
-}
-
-const text = (description: string) =>
-  z.string("it must be a text").min(1, "it must not be empty").meta({ description });
-const flag = (description: string) => z.boolean("it must be true or false").meta({ description });
-const whole = (description: string, lowest = 1, highest = Number.MAX_SAFE_INTEGER) => {
-  const how = `it must be a whole number from ${lowest}${highest < Number.MAX_SAFE_INTEGER ? ` to ${highest}` : ""}`;
-  return z.int(how).min(lowest, how).max(highest, how).meta({ description });
-};
-const list = (description: string, of = "texts") =>
-  z
-    .array(
-      z.string(`it must be a list of ${of}`).min(1, "an item must not be empty"),
-      `it must be a list of ${of}`,
-    )
-    .min(1, "it must not be empty")
-    .meta({ description });
-const choice = <const T extends readonly string[]>(values: T, description: string) =>
-  z.enum(values, `it must be one of ${values.join(", ")}`).meta({ description });
-const duration = (description: string) =>
-  z
-    .string("it must be a time such as 90s, 15m, 6h or 2d")
-    .regex(DURATION, "it must be a time such as 90s, 15m, 6h or 2d")
-    .meta({ description });
-const schedule = (description: string) =>
-  text(`${description}: a cron pattern ("0 2 * * *") or an interval ("6h").`);
-
-/** What a name of a snapshot may be; of a policy too. */
-const LABEL = /^[A-Za-z0-9][A-Za-z0-9_.:+@-]{0,99}$/;
-const label = (description: string) =>
-  z
-    .string("it must be a text")
-    .regex(LABEL, "it must be 1 to 100 letters, digits and _ . : + @ -, beginning with a letter or digit")
-    .meta({ description });
-
-const part = "it must be true or false, a number from 0 to below 1, or a part such as 50%";
-const fraction = (description: string) =>
-  z
-    .union(
-      [z.boolean(), z.number().min(0, part).lt(1, part), z.string().regex(/^\d{1,2}(\.\d+)?%$/, part)],
-      part,
-    )
-    .meta({ description });
 
 const storage = section({
   type: choice(
@@ -219,47 +178,6 @@ const source = z
   )
   .meta({ description: "What is backed up." });
 
-const address = (description: string) =>
-  z
-    .string("it must be an address, https://…")
-    .regex(/^https?:\/\/[^\s/]/, "it must be an address, https://…")
-    .meta({ description });
-
-const notification = z
-  .discriminatedUnion(
-    "type",
-    [
-      section({
-        type: z.literal("webhook"),
-        url: address("Where to: a notice is sent in the form of Standard Webhooks."),
-        secret: z
-          .string("it must be a text")
-          .regex(/^whsec_[A-Za-z0-9+/]{32,}={0,2}$/, "it must be whsec_ and 24 bytes or more in base64")
-          .meta({ description: "By which the receiver knows the sender." })
-          .optional(),
-        on: z
-          .array(choice(["failure", "recovery", "damage", "shrink", "success"], "What is told."))
-          .min(1, "it must not be empty")
-          .meta({ description: "What is told. Default: failure, recovery, damage, shrink." })
-          .optional(),
-        repeat: duration("Failures in a row are told again after so long. Default 24h.").optional(),
-      }),
-      section({
-        type: z.literal("ping"),
-        url: address(
-          "Of the kind of healthchecks.io: called as it is after a success, with /start and /fail.",
-        ),
-      }),
-    ],
-    {
-      error: (issue) =>
-        issue.code === "invalid_union"
-          ? "there is no such type; there are webhook, ping"
-          : "it must be a mapping with a type",
-    },
-  )
-  .meta({ description: "Who is told." });
-
 const defaults = {
   notifications: z.array(notification, "it must be a list of notifications").optional(),
   storage: storage.extend({ type: storage.shape.type.optional() }).optional(),
@@ -302,7 +220,6 @@ export const policyFile = section({
 
 export type PolicyFile = z.infer<typeof policyFile>;
 export type PolicySection = PolicyFile["policies"][string];
-export type NotificationSection = z.infer<typeof notification>;
 export type SourceSection = z.infer<typeof source>;
 export type StorageSection = NonNullable<PolicySection["storage"]>;
 export type EncryptionSection = z.infer<typeof encryption>;

@@ -1,11 +1,7 @@
 import { inspect } from "node:util";
 import type { RetentionPolicy } from "../repository/index.ts";
-import type {
-  CompressionSection,
-  EncryptionSection,
-  NotificationSection,
-  SourceSection,
-} from "./policy-schema.ts";
+import type { NotificationSection } from "./notification-schema.ts";
+import type { CompressionSection, EncryptionSection, SourceSection } from "./policy-schema.ts";
 import type { Schedule } from "./run-schedule.ts";
 
 /** When a policy runs. */

@@ -23,8 +23,9 @@ export interface PolicyStatus {
   readonly overdue: boolean;
   /** Why it is overdue, or cannot be told. */
   readonly reason?: string | undefined;
-  /** Whether it runs now; known to the service that runs it alone, as are the next three. */
+  /** Whether it runs now; known to the service that runs it alone. */
   readonly running?: boolean | undefined;
+  /** Known on the machine that runs it, also after a restart, as are the next two. */
   readonly consecutiveFailures?: number | undefined;
   readonly lastError?: string | undefined;
   readonly lastVerify?: { readonly at: Date; readonly ok: boolean } | undefined;
@@ -90,6 +91,27 @@ export function nextRunOf(
     ...(incremental ? [nextDue(incremental, last.any, now)] : []),
   ];
   return due.length === 0 ? undefined : Math.min(...due);
+}
+
+/**
+ * From when on a policy is overdue; undefined: never.
+ *
+ * @param since when it was to run first, where it never has.
+ */
+export function overdueFrom(
+  settings: PolicySettings,
+  { newest, newestFull }: PolicyHistory,
+  since: number,
+  now: number,
+): number | undefined {
+  const { enabled, schedule } = settings;
+  const { jitterMs, retryWindowMs, maxAgeMs } = schedule;
+  if (!enabled) return undefined;
+  const last = newest?.createdAt.getTime();
+  if (maxAgeMs !== undefined) return (last ?? since) + maxAgeMs;
+  const next = nextRunOf(settings, { any: last, full: newestFull?.createdAt.getTime() }, now);
+  if (next === undefined) return undefined;
+  return (last === undefined ? since : next) + jitterMs + retryWindowMs;
 }
 
 function whyOverdue(

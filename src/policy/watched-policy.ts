@@ -1,9 +1,12 @@
-import { reasonOf } from "../fs/io.ts";
 import { believedLast, jitterOf, nextDue } from "./due-times.ts";
+import type { Overdue } from "./notice.ts";
 import type { PolicySettings } from "./policy-set.ts";
-import type { PolicyHistory, PolicyStatus } from "./policy-status.ts";
-import { type RunReport, type RunRequest, removesSnapshots } from "./run-policy.ts";
+import { overdueFrom, type PolicyHistory, statusOf } from "./policy-status.ts";
+import { FULL_TAG, type RunReport, type RunRequest, removesSnapshots } from "./run-policy.ts";
 import type { Schedule } from "./run-schedule.ts";
+
+/** How long what was missed has at most before somebody is told that it is overdue. */
+const GRACE_MS = 600_000;
 
 /**
  * A policy, and what is known of its runs: when each kind of its work was begun last, and so when it is due. Moments are
@@ -15,10 +18,13 @@ export class WatchedPolicy {
   running: Promise<unknown> | undefined;
   /** When there is something to do; undefined: not known yet. */
   next: number | undefined;
-  /** How many runs have failed in a row. */
-  failures = 0;
-  #lastError: string | undefined;
-  #lastVerify: { readonly at: Date; readonly ok: boolean } | undefined;
+  /** When it is to be looked at again whether it is overdue. */
+  overdueLook = 0;
+  /** What its repository had when that was looked at, with what was made since. */
+  #history: PolicyHistory = { count: 0 };
+  #since: number;
+  /** From when on it is overdue. */
+  #overdueFrom: number | undefined;
   /** A backup of either kind; undefined: not known, or never. */
   #any: number | undefined;
   #full: number | undefined;
@@ -30,6 +36,8 @@ export class WatchedPolicy {
     this.settings = settings;
     this.#pruned = now;
     this.#verified = now;
+    this.#since = now;
+    this.#beginAnew(now);
   }
 
   get isKnown(): boolean {
@@ -41,7 +49,10 @@ export class WatchedPolicy {
    *
    * @param isRunByHand then also what is verified or removed is due by the newest snapshot.
    */
-  learn({ newest, newestFull }: PolicyHistory, isRunByHand: boolean): void {
+  learn(history: PolicyHistory, isRunByHand: boolean, now: number): void {
+    const { newest, newestFull } = history;
+    this.#history = history;
+    this.#overdueFrom = overdueFrom(this.settings, history, this.#since, now);
     const last = newest?.createdAt.getTime();
     this.#any ??= last;
     this.#full ??= newestFull?.createdAt.getTime();
@@ -56,8 +67,9 @@ export class WatchedPolicy {
     this.next = Math.min(...times);
   }
 
-  /** The same after the clock was set. */
+  /** The same after the clock was set, or the machine has slept. */
   replan(now: number): void {
+    this.#beginAnew(now);
     const { schedule, retention, verification } = this.settings;
     const { full, incremental } = schedule;
     if (incremental && this.#any) this.#any = believedLast(incremental, this.#any, now);
@@ -97,21 +109,32 @@ export class WatchedPolicy {
   }
 
   /** A run has ended. */
-  end({ outcome, error, endedAt, verification }: RunReport): void {
-    if (verification) this.#lastVerify = { at: endedAt, ok: verification.every(({ ok }) => ok) };
-    if (outcome === "aborted") return;
-    this.failures = outcome === "success" ? 0 : this.failures + 1;
-    this.#lastError = outcome === "success" ? undefined : reasonOf(error);
+  end({ snapshot }: RunReport, now: number): void {
+    if (!snapshot) return;
+    const { newestFull, count } = this.#history;
+    const full = snapshot.tags.includes(FULL_TAG) ? snapshot : newestFull;
+    this.#history = { newest: snapshot, newestFull: full, count: count + 1 };
+    this.#overdueFrom = overdueFrom(this.settings, this.#history, this.#since, now);
   }
 
-  /** What only who runs it knows of it. */
-  status(): Pick<PolicyStatus, "running" | "consecutiveFailures" | "lastError" | "lastVerify"> {
-    return {
-      running: this.running !== undefined,
-      consecutiveFailures: this.failures,
-      ...(this.#lastError !== undefined && { lastError: this.#lastError }),
-      ...(this.#lastVerify && { lastVerify: this.#lastVerify }),
-    };
+  /** Whether it is overdue by what is known. */
+  isOverdue(now: number): boolean {
+    return this.#overdueFrom !== undefined && now > this.#overdueFrom;
+  }
+
+  /** How it is overdue. */
+  overdue(now: number): Overdue | undefined {
+    if (!this.isOverdue(now)) return undefined;
+    const { reason, lastSuccess, snapshot } = statusOf(this.settings, this.#history, now);
+    return { reason: reason ?? "there is no snapshot of it", lastSuccess, snapshot };
+  }
+
+  /** After a start, and when the machine has slept, what was missed is made up: it is overdue where that takes too long. */
+  #beginAnew(now: number): void {
+    const { jitterMs, retryWindowMs } = this.settings.schedule;
+    this.overdueLook = now + Math.min(jitterMs + retryWindowMs, GRACE_MS);
+    this.#since = Math.min(this.#since, now);
+    this.#overdueFrom = overdueFrom(this.settings, this.#history, this.#since, now);
   }
 
   /** When each kind of work is to begin, by its schedule and jitter. */

@@ -1,11 +1,10 @@
-import { homedir } from "node:os";
 import { join } from "node:path";
 import type { DocumentCache, Kept } from "../engine/catalog/document-reader.ts";
 import type { KeyRing } from "../engine/keys/key-ring.ts";
 import { ValidationError } from "../errors.ts";
 import { FileCache } from "../fs/file-cache.ts";
-import { isError } from "../fs/io.ts";
 import { localPath } from "../fs/local-path.ts";
+import { userDirectory } from "../fs/user-directory.ts";
 import type { Logger } from "../logger.ts";
 import type { Storage } from "../storage/storage.ts";
 
@@ -37,28 +36,7 @@ export function cacheDirectory(
   const told = env[VARIABLE];
   if (told === "off") return undefined;
   if (told) return localPath(told, VARIABLE);
-  // A path that is relative is to be ignored, as XDG's specification says.
-  const named = env[platform === "win32" ? "LOCALAPPDATA" : "XDG_CACHE_HOME"];
-  if (named && platform !== "darwin" && (platform === "win32" || named.startsWith("/")))
-    return join(named, NAME);
-  const home = homeOf(env);
-  return home && join(home, ...(HOME_CACHES[platform] ?? [".cache"]), NAME);
-}
-
-const HOME_CACHES: Partial<Record<NodeJS.Platform, readonly string[]>> = {
-  win32: ["AppData", "Local"],
-  darwin: ["Library", "Caches"],
-};
-
-/** In a container a user may have none. */
-function homeOf(env: NodeJS.ProcessEnv): string | undefined {
-  if (env["HOME"]?.startsWith("/")) return env["HOME"];
-  try {
-    return homedir();
-  } catch (error) {
-    if (isError(error)) return undefined;
-    throw error;
-  }
+  return userDirectory("cache", NAME, env, platform);
 }
 
 /**

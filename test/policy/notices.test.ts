@@ -1,71 +1,14 @@
-import { once } from "node:events";
-import { renameSync, writeFileSync } from "node:fs";
-import { createServer, type IncomingHttpHeaders } from "node:http";
-import type { AddressInfo } from "node:net";
-import { join } from "node:path";
-import { connect } from "@lancedb/lancedb";
 import { Webhook } from "standardwebhooks";
-import { describe, expect, onTestFinished, test } from "vitest";
-import { BackupService, loadPolicies } from "../../src/index.ts";
-import { newDirectory, recordingLogger } from "../support/database.ts";
+import { describe, expect, test } from "vitest";
+import { slackOf } from "../../src/policy/notice-text.ts";
+import { newReceiver, newToldService } from "../support/notice-receivers.ts";
 
 const SECRET = `whsec_${Buffer.alloc(24, 7).toString("base64")}`;
-
-interface Received {
-  readonly path: string;
-  readonly headers: IncomingHttpHeaders;
-  readonly body: string;
-}
-
-/** A real server that keeps what it gets. @param answer its status, by the path; undefined: it never answers. */
-async function newReceiver(answer: (path: string, count: number) => number | undefined = () => 200) {
-  const received: Received[] = [];
-  const server = createServer(async (request, response) => {
-    let body = "";
-    for await (const chunk of request) body += String(chunk);
-    received.push({ path: request.url ?? "", headers: request.headers, body });
-    const status = answer(request.url ?? "", received.length);
-    if (status !== undefined) response.writeHead(status, { location: "/elsewhere" }).end();
-  });
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  onTestFinished(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  return { received, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` };
-}
-
-async function newService(notifications: string) {
-  const directory = await newDirectory();
-  const database = join(directory, "db");
-  const table = await (await connect(database)).createTable(
-    "t",
-    Array.from({ length: 200 }, (_, id) => ({ id })),
-  );
-  const file = join(directory, "backup.yaml");
-  writeFileSync(
-    file,
-    `backup_manager:
-  storage: { type: local, path: vault }
-  notifications: ${notifications}
-policies:
-  one: { sources: [{ type: lancedb, path: ${database} }], schedule: { full: 1d, retry_window: 1s } }
-`,
-  );
-  const { logger, logged } = recordingLogger();
-  const set = await loadPolicies(file, {});
-  const service = new BackupService(set, { logger });
-  onTestFinished(() => service.stop());
-  const away = () => renameSync(database, `${database}-away`);
-  const back = () => renameSync(`${database}-away`, database);
-  return { service, set, table, away, back, logged };
-}
 
 describe("webhooks", () => {
   test("tell of a failure, once a day while it lasts, of the first success after it, and of tables that shrank", async () => {
     const { received, url } = await newReceiver();
-    const { service, table, away, back } = await newService(
+    const { service, table, away, back } = await newToldService(
       `[{ type: webhook, url: "${url}/hook", secret: "${SECRET}" }]`,
     );
     await service.run("one");
@@ -81,9 +24,12 @@ describe("webhooks", () => {
     expect(notices).toMatchObject([
       {
         type: "backup.failure",
-        data: { policy: "one", failures: 1, message: expect.stringContaining("db") },
+        data: {
+          ...{ policy: "one", severity: "error", failures: 1 },
+          message: expect.stringContaining("db"),
+        },
       },
-      { type: "backup.recovery", data: { policy: "one", snapshot: expect.any(String) } },
+      { type: "backup.recovery", data: { policy: "one", snapshot: expect.any(String), failures: 0 } },
       {
         type: "backup.shrink",
         data: { message: expect.stringContaining("table t had 200 rows, and has 11") },
@@ -93,16 +39,18 @@ describe("webhooks", () => {
     expect(() => new Webhook(SECRET).verify(`${first?.body} `, first?.headers as never)).toThrow();
   });
 
-  test("are sent again where the receiver failed, and then a warning, never the run's failure", async () => {
+  test("are sent again where the receiver failed, with the same id, and then a warning, never the run's failure", async () => {
     const { received, url } = await newReceiver((path, count) =>
       path.startsWith("/never") || count < 3 ? 500 : 200,
     );
-    const { service, logged } = await newService(
+    const { service, logged } = await newToldService(
       `[{ type: webhook, url: "${url}/later", on: [success] }, { type: webhook, url: "${url}/never?token=s3cret", on: [success] }]`,
     );
     expect((await service.run("one")).outcome).toBe("success");
     await service.stop();
-    expect(received.filter(({ path }) => path === "/later")).toHaveLength(3);
+    const later = received.filter(({ path }) => path === "/later");
+    expect(later).toHaveLength(3);
+    expect(new Set(later.map(({ headers }) => headers["webhook-id"])).size).toBe(1);
     expect(received.filter(({ path }) => path.startsWith("/never")).length).toBeGreaterThan(1);
     const warnings = logged.filter(({ message }) => message === "a notice was not sent");
     expect(warnings).toMatchObject([{ meta: { reason: expect.stringContaining("the status 500") } }]);
@@ -111,27 +59,60 @@ describe("webhooks", () => {
 
   test("follow no redirect", async () => {
     const { received, url } = await newReceiver(() => 302);
-    const { service, logged } = await newService(`[{ type: webhook, url: "${url}/hook", on: [success] }]`);
+    const { service, logged } = await newToldService(
+      `[{ type: webhook, url: "${url}/hook", on: [success] }]`,
+    );
     await service.run("one");
     await service.stop();
     expect(received.map(({ path }) => path)).not.toContain("/elsewhere");
     expect(logged).toContainEqual(expect.objectContaining({ message: "a notice was not sent" }));
   }, 30_000);
+});
 
-  test("to one that never answers hold up neither the run nor, for long, the end", async () => {
-    const { url } = await newReceiver(() => undefined);
-    const { service } = await newService(`[{ type: webhook, url: "${url}/hook", on: [success] }]`);
-    const started = performance.now();
-    expect((await service.run("one")).outcome).toBe("success");
-    expect(performance.now() - started).toBeLessThan(10_000);
-    await service.stop();
-    expect(performance.now() - started).toBeLessThan(25_000);
-  }, 30_000);
+test("Slack is told in blocks and text", async () => {
+  const { received, url } = await newReceiver();
+  const { service, logged, table, set } = await newToldService(
+    `[{ type: slack, url: "${url}/services/T/B/s3cret", on: [failure] }]`,
+    { rest: `, allow_empty: false, fail_on_shrink: true, description: x` },
+  );
+  await service.run("one");
+  await table.delete("id > 10");
+  await service.run("one");
+  await service.stop();
+  const body = JSON.parse(received[0]?.body ?? "");
+  expect(body).toMatchObject({
+    text: expect.stringContaining("[error] Backup one failed"),
+    blocks: [
+      { type: "header", text: { type: "plain_text", text: expect.stringContaining("Backup one failed") } },
+      { type: "section", text: { type: "mrkdwn", verbatim: true } },
+      { type: "context", elements: [{ type: "mrkdwn", verbatim: true }] },
+    ],
+  });
+  expect(JSON.stringify([logged, set.get("one")?.show()])).not.toContain("s3cret");
+});
+
+test("in what Slack is told nothing is a link or calls anybody, and no text is longer than it takes", () => {
+  const hostile = `<!channel> <https://evil.example|click> & \u202e${"<😀".repeat(5000)}`;
+  const sent = slackOf({
+    ...{ kind: "damage", severity: "critical", policy: "one", message: hostile },
+    ...{ repository: hostile, host: "here", failures: 1 },
+  });
+  const texts: string[] = [];
+  JSON.stringify(sent, (key, value) => {
+    if (key === "text" && typeof value === "string") texts.push(value);
+    return value;
+  });
+  expect(texts).toHaveLength(4);
+  for (const text of texts) {
+    expect(text).not.toMatch(/[<>\u202e]|&(?!amp;|lt;|gt;)|[\ud800-\udbff](?![\udc00-\udfff])/);
+    expect(text.length).toBeLessThanOrEqual(3000);
+  }
+  expect(texts[0]).toContain("&lt;!channel&gt; &lt;https://evil.example|click&gt; &amp;");
 });
 
 test("pings tell of the beginning, of a success, and of a failure with its reason, in this order", async () => {
   const { received, url } = await newReceiver();
-  const { service, away } = await newService(`[{ type: ping, url: "${url}/uuid" }]`);
+  const { service, away } = await newToldService(`[{ type: ping, url: "${url}/uuid" }]`);
   await service.run("one");
   away();
   await service.run("one");
@@ -141,10 +122,45 @@ test("pings tell of the beginning, of a success, and of a failure with its reaso
 });
 
 test("addresses and secrets are not shown", async () => {
-  const { set } = await newService(
-    `[{ type: webhook, url: "https://hooks.example/s3cret", secret: "${SECRET}" }, { type: ping, url: "https://ping.example/s3cret" }]`,
+  const { set } = await newToldService(
+    `[{ type: webhook, url: "https://hooks.example/s3cret", secret: "${SECRET}" }, { type: ping, url: "https://ping.example/s3cret" }, { type: slack, url: "https://slack.example/s3cret" }, { type: mail, host: mail.example, user: me, password: s3cret, from: a@b.c, to: [d@e.f] }]`,
   );
   const shown = JSON.stringify(set.get("one")?.show());
   expect(shown).toContain("https://hooks.example");
   expect(shown).not.toMatch(/s3cret|whsec/);
+});
+
+describe("what a receiver is told", () => {
+  const kindsAt = (received: readonly { path: string; body: string }[], path: string) =>
+    received
+      .filter((one) => one.path === path)
+      .map(({ body }) => JSON.parse(body).type.replace("backup.", ""));
+
+  test("is said by kinds, or by how bad it is; a shrink that fails a run is told once", async () => {
+    const { received, url } = await newReceiver();
+    const hook = (path: string, rest: string) => `{ type: webhook, url: "${url}/${path}"${rest} }`;
+    const { service, table } = await newToldService(
+      `[${[
+        hook("default", ""),
+        hook("shrink", ", on: [shrink]"),
+        hook("all", ", severity: info"),
+        hook("error", ", severity: error"),
+        hook("critical", ", severity: critical"),
+        hook("both", ", on: [failure, shrink, success]"),
+      ].join(", ")}]`,
+      { rest: ", fail_on_shrink: 50%" },
+    );
+    await service.run("one");
+    await table.delete("id > 10");
+    await service.run("one");
+    await table.add(Array.from({ length: 200 }, (_, id) => ({ id })));
+    await service.run("one");
+    await service.stop();
+    expect(kindsAt(received, "/default")).toEqual(["failure", "recovery"]);
+    expect(kindsAt(received, "/shrink")).toEqual(["shrink"]);
+    expect(kindsAt(received, "/all")).toEqual(["success", "failure", "success", "recovery"]);
+    expect(kindsAt(received, "/error")).toEqual(["failure", "recovery"]);
+    expect(kindsAt(received, "/critical")).toEqual([]);
+    expect(kindsAt(received, "/both")).toEqual(["success", "failure", "success"]);
+  });
 });

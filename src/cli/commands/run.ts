@@ -68,6 +68,8 @@ async function runOnce(context: Context, names: string[], options: Options): Pro
   context.signal.addEventListener("abort", () => void service.stop(), { once: true });
   const reports = await Promise.all(wanted.map((name) => service.run(name, options.type)));
   context.signal.throwIfAborted();
+  if (reports.some(({ outcome }) => outcome !== "success"))
+    await service.status({ policies: wanted, notify: true });
   return {
     json: reports.map((report) => ({
       ...report,

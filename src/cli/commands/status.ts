@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import type { PolicyStatus } from "../../policy/policy-status.ts";
-import { formatBytes, formatCount, formatTime } from "../../util/format.ts";
+import { counted, formatBytes, formatCount, formatTime } from "../../util/format.ts";
 import { printable } from "../../util/printable.ts";
 import { newCommand } from "../command.ts";
 import type { Answer, Context } from "../context.ts";
@@ -11,32 +11,36 @@ import { type ConfigOption, configOption, namedPolicies, parseAge, readConfig } 
 
 interface Options extends ConfigOption {
   readonly maxAge?: number;
+  readonly notify?: boolean;
 }
 
 export function statusCommand(): Command {
   return newCommand("status", {
     summary: "Tell when policies ran last and run next, and which are overdue.",
     description:
-      "Tells of each policy what its repository has: it need not run here, and the repository is only read. A policy is overdue where a run was due and the time in which it is tried again is over, or its newest snapshot is older than --max-age. Exit code 1 where one is overdue, or cannot be read.",
-    examples: ["status --config backup.yaml", "status --config backup.yaml --max-age 26h"],
-    json: "[{ policy, enabled, location, lastSuccess?, lastFull?, snapshot?, bytes?, snapshots, nextRun?, overdue, reason? }]",
+      "Tells of each policy what its repository has: it need not run here, and the repository is only read. A policy is overdue where a run was due and the time in which it is tried again is over, or its newest snapshot is older than --max-age. With --notify those are told of it whom the policies name, once in a while. Exit code 1 where one is overdue, or cannot be read.",
+    examples: [
+      "status --config backup.yaml",
+      "status --config backup.yaml --max-age 26h",
+      "status --config backup.yaml --notify",
+    ],
+    json: "[{ policy, enabled, location, lastSuccess?, lastFull?, snapshot?, bytes?, snapshots, nextRun?, overdue, reason?, consecutiveFailures, lastError?, lastVerify?: { at, ok } }]",
   })
     .argument("[policy...]", "Names of policies. Default: all.")
     .addOption(configOption())
     .option("--max-age <time>", "Overdue is what has no snapshot of the last 26h, 2d, ….", parseAge)
+    .option("--notify", "Tell whom the policies name of what is overdue, and is no more.")
     .action(handle(run));
 }
 
 async function run(context: Context, names: string[], options: Options): Promise<Answer> {
   const set = await readConfig(context, options);
-  const wanted = new Set(namedPolicies(set, names));
+  const policies = namedPolicies(set, names);
   const { BackupService } = await import("../../policy/backup-service.ts");
   await using service = new BackupService(set, { logger: context.logger });
-  const all = await service.status({ maxAgeMs: options.maxAge });
-  // What only the service that runs them knows is not told here.
-  const statuses = all
-    .filter(({ policy }) => wanted.has(policy))
-    .map(({ running: _running, consecutiveFailures: _failures, ...status }) => status);
+  const all = await service.status({ policies, maxAgeMs: options.maxAge, notify: options.notify });
+  // Whether it runs only the service knows that runs it.
+  const statuses = all.map(({ running: _running, ...status }) => status);
   const isLate = statuses.some(({ overdue }) => overdue);
   return { json: statuses, text: tableOf(context, statuses), exitCode: isLate ? EXIT.failed : EXIT.done };
 }
@@ -58,10 +62,22 @@ function tableOf({ terminal }: Context, statuses: readonly PolicyStatus[]): stri
     ],
     statuses,
   );
-  const reasons = statuses.flatMap(({ policy, reason }) =>
-    reason === undefined ? [] : [`${printable(policy)}: ${printable(reason)}`],
-  );
-  return [table, ...reasons].join("\n");
+  return [table, ...statuses.flatMap(remarksOf)].join("\n");
+}
+
+function remarksOf({
+  policy,
+  reason,
+  consecutiveFailures: failures = 0,
+  lastError = "",
+  lastVerify,
+}: PolicyStatus): string[] {
+  const remarks = [
+    ...(reason === undefined ? [] : [reason]),
+    ...(failures === 0 ? [] : [`${counted(failures, "run")} failed in a row, the last: ${lastError}`]),
+    ...(lastVerify?.ok === false ? [`the verification of ${formatTime(lastVerify.at)} found damage`] : []),
+  ];
+  return remarks.map((remark) => `${printable(policy)}: ${printable(remark)}`);
 }
 
 function stateOf({ enabled, overdue }: PolicyStatus): string {

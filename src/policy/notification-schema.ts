@@ -1,0 +1,81 @@
+import { z } from "zod";
+import { NOTICE_KINDS, SEVERITIES } from "./notice-kinds.ts";
+import { address, choice, duration, section, text, whole } from "./policy-fields.ts";
+
+const MAILBOX = /^(?:[^\p{Cc}<>"@,;:]{1,100} <[^\s<>"@,;:]+@[^\s<>"@,;:]+>|[^\s<>"@,;:]+@[^\s<>"@,;:]+)$/u;
+const HOW_MAILBOX = "it must be an address such as me@example.com, or Name <me@example.com>";
+const mailbox = () => z.string(HOW_MAILBOX).regex(MAILBOX, HOW_MAILBOX);
+
+const wanted = {
+  on: z
+    .array(choice(NOTICE_KINDS, "What is told."))
+    .min(1, "it must not be empty")
+    .meta({
+      description: "What is told. Default: failure, recovery, overdue, damage, shrink.",
+    })
+    .optional(),
+  severity: choice(
+    SEVERITIES,
+    "In place of on: what is as bad as this, or worse, and the first success after it.",
+  ).optional(),
+  repeat: duration(
+    "While a policy fails, is overdue or damaged, it is told again after so long. Default 24h.",
+  ).optional(),
+};
+
+const kinds = [
+  section({
+    type: z.literal("webhook"),
+    url: address("Where to: a notice is sent in the form of Standard Webhooks."),
+    secret: z
+      .string("it must be a text")
+      .regex(/^whsec_[A-Za-z0-9+/]{32,}={0,2}$/, "it must be whsec_ and 24 bytes or more in base64")
+      .meta({ description: "By which the receiver knows the sender." })
+      .optional(),
+    ...wanted,
+  }),
+  section({
+    type: z.literal("mail"),
+    host: z
+      .string("it must be a mail server's name")
+      .regex(/^[A-Za-z0-9.:_-]+$/, "it must be a mail server's name, without a port")
+      .meta({ description: "The mail server." }),
+    port: whole("Its port. Default 587; with tls implicit 465, with none 25.", 1, 65535).optional(),
+    tls: choice(
+      ["starttls", "implicit", "none"],
+      "Default starttls: a server that does not offer it is sent nothing. none: not with a password, but on this machine.",
+    ).optional(),
+    ca: text("A file with certificates that are trusted besides the public ones.").optional(),
+    user: text("Who is to be let in, where the server asks.").optional(),
+    password: text("Filled in from the environment, a file or a credential.").optional(),
+    from: mailbox().meta({ description: "Whom it comes from." }),
+    to: z
+      .array(mailbox(), "it must be a list of addresses")
+      .min(1, "it must not be empty")
+      .meta({ description: "Whom it goes to." }),
+    ...wanted,
+  }),
+  section({
+    type: z.literal("slack"),
+    url: address("The address of an incoming webhook of Slack, or of what takes the same form."),
+    ...wanted,
+  }),
+  section({
+    type: z.literal("ping"),
+    url: address("Of the kind of healthchecks.io: called as it is after a success, with /start and /fail."),
+  }),
+] as const;
+
+/** Who is told. */
+export const notification = z
+  .discriminatedUnion("type", kinds, {
+    error: (issue) =>
+      issue.code === "invalid_union"
+        ? "there is no such type; there are webhook, mail, slack, ping"
+        : "it must be a mapping with a type",
+  })
+  .meta({ description: "Who is told." });
+
+export type NotificationSection = z.infer<typeof notification>;
+/** Who gets notices; a ping says of every run how it ended, and nothing else. */
+export type ReceiverSection = Exclude<NotificationSection, { type: "ping" }>;

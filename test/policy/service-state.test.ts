@@ -1,0 +1,261 @@
+import { readdirSync, readFileSync, statSync, unlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { BackupService, ValidationError } from "../../src/index.ts";
+import { stateDirectory } from "../../src/policy/service-state.ts";
+import { recordingLogger } from "../support/database.ts";
+import { newReceiver, newToldService } from "../support/notice-receivers.ts";
+
+const HOUR = 3_600_000;
+const kindsOf = (received: readonly { body: string }[]) =>
+  received.map(({ body }) => JSON.parse(body).type.replace("backup.", ""));
+
+describe("after a restart it is known", () => {
+  test("how many runs have failed in a row and why, how the last verification went, and who was told", async () => {
+    const { received, url } = await newReceiver();
+    const { service, again, away, back, clock, directory } = await newToldService(
+      `[{ type: webhook, url: "${url}/" }]`,
+      { rest: ", verification: { schedule: 1h }" },
+    );
+    await service.run("one");
+    expect((await service.runOnly("one", "verify")).outcome).toBe("success");
+    away();
+    for (let i = 1; i <= 3; i++) {
+      const restarted = again();
+      await restarted.run("one");
+      await restarted.stop();
+    }
+    const [status] = await again().status();
+    expect(status).toMatchObject({
+      consecutiveFailures: 3,
+      lastError: expect.stringContaining(join(directory, "db")),
+      lastVerify: { at: expect.any(Date), ok: true },
+    });
+    expect(kindsOf(received)).toEqual(["failure"]);
+    clock.sleep(25 * HOUR);
+    const later = again();
+    await later.run("one");
+    await later.stop();
+    expect(kindsOf(received)).toEqual(["failure", "failure"]);
+    back();
+    const last = again();
+    await last.run("one");
+    await last.stop();
+    expect(kindsOf(received)).toEqual(["failure", "failure", "recovery"]);
+    expect(await again().status()).toMatchObject([{ consecutiveFailures: 0 }]);
+  });
+
+  test("which notice has not arrived: it is sent again, when its time has come, with the same id", async () => {
+    let isUp = false;
+    const { received, url } = await newReceiver(() => (isUp ? 200 : 500));
+    const {
+      service,
+      again,
+      away,
+      clock,
+      stateDirectory: state,
+    } = await newToldService(`[{ type: webhook, url: "${url}/s3cret", on: [failure], repeat: 100d }]`);
+    away();
+    await service.run("one");
+    await service.stop();
+    const before = received.length;
+    expect(before).toBeGreaterThan(0);
+    isUp = true;
+    const soon = again();
+    await soon.run("one");
+    await soon.stop();
+    expect(received).toHaveLength(before);
+    clock.sleep(HOUR);
+    const later = again();
+    await later.run("one");
+    await later.stop();
+    expect(received).toHaveLength(before + 1);
+    expect(new Set(received.map(({ headers }) => headers["webhook-id"])).size).toBe(1);
+    const last = again();
+    await last.run("one");
+    await last.stop();
+    expect(received).toHaveLength(before + 1);
+    // What is kept is nobody else's, and holds no secret.
+    expect(statSync(state).mode & 0o077).toBe(0);
+    const texts = readdirSync(state).map((name) => readFileSync(join(state, name), "utf8"));
+    expect(texts).toHaveLength(1);
+    expect(texts.join()).not.toContain("s3cret");
+  }, 30_000);
+
+  test("a service that stays sends it again by itself, with longer and longer pauses", async () => {
+    const { received, until, url } = await newReceiver(() => 404);
+    const { service, away, clock, logged } = await newToldService(
+      `[{ type: webhook, url: "${url}/", on: [failure], repeat: 100d }]`,
+    );
+    away();
+    service.start();
+    await service.run("one");
+    await until(1);
+    const warned = () => logged.filter(({ message }) => message === "a notice was not sent").length;
+    const times: number[] = [];
+    for (let count = 1; count <= 4; count++) {
+      while (warned() < count) await new Promise((resolve) => setTimeout(resolve, 5));
+      times.push(clock.now());
+      while (received.length === count) await clock.pass(10_000, 1);
+    }
+    const pauses = times.slice(1).map((time, index) => time - (times[index] ?? 0));
+    for (const [index, pause] of pauses.entries()) expect(pause).toBeGreaterThanOrEqual(60_000 * 2 ** index);
+  }, 60_000);
+});
+
+/** A source that goes on until there is a file `go`. */
+const SLOW = (directory: string) =>
+  `{ type: command, name: slow, command: [sh, -c, "until [ -e ${directory}/go ]; do sleep 0.02; done; echo x"] }`;
+
+describe("overdue is told", () => {
+  const overdueOnly = (url: string) => `[{ type: webhook, url: "${url}/", on: [overdue, recovery] }]`;
+
+  test("by the service, also where a run hangs, once while it lasts; then that it is over", async () => {
+    const { received, until, url } = await newReceiver();
+    const { service, clock, directory } = await newToldService(overdueOnly(url), {
+      ...{ schedule: "incremental: 1h, retry_window: 10m", source: SLOW },
+    });
+    const go = join(directory, "go");
+    writeFileSync(go, "");
+    const ended = () => new Promise<void>((resolve) => void service.onRun(() => resolve()));
+    let end = ended();
+    service.start();
+    await service.status();
+    await clock.pass(1000, 0);
+    await end;
+    unlinkSync(go);
+    clock.sleep(HOUR);
+    end = ended();
+    while (service.work.length === 0) await clock.pass(1000, 5);
+    await clock.pass(8 * 60_000, 0);
+    expect(received).toEqual([]);
+    while (received.length === 0) await clock.pass(10_000, 1);
+    await clock.pass(10 * 60_000, 0);
+    const { message, lastSuccess } = JSON.parse(received[0]?.body ?? "").data;
+    expect(message).toMatch(
+      /^Policy one is overdue: a run was due .*\. A run has been under way since .*\.$/,
+    );
+    expect(lastSuccess).toEqual(expect.any(String));
+    writeFileSync(go, "");
+    await end;
+    expect(kindsOf(await until(2))).toEqual(["overdue", "recovery"]);
+  }, 60_000);
+
+  test("by the service of a policy that never had a snapshot, when it has had its time", async () => {
+    const { received, url } = await newReceiver();
+    const { service, clock } = await newToldService(overdueOnly(url), {
+      ...{ schedule: "full: 1d, retry_window: 10m", source: SLOW },
+    });
+    service.start();
+    await service.status();
+    await clock.pass(9 * 60_000, 0);
+    expect(received).toEqual([]);
+    while (received.length === 0) await clock.pass(10_000, 1);
+    expect(JSON.parse(received[0]?.body ?? "").data.message).toContain("there is no snapshot of it");
+  }, 60_000);
+
+  test("not where somebody else has run it meanwhile", async () => {
+    const { received, until, url } = await newReceiver();
+    const { service, again, clock } = await newToldService(overdueOnly(url), {
+      schedule: "max_age: 1h, retry_window: 1ms",
+    });
+    const first = (await service.run("one")).snapshot?.createdAt.getTime() ?? 0;
+    service.start();
+    await service.status();
+    while (Date.now() < first + 1000) await new Promise((resolve) => setTimeout(resolve, 20));
+    const second = (await again().run("one")).snapshot?.createdAt.getTime() ?? 0;
+    expect(second).toBeGreaterThan(first + 900);
+    // By the first it is overdue, by the second it is not yet.
+    clock.sleep(second + HOUR - 1500 - clock.now());
+    await clock.pass(1000, 300);
+    expect(received).toEqual([]);
+    clock.sleep(60_000);
+    await clock.pass(1000, 0);
+    expect(kindsOf(await until(1))).toEqual(["overdue"]);
+  });
+
+  test("by status where it is to, and that it is over; as often as `repeat` says", async () => {
+    const { received, url } = await newReceiver();
+    const { service, again, clock } = await newToldService(overdueOnly(url));
+    await service.run("one");
+    const day = 86_400_000;
+    const look = async (options: { notify?: boolean; maxAgeMs?: number }) => {
+      const other = again();
+      const [status] = await other.status(options);
+      await other.stop();
+      return status?.overdue;
+    };
+    clock.sleep(2 * HOUR);
+    expect(await look({ maxAgeMs: HOUR })).toBe(true);
+    expect(received).toEqual([]);
+    expect(await look({ notify: true, maxAgeMs: HOUR })).toBe(true);
+    expect(await look({ notify: true, maxAgeMs: HOUR })).toBe(true);
+    expect(kindsOf(received)).toEqual(["overdue"]);
+    clock.sleep(day);
+    expect(await look({ notify: true, maxAgeMs: HOUR })).toBe(true);
+    expect(kindsOf(received)).toEqual(["overdue", "overdue"]);
+    expect(await look({ notify: true, maxAgeMs: 10 * day })).toBe(false);
+    expect(await look({ notify: true, maxAgeMs: 10 * day })).toBe(false);
+    expect(kindsOf(received)).toEqual(["overdue", "overdue", "recovery"]);
+  });
+});
+
+test("a verification that goes well does not end that backups fail", async () => {
+  const { received, url } = await newReceiver();
+  const { service, away, back } = await newToldService(`[{ type: webhook, url: "${url}/" }]`);
+  await service.run("one");
+  away();
+  await service.run("one");
+  expect((await service.runOnly("one", "verify")).outcome).toBe("success");
+  expect(await service.status()).toMatchObject([{ consecutiveFailures: 1, lastVerify: { ok: true } }]);
+  back();
+  await service.run("one");
+  await service.stop();
+  expect(kindsOf(received)).toEqual(["failure", "recovery"]);
+});
+
+describe("the directory of the state", () => {
+  test("is the option's, or the variable's, or systemd's, or the user's own", () => {
+    const of = (env: NodeJS.ProcessEnv, platform: NodeJS.Platform = "linux") =>
+      stateDirectory(undefined, env, platform);
+    expect(stateDirectory(false, { LANCEDB_BACKUP_STATE: "/else" })).toBeUndefined();
+    expect(stateDirectory("/given", { LANCEDB_BACKUP_STATE: "off" })).toBe("/given");
+    expect(of({ LANCEDB_BACKUP_STATE: "off", STATE_DIRECTORY: "/var/lib/a" })).toBeUndefined();
+    expect(of({ LANCEDB_BACKUP_STATE: "/else", STATE_DIRECTORY: "/var/lib/a" })).toBe("/else");
+    expect(of({ STATE_DIRECTORY: "/var/lib/a:/var/lib/b", HOME: "/home/me" })).toBe("/var/lib/a");
+    expect(of({ XDG_STATE_HOME: "/xdg", HOME: "/home/me" })).toBe("/xdg/lancedb-backup");
+    expect(of({ XDG_STATE_HOME: "relative", HOME: "/home/me" })).toBe("/home/me/.local/state/lancedb-backup");
+    expect(of({ HOME: "/Users/me" }, "darwin")).toBe("/Users/me/Library/Application Support/lancedb-backup");
+    expect(() => stateDirectory("", {})).toThrow(ValidationError);
+    expect(() => stateDirectory(1 as never, {})).toThrow(TypeError);
+  });
+
+  test("that cannot be made is a warning, and what is known lasts until the process ends", async () => {
+    const { set, directory, away } = await newToldService("[]");
+    const { logger, logged } = recordingLogger();
+    writeFileSync(join(directory, "file"), "");
+    const service = new BackupService(set, { logger, stateDirectory: join(directory, "file/state") });
+    away();
+    await service.run("one");
+    await service.run("one");
+    expect(await service.status()).toMatchObject([{ consecutiveFailures: 2 }]);
+    const warnings = logged.filter(({ message }) => message.includes("after a restart"));
+    expect(warnings).toHaveLength(1);
+    await service.stop();
+  });
+
+  test("of a file that is cut short nothing is known, which is a warning", async () => {
+    const { service, again, away, logged, stateDirectory: state } = await newToldService("[]");
+    away();
+    await service.run("one");
+    const [name = ""] = readdirSync(state);
+    const text = readFileSync(join(state, name), "utf8");
+    writeFileSync(join(state, name), text.slice(0, 100));
+    expect(await again().status()).toMatchObject([{ consecutiveFailures: 0 }]);
+    expect(logged).toContainEqual(
+      expect.objectContaining({ level: "warn", message: "what was known of a policy cannot be read" }),
+    );
+    await again().run("one");
+    expect(await again().status()).toMatchObject([{ consecutiveFailures: 1 }]);
+  });
+});
