@@ -10,6 +10,7 @@ export interface GlobalOptions extends KeyOptions {
   readonly json?: boolean;
   readonly quiet?: boolean;
   readonly verbose?: boolean;
+  readonly readOnly?: boolean;
   /** False with `--no-color`. */
   readonly color: boolean;
 }

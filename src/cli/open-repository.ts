@@ -1,5 +1,5 @@
 import { resolve } from "node:path";
-import type { Repository } from "../repository/index.ts";
+import type { Repository, StorageOptions } from "../repository/index.ts";
 import { schemeOf } from "../storage/open-storage.ts";
 import { type LimitOptions, REPOSITORY_VARIABLE, type RepositoryOption } from "./command.ts";
 import type { Context } from "./context.ts";
@@ -38,10 +38,19 @@ export async function openRepository(
   options: RepositoryOption & LimitOptions,
 ): Promise<Repository> {
   const path = repositoryPath(options);
-  const { limitUpload, limitDownload } = options;
-  if (schemeOf(path) === undefined && (limitUpload ?? limitDownload) !== undefined)
-    throw new UsageError(`${path} is a local directory: --limit-upload and --limit-download are for stores.`);
+  const use = storageOptions(path, context, options);
   const { Repository } = await import("../repository/index.ts");
   const keys = () => keysToOpen(context);
-  return Repository.open(path, { logger: context.logger, limitUpload, limitDownload, keys });
+  return Repository.open(path, { logger: context.logger, ...use, keys });
+}
+
+/** How a repository's storage is to be used. @throws UsageError for limits of a local directory */
+export function storageOptions(
+  path: string,
+  { options: { readOnly } }: Pick<Context, "options">,
+  { limitUpload, limitDownload }: LimitOptions,
+): StorageOptions {
+  if (schemeOf(path) === undefined && (limitUpload ?? limitDownload) !== undefined)
+    throw new UsageError(`${path} is a local directory: --limit-upload and --limit-download are for stores.`);
+  return { limitUpload, limitDownload, ...(readOnly && { readOnly }) };
 }

@@ -1,6 +1,7 @@
 import { Command } from "commander";
 import { manifest } from "../util/build-facts.ts";
 import { backupCommand } from "./commands/backup.ts";
+import { checkCommand } from "./commands/check.ts";
 import { completionCommand } from "./commands/completion.ts";
 import { copyCommand } from "./commands/copy.ts";
 import { deleteCommand } from "./commands/delete.ts";
@@ -18,6 +19,7 @@ import { reportCommand } from "./commands/report.ts";
 import { restoreCommand } from "./commands/restore.ts";
 import { runCommand } from "./commands/run.ts";
 import { scrubCommand } from "./commands/scrub.ts";
+import { statsCommand } from "./commands/stats.ts";
 import { statusCommand } from "./commands/status.ts";
 import { tagCommand } from "./commands/tag.ts";
 import { undoCommand } from "./commands/undo/undo.ts";
@@ -45,6 +47,7 @@ const COMMANDS = [
   listCommand,
   infoCommand,
   verifyCommand,
+  checkCommand,
   restoreCommand,
   diffCommand,
   pinCommand,
@@ -52,6 +55,7 @@ const COMMANDS = [
   tagCommand,
   deleteCommand,
   pruneCommand,
+  statsCommand,
   copyCommand,
   keyCommand,
   scrubCommand,
@@ -80,6 +84,7 @@ export function buildProgram(): Command {
       "--no-color",
       "No colours. (NO_COLOR does the same; elsewhere than on a terminal there are none.)",
     )
+    .option("--read-only", "Open repositories for reading alone: nothing is written to one.")
     .addHelpText("after", `${EXAMPLES}\n\n${EXIT_CODES_HELP}`);
   for (const option of keyOptions()) program.addOption(option);
   for (const make of COMMANDS) program.addCommand(make());

@@ -4,6 +4,7 @@ import { ValidationError } from "../errors.ts";
 import { localPath } from "../fs/local-path.ts";
 import { databasePath } from "../lance/database.ts";
 import type { KeysOption } from "../repository/options.ts";
+import type { StorageOptions } from "../storage/layers/layered.ts";
 import { schemeOf } from "../storage/open-storage.ts";
 import { diagnoseJournal } from "./diagnose-journal.ts";
 import { diagnoseStrays } from "./diagnose-strays.ts";
@@ -24,6 +25,8 @@ export interface DiagnoseOptions {
   repository?: string | undefined;
   /** What opens it, where it is encrypted; as for `Repository.open`. */
   keys?: KeysOption | undefined;
+  /** How its storage is used. */
+  storage?: StorageOptions | undefined;
   signal?: AbortSignal | undefined;
 }
 
@@ -45,8 +48,8 @@ const placeOf = (repository: string) =>
  * @throws ValidationError where there is no such database. @throws UnsupportedError where it is not local.
  */
 export async function diagnose(options: DiagnoseOptions = {}): Promise<Diagnosis> {
-  assertKnown(options, "diagnose", { uri: true, repository: true, keys: true, signal: true });
-  const { uri, repository, keys, signal } = options;
+  assertKnown(options, "diagnose", { uri: true, repository: true, keys: true, storage: true, signal: true });
+  const { uri, repository, keys, storage, signal } = options;
   const findings: Finding[] = await diagnoseVersions();
   const directory = uri === undefined ? undefined : await databasePath(uri);
   if (directory !== undefined && !existsSync(directory)) {
@@ -57,7 +60,9 @@ export async function diagnose(options: DiagnoseOptions = {}): Promise<Diagnosis
   const database = misnamed ? undefined : directory;
   const location = repository === undefined ? undefined : placeOf(repository);
   const kept =
-    location === undefined ? undefined : await diagnoseRepository({ location, keys }, database, signal);
+    location === undefined
+      ? undefined
+      : await diagnoseRepository({ location, keys, storage }, database, signal);
   if (database !== undefined) {
     const remedies = new Remedies(database, location, kept?.newest);
     const locked = diagnoseReadable(database);

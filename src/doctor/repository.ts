@@ -8,6 +8,7 @@ import type { Logger } from "../logger.ts";
 import type { KeysOption } from "../repository/options.ts";
 import { Repository } from "../repository/repository.ts";
 import { type Snapshot, type SnapshotDetails, tellingView } from "../sources/lancedb/snapshot-view.ts";
+import type { StorageOptions } from "../storage/layers/layered.ts";
 import { openStorage } from "../storage/open-storage.ts";
 import { fallInWords } from "../util/shrunk-tables.ts";
 import { diagnoseStrays } from "./diagnose-strays.ts";
@@ -27,7 +28,15 @@ export interface RepositoryDiagnosis {
 
 /** A repository: its mark, its documents, who works in it, how old the newest snapshot is, and which disk it is on. */
 export async function diagnoseRepository(
-  { location, keys }: { readonly location: string; readonly keys: KeysOption | undefined },
+  {
+    location,
+    keys,
+    storage: use = {},
+  }: {
+    readonly location: string;
+    readonly keys: KeysOption | undefined;
+    readonly storage?: StorageOptions | undefined;
+  },
   database: string | undefined,
   signal?: AbortSignal,
 ): Promise<RepositoryDiagnosis> {
@@ -36,8 +45,8 @@ export async function diagnoseRepository(
   let newest: SnapshotDetails | undefined;
   const logger = collectWarnings(findings, base);
   try {
-    const repository = await Repository.open(location, { logger, keys });
-    const storage = await openStorage(location);
+    const repository = await Repository.open(location, { logger, ...use, keys });
+    const storage = await openStorage(location, use);
     const directory = storage.local?.root;
     if (directory !== undefined) {
       findings.push(...diagnoseSpace(directory, "repository"), ...diagnoseWritable(directory));

@@ -1,3 +1,4 @@
+import type { Logger } from "../logger.ts";
 import type { EntryAttributes, JsonObject, PartContent } from "./snapshot.ts";
 import type { Holdings } from "./source-kind.ts";
 
@@ -82,6 +83,10 @@ export interface CaptureRequest {
    * are of the same moment. It may be called again where the source has to begin anew.
    */
   readonly whileHeld?: (() => Promise<void>) | undefined;
+  /** Nothing is to be written, held by a link or run: of a source that can be looked at so. Default false. */
+  readonly writesNothing?: boolean | undefined;
+  /** Told for whom is waited. */
+  readonly logger?: Logger | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -96,6 +101,8 @@ export interface Source {
   readonly root?: string | undefined;
   /** Whether it keeps writers still for its capture, and calls `whileHeld` meanwhile. */
   readonly keepsStill?: boolean | undefined;
+  /** Whether a capture with `writesNothing` writes and runs nothing, and reads no content: what a backup would do can be told by it. */
+  readonly canBeLookedAt?: boolean | undefined;
   /** Whether the id is made of the place, since nothing can be kept there: others at that place have it too. */
   readonly isIdDerived?: boolean | undefined;
   /** Makes the id last where it is new, before a snapshot is published; answers with what it is from now on. */

@@ -285,13 +285,15 @@ export class BackupManager implements AsyncDisposable {
    * refused; both when everything else is done.
    */
   async recover(options: RecoverOptions = {}): Promise<RecoveryReport> {
-    assertKnown(options, "recover", { onConflict: true, force: true });
+    assertKnown(options, "recover", { onConflict: true, force: true, heal: true });
     assertOnConflict(options.onConflict, ["overwrite", "keep"]);
     assertFlag(options.force, "force");
+    assertFlag(options.heal, "heal");
     await databasePath(this.#settings.database);
     const [database] = this.#roots();
     const { entries, healed, unreadable } = await this.#places.inPlace([database], async () => {
       const recovered = await this.#recoverEntries(options);
+      if (options.heal === false) return { entries: recovered, healed: [], unreadable: [] };
       const { healHeads } = await import("./recovery/recover-entries.ts");
       return {
         entries: recovered,

@@ -174,6 +174,8 @@ export interface RecoverOptions {
   onConflict?: "overwrite" | "keep" | undefined;
   /** Treats owners of whom nothing can be known (another host) as dead, if they give no signs of life. Default false. */
   force?: boolean | undefined;
+  /** Moves damaged newest versions of tables aside as well, so that they open at the one before. Default true. */
+  heal?: boolean | undefined;
 }
 
 /** Called as LanceDB's own `connect` is, in any of its forms. */

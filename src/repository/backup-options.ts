@@ -54,6 +54,11 @@ export interface BackupOptions extends Exclusions {
   onProgress?: OnProgress | undefined;
 }
 
+/** To be told what a backup would do: what it would read, and leave out. Writes nothing. */
+export interface DryBackupOptions extends BackupOptions {
+  dryRun: true;
+}
+
 const LONGEST_DESCRIPTION = 10_000;
 
 /** @throws ValidationError, TypeError. Nothing has been touched. */

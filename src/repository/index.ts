@@ -1,6 +1,8 @@
 /** What users import as `lancedb-backup/repository`: repositories alone, without loading LanceDB's native library. */
 
+export type { FileCount, ForetoldPart } from "../engine/backup/foretell-backup.ts";
 export type { SnapshotFilter } from "../engine/catalog/filter.ts";
+export type { RoomTaken, SourceRoom } from "../engine/catalog/room-taken.ts";
 export type { Compression } from "../engine/codec/encode-blob.ts";
 export type { CopiedSnapshot, FailedCopy } from "../engine/copy/copy-report.ts";
 export { ageIdentity, ageRecipients } from "../engine/keys/age-key.ts";
@@ -95,7 +97,7 @@ export type {
 } from "../storage/storage.ts";
 export type { ShrunkTable } from "../util/shrunk-tables.ts";
 export { withoutPassword } from "../util/without-password.ts";
-export type { BackupOptions } from "./backup-options.ts";
+export type { BackupOptions, DryBackupOptions } from "./backup-options.ts";
 export type { CopyOptions, CopyReport } from "./copy-between.ts";
 export type {
   BackupEvent,
@@ -106,6 +108,7 @@ export type {
   VerifyEvent,
   WarningEvent,
 } from "./events.ts";
+export type { BackupForecast } from "./foretell-snapshot.ts";
 export type { LabelOptions, PinOptions, TagOptions } from "./label-snapshot.ts";
 export type {
   EncryptionOptions,
@@ -118,5 +121,6 @@ export type { KeptSnapshot, PruneReport, RemovedSnapshot } from "./prune-view.ts
 export { Repository } from "./repository.ts";
 export type { GetOptions } from "./repository-base.ts";
 export type { RepositoryKeys, RotateOptions } from "./repository-keys.ts";
+export type { RepositoryStats, StatsOptions } from "./repository-stats.ts";
 export type { PartOptions, RestorePartsOptions, RestorePartsReport, RestoreTarget } from "./restore-parts.ts";
 export type { CacheOption } from "./snapshot-cache.ts";

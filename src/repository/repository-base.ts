@@ -5,6 +5,7 @@ import type { RepositoryEvents } from "./events.ts";
 import type { LabelOptions, PinOptions, TagOptions } from "./label-snapshot.ts";
 import type { OpenedRepository } from "./opened-repository.ts";
 import { RepositoryKeys } from "./repository-keys.ts";
+import type { RepositoryStats, StatsOptions } from "./repository-stats.ts";
 
 /** Of which database a snapshot is meant: where the repository has several. */
 export interface GetOptions {
@@ -76,6 +77,17 @@ export abstract class RepositoryBase implements AsyncDisposable {
   async tag(id: string, options: TagOptions): Promise<SnapshotDetails> {
     const { tagSnapshot } = await import("./label-snapshot.ts");
     return tagSnapshot(this.at, id, options);
+  }
+
+  /**
+   * What takes the room: the newest snapshots, their history, what no snapshot needs, and by source; and what a prune would free. Reads
+   * every document, and no blob.
+   *
+   * @throws ValidationError, IoError
+   */
+  async stats(options: StatsOptions = {}): Promise<RepositoryStats> {
+    const { statsOf } = await import("./repository-stats.ts");
+    return statsOf(this.at, options);
   }
 
   /** Who works in the repository now, or died in it. */

@@ -12,8 +12,9 @@ import type { RestoreReport } from "../sources/lancedb/restore/report.ts";
 import type { ScrubOptions, ScrubReport } from "../sources/lancedb/scrub/report.ts";
 import type { Snapshot, SnapshotDetails, TakenSnapshot } from "../sources/lancedb/snapshot-view.ts";
 import type { Storage } from "../storage/storage.ts";
-import type { BackupOptions } from "./backup-options.ts";
+import type { BackupOptions, DryBackupOptions } from "./backup-options.ts";
 import type { CopyOptions, CopyReport } from "./copy-between.ts";
+import type { BackupForecast } from "./foretell-snapshot.ts";
 import { makeRepository, openKeys } from "./open-keys.ts";
 import { OpenedRepository } from "./opened-repository.ts";
 import {
@@ -89,7 +90,8 @@ export class Repository extends RepositoryBase {
    * Takes a snapshot of a database while others write to it. It waits for guarded writes, so that its tables fit
    * together, and holds up nobody else. What the snapshot before it has is not read again.
    *
-   * Interrupted in any way it leaves no snapshot, and the next run uses the blobs that are there.
+   * Interrupted in any way it leaves no snapshot, and the next run uses the blobs that are there. With `dryRun` it tells what it would
+   * read and leave out, and writes nothing, not even a lease, or an id beside the database.
    *
    * A table that is gone, or has less than half of 100 rows or more that it had in the snapshot before, is a warning, and
    * in the result.
@@ -100,7 +102,14 @@ export class Repository extends RepositoryBase {
    * prune do not end within `lockTimeoutMs`, or where a dead process left guarded work: call `recover()` first.
    * @throws UnsupportedError, CorruptError naming a table that cannot be captured in full. @throws IoError
    */
-  async backup(options: BackupOptions): Promise<TakenSnapshot> {
+  backup(options: BackupOptions & { dryRun?: false | undefined }): Promise<TakenSnapshot>;
+  backup(options: DryBackupOptions): Promise<BackupForecast>;
+  async backup({
+    dryRun = false,
+    ...options
+  }: BackupOptions & { dryRun?: boolean | undefined }): Promise<TakenSnapshot | BackupForecast> {
+    assertFlag(dryRun, "dryRun");
+    if (dryRun) return this.#foretell({ ...options, dryRun });
     const { takeContext, takeSnapshot, askedOf, tellTaken } = await import("./take-snapshot.ts");
     return this.at.events.during(askedOf(options), options, async () => {
       this.at.assertMarked();
@@ -111,6 +120,14 @@ export class Repository extends RepositoryBase {
       tellTaken(this.at.logger, snapshot, Math.round(performance.now() - started));
       return snapshot;
     });
+  }
+
+  async #foretell(options: DryBackupOptions): Promise<BackupForecast> {
+    const { takeContext } = await import("./take-snapshot.ts");
+    const { foretellSnapshot } = await import("./foretell-snapshot.ts");
+    const place = { blobs: this.at.blobs, logger: this.at.logger, lancedb: this.at.lancedb };
+    const context = takeContext(place, this.at.catalog.stored, options.signal);
+    return this.at.inPlace(() => foretellSnapshot(context, options));
   }
 
   /** Snapshots, the newest first. Those whose documents are damaged are left out with a warning; `verify` names them. */

@@ -1,4 +1,4 @@
-import { type BackupContext, backup } from "../engine/backup/back-up-sources.ts";
+import { type BackupContext, type BackupRequest, backup } from "../engine/backup/back-up-sources.ts";
 import type { Catalog } from "../engine/catalog/catalog.ts";
 import type { Source } from "../engine/source-contract.ts";
 import { ValidationError } from "../errors.ts";
@@ -32,19 +32,27 @@ export function takeContext(
 
 /** Takes a snapshot as `Repository.backup` says. */
 export async function takeSnapshot(context: TakeContext, options: BackupOptions): Promise<TakenSnapshot> {
+  const { shrunk, ...content } = await backup(context, await backupRequestOf(context, options));
+  const snapshot = detailsView(content);
+  return shrunk.length === 0 ? snapshot : { ...snapshot, shrunk };
+}
+
+/** @throws ValidationError, TypeError for bad options; where a source is not there. */
+export async function backupRequestOf(
+  { lancedb }: Pick<TakeContext, "lancedb">,
+  options: BackupOptions,
+): Promise<BackupRequest> {
   assertBackupOptions(options);
   const { name, description, tags, failOnShrink, lockTimeoutMs, signal, onProgress } = options;
   const { tables, exclude, onUnsupported, history, allowEmpty, type } = options;
   const { sourceId, sourceOptions } = options;
-  const sources = await openSources(sourcesIn(options), { ...sourceOptions, sourceId }, context.lancedb);
+  const sources = await openSources(sourcesIn(options), { ...sourceOptions, sourceId }, lancedb);
   assertDifferent(sources);
-  const { shrunk, ...content } = await backup(context, {
+  return {
     ...{ sources, name, description, tags, failOnShrink, lockTimeoutMs, signal, onProgress },
     rereads: type === "full",
     capture: { tables, exclude, onUnsupported, history, allowEmpty },
-  });
-  const snapshot = detailsView(content);
-  return shrunk.length === 0 ? snapshot : { ...snapshot, shrunk };
+  };
 }
 
 /** What an event says of a backup before it begins; the options need not have been checked. */

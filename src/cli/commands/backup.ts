@@ -1,5 +1,5 @@
 import { type Command, Option } from "commander";
-import type { BackupOptions } from "../../repository/index.ts";
+import type { BackupForecast, BackupOptions } from "../../repository/index.ts";
 import { counted, formatBytes, formatCount, formatDuration } from "../../util/format.ts";
 import { printable } from "../../util/printable.ts";
 import { collect, parseCount, parseFraction, parseNumber } from "../arguments.ts";
@@ -13,9 +13,11 @@ import {
 } from "../command.ts";
 import type { Answer, Context } from "../context.ts";
 import { EXIT } from "../exit-codes.ts";
+import { UsageError } from "../failure.ts";
 import { handle } from "../handle.ts";
 import { openRepository } from "../open-repository.ts";
 import { displayOf } from "../progress-display.ts";
+import { recoverFirst } from "../recover-first.ts";
 
 interface Options extends RepositoryOption, LimitOptions {
   readonly sourceId?: string;
@@ -37,6 +39,8 @@ interface Options extends RepositoryOption, LimitOptions {
   readonly allowEmpty?: boolean;
   readonly failOnShrink?: number | true;
   readonly lockTimeout?: number;
+  readonly recover?: boolean;
+  readonly dryRun?: boolean;
 }
 
 export function backupCommand(): Command {
@@ -48,11 +52,13 @@ export function backupCommand(): Command {
       "backup data/lancedb-table --repo ./vault",
       "backup data/lancedb-table --name nightly --tag keep --table documents",
       "backup data/vectors data/memories --repo ./vault",
+      "backup data/lancedb-table --exclude 'cache_*' --dry-run",
     ],
     json: `The snapshot: { id, name?, description?, tags, source: { type, id, uri, host }, createdAt, taken?, durationMs, history,
 files, bytes, newFiles, newBytes, storedBytes, parts: [{ source, files, bytes }], rows, tables: [{ id, directory, version, digest, versionCount, files, bytes,
 rows, tags, leftOut, versions: [{ version, createdAt, rows }] }], leftOut?: [{ table, why, what }], software,
-checksum, shrunk?: [{ table, rowsBefore, rows, isGone }] }`,
+checksum, shrunk?: [{ table, rowsBefore, rows, isGone }], recovered?: entries as of recover }. With --dry-run: { dryRun, parts: [{ source,
+before?, isForetold, known: { files, bytes }, read: { files, bytes } }], known, read, tables, leftOut, shrunk? }`,
   })
     .argument(
       "<database...>",
@@ -123,6 +129,14 @@ checksum, shrunk?: [{ table, rowsBefore, rows, isGone }] }`,
         .argParser(parseNumber)
         .default(30),
     )
+    .option(
+      "--recover",
+      "Roll back first what dead processes left half-done, so that a nightly backup outlives the crash of an application.",
+    )
+    .option(
+      "-n, --dry-run",
+      "Show what would be read and left out, and write nothing, neither in the repository nor in the database.",
+    )
     .action(handle(run));
   for (const option of limitOptions()) command.addOption(option);
   return command;
@@ -143,28 +157,37 @@ function sourceOptionsFrom(options: Options): NonNullable<BackupOptions["sourceO
   };
 }
 
+function requestOf({ signal }: Context, databases: readonly string[], options: Options) {
+  return {
+    sources: databases,
+    sourceId: options.sourceId,
+    name: options.name,
+    description: options.description,
+    tags: options.tag ?? [],
+    tables: options.table,
+    exclude: options.exclude,
+    sourceOptions: sourceOptionsFrom(options),
+    onUnsupported: options.onUnsupported,
+    history: options.latestOnly ? "latest" : "all",
+    allowEmpty: options.allowEmpty ?? false,
+    failOnShrink: options.failOnShrink ?? false,
+    lockTimeoutMs: (options.lockTimeout ?? 30) * 1000,
+    signal,
+  } as const;
+}
+
 async function run(context: Context, databases: string[], options: Options): Promise<Answer> {
   await using repository = await openRepository(context, options);
+  if (options.dryRun) {
+    if (options.recover)
+      throw new UsageError("--recover writes, and --dry-run does not: recover --dry-run tells.");
+    return foretold(await repository.backup({ ...requestOf(context, databases, options), dryRun: true }));
+  }
+  const recovered = options.recover ? await recoverFirst(context, databases) : [];
   context.interrupt.describe("No snapshot was made. What was stored serves the next backup.");
   const progress = await displayOf(context);
   const snapshot = await repository
-    .backup({
-      sources: databases,
-      sourceId: options.sourceId,
-      name: options.name,
-      description: options.description,
-      tags: options.tag ?? [],
-      tables: options.table,
-      exclude: options.exclude,
-      sourceOptions: sourceOptionsFrom(options),
-      onUnsupported: options.onUnsupported,
-      history: options.latestOnly ? "latest" : "all",
-      allowEmpty: options.allowEmpty ?? false,
-      failOnShrink: options.failOnShrink ?? false,
-      lockTimeoutMs: (options.lockTimeout ?? 30) * 1000,
-      signal: context.signal,
-      onProgress: progress.onProgress,
-    })
+    .backup({ ...requestOf(context, databases, options), onProgress: progress.onProgress })
     .catch((error: unknown) => {
       throw backupFailure(error, databases.join(" "), repository.location);
     })
@@ -174,20 +197,45 @@ async function run(context: Context, databases: string[], options: Options): Pro
   const size = `${held ? `${counted(tables.length, "table")}, ` : ""}${counted(files, "file")}, ${formatBytes(bytes)}`;
   const fresh = `new: ${counted(newFiles, "file")}, ${formatBytes(newBytes)}`;
   const line = `Snapshot ${context.terminal.style("bold", id)}: ${size} (${fresh}), in ${formatDuration(durationMs)}.`;
-  const fewer = (snapshot.shrunk ?? []).map(
-    ({ table, rowsBefore, rows, isGone }) =>
-      `Fewer rows than in the snapshot before: ${printable(table)} had ${formatCount(rowsBefore)} and ${isGone ? "is gone" : `has ${formatCount(rows)}`}.`,
-  );
+  const fewer = (snapshot.shrunk ?? []).map(fewerRows);
   const excluded = leftOut.filter(({ why }) => why === "excluded");
   const parts = tables.flatMap((table) => table.leftOut.map((what) => ({ table: table.id, what })));
   const missing = [...leftOut, ...parts].map(
     ({ table, what }) => `Not in the snapshot: ${printable(`${table}: ${what}`)}`,
   );
   return {
-    json: snapshot,
+    json: recovered.length > 0 ? { ...snapshot, recovered } : snapshot,
     done: `Snapshot ${id} was made.`,
     text: [line, ...fewer, ...missing].join("\n"),
     // What was excluded is left out as was asked for.
     exitCode: missing.length > excluded.length ? EXIT.partly : EXIT.done,
   };
+}
+
+function foretold(forecast: BackupForecast): Answer {
+  const { parts, known, read, tables, leftOut, shrunk = [] } = forecast;
+  const lines = parts
+    .filter(({ isForetold }) => !isForetold)
+    .map(({ source }) => `${printable(source.uri)} is read anew each time; how much cannot be told before.`);
+  const size = ({ files, bytes }: BackupForecast["read"]) =>
+    `${counted(files, "file")}, ${formatBytes(bytes)}`;
+  return {
+    json: forecast,
+    text: [
+      `To be read: ${size(read)}, of which so much at most is new. Known from the snapshot before: ${size(known)}. ${counted(tables.length, "table")}. (dry run)`,
+      ...lines,
+      ...shrunk.map(fewerRows),
+      ...leftOut.map(({ table, what }) => `Not in the snapshot: ${printable(`${table}: ${what}`)}`),
+    ].join("\n"),
+    exitCode: leftOut.some(({ why }) => why !== "excluded") ? EXIT.partly : EXIT.done,
+  };
+}
+
+function fewerRows({
+  table,
+  rowsBefore,
+  rows,
+  isGone,
+}: NonNullable<BackupForecast["shrunk"]>[number]): string {
+  return `Fewer rows than in the snapshot before: ${printable(table)} had ${formatCount(rowsBefore)} and ${isGone ? "is gone" : `has ${formatCount(rows)}`}.`;
 }

@@ -36,7 +36,7 @@ export function copyCommand(): Command {
   const command = newCommand("copy", {
     summary: "Copy snapshots to another repository.",
     description:
-      "Copies snapshots from one repository to another, on another disk or in a store: those that it does not have, the oldest first, each whole or not at all. What is there is not sent again, and every file is compared with its SHA-256 on the way. Interrupted in any way, the next run goes on. Exit code 3 where snapshots are damaged; the others are copied.",
+      "Copies snapshots from one repository to another, on another disk or in a store: those that it does not have, the oldest first, each whole or not at all. What is there is not sent again, and every file is compared with its SHA-256 on the way. Interrupted in any way, the next run goes on. Exit code 3 where snapshots are damaged; the others are copied. --read-only is for the repository that is copied from.",
     examples: [
       "copy s3://my-bucket/backups?region=eu-central-1 --repo ./vault",
       "copy /mnt/usb/vault --repo ./vault --tag monthly --dry-run",
@@ -71,7 +71,8 @@ async function run(context: Context, to: string, options: Options): Promise<Answ
   // Each rate for the one that it is about.
   const { limitUpload, limitDownload, ...named } = options;
   await using from = await openRepository(context, { ...named, ...(limitDownload && { limitDownload }) });
-  await using target = await openRepository(context, { repo: to, ...(limitUpload && { limitUpload }) });
+  const writable = { ...context, options: { ...context.options, readOnly: false } };
+  await using target = await openRepository(writable, { repo: to, ...(limitUpload && { limitUpload }) });
   context.interrupt.describe(
     "Every snapshot that the other repository lists is whole. What was stored serves the next copy.",
   );

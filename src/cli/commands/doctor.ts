@@ -2,15 +2,22 @@ import type { Command } from "commander";
 import type { Finding } from "../../doctor/finding.ts";
 import { counted, withLocalTimes } from "../../util/format.ts";
 import { printable } from "../../util/printable.ts";
-import { newCommand, type RepositoryOption, repositoryOption } from "../command.ts";
+import {
+  type LimitOptions,
+  limitOptions,
+  newCommand,
+  type RepositoryOption,
+  repositoryOption,
+} from "../command.ts";
 import type { Answer, Context } from "../context.ts";
 import { EXIT } from "../exit-codes.ts";
 import { handle } from "../handle.ts";
 import { keysToOpen } from "../key-options.ts";
+import { storageOptions } from "../open-repository.ts";
 import type { Style, Terminal } from "../output/terminal.ts";
 
 export function doctorCommand(): Command {
-  return newCommand("doctor", {
+  const command = newCommand("doctor", {
     summary: "Look for what is wrong, and say what to do about it.",
     description:
       "Looks at versions, at what the file systems can do and how much room they have, at what processes left behind, at every table (a damaged newest version, missing files, what cannot be captured and why, tags that make optimize throw), and at the repository. Changes nothing. Fails where something is a problem.",
@@ -21,12 +28,14 @@ export function doctorCommand(): Command {
     .argument("[database]", "The database's directory.")
     .addOption(repositoryOption())
     .action(handle(run));
+  for (const option of limitOptions()) command.addOption(option);
+  return command;
 }
 
 async function run(
   context: Context,
   database: string | undefined,
-  options: RepositoryOption,
+  options: RepositoryOption & LimitOptions,
 ): Promise<Answer> {
   const { diagnose } = await import("../../doctor/diagnose.ts");
   const { signal, terminal } = context;
@@ -34,6 +43,7 @@ async function run(
     uri: database,
     repository: options.repo,
     keys: () => keysToOpen(context),
+    storage: options.repo === undefined ? undefined : storageOptions(options.repo, context, options),
     signal,
   });
   return {

@@ -2,16 +2,22 @@ import { resolve } from "node:path";
 import { type Command, Option } from "commander";
 import type { RetentionPolicy } from "../../repository/index.ts";
 import { counted } from "../../util/format.ts";
-import { newCommand, type RepositoryOption, repositoryOption } from "../command.ts";
+import {
+  type LimitOptions,
+  limitOptions,
+  newCommand,
+  type RepositoryOption,
+  repositoryOption,
+} from "../command.ts";
 import type { Answer, Context } from "../context.ts";
 import { EXIT } from "../exit-codes.ts";
 import { UsageError } from "../failure.ts";
 import { handle } from "../handle.ts";
-import { namedRepository, openRepository } from "../open-repository.ts";
+import { namedRepository, openRepository, storageOptions } from "../open-repository.ts";
 import { displayOf } from "../progress-display.ts";
 import { addRetentionOptions, policyInWords, policyOf, type RetentionOptions } from "../retention-options.ts";
 
-interface Options extends RepositoryOption, RetentionOptions {
+interface Options extends RepositoryOption, LimitOptions, RetentionOptions {
   readonly html: string;
   readonly force?: boolean;
   readonly readAll?: boolean;
@@ -41,6 +47,7 @@ export function reportCommand(): Command {
     )
     .option("--force", "Replace a file that is no such page.")
     .option("--read-all", "Verify every byte; without, names and sizes alone.");
+  for (const option of limitOptions()) command.addOption(option);
   return addRetentionOptions(command).action(handle(run));
 }
 
@@ -51,9 +58,9 @@ async function run(context: Context, path: string | undefined, options: Options)
   if (options.html === "-") throw new UsageError("--html needs a file's name; - is none.");
   const file = resolve(options.html);
   const repo = namedRepository(context, path, options);
-  await using repository = await openRepository(context, { repo });
+  await using repository = await openRepository(context, { ...options, repo });
   const { openStorage } = await import("../../repository/index.ts");
-  const storage = await openStorage(repo);
+  const storage = await openStorage(repo, storageOptions(repo, context, options));
   const directory = storage.local?.root;
   const { assertReplaceable, replaceFile } = await import("../report/page-file.ts");
   await assertReplaceable(file, directory, options.force ?? false);

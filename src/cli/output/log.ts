@@ -1,6 +1,7 @@
 import type { Logger } from "../../logger.ts";
 import { formatBytes, formatDuration } from "../../util/format.ts";
 import { printable } from "../../util/printable.ts";
+import { WAITING } from "../../util/tell-waiting.ts";
 import type { Screen } from "./screen.ts";
 import type { Style } from "./terminal.ts";
 
@@ -10,9 +11,13 @@ export function screenLogger(screen: Screen, verbose: boolean): Logger {
     screen.line(`${screen.terminal.style(style, `${level}:`)} ${printable(message)}${formatMeta(meta)}`);
   };
   const silent = () => undefined;
+  // Else nobody would know why nothing happens.
+  const waits = (message: string, meta?: Record<string, unknown>) => {
+    if (message === WAITING) screen.line(`Waiting for ${printable(String(meta?.["for"]))}`);
+  };
   return {
     debug: verbose ? write("debug", "dim") : silent,
-    info: verbose ? write("info", "dim") : silent,
+    info: verbose ? write("info", "dim") : waits,
     warn: (message, meta) => {
       const text = `${printable(message)}${formatMeta(meta)}`;
       screen.line(`${screen.terminal.style("yellow", "warning:")} ${text}`);

@@ -138,8 +138,9 @@ class BackupRun {
 
   async run(): Promise<TakenContent> {
     const { sources, capture, lockTimeoutMs: timeoutMs = DEFAULT_TIMEOUT_MS, signal } = this.#request;
-    const requestOf = (source: Source) => ({ ...capture, signal, previous: this.#before(source) });
-    await using captures = await captureTogether(sources, requestOf, { timeoutMs, signal });
+    const { logger } = this.#context;
+    const requestOf = (source: Source) => ({ ...capture, signal, logger, previous: this.#before(source) });
+    await using captures = await captureTogether(sources, requestOf, { timeoutMs, signal, logger });
     const parts: Part[] = [];
     for (const source of sources) parts.push(await this.#look(source, captures.of(source)));
     const shrunk: ShrunkTable[] = [];

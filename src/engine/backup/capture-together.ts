@@ -1,5 +1,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { LockedError } from "../../errors.ts";
+import { reasonOf } from "../../fs/io.ts";
+import type { Logger } from "../../logger.ts";
+import { ToldWait } from "../../util/tell-waiting.ts";
 import type { Capture, CaptureRequest, Source } from "../source-contract.ts";
 
 /** Captures of several sources, of one moment. */
@@ -12,6 +15,8 @@ export interface TogetherOptions {
   /** How long to wait for guarded writes to end, milliseconds. */
   readonly timeoutMs: number;
   readonly signal?: AbortSignal | undefined;
+  /** Told for whom is waited. */
+  readonly logger?: Logger | undefined;
 }
 
 const FIRST_PAUSE_MS = 2;
@@ -29,9 +34,10 @@ const LONGEST_PAUSE_MS = 50;
 export async function captureTogether(
   sources: readonly Source[],
   requestOf: (source: Source) => CaptureRequest,
-  { timeoutMs, signal }: TogetherOptions,
+  { timeoutMs, signal, logger }: TogetherOptions,
 ): Promise<Captures> {
   const deadline = performance.now() + timeoutMs;
+  const told = new ToldWait(logger);
   let order = sources.toSorted((a, b) => rank(a) - rank(b) || (a.uri < b.uri ? -1 : 1));
   for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(pause * 2, LONGEST_PAUSE_MS)) {
     const turn = new Turn(order, requestOf, Math.max(0, deadline - performance.now()));
@@ -42,6 +48,7 @@ export async function captureTogether(
       await turn[Symbol.asyncDispose]();
       const { busy } = turn;
       if (!busy || performance.now() >= deadline) throw error;
+      told.turn(() => reasonOf(error));
       // One that keeps nothing still must stay within those that do, or it would be of another moment.
       if (busy.keepsStill) order = [busy, ...order.filter((source) => source !== busy)];
     }

@@ -28,7 +28,7 @@ export class DiskLeaser implements Leaser {
 
   async acquire(kind: LeaseKind, options: AcquireOptions = {}): Promise<Lease> {
     const { signal, timeoutMs = 60_000 } = options;
-    const waiting = new Waiting(this.#place.location, kind, timeoutMs, signal);
+    const waiting = new Waiting(this.#place, kind, timeoutMs, signal);
     const holders = async (held: LeaseKind, mine?: string) =>
       (await this.list(signal)).filter((lease) => lease.alive && lease.kind === held && lease.name !== mine);
     for (let turn = 0; ; turn++) {

@@ -44,7 +44,7 @@ export class StoreLeaser implements Leaser {
 
   async acquire(kind: LeaseKind, options: AcquireOptions = {}): Promise<Lease> {
     const { signal, timeoutMs = 60_000 } = options;
-    const waiting = new Waiting(this.#place.location, kind, timeoutMs, signal);
+    const waiting = new Waiting(this.#place, kind, timeoutMs, signal);
     for (let turn = 0; ; turn++) {
       signal?.throwIfAborted();
       const lease = new StoreLease(this.#place, kind);

@@ -1,5 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { LockedError } from "../../errors.ts";
+import type { Logger } from "../../logger.ts";
+import { ToldWait } from "../../util/tell-waiting.ts";
 import type { LeaseKind } from "../format/names.ts";
 import type { FoundLease } from "./lease-record.ts";
 
@@ -12,8 +14,15 @@ export class Waiting {
   readonly #kind: LeaseKind;
   readonly #deadline: number;
   readonly #signal: AbortSignal | undefined;
+  readonly #told: ToldWait;
 
-  constructor(location: string, kind: LeaseKind, timeoutMs: number, signal: AbortSignal | undefined) {
+  constructor(
+    { location, logger }: { readonly location: string; readonly logger: Logger },
+    kind: LeaseKind,
+    timeoutMs: number,
+    signal: AbortSignal | undefined,
+  ) {
+    this.#told = new ToldWait(logger);
     this.#location = location;
     this.#kind = kind;
     this.#deadline = performance.now() + timeoutMs;
@@ -22,8 +31,10 @@ export class Waiting {
 
   /** @throws LockedError where somebody is there, and the time is up. */
   orTimeUp(found: readonly FoundLease[]): void {
-    if (found.length === 0 || performance.now() < this.#deadline) return;
+    if (found.length === 0) return;
     const who = found.map(({ holder, name }) => `${holder} (${name})`).join("; ");
+    this.#told.turn(() => `the repository ${this.#location}, in use by ${who}`);
+    if (performance.now() < this.#deadline) return;
     throw new LockedError(
       `No ${this.#kind} lease was to be had on the repository ${this.#location}: it is in use by ${who}. ` +
         "Where that process has ended on another machine, its lease ends by itself some time after its last sign of life, or by hand: unlock().",

@@ -5,6 +5,8 @@ import { IoError, LockedError } from "../../errors.ts";
 import { errnoOf, toIoError } from "../../fs/io.ts";
 import { listNames } from "../../fs/list-names.ts";
 import { isStray } from "../../fs/strays.ts";
+import type { Logger } from "../../logger.ts";
+import { ToldWait } from "../../util/tell-waiting.ts";
 import { JOURNAL_ENTRY, PRIVATE_DIRECTORY, privateDirectory } from "../private-directory.ts";
 import { describeOwner, isOwner, livenessOfOwner } from "./lock-owner.ts";
 import { LockSet } from "./lock-set.ts";
@@ -17,6 +19,10 @@ export interface FreezeOptions {
   /** How long to wait for guarded operations, milliseconds. */
   readonly timeoutMs: number;
   readonly signal?: AbortSignal | undefined;
+  /** Told for whom is waited. */
+  readonly logger?: Logger | undefined;
+  /** Nothing is to be written: locks and journal are watched, as where nothing can be. Default false. */
+  readonly isReadOnly?: boolean | undefined;
 }
 
 /**
@@ -45,16 +51,17 @@ export async function whileFrozen<T>(
   task: () => Promise<T>,
   undo: (result: T) => Promise<void>,
 ): Promise<{ readonly result: T; readonly taken: Taken }> {
-  const { timeoutMs, signal } = options;
+  const { timeoutMs, signal, logger, isReadOnly = false } = options;
   const wants = (name: string) => name === WHOLE_DATABASE || options.wants(name);
   const deadline = performance.now() + timeoutMs;
+  const told = new ToldWait(logger);
   for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(pause * 2, LOOK_MS)) {
     signal?.throwIfAborted();
     const locks = new LockSet({ database, timeoutMs, signal });
     let busy: LockedError | undefined;
     try {
       const known = lockedTables(database).filter(wants);
-      const taken = canWrite(database) ? await tryAll(locks, known) : "read-only";
+      const taken = !isReadOnly && canWrite(database) ? await tryAll(locks, known) : "read-only";
       if (taken === "read-only") {
         locks.releaseAll();
         return { result: await whileWatched(database, { ...options, wants }, task, undo), taken };
@@ -72,6 +79,7 @@ export async function whileFrozen<T>(
       locks.releaseAll();
     }
     // Nothing is held in a pause: guarded work that holds what we wait for may itself wait for what we would hold.
+    told.turn(() => busy?.message ?? database);
     if (performance.now() >= deadline) throw busy;
     await sleep(pause * (0.5 + Math.random()));
   }
@@ -126,11 +134,12 @@ async function tryAll(
 /** The task sees what fits together where no lock was taken between a look before it and one after it. */
 async function whileWatched<T>(
   database: string,
-  { wants, timeoutMs, signal }: FreezeOptions,
+  { wants, timeoutMs, signal, logger }: FreezeOptions,
   task: () => Promise<T>,
   undo: (result: T) => Promise<void>,
 ): Promise<T> {
   const deadline = performance.now() + timeoutMs;
+  const told = new ToldWait(logger);
   for (;;) {
     signal?.throwIfAborted();
     const before = await lookAround(database, wants);
@@ -140,6 +149,7 @@ async function whileWatched<T>(
       if (!after.busy && after.locks === before.locks) return result;
       await undo(result);
     }
+    told.turn(() => stillBusy(before.busy, Math.round(timeoutMs - (deadline - performance.now()))).message);
     if (performance.now() >= deadline) throw stillBusy(before.busy, timeoutMs);
     await sleep(LOOK_MS);
   }

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { LockedError } from "../../errors.ts";
 import { reasonOf } from "../../fs/io.ts";
 import type { Logger } from "../../logger.ts";
+import { ToldWait } from "../../util/tell-waiting.ts";
 import { describeOwner, newOwner, type Owner, takeOffAll } from "./lock-owner.ts";
 import { forgetUnusedLocks, WHOLE_DATABASE } from "./locked-tables.ts";
 import { TableLock } from "./table-lock.ts";
@@ -152,12 +153,14 @@ export class LockSet implements Holder {
     takeOffAll();
     const lock = new TableLock(this.#database, table);
     const deadline = performance.now() + this.#timeoutMs;
+    const told = new ToldWait(this.#logger);
     for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(pause * 2, LONGEST_PAUSE_MS)) {
       this.#signal?.throwIfAborted();
       const outcome = await this.#attempt(table, lock);
       if (typeof outcome === "boolean") return outcome;
       if (outcome.attempt) this.#refuseDeadlock(outcome.table, outcome.attempt.holder.operation);
       if (performance.now() >= deadline) throw this.#lockedError(outcome.table, outcome.attempt);
+      told.turn(() => inTheWay(outcome));
       await whileWaiting();
       await this.#pause(pause);
     }
@@ -256,6 +259,11 @@ export class LockSet implements Holder {
         : `${what} is held by ${who}. Whether it is alive cannot be known from here; if it is not, call recover({ force: true }).`,
     );
   }
+}
+
+function inTheWay({ table, attempt }: InTheWay): string {
+  const what = table === WHOLE_DATABASE ? "the whole database" : `table ${table}`;
+  return attempt ? `${what}, held by ${describeOwner(attempt.holder)}` : `${what}, which others take`;
 }
 
 function heldAround(table: string): LockedError {

@@ -36,6 +36,10 @@ export class FilesSource implements Source {
     this.#options = options;
   }
 
+  get canBeLookedAt(): boolean {
+    return true;
+  }
+
   get root(): string {
     return this.uri;
   }

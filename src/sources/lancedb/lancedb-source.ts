@@ -63,6 +63,10 @@ export class LanceDBSource implements Source {
     return true;
   }
 
+  get canBeLookedAt(): boolean {
+    return true;
+  }
+
   get root(): string {
     return this.uri;
   }
@@ -127,14 +131,15 @@ export class LanceDBSource implements Source {
   }
 
   async #captureFrozen(request: CaptureRequest): Promise<TableCapture> {
-    const { tables, signal, lockTimeoutMs: timeoutMs = DEFAULT_LOCK_TIMEOUT_MS } = request;
+    const { tables, signal, logger, lockTimeoutMs: timeoutMs = DEFAULT_LOCK_TIMEOUT_MS } = request;
+    const isReadOnly = request.writesNothing ?? false;
     const isExcluded = excluder(request.exclude);
     const isNamed = (id: string) => tables === undefined || id === NAMESPACE_TABLE || tables.includes(id);
     const wants = (id: string) => isNamed(id) && !isExcluded(id);
     const known = knownTables(request);
     const { result, taken } = await whileFrozen(
       this.uri,
-      { wants, timeoutMs, signal },
+      { wants, timeoutMs, signal, logger, isReadOnly },
       async () => {
         const capture = await this.#capture(request, known);
         try {
@@ -232,7 +237,8 @@ export class LanceDBSource implements Source {
     pins: Pins,
     request: CaptureRequest,
   ): Promise<CapturedTable | undefined> {
-    return captureFiles(this.#lancedb, this.uri, location, await pins.directory(), request);
+    const held = request.writesNothing ? undefined : await pins.directory();
+    return captureFiles(this.#lancedb, this.uri, location, held, request);
   }
 
   /** With a table of a namespace goes what LanceDB knows of namespaces: without that it is not found. */

@@ -1,5 +1,6 @@
 import { assertNothingLeft } from "../../../../lance/lock/freeze.ts";
 import { DEFAULT_LOCK_TIMEOUT_MS, LockSet } from "../../../../lance/lock/lock-set.ts";
+import type { Logger } from "../../../../logger.ts";
 import type { RestoreOptions } from "../options.ts";
 
 /**
@@ -11,8 +12,9 @@ export async function lockTables(
   database: string,
   tables: readonly string[],
   { lockTimeoutMs = DEFAULT_LOCK_TIMEOUT_MS, signal }: Pick<RestoreOptions, "lockTimeoutMs" | "signal">,
+  logger?: Logger,
 ): Promise<Disposable> {
-  const locks = new LockSet({ database, timeoutMs: lockTimeoutMs, signal });
+  const locks = new LockSet({ database, timeoutMs: lockTimeoutMs, signal, logger });
   try {
     await locks.acquireAll(tables);
     assertNothingLeft(database, (table) => tables.includes(table));

@@ -39,7 +39,7 @@ export async function restoreInPlace(
 ): Promise<RestoreReport> {
   const database = plan.target;
   const ids = plan.tables.map((table) => table.id);
-  using _locks = await lockTables(database, ids, options);
+  using _locks = await lockTables(database, ids, options, logger);
   await sweepStaging(database);
   const staging = makeStagingDirectory(database, "snapshot");
   try {
