@@ -1,4 +1,5 @@
-import { createRequire } from "node:module";
+// Its functions by its default export: what is imported by name as `createRequire`, webpack takes for its own.
+import modules from "node:module";
 import { join } from "node:path";
 
 /** Where this code lies. A bundle of CommonJS has no `import.meta.url`. */
@@ -11,7 +12,7 @@ const places: readonly (string | undefined)[] = [here, process.argv[1], join(pro
 export function resolveHere(name: string): string | undefined {
   for (const place of places) {
     try {
-      if (place !== undefined) return createRequire(place).resolve(name);
+      if (place !== undefined) return requireFrom(place).resolve(name);
     } catch {
       // not beside that
     }
@@ -22,5 +23,10 @@ export function resolveHere(name: string): string | undefined {
 /** Loads a package by `require`, at once. Undefined where it is not installed. */
 export function requireHere<Package>(name: string): Package | undefined {
   const path = resolveHere(name);
-  return path === undefined ? undefined : createRequire(path)(path);
+  return path === undefined ? undefined : requireFrom(path)(path);
+}
+
+/** A `require` as the file or the URL `place` would have it. */
+export function requireFrom(place: string): NodeJS.Require {
+  return modules.createRequire(place);
 }

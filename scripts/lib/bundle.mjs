@@ -23,7 +23,7 @@ const isExternal = (id) =>
 const SMALL = {
   compress: { keepNames: { function: true, class: true } },
   mangle: { toplevel: true, keepNames: { function: true, class: true } },
-  codegen: { removeWhitespace: true },
+  codegen: { removeWhitespace: false },
 };
 
 /** "repository/index" for "./dist/repository/index.js". */

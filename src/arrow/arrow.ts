@@ -1,6 +1,5 @@
-import { createRequire } from "node:module";
 import type * as ApacheArrow from "apache-arrow";
-import { requireHere, resolveHere } from "../require-here.ts";
+import { requireFrom, requireHere, resolveHere } from "../require-here.ts";
 
 /**
  * The very copy of apache-arrow that LanceDB uses. An ES module's own import is another copy (`.mjs`
@@ -24,7 +23,7 @@ const MISSING =
 function requireArrow(): typeof ApacheArrow {
   const lancedb = resolveHere("@lancedb/lancedb");
   try {
-    if (lancedb !== undefined) return createRequire(lancedb)("apache-arrow");
+    if (lancedb !== undefined) return requireFrom(lancedb)("apache-arrow");
   } catch (cause) {
     throw new Error(MISSING, { cause });
   }
