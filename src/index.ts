@@ -68,6 +68,9 @@ export {
   restoreLatest,
 } from "./periodic/replay/restore-latest.ts";
 export { BackupService, type BackupServiceOptions } from "./policy/backup-service.ts";
+export type { Meter } from "./policy/metrics/meter-instruments.ts";
+export type { Labels, MetricFamily, MetricSample } from "./policy/metrics/metric-registry.ts";
+export { type MetricSource, prometheusText } from "./policy/metrics/prometheus-text.ts";
 export { loadPolicies } from "./policy/policies.ts";
 export { PolicyFileError, type PolicyProblem } from "./policy/policy-file-error.ts";
 export type { Policy, PolicySet, ShownValue } from "./policy/policy-set.ts";

@@ -4,6 +4,9 @@ import { ValidationError } from "../errors.ts";
 import { reasonOf } from "../fs/io.ts";
 import { defaultLogger, type Logger } from "../logger.ts";
 import type { Repository } from "../repository/index.ts";
+import type { Meter } from "./metrics/meter-instruments.ts";
+import type { MetricSource } from "./metrics/prometheus-text.ts";
+import { ServiceMetrics } from "./metrics/service-metrics.ts";
 import { Notices } from "./notices.ts";
 import { OpenRepositories } from "./policy-repository.ts";
 import type { PolicySet } from "./policy-set.ts";
@@ -25,6 +28,8 @@ export interface BackupServiceOptions {
    * `STATE_DIRECTORY`, or `lancedb-backup` in the user's directory for such.
    */
   readonly stateDirectory?: string | false | undefined;
+  /** Of OpenTelemetry: the metrics (docs/metrics.md) are made on it, until the service is stopped. Default: none is. */
+  readonly meter?: Meter | undefined;
 }
 
 export interface StatusOptions {
@@ -56,6 +61,7 @@ export class BackupService implements AsyncDisposable {
   readonly #slots: Slots;
   readonly #state: ServiceState;
   readonly #notices: Notices;
+  readonly #metrics: ServiceMetrics;
   /** Whether the repositories have been looked at. */
   #prepared: Promise<void> = Promise.resolve();
   #stop = new AbortController();
@@ -66,18 +72,19 @@ export class BackupService implements AsyncDisposable {
 
   /** @throws TypeError, ValidationError */
   constructor(policies: PolicySet, options: BackupServiceOptions = {}) {
-    assertKnown(options, "BackupService", { logger: true, clock: true, stateDirectory: true });
-    const { logger = defaultLogger(), clock = systemClock } = options;
+    assertKnown(options, "BackupService", { logger: true, clock: true, stateDirectory: true, meter: true });
+    const { logger = defaultLogger(), clock = systemClock, meter } = options;
     assertLogger(logger);
     this.#policies = policies;
     this.#logger = logger;
     this.#clock = clock;
     this.#slots = new Slots(policies.concurrency);
-    this.#repositories = new OpenRepositories(logger);
     this.#watch = new WorkWatch(logger);
     this.#state = new ServiceState(stateDirectory(options.stateDirectory), logger);
     this.#notices = new Notices(logger, this.#state, () => clock.now());
     const now = clock.now();
+    this.#metrics = new ServiceMetrics(policies, { logger, meter, state: this.#state, clock });
+    this.#repositories = new OpenRepositories(logger, this.#metrics);
     this.#watched = new Map(
       [...policies].map(({ name, settings }) => [name, new WatchedPolicy(settings, now)]),
     );
@@ -93,6 +100,7 @@ export class BackupService implements AsyncDisposable {
       endTicks();
       clearInterval(awake);
     };
+    this.#metrics.start();
     this.#prepared = this.#prepare([...this.#watched.values()]);
     for (const { settings } of this.#watched.values()) void this.#notices.resume(settings);
   }
@@ -112,6 +120,7 @@ export class BackupService implements AsyncDisposable {
     this.#stop.abort(new Error("The service was stopped."));
     await ended;
     await this.#notices.settle();
+    await this.#metrics.stop();
     this.#stop = new AbortController();
     this.#closing = false;
   }
@@ -132,6 +141,20 @@ export class BackupService implements AsyncDisposable {
   /** What runs now, in the order in which it began. */
   get work(): readonly WorkUnderWay[] {
     return this.#watch.work;
+  }
+
+  /** What it tells by metrics, as they are now: for `prometheusText`, and what else reads them. */
+  get metrics(): MetricSource {
+    return this.#metrics.registry;
+  }
+
+  /**
+   * Writes and pushes the metrics as the file says (`textfile`, `push`): for a process that runs policies once. What fails is a
+   * warning.
+   */
+  async publishMetrics(): Promise<void> {
+    const { publishMetrics } = await import("./metrics/publish-metrics.ts");
+    await publishMetrics(this.#metrics, this.#policies.metrics, this.#logger);
   }
 
   get policies(): PolicySet {
@@ -350,6 +373,7 @@ export class BackupService implements AsyncDisposable {
     watched.end(report, this.#clock.now());
     const before = await this.#state.end(settings, report);
     await this.#notices.end(settings, report, before);
+    this.#metrics.ran(settings, report);
     this.#tell(report);
     return report;
   }

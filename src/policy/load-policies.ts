@@ -3,10 +3,12 @@ import { ValidationError } from "../errors.ts";
 import type { RetentionPolicy } from "../repository/index.ts";
 import { formatS3Location, parseS3Location } from "../storage/s3/s3-location.ts";
 import { parseDuration } from "./duration.ts";
+import { type MetricsSettings, parseListen } from "./metrics/metrics-settings.ts";
 import type { NotificationSection } from "./notification-schema.ts";
 import { PolicyFileError, type PolicyProblem } from "./policy-file-error.ts";
 import {
   type EncryptionSection,
+  type MetricsSection,
   type PolicyFile,
   type PolicySection,
   policyFile,
@@ -86,9 +88,21 @@ class Loader {
       const settings = this.#settings(name, policy);
       return new Policy(settings, () => shownValues(this.#yaml, this.#file, settings));
     });
+    const metrics = this.#metrics(manager?.metrics ?? {});
     if (loaded.length === 0) this.#add(["policies"], "it must have a policy at least");
     if (this.#problems.length > 0) throw new PolicyFileError(this.#yaml.file, this.#problems);
-    return new PolicySet(this.#yaml.file, loaded, manager?.scheduling?.concurrency ?? DEFAULT_CONCURRENCY);
+    return new PolicySet(this.#yaml.file, loaded, {
+      concurrency: manager?.scheduling?.concurrency ?? DEFAULT_CONCURRENCY,
+      metrics,
+    });
+  }
+
+  #metrics({ listen: place, textfile, push }: MetricsSection): MetricsSettings {
+    const listen = place === undefined ? undefined : parseListen(String(place));
+    if (place !== undefined && !listen) {
+      this.#add(["backup_manager", "metrics", "listen"], "it must have a port from 0 to 65535");
+    }
+    return { listen, textfile: textfile === undefined ? undefined : this.#path(textfile), push };
   }
 
   #settings(name: string, policy: PolicySection): PolicySettings {

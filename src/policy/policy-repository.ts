@@ -3,12 +3,23 @@ import { dirname } from "node:path";
 import { REPOSITORY } from "../engine/format/names.ts";
 import { ValidationError } from "../errors.ts";
 import type { Logger } from "../logger.ts";
-import { openStorage, Repository, type Storage } from "../repository/index.ts";
+import {
+  openStorage,
+  Repository,
+  type Storage,
+  type StorageOptions,
+  type StorageRequest,
+} from "../repository/index.ts";
 import { keysOf } from "./policy-keys.ts";
 import type { PolicySettings } from "./policy-set.ts";
 import { historiesOf, type PolicyHistory } from "./policy-status.ts";
 
 type Kept = Pick<PolicySettings, "storage" | "compression" | "encryption">;
+
+interface OpenOptions {
+  readonly create?: boolean;
+  readonly onRequest?: StorageOptions["onRequest"];
+}
 
 /**
  * The repository of a policy. One that is not there is made, if `create` is asked for and the policy does not forbid it.
@@ -18,9 +29,9 @@ type Kept = Pick<PolicySettings, "storage" | "compression" | "encryption">;
 export async function openPolicyRepository(
   { storage: { location, create: isAllowed }, compression, encryption }: Kept,
   logger: Logger,
-  { create = false } = {},
+  { create = false, onRequest }: OpenOptions = {},
 ): Promise<Repository> {
-  const storage = await openStorage(location);
+  const storage = await openStorage(location, { onRequest });
   const keys = encryption && keysOf(encryption);
   if (!create || isAllowed === false || (await storage.stat(REPOSITORY)) || (await hasSnapshots(storage))) {
     return Repository.open(storage, { logger, ...(keys && { keys: keys.toOpen }) });
@@ -34,13 +45,24 @@ export async function openPolicyRepository(
   });
 }
 
+/** Who hears of what is done with repositories: metrics. */
+export interface RepositoryWatch {
+  readonly request: (request: StorageRequest) => void;
+  /** One was opened. */
+  watch(repository: Repository, location: string): void;
+  /** It was looked what one has. */
+  learn(histories: ReadonlyMap<string, PolicyHistory>, location: string): void;
+}
+
 /** The repositories of policies: each is opened when it is needed, and then kept. */
 export class OpenRepositories {
   readonly #logger: Logger;
+  readonly #watch: RepositoryWatch;
   readonly #opened = new Map<string, Promise<Repository>>();
 
-  constructor(logger: Logger) {
+  constructor(logger: Logger, watch: RepositoryWatch) {
     this.#logger = logger;
+    this.#watch = watch;
   }
 
   /** @throws as `openPolicyRepository` */
@@ -48,7 +70,7 @@ export class OpenRepositories {
     const key = JSON.stringify([settings.storage, settings.encryption]);
     const opened = this.#opened.get(key);
     if (opened) return opened;
-    const opening = openPolicyRepository(settings, this.#logger, { create });
+    const opening = this.#open(settings, create);
     this.#opened.set(key, opening);
     opening.catch(() => this.#opened.delete(key));
     return opening;
@@ -57,7 +79,16 @@ export class OpenRepositories {
   /** What the policy's repository has of every policy. */
   async histories(settings: PolicySettings): Promise<ReadonlyMap<string, PolicyHistory>> {
     const repository = await this.open(settings);
-    return historiesOf(await repository.list());
+    const histories = historiesOf(await repository.list());
+    this.#watch.learn(histories, settings.storage.location);
+    return histories;
+  }
+
+  async #open(settings: PolicySettings, create: boolean): Promise<Repository> {
+    const options = { create, onRequest: this.#watch.request };
+    const repository = await openPolicyRepository(settings, this.#logger, options);
+    this.#watch.watch(repository, settings.storage.location);
+    return repository;
   }
 }
 

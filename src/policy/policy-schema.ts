@@ -1,6 +1,8 @@
 import { z } from "zod";
+import { LISTEN } from "./metrics/metrics-settings.ts";
 import { notification } from "./notification-schema.ts";
 import {
+  address,
   choice,
   duration,
   flag,
@@ -178,6 +180,30 @@ const source = z
   )
   .meta({ description: "What is backed up." });
 
+const place =
+  "it must be a port of this machine alone, or a host and a port: 9469, 127.0.0.1:9469, [::1]:9469";
+
+const metrics = section({
+  listen: z
+    .union([z.int().min(0).max(65_535), z.string().regex(LISTEN)], place)
+    .meta({
+      description:
+        "While the service stays, /metrics is served there in Prometheus' format; a port alone is of loopback.",
+    })
+    .optional(),
+  textfile: z
+    .string("it must be a text")
+    .regex(/\.prom$/, "it must be a file that ends with .prom: node_exporter reads no other")
+    .meta({ description: "run --once writes this file, for node_exporter's collector of text files." })
+    .optional(),
+  push: section({
+    url: address("Of the Pushgateway, to which run --once pushes."),
+    job: text("Default lancedb-backup.").optional(),
+    instance: text("Default: the machine's name.").optional(),
+    authorization: text("A header for a proxy before it, such as Bearer …; better filled in.").optional(),
+  }).optional(),
+});
+
 const defaults = {
   notifications: z.array(notification, "it must be a list of notifications").optional(),
   storage: storage.extend({ type: storage.shape.type.optional() }).optional(),
@@ -205,7 +231,7 @@ const policy = section({
 
 /** The file. */
 export const policyFile = section({
-  backup_manager: section({ ...defaults, scheduling: scheduling.optional() })
+  backup_manager: section({ ...defaults, scheduling: scheduling.optional(), metrics: metrics.optional() })
     .optional()
     .meta({ description: "What holds for every policy that does not say otherwise." }),
   policies: z
@@ -219,6 +245,7 @@ export const policyFile = section({
 });
 
 export type PolicyFile = z.infer<typeof policyFile>;
+export type MetricsSection = z.infer<typeof metrics>;
 export type PolicySection = PolicyFile["policies"][string];
 export type SourceSection = z.infer<typeof source>;
 export type StorageSection = NonNullable<PolicySection["storage"]>;

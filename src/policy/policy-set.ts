@@ -1,5 +1,6 @@
 import { inspect } from "node:util";
 import type { RetentionPolicy } from "../repository/index.ts";
+import type { MetricsSettings } from "./metrics/metrics-settings.ts";
 import type { NotificationSection } from "./notification-schema.ts";
 import type { CompressionSection, EncryptionSection, SourceSection } from "./policy-schema.ts";
 import type { Schedule } from "./run-schedule.ts";
@@ -117,12 +118,23 @@ export class PolicySet implements Iterable<Policy> {
   /** So many run at a time. */
   readonly concurrency: number;
   readonly #policies: ReadonlyMap<string, Policy>;
+  readonly #metrics: MetricsSettings;
 
   /** @internal */
-  constructor(file: string, policies: readonly Policy[], concurrency: number) {
+  constructor(
+    file: string,
+    policies: readonly Policy[],
+    { concurrency, metrics }: Pick<PolicySet, "concurrency" | "metrics">,
+  ) {
     this.file = file;
     this.concurrency = concurrency;
+    this.#metrics = metrics;
     this.#policies = new Map(policies.map((policy) => [policy.name, policy]));
+  }
+
+  /** How metrics are told. With its secrets. @internal */
+  get metrics(): MetricsSettings {
+    return this.#metrics;
   }
 
   get names(): readonly string[] {

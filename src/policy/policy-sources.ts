@@ -1,5 +1,6 @@
 import { loadKind } from "../engine/source-kind.ts";
 import { UnsupportedError } from "../errors.ts";
+import { placeShown } from "../repository/events.ts";
 import { type CaptureRequest, type Source, sourceFromUrl } from "../repository/index.ts";
 import type { SourceSection } from "./policy-schema.ts";
 
@@ -58,4 +59,24 @@ function asking(source: Source, wanted: Partial<CaptureRequest>): Source {
     ...(source.keepId && { keepId: () => source.keepId?.() ?? Promise.resolve(source.id) }),
     capture: (request) => source.capture({ ...request, ...given }),
   };
+}
+
+/** Where the sources are, for people and for labels. No password is in it, and of an address no query. */
+export function sourcesShown(sections: readonly SourceSection[]): string {
+  return sections.map(shownOf).join(", ");
+}
+
+function shownOf(section: SourceSection): string {
+  switch (section.type) {
+    case "lancedb":
+    case "sqlite":
+      return section.path;
+    case "filesystem":
+    case "files":
+      return section.paths.join(", ");
+    case "command":
+      return `command:${section.name}`;
+    default:
+      return placeShown(section.connection);
+  }
 }

@@ -35,6 +35,7 @@ export interface PolicyStatus {
 export interface PolicyHistory {
   readonly newest?: Snapshot | undefined;
   readonly newestFull?: Snapshot | undefined;
+  readonly oldest?: Snapshot | undefined;
   readonly count: number;
 }
 
@@ -47,6 +48,7 @@ export function historiesOf(snapshots: readonly Snapshot[]): ReadonlyMap<string,
       {
         newest: group[0],
         newestFull: group.find(({ tags }) => tags.includes(FULL_TAG)),
+        oldest: group.at(-1),
         count: group.length,
       },
     ]),

@@ -7,6 +7,7 @@ import type {
   TakenSnapshot,
   VerificationResult,
 } from "../repository/index.ts";
+import { withSpan } from "../util/trace-span.ts";
 import type { PolicySettings } from "./policy-set.ts";
 import { sourcesOf } from "./policy-sources.ts";
 import type { RunStep } from "./work-under-way.ts";
@@ -57,6 +58,17 @@ export const FULL_TAG = "full";
  * ends the run. Never throws.
  */
 export async function runPolicy(context: RunContext, request: RunRequest): Promise<RunReport> {
+  const attributes = { policy: context.settings.name, type: request.type };
+  return withSpan("run", { attributes }, async (span) => {
+    const report = await carryOut(context, request);
+    const { outcome, attempts, snapshot, error } = report;
+    span.set({ outcome, attempts, snapshot: snapshot?.id });
+    if (outcome === "failure") span.fail(error);
+    return report;
+  });
+}
+
+async function carryOut(context: RunContext, request: RunRequest): Promise<RunReport> {
   const { settings, logger, now } = context;
   const { timeoutMs } = settings.schedule;
   const timeout = timeoutMs === undefined ? [] : [AbortSignal.timeout(timeoutMs)];

@@ -39,6 +39,8 @@ export interface PolicyState {
   /** Whether the last backup failed: a verification that goes well does not end that. */
   readonly backupFails?: boolean | undefined;
   readonly lastVerify?: { readonly at: number; readonly ok: boolean } | undefined;
+  /** When a run began in which a verification read every blob of the newest snapshot, and found all well. */
+  readonly readAll?: number | undefined;
   /** When a receiver was last told of what still goes on, by receiver and kind. */
   readonly told: Readonly<Record<string, number>>;
   readonly waiting: readonly WaitingNotice[];
@@ -92,13 +94,16 @@ export class ServiceState {
 
   /** A run has ended. Answers with what was known before it. */
   async end(settings: PolicySettings, report: RunReport): Promise<PolicyState> {
-    const { outcome, error, endedAt, verification, type, snapshot } = report;
+    const { outcome, error, startedAt, endedAt, verification, type, snapshot } = report;
+    const isSound = verification?.every(({ ok }) => ok) === true;
+    const isReadAll = isSound && verification.length > 0 && settings.verification.readData === true;
     let before = NOTHING;
     await this.change(settings, (state) => {
       before = state;
       const { lastError: _lastError, backupFails, ...rest } = state;
       const verified = verification && {
-        lastVerify: { at: endedAt.getTime(), ok: verification.every(({ ok }) => ok) },
+        lastVerify: { at: endedAt.getTime(), ok: isSound },
+        ...(isReadAll && { readAll: startedAt.getTime() }),
       };
       if (outcome === "aborted") return { ...state, ...verified };
       if (endsFailures(report, state)) return { ...rest, ...verified, failures: 0 };

@@ -12,6 +12,8 @@ export type SpanAttributes = Readonly<
 export interface WorkSpan {
   /** Keys get the prefix `lancedb_backup.`. */
   set(attributes: SpanAttributes): void;
+  /** Of work that has failed and throws nothing. */
+  fail(error: unknown): void;
 }
 
 export interface SpanOptions {
@@ -20,7 +22,7 @@ export interface SpanOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-const UNSEEN: WorkSpan = { set: () => undefined };
+const UNSEEN: WorkSpan = { set: () => undefined, fail: () => undefined };
 
 let loading: Promise<typeof Api | undefined> | undefined;
 
@@ -40,13 +42,17 @@ export async function withSpan<T>(
   if (!api) return work(UNSEEN);
   const tracer = api.trace.getTracer("lancedb-backup", manifest.version);
   return tracer.startActiveSpan(name, { attributes: named(attributes) }, async (span) => {
-    try {
-      return await work({ set: (more) => void span.setAttributes(named(more)) });
-    } catch (error) {
-      if (!signal?.aborted) {
+    const told: WorkSpan = {
+      set: (more) => void span.setAttributes(named(more)),
+      fail: (error) => {
         span.recordException(typeof error === "object" && error !== null ? (error as Error) : String(error));
         span.setStatus({ code: api.SpanStatusCode.ERROR, message: messageOf(error) });
-      }
+      },
+    };
+    try {
+      return await work(told);
+    } catch (error) {
+      if (!signal?.aborted) told.fail(error);
       throw error;
     } finally {
       span.end();
@@ -54,14 +60,16 @@ export async function withSpan<T>(
   });
 }
 
-/** Undefined where it is not installed: then nobody can have registered anything with it. */
+/** Undefined where it is not installed: then nobody can have registered anything with it. One that is broken breaks no backup. */
 async function loadApi(): Promise<typeof Api | undefined> {
   try {
     return await import("@opentelemetry/api");
   } catch (error) {
     const { code } = (error ?? {}) as { readonly code?: unknown };
-    if (code === "ERR_MODULE_NOT_FOUND" || code === "MODULE_NOT_FOUND") return undefined;
-    throw error;
+    if (code !== "ERR_MODULE_NOT_FOUND" && code !== "MODULE_NOT_FOUND") {
+      process.emitWarning(`There are no traces: @opentelemetry/api cannot be loaded. ${messageOf(error)}`);
+    }
+    return undefined;
   }
 }
 

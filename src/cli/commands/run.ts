@@ -70,6 +70,7 @@ async function runOnce(context: Context, names: string[], options: Options): Pro
   context.signal.throwIfAborted();
   if (reports.some(({ outcome }) => outcome !== "success"))
     await service.status({ policies: wanted, notify: true });
+  await service.publishMetrics();
   return {
     json: reports.map((report) => ({
       ...report,
