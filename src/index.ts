@@ -20,12 +20,6 @@ export * from "./errors.ts";
 export type { LinkMode } from "./fs/place.ts";
 export { BackupManager, type RecoveryReport } from "./guard/backup-manager.ts";
 export { BackupStrategy } from "./guard/backup-strategy.ts";
-export {
-  type CreateIndexesResult,
-  createIndexesWithBackup,
-  type IndexSpec,
-} from "./guard/create-indexes.ts";
-export { type DeleteRowsOptions, type DeleteRowsResult, deleteRowsWithBackup } from "./guard/delete-rows.ts";
 export type {
   CommittedEvent,
   GuardEvent,
@@ -34,11 +28,6 @@ export type {
   RolledBackEvent,
   WrittenTable,
 } from "./guard/guard-events.ts";
-export {
-  type InsertRecordsOptions,
-  type InsertRecordsResult,
-  insertRecordsWithBackup,
-} from "./guard/insert-records.ts";
 export type {
   Adopt,
   BackupInfo,
@@ -50,12 +39,27 @@ export type {
   GuardedWorkOptions,
   RecoverOptions,
 } from "./guard/manager-options.ts";
-export type { Embedding } from "./guard/records/embed.ts";
-export type { GuardedOptions } from "./guard/records/options.ts";
-export type { KeysInput, RecordsInput } from "./guard/records/source.ts";
 export type { UnreadableTable } from "./guard/recovery/recover-entries.ts";
 export type { RecoveredEntry, RecoveryAction } from "./guard/recovery/roll-back-dead.ts";
 export type { RestoreResult, TableRestore } from "./guard/rollback/roll-back-tables.ts";
+export {
+  type CreateIndexesResult,
+  createIndexesWithBackup,
+  type IndexSpec,
+} from "./guard/write/create-indexes.ts";
+export {
+  type DeleteRowsOptions,
+  type DeleteRowsResult,
+  deleteRowsWithBackup,
+} from "./guard/write/delete-rows.ts";
+export type { Embedding } from "./guard/write/embed-rows.ts";
+export {
+  type InsertRecordsOptions,
+  type InsertRecordsResult,
+  insertRecordsWithBackup,
+} from "./guard/write/insert-records.ts";
+export type { KeysInput, RecordsInput } from "./guard/write/row-source.ts";
+export type { GuardedOptions } from "./guard/write/write-options.ts";
 export type { LanceDBModule, LanceDBOptions } from "./lance/which-lancedb.ts";
 export type { Logger } from "./logger.ts";
 export { type CommitSource, PeriodicBackupManager } from "./periodic/periodic-manager.ts";

@@ -4,7 +4,7 @@ import { valuesOf } from "../../src/arrow/decode.ts";
 import { encodeColumn } from "../../src/arrow/encode/encode-column.ts";
 import { toHalf } from "../../src/arrow/encode/numbers.ts";
 import { pack } from "../../src/arrow/pack.ts";
-import { arrow, print } from "../guard/records/harness.ts";
+import { arrow, print } from "../guard/write/harness.ts";
 
 const { Field, TimeUnit } = arrow;
 type Type = ConstructorParameters<typeof Field>[1];

@@ -1,9 +1,9 @@
 import { type Connection, connect } from "@lancedb/lancedb";
 import type { BackupManager } from "../../src/guard/backup-manager.ts";
 import type { BackupStrategy } from "../../src/guard/backup-strategy.ts";
-import { deleteRowsWithBackup } from "../../src/guard/delete-rows.ts";
-import { insertRecordsWithBackup } from "../../src/guard/insert-records.ts";
 import type { GuardedWorkOptions } from "../../src/guard/manager-options.ts";
+import { deleteRowsWithBackup } from "../../src/guard/write/delete-rows.ts";
+import { insertRecordsWithBackup } from "../../src/guard/write/insert-records.ts";
 import { rows } from "./fixture.ts";
 
 export interface Scenario {

@@ -2,8 +2,8 @@ import { Index } from "@lancedb/lancedb";
 import { describe, expect, test } from "vitest";
 import { LanceError, ValidationError } from "../../src/errors.ts";
 import { BackupStrategy } from "../../src/guard/backup-strategy.ts";
-import { createIndexesWithBackup, type IndexSpec } from "../../src/guard/create-indexes.ts";
-import { errorOf, leftovers, newPlace, type Place, stateOf } from "./records/harness.ts";
+import { createIndexesWithBackup, type IndexSpec } from "../../src/guard/write/create-indexes.ts";
+import { errorOf, leftovers, newPlace, type Place, stateOf } from "./write/harness.ts";
 
 async function place() {
   const at = await newPlace();

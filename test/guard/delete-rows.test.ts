@@ -2,9 +2,9 @@ import * as otherArrow from "apache-arrow";
 import { describe, expect, test } from "vitest";
 import { LanceError, ValidationError } from "../../src/errors.ts";
 import { BackupStrategy } from "../../src/guard/backup-strategy.ts";
-import { type DeleteRowsOptions, deleteRowsWithBackup } from "../../src/guard/delete-rows.ts";
 import type { GuardedWork, GuardedWorkOptions } from "../../src/guard/manager-options.ts";
-import { arrow, errorOf, leftovers, newPlace, type Place, rowsOf, stateOf } from "./records/harness.ts";
+import { type DeleteRowsOptions, deleteRowsWithBackup } from "../../src/guard/write/delete-rows.ts";
+import { arrow, errorOf, leftovers, newPlace, type Place, rowsOf, stateOf } from "./write/harness.ts";
 
 const { Field } = arrow;
 
@@ -196,7 +196,7 @@ describe("keys of every scalar type", () => {
   ];
   test.each(cases)("%s", async (_, type, stored, keys) => {
     const at = await newPlace();
-    const { insertRecordsWithBackup } = await import("../../src/guard/insert-records.ts");
+    const { insertRecordsWithBackup } = await import("../../src/guard/write/insert-records.ts");
     const schema = new arrow.Schema([new Field("id", type, true), new Field("at", new arrow.Int32(), true)]);
     await at.db.createEmptyTable("t", schema);
     const rows = [...stored.map((id, index) => ({ id, at: index })), { id: null, at: -1 }];

@@ -2,7 +2,7 @@ import * as otherArrow from "apache-arrow";
 import { describe, expect, test } from "vitest";
 import { LanceError, ValidationError } from "../../src/errors.ts";
 import { BackupStrategy } from "../../src/guard/backup-strategy.ts";
-import { type InsertRecordsOptions, insertRecordsWithBackup } from "../../src/guard/insert-records.ts";
+import { type InsertRecordsOptions, insertRecordsWithBackup } from "../../src/guard/write/insert-records.ts";
 import {
   arrow,
   errorOf,
@@ -13,7 +13,7 @@ import {
   rowsOf,
   stateOf,
   tableNames,
-} from "./records/harness.ts";
+} from "./write/harness.ts";
 
 const people = [
   { id: 1n, name: "Ada", vector: [1, 0, 0] },

@@ -2,8 +2,8 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { BackupManager } from "../../src/guard/backup-manager.ts";
-import { deleteRowsWithBackup } from "../../src/guard/delete-rows.ts";
-import { insertRecordsWithBackup } from "../../src/guard/insert-records.ts";
+import { deleteRowsWithBackup } from "../../src/guard/write/delete-rows.ts";
+import { insertRecordsWithBackup } from "../../src/guard/write/insert-records.ts";
 import { restoreLatest } from "../../src/periodic/replay/restore-latest.ts";
 import { contentOf, FakeClock, Place, rowsOf } from "./harness.ts";
 

@@ -1,11 +1,11 @@
 import { setImmediate } from "node:timers/promises";
 import { ValidationError } from "../../errors.ts";
+import { bytesOf, type Part, PartReader } from "../write/row-parts.ts";
+import type { Piece } from "../write/row-source.ts";
+import { UniqueKeys } from "../write/unique-keys.ts";
+import { columnsToWrite, type WritePlan } from "../write/write-plan.ts";
 import { CHUNK_BYTES, type Chunk, ChunkBuilder, shapeOf } from "./chunks.ts";
 import type { Feed } from "./feed.ts";
-import { UniqueKeys } from "./keys/unique-keys.ts";
-import { bytesOf, type Part, PartReader } from "./parts.ts";
-import type { Piece } from "./source.ts";
-import { columnsToWrite, type WritePlan } from "./write-plan.ts";
 
 /** Pieces as chunks, every value and key checked, missing vectors made. Throws `ValidationError` for the first bad row. */
 export async function* chunksOf(

@@ -2,7 +2,7 @@ import type { Data, Field, RecordBatch, Schema } from "apache-arrow";
 import { arrow } from "../../arrow/arrow.ts";
 import { nulls, pack } from "../../arrow/pack.ts";
 import { writable } from "../../arrow/writable.ts";
-import { bytesOf, type Part } from "./parts.ts";
+import { bytesOf, type Part } from "../write/row-parts.ts";
 
 /** What is written with one commit: rows that all have the same columns, in one record batch. */
 export type Chunk = RecordBatch;

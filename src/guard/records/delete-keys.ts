@@ -11,8 +11,8 @@ import { badValue, type Place } from "../../arrow/place.ts";
 import { isScalar } from "../../arrow/types.ts";
 import { whereIn } from "../../arrow/where-in.ts";
 import { ValidationError } from "../../errors.ts";
+import { lengthOf, type Piece } from "../write/row-source.ts";
 import type { Feed } from "./feed.ts";
-import { lengthOf, type Piece } from "./source.ts";
 
 /** Keys that one delete gets, and with it one commit. Measured: lists of 100,000 are as fast as smaller ones. */
 const KEYS_A_DELETE = 100_000;

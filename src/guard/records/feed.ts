@@ -1,7 +1,7 @@
 import { reasonOf } from "../../fs/io.ts";
 import type { Logger } from "../../logger.ts";
+import { lengthOf, type Piece, roughBytes, type Source } from "../write/row-source.ts";
 import { abortable } from "./abortable.ts";
-import { lengthOf, type Piece, roughBytes, type Source } from "./source.ts";
 
 /** What is looked at before the types of a new table's columns are settled, where not all rows can be. */
 const ROWS_AHEAD = 1000;

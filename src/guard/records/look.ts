@@ -1,8 +1,8 @@
 import type { Connection } from "@lancedb/lancedb";
 import { LanceError } from "../../errors.ts";
 import type { BackupManager } from "../backup-manager.ts";
-import { type GuardedOptions, guardOptions } from "./options.ts";
-import { existing, findTable, type TableRef, type Target } from "./target.ts";
+import { existing, findTable, type TableRef, type Target } from "../write/target-table.ts";
+import { type GuardedOptions, guardOptions } from "../write/write-options.ts";
 
 /** A first look at the table, before it is locked. */
 export interface Look {

@@ -3,8 +3,7 @@ import { isAway } from "../../fs/held-root.ts";
 import type { PeriodicSettings } from "../periodic-options.ts";
 import type { PinDocument, PinStore } from "../table-pins.ts";
 import type { ChainEnd } from "../write/write-context.ts";
-import type { BackupFileName, Heads } from "./chain-files.ts";
-import { backToFull, listBackupFiles, soundFiles } from "./chain-files.ts";
+import { type BackupFileName, backToFull, type Heads, listBackupFiles, soundFiles } from "./chain-files.ts";
 
 /** Where the next delta can go on; or why it cannot, and a full has to begin a new chain. */
 export type Resumed =

@@ -5,8 +5,7 @@ import { syncDirectory } from "../../fs/durable.ts";
 import { toIoError } from "../../fs/io.ts";
 import { fallsInWords, openFalls, type RowsOf, unseenFalls } from "../../util/shrunk-tables.ts";
 import { isOf } from "./chain-end.ts";
-import type { BackupFileName, Heads } from "./chain-files.ts";
-import { listBackupFiles, soundFiles } from "./chain-files.ts";
+import { type BackupFileName, type Heads, listBackupFiles, soundFiles } from "./chain-files.ts";
 
 /** What a retention would remove, newest first, so that no delta ever lies there without its full. */
 export interface RetentionPlan {

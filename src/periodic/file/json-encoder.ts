@@ -6,10 +6,17 @@ import { Problem } from "../../arrow/problem.ts";
 import { typeSignature } from "../../arrow/signature.ts";
 import { UnsupportedError } from "../../errors.ts";
 import { isError } from "../../fs/io.ts";
-import type { FileEncoder, FileHead, PartName, TableHead } from "./backup-file.ts";
-import { FORMAT, MAX_LINE_BYTES } from "./backup-file.ts";
-import type { Parts } from "./file-document.ts";
-import { fileHeadJson, type Json, tableHeadJson } from "./file-document.ts";
+import {
+  type FileEncoder,
+  type FileHead,
+  FORMAT,
+  MAX_LINE_BYTES,
+  type PartName,
+  type TableHead,
+} from "./backup-file.ts";
+
+import { fileHeadJson, type Json, type Parts, tableHeadJson } from "./file-document.ts";
+
 import { INDEX_START, isBare, SEAL_END, SEAL_START, TABLES_END, TABLES_START } from "./json-contents.ts";
 import type { SealedOutput } from "./sealed-output.ts";
 

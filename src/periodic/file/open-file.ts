@@ -1,15 +1,16 @@
 import { Buffer } from "node:buffer";
 import { CorruptError } from "../../errors.ts";
 import { arrowSealAt, MAGIC, readArrowContents, readArrowIndex, readArrowSeal } from "./arrow-file.ts";
-import type {
-  BackupFileReader,
-  Contents,
-  FileFormat,
-  FileHead,
-  TableContents,
-  TableReader,
+import {
+  type BackupFileReader,
+  type Contents,
+  type FileFormat,
+  type FileHead,
+  FORMAT,
+  type TableContents,
+  type TableReader,
 } from "./backup-file.ts";
-import { FORMAT } from "./backup-file.ts";
+
 import { jsonSealAt, readJsonContents, readJsonHead, readJsonSeal } from "./json-contents.ts";
 import { SealedInput } from "./sealed-input.ts";
 

@@ -2,8 +2,8 @@ import { BackupError, BackupNotFoundError, ValidationError } from "../../errors.
 import { isAway } from "../../fs/held-root.ts";
 import { localPath } from "../../fs/local-path.ts";
 import type { Logger } from "../../logger.ts";
-import type { BackupFileName } from "../chain/chain-files.ts";
-import { backToFull, Heads, listBackupFiles, soundFiles } from "../chain/chain-files.ts";
+import { type BackupFileName, backToFull, Heads, listBackupFiles, soundFiles } from "../chain/chain-files.ts";
+
 import { isoTime } from "../file/file-document.ts";
 import { PinStore } from "../table-pins.ts";
 

@@ -1,9 +1,9 @@
 import type { Connection, Table } from "@lancedb/lancedb";
 import { createTableIn } from "../../lance/lacking.ts";
 import type { Logger } from "../../logger.ts";
-import { type Chunk, toTable } from "./chunks.ts";
-import { callLance } from "./lance-call.ts";
-import { refName, type TableRef, type Target } from "./target.ts";
+import { type Chunk, toTable } from "../records/chunks.ts";
+import { callLance } from "../records/lance-call.ts";
+import { refName, type TableRef, type Target } from "./target-table.ts";
 import type { WritePlan } from "./write-plan.ts";
 
 export interface Written {

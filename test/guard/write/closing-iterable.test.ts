@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { ValidationError } from "../../../src/errors.ts";
-import { deleteRowsWithBackup } from "../../../src/guard/delete-rows.ts";
-import { insertRecordsWithBackup } from "../../../src/guard/insert-records.ts";
+import { deleteRowsWithBackup } from "../../../src/guard/write/delete-rows.ts";
+import { insertRecordsWithBackup } from "../../../src/guard/write/insert-records.ts";
 import { errorOf, newPlace } from "./harness.ts";
 
 // A caller's iterable may fail when it is told that no more is wanted. That is the second error, not the first.

@@ -6,6 +6,7 @@ import { isRecord } from "../../arrow/encode/elements.ts";
 import { sameLayout } from "../../arrow/types.ts";
 import { ValidationError } from "../../errors.ts";
 import type { LanceDB } from "../../lance/which-lancedb.ts";
+import type { Feed } from "../records/feed.ts";
 import {
   declaredEmbeddings,
   EMBEDDINGS_KEY,
@@ -13,11 +14,10 @@ import {
   type Embedding,
   floatType,
   withEmbedding,
-} from "./embed.ts";
-import type { Feed } from "./feed.ts";
-import { inferSchema } from "./infer.ts";
-import { keyFields } from "./keys/unique-keys.ts";
-import type { Target } from "./target.ts";
+} from "./embed-rows.ts";
+import { inferSchema } from "./infer-schema.ts";
+import type { Target } from "./target-table.ts";
+import { keyFields } from "./unique-keys.ts";
 
 /** What the rows do to the table. */
 type WriteAction =

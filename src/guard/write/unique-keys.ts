@@ -1,13 +1,13 @@
 import type { Data, DataType, Field, Float } from "apache-arrow";
-import { arrow } from "../../../arrow/arrow.ts";
-import { firstNull } from "../../../arrow/column-read.ts";
-import { valuesOf } from "../../../arrow/decode.ts";
-import { keyReader } from "../../../arrow/key-bytes.ts";
-import { badValue, show } from "../../../arrow/place.ts";
-import { isScalar } from "../../../arrow/types.ts";
-import { ValidationError } from "../../../errors.ts";
-import type { Part } from "../parts.ts";
+import { arrow } from "../../arrow/arrow.ts";
+import { firstNull } from "../../arrow/column-read.ts";
+import { valuesOf } from "../../arrow/decode.ts";
+import { keyReader } from "../../arrow/key-bytes.ts";
+import { badValue, show } from "../../arrow/place.ts";
+import { isScalar } from "../../arrow/types.ts";
+import { ValidationError } from "../../errors.ts";
 import { KeySet } from "./key-set.ts";
+import type { Part } from "./row-parts.ts";
 
 /** Which columns tell rows apart in an upsert. Throws `ValidationError` where the table lacks one, or it cannot. */
 export function keyFields(names: readonly string[], fields: readonly Field[]): Field[] {

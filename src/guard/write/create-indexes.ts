@@ -1,19 +1,19 @@
 import type { Connection, Index, IndexConfig, Table } from "@lancedb/lancedb";
 import type { Field } from "apache-arrow";
-import { type ColumnPath, indexColumn, resolveColumn } from "../arrow/column-path.ts";
-import { assertKnown } from "../checks.ts";
-import { UnsupportedError, ValidationError } from "../errors.ts";
-import type { Logger } from "../logger.ts";
-import { callLance } from "./records/lance-call.ts";
-import { lookAtExisting } from "./records/look.ts";
+import { type ColumnPath, indexColumn, resolveColumn } from "../../arrow/column-path.ts";
+import { assertKnown } from "../../checks.ts";
+import { UnsupportedError, ValidationError } from "../../errors.ts";
+import type { Logger } from "../../logger.ts";
+import { callLance } from "../records/lance-call.ts";
+import { lookAtExisting } from "../records/look.ts";
+import { refName, requireTable, type TableRef, type Target } from "./target-table.ts";
 import {
   checkGuarded,
   GUARDED_OPTIONS,
   type GuardedOptions,
   guardOptions,
   managerFor,
-} from "./records/options.ts";
-import { refName, requireTable, type TableRef, type Target } from "./records/target.ts";
+} from "./write-options.ts";
 
 /** One index to make. */
 export interface IndexSpec {

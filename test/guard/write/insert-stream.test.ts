@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { insertRecordsWithBackup } from "../../../src/guard/insert-records.ts";
+import { insertRecordsWithBackup } from "../../../src/guard/write/insert-records.ts";
 import { arrow, newPlace } from "./harness.ts";
 
 const WIDTH = 256;

@@ -5,7 +5,7 @@ import { elementsOf, isRecord } from "../../arrow/encode/elements.ts";
 import { ValidationError } from "../../errors.ts";
 import { reasonOf } from "../../fs/io.ts";
 import type { LanceDBApi } from "../../lance/which-lancedb.ts";
-import { toRecord } from "./row-groups.ts";
+import { toRecord } from "../records/row-groups.ts";
 
 /**
  * The schema that LanceDB gives a new table of these rows: numbers are Float64, bigints Int64, `Buffer`s

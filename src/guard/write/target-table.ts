@@ -4,7 +4,7 @@ import { adoptSchema } from "../../arrow/adopt.ts";
 import { ValidationError } from "../../errors.ts";
 import { isError } from "../../fs/io.ts";
 import { assertNamespaces } from "../../lance/lacking.ts";
-import { callLance } from "./lance-call.ts";
+import { callLance } from "../records/lance-call.ts";
 
 /** Which table of the database. */
 export interface TableRef {

@@ -1,7 +1,10 @@
 import * as lancedb from "@lancedb/lancedb";
 import { describe, expect, test } from "vitest";
 import { ValidationError } from "../../../src/errors.ts";
-import { type InsertRecordsOptions, insertRecordsWithBackup } from "../../../src/guard/insert-records.ts";
+import {
+  type InsertRecordsOptions,
+  insertRecordsWithBackup,
+} from "../../../src/guard/write/insert-records.ts";
 import { arrow, errorOf, newPlace, type Place, stateOf, tableNames } from "./harness.ts";
 
 const { Field } = arrow;

@@ -3,9 +3,9 @@ import { once } from "node:events";
 import { readdir, truncate } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { createIndexesWithBackup } from "../../../src/guard/create-indexes.ts";
-import { deleteRowsWithBackup } from "../../../src/guard/delete-rows.ts";
-import { insertRecordsWithBackup } from "../../../src/guard/insert-records.ts";
+import { createIndexesWithBackup } from "../../../src/guard/write/create-indexes.ts";
+import { deleteRowsWithBackup } from "../../../src/guard/write/delete-rows.ts";
+import { insertRecordsWithBackup } from "../../../src/guard/write/insert-records.ts";
 import { leftovers, newPlace, type Place, print, rowsOf, stateOf } from "./harness.ts";
 
 const insert = (at: Place, data: unknown, given = {}) =>

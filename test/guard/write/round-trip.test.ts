@@ -1,7 +1,7 @@
 import type { DataType } from "apache-arrow";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { insertRecordsWithBackup } from "../../../src/guard/insert-records.ts";
+import { insertRecordsWithBackup } from "../../../src/guard/write/insert-records.ts";
 import { arrow, newPlace, print, rowsOf } from "./harness.ts";
 
 const nightly = process.env["NIGHTLY"] === "1";

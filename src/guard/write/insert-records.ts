@@ -1,11 +1,14 @@
 import type { Connection } from "@lancedb/lancedb";
-import { assertKnown } from "../checks.ts";
-import { ValidationError } from "../errors.ts";
-import type { BackupManager } from "./backup-manager.ts";
-import { checkAhead, chunksOf } from "./records/chunk-stream.ts";
-import type { Embedding } from "./records/embed.ts";
-import { Feed } from "./records/feed.ts";
-import { lookAt } from "./records/look.ts";
+import { assertKnown } from "../../checks.ts";
+import { ValidationError } from "../../errors.ts";
+import type { BackupManager } from "../backup-manager.ts";
+import { checkAhead, chunksOf } from "../records/chunk-stream.ts";
+import { Feed } from "../records/feed.ts";
+import { lookAt } from "../records/look.ts";
+import type { Embedding } from "./embed-rows.ts";
+import { openSource, type RecordsInput } from "./row-source.ts";
+import { findTable, refName, requireNamespace, type TableRef, type Target } from "./target-table.ts";
+import { type Written, writeChunks } from "./write-chunks.ts";
 import {
   checkChoice,
   checkGuarded,
@@ -13,11 +16,8 @@ import {
   type GuardedOptions,
   guardOptions,
   managerFor,
-} from "./records/options.ts";
-import { openSource, type RecordsInput } from "./records/source.ts";
-import { findTable, refName, requireNamespace, type TableRef, type Target } from "./records/target.ts";
-import { type Written, writeChunks } from "./records/write-chunks.ts";
-import { planWrite, samePlan, type WriteIntent } from "./records/write-plan.ts";
+} from "./write-options.ts";
+import { planWrite, samePlan, type WriteIntent } from "./write-plan.ts";
 
 /** How `insertRecordsWithBackup` writes. */
 export interface InsertRecordsOptions extends GuardedOptions {

@@ -1,21 +1,21 @@
 import type { Connection } from "@lancedb/lancedb";
-import { sameLayout } from "../arrow/types.ts";
-import { ValidationError } from "../errors.ts";
-import { deleteRows } from "../lance/lacking.ts";
-import type { Logger } from "../logger.ts";
-import { filtersFor, keyColumn } from "./records/delete-keys.ts";
-import { Feed } from "./records/feed.ts";
-import { callLance } from "./records/lance-call.ts";
-import { lookAtExisting } from "./records/look.ts";
+import { sameLayout } from "../../arrow/types.ts";
+import { ValidationError } from "../../errors.ts";
+import { deleteRows } from "../../lance/lacking.ts";
+import type { Logger } from "../../logger.ts";
+import { filtersFor, keyColumn } from "../records/delete-keys.ts";
+import { Feed } from "../records/feed.ts";
+import { callLance } from "../records/lance-call.ts";
+import { lookAtExisting } from "../records/look.ts";
+import { type KeysInput, openSource } from "./row-source.ts";
+import { refName, requireTable, type TableRef } from "./target-table.ts";
 import {
   checkGuarded,
   GUARDED_OPTIONS,
   type GuardedOptions,
   guardOptions,
   managerFor,
-} from "./records/options.ts";
-import { type KeysInput, openSource } from "./records/source.ts";
-import { refName, requireTable, type TableRef } from "./records/target.ts";
+} from "./write-options.ts";
 
 /** How `deleteRowsWithBackup` finds the rows. */
 export interface DeleteRowsOptions extends GuardedOptions {

@@ -2,7 +2,10 @@ import { embedding } from "@lancedb/lancedb";
 import { TextEmbeddingFunction } from "@lancedb/lancedb/embedding";
 import { describe, expect, test } from "vitest";
 import { LanceError, ValidationError } from "../../../src/errors.ts";
-import { type InsertRecordsOptions, insertRecordsWithBackup } from "../../../src/guard/insert-records.ts";
+import {
+  type InsertRecordsOptions,
+  insertRecordsWithBackup,
+} from "../../../src/guard/write/insert-records.ts";
 import { arrow, errorOf, newPlace, type Place, print, rowsOf, stateOf, tableNames } from "./harness.ts";
 
 /** Counts letters: the vector of "abca" is [2, 1, 1]. */

@@ -6,7 +6,7 @@ import type { LanceDBOptions } from "../../lance/which-lancedb.ts";
 import { BackupManager } from "../backup-manager.ts";
 import { BackupStrategy } from "../backup-strategy.ts";
 import type { GuardedWorkOptions } from "../manager-options.ts";
-import { refName, type TableRef } from "./target.ts";
+import { refName, type TableRef } from "./target-table.ts";
 
 /** What every guarded helper takes. `lancedb` and `connection` are for where no manager is given. */
 export interface GuardedOptions extends LanceDBOptions {

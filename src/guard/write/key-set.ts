@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { KEY_BYTES } from "../../../arrow/key-bytes.ts";
+import { KEY_BYTES } from "../../arrow/key-bytes.ts";
 
 const WORDS = KEY_BYTES / 4;
 /** Rows from here on share one number; it serves messages only. */
