@@ -4,14 +4,13 @@ import { type ColumnPath, indexColumn, resolveColumn } from "../../arrow/column-
 import { assertKnown } from "../../checks.ts";
 import { UnsupportedError, ValidationError } from "../../errors.ts";
 import type { Logger } from "../../logger.ts";
-import { callLance } from "../records/lance-call.ts";
-import { lookAtExisting } from "../records/look.ts";
-import { refName, requireTable, type TableRef, type Target } from "./target-table.ts";
+import { callLance, refName, requireTable, type TableRef, type Target } from "./target-table.ts";
 import {
   checkGuarded,
   GUARDED_OPTIONS,
   type GuardedOptions,
   guardOptions,
+  lookAtExisting,
   managerFor,
 } from "./write-options.ts";
 

@@ -8,9 +8,9 @@ import { encodeColumn } from "../../arrow/encode/encode-column.ts";
 import { isFloatVector } from "../../arrow/types.ts";
 import { ValidationError } from "../../errors.ts";
 import type { LanceDB } from "../../lance/which-lancedb.ts";
-import { abortable } from "../records/abortable.ts";
-import { callLance } from "../records/lance-call.ts";
 import type { Part } from "./row-parts.ts";
+import { abortable } from "./row-source.ts";
+import { callLance } from "./target-table.ts";
 
 /** Which vectors are made from which column. */
 export interface Embedding {

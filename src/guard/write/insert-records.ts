@@ -2,21 +2,20 @@ import type { Connection } from "@lancedb/lancedb";
 import { assertKnown } from "../../checks.ts";
 import { ValidationError } from "../../errors.ts";
 import type { BackupManager } from "../backup-manager.ts";
-import { checkAhead, chunksOf } from "../records/chunk-stream.ts";
-import { Feed } from "../records/feed.ts";
-import { lookAt } from "../records/look.ts";
 import type { Embedding } from "./embed-rows.ts";
-import { openSource, type RecordsInput } from "./row-source.ts";
+import { Feed, openSource, type RecordsInput } from "./row-source.ts";
 import { findTable, refName, requireNamespace, type TableRef, type Target } from "./target-table.ts";
-import { type Written, writeChunks } from "./write-chunks.ts";
+import { checkAhead, chunksOf, type Written, writeChunks } from "./write-chunks.ts";
 import {
   checkChoice,
   checkGuarded,
   GUARDED_OPTIONS,
   type GuardedOptions,
   guardOptions,
+  lookAt,
   managerFor,
 } from "./write-options.ts";
+
 import { planWrite, samePlan, type WriteIntent } from "./write-plan.ts";
 
 /** How `insertRecordsWithBackup` writes. */

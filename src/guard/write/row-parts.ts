@@ -5,7 +5,7 @@ import { conform } from "../../arrow/conform.ts";
 import { encodeColumn } from "../../arrow/encode/encode-column.ts";
 import type { Place } from "../../arrow/place.ts";
 import { ValidationError } from "../../errors.ts";
-import { groupRows, unknownColumn } from "../records/row-groups.ts";
+import { groupRows, unknownColumn } from "./infer-schema.ts";
 import { lengthOf, type Piece } from "./row-source.ts";
 
 /** A few rows as checked Arrow columns; columns that none of them names are absent. */

@@ -1,10 +1,9 @@
 import type { Connection, Table } from "@lancedb/lancedb";
 import type { Schema } from "apache-arrow";
 import { adoptSchema } from "../../arrow/adopt.ts";
-import { ValidationError } from "../../errors.ts";
-import { isError } from "../../fs/io.ts";
+import { BackupError, LanceError, ValidationError } from "../../errors.ts";
+import { isError, reasonOf } from "../../fs/io.ts";
 import { assertNamespaces } from "../../lance/lacking.ts";
-import { callLance } from "../records/lance-call.ts";
 
 /** Which table of the database. */
 export interface TableRef {
@@ -85,4 +84,27 @@ export async function requireNamespace(
 /** Errors of LanceDB carry no code: only their text tells them apart. */
 function isNotFound(error: unknown): boolean {
   return isError(error) && /^Table '.*' was not found|Namespace not found/s.test(error.message);
+}
+
+const MISSING_INDEX = /not found:.*\/_indices\//is;
+const BROKEN_INDEX =
+  " A file of an index is missing; the rows are all there. Drop that index (dropIndex) and make it anew (createIndex); the doctor command names it.";
+
+/**
+ * Calls LanceDB. What it throws comes out as `LanceError` with the original as `cause`; our own errors
+ * (the guard's connection raises them too) and the caller's abort reason come out unchanged.
+ */
+export async function callLance<T>(
+  action: string,
+  signal: AbortSignal | undefined,
+  work: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof BackupError || (signal?.aborted && error === signal.reason)) throw error;
+    const reason = reasonOf(error);
+    const advice = MISSING_INDEX.test(reason) ? BROKEN_INDEX : "";
+    throw new LanceError(`LanceDB could not ${action}: ${reason}${advice}`, { cause: error });
+  }
 }

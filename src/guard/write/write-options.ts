@@ -1,12 +1,13 @@
+import type { Connection } from "@lancedb/lancedb";
 import { assertFlag, assertKnown, assertSignal } from "../../checks.ts";
-import { ValidationError } from "../../errors.ts";
+import { LanceError, ValidationError } from "../../errors.ts";
 import { localPath } from "../../fs/local-path.ts";
 import { assertTableName } from "../../fs/names.ts";
 import type { LanceDBOptions } from "../../lance/which-lancedb.ts";
 import { BackupManager } from "../backup-manager.ts";
 import { BackupStrategy } from "../backup-strategy.ts";
 import type { GuardedWorkOptions } from "../manager-options.ts";
-import { refName, type TableRef } from "./target-table.ts";
+import { existing, findTable, refName, type TableRef, type Target } from "./target-table.ts";
 
 /** What every guarded helper takes. `lancedb` and `connection` are for where no manager is given. */
 export interface GuardedOptions extends LanceDBOptions {
@@ -107,4 +108,39 @@ function refuseOther(option: string, given: string | undefined, own: string): vo
 export function guardOptions(ref: TableRef, options: GuardedOptions): GuardedWorkOptions {
   const { signal, onConflict, durable } = options;
   return { tables: [refName(ref)], signal, onConflict, durable };
+}
+
+/** A first look at the table, before it is locked. */
+export interface Look {
+  readonly connection: Connection;
+  /** Undefined where the table does not exist. */
+  readonly target: Target | undefined;
+}
+
+/**
+ * Looks at the table as it is when what a dead process left half-done is undone, and its newest manifest,
+ * where a power cut damaged it, is set aside: what the rows are checked against must be what they are
+ * written to. Throws `LanceError` where the table does not open even so.
+ */
+export async function lookAt(manager: BackupManager, ref: TableRef, options: GuardedOptions): Promise<Look> {
+  const { signal } = options;
+  const connection = await manager.connection();
+  try {
+    return { connection, target: await findTable(connection, ref, signal) };
+  } catch (error) {
+    if (!(error instanceof LanceError)) throw error;
+    // Capturing a table mends it where it can be mended.
+    await manager.withBackup(options.strategy, async () => undefined, guardOptions(ref, options));
+    return { connection, target: await findTable(connection, ref, signal) };
+  }
+}
+
+/** The same, for a table that must exist: throws `ValidationError` where it does not. */
+export async function lookAtExisting(
+  manager: BackupManager,
+  ref: TableRef,
+  options: GuardedOptions,
+): Promise<Look & { target: Target }> {
+  const { connection, target } = await lookAt(manager, ref, options);
+  return { connection, target: existing(target, ref) };
 }

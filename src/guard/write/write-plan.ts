@@ -6,7 +6,6 @@ import { isRecord } from "../../arrow/encode/elements.ts";
 import { sameLayout } from "../../arrow/types.ts";
 import { ValidationError } from "../../errors.ts";
 import type { LanceDB } from "../../lance/which-lancedb.ts";
-import type { Feed } from "../records/feed.ts";
 import {
   declaredEmbeddings,
   EMBEDDINGS_KEY,
@@ -16,6 +15,7 @@ import {
   withEmbedding,
 } from "./embed-rows.ts";
 import { inferSchema } from "./infer-schema.ts";
+import type { Feed } from "./row-source.ts";
 import type { Target } from "./target-table.ts";
 import { keyFields } from "./unique-keys.ts";
 

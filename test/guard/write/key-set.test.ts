@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { encodeColumn } from "../../../src/arrow/encode/encode-column.ts";
 import { keyReader } from "../../../src/arrow/key-bytes.ts";
-import { KeySet } from "../../../src/guard/write/key-set.ts";
+import { KeySet } from "../../../src/guard/write/unique-keys.ts";
 import { arrow, print } from "./harness.ts";
 
 const column = (type: ConstructorParameters<typeof arrow.Field>[1], values: unknown[]) =>
