@@ -17,7 +17,7 @@ export {
   type PruneDumpsOptions,
 } from "./dumps/database-backup.ts";
 export * from "./errors.ts";
-export type { LinkMode } from "./fs/place.ts";
+export type { LinkMode } from "./fs/placer.ts";
 export { BackupManager, type RecoveryReport } from "./guard/backup-manager.ts";
 export { BackupStrategy } from "./guard/backup-strategy.ts";
 export type {

@@ -1,7 +1,7 @@
 import { type Dirent, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { isMissing, toIoError } from "../fs/io.ts";
-import { isCopy, isStray } from "../fs/strays.ts";
+import { isCopy, isStray } from "../fs/safe-names.ts";
 import { TAGS } from "../lance/capture.ts";
 import { VERSIONS } from "../lance/image.ts";
 import { parseManifestName } from "../lance/manifest.ts";

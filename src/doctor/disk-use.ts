@@ -4,7 +4,7 @@ import { join, relative, sep } from "node:path";
 import { CorruptError, UnsupportedError } from "../errors.ts";
 import { isMissing } from "../fs/io.ts";
 import { listNames } from "../fs/list-names.ts";
-import { isStray } from "../fs/strays.ts";
+import { isStray } from "../fs/safe-names.ts";
 import { ImageReader, manifestPath } from "../lance/image.ts";
 import type { ManifestName } from "../lance/manifest.ts";
 import { count, type Finding } from "./finding.ts";

@@ -1,7 +1,7 @@
 import { existsSync, linkSync, statfsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { errnoOf, reasonOf } from "../fs/io.ts";
-import { reflink } from "../fs/place.ts";
+import { reflink } from "../fs/placer.ts";
 import {
   makeStagingDirectory,
   PRIVATE_DIRECTORY,

@@ -2,7 +2,7 @@ import { lstat, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { listNames } from "../fs/list-names.ts";
 import { livenessOfToken } from "../fs/process-token.ts";
-import { isStray } from "../fs/strays.ts";
+import { isStray } from "../fs/safe-names.ts";
 import { privateDirectory } from "../lance/private-directory.ts";
 import { count, type Finding } from "./finding.ts";
 

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { BackupError, UnsupportedError } from "../errors.ts";
 import { isMissing, reasonOf, toIoError } from "../fs/io.ts";
 import { listNames } from "../fs/list-names.ts";
-import { isStray } from "../fs/strays.ts";
+import { isStray } from "../fs/safe-names.ts";
 import { brokenIndices } from "../lance/broken-indices.ts";
 import { listTables, type TableLocation } from "../lance/database.ts";
 import { ImageReader, type VersionImage } from "../lance/image.ts";

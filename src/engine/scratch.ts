@@ -1,9 +1,9 @@
 import { randomUUID } from "node:crypto";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { makePrivateDirectory } from "../fs/directory-tree.ts";
 import { isNotWritable } from "../fs/io.ts";
 import { listNames } from "../fs/list-names.ts";
-import { makePrivateDirectory } from "../fs/make-directory.ts";
 import { livenessOfToken, PROCESS_TOKEN } from "../fs/process-token.ts";
 import { removeTree } from "../fs/remove-tree.ts";
 import { isWritable } from "../storage/layers/read-only-storage.ts";

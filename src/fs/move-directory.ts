@@ -4,7 +4,7 @@ import { dirname, join, relative, resolve } from "node:path";
 import { syncDirectories, writeFileDurably } from "./durable.ts";
 import { errnoOf, io, isMissing } from "./io.ts";
 import { listNames } from "./list-names.ts";
-import { Placer } from "./place.ts";
+import { Placer } from "./placer.ts";
 
 /** Stands beside a directory that was copied, and says where it is still to be removed. */
 const MOVING = ".moving";

@@ -1,5 +1,5 @@
 import { CorruptError, ValidationError } from "../errors.ts";
-import { isStray } from "./strays.ts";
+import { isStray } from "./safe-names.ts";
 
 /** Of a path from a file so much is shown: it may have millions of letters. */
 const SHOWN_LETTERS = 200;

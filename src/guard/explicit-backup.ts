@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { BackupError, LockedError, UnsupportedError, ValidationError } from "../errors.ts";
 import { assertRoot } from "../fs/held-root.ts";
 import { isMissing, reasonOf, toIoError } from "../fs/io.ts";
-import { isCopy } from "../fs/strays.ts";
+import { isCopy } from "../fs/safe-names.ts";
 import {
   assertNamesAreFree,
   assertNoneIsNested,

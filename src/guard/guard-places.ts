@@ -1,8 +1,8 @@
 import { existsSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { IoError } from "../errors.ts";
+import { makeDirectory } from "../fs/directory-tree.ts";
 import { HeldRoot, holding } from "../fs/held-root.ts";
-import { makeDirectory } from "../fs/make-directory.ts";
 
 /** Longer than a directory is away while somebody renames it, or its disk is mounted anew. */
 const MOMENT_MS = 200;

@@ -2,11 +2,11 @@ import { readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { rename } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { CorruptError } from "../errors.ts";
+import { makeDirectory } from "../fs/directory-tree.ts";
 import { syncDirectories, writeFileDurably } from "../fs/durable.ts";
 import { assertRoot, ifThere } from "../fs/held-root.ts";
 import { errnoOf, io, isMissing, toIoError } from "../fs/io.ts";
-import { makeDirectory } from "../fs/make-directory.ts";
-import { type LinkMode, PIN_ORDER, Placer } from "../fs/place.ts";
+import { type LinkMode, PIN_ORDER, Placer } from "../fs/placer.ts";
 
 import { encodeRecord } from "../fs/record.ts";
 import { removeTree } from "../fs/remove-tree.ts";

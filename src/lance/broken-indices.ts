@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { LanceError } from "../errors.ts";
 import { syncDirectory, syncFile } from "../fs/durable.ts";
 import { reasonOf } from "../fs/io.ts";
-import { PIN_ORDER, Placer } from "../fs/place.ts";
+import { PIN_ORDER, Placer } from "../fs/placer.ts";
 import { Door } from "./door.ts";
 import type { IndexPlace } from "./fragment-files.ts";
 import { ImageReader, listManifests, manifestPath, placeOf, VERSIONS, type VersionImage } from "./image.ts";

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { UnsupportedError } from "../errors.ts";
 import { ifThereLater } from "../fs/held-root.ts";
 import { isMissing, toIoError } from "../fs/io.ts";
-import { isStray } from "../fs/strays.ts";
+import { isStray } from "../fs/safe-names.ts";
 import {
   type FragmentContents,
   FragmentFiles,

@@ -14,13 +14,13 @@ import {
 import { rename } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { ValidationError } from "../errors.ts";
+import { makeDirectory } from "../fs/directory-tree.ts";
 import { syncDirectories } from "../fs/durable.ts";
 import { HeldRoot } from "../fs/held-root.ts";
 import { io, isMissing, toIoError } from "../fs/io.ts";
-import { makeDirectory } from "../fs/make-directory.ts";
 import { livenessOfToken, PROCESS_TOKEN } from "../fs/process-token.ts";
 import { removeTree } from "../fs/remove-tree.ts";
-import { isStray } from "../fs/strays.ts";
+import { isStray } from "../fs/safe-names.ts";
 import { takeOwner } from "../fs/take-owner.ts";
 import { assertOutsideTables, NAMESPACE_TABLE } from "./database.ts";
 

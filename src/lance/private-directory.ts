@@ -1,9 +1,9 @@
 import { randomUUID } from "node:crypto";
 import { mkdirSync, renameSync, rmdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { makeDirectory } from "../fs/directory-tree.ts";
 import { io, toIoError } from "../fs/io.ts";
 import { listNames } from "../fs/list-names.ts";
-import { makeDirectory } from "../fs/make-directory.ts";
 import { livenessOfToken, PROCESS_TOKEN } from "../fs/process-token.ts";
 import { takeOwner } from "../fs/take-owner.ts";
 

@@ -1,7 +1,7 @@
 import { statSync } from "node:fs";
 import { join } from "node:path";
 import { ifThere } from "../fs/held-root.ts";
-import { isConflictCopy } from "../fs/strays.ts";
+import { isConflictCopy } from "../fs/safe-names.ts";
 
 /** The dataset in which LanceDB keeps namespaces; it is captured and put back like a table. */
 export const NAMESPACE_TABLE = "__manifest";

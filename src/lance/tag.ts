@@ -1,4 +1,4 @@
-import { isStray } from "../fs/strays.ts";
+import { isStray } from "../fs/safe-names.ts";
 
 /** What LanceDB takes for a tag's name, and `.json`. */
 const TAG_FILE = /^([\p{L}\p{N}._-]+)\.json$/u;

@@ -1,11 +1,11 @@
 import { createHash, randomUUID } from "node:crypto";
 import { existsSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { makeDirectory } from "../fs/directory-tree.ts";
 import { ifThere } from "../fs/held-root.ts";
 import { toIoError } from "../fs/io.ts";
 import { listNames } from "../fs/list-names.ts";
-import { makeDirectory } from "../fs/make-directory.ts";
-import { PIN_ORDER, Placer } from "../fs/place.ts";
+import { PIN_ORDER, Placer } from "../fs/placer.ts";
 import { livenessOfToken, PROCESS_TOKEN } from "../fs/process-token.ts";
 import { isStampOf, stampOf } from "../fs/stamp.ts";
 import { takeOwner } from "../fs/take-owner.ts";

@@ -1,5 +1,4 @@
 import { assertKnown, assertLogger, assertMilliseconds } from "../checks.ts";
-import { type Clock, systemClock } from "../engine/clock.ts";
 import { ValidationError } from "../errors.ts";
 import { reasonOf } from "../fs/io.ts";
 import { defaultLogger, type Logger } from "../logger.ts";
@@ -7,6 +6,7 @@ import type { Repository } from "../repository/index.ts";
 import type { Meter } from "./metrics/meter-instruments.ts";
 import type { MetricSource } from "./metrics/prometheus-text.ts";
 import { ServiceMetrics } from "./metrics/service-metrics.ts";
+import { type Clock, systemClock } from "../util/clock.ts";
 import { Notices } from "./notices.ts";
 import { OpenRepositories } from "./policy-repository.ts";
 import type { PolicySet } from "./policy-set.ts";

@@ -1,9 +1,9 @@
 import { lstatSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { IoError } from "../errors.ts";
+import { makeDirectory } from "../fs/directory-tree.ts";
 import { syncDirectories, syncDirectory } from "../fs/durable.ts";
 import { isMissing, toIoError } from "../fs/io.ts";
-import { makeDirectory } from "../fs/make-directory.ts";
 
 /** The directories of a local storage: no links below the root, and their names on the disk. */
 export class Directories {

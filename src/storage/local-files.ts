@@ -1,9 +1,9 @@
 import { createReadStream, type Dirent, lstatSync, renameSync, statSync } from "node:fs";
 import { rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { makeDirectory } from "../fs/directory-tree.ts";
 import { syncDirectories } from "../fs/durable.ts";
 import { io, isMissing, toIoError, toReadError } from "../fs/io.ts";
-import { makeDirectory } from "../fs/make-directory.ts";
 import { nameNew } from "../fs/name-new.ts";
 import { isObjectName } from "./object-name.ts";
 import { entriesOf } from "./walk.ts";

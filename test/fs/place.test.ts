@@ -10,7 +10,7 @@ import {
 } from "../../src/fs/durable.ts";
 import { errnoOf, io, isMissing, toIoError } from "../../src/fs/io.ts";
 import { assertInnerPath, assertTableName } from "../../src/fs/names.ts";
-import { PIN_ORDER, Placer } from "../../src/fs/place.ts";
+import { PIN_ORDER, Placer } from "../../src/fs/placer.ts";
 import { isStampOf, stampOf } from "../../src/fs/stamp.ts";
 import { CorruptError, IoError, ValidationError } from "../../src/index.ts";
 import { newDirectory } from "../support/database.ts";

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { connect } from "@lancedb/lancedb";
 import { describe, expect, test } from "vitest";
-import { Placer } from "../../src/fs/place.ts";
+import { Placer } from "../../src/fs/placer.ts";
 import { CorruptError } from "../../src/index.ts";
 import { captureTable } from "../../src/lance/capture.ts";
 import {

@@ -1,4 +1,4 @@
-import type { Clock } from "../../src/engine/clock.ts";
+import type { Clock } from "../../src/util/clock.ts";
 
 /** A clock that stands still until it is told to go on. */
 export class TestClock implements Clock {

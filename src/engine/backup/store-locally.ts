@@ -5,7 +5,7 @@ import { CorruptError } from "../../errors.ts";
 import { errnoOf, isVanished, stillThere, toIoError, toReadError } from "../../fs/io.ts";
 import { PROCESS_TOKEN } from "../../fs/process-token.ts";
 import { syncTogether } from "../../fs/sync-together.ts";
-import { type CopyResult, type CopyTask, SMALL_BYTES } from "../../fs/workers/copy-task.ts";
+import { type CopyResult, type CopyTask, SMALL_BYTES } from "../../fs/workers/file-tasks.ts";
 import { runTasks, THREADS } from "../../fs/workers/pool.ts";
 import type { LocalFiles } from "../../storage/local-files.ts";
 import { BLOBS, blobName } from "../format/names.ts";

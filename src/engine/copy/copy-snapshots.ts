@@ -7,8 +7,8 @@ import {
 } from "../../errors.ts";
 import { isNotWritable } from "../../fs/io.ts";
 import type { Logger } from "../../logger.ts";
+import type { Clock } from "../../util/clock.ts";
 import type { SnapshotFilter } from "../catalog/filter.ts";
-import type { Clock } from "../clock.ts";
 import { encodeSnapshot } from "../format/encode-snapshot.ts";
 import type { Lease } from "../lease/lease.ts";
 import { type AcquireOptions, leaserOf } from "../lease/leaser.ts";

@@ -1,6 +1,6 @@
 import { LockedError } from "../../errors.ts";
 import type { Logger } from "../../logger.ts";
-import type { Clock } from "../clock.ts";
+import type { Clock } from "../../util/clock.ts";
 import type { LeaseKind } from "../format/names.ts";
 import type { LeaseTerms } from "./lease-record.ts";
 

@@ -1,6 +1,6 @@
 import { defaultLogger, type Logger } from "../../logger.ts";
 import type { Storage } from "../../storage/storage.ts";
-import { type Clock, systemClock } from "../clock.ts";
+import { type Clock, systemClock } from "../../util/clock.ts";
 import type { LeaseKind } from "../format/names.ts";
 import { DiskLeaser } from "./disk-leaser.ts";
 import type { Lease } from "./lease.ts";

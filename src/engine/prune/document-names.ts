@@ -1,5 +1,5 @@
 import { CorruptError } from "../../errors.ts";
-import { isAppleDouble, isCopy } from "../../fs/strays.ts";
+import { isAppleDouble, isCopy } from "../../fs/safe-names.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { parseSnapshotName, SNAPSHOTS, UNFINISHED } from "../format/names.ts";
 

@@ -2,7 +2,7 @@ import { assertFlag, assertMilliseconds, assertOptions, assertSignal } from "../
 import { ImplausibleError, LockedError, ValidationError } from "../../errors.ts";
 import { isFull } from "../../fs/io.ts";
 import type { Storage } from "../../storage/storage.ts";
-import { type Clock, systemClock } from "../clock.ts";
+import { type Clock, systemClock } from "../../util/clock.ts";
 import { forgetGone, removeUnlessPinned } from "../labels/remove-snapshot.ts";
 import { type Leaser, leaserOf } from "../lease/leaser.ts";
 import { endangeredInWords } from "../retention/implausible.ts";

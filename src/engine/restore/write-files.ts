@@ -1,8 +1,8 @@
 import { dirname, join } from "node:path";
 import { UnsupportedError } from "../../errors.ts";
+import { makeDirectory } from "../../fs/directory-tree.ts";
 import { syncDirectories } from "../../fs/durable.ts";
 import { toIoError } from "../../fs/io.ts";
-import { makeDirectory } from "../../fs/make-directory.ts";
 import type { BlobStore, FileToRead } from "../blobs/blob-store.ts";
 import type { OnProgress } from "../progress.ts";
 import type { StoredEntry } from "../snapshot.ts";

@@ -1,5 +1,5 @@
 import { BackupError } from "../../errors.ts";
-import { isStray } from "../../fs/strays.ts";
+import { isStray } from "../../fs/safe-names.ts";
 import type { LocalFiles } from "../../storage/local-files.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { isOfUnknownKey } from "../blobs/blob-codec.ts";

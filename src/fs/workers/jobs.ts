@@ -1,5 +1,5 @@
 import { checkTask } from "./check-task.ts";
-import { copyTask } from "./copy-task.ts";
+import { copyTask } from "./file-tasks.ts";
 import { hashFile } from "./hash-file.ts";
 import { restoreTask } from "./restore-task.ts";
 

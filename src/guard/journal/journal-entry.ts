@@ -8,8 +8,8 @@ import { errnoOf, isMissing, toIoError } from "../../fs/io.ts";
 import { nameFile } from "../../fs/name-file.ts";
 import { encodeRecord } from "../../fs/record.ts";
 import { removeTree } from "../../fs/remove-tree.ts";
+import { isStray } from "../../fs/safe-names.ts";
 import { giveSigns } from "../../fs/sign-of-life.ts";
-import { isStray } from "../../fs/strays.ts";
 import { takeOwner } from "../../fs/take-owner.ts";
 import type { Liveness } from "../../fs/this-process.ts";
 import {

@@ -3,7 +3,7 @@ import { dirname, join } from "node:path";
 import { IoError } from "../../errors.ts";
 import { syncDirectory } from "../../fs/durable.ts";
 import { listNames } from "../../fs/list-names.ts";
-import { PIN_ORDER, Placer } from "../../fs/place.ts";
+import { PIN_ORDER, Placer } from "../../fs/placer.ts";
 import { TAGS } from "../../lance/capture.ts";
 import { listManifests, VERSIONS } from "../../lance/image.ts";
 import type { PutBackPlan } from "../../lance/put-back/plan-put-back.ts";

@@ -5,9 +5,9 @@ import { ConflictError, type ConflictingVersions } from "../../errors.ts";
 
 import { syncDirectories } from "../../fs/durable.ts";
 import { errnoOf, io, isMissing, reasonOf, toIoError } from "../../fs/io.ts";
-import { PIN_ORDER, Placer } from "../../fs/place.ts";
+import { PIN_ORDER, Placer } from "../../fs/placer.ts";
 import { removeTree } from "../../fs/remove-tree.ts";
-import { isStray } from "../../fs/strays.ts";
+import { isStray } from "../../fs/safe-names.ts";
 import { isInNamespace, NAMESPACE_TABLE } from "../../lance/database.ts";
 import { keepDroppedVersion } from "../../lance/dropped-versions.ts";
 import { listManifests } from "../../lance/image.ts";

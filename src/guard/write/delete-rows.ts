@@ -149,11 +149,7 @@ function keyColumn(name: string, fields: readonly Field[]): Field {
  * Filters that together select exactly the rows with one of the keys. Throws `ValidationError`, naming the
  * row, for a key that is null, missing, NaN, or no value of the column's type.
  */
-async function filtersFor(
-  feed: Feed,
-  field: Field,
-  signal: AbortSignal | undefined,
-): Promise<string[]> {
+async function filtersFor(feed: Feed, field: Field, signal: AbortSignal | undefined): Promise<string[]> {
   const filters: string[] = [];
   let parts: Data[] = [];
   let count = 0;

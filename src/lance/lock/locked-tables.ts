@@ -3,7 +3,7 @@ import { existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { ifThere } from "../../fs/held-root.ts";
 import { toIoError } from "../../fs/io.ts";
-import { isConflictCopy } from "../../fs/strays.ts";
+import { isConflictCopy } from "../../fs/safe-names.ts";
 import { NAMESPACE_TABLE, namespacedDirectories, rootDirectory } from "../database.ts";
 import { privateDirectory } from "../private-directory.ts";
 import { newOwner } from "./lock-owner.ts";

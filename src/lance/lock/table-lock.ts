@@ -10,9 +10,9 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { CorruptError, IoError } from "../../errors.ts";
+import { makeDirectory } from "../../fs/directory-tree.ts";
 import { createFileExclusively } from "../../fs/durable.ts";
 import { errnoOf, isMissing, toIoError } from "../../fs/io.ts";
-import { makeDirectory } from "../../fs/make-directory.ts";
 import { nameFile } from "../../fs/name-file.ts";
 import { removeTree } from "../../fs/remove-tree.ts";
 import { giveSigns } from "../../fs/sign-of-life.ts";

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { BackupError, CorruptError, LanceError } from "../../errors.ts";
 import { createFileExclusively, syncDirectory, syncFile } from "../../fs/durable.ts";
 import { errnoOf, io, isError, isMissing, reasonOf, toIoError } from "../../fs/io.ts";
-import { PIN_ORDER, Placer } from "../../fs/place.ts";
+import { PIN_ORDER, Placer } from "../../fs/placer.ts";
 import { takeOwner } from "../../fs/take-owner.ts";
 import { Door } from "../door.ts";
 import { FragmentFiles, hasTrueCounts, type ImageFile, isCounted } from "../fragment-files.ts";

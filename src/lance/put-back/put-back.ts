@@ -6,7 +6,7 @@ import { CorruptError, LanceError } from "../../errors.ts";
 import { syncDirectories } from "../../fs/durable.ts";
 import { errnoOf, io } from "../../fs/io.ts";
 import { moveDirectory } from "../../fs/move-directory.ts";
-import { PIN_ORDER, Placer } from "../../fs/place.ts";
+import { PIN_ORDER, Placer } from "../../fs/placer.ts";
 import { ImageReader, listManifests, manifestPath, VERSIONS, type VersionImage } from "../image.ts";
 import { type ManifestName, manifestName, type NamingScheme } from "../manifest.ts";
 import {

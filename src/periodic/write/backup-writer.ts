@@ -1,9 +1,9 @@
 import { readdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { BackupError, IoError, ShrunkError, ValidationError } from "../../errors.ts";
+import { makeDirectory } from "../../fs/directory-tree.ts";
 import { assertRoot, holding } from "../../fs/held-root.ts";
 import { isMissing, reasonOf } from "../../fs/io.ts";
-import { makeDirectory } from "../../fs/make-directory.ts";
 import { livenessOfToken } from "../../fs/process-token.ts";
 import type { Logger } from "../../logger.ts";
 import { resumeChain } from "../chain/chain-end.ts";

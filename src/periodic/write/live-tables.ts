@@ -4,7 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { CorruptError } from "../../errors.ts";
 import { ifThereLater } from "../../fs/held-root.ts";
 import { toIoError } from "../../fs/io.ts";
-import { isStray } from "../../fs/strays.ts";
+import { isStray } from "../../fs/safe-names.ts";
 import { listTables, NAMESPACE_TABLE, type TableLocation } from "../../lance/database.ts";
 import { listManifests } from "../../lance/image.ts";
 import { locateTable } from "../../lance/namespaces.ts";

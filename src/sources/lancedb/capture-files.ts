@@ -4,7 +4,7 @@ import { join } from "node:path";
 import type { CaptureRequest } from "../../engine/source-contract.ts";
 import { UnsupportedError } from "../../errors.ts";
 import { reasonOf } from "../../fs/io.ts";
-import { Placer } from "../../fs/place.ts";
+import { Placer } from "../../fs/placer.ts";
 import { captureTable, TAGS } from "../../lance/capture.ts";
 import type { TableLocation } from "../../lance/database.ts";
 import { countRows } from "../../lance/door.ts";

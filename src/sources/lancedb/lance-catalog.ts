@@ -4,7 +4,6 @@ import type { DocumentCache } from "../../engine/catalog/document-reader.ts";
 import type { SnapshotFilter } from "../../engine/catalog/filter.ts";
 import type { NamedPlace } from "../../engine/catalog/of-source.ts";
 import type { SourceWanted } from "../../engine/catalog/resolve.ts";
-import type { Clock } from "../../engine/clock.ts";
 import type { DocumentCodec } from "../../engine/codec/document-codec.ts";
 import { registerSource } from "../../engine/source-kind.ts";
 import { BackupError } from "../../errors.ts";
@@ -13,6 +12,7 @@ import { realPath } from "../../fs/real-path.ts";
 import { identifyDatabase } from "../../lance/database-identity.ts";
 import type { Logger } from "../../logger.ts";
 import type { Storage } from "../../storage/storage.ts";
+import type { Clock } from "../../util/clock.ts";
 import { LANCEDB_KIND } from "./lancedb-part.ts";
 import {
   type ChoosePart,

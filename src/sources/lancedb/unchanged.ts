@@ -1,7 +1,7 @@
 import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { ifThere } from "../../fs/held-root.ts";
-import { isStray } from "../../fs/strays.ts";
+import { isStray } from "../../fs/safe-names.ts";
 import { TAGS } from "../../lance/capture.ts";
 import type { TableLocation } from "../../lance/database.ts";
 import { listManifests, manifestPath } from "../../lance/image.ts";

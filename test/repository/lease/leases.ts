@@ -1,4 +1,3 @@
-import type { Clock } from "../../../src/engine/clock.ts";
 import { type LeaseKind, newLeaseName } from "../../../src/engine/format/names.ts";
 import type { Lease } from "../../../src/engine/lease/lease.ts";
 import { encodeLease } from "../../../src/engine/lease/lease-record.ts";
@@ -6,6 +5,7 @@ import { type AcquireOptions, leaserOf } from "../../../src/engine/lease/leaser.
 import { thisProcess } from "../../../src/fs/this-process.ts";
 import type { Logger } from "../../../src/logger.ts";
 import type { Storage } from "../../../src/storage/storage.ts";
+import type { Clock } from "../../../src/util/clock.ts";
 
 /** What a lease on a disk says. */
 const TERMS = { renewEveryMs: 15_000, deadAfterMs: 60 * 60_000 };

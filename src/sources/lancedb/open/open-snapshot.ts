@@ -5,7 +5,7 @@ import type { BlobStore } from "../../../engine/blobs/blob-store.ts";
 import { assertSpace } from "../../../engine/restore/assert-space.ts";
 import { writeFiles } from "../../../engine/restore/write-files.ts";
 import { makeScratch } from "../../../engine/scratch.ts";
-import { makeDirectory } from "../../../fs/make-directory.ts";
+import { makeDirectory } from "../../../fs/directory-tree.ts";
 import { NAMESPACE_TABLE } from "../../../lance/database.ts";
 import type { LanceDB } from "../../../lance/which-lancedb.ts";
 import { assertSelection, type Selection } from "../restore/options.ts";

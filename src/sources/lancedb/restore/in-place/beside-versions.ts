@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { listNames } from "../../../../fs/list-names.ts";
-import { PIN_ORDER, Placer } from "../../../../fs/place.ts";
+import { PIN_ORDER, Placer } from "../../../../fs/placer.ts";
 import { TAGS } from "../../../../lance/capture.ts";
 import { VERSIONS } from "../../../../lance/image.ts";
 import { digestOfVersion } from "../../../../lance/put-back/table-state.ts";

@@ -3,9 +3,9 @@ import { linkSync, statSync } from "node:fs";
 import { constants, copyFile, rename } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { UnsupportedError } from "../errors.ts";
+import { makeDirectory } from "./directory-tree.ts";
 import { syncDirectories, syncFile } from "./durable.ts";
 import { errnoOf, io, toIoError } from "./io.ts";
-import { makeDirectory } from "./make-directory.ts";
 import { hasNoLinks } from "./name-new.ts";
 import { takeOwner } from "./take-owner.ts";
 
