@@ -1,8 +1,8 @@
 import { lstat, readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { listNames } from "../fs/list-names.ts";
-import { livenessOfToken } from "../fs/process-token.ts";
+import { listNames } from "../fs/directory-tree.ts";
 import { isStray } from "../fs/safe-names.ts";
+import { livenessOfToken } from "../fs/this-process.ts";
 import { privateDirectory } from "../lance/private-directory.ts";
 import { count, type Finding } from "./finding.ts";
 

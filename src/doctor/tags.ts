@@ -1,8 +1,8 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { BackupError } from "../errors.ts";
+import { listNames } from "../fs/directory-tree.ts";
 import { isMissing } from "../fs/io.ts";
-import { listNames } from "../fs/list-names.ts";
 import type { ManifestName } from "../lance/manifest.ts";
 import { readManifest } from "../lance/put-back/table-state.ts";
 import { tagOfFile, versionOfTag } from "../lance/tag.ts";

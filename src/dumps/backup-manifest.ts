@@ -7,7 +7,7 @@ import { CorruptError, LockedError, UnsupportedError } from "../errors.ts";
 import { makeDirectory } from "../fs/directory-tree.ts";
 import { writeFileDurably } from "../fs/durable.ts";
 import { isMissing, toIoError } from "../fs/io.ts";
-import { assertInnerPath } from "../fs/names.ts";
+import { assertInnerPath } from "../fs/safe-names.ts";
 import type { Logger } from "../logger.ts";
 import { LocalStorage } from "../storage/local-storage.ts";
 import { BackupFormat, DUMP_TYPES, type DumpType } from "./backup-format.ts";

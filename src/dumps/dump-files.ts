@@ -6,11 +6,11 @@ import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { createGunzip, createGzip } from "node:zlib";
 import { BackupNotFoundError, CorruptError } from "../errors.ts";
+import { listNames } from "../fs/directory-tree.ts";
 import { syncDirectories, syncFile } from "../fs/durable.ts";
 import { isMissing, toIoError } from "../fs/io.ts";
-import { listNames } from "../fs/list-names.ts";
-import { livenessOfToken, PROCESS_TOKEN } from "../fs/process-token.ts";
 import { takeOwner } from "../fs/take-owner.ts";
+import { livenessOfToken, PROCESS_TOKEN } from "../fs/this-process.ts";
 import type { DumpRecord } from "./backup-manifest.ts";
 
 /** What was written. */

@@ -1,11 +1,11 @@
 import { randomUUID } from "node:crypto";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { makePrivateDirectory } from "../fs/directory-tree.ts";
+import { listNames, makePrivateDirectory, removeTree } from "../fs/directory-tree.ts";
 import { isNotWritable } from "../fs/io.ts";
-import { listNames } from "../fs/list-names.ts";
-import { livenessOfToken, PROCESS_TOKEN } from "../fs/process-token.ts";
-import { removeTree } from "../fs/remove-tree.ts";
+
+import { livenessOfToken, PROCESS_TOKEN } from "../fs/this-process.ts";
+
 import { isWritable } from "../storage/layers/read-only-storage.ts";
 import type { BlobStore } from "./blobs/blob-store.ts";
 

@@ -1,8 +1,8 @@
-import { mkdirSync, statSync } from "node:fs";
-import { dirname } from "node:path";
+import { mkdirSync, readdirSync, rmdirSync, statfsSync, statSync, unlinkSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { IoError } from "../errors.ts";
-import { assertMakeable } from "./held-root.ts";
-import { errnoOf, toIoError } from "./io.ts";
+import { assertMakeable, assertRoot, ifThere } from "./held-root.ts";
+import { errnoOf, io, isMissing, toIoError } from "./io.ts";
 import { takeOwner } from "./take-owner.ts";
 
 /**
@@ -51,5 +51,61 @@ function make(directory: string, within: string | undefined): void {
     if (errno !== "ENOENT" || dirname(directory) === directory) throw error;
     make(dirname(directory), within);
     make(directory, within);
+  }
+}
+
+/** The names in a directory; none where it is missing. */
+export function listNames(directory: string): string[] {
+  try {
+    return ifThere(directory, () => readdirSync(directory)) ?? [];
+  } catch (error) {
+    throw toIoError(error, "list", directory);
+  }
+}
+
+/** Files are removed in stretches of this many, so that a long list does not hold the event loop. */
+const STRETCH = 256;
+
+/**
+ * Removes a directory of links with all that is in it; none there is fine. Faster than a general `rm -r`,
+ * which takes several turns of the thread pool for each file (1.8 against 6.5 ms for 300).
+ */
+export async function removeTree(directory: string): Promise<void> {
+  let sinceYield = 0;
+  const remove = async (current: string): Promise<void> => {
+    for (const entry of readdirSync(current, { withFileTypes: true })) {
+      const path = join(current, entry.name);
+      if (entry.isDirectory()) await remove(path);
+      else unlinkSync(path);
+      if (++sinceYield % STRETCH === 0) await new Promise((resolve) => setImmediate(resolve));
+    }
+    rmdirSync(current);
+  };
+  await io("remove", directory, async () => {
+    try {
+      await remove(directory);
+    } catch (error) {
+      if (!isMissing(error)) throw error;
+      assertRoot(directory); // else it would be left behind for good
+      const { remove: removeAny } = await import("fs-extra/esm");
+      await removeAny(directory); // somebody sweeps it too: whatever is left
+    }
+  });
+}
+
+export interface FreeSpace {
+  /** Blocks that who asks may use. */
+  readonly blocks: bigint;
+  /** Bytes. */
+  readonly blockSize: bigint;
+}
+
+/** Of the file system that a path lies on. @throws IoError */
+export function freeSpaceAt(path: string): FreeSpace {
+  try {
+    const { bavail, bsize } = statfsSync(path, { bigint: true });
+    return { blocks: bavail, blockSize: bsize };
+  } catch (error) {
+    throw toIoError(error, "look at the space of", path);
   }
 }

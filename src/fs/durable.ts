@@ -1,10 +1,20 @@
+import { execFile } from "node:child_process";
 import { randomUUID } from "node:crypto";
-import { closeSync, fsync, linkSync, openSync, renameSync, unlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  closeSync,
+  fsync,
+  linkSync,
+  openSync,
+  renameSync,
+  unlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { type FileHandle, open } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { errnoOf, io, isMissing } from "./io.ts";
-import { nameByClaim } from "./name-by-claim.ts";
-import { hasNoLinks } from "./name-new.ts";
+import { hasNoLinks, nameByClaim } from "./name-file.ts";
 import { takeOwner } from "./take-owner.ts";
 
 const fsyncFile = promisify(fsync);
@@ -117,4 +127,64 @@ export async function createFileExclusively(
       await removeQuietly(temporary);
     }
   });
+}
+
+const STRETCH = 64;
+
+/**
+ * Puts small files on the disk: many of them by one call for the whole file system, which is quicker than one for each
+ * (1.3 against 3.6 s for thousands); few, or where there is no such command, each by itself.
+ *
+ * @param directory on the file system that holds them all.
+ */
+export async function syncTogether(directory: string, files: readonly string[]): Promise<void> {
+  if (files.length < STRETCH || !(await syncFileSystem(directory))) {
+    for (let index = 0; index < files.length; index += STRETCH) {
+      await Promise.all(files.slice(index, index + STRETCH).map(syncFile));
+    }
+  }
+}
+
+async function syncFileSystem(directory: string): Promise<boolean> {
+  try {
+    await promisify(execFile)("sync", ["-f", directory]);
+    return true;
+  } catch {
+    return false; // no such command, or one without that option
+  }
+}
+
+const OWNER_READS = 0o400;
+
+/** Leaves a file to its owner, to be read: of what came from elsewhere nobody knows who else was to see it. */
+export async function sealFile(path: string): Promise<void> {
+  await io("protect", path, () => chmodSync(path, OWNER_READS));
+}
+
+/** A file that is written from its beginning to its end, of the owner of its directory. */
+export class NewFile implements AsyncDisposable {
+  readonly #file: FileHandle;
+
+  private constructor(file: FileHandle) {
+    this.#file = file;
+  }
+
+  /** Where nothing has the name. What the system refuses comes out as it is. */
+  static async create(path: string): Promise<NewFile> {
+    const file = await open(path, "wx");
+    takeOwner(path);
+    return new NewFile(file);
+  }
+
+  async write(piece: Uint8Array): Promise<void> {
+    for (let rest = piece; rest.length > 0; ) {
+      const { bytesWritten } = await this.#file.write(rest);
+      rest = rest.subarray(bytesWritten);
+    }
+  }
+
+  /** Without a sync. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#file.close();
+  }
 }

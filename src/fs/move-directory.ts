@@ -1,9 +1,9 @@
 import { existsSync, readdirSync, readFileSync, rmdirSync, rmSync, statSync, utimesSync } from "node:fs";
 import { rename } from "node:fs/promises";
 import { dirname, join, relative, resolve } from "node:path";
+import { listNames } from "./directory-tree.ts";
 import { syncDirectories, writeFileDurably } from "./durable.ts";
 import { errnoOf, io, isMissing } from "./io.ts";
-import { listNames } from "./list-names.ts";
 import { Placer } from "./placer.ts";
 
 /** Stands beside a directory that was copied, and says where it is still to be removed. */

@@ -6,7 +6,7 @@ import { UnsupportedError } from "../errors.ts";
 import { makeDirectory } from "./directory-tree.ts";
 import { syncDirectories, syncFile } from "./durable.ts";
 import { errnoOf, io, toIoError } from "./io.ts";
-import { hasNoLinks } from "./name-new.ts";
+import { hasNoLinks } from "./name-file.ts";
 import { takeOwner } from "./take-owner.ts";
 
 /**

@@ -1,7 +1,7 @@
 import { lstatSync } from "node:fs";
 import { join } from "node:path";
 import { CorruptError, LockedError, UnsupportedError } from "../errors.ts";
-import { removeTree } from "../fs/remove-tree.ts";
+import { removeTree } from "../fs/directory-tree.ts";
 import type { Capture } from "../lance/capture.ts";
 import {
   assertNamesAreFree,

@@ -2,15 +2,14 @@ import { readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { rename } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { CorruptError } from "../errors.ts";
-import { makeDirectory } from "../fs/directory-tree.ts";
+import { makeDirectory, removeTree } from "../fs/directory-tree.ts";
 import { syncDirectories, writeFileDurably } from "../fs/durable.ts";
-import { assertRoot, ifThere } from "../fs/held-root.ts";
+import { assertRoot, ifThere, isStampOf, stampOf } from "../fs/held-root.ts";
 import { errnoOf, io, isMissing, toIoError } from "../fs/io.ts";
 import { type LinkMode, PIN_ORDER, Placer } from "../fs/placer.ts";
 
 import { encodeRecord } from "../fs/record.ts";
-import { removeTree } from "../fs/remove-tree.ts";
-import { isStampOf, stampOf } from "../fs/stamp.ts";
+
 import { takeOwner } from "../fs/take-owner.ts";
 import { type Capture, captureTable } from "../lance/capture.ts";
 

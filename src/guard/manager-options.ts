@@ -1,9 +1,9 @@
 import type { Connection, ConnectionOptions } from "@lancedb/lancedb";
 import { assertKnown, assertLogger, assertMilliseconds, describe } from "../checks.ts";
 import { ValidationError } from "../errors.ts";
-import { localPath } from "../fs/local-path.ts";
+import { localPath, placeWithin } from "../fs/local-path.ts";
 import type { LinkMode } from "../fs/placer.ts";
-import { placeWithin } from "../fs/real-path.ts";
+
 import { assertOutsideTables, assertTableId } from "../lance/database.ts";
 import type { Exclusions } from "../lance/left-out.ts";
 import { DEFAULT_LOCK_TIMEOUT_MS } from "../lance/lock/lock-set.ts";

@@ -1,8 +1,8 @@
 import { join } from "node:path";
 import type { BackupError, RestoreError } from "../errors.ts";
-import { assertRoot } from "../fs/held-root.ts";
+import { assertRoot, stampOf } from "../fs/held-root.ts";
 import { reasonOf } from "../fs/io.ts";
-import { stampOf } from "../fs/stamp.ts";
+
 import { rootDirectory } from "../lance/database.ts";
 import { listManifests } from "../lance/image.ts";
 import type { LeftOutTable, OnUnsupported } from "../lance/left-out.ts";

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { fromBinary } from "@bufbuild/protobuf";
 import { BinaryReader } from "@bufbuild/protobuf/wire";
 import { isMissing, toIoError } from "../fs/io.ts";
-import { assertInnerPath } from "../fs/names.ts";
+import { assertInnerPath } from "../fs/safe-names.ts";
 import type { Manifest, ManifestName } from "./manifest.ts";
 import {
   type DataFragment,

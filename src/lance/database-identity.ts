@@ -3,10 +3,10 @@ import { accessSync, constants, existsSync, readFileSync, renameSync, rmSync, wr
 import { join } from "node:path";
 import { IoError } from "../errors.ts";
 import { syncDirectory, syncFile } from "../fs/durable.ts";
+import { plainStampOf } from "../fs/held-root.ts";
 import { errnoOf, isMissing, toIoError } from "../fs/io.ts";
-import { nameNew } from "../fs/name-new.ts";
-import { realPath } from "../fs/real-path.ts";
-import { plainStampOf } from "../fs/stamp.ts";
+import { realPath } from "../fs/local-path.ts";
+import { nameNew } from "../fs/name-file.ts";
 import { takeOwner } from "../fs/take-owner.ts";
 import { ensurePrivateDirectory, PRIVATE_DIRECTORY, privateDirectory } from "./private-directory.ts";
 

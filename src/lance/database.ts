@@ -3,9 +3,9 @@ import { basename, dirname, join } from "node:path";
 import { UnsupportedError, ValidationError } from "../errors.ts";
 import { ifThereLater } from "../fs/held-root.ts";
 import { isMissing, toIoError } from "../fs/io.ts";
-import { localPath } from "../fs/local-path.ts";
-import { assertTableName } from "../fs/names.ts";
-import { realPath } from "../fs/real-path.ts";
+import { localPath, realPath } from "../fs/local-path.ts";
+import { assertTableName } from "../fs/safe-names.ts";
+
 import { PRIVATE_DIRECTORY } from "./private-directory.ts";
 import {
   idOfDirectory,

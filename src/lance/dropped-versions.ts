@@ -1,8 +1,8 @@
 import { randomInt, randomUUID } from "node:crypto";
 import { existsSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { listNames } from "../fs/directory-tree.ts";
 import { isMissing, toIoError } from "../fs/io.ts";
-import { listNames } from "../fs/list-names.ts";
 import { takeOwner } from "../fs/take-owner.ts";
 import { rootDirectory } from "./database.ts";
 import { ensurePrivateDirectory, privateDirectory } from "./private-directory.ts";

@@ -1,7 +1,7 @@
 import { fromBinary, type UnknownField } from "@bufbuild/protobuf";
 import { BinaryReader } from "@bufbuild/protobuf/wire";
 import { CorruptError, UnsupportedError } from "../errors.ts";
-import { assertInnerPath } from "../fs/names.ts";
+import { assertInnerPath } from "../fs/safe-names.ts";
 import type { Manifest } from "./manifest.ts";
 import { type DataFile, type DataFragment, DataFragmentSchema, type ExternalFile } from "./proto/lance_pb.ts";
 

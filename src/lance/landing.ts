@@ -14,14 +14,13 @@ import {
 import { rename } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { ValidationError } from "../errors.ts";
-import { makeDirectory } from "../fs/directory-tree.ts";
+import { makeDirectory, removeTree } from "../fs/directory-tree.ts";
 import { syncDirectories } from "../fs/durable.ts";
 import { HeldRoot } from "../fs/held-root.ts";
 import { io, isMissing, toIoError } from "../fs/io.ts";
-import { livenessOfToken, PROCESS_TOKEN } from "../fs/process-token.ts";
-import { removeTree } from "../fs/remove-tree.ts";
 import { isStray } from "../fs/safe-names.ts";
 import { takeOwner } from "../fs/take-owner.ts";
+import { livenessOfToken, PROCESS_TOKEN } from "../fs/this-process.ts";
 import { assertOutsideTables, NAMESPACE_TABLE } from "./database.ts";
 
 /** `<target>.partial-<snapshot>-<8 hex>`, or `periodic` for the snapshot; inside of the target without its name. */

@@ -1,11 +1,10 @@
 import { randomUUID } from "node:crypto";
 import { mkdirSync, renameSync, rmdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { makeDirectory } from "../fs/directory-tree.ts";
+import { listNames, makeDirectory } from "../fs/directory-tree.ts";
 import { io, toIoError } from "../fs/io.ts";
-import { listNames } from "../fs/list-names.ts";
-import { livenessOfToken, PROCESS_TOKEN } from "../fs/process-token.ts";
 import { takeOwner } from "../fs/take-owner.ts";
+import { livenessOfToken, PROCESS_TOKEN } from "../fs/this-process.ts";
 
 /** Our directory inside a database. LanceDB's listing and `dropAllTables` leave it alone. */
 export const PRIVATE_DIRECTORY = ".lancedb-backup";

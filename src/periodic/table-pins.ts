@@ -1,14 +1,13 @@
 import { createHash, randomUUID } from "node:crypto";
 import { existsSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { makeDirectory } from "../fs/directory-tree.ts";
-import { ifThere } from "../fs/held-root.ts";
+import { listNames, makeDirectory } from "../fs/directory-tree.ts";
+import { ifThere, isStampOf, stampOf } from "../fs/held-root.ts";
 import { toIoError } from "../fs/io.ts";
-import { listNames } from "../fs/list-names.ts";
+
 import { PIN_ORDER, Placer } from "../fs/placer.ts";
-import { livenessOfToken, PROCESS_TOKEN } from "../fs/process-token.ts";
-import { isStampOf, stampOf } from "../fs/stamp.ts";
 import { takeOwner } from "../fs/take-owner.ts";
+import { livenessOfToken, PROCESS_TOKEN } from "../fs/this-process.ts";
 import { type Capture, captureTable } from "../lance/capture.ts";
 import { ImageReader, listManifests, type VersionImage } from "../lance/image.ts";
 import { PRIVATE_DIRECTORY, privateDirectory } from "../lance/private-directory.ts";

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { realPath } from "../fs/real-path.ts";
+import { realPath } from "../fs/local-path.ts";
 
 // Which source it is, where nothing can be kept in it: made of the place, without the host.
 

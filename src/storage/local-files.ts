@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import { makeDirectory } from "../fs/directory-tree.ts";
 import { syncDirectories } from "../fs/durable.ts";
 import { io, isMissing, toIoError, toReadError } from "../fs/io.ts";
-import { nameNew } from "../fs/name-new.ts";
+import { nameNew } from "../fs/name-file.ts";
 import { isObjectName } from "./object-name.ts";
 import { entriesOf } from "./walk.ts";
 

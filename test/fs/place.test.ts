@@ -8,10 +8,10 @@ import {
   syncFile,
   writeFileDurably,
 } from "../../src/fs/durable.ts";
+import { isStampOf, stampOf } from "../../src/fs/held-root.ts";
 import { errnoOf, io, isMissing, toIoError } from "../../src/fs/io.ts";
-import { assertInnerPath, assertTableName } from "../../src/fs/names.ts";
 import { PIN_ORDER, Placer } from "../../src/fs/placer.ts";
-import { isStampOf, stampOf } from "../../src/fs/stamp.ts";
+import { assertInnerPath, assertTableName } from "../../src/fs/safe-names.ts";
 import { CorruptError, IoError, ValidationError } from "../../src/index.ts";
 import { newDirectory } from "../support/database.ts";
 import { filesBelow } from "../support/files.ts";

@@ -2,8 +2,14 @@ import { mkdirSync, readdirSync, readFileSync, statSync, utimesSync } from "node
 import { join } from "node:path";
 import { connect } from "@lancedb/lancedb";
 import { describe, expect, test } from "vitest";
-import { livenessOfToken, PROCESS_TOKEN } from "../../src/fs/process-token.ts";
-import { livenessOf, type ProcessIdentity, thisProcess } from "../../src/fs/this-process.ts";
+import {
+  livenessOf,
+  livenessOfToken,
+  PROCESS_TOKEN,
+  type ProcessIdentity,
+  thisProcess,
+} from "../../src/fs/this-process.ts";
+
 import { PinStore } from "../../src/periodic/table-pins.ts";
 import { Repository } from "../../src/repository/index.ts";
 import { silent } from "../crash/silent.ts";

@@ -1,5 +1,5 @@
 import { CorruptError, UnsupportedError, ValidationError } from "../../errors.ts";
-import { placeWithin } from "../../fs/real-path.ts";
+import { placeWithin } from "../../fs/local-path.ts";
 import { assertPathsApart, namedPath } from "../format/check-paths.ts";
 import type { Entry, Source } from "../source-contract.ts";
 

@@ -6,11 +6,11 @@ import {
   UnsupportedError,
   ValidationError,
 } from "../../errors.ts";
-import { liesInFuture } from "../../fs/clock-tolerance.ts";
 import { isUnreadable, reasonOf } from "../../fs/io.ts";
 import type { Logger } from "../../logger.ts";
 import type { Storage } from "../../storage/storage.ts";
-import { type Clock, systemClock } from "../../util/clock.ts";
+import { type Clock, liesInFuture, systemClock } from "../../util/clock.ts";
+
 import { forEachParallel } from "../../util/parallel.ts";
 import type { DocumentCodec } from "../codec/document-codec.ts";
 import { isSnapshotId, mayBeOf, parseSnapshotName, SNAPSHOTS, snapshotName } from "../format/names.ts";

@@ -1,5 +1,5 @@
 import { BackupNotFoundError, ValidationError } from "../../errors.ts";
-import { liesInFuture } from "../../fs/clock-tolerance.ts";
+import { liesInFuture } from "../../util/clock.ts";
 import type { StoredSnapshot } from "../snapshot.ts";
 import type { DamagedSnapshot } from "./catalog.ts";
 import { type IdentifyPlace, mustBeOfSource, ofOneSource } from "./of-source.ts";

@@ -1,4 +1,4 @@
-import { sealFile } from "../../fs/seal-file.ts";
+import { sealFile } from "../../fs/durable.ts";
 import { forEachParallel } from "../../util/parallel.ts";
 import { wastedBundles } from "../backup/plan-backup.ts";
 import { storePieces } from "../backup/store-pieces.ts";

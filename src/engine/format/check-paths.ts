@@ -1,5 +1,5 @@
 import { CorruptError } from "../../errors.ts";
-import { assertInnerPath } from "../../fs/names.ts";
+import { assertInnerPath } from "../../fs/safe-names.ts";
 import type { EntryAttributes } from "../snapshot.ts";
 import { shown } from "./shown.ts";
 

@@ -1,4 +1,4 @@
-import { livenessOfToken } from "../../fs/process-token.ts";
+import { livenessOfToken } from "../../fs/this-process.ts";
 import type { LocalFiles } from "../../storage/local-files.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { BLOBS, LABELS, LEASES, MARKS, SNAPSHOTS, UNFINISHED } from "../format/names.ts";

@@ -1,5 +1,5 @@
 import { IoError } from "../../errors.ts";
-import { freeSpaceAt } from "../../fs/free-space.ts";
+import { freeSpaceAt } from "../../fs/directory-tree.ts";
 
 /** @throws IoError (`ENOSPC`) naming both numbers. */
 export function assertSpace(

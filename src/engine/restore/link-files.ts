@@ -1,5 +1,5 @@
 import { isNotFound } from "../../errors.ts";
-import { linkFile } from "../../fs/link-file.ts";
+import { linkFile } from "../../fs/name-file.ts";
 import { runTasks } from "../../fs/workers/pool.ts";
 import type { LocalFiles } from "../../storage/local-files.ts";
 import { damagedBlob, wrongSize } from "../blobs/blob-errors.ts";

@@ -1,6 +1,6 @@
-import { syncTogether } from "../../fs/sync-together.ts";
+import { syncTogether } from "../../fs/durable.ts";
+import type { RestoreTask } from "../../fs/workers/file-tasks.ts";
 import { runTasks } from "../../fs/workers/pool.ts";
-import type { RestoreTask } from "../../fs/workers/restore-task.ts";
 import type { LocalFiles } from "../../storage/local-files.ts";
 import { damagedBlob, wrongSize } from "../blobs/blob-errors.ts";
 import { blobName } from "../format/names.ts";

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
-import { NewFile } from "../../fs/new-file.ts";
-import { syncTogether } from "../../fs/sync-together.ts";
+import { NewFile, syncTogether } from "../../fs/durable.ts";
+
 import { forEachParallel } from "../../util/parallel.ts";
 import { digestOf } from "../blobs/blob-codec.ts";
 import { damagedBlob, missingBlob, wrongSize } from "../blobs/blob-errors.ts";

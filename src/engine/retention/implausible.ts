@@ -1,4 +1,4 @@
-import { liesInFuture } from "../../fs/clock-tolerance.ts";
+import { liesInFuture } from "../../util/clock.ts";
 import { newestFirst } from "../catalog/filter.ts";
 import type { StoredPart } from "../snapshot.ts";
 import { type Holdings, holdingsOfParts } from "../source-kind.ts";

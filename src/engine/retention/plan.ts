@@ -1,4 +1,4 @@
-import { liesInFuture } from "../../fs/clock-tolerance.ts";
+import { liesInFuture } from "../../util/clock.ts";
 import { newestFirst } from "../catalog/filter.ts";
 import type { Pin, StoredSnapshot } from "../snapshot.ts";
 import { calendar, type Periods } from "./calendar.ts";

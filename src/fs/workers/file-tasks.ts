@@ -11,8 +11,8 @@ import {
   unlinkSync,
   writeFileSync,
 } from "node:fs";
+import { errnoOf, reasonOf } from "../io.ts";
 import { takeOwner } from "../take-owner.ts";
-import { hashFile, PIECE_BYTES, sharedPiece } from "./hash-file.ts";
 
 export interface CopyTask {
   readonly source: string;
@@ -32,6 +32,8 @@ export interface CopyResult {
   readonly copied: boolean;
 }
 
+const PIECE_BYTES = 1 << 20;
+
 /** Write bits, which a blob does not have. */
 const WRITE_BITS = 0o222;
 
@@ -39,7 +41,7 @@ const WRITE_BITS = 0o222;
 export const SMALL_BYTES = PIECE_BYTES;
 
 /** Copies a file and answers with the digest of the copy. It gets the source's mode without write bits. */
-export function copyTask(task: CopyTask): CopyResult {
+function copyTask(task: CopyTask): CopyResult {
   return task.size <= SMALL_BYTES ? copySmall(task) : copyLarge(task);
 }
 
@@ -124,3 +126,94 @@ function remove(path: string): void {
     return; // the directory of this run goes as a whole; the first error is what matters
   }
 }
+
+let piece: Buffer | undefined;
+
+/** Memory that a thread uses again for each file: what is in it is good until the next file is read. */
+function sharedPiece(): Buffer {
+  piece ??= Buffer.allocUnsafeSlow(PIECE_BYTES);
+  return piece;
+}
+
+/** SHA-256 of a file, in lower-case hexadecimal, and its bytes. Reads it in pieces; holds the thread. */
+function hashFile(path: string): { sha256: string; bytes: number } {
+  const file = openSync(path, "r");
+  try {
+    const hash = createHash("sha256");
+    const piece = sharedPiece();
+    let bytes = 0;
+    for (;;) {
+      const count = readSync(file, piece, 0, piece.length, bytes);
+      if (count === 0) return { sha256: hash.digest("hex"), bytes };
+      hash.update(count === piece.length ? piece : piece.subarray(0, count));
+      bytes += count;
+    }
+  } finally {
+    closeSync(file);
+  }
+}
+
+interface CheckTask {
+  /** What the caller calls the file. */
+  readonly name: string;
+  readonly path: string;
+}
+
+type CheckResult =
+  | { readonly ok: true; readonly sha256: string; readonly bytes: number }
+  | { readonly ok: false; readonly message: string; readonly code: string | undefined };
+
+/** Hashes a file. One that cannot be read is an answer, so that the others are looked at all the same. */
+function checkTask({ path }: CheckTask): CheckResult {
+  try {
+    return { ok: true, ...hashFile(path) };
+  } catch (error) {
+    return {
+      ok: false,
+      message: reasonOf(error),
+      code: errnoOf(error),
+    };
+  }
+}
+
+export interface RestoreTask {
+  /** The blob. */
+  readonly source: string;
+  /** Where the file goes: a name that nothing has. */
+  readonly target: string;
+  /** Read the copy back and hash it. */
+  readonly hash: boolean;
+  /** Put the file on the disk before answering. */
+  readonly sync: boolean;
+}
+
+interface RestoreResult {
+  readonly bytes: number;
+  /** Of what was written; undefined where it was not asked for. */
+  readonly sha256: string | undefined;
+}
+
+const OWNER_WRITE = 0o200;
+
+/** Copies a blob to a file's place. It gets the blob's mode, and its owner may write to it as to any file. */
+function restoreTask({ source, target, hash, sync }: RestoreTask): RestoreResult {
+  copyFileSync(source, target);
+  takeOwner(target);
+  const { size, mode } = statSync(target);
+  chmodSync(target, (mode & 0o777) | OWNER_WRITE);
+  const found = hash ? hashFile(target) : { bytes: size, sha256: undefined };
+  if (sync) syncNow(target);
+  return found;
+}
+
+/** What a worker thread can be asked to do. Each task is done in one go, and holds its thread meanwhile. */
+export const TASKS = {
+  check: checkTask,
+  copy: copyTask,
+  restore: restoreTask,
+  hash: ({ path }: { path: string }) => hashFile(path),
+};
+
+export type TaskName = keyof typeof TASKS;
+export type TaskInput<K extends TaskName> = Parameters<(typeof TASKS)[K]>[0];
+export type TaskResult<K extends TaskName> = ReturnType<(typeof TASKS)[K]>;

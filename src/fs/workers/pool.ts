@@ -1,6 +1,6 @@
 import { Worker } from "node:worker_threads";
 import { filesThread } from "../../util/build-facts.ts";
-import { TASKS, type TaskInput, type TaskName, type TaskResult } from "./jobs.ts";
+import { TASKS, type TaskInput, type TaskName, type TaskResult } from "./file-tasks.ts";
 import type { Batch, Outcome } from "./worker.ts";
 
 /** Threads beside the main one, also where there are fewer processors: while one waits for the disk, another hashes. */

@@ -1,6 +1,6 @@
 import { parentPort } from "node:worker_threads";
 import { isError, reasonOf } from "../io.ts";
-import { TASKS, type TaskName } from "./jobs.ts";
+import { TASKS, type TaskName } from "./file-tasks.ts";
 
 /** A batch of tasks, and what became of each: its result, or what a thread can pass on of its error. */
 export interface Batch {

@@ -2,8 +2,8 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import { homedir } from "node:os";
 import type { Connection } from "@lancedb/lancedb";
 import { BackupError } from "../../errors.ts";
-import { localPath } from "../../fs/local-path.ts";
-import { isSamePlace } from "../../fs/real-path.ts";
+import { isSamePlace, localPath } from "../../fs/local-path.ts";
+
 import type { LanceDB } from "../../lance/which-lancedb.ts";
 import { guardConnection } from "./guarded-connection.ts";
 import type { OpenWork } from "./open-work.ts";

@@ -1,5 +1,5 @@
 import { CorruptError } from "../../errors.ts";
-import { assertInnerPath } from "../../fs/names.ts";
+import { assertInnerPath } from "../../fs/safe-names.ts";
 import { WHOLE_DATABASE } from "../../lance/lock/locked-tables.ts";
 import type { NamespaceEntry } from "../../lance/namespaces.ts";
 import { BackupStrategy } from "../backup-strategy.ts";

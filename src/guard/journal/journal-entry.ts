@@ -2,12 +2,12 @@ import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from
 import { rename } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { BackupError, CorruptError, IoError } from "../../errors.ts";
+import { removeTree } from "../../fs/directory-tree.ts";
 import { syncDirectories, syncDirectory, writeFileDurably } from "../../fs/durable.ts";
 import { ifThere, isAway } from "../../fs/held-root.ts";
 import { errnoOf, isMissing, toIoError } from "../../fs/io.ts";
 import { nameFile } from "../../fs/name-file.ts";
 import { encodeRecord } from "../../fs/record.ts";
-import { removeTree } from "../../fs/remove-tree.ts";
 import { isStray } from "../../fs/safe-names.ts";
 import { giveSigns } from "../../fs/sign-of-life.ts";
 import { takeOwner } from "../../fs/take-owner.ts";

@@ -12,12 +12,11 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { IoError } from "../../errors.ts";
-import { makeDirectory } from "../../fs/directory-tree.ts";
+import { listNames, makeDirectory } from "../../fs/directory-tree.ts";
 import { syncDirectory } from "../../fs/durable.ts";
-import { ifThere, isAway } from "../../fs/held-root.ts";
+import { ifThere, isAway, stampOf } from "../../fs/held-root.ts";
 import { errnoOf, isMissing, toIoError } from "../../fs/io.ts";
-import { listNames } from "../../fs/list-names.ts";
-import { stampOf } from "../../fs/stamp.ts";
+
 import { takeOwner } from "../../fs/take-owner.ts";
 import type { Owner } from "../../lance/lock/lock-owner.ts";
 import {

@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { BackupNotFoundError, LockedError, ValidationError } from "../../errors.ts";
-import { isSamePlace } from "../../fs/real-path.ts";
+import { isSamePlace } from "../../fs/local-path.ts";
 import { assertEntryRecord, type EntryRecord } from "../journal/entry-record.ts";
 
 import { JournalEntry } from "../journal/journal-entry.ts";

@@ -1,8 +1,8 @@
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { IoError } from "../../errors.ts";
+import { listNames } from "../../fs/directory-tree.ts";
 import { syncDirectory } from "../../fs/durable.ts";
-import { listNames } from "../../fs/list-names.ts";
 import { PIN_ORDER, Placer } from "../../fs/placer.ts";
 import { TAGS } from "../../lance/capture.ts";
 import { listManifests, VERSIONS } from "../../lance/image.ts";

@@ -2,11 +2,10 @@ import { type Dirent, existsSync, realpathSync } from "node:fs";
 import { readdir, rename } from "node:fs/promises";
 import { dirname, join, relative, sep } from "node:path";
 import { ConflictError, type ConflictingVersions } from "../../errors.ts";
-
+import { removeTree } from "../../fs/directory-tree.ts";
 import { syncDirectories } from "../../fs/durable.ts";
 import { errnoOf, io, isMissing, reasonOf, toIoError } from "../../fs/io.ts";
 import { PIN_ORDER, Placer } from "../../fs/placer.ts";
-import { removeTree } from "../../fs/remove-tree.ts";
 import { isStray } from "../../fs/safe-names.ts";
 import { isInNamespace, NAMESPACE_TABLE } from "../../lance/database.ts";
 import { keepDroppedVersion } from "../../lance/dropped-versions.ts";

@@ -2,10 +2,10 @@ import { randomUUID } from "node:crypto";
 import { existsSync, lstatSync, statSync } from "node:fs";
 import { readdir, rename } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { makeDirectory } from "../../fs/directory-tree.ts";
+import { listNames, makeDirectory } from "../../fs/directory-tree.ts";
 import { syncDirectories } from "../../fs/durable.ts";
 import { io, reasonOf } from "../../fs/io.ts";
-import { listNames } from "../../fs/list-names.ts";
+
 import { finishMoves, moveDirectory } from "../../fs/move-directory.ts";
 import { isConflictCopy } from "../../fs/safe-names.ts";
 import { ImageReader, listManifests, manifestPath, VERSIONS } from "../../lance/image.ts";

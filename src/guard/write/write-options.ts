@@ -2,7 +2,7 @@ import type { Connection } from "@lancedb/lancedb";
 import { assertFlag, assertKnown, assertSignal } from "../../checks.ts";
 import { LanceError, ValidationError } from "../../errors.ts";
 import { localPath } from "../../fs/local-path.ts";
-import { assertTableName } from "../../fs/names.ts";
+import { assertTableName } from "../../fs/safe-names.ts";
 import type { LanceDBOptions } from "../../lance/which-lancedb.ts";
 import { BackupManager } from "../backup-manager.ts";
 import { BackupStrategy } from "../backup-strategy.ts";

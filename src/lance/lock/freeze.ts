@@ -2,6 +2,7 @@ import { accessSync, constants, existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { IoError, LockedError } from "../../errors.ts";
+import { listNames } from "../../fs/directory-tree.ts";
 import { errnoOf, toIoError } from "../../fs/io.ts";
 import { listNames } from "../../fs/list-names.ts";
 import { isStray } from "../../fs/strays.ts";

@@ -10,11 +10,11 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { CorruptError, IoError } from "../../errors.ts";
-import { makeDirectory } from "../../fs/directory-tree.ts";
+import { makeDirectory, removeTree } from "../../fs/directory-tree.ts";
 import { createFileExclusively } from "../../fs/durable.ts";
 import { errnoOf, isMissing, toIoError } from "../../fs/io.ts";
 import { nameFile } from "../../fs/name-file.ts";
-import { removeTree } from "../../fs/remove-tree.ts";
+
 import { giveSigns } from "../../fs/sign-of-life.ts";
 import { takeOwner } from "../../fs/take-owner.ts";
 import type { Liveness } from "../../fs/this-process.ts";

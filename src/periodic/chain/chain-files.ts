@@ -1,10 +1,10 @@
 import { statSync } from "node:fs";
 import { join } from "node:path";
 import { CorruptError } from "../../errors.ts";
-import { liesInFuture } from "../../fs/clock-tolerance.ts";
+import { listNames } from "../../fs/directory-tree.ts";
 import { assertRoot } from "../../fs/held-root.ts";
 import { toIoError } from "../../fs/io.ts";
-import { listNames } from "../../fs/list-names.ts";
+import { liesInFuture } from "../../util/clock.ts";
 import type { FileFormat, FileHead } from "../file/backup-file.ts";
 import { peekBackupFile, peekRows } from "../file/open-file.ts";
 

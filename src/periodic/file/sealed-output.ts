@@ -4,9 +4,9 @@ import { basename, dirname, join } from "node:path";
 import { IoError, ValidationError } from "../../errors.ts";
 import { syncDirectory } from "../../fs/durable.ts";
 import { errnoOf, io, isMissing } from "../../fs/io.ts";
-import { nameNew } from "../../fs/name-new.ts";
-import { PROCESS_TOKEN } from "../../fs/process-token.ts";
+import { nameNew } from "../../fs/name-file.ts";
 import { takeOwner } from "../../fs/take-owner.ts";
+import { PROCESS_TOKEN } from "../../fs/this-process.ts";
 
 /** Buffers of one system call; Linux takes 1,024. */
 const MAX_BUFFERS = 512;

@@ -4,7 +4,7 @@ import { BackupError, IoError, ShrunkError, ValidationError } from "../../errors
 import { makeDirectory } from "../../fs/directory-tree.ts";
 import { assertRoot, holding } from "../../fs/held-root.ts";
 import { isMissing, reasonOf } from "../../fs/io.ts";
-import { livenessOfToken } from "../../fs/process-token.ts";
+import { livenessOfToken } from "../../fs/this-process.ts";
 import type { Logger } from "../../logger.ts";
 import { resumeChain } from "../chain/chain-end.ts";
 import { Heads, listBackupFiles, soundFiles } from "../chain/chain-files.ts";

@@ -24,9 +24,9 @@ import { dirname } from "node:path";
 import type { EntryAttributes, StoredEntry } from "../../engine/snapshot.ts";
 import { CorruptError } from "../../errors.ts";
 import { errnoOf, toIoError } from "../../fs/io.ts";
-import { hasNoLinks } from "../../fs/name-new.ts";
-import { livenessOfToken, PROCESS_TOKEN } from "../../fs/process-token.ts";
+import { hasNoLinks } from "../../fs/name-file.ts";
 import { isRoot } from "../../fs/take-owner.ts";
+import { livenessOfToken, PROCESS_TOKEN } from "../../fs/this-process.ts";
 import { type FileName, joinName, shownName, unescapeText } from "./file-names.ts";
 
 /** `.lancedb-backup-restore-<process>.<uuid>`: a file in place that has not its name yet. */

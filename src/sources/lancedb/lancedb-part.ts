@@ -4,7 +4,7 @@ import { shown } from "../../engine/format/shown.ts";
 import type { JsonObject, PartContent, StoredPart } from "../../engine/snapshot.ts";
 import type { Holdings, SourceKind } from "../../engine/source-kind.ts";
 import { CorruptError } from "../../errors.ts";
-import { assertInnerPath } from "../../fs/names.ts";
+import { assertInnerPath } from "../../fs/safe-names.ts";
 import type { LeftOutTable } from "../../lance/left-out.ts";
 import { idOfDirectory, isHidden, NAMESPACE_TABLE } from "../../lance/table-directory.ts";
 

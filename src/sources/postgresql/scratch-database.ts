@@ -1,4 +1,4 @@
-import { livenessOfToken, PROCESS_TOKEN } from "../../fs/process-token.ts";
+import { livenessOfToken, PROCESS_TOKEN } from "../../fs/this-process.ts";
 import type { Logger } from "../../logger.ts";
 import type { PostgresClient } from "./postgres-client.ts";
 import { type PsqlSession, quoteName, quoteText } from "./psql-session.ts";

@@ -15,7 +15,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { pathToFileURL } from "node:url";
 import { LockedError } from "../../errors.ts";
 import { errnoOf, toIoError } from "../../fs/io.ts";
-import { hasNoLinks } from "../../fs/name-new.ts";
+import { hasNoLinks } from "../../fs/name-file.ts";
 import { fromSqlite, SQLITE, sqliteCode } from "./sqlite-failure.ts";
 
 // Runs in a process of its own (sqlite-worker.ts).

@@ -5,12 +5,11 @@ import { dirname, join } from "node:path";
 import { umask } from "node:process";
 import type { OnProgress } from "../../engine/progress.ts";
 import { CorruptError, ValidationError } from "../../errors.ts";
-import { makeDirectory } from "../../fs/directory-tree.ts";
+import { listNames, makeDirectory } from "../../fs/directory-tree.ts";
 import { toIoError } from "../../fs/io.ts";
-import { listNames } from "../../fs/list-names.ts";
-import { livenessOfToken, PROCESS_TOKEN } from "../../fs/process-token.ts";
-import { realPath } from "../../fs/real-path.ts";
+import { realPath } from "../../fs/local-path.ts";
 import { isRoot, takeOwner } from "../../fs/take-owner.ts";
+import { livenessOfToken, PROCESS_TOKEN } from "../../fs/this-process.ts";
 import type { DatabaseFacts } from "./inspect-database.ts";
 import { SqliteProcess } from "./sqlite-process.ts";
 

@@ -2,7 +2,7 @@ import { statSync } from "node:fs";
 import { resolve } from "node:path";
 import { ValidationError } from "../../errors.ts";
 import { isMissing, toIoError } from "../../fs/io.ts";
-import { realPath } from "../../fs/real-path.ts";
+import { realPath } from "../../fs/local-path.ts";
 
 const SCHEME = /^sqlite:/i;
 

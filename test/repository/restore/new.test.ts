@@ -219,7 +219,7 @@ test("what dead restores left is swept by the next to the same target, what a li
   const { db, uri, storage, directory } = await newRestorePlace();
   await db.createTable("main", sampleRows(0, 5));
   const content = await takeSnapshot(storage, uri);
-  const { PROCESS_TOKEN } = await import("../../../src/fs/process-token.ts");
+  const { PROCESS_TOKEN } = await import("../../../src/fs/this-process.ts");
   const [host, bootId, pidNamespace] = JSON.parse(Buffer.from(PROCESS_TOKEN, "base64url").toString());
   const dead = Buffer.from(JSON.stringify([host, bootId, pidNamespace, 4_000_000, "1"])).toString(
     "base64url",

@@ -24,14 +24,14 @@ import type {
 } from "../../../src/engine/snapshot.ts";
 import { loadKind } from "../../../src/engine/source-kind.ts";
 import { CorruptError, ValidationError } from "../../../src/errors.ts";
-import { PROCESS_TOKEN } from "../../../src/fs/process-token.ts";
+import { PROCESS_TOKEN } from "../../../src/fs/this-process.ts";
 import { Repository } from "../../../src/repository/repository.ts";
 import { run } from "../../cli/cli.ts";
 import { silent } from "../../crash/silent.ts";
 import { newDirectory } from "../../support/database.ts";
 import { treeAt } from "../../support/trees.ts";
 
-const TOKEN_MODULE = join(import.meta.dirname, "../../../src/fs/process-token.ts");
+const TOKEN_MODULE = join(import.meta.dirname, "../../../src/fs/this-process.ts");
 const isRoot = process.geteuid?.() === 0;
 
 async function newPlace() {

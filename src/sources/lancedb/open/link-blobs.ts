@@ -5,7 +5,7 @@ import type { BlobStore } from "../../../engine/blobs/blob-store.ts";
 import { blobName } from "../../../engine/format/names.ts";
 import { makeDirectory } from "../../../fs/directory-tree.ts";
 import { errnoOf, isMissing, toIoError } from "../../../fs/io.ts";
-import { hasNoLinks } from "../../../fs/name-new.ts";
+import { hasNoLinks } from "../../../fs/name-file.ts";
 import type { LocalFiles } from "../../../storage/local-files.ts";
 import type { SelectedTable } from "../restore/select.ts";
 

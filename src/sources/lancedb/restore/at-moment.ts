@@ -1,9 +1,9 @@
 import type { ResolveOptions } from "../../../engine/catalog/catalog.ts";
 import { LastTold } from "../../../engine/retention/falls.ts";
 import { BackupError, ValidationError } from "../../../errors.ts";
-import { liesInFuture } from "../../../fs/clock-tolerance.ts";
 import { NAMESPACE_TABLE } from "../../../lance/database.ts";
 import type { Logger } from "../../../logger.ts";
+import { liesInFuture } from "../../../util/clock.ts";
 import type { LanceCatalog } from "../lance-catalog.ts";
 import {
   type Snapshot,

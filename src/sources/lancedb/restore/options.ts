@@ -3,8 +3,7 @@ import { assertFlag, assertKnown, assertMilliseconds, assertSignal } from "../..
 import type { BlobStore } from "../../../engine/blobs/blob-store.ts";
 import type { OnProgress } from "../../../engine/progress.ts";
 import { UnsupportedError, ValidationError } from "../../../errors.ts";
-import { localPath } from "../../../fs/local-path.ts";
-import { placeWithin } from "../../../fs/real-path.ts";
+import { localPath, placeWithin } from "../../../fs/local-path.ts";
 
 /** Which tables of a snapshot, and which versions of them. */
 export interface Selection {

@@ -16,7 +16,7 @@ import { BackupError, CorruptError } from "../../../errors.ts";
 import { makeDirectory } from "../../../fs/directory-tree.ts";
 import { syncDirectories, syncFile } from "../../../fs/durable.ts";
 import { errnoOf, io } from "../../../fs/io.ts";
-import { nameNew } from "../../../fs/name-new.ts";
+import { nameNew } from "../../../fs/name-file.ts";
 import { takeOwner } from "../../../fs/take-owner.ts";
 import { ensurePrivateDirectory } from "../../../lance/private-directory.ts";
 import { isDataset } from "../../../lance/table-directory.ts";

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { listNames } from "../../../../fs/list-names.ts";
+import { listNames } from "../../../../fs/directory-tree.ts";
 import { PIN_ORDER, Placer } from "../../../../fs/placer.ts";
 import { TAGS } from "../../../../lance/capture.ts";
 import { VERSIONS } from "../../../../lance/image.ts";
