@@ -1,7 +1,7 @@
-import type { Clock } from "../../engine/clock.ts";
 import type { Logger } from "../../logger.ts";
 import type { Repository, Snapshot, StorageRequest } from "../../repository/index.ts";
 import { manifest } from "../../util/build-facts.ts";
+import type { Clock } from "../../util/clock.ts";
 import type { PolicySet, PolicySettings } from "../policy-set.ts";
 import { sourcesShown } from "../policy-sources.ts";
 import { overdueFrom, type PolicyHistory } from "../policy-status.ts";
