@@ -90,6 +90,12 @@ export interface CaptureRequest {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** Of a capture that is to be possible. */
+export type CheckRequest = Pick<
+  CaptureRequest,
+  "tables" | "exclude" | "onUnsupported" | "allowEmpty" | "signal"
+>;
+
 /** Something that can be backed up. */
 export interface Source {
   readonly type: string;
@@ -107,6 +113,13 @@ export interface Source {
   readonly isIdDerived?: boolean | undefined;
   /** Makes the id last where it is new, before a snapshot is published; answers with what it is from now on. */
   keepId?(): Promise<string>;
+  /**
+   * Looks whether it could be captured now: whether it is there, lets us in, and lets everything be read that would be captured. Reads
+   * no more than that takes, and changes nothing. Answers with what it has found, in words. Without it the capture tells.
+   *
+   * @throws as `capture`
+   */
+  check?(request: CheckRequest): Promise<string>;
   /**
    * @throws IoError, UnsupportedError, CorruptError, LockedError as fits; ValidationError where it holds nothing.
    */

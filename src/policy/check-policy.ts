@@ -2,7 +2,7 @@ import { constants, existsSync } from "node:fs";
 import { access } from "node:fs/promises";
 import { dirname } from "node:path";
 import { REPOSITORY } from "../engine/format/names.ts";
-import { reasonOf } from "../fs/io.ts";
+import { isError, reasonOf } from "../fs/io.ts";
 import type { Logger } from "../logger.ts";
 import { openStorage } from "../repository/index.ts";
 import { nextDue } from "./due-times.ts";
@@ -26,6 +26,8 @@ export interface PolicyCheck {
 }
 
 const MOST_RUNS = 3;
+/** How long a source may take to say whether it can be read. */
+const CHECK_MS = 300_000;
 
 /** Looks whether a policy could run, and when it does. Changes nothing. */
 export async function checkPolicy(
@@ -36,7 +38,7 @@ export async function checkPolicy(
   const { name: policy, storage, enabled } = settings;
   const [problems, notes]: [string[], string[]] = [[], []];
   if (!enabled) notes.push("it is not enabled");
-  await checkSources(settings, problems);
+  await checkSources(settings, problems, notes);
   const history = await checkRepository(settings, logger, problems, notes);
   const last = {
     any: history?.newest?.createdAt.getTime(),
@@ -50,20 +52,25 @@ export async function checkPolicy(
   };
 }
 
-async function checkSources({ sources }: PolicySettings, problems: string[]): Promise<void> {
-  try {
-    await sourcesOf(sources);
-  } catch (error) {
-    problems.push(reasonOf(error));
-  }
-  const paths = sources.flatMap((source) => {
-    if (source.type === "files" || source.type === "filesystem") return source.paths;
-    return "path" in source ? [source.path] : [];
-  });
-  for (const path of paths) {
-    await access(path, constants.R_OK).catch((error: unknown) => {
-      problems.push(`${path} cannot be read: ${reasonOf(error)}`);
-    });
+async function checkSources(
+  { sources, allowEmpty }: PolicySettings,
+  problems: string[],
+  notes: string[],
+): Promise<void> {
+  for (const section of sources) {
+    // Each alone: what is wrong with one does not hide what is with the others.
+    try {
+      for (const source of await sourcesOf([section])) {
+        const found = await source.check?.({ allowEmpty, signal: AbortSignal.timeout(CHECK_MS) });
+        if (found !== undefined) notes.push(found);
+      }
+    } catch (error) {
+      problems.push(
+        isError(error) && error.name === "TimeoutError"
+          ? `${section.type}: it did not answer in time`
+          : reasonOf(error),
+      );
+    }
   }
 }
 
@@ -86,6 +93,7 @@ async function checkRepository(
     const repository = await openPolicyRepository(settings, logger);
     const history = historiesOf(await repository.list()).get(settings.name);
     if (directory !== undefined) await access(directory, constants.W_OK);
+    else await storage.assertWritable?.(REPOSITORY);
     return history ?? { count: 0 };
   } catch (error) {
     problems.push(reasonOf(error));

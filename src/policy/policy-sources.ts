@@ -57,6 +57,9 @@ function asking(source: Source, wanted: Partial<CaptureRequest>): Source {
       return source.id;
     },
     ...(source.keepId && { keepId: () => source.keepId?.() ?? Promise.resolve(source.id) }),
+    ...(source.check && {
+      check: (request) => source.check?.({ ...request, ...given }) ?? Promise.resolve(""),
+    }),
     capture: (request) => source.capture({ ...request, ...given }),
   };
 }

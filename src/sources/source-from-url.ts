@@ -1,7 +1,7 @@
 import { existsSync, readdirSync } from "node:fs";
 import { assertKnown } from "../checks.ts";
 import { assertLabel } from "../engine/format/names.ts";
-import type { Capture, CaptureRequest, Source } from "../engine/source-contract.ts";
+import type { Capture, CaptureRequest, CheckRequest, Source } from "../engine/source-contract.ts";
 import {
   kindOfScheme,
   knownSchemes,
@@ -163,6 +163,11 @@ class SourceAtUrl implements Source {
 
   async capture(request: CaptureRequest): Promise<Capture> {
     return (await this.open()).capture(request);
+  }
+
+  async check(request: CheckRequest): Promise<string> {
+    const source = await this.open();
+    return source.check ? source.check(request) : `${source.uri} is looked at when it is captured`;
   }
 }
 

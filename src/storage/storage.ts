@@ -114,6 +114,15 @@ export interface Storage {
   readonly limits?: StorageLimits | undefined;
 
   /**
+   * Finds out whether objects may be written, and changes none: it asks for one to be made that is there. Without it that
+   * is known when something is written.
+   *
+   * @param name of an object that is there.
+   * @throws IoError where nothing may be written.
+   */
+  assertWritable?(name: string, options?: CallOptions): Promise<void>;
+
+  /**
    * For a backend that refuses to write where its store does not keep one writer from making what another has made: somebody
    * has accepted that. From now on `writeNew` looks first and then writes, and of several at once more than one may get `true`.
    */

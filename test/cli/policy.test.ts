@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { chmodSync, existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import type { PolicyStatus, RunReport } from "../../src/index.ts";
@@ -37,14 +37,32 @@ describe("policy", () => {
     expect(show.stdout).toMatch(/description +\$\{SECRET_WORD\} +.*backup\.yaml:4/);
     const check = await run(["policy", "check", "--config", file], { env });
     expect(check.code).toBe(0);
-    expect(check.stdout).toMatch(/^ok {2}one → .*\n.*the first run makes it\n {4}runs next: /);
+    expect(check.stdout).toMatch(
+      /^ok {2}one → .*\n.*: \d+ tables?\n.*the first run makes it\n {4}runs next: /,
+    );
     for (const { stdout, stderr } of [list, show, check]) expect(stdout + stderr).not.toContain("s3cret");
     expect(existsSync(vault)).toBe(false);
     renameSync(place.database, `${place.database}-away`);
     const away = await run(["policy", "check", "--config", file, "--json"], { env });
     expect(away.code).toBe(1);
     expect(JSON.parse(away.stdout)).toMatchObject([
-      { ok: false, problems: [expect.stringContaining(`${place.database} cannot be read`)] },
+      { ok: false, problems: [expect.stringContaining(`There is no database at ${place.database}`)] },
+    ]);
+  });
+
+  test("check names a file that cannot be read, by who runs it", async () => {
+    const { place, file, write } = await newConfig(() => "");
+    const secret = join(place.directory, "files/secret");
+    mkdirSync(join(place.directory, "files"));
+    writeFileSync(secret, "x", { mode: 0o600 });
+    if (STRANGER.uid === undefined) chmodSync(secret, 0);
+    write(`  one: { sources: [{ type: files, paths: [${place.directory}/files] }] }`);
+    chmodSync(place.directory, 0o777);
+    chmodSync(file, 0o644);
+    const check = await run(["policy", "check", "--config", file, "--json"], STRANGER);
+    expect(check.code).toBe(1);
+    expect(JSON.parse(check.stdout)).toMatchObject([
+      { ok: false, problems: [expect.stringContaining(secret)] },
     ]);
   });
 

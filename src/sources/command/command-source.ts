@@ -1,5 +1,7 @@
-import { basename } from "node:path";
+import { accessSync, constants, statSync } from "node:fs";
+import { basename, delimiter, join } from "node:path";
 import type { Capture, CaptureRequest, Source } from "../../engine/source-contract.ts";
+import { ValidationError } from "../../errors.ts";
 import { isError, toIoError } from "../../fs/io.ts";
 import { identityOf } from "../source-identity.ts";
 import { Program, type ProgramOptions } from "./command-program.ts";
@@ -24,6 +26,19 @@ export class CommandSource implements Source {
     this.uri = `command:${basename(argv[0] ?? "")}`;
     this.id = sourceId ?? identityOf("command", argv);
     this.#options = options;
+  }
+
+  /** Finds the program, and does not start it. @throws ValidationError where there is none. */
+  async check(): Promise<string> {
+    const [name = ""] = this.#options.argv;
+    const { PATH = "" } = { ...process.env, ...this.#options.env };
+    const places = name.includes("/")
+      ? [name]
+      : PATH.split(delimiter).map((directory) => join(directory, name));
+    // Windows has rules of its own for names.
+    const found = process.platform === "win32" ? name : places.find(isProgram);
+    if (found === undefined) throw new ValidationError(`There is no program ${name} that may be run.`);
+    return `${this.uri}: ${found}`;
   }
 
   /** @throws ValidationError where there is no such program. */
@@ -52,5 +67,14 @@ export class CommandSource implements Source {
       },
       [Symbol.asyncDispose]: () => program[Symbol.asyncDispose](),
     };
+  }
+}
+
+function isProgram(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return statSync(path).isFile();
+  } catch {
+    return false; // it is not there, or not to be run
   }
 }

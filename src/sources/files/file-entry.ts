@@ -83,6 +83,11 @@ export class FileEntry implements Entry {
     }
   }
 
+  /** @throws IoError where it cannot be opened. */
+  assertReadable(): void {
+    closeSync(this.#begin().file);
+  }
+
   settle(): "kept" | "again" {
     if (this.#isTorn && this.#reads < MOST_READS) return "again";
     if (this.#isTorn) this.#events.changed.add(this.path);

@@ -1,12 +1,14 @@
 import { statSync } from "node:fs";
-import type { Capture, CaptureRequest, Source } from "../../engine/source-contract.ts";
+import type { Capture, CaptureRequest, CheckRequest, Source } from "../../engine/source-contract.ts";
 import type { LeftOutOfPart } from "../../engine/source-kind.ts";
-import { ValidationError } from "../../errors.ts";
+import { isNotFound, ValidationError } from "../../errors.ts";
 import { isMissing, toIoError } from "../../fs/io.ts";
+import { counted } from "../../util/format.ts";
 import { identityOfPath } from "../source-identity.ts";
+import { FileEntry, type FileEvents } from "./file-entry.ts";
 import { writeDetails } from "./files-part.ts";
 import { IgnoreRules } from "./ignore-rules.ts";
-import { unreadable, walkTree } from "./walk-tree.ts";
+import { type Tree, unreadable, walkTree } from "./walk-tree.ts";
 
 export interface FilesOptions {
   readonly sourceId?: string | undefined;
@@ -18,6 +20,8 @@ export interface FilesOptions {
 
 /** As many names are in the log. */
 const MOST_TOLD = 20;
+/** So many files are opened before others have their turn. */
+const STRETCH = 512;
 
 /**
  * The files below a directory. They are looked at when they are captured, and read after that: one that is changed meanwhile is in the snapshot
@@ -44,13 +48,46 @@ export class FilesSource implements Source {
     return this.uri;
   }
 
+  /** Opens each file, and reads none. @throws as `capture` */
+  async check({ exclude = [], onUnsupported, allowEmpty, signal }: CheckRequest): Promise<string> {
+    assertDirectory(this.uri);
+    const lost: string[] = [];
+    const onUnreadable = (path: string) => void lost.push(path);
+    const tree = await this.#walk(exclude, {
+      ...{ changed: new Set<string>(), vanished: new Set<string>() },
+      ...(onUnsupported === "leave-out" && { onUnreadable }),
+      signal,
+    });
+    assertNotEmpty(this.uri, tree, allowEmpty);
+    for (const [index, entry] of tree.entries.entries()) {
+      if (index % STRETCH === 0) await new Promise((resolve) => setImmediate(resolve));
+      signal?.throwIfAborted();
+      try {
+        if (entry instanceof FileEntry) entry.assertReadable();
+      } catch (error) {
+        if (isNotFound(error)) continue; // gone since: what is not there any more is left out
+        if (onUnsupported !== "leave-out") throw error;
+        lost.push(entry.path);
+      }
+    }
+    const found = `${this.uri}: ${counted(tree.files, "file")}`;
+    return lost.length === 0 ? found : `${found}, ${counted(lost.length, "name")} not to be read`;
+  }
+
+  #walk(
+    exclude: readonly string[],
+    { signal, ...events }: FileEvents & { readonly signal?: AbortSignal | undefined },
+  ) {
+    const { exclude: own = [], oneFileSystem = true } = this.#options;
+    return walkTree(this.uri, { rules: IgnoreRules.of([...own, ...exclude]), oneFileSystem, events, signal });
+  }
+
   /**
    * @throws ValidationError where there is no such directory, or nothing in it, unless that is allowed.
    * @throws IoError where something in it cannot be read, unless that is to be left out.
    */
   async capture({ exclude = [], onUnsupported, allowEmpty, signal }: CaptureRequest): Promise<Capture> {
     assertDirectory(this.uri);
-    const { exclude: own = [], oneFileSystem = true } = this.#options;
     const lost: LeftOutOfPart[] = [];
     const events = {
       changed: new Set<string>(),
@@ -59,14 +96,9 @@ export class FilesSource implements Source {
         onUnreadable: (path: string, error: unknown) => void lost.push(unreadable(path, error)),
       }),
     };
-    const rules = IgnoreRules.of([...own, ...exclude]);
     const capturedAt = new Date();
-    const tree = await walkTree(this.uri, { rules, oneFileSystem, events, signal });
-    if (tree.entries.length === 0 && !allowEmpty) {
-      throw new ValidationError(
-        `There is nothing in ${this.uri} to be backed up, so no snapshot was made. Is its disk mounted? Where it is meant to be empty, set allowEmpty.`,
-      );
-    }
+    const tree = await this.#walk(exclude, { ...events, signal });
+    assertNotEmpty(this.uri, tree, allowEmpty);
     return {
       capturedAt,
       async *entries() {
@@ -94,6 +126,13 @@ export class FilesSource implements Source {
 function told(message: string, names: Iterable<string>) {
   const all = [...names];
   return all.length === 0 ? [] : [{ message, meta: { count: all.length, names: all.slice(0, MOST_TOLD) } }];
+}
+
+function assertNotEmpty(uri: string, { entries }: Tree, allowEmpty: boolean | undefined): void {
+  if (entries.length > 0 || allowEmpty) return;
+  throw new ValidationError(
+    `There is nothing in ${uri} to be backed up, so no snapshot was made. Is its disk mounted? Where it is meant to be empty, set allowEmpty.`,
+  );
 }
 
 function assertDirectory(path: string): void {

@@ -1,6 +1,7 @@
-import { existsSync } from "node:fs";
-import type { Capture, CaptureRequest, Source } from "../../engine/source-contract.ts";
-import { UnsupportedError, ValidationError } from "../../errors.ts";
+import { accessSync, constants, existsSync } from "node:fs";
+import { join } from "node:path";
+import type { Capture, CaptureRequest, CheckRequest, Source } from "../../engine/source-contract.ts";
+import { CorruptError, UnsupportedError, ValidationError } from "../../errors.ts";
 import { isVanished, toReadError } from "../../fs/io.ts";
 import {
   assertNamesAreFree,
@@ -21,11 +22,13 @@ import {
   keepIdentity,
   setIdentity,
 } from "../../lance/database-identity.ts";
+import { ImageReader, listManifests } from "../../lance/image.ts";
 import { excluded, excluder, type LeftOutTable, unsupported } from "../../lance/left-out.ts";
 import { whileFrozen } from "../../lance/lock/freeze.ts";
 import { DEFAULT_LOCK_TIMEOUT_MS } from "../../lance/lock/lock-set.ts";
 import { listStubs } from "../../lance/stubs.ts";
 import { LanceDB } from "../../lance/which-lancedb.ts";
+import { counted } from "../../util/format.ts";
 import { captureFiles } from "./capture-files.ts";
 import {
   aboutOf,
@@ -117,6 +120,36 @@ export class LanceDBSource implements Source {
       await tables[Symbol.asyncDispose]();
       throw error;
     }
+  }
+
+  /**
+   * Reads the newest manifest of each table, and looks whether its files are there.
+   *
+   * @throws as `capture`
+   */
+  async check(request: CheckRequest): Promise<string> {
+    const { locations, leftOut } = await this.#locate(request);
+    const unsupportedTables: LeftOutTable[] = [];
+    let tables = 0;
+    for (const { id, directory } of locations) {
+      request.signal?.throwIfAborted();
+      const dataset = join(this.uri, directory);
+      try {
+        const [newest] = await listManifests(dataset);
+        if (!newest) continue;
+        const { files } = await new ImageReader(dataset).read(newest);
+        // Rows are whole without an index.
+        for (const { path, index } of files) if (!index) assertReadable(join(dataset, path), id);
+        tables++;
+      } catch (error) {
+        if (request.onUnsupported !== "leave-out" || !(error instanceof UnsupportedError)) throw error;
+        unsupportedTables.push(unsupported(id, error));
+      }
+    }
+    if (tables === 0 && !request.allowEmpty) throw new ValidationError(`There is no table in ${this.uri}.`);
+    const missing = [...leftOut, ...unsupportedTables].filter(({ why }) => why !== "excluded");
+    const rest = missing.length === 0 ? "" : `, ${missing.length} left out`;
+    return `${this.uri}: ${counted(tables, "table")}${rest}`;
   }
 
   /** The same, table by table. An empty database has none. @throws NotFoundError where a file goes meanwhile. */
@@ -280,6 +313,15 @@ interface Located {
   readonly locations: readonly TableLocation[];
   /** What is left out without a look into it. */
   readonly leftOut: readonly LeftOutTable[];
+}
+
+function assertReadable(path: string, table: string): void {
+  try {
+    accessSync(path, constants.R_OK);
+  } catch (error) {
+    if (!isVanished(error)) throw toReadError(error, path);
+    throw new CorruptError(`Table ${table} is not whole: ${path} is missing.`, { path, cause: error });
+  }
 }
 
 function isNamespaces({ id }: TableLocation): boolean {

@@ -95,17 +95,35 @@ export class MysqlDump implements AsyncDisposable {
     }
   }
 
+  /**
+   * Looks whether it could be dumped: has the structure dumped, without a row, and each table asked for none of its rows.
+   *
+   * @throws as `begin`; IoError (`EACCES`) where the user may not read.
+   */
+  static async check(
+    address: MysqlAddress,
+    options: DumpMysqlOptions,
+  ): Promise<Pick<MysqlDump, "facts" | "program" | "tables">> {
+    await using client = await MysqlClient.open(address, options);
+    const { facts, program, selected } = await planDump(client, options);
+    const { database, uri } = address;
+    await using dumping = client.run(program, ["--no-data", ...dumpArguments(program, database, selected)]);
+    dumping.endInput();
+    for await (const _piece of dumping.read());
+    const ending = await dumping.ended();
+    if (ending.code !== 0)
+      throw mysqlFailure(`${program.path} could not dump ${uri}, ${inWords(ending)}`, dumping.said);
+    const tables = namesOf(selected.taken);
+    const none = (name: string) => `SELECT 1 FROM \`${name.replaceAll("`", "``")}\` LIMIT 0;`;
+    if (tables.length > 0) await client.rows(tables.map(none).join("\n"), { database });
+    return { facts, program, tables };
+  }
+
   static async #begin(client: MysqlClient, options: DumpMysqlOptions): Promise<MysqlDump> {
     const { database } = client.address;
-    const [facts] = await client.rows<MysqlDump["facts"]>(FACTS, { database });
-    if (!facts) throw new ValidationError(`The server does not know ${client.address.uri}.`);
-    const relations = await client.rows<Relation>(RELATIONS, { database });
-    const selected = selectRelations(relations, options);
-    const program = await client.program("dump", serverFlavor(facts));
+    const { facts, relations, selected, program } = await planDump(client, options);
     const dumping = client.run(program, dumpArguments(program, database, selected));
     dumping.endInput();
-    const namesOf = (some: readonly Relation[]) =>
-      some.filter(({ isTable }) => isTable).map(({ name }) => name);
     const isTaken = new Set(selected.taken);
     const dump = new MysqlDump(
       {
@@ -156,6 +174,17 @@ export class MysqlDump implements AsyncDisposable {
     }
   }
 }
+
+async function planDump(client: MysqlClient, options: DumpMysqlOptions) {
+  const { database, uri } = client.address;
+  const [facts] = await client.rows<MysqlDump["facts"]>(FACTS, { database });
+  if (!facts) throw new ValidationError(`The server does not know ${uri}.`);
+  const relations = await client.rows<Relation>(RELATIONS, { database });
+  const selected = selectRelations(relations, options);
+  return { facts, relations, selected, program: await client.program("dump", serverFlavor(facts)) };
+}
+
+const namesOf = (some: readonly Relation[]) => some.filter(({ isTable }) => isTable).map(({ name }) => name);
 
 export function serverFlavor({ serverVersion }: Pick<MysqlFacts, "serverVersion">): Flavor {
   return serverVersion.includes("MariaDB") ? "mariadb" : "mysql";

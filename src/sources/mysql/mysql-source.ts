@@ -2,9 +2,17 @@ import { assertKnown } from "../../checks.ts";
 import { Fields } from "../../engine/format/fields.ts";
 import { assertLabel } from "../../engine/format/names.ts";
 import type { JsonObject, PartContent, StoredEntry, StoredPart } from "../../engine/snapshot.ts";
-import type { Capture, CaptureRequest, Entry, Source, SourceDetails } from "../../engine/source-contract.ts";
+import type {
+  Capture,
+  CaptureRequest,
+  CheckRequest,
+  Entry,
+  Source,
+  SourceDetails,
+} from "../../engine/source-contract.ts";
 import type { Holdings } from "../../engine/source-kind.ts";
 import { CorruptError, ValidationError } from "../../errors.ts";
+import { counted, formatBytes } from "../../util/format.ts";
 import { pieceBytes } from "../piece-bytes.ts";
 import { type DumpMysqlOptions, MysqlDump } from "./dump-mysql.ts";
 import { type MysqlAddress, parseMysqlUrl } from "./mysql-address.ts";
@@ -43,6 +51,21 @@ export class MysqlSource implements Source {
     assertKnown(options, "a MySQL database", known);
     if (options.id !== undefined) assertLabel(options.id, "source id");
     return new MysqlSource(parseMysqlUrl(url, { ...process.env, ...options.env }), options);
+  }
+
+  /** Connects, and has the dump program try. @throws as `capture` */
+  async check({ tables, exclude = [], allowEmpty = false, signal }: CheckRequest): Promise<string> {
+    const found = await MysqlDump.check(this.#address, {
+      ...this.#options,
+      tables: tables ?? this.#options.tables,
+      excludeTables: [...(this.#options.excludeTables ?? []), ...exclude],
+      signal,
+    });
+    if (found.tables.length === 0 && !allowEmpty) {
+      throw new ValidationError(`The database ${this.uri} has no table.`);
+    }
+    const { serverVersion, bytes } = found.facts;
+    return `${this.uri}: ${serverVersion}, ${counted(found.tables.length, "table")}, ${formatBytes(bytes)}, to be dumped by ${found.program.path}`;
   }
 
   /**

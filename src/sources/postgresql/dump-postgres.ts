@@ -8,11 +8,13 @@ import { type PostgresAddress, parsePostgresUrl } from "./postgres-address.ts";
 import {
   countRows,
   listRelations,
+  listUnreadable,
   type PostgresFacts,
   type PostgresSelection,
   readFacts,
   type SelectedTables,
   selectTables,
+  tableId,
 } from "./postgres-catalog.ts";
 import { type ClientOptions, PostgresClient } from "./postgres-client.ts";
 import { postgresFailure } from "./postgres-failure.ts";
@@ -114,6 +116,12 @@ export class PostgresDump implements AsyncDisposable {
       await session[Symbol.asyncDispose]();
       throw error;
     }
+  }
+
+  /** Names of tables that the user may not read, or not all rows of. */
+  async unreadable(): Promise<readonly string[]> {
+    const mayNot = new Set(await listUnreadable(this.#session));
+    return this.selected.tables.map(tableId).filter((id) => mayNot.has(id));
   }
 
   /** How many rows each table has that is dumped. Reads every one of them. */

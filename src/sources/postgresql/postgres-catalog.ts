@@ -41,6 +41,14 @@ ORDER BY n.nspname, c.relname;`,
   );
 }
 
+/** Ids of tables that the session's user may not read, or, by policies of the server, not every row of. */
+export function listUnreadable(session: PsqlSession): Promise<readonly string[]> {
+  return session.rows<string>(
+    `SELECT to_json(n.nspname || '.' || c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p') AND (NOT has_schema_privilege(n.oid, 'USAGE') OR NOT has_table_privilege(c.oid, 'SELECT') OR row_security_active(c.oid));`,
+  );
+}
+
 /** `schema.table`. */
 export function tableId({ schema, name }: Pick<PostgresTable, "schema" | "name">): string {
   return `${schema}.${name}`;

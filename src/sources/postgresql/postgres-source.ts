@@ -3,10 +3,18 @@ import { join } from "node:path";
 import { assertFlag, assertKnown } from "../../checks.ts";
 import { assertLabel } from "../../engine/format/names.ts";
 import type { JsonObject } from "../../engine/snapshot.ts";
-import type { Capture, CaptureRequest, Entry, Source, SourceDetails } from "../../engine/source-contract.ts";
+import type {
+  Capture,
+  CaptureRequest,
+  CheckRequest,
+  Entry,
+  Source,
+  SourceDetails,
+} from "../../engine/source-contract.ts";
 import type { Holdings } from "../../engine/source-kind.ts";
-import { ValidationError } from "../../errors.ts";
+import { IoError, ValidationError } from "../../errors.ts";
 import { toIoError } from "../../fs/io.ts";
+import { counted, formatBytes } from "../../util/format.ts";
 import { pieceBytes } from "../piece-bytes.ts";
 import { type DumpPostgresOptions, PostgresDump } from "./dump-postgres.ts";
 import { type PostgresAddress, parsePostgresUrl } from "./postgres-address.ts";
@@ -27,6 +35,8 @@ const OPTIONS: Readonly<Record<keyof PostgresSourceOptions, true>> = {
 
 const READ_BYTES = 1 << 20;
 const MOST_JOBS = 64;
+/** So many names are in a message. */
+const MOST_TOLD = 10;
 
 /**
  * A PostgreSQL database on a server, dumped by pg_dump as it is at one moment while others write to it.
@@ -63,6 +73,25 @@ export class PostgresSource implements Source {
     }
     assertFlag(globals, "globals");
     return new PostgresSource(parsePostgresUrl(url, { ...process.env, ...options.env }), options);
+  }
+
+  /** Connects, and finds the dump program. @throws as `capture` */
+  async check({ tables, exclude = [], allowEmpty = false, signal }: CheckRequest): Promise<string> {
+    await using dump = await PostgresDump.begin(this.#address, {
+      ...this.#options,
+      tables: tables ?? this.#options.tables,
+      excludeTables: [...(this.#options.excludeTables ?? []), ...exclude],
+      signal,
+    });
+    const count = dump.selected.tables.length;
+    if (count === 0 && !allowEmpty) throw new ValidationError(`The database ${this.uri} has no table.`);
+    const mayNot = await dump.unreadable();
+    if (mayNot.length > 0) {
+      throw new IoError(`The user may not read of ${this.uri}: ${mayNot.slice(0, MOST_TOLD).join(", ")}.`, {
+        errno: "EACCES",
+      });
+    }
+    return `${this.uri}: PostgreSQL ${dump.facts.serverVersion}, ${counted(count, "table")}, ${formatBytes(dump.size)}, to be dumped by ${dump.program.path}`;
   }
 
   /**

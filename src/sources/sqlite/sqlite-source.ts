@@ -1,10 +1,11 @@
 import { createReadStream, statSync } from "node:fs";
 import { assertFlag, assertKnown, assertMilliseconds } from "../../checks.ts";
 import { assertLabel } from "../../engine/format/names.ts";
-import type { Capture, CaptureRequest, Entry, Source } from "../../engine/source-contract.ts";
+import type { Capture, CaptureRequest, CheckRequest, Entry, Source } from "../../engine/source-contract.ts";
 import type { Holdings } from "../../engine/source-kind.ts";
 import { isNotFound, UnsupportedError, ValidationError } from "../../errors.ts";
 import { excluder } from "../../lance/left-out.ts";
+import { formatBytes } from "../../util/format.ts";
 import { pieceBytes } from "../piece-bytes.ts";
 import { identityOfPath } from "../source-identity.ts";
 import type { DatabaseFacts } from "./inspect-database.ts";
@@ -49,6 +50,15 @@ export class SqliteSource implements Source {
     assertFlag(options.compact, "compact");
     assertMilliseconds(options.timeoutMs, "timeoutMs");
     return new SqliteSource(databaseFile(path), options);
+  }
+
+  /** Opens it as for a copy. @throws as `capture` */
+  async check({ signal }: CheckRequest): Promise<string> {
+    await using copy = await SqliteCopy.hold(this.#path, {
+      ...this.#options,
+      ...{ unlocked: !this.#isBusy, lockTimeoutMs: LEAST_WAIT_MS, signal },
+    });
+    return `${this.uri}: a database${copy.isWal ? " with a write-ahead log" : ""} of ${formatBytes(statSync(this.#path).size)}`;
   }
 
   /**

@@ -16,6 +16,10 @@ export class ReadOnlyStorage extends StorageLayer {
     return this.#refuse("remove", name);
   }
 
+  override assertWritable(name: string): Promise<void> {
+    return this.#refuse("write", name);
+  }
+
   async #refuse(action: string, name: string): Promise<never> {
     throw readOnly(this, action, name);
   }

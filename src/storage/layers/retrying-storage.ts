@@ -121,6 +121,10 @@ export class RetryingStorage extends StorageLayer {
     return this.#run(() => super.has(names, options), options.signal);
   }
 
+  override assertWritable(name: string, options: CallOptions = {}): Promise<void> {
+    return this.#run(() => super.assertWritable(name, options), options.signal);
+  }
+
   #run<T>(task: () => Promise<T>, signal?: AbortSignal): Promise<T> {
     return this.#policy.run(task, this.#isTransient, signal);
   }

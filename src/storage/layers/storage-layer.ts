@@ -68,6 +68,10 @@ export abstract class StorageLayer implements Storage {
     return this.below.has ? this.below.has(names, options) : lookFor(this, names, options);
   }
 
+  async assertWritable(name: string, options?: CallOptions): Promise<void> {
+    await this.below.assertWritable?.(name, options);
+  }
+
   acceptNoExclusion(): void {
     this.below.acceptNoExclusion?.();
   }

@@ -1,7 +1,7 @@
 import { UnsupportedError } from "../../errors.ts";
 import { type RetryOptions, RetryPolicy } from "../layers/retry-policy.ts";
 import { assertObjectPrefix } from "../object-name.ts";
-import type { Content, ReadOptions, Storage, StoredObject, WriteOptions } from "../storage.ts";
+import type { CallOptions, Content, ReadOptions, Storage, StoredObject, WriteOptions } from "../storage.ts";
 import { answerOf, isTransientS3, s3Error } from "./s3-answer.ts";
 import { S3Bucket, toSecond } from "./s3-bucket.ts";
 import { listObjects } from "./s3-list.ts";
@@ -69,6 +69,12 @@ export class S3Storage implements Storage {
       await putObject(this.#bucket, name, body, how);
       return true;
     });
+  }
+
+  /** A store that does not know the condition writes the same bytes again. */
+  async assertWritable(name: string, options: CallOptions = {}): Promise<void> {
+    const body = await wholeOf(this.#bucket, name, this.read(name, options), options);
+    await writeNewObject(this.#bucket, name, body, options);
   }
 
   /** As `writeNew`, and finds out whether it can be relied on. @throws UnsupportedError where it cannot: the object is taken away. */
