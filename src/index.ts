@@ -82,3 +82,5 @@ export type { PolicyStatus } from "./policy/policy-status.ts";
 export type { RunReport, RunType } from "./policy/run-policy.ts";
 export type { RunListener, RunStep, WorkListener, WorkUnderWay } from "./policy/work-under-way.ts";
 export * from "./repository/index.ts";
+export { type RestoredRows, type RestoreRowsOptions, restoreRowsWithBackup } from "./rows/restore-rows.ts";
+export type { WhichRows } from "./rows/which-rows.ts";

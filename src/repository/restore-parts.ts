@@ -36,6 +36,7 @@ const OPTIONS: Readonly<Record<keyof Omit<RestorePartsOptions, "targets">, true>
   paths: true,
   targetOptions: true,
   tables: true,
+  as: true,
   at: true,
   versions: true,
   mode: true,
@@ -144,8 +145,8 @@ function isLanceDB({ part }: { readonly part: PartContent }): boolean {
 }
 
 /** What is asked of LanceDB alone would be passed over. */
-function assertOther({ at, versions, link }: Partial<RestoreOptions>): void {
-  const asked = Object.entries({ at, versions, link: link || undefined });
+function assertOther({ as, at, versions, link }: Partial<RestoreOptions>): void {
+  const asked = Object.entries({ as, at, versions, link: link || undefined });
   const [name] = asked.find(([, value]) => value !== undefined) ?? [];
   if (name !== undefined) throw new ValidationError(`${name} is for LanceDB databases alone.`);
 }

@@ -5,7 +5,7 @@ import type { LanceDB } from "../lance/which-lancedb.ts";
 import type { Logger } from "../logger.ts";
 import { chooserOf, type LanceCatalog } from "../sources/lancedb/lance-catalog.ts";
 import { LANCEDB_KIND } from "../sources/lancedb/lancedb-part.ts";
-import type { RestoreOptions } from "../sources/lancedb/restore/options.ts";
+import { type RestoreOptions, withNamedTables } from "../sources/lancedb/restore/options.ts";
 import type { RestoreReport } from "../sources/lancedb/restore/report.ts";
 import { contentView } from "../sources/lancedb/snapshot-view.ts";
 import { withoutPassword } from "../util/without-password.ts";
@@ -30,7 +30,7 @@ export async function restoreSnapshot(
   id: string,
   options: (RestoreOptions & PartOptions) | RestorePartsOptions,
 ): Promise<RestoreReport | RestorePartsReport> {
-  const report = await restore(place, id, options);
+  const report = await restore(place, id, withNamedTables(options));
   for (const part of "parts" in report ? report.parts : [report]) tellRestored(place.logger, part);
   return report;
 }

@@ -1,4 +1,6 @@
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { connect } from "@lancedb/lancedb";
 import { expect, test } from "vitest";
 import { LocalStorage } from "../../src/storage/local-storage.ts";
 import { putSnapshot } from "../repository/fixture.ts";
@@ -87,4 +89,37 @@ test("a backup that waits says for whom after a second", async () => {
   });
   expect(await waits).toMatchObject({ code: 0, stderr: expect.stringContaining("Waiting for ") });
   expect(await snapshotOf(place)).toBeDefined();
+});
+
+test("restore --rows and --as: shown first, asked, and done", async () => {
+  const place = await newPlace();
+  const { database, directory, env } = place;
+  await snapshotOf(place);
+  const db = await connect(database);
+  const words = await db.openTable("words");
+  const rows = await words.countRows();
+  await words.delete("id < 3");
+  db.close();
+  const restore = ["restore", "latest", database, "--table", "words"];
+  const planned = await run([...restore, "--rows", "id < 5", "--dry-run"], { env });
+  expect(planned).toMatchObject({
+    code: 0,
+    stdout: expect.stringMatching(/: 3 to add, 0 to change, [12] the same/),
+  });
+  expect((await run([...restore, "--rows", "id < 5"], { env })).code).toBe(2); // nobody to ask
+  const keys = join(directory, "keys.txt");
+  writeFileSync(keys, "0\n1\n");
+  expect(await runJson([...restore, "--keys", keys, "--yes"], { env })).toMatchObject({
+    added: 2,
+    changed: 0,
+  });
+  expect(await countRows(database, "words")).toBe(rows - 1);
+  const both = await run([...restore, "--rows", "id < 5", "--in-place"], { env });
+  expect(both).toMatchObject({ code: 2, stderr: expect.stringContaining("leave --in-place out") });
+  const beside = ["restore", "latest", database, "--in-place", "--as", "words=words_before", "--yes"];
+  expect(await run(beside, { env })).toMatchObject({
+    code: 0,
+    stdout: expect.stringContaining("words as words_before"),
+  });
+  expect(await countRows(database, "words_before")).toBe(rows);
 });

@@ -6,7 +6,7 @@ const levels: readonly (readonly string[])[] = [
   ["index.ts"],
   ["cli"],
   ["doctor"],
-  ["policy"],
+  ["policy", "rows"],
   ["guard", "periodic", "repository", "dumps"],
   ["sources"],
   ["engine"],

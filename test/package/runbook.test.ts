@@ -118,7 +118,8 @@ test("rows were deleted", async () => {
   db.close();
   await place.backup();
   const ran = place.run("Rows were deleted at 02:40");
-  expect(statuses(ran), JSON.stringify(ran)).toEqual([0, 0, 0]);
+  expect(statuses(ran), JSON.stringify(ran)).toEqual([0, 0, 0, 0, 0, 0, 0]);
+  expect(ran[2]?.text).toContain("2 rows added");
   expect(await place.ids(join(place.directory, "look"))).toEqual([1, 2, 3]);
   expect(await place.ids()).toEqual([1, 2, 3]);
 });

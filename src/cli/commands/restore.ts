@@ -25,6 +25,7 @@ import { openRepository } from "../open-repository.ts";
 import { otherSource } from "../other-source.ts";
 import { restorePlan } from "../output/restore-plan.ts";
 import { displayOf } from "../progress-display.ts";
+import { restoreRows } from "../row-restore.ts";
 
 interface Options extends RepositoryOption, LimitOptions, SourceOption, ConfirmOptions {
   readonly targetUrl?: string;
@@ -33,6 +34,10 @@ interface Options extends RepositoryOption, LimitOptions, SourceOption, ConfirmO
   readonly jobs?: number;
   readonly part?: RestoreTarget[];
   readonly table?: string[];
+  readonly as?: Record<string, string>;
+  readonly rows?: string;
+  readonly keys?: string;
+  readonly key?: string;
   readonly at?: Date;
   readonly tableVersion?: Record<string, number>;
   readonly inPlace?: boolean;
@@ -47,14 +52,16 @@ export function restoreCommand(): Command {
   const command = newCommand("restore", {
     summary: "Restore a snapshot, into a new directory or in place.",
     description:
-      "Restores a snapshot into a new directory, which appears whole or not at all; or with --in-place into a database that is in use, where each table goes back as a new version: history stays, and tables made since are left alone. Every file is compared with its digest as it is written. In place it asks first, and says so where the snapshot was taken from another database. With --at, latest and a name stand for the earliest snapshot, taken then or later, that has what every table held. Exit code 4 where something was left out.",
+      "Restores a snapshot into a new directory, which appears whole or not at all; or with --in-place into a database that is in use, where each table goes back as a new version: history stays, and tables made since are left alone. Every file is compared with its digest as it is written. In place it asks first, and says so where the snapshot was taken from another database. With --at, latest and a name stand for the earliest snapshot, taken then or later, that has what every table held. --as gives tables other names, in place beside the live ones. --rows and --keys bring rows of one table back into the live database: those that it lacks or has with other values, all or none; other rows stay. Exit code 4 where something was left out.",
     examples: [
       "restore latest ./restored --repo ./vault",
       'restore latest ./restored --at "2026-11-21 02:30" --table documents',
       "restore nightly data/lancedb-table --in-place --dry-run",
+      "restore latest data/lancedb-table --in-place --as documents=documents_before",
+      'restore latest data/lancedb-table --table documents --rows "id in (1, 2)" --dry-run',
     ],
     json: `{ snapshot, source: { type, id, uri, host }, target, mode: "new" or "in-place", dryRun, tables: [{ id, directory, restoredVersion, rows, files, bytes,
-action, version?, passedOver }], files, bytes, leftOut: [{ table, what }], leftAlone, durationMs, parts?: with --part, the same of each }`,
+action, version?, passedOver }], files, bytes, leftOut: [{ table, what }], leftAlone, durationMs, parts?: with --part, the same of each }; of tables with another name also original. With --rows or --keys: { snapshot, table, dryRun, added, changed, same, version }`,
   })
     .argument("<id>", "A snapshot: its id, the beginning of it, its name, or latest.")
     .argument("[target]", "The directory: missing or empty, or with --in-place a database.")
@@ -73,6 +80,18 @@ action, version?, passedOver }], files, bytes, leftOut: [{ table, what }], leftA
       ).argParser(collectPart),
     )
     .option("--table <id>", "Only this table; may be given several times.", collect)
+    .addOption(
+      new Option(
+        "--as <table=name>",
+        "This table under another name, in place beside the live one; may be given several times.",
+      ).argParser(collectName),
+    )
+    .option(
+      "--rows <filter>",
+      'Only these rows of one --table, into the live database: a filter such as "id in (1, 2)".',
+    )
+    .option("--keys <file>", "The same by their keys, one a line or a list in JSON.")
+    .option("--key <column>", "Of --rows and --keys: the column that tells rows apart. (default: id)")
     .option(
       "--path <path>",
       "Of files: only this, and what is below it; may be given several times.",
@@ -116,6 +135,11 @@ async function run(
     return restoreParts(context, wanted, options.part, options);
   }
   const place = target ?? options.targetUrl;
+  if (options.rows !== undefined || options.keys !== undefined) {
+    if (place === undefined) throw new UsageError("Say where to: the live database.");
+    return restoreRows(context, wanted, place, { ...options });
+  }
+  if (options.key !== undefined) throw new UsageError("--key is for --rows and --keys.");
   if (place === undefined) throw new UsageError("Say where to: a target, --target-url, or for parts --part.");
   return restoreOne(context, wanted, place, options);
 }
@@ -132,7 +156,7 @@ async function restoreParts(
   const progress = await displayOf(context);
   const report = await repository
     .restore(wanted, {
-      ...{ targets, tables: options.table, at: options.at, versions: options.tableVersion },
+      ...{ targets, tables: options.table, as: options.as, at: options.at, versions: options.tableVersion },
       ...partOptions(options),
       ...{ link: options.link ?? false, verify: options.verify, parallel: options.parallel },
       ...{ dryRun: options.dryRun, signal: context.signal, onProgress: progress.onProgress },
@@ -162,6 +186,7 @@ async function restoreOne(
     target,
     source: sourceFrom(options),
     tables: options.table,
+    as: options.as,
     at: options.at,
     versions: options.tableVersion,
     mode: options.inPlace ? "in-place" : "new",
@@ -235,6 +260,13 @@ function collectPart(value: string, before: RestoreTarget[] = []): RestoreTarget
   if (target === undefined)
     throw new InvalidArgumentError("It must be a part and its target: lancedb=./restored.");
   return [...before, { part, target }];
+}
+
+function collectName(value: string, before: Record<string, string> = {}): Record<string, string> {
+  const [, table = "", name] = /^([^=]+)=([^=]+)$/.exec(value) ?? [];
+  if (name === undefined)
+    throw new InvalidArgumentError("It must be a table and its new name: documents=documents_before.");
+  return { ...before, [table]: name };
 }
 
 function collectVersion(value: string, before: Record<string, number> = {}): Record<string, number> {

@@ -33,7 +33,12 @@ function tablesIn(terminal: Terminal, tables: readonly RestoredTable[]): string 
   return formatTable(
     terminal,
     [
-      { title: "TABLE", value: ({ id }) => id, least: 12, style: () => "cyan" },
+      {
+        title: "TABLE",
+        value: ({ id, original }) => (original === undefined ? id : `${original} as ${id}`),
+        least: 12,
+        style: () => "cyan",
+      },
       { title: "VERSION", value: ({ restoredVersion }) => String(restoredVersion), align: "right" },
       { title: "ROWS", value: ({ rows }) => formatCount(rows), align: "right" },
       { title: "SIZE", value: ({ bytes }) => formatBytes(bytes), align: "right" },

@@ -4,6 +4,8 @@ import type { BlobStore } from "../../../engine/blobs/blob-store.ts";
 import type { OnProgress } from "../../../engine/progress.ts";
 import { UnsupportedError, ValidationError } from "../../../errors.ts";
 import { localPath, placeWithin } from "../../../fs/local-path.ts";
+import { assertTableName } from "../../../fs/names.ts";
+import { isInNamespace } from "../../../lance/database.ts";
 
 /** Which tables of a snapshot, and which versions of them. */
 export interface Selection {
@@ -19,6 +21,11 @@ export interface Selection {
 }
 
 export interface RestoreOptions extends Selection {
+  /**
+   * Other names for tables, by their ids in the snapshot: in place a table comes beside the live one so, which stays as it is. Those alone are
+   * restored then, unless `tables` names others too. Root tables only; no table may have the name.
+   */
+  as?: Readonly<Record<string, string>> | undefined;
   /** A local directory, as a path or a `file:` address. */
   target: string;
   /**
@@ -76,6 +83,35 @@ export function assertSelection({ tables, at, versions }: Selection): void {
   }
 }
 
+/** @throws ValidationError, TypeError */
+function assertOtherNames({ as, tables }: Pick<RestoreOptions, "as" | "tables">): void {
+  if (as === undefined) return;
+  if (typeof as !== "object" || as === null || Array.isArray(as)) {
+    throw new TypeError("as must be an object: a new name by the table's id.");
+  }
+  const names = Object.values(as);
+  if (names.length === 0) throw new ValidationError("as is empty: name one table at least, or leave it out.");
+  for (const [id, name] of Object.entries(as)) {
+    if (isInNamespace(id)) {
+      throw new ValidationError(`Table ${id} lies in a namespace: root tables alone get another name.`);
+    }
+    assertTableName(name);
+    if (tables && !tables.includes(id))
+      throw new ValidationError(`as names table ${id}, and tables does not.`);
+  }
+  const twice = names.find(
+    (name, index) => names.findIndex((one) => one.toLowerCase() === name.toLowerCase()) < index,
+  );
+  if (twice !== undefined) throw new ValidationError(`Two tables are to be named ${twice}.`);
+}
+
+/** With `as` alone, those tables. */
+export function withNamedTables<O extends Pick<RestoreOptions, "as" | "tables">>(options: O): O {
+  if (options?.as === undefined || options.tables !== undefined) return options;
+  assertOtherNames(options);
+  return { ...options, tables: Object.keys(options.as) };
+}
+
 /**
  * Holds options to their types, and answers with the target's absolute path.
  *
@@ -85,6 +121,7 @@ export function checkRestoreOptions(options: RestoreOptions, blobs: BlobStore): 
   assertKnown(options, "restore", {
     target: true,
     tables: true,
+    as: true,
     at: true,
     versions: true,
     source: true,
@@ -100,6 +137,7 @@ export function checkRestoreOptions(options: RestoreOptions, blobs: BlobStore): 
   const { mode = "new", link = false, parallel } = options;
   const target = localPath(options.target, "target");
   assertSelection(options);
+  assertOtherNames(options);
   if (mode !== "new" && mode !== "in-place") {
     throw new ValidationError(`mode must be "new" or "in-place", not ${JSON.stringify(mode)}.`);
   }

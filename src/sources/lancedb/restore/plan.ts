@@ -6,7 +6,7 @@ import type { LanceDB } from "../../../lance/which-lancedb.ts";
 import type { SnapshotContent, SnapshotSource } from "../snapshot-view.ts";
 import { assertDatabase, planInPlace, type TableInPlace } from "./in-place/plan.ts";
 import { checkRestoreOptions, type RestoreOptions } from "./options.ts";
-import { type LeftOut, type SelectedTable, select } from "./select.ts";
+import { type LeftOut, type SelectedTable, select, underOtherNames } from "./select.ts";
 
 /** What a restore will do: a plain value, made without writing anything. */
 export type RestorePlan = NewPlan | InPlacePlan;
@@ -88,7 +88,8 @@ async function planFiles(
   options: RestoreOptions,
   target: string,
 ): Promise<PlanBase> {
-  const { tables, leftOut } = await select(blobs, content, options, options.signal);
+  const { tables: chosen, leftOut } = await select(blobs, content, options, options.signal);
+  const tables = underOtherNames(chosen, options.as);
   await assertBlobs(blobs, tables, options.signal);
   return {
     snapshot: content.snapshot.id,

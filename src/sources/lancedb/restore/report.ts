@@ -25,6 +25,8 @@ export interface RestoreReport {
 
 export interface RestoredTable {
   readonly id: string;
+  /** Its id in the snapshot, where it was given another. */
+  readonly original?: string | undefined;
   /** Its directory's name inside the database. */
   readonly directory: string;
   /** The version of the snapshot that it shows. */
@@ -53,8 +55,9 @@ export interface RestoredTable {
 export function reportOf(plan: RestorePlan, started: number): RestoreReport {
   const { snapshot, source, target, mode, files, bytes, leftOut } = plan;
   const tables = plan.tables.map((table, index): RestoredTable => {
-    const { id, directory, version, rows, bytes } = table;
-    const base = { id, directory, restoredVersion: version, rows, files: table.files.length, bytes };
+    const { id, original, directory, version, rows, bytes } = table;
+    const named = original === undefined ? { id } : { id, original };
+    const base = { ...named, directory, restoredVersion: version, rows, files: table.files.length, bytes };
     if (plan.mode === "new") return { ...base, action: "create", version, passedOver: [] };
     const there = plan.inPlace[index];
     return {

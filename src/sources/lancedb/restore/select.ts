@@ -1,7 +1,7 @@
 import type { BlobStore } from "../../../engine/blobs/blob-store.ts";
 import { ValidationError } from "../../../errors.ts";
 import { saysIndices } from "../../../lance/broken-indices.ts";
-import { NAMESPACE_TABLE, parseTableId } from "../../../lance/database.ts";
+import { NAMESPACE_TABLE, parseTableId, rootDirectory } from "../../../lance/database.ts";
 import type {
   SnapshotContent,
   SnapshotFile,
@@ -14,6 +14,8 @@ import type { Selection } from "./options.ts";
 /** A table as it is to be restored. */
 export interface SelectedTable {
   readonly id: string;
+  /** Its id in the snapshot, where it gets another. */
+  readonly original?: string | undefined;
   readonly directory: string;
   /** The version that will be the newest, and the SHA-256 of its manifest. */
   readonly version: number;
@@ -100,6 +102,27 @@ export async function select(
     );
   }
   return { tables, leftOut };
+}
+
+/** Tables under other names: their files lie in other directories, and are the same. @throws ValidationError where two would have one name */
+export function underOtherNames(
+  tables: readonly SelectedTable[],
+  as: Readonly<Record<string, string>> = {},
+): readonly SelectedTable[] {
+  const renamed = tables.map((table) => {
+    const id = Object.hasOwn(as, table.id) ? as[table.id] : undefined;
+    return id === undefined ? table : { ...table, id, original: table.id, directory: directoryFor(id) };
+  });
+  const directories = renamed.map(({ directory }) => directory.toLowerCase());
+  const twice = renamed.find((_, index) => directories.indexOf(directories[index] ?? "") < index);
+  if (twice) throw new ValidationError(`Two tables would be named ${twice.id}: give it another name.`);
+  return renamed;
+}
+
+function directoryFor(id: string): string {
+  const directory = rootDirectory(id);
+  if (directory === undefined) throw new ValidationError(`${id} is no name of a root table.`);
+  return directory;
 }
 
 function isUsers({ id }: { id: string }): boolean {

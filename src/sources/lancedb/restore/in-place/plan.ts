@@ -1,4 +1,4 @@
-import { statSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
 import { ValidationError } from "../../../../errors.ts";
 import { listTables, NAMESPACE_TABLE, rootDirectory } from "../../../../lance/database.ts";
@@ -34,6 +34,7 @@ export async function planInPlace(
   tables: readonly SelectedTable[],
 ): Promise<{ tables: TableInPlace[]; leftAlone: string[]; toCopy: { files: { size: number }[] }[] }> {
   const live = await listTables(database);
+  assertNamesAreFree(tables, live, database);
   const known = new Set(snapshot.tables.map((table) => table.id));
   const planned: TableInPlace[] = [];
   const toCopy: { files: { size: number }[] }[] = [];
@@ -45,6 +46,23 @@ export async function planInPlace(
     });
   }
   return { tables: planned, leftAlone: live.map(({ id }) => id).filter((id) => !known.has(id)), toCopy };
+}
+
+/** @throws ValidationError where a table is to come beside the live ones under a name that one has */
+function assertNamesAreFree(
+  tables: readonly SelectedTable[],
+  live: readonly { readonly id: string }[],
+  database: string,
+): void {
+  for (const { id, original, directory } of tables) {
+    if (original === undefined) continue;
+    const isTaken = live.some((table) => table.id.toLowerCase() === id.toLowerCase());
+    if (isTaken || existsSync(join(database, directory))) {
+      throw new ValidationError(
+        `There is a table ${id} in ${database} already: give ${original} another name.`,
+      );
+    }
+  }
 }
 
 /** What put back is asked for: that the table shows the version, whatever it shows now. */

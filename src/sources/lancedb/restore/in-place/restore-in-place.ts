@@ -173,9 +173,20 @@ function restored(
   { selected, directory }: Place,
   outcome: Pick<RestoredTable, "action" | "version" | "passedOver">,
 ): RestoredTable {
-  const { id, version: restoredVersion, rows, files, bytes } = selected;
+  const { id, original, version: restoredVersion, rows, files, bytes } = selected;
   const { action, version, passedOver } = outcome;
-  return { id, directory, restoredVersion, rows, files: files.length, bytes, action, version, passedOver };
+  const named = original === undefined ? { id } : { id, original };
+  return {
+    ...named,
+    directory,
+    restoredVersion,
+    rows,
+    files: files.length,
+    bytes,
+    action,
+    version,
+    passedOver,
+  };
 }
 
 function inPart(
