@@ -8,8 +8,13 @@ import { assertFlag } from "../checks.ts";
 import { LanceError, ValidationError } from "../errors.ts";
 import { reasonOf } from "../fs/io.ts";
 import type { BackupManager } from "../guard/backup-manager.ts";
-import { insertRecordsWithBackup } from "../guard/insert-records.ts";
-import { checkGuarded, GUARDED_OPTIONS, type GuardedOptions, managerFor } from "../guard/records/options.ts";
+import { insertRecordsWithBackup } from "../guard/write/insert-records.ts";
+import {
+  checkGuarded,
+  GUARDED_OPTIONS,
+  type GuardedOptions,
+  managerFor,
+} from "../guard/write/write-options.ts";
 import { LanceDB } from "../lance/which-lancedb.ts";
 import { Repository } from "../repository/repository.ts";
 import { type Compared, differingRows, type RowCounts } from "./compare-rows.ts";

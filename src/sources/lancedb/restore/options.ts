@@ -4,7 +4,7 @@ import type { BlobStore } from "../../../engine/blobs/blob-store.ts";
 import type { OnProgress } from "../../../engine/progress.ts";
 import { UnsupportedError, ValidationError } from "../../../errors.ts";
 import { localPath, placeWithin } from "../../../fs/local-path.ts";
-import { assertTableName } from "../../../fs/names.ts";
+import { assertTableName } from "../../../fs/safe-names.ts";
 import { isInNamespace } from "../../../lance/database.ts";
 
 /** Which tables of a snapshot, and which versions of them. */
