@@ -26,6 +26,55 @@ export abstract class BackupError extends Error {
     super(message, options);
     this.name = new.target.name;
   }
+
+  /** What `JSON.stringify` writes: name, code, message and the error's own fields; of the errors behind it the same. */
+  toJSON(): Record<string, unknown> {
+    const { name, code, message, cause, ...fields } = this;
+    const own = Object.entries({ ...fields, ...(cause !== undefined && { cause }) });
+    return { name, code, message, ...Object.fromEntries(own.map(([key, value]) => [key, plain(value)])) };
+  }
+}
+
+/** An error's own properties are not enumerable: JSON would have nothing of it. */
+function plain(value: unknown): unknown {
+  if (!types.isNativeError(value) || "toJSON" in value) return value;
+  const code = "code" in value && typeof value.code === "string" ? { code: value.code } : {};
+  return { name: value.name, ...code, message: value.message };
+}
+
+/** Every class of them: a `switch` over `code` knows which fields there are. */
+export type AnyBackupError =
+  | IoError
+  | NotFoundError
+  | LanceError
+  | ValidationError
+  | BackupNotFoundError
+  | ConflictError
+  | LockedError
+  | RestoreError
+  | CorruptError
+  | UnsupportedError
+  | ShrunkError
+  | ImplausibleError;
+
+const CODES = {
+  IO: true,
+  NOT_FOUND: true,
+  LANCE: true,
+  VALIDATION: true,
+  BACKUP_NOT_FOUND: true,
+  CONFLICT: true,
+  LOCKED: true,
+  RESTORE: true,
+  CORRUPT: true,
+  UNSUPPORTED: true,
+  SHRUNK: true,
+  IMPLAUSIBLE: true,
+} as const satisfies Record<BackupErrorCode, true>;
+
+/** Whether this package raised an error on purpose. By its code, so that the errors of another copy of it are known too. */
+export function isBackupError(error: unknown): error is AnyBackupError {
+  return types.isNativeError(error) && "code" in error && Object.hasOwn(CODES, String(error.code));
 }
 
 /**
@@ -78,9 +127,21 @@ export class LanceError extends BackupError {
   readonly code = "LANCE";
 }
 
-/** Bad input. Nothing was written. */
+/** Bad input. Nothing was written. Where it is one value of the rows that were given, `row` (from 0) and `column` say which. */
 export class ValidationError extends BackupError {
   readonly code = "VALIDATION";
+  readonly row: number | undefined;
+  /** For nested values the path: `address.city`, `tags[]`. */
+  readonly column: string | undefined;
+
+  constructor(
+    message: string,
+    options?: ErrorOptions & { row?: number | undefined; column?: string | undefined },
+  ) {
+    super(message, options);
+    this.row = options?.row;
+    this.column = options?.column;
+  }
 }
 
 /** No backup has this id (or what it needs is gone). */
@@ -101,14 +162,23 @@ export interface ConflictingVersions {
   readonly versions: readonly number[];
 }
 
-/** Going back would remove commits that somebody else was told had succeeded. The backup is kept. */
+/**
+ * Going back would remove commits that somebody else was told had succeeded. The backup is kept: `backup` is its id, for
+ * `restoreBackup` and `cleanupBackup`, where there is one to decide about.
+ */
 export class ConflictError extends BackupError {
   readonly code = "CONFLICT";
   readonly conflicts: readonly ConflictingVersions[];
+  readonly backup: string | undefined;
 
-  constructor(message: string, conflicts: readonly ConflictingVersions[], options?: ErrorOptions) {
+  constructor(
+    message: string,
+    conflicts: readonly ConflictingVersions[],
+    options?: ErrorOptions & { backup?: string | undefined },
+  ) {
     super(message, options);
     this.conflicts = conflicts;
+    this.backup = options?.backup;
   }
 }
 

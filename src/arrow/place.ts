@@ -16,9 +16,12 @@ export function inside(place: Place, suffix: string, parentOf: (index: number) =
 
 /** Bad input at one value. Rows count from 0. */
 export function badValue(place: Place, index: number, problem: string): ValidationError {
-  return new ValidationError(
-    `Row ${place.rowOf(index)}, column "${place.column}": ${problem} (rows count from 0).`,
-  );
+  const { column } = place;
+  const row = place.rowOf(index);
+  return new ValidationError(`Row ${row}, column "${column}": ${problem} (rows count from 0).`, {
+    row,
+    column,
+  });
 }
 
 /** A short, safe picture of a value for a message. */

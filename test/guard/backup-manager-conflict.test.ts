@@ -99,7 +99,9 @@ describe.each(Object.values(BackupStrategy))("%s", (strategy) => {
       await table.delete("id < 10");
     });
     expect(error).toBeInstanceOf(ConflictError);
-    expect((error as ConflictError).conflicts).toEqual([{ table: "main", versions }]);
+    const [{ id: backup } = { id: undefined }] = await place.manager.listBackups();
+    expect(error).toMatchObject({ conflicts: [{ table: "main", versions }], backup });
+    expect(backup).toBeDefined();
     for (let n = 0; n < 4; n++) expect(await has(place, `id = ${5000 + n}`)).toBe(true);
   });
 

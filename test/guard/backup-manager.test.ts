@@ -231,7 +231,7 @@ describe.each(STRATEGIES)("createBackup and restoreBackup, %s", (strategy) => {
     const now = await snapshotOf(place.db);
     const error = await place.manager.restoreBackup(id, { onConflict: "fail" }).catch((e: unknown) => e);
     expect(error).toBeInstanceOf(ConflictError);
-    expect((error as ConflictError).conflicts).toEqual([{ table: "main", versions: [version] }]);
+    expect(error).toMatchObject({ conflicts: [{ table: "main", versions: [version] }], backup: id });
     expect(await snapshotOf(place.db)).toEqual(now);
     const { tables } = await place.manager.restoreBackup(id);
     expect(tables.find(({ table }) => table === "main")?.passedOver).toEqual([version]);

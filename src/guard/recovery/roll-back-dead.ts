@@ -273,7 +273,8 @@ function explained(
   backup: string,
 ): ConflictError | CorruptError | LanceError {
   const message = `The restore of backup ${backup} was cut off, and cannot be completed: ${error.message} recover({ onConflict: "keep" }) leaves the tables as they are.`;
-  if (error instanceof ConflictError) return new ConflictError(message, error.conflicts, { cause: error });
+  if (error instanceof ConflictError)
+    return new ConflictError(message, error.conflicts, { cause: error, backup });
   if (error instanceof LanceError) return new LanceError(message, { cause: error });
   return new CorruptError(message, { path: error.path, cause: error });
 }

@@ -38,7 +38,7 @@ export async function restoreBackup(
     assertCopyInReach(id, backup.record);
     const plan = await planRestore(lancedb, database, id, backup.record, onConflict);
     assertTagsKept(plan.tags);
-    if (plan.conflicts.length > 0) throw conflictError(plan.conflicts);
+    if (plan.conflicts.length > 0) throw conflictError(plan.conflicts, id);
     const tables = await carryOutArmed(settings, backup, { id, plan, locks, onConflict });
     logger.info("backup restored", {
       backup: id,

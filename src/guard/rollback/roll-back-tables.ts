@@ -206,13 +206,15 @@ async function takeOwnFiles(drop: DropPlan, options: CarryOutOptions, undo: Step
   return { table, action: "drop", version: undefined, passedOver: [] };
 }
 
-export function conflictError(conflicts: readonly ConflictingVersions[]): ConflictError {
+/** @param backup the one that was to be gone back to, where it is kept for a decision */
+export function conflictError(conflicts: readonly ConflictingVersions[], backup?: string): ConflictError {
   const list = conflicts
     .map(({ table, versions }) => `table ${table}, version ${versions.join(", ")}`)
     .join("; ");
   return new ConflictError(
     `Others have committed meanwhile (${list}), and going back would hide it. Nothing was changed and the backup is kept. Use onConflict: "overwrite" to go back all the same.`,
     conflicts,
+    { backup },
   );
 }
 
@@ -310,7 +312,7 @@ export function workConflict(
   return new ConflictError(
     `The guarded work failed (${reason}), and others have committed meanwhile (${listed(found.conflicts)}): going back would hide that. So nothing was rolled back, and what the work wrote is still in its tables (${backup.tables.join(", ")})${returned}. The backup is ${backup.id}: restoreBackup("${backup.id}") goes back all the same, and their commits stay reachable: by number, or where the table goes again below .lancedb-backup/aside/others; cleanupBackup("${backup.id}") leaves the tables as they are.`,
     found.conflicts,
-    { cause: workError },
+    { cause: workError, backup: backup.id },
   );
 }
 
@@ -319,7 +321,7 @@ export function recoveryConflict(found: ConflictError, id: string): ConflictErro
   return new ConflictError(
     `The operation ${id} was cut off by the death of its process, and others have committed since (${listed(found.conflicts)}): going back would hide that. So nothing was rolled back, what it wrote is still in its tables, and they are closed to guarded work until you decide: recover({ onConflict: "overwrite" }) goes back all the same, and their commits stay reachable: by number, or where the table goes again below .lancedb-backup/aside/others; recover({ onConflict: "keep" }) leaves the tables as they are and keeps the backup.`,
     found.conflicts,
-    { cause: found },
+    { cause: found, backup: id },
   );
 }
 
