@@ -4,13 +4,14 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
 import { newDirectory } from "../support/database.ts";
-import { makeProject, readmeSnippets } from "./readme.ts";
+import { makeProject, snippetsOf } from "./readme.ts";
 
 // What the README shows is what a reader copies: every program in it is whole, of the right types, and runs.
 
 const run = promisify(execFile);
 const TSC = join(import.meta.dirname, "../../node_modules/.bin/tsc");
-const snippets = readmeSnippets();
+const snippets = snippetsOf();
+const events = snippetsOf("docs/events.md", "events");
 
 test("there are snippets, and each imports what it uses from the package", () => {
   expect(snippets.length).toBeGreaterThanOrEqual(4);
@@ -19,7 +20,7 @@ test("there are snippets, and each imports what it uses from the package", () =>
 
 test("every snippet is of the right types", async () => {
   const directory = await newDirectory();
-  makeProject(directory, snippets);
+  makeProject(directory, [...snippets, ...events, ...snippetsOf("docs/metrics.md", "metrics")]);
   const { stdout } = await run(TSC, ["--noEmit", "-p", directory]).catch((error: unknown) => {
     return error as { stdout: string };
   });
@@ -41,4 +42,21 @@ test("the snippets run, one after the other and twice, in an empty directory", a
     }
   }
   expect(readdirSync(join(directory, "data/restored")).length).toBe(2);
+});
+
+test("the snippets of docs/events.md run, and hear what the page says", async () => {
+  const directory = await newDirectory();
+  makeProject(directory, events);
+  const env = { ...process.env, LANCEDB_LOG: "off" };
+  const outputs: string[] = [];
+  for (const { file } of events) {
+    const { stdout, stderr } = await run(process.execPath, [join("run", file)], { cwd: directory, env });
+    expect(stderr).toBe("");
+    outputs.push(stdout);
+  }
+  expect(outputs).toEqual([
+    "words: version none to 1, 2 rows true\nwords is as before: the job was wrong\n",
+    "took 5 bytes, 5 of them new\nnothing is damaged\n",
+    "notes: full success with 1 attempt, 1 file\nnotes: backup\n",
+  ]);
 });

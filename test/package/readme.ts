@@ -11,16 +11,20 @@ export interface Snippet {
   readonly text: string;
 }
 
-/** Every block of the README that is marked as TypeScript, in order. */
-export function readmeSnippets(): Snippet[] {
-  const readme = readFileSync(join(ROOT, "README.md"), "utf8");
+/** Every block of a page, by default of the README, that is marked as TypeScript, in order. */
+export function snippetsOf(page = "README.md", prefix = "snippet"): Snippet[] {
+  const readme = readFileSync(join(ROOT, page), "utf8");
   const snippets: Snippet[] = [];
   let heading = "";
   let lines: string[] | undefined;
   for (const line of readme.split("\n")) {
     if (lines && line === "```") {
       const number = snippets.length + 1;
-      snippets.push({ title: `${number}: ${heading}`, file: `snippet-${number}.ts`, text: lines.join("\n") });
+      snippets.push({
+        title: `${number}: ${heading}`,
+        file: `${prefix}-${number}.ts`,
+        text: lines.join("\n"),
+      });
       lines = undefined;
     } else if (lines) lines.push(line);
     else if (line === "```ts") lines = [];
@@ -40,7 +44,7 @@ export function makeProject(directory: string, snippets: readonly Snippet[]): vo
   const compilerOptions = { paths: { "lancedb-backup": [source] }, typeRoots: ["node_modules/@types"] };
   writeFileSync(
     join(directory, "tsconfig.json"),
-    JSON.stringify({ extends: join(ROOT, "tsconfig.json"), compilerOptions, include: ["snippet-*.ts"] }),
+    JSON.stringify({ extends: join(ROOT, "tsconfig.json"), compilerOptions, include: ["*.ts"] }),
   );
   mkdirSync(join(directory, "run"));
   for (const { file, text } of snippets) {
