@@ -54,7 +54,7 @@ export async function stayUntilTold(
     await told.promise;
     const timer = setTimeout(
       () => leave("Runs under way did not stop in time. They made no snapshot."),
-      stopMs,
+      Math.min(stopMs, 2 ** 31 - 1), // a longer one would end at once
     );
     await Promise.all([current.stop(), reloading]);
     clearTimeout(timer);

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { DURATION } from "./duration.ts";
+import { DURATION, parseDuration } from "./duration.ts";
 
 // Kinds of values that a configuration file holds: each with a description, and an error that says what is allowed.
 
@@ -31,10 +31,11 @@ export const list = (description: string, of = "texts") =>
     .meta({ description });
 export const choice = <const T extends readonly string[]>(values: T, description: string) =>
   z.enum(values, `it must be one of ${values.join(", ")}`).meta({ description });
-export const duration = (description: string) =>
+export const duration = (description: string, most = "36500d") =>
   z
     .string("it must be a time such as 90s, 15m, 6h or 2d")
     .regex(DURATION, "it must be a time such as 90s, 15m, 6h or 2d")
+    .refine((text) => (parseDuration(text) ?? 0) <= (parseDuration(most) ?? 0), `it must be at most ${most}`)
     .meta({ description });
 export const schedule = (description: string) =>
   text(`${description}: a cron pattern ("0 2 * * *") or an interval ("6h").`);

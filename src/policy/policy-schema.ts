@@ -60,6 +60,9 @@ const encryption = section({
   key_file: text("raw: a file with the key.").optional(),
 });
 
+/** Node's timers take less than 25 days; longer ones end at once. */
+const LONGEST_TIMEOUT = "24d";
+
 const timing = {
   timezone: text("IANA name of the zone of cron patterns. Default UTC.").optional(),
   jitter: duration(
@@ -71,7 +74,7 @@ const timing = {
   retry_window: duration(
     "How long a failed run is tried again. Default 1h, and half of the time to the next run at most.",
   ).optional(),
-  timeout: duration("A run that takes longer is stopped.").optional(),
+  timeout: duration("A run that takes longer is stopped.", LONGEST_TIMEOUT).optional(),
 };
 
 const scheduling = section({

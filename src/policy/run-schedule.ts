@@ -14,6 +14,8 @@ export interface Schedule {
 }
 
 const SHORTEST_MS = 1000;
+/** No calendar has what is much later. */
+const LONGEST_MS = 36_500 * 86_400_000;
 
 /** More than two leap years: a pattern that does not fire within them, as of 30 February, never does. */
 const FROM = Date.UTC(2024, 0, 1);
@@ -32,6 +34,7 @@ export function parseSchedule(text: string, timeZone: string): Schedule {
   const interval = parseDuration(text);
   if (interval !== undefined) {
     if (interval < SHORTEST_MS) throw new ValidationError("An interval must be one second or more.");
+    if (interval > LONGEST_MS) throw new ValidationError("An interval must be a hundred years or less.");
     return { text, next: (after) => after + interval, period: interval };
   }
   assertTimeZone(timeZone);

@@ -24,7 +24,8 @@ export class Slots {
 export async function within(ended: Promise<unknown>, ms: number, signal: AbortSignal): Promise<void> {
   const over = Promise.withResolvers<void>();
   signal.addEventListener("abort", () => over.resolve(), { once: true });
-  const timer = Number.isFinite(ms) ? setTimeout(over.resolve, ms) : undefined;
+  // Timers take no longer ones: they would end at once.
+  const timer = ms < 2 ** 31 ? setTimeout(over.resolve, ms) : undefined;
   await Promise.race([ended, over.promise]);
   clearTimeout(timer);
 }

@@ -160,4 +160,8 @@ function readText(file: string): string {
   }
 }
 
-const inOneLine = (message: string) => message.replaceAll(/\s+/g, " ").replace(/\.$/, "");
+const inOneLine = (message: string) =>
+  message
+    .replace("Maximum call stack size exceeded", "it is nested too deeply")
+    .replaceAll(/\s+/g, " ")
+    .replace(/\.$/, "");

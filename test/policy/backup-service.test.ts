@@ -402,6 +402,15 @@ describe("by its schedule", () => {
   });
 });
 
+test("a time to end of more than timers take is not over at once", async () => {
+  const place = await newPlace();
+  const { service } = await place.service(policy(place, "one", "schedule: { full: 1h }"));
+  const run = service.run("one");
+  while (service.work.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+  await service.stop({ graceMs: 30 * 86_400_000 });
+  expect((await run).outcome).toBe("success");
+});
+
 describe("status", () => {
   test("says when a policy ran last, what it has, when it runs next, and whether it is overdue", async () => {
     const place = await newPlace();

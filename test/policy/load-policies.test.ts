@@ -309,6 +309,21 @@ policies:
     expect(performance.now() - started).toBeLessThan(5000);
   });
 
+  test("what refers to itself, is nested too deeply, or is too long for any clock", async () => {
+    expect((await problemsOf(`${STORAGE}policies: &a { one: *a }\n`)).length).toBeGreaterThan(0);
+    const deep = `policies: ${"[".repeat(20_000)}${"]".repeat(20_000)}\n`;
+    expect(await problemsOf(deep)).toEqual([expect.stringMatching(/^1 .*nested too deeply$/)]);
+    const times = "full: 99999999999d, timeout: 25d, max_age: 99999999999d";
+    expect(await problemsOf(`${STORAGE}policies:\n  one: { ${SOURCES}, schedule: { ${times} } }\n`)).toEqual([
+      "3 policies.one.schedule.max_age: it must be at most 36500d",
+      "3 policies.one.schedule.timeout: it must be at most 24d",
+    ]);
+    const interval = `${STORAGE}policies:\n  one: { ${SOURCES}, schedule: { full: 99999999999d } }\n`;
+    expect(await problemsOf(interval)).toEqual([
+      "3 policies.one.schedule.full: An interval must be a hundred years or less",
+    ]);
+  });
+
   test("one alias is fine, and an error in it is told where it stands", async () => {
     const text = `${STORAGE}policies:
   one: &one

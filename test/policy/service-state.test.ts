@@ -1,10 +1,11 @@
 import { readdirSync, readFileSync, statSync, unlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { BackupService, ValidationError } from "../../src/index.ts";
+import { BackupService, loadPolicies, Repository, ValidationError } from "../../src/index.ts";
 import { stateDirectory } from "../../src/policy/service-state.ts";
-import { recordingLogger } from "../support/database.ts";
+import { newDirectory, recordingLogger } from "../support/database.ts";
 import { newReceiver, newToldService } from "../support/notice-receivers.ts";
+import { TestClock } from "../support/test-clock.ts";
 
 const HOUR = 3_600_000;
 const kindsOf = (received: readonly { body: string }[]) =>
@@ -213,6 +214,38 @@ test("a verification that goes well does not end that backups fail", async () =>
   await service.stop();
   expect(kindsOf(received)).toEqual(["failure", "recovery"]);
 });
+
+test("10,000 policies are loaded, and their service starts and tells how they stand, within seconds of a processor", async () => {
+  const directory = await newDirectory();
+  await Repository.init(join(directory, "vault"));
+  const policies = Array.from(
+    { length: 10_000 },
+    (_, i) =>
+      `  p${i}: { sources: [{ type: lancedb, path: db }], schedule: { full: "${i % 60} ${i % 24} * * *" } }`,
+  );
+  const file = join(directory, "backup.yaml");
+  writeFileSync(
+    file,
+    `backup_manager:
+  storage: { type: local, path: vault }
+  notifications: [{ type: webhook, url: "http://127.0.0.1:9/" }]
+policies:
+${policies.join("\n")}
+`,
+  );
+  const { logger } = recordingLogger();
+  const before = process.cpuUsage();
+  const set = await loadPolicies(file, {});
+  const service = new BackupService(set, {
+    ...{ logger, clock: new TestClock(), stateDirectory: join(directory, "state") },
+  });
+  service.start();
+  const statuses = await service.status();
+  await service.stop();
+  const { user, system } = process.cpuUsage(before);
+  expect(statuses).toHaveLength(10_000);
+  expect((user + system) / 1e6).toBeLessThan(10);
+}, 120_000);
 
 describe("the directory of the state", () => {
   test("is the option's, or the variable's, or systemd's, or the user's own", () => {

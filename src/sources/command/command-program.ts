@@ -57,7 +57,7 @@ export class Program implements AsyncDisposable {
         this.#isLate = true;
         this.stop();
       };
-      this.#timers.push(setTimeout(late, timeoutMs));
+      this.#timers.push(setTimeout(late, Math.min(timeoutMs, 2 ** 31 - 1))); // a longer one would end at once
     }
     signal?.addEventListener("abort", this.#abort, { once: true });
   }

@@ -62,6 +62,12 @@ test.each([
   expect(filesBelow(place("vault")).filter((path) => path.startsWith("snapshots/"))).toEqual([]);
 });
 
+test("a time limit of more than timers take is not over at once", async () => {
+  const { repository, source } = await newPlace();
+  const slow = source("setTimeout(() => console.log(1), 300)", { timeoutMs: 30 * 86_400_000 });
+  expect((await repository.backup({ source: slow })).parts).toHaveLength(1);
+});
+
 test("a program that takes too long is stopped, with what it has started; an abort does the same", async () => {
   const { repository, source } = await newPlace();
   const script = `require("child_process").spawn("sleep", ["1000"], { stdio: "inherit" }); console.log(process.pid); setInterval(() => {}, 1000)`;
