@@ -32,6 +32,7 @@ function sources() {
     "bundle.mjs": readIfPresent(inProject("scripts", "lib", "bundle.mjs")),
     "package.json": readIfPresent(inProject("package.json")),
     compiler: readIfPresent(inProject("node_modules", "typescript", "package.json")),
+    charts: readIfPresent(inProject("node_modules", "uplot", "package.json")),
   });
 }
 

@@ -11,6 +11,7 @@ const [declarations = "", dist = ""] = process.argv.slice(2);
 const manifest = JSON.parse(readFileSync(inProject("package.json"), "utf8"));
 const MAIN = "index";
 const FACTS = inProject("src/util/build-facts.ts");
+const CLIENT_FILES = inProject("src/page/client-files.ts");
 
 /** Packed along: much of it is for schemas that are read at run time, and shaking it leaves a third. */
 const PACKED = ["@bufbuild/protobuf"];
@@ -60,13 +61,21 @@ function common(plugins = []) {
 function facts(threads) {
   const { version, engines, peerDependencies, peerDependenciesMeta } = manifest;
   const constants = { manifest: { version, engines, peerDependencies, peerDependenciesMeta }, ...threads };
-  const code = Object.entries(constants).map(
-    ([name, value]) => `export const ${name} = ${JSON.stringify(value)};`,
-  );
   return {
     name: "facts",
-    load: (id) => (id === FACTS ? { code: code.join("\n"), moduleType: "js" } : undefined),
+    load: async (id) => {
+      if (id === FACTS) return constantsIn(constants);
+      // What it reads from files now.
+      return id === CLIENT_FILES ? constantsIn(await import(CLIENT_FILES)) : undefined;
+    },
   };
+}
+
+function constantsIn(values) {
+  const lines = Object.entries(values).map(
+    ([name, value]) => `export const ${name} = ${JSON.stringify(value)};`,
+  );
+  return { code: lines.join("\n"), moduleType: "js" };
 }
 
 async function code() {

@@ -11,6 +11,7 @@ import { infoCommand } from "./commands/info.ts";
 import { initCommand } from "./commands/init.ts";
 import { keyCommand } from "./commands/key.ts";
 import { listCommand } from "./commands/list.ts";
+import { pageCommand } from "./commands/page.ts";
 import { pinCommand, unpinCommand } from "./commands/pin.ts";
 import { policyCommand } from "./commands/policy/policy.ts";
 import { pruneCommand } from "./commands/prune.ts";
@@ -67,6 +68,7 @@ const COMMANDS = [
   runCommand,
   statusCommand,
   policyCommand,
+  pageCommand,
   completionCommand,
 ];
 

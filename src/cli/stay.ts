@@ -4,7 +4,7 @@ import { EXIT } from "./exit-codes.ts";
 
 /** What goes on until it is stopped. */
 export interface Lasting {
-  start(): void;
+  start(): void | Promise<void>;
   stop(options?: { readonly graceMs?: number }): Promise<void>;
 }
 
@@ -41,7 +41,7 @@ export async function stayUntilTold(
     }
     await current.stop({ graceMs: Number.POSITIVE_INFINITY });
     current = next;
-    if (!isEnding) current.start();
+    if (!isEnding) await current.start();
     screen.line("The policies were read anew.");
   };
   const hangUp = () => {
@@ -50,7 +50,7 @@ export async function stayUntilTold(
   interrupt.unlisten();
   process.on("SIGTERM", end).on("SIGINT", end).on("SIGHUP", hangUp);
   try {
-    current.start();
+    await current.start();
     await told.promise;
     const timer = setTimeout(
       () => leave("Runs under way did not stop in time. They made no snapshot."),

@@ -5,6 +5,7 @@ import { formatS3Location, parseS3Location } from "../storage/s3/s3-location.ts"
 import { parseDuration } from "./duration.ts";
 import { type MetricsSettings, parseListen } from "./metrics/metrics-settings.ts";
 import type { NotificationSection } from "./notification-schema.ts";
+import type { PageSection } from "./page-schema.ts";
 import { PolicyFileError, type PolicyProblem } from "./policy-file-error.ts";
 import {
   type EncryptionSection,
@@ -94,6 +95,7 @@ class Loader {
     return new PolicySet(this.#yaml.file, loaded, {
       concurrency: manager?.scheduling?.concurrency ?? DEFAULT_CONCURRENCY,
       metrics,
+      page: this.#page(),
     });
   }
 
@@ -103,6 +105,17 @@ class Loader {
       this.#add(["backup_manager", "metrics", "listen"], "it must have a port from 0 to 65535");
     }
     return { listen, textfile: textfile === undefined ? undefined : this.#path(textfile), push };
+  }
+
+  #page(): PageSection | undefined {
+    const page = this.#file.backup_manager?.page;
+    if (!page) return undefined;
+    const { tls, restore_to: roots } = page;
+    return {
+      ...page,
+      ...(tls && { tls: { cert: this.#path(tls.cert), key: this.#path(tls.key) } }),
+      ...(roots && { restore_to: roots.map((root) => this.#path(root)) }),
+    };
   }
 
   #settings(name: string, policy: PolicySection): PolicySettings {

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { LISTEN } from "./metrics/metrics-settings.ts";
 import { notification } from "./notification-schema.ts";
+import { page } from "./page-schema.ts";
 import {
   address,
   choice,
@@ -234,7 +235,12 @@ const policy = section({
 
 /** The file. */
 export const policyFile = section({
-  backup_manager: section({ ...defaults, scheduling: scheduling.optional(), metrics: metrics.optional() })
+  backup_manager: section({
+    ...defaults,
+    scheduling: scheduling.optional(),
+    metrics: metrics.optional(),
+    page: page.optional(),
+  })
     .optional()
     .meta({ description: "What holds for every policy that does not say otherwise." }),
   policies: z

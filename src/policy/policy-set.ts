@@ -2,6 +2,7 @@ import { inspect } from "node:util";
 import type { RetentionPolicy } from "../repository/index.ts";
 import type { MetricsSettings } from "./metrics/metrics-settings.ts";
 import type { NotificationSection } from "./notification-schema.ts";
+import type { PageSection } from "./page-schema.ts";
 import type { CompressionSection, EncryptionSection, SourceSection } from "./policy-schema.ts";
 import type { Schedule } from "./run-schedule.ts";
 
@@ -117,6 +118,8 @@ export class PolicySet implements Iterable<Policy> {
   readonly file: string;
   /** So many run at a time. */
   readonly concurrency: number;
+  /** The page that is served of them; undefined: none. @internal */
+  readonly page: PageSection | undefined;
   readonly #policies: ReadonlyMap<string, Policy>;
   readonly #metrics: MetricsSettings;
 
@@ -124,11 +127,12 @@ export class PolicySet implements Iterable<Policy> {
   constructor(
     file: string,
     policies: readonly Policy[],
-    { concurrency, metrics }: Pick<PolicySet, "concurrency" | "metrics">,
+    { concurrency, metrics, page }: Pick<PolicySet, "concurrency" | "metrics" | "page">,
   ) {
     this.file = file;
     this.concurrency = concurrency;
     this.#metrics = metrics;
+    this.page = page;
     this.#policies = new Map(policies.map((policy) => [policy.name, policy]));
   }
 

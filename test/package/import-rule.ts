@@ -6,6 +6,7 @@ const levels: readonly (readonly string[])[] = [
   ["index.ts"],
   ["cli"],
   ["doctor"],
+  ["page"],
   ["policy", "rows"],
   ["guard", "periodic", "repository", "dumps"],
   ["sources"],

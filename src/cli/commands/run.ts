@@ -23,7 +23,7 @@ export function runCommand(): Command {
   return newCommand("run", {
     summary: "Run policies by their schedules, or once.",
     description:
-      "Stays, and runs the policies of a file by their schedules. What was missed while it was off is made up once. SIGTERM and Ctrl-C end it: runs under way stop at a place where nothing is half-made. SIGHUP has it read the file anew; where that is wrong, the policies stay as they were. With --once it runs the named policies, or all, once, and ends: for cron and systemd timers. Exit code 1 where a run failed, 3 where a verification found damage, 4 where something was left out or postponed.",
+      "Stays, and runs the policies of a file by their schedules, and serves a page of them where the file says so. What was missed while it was off is made up once. SIGTERM and Ctrl-C end it: runs under way stop at a place where nothing is half-made. SIGHUP has it read the file anew; where that is wrong, the policies stay as they were. With --once it runs the named policies, or all, once, and ends: for cron and systemd timers. Exit code 1 where a run failed, 3 where a verification found damage, 4 where something was left out or postponed.",
     examples: [
       "run --config /etc/lancedb-backup.yaml",
       "run --once --config backup.yaml",
@@ -84,16 +84,20 @@ async function runOnce(context: Context, names: string[], options: Options): Pro
 async function stay(context: Context, options: Options): Promise<Answer> {
   const { BackupService } = await import("../../policy/backup-service.ts");
   let [runs, failures] = [0, 0];
+  let isFirst = true;
   const make = async (): Promise<Lasting> => {
-    const service: BackupService = new BackupService(await readConfig(context, options), {
-      logger: context.logger,
-    });
+    const set = await readConfig(context, options);
+    const service: BackupService = new BackupService(set, { logger: context.logger });
     service.onRun((report) => {
       runs++;
       if (report.outcome === "failure") failures++;
       if (!context.options.quiet) context.screen.line(`${formatTime(report.endedAt)}  ${lineOf(report)}`);
     });
-    return service;
+    if (!set.page) return service;
+    const { withPage } = await import("../with-page.ts");
+    const lasting = withPage(context, service, { page: set.page, isFirst });
+    isFirst = false;
+    return lasting;
   };
   await stayUntilTold(context, make, options.stopTimeout * 1000);
   return { json: { runs, failures }, text: "" };

@@ -23,6 +23,10 @@ export function policyCheckCommand(): Command {
 
 async function run(context: Context, names: string[], options: ConfigOption): Promise<Answer> {
   const set = await readConfig(context, options);
+  if (set.page) {
+    const { pageOptionsOf, pageSettings } = await import("../../../page/page-options.ts");
+    pageSettings(pageOptionsOf(set.page));
+  }
   const { checkPolicy } = await import("../../../policy/check-policy.ts");
   const checks: PolicyCheck[] = [];
   for (const name of namedPolicies(set, names)) {

@@ -1,0 +1,401 @@
+import { access } from "node:fs/promises";
+import { BackupNotFoundError, LockedError, ValidationError } from "../errors.ts";
+import { reasonOf } from "../fs/io.ts";
+import type { Logger } from "../logger.ts";
+import type { BackupService } from "../policy/backup-service.ts";
+import type { PolicySettings } from "../policy/policy-set.ts";
+import type { PolicyStatus } from "../policy/policy-status.ts";
+import { FULL_TAG, type RunReport } from "../policy/run-policy.ts";
+import type { OnProgress, PruneReport, Repository, Snapshot } from "../repository/index.ts";
+import type { Clock } from "../util/clock.ts";
+import { counted, formatBytes } from "../util/format.ts";
+import {
+  daysOf,
+  type Overview,
+  type OverviewAsked,
+  type PageSource,
+  type PastRun,
+  type PolicyCard,
+  type PolicyPage,
+  type PolicyState,
+  type RunKind,
+  type SnapshotPage,
+  STATES,
+  type Work,
+} from "./page-state.ts";
+
+/** So many things that were done are kept in mind; what took snapshots is in the repository besides. */
+const MOST_REMEMBERED = 1000;
+/** A listing is asked for again after so long, or when a run has ended. */
+const FRESH_MS = 15_000;
+const LATEST = 20;
+const CARD_DAYS = 30;
+const CARDS_A_PAGE = 50;
+
+interface Listed {
+  readonly at: number;
+  readonly snapshots: Promise<readonly Snapshot[]>;
+}
+
+/** What the page shows of a service, and asks of it. */
+export class ServiceSource implements PageSource {
+  readonly #service: BackupService;
+  readonly #logger: Logger;
+  readonly #clock: Clock;
+  /** By the repository's location. */
+  readonly #listed = new Map<string, Listed>();
+  /** What snapshots do not tell: failures, verifications, restores, prunes. The oldest first. */
+  readonly #remembered: PastRun[] = [];
+  readonly #askedBy = new Map<string, string>();
+  readonly #jobs = new Map<object, Work>();
+  readonly #ended = new Set<Promise<unknown>>();
+  readonly #stop = new AbortController();
+  readonly #listeners = new Set<(what: "work" | "changed", said?: string) => void>();
+  readonly #unlisten: (() => void)[];
+  #running = "";
+
+  constructor(service: BackupService, logger: Logger, clock: Clock) {
+    this.#service = service;
+    this.#logger = logger;
+    this.#clock = clock;
+    this.#unlisten = [
+      service.onRun((report) => this.#keepRun(report)),
+      service.onWork((work) => {
+        const running = work.map(({ policy, step }) => `${policy} ${step}`).join("\n");
+        const isSame = running === this.#running;
+        this.#running = running;
+        this.#tell(isSame ? "work" : "changed");
+      }),
+    ];
+  }
+
+  async overview({ search = "", page = 1 }: OverviewAsked = {}): Promise<Overview> {
+    const now = new Date(this.#clock.now());
+    const [all, runs] = await Promise.all([this.#service.status(), this.#allRuns()]);
+    const byPolicy = Map.groupBy(runs, ({ policy }) => policy);
+    const sought = search.trim().toLowerCase();
+    const statuses = all
+      .filter(({ policy }) => policy.toLowerCase().includes(sought))
+      .map((status) => ({ status, rank: STATES.indexOf(stateOf(status).state) }))
+      .sort((a, b) => a.rank - b.rank || (a.status.policy < b.status.policy ? -1 : 1));
+    const pages = Math.max(1, Math.ceil(statuses.length / CARDS_A_PAGE));
+    const shown = Math.min(pages, Math.max(1, Math.trunc(page) || 1));
+    const cards = statuses
+      .slice((shown - 1) * CARDS_A_PAGE, shown * CARDS_A_PAGE)
+      .map(({ status }) => this.#card(status, byPolicy.get(status.policy) ?? [], now));
+    return {
+      ...{ file: this.#service.policies.file, now, cards, work: this.work(), search, page: shown, pages },
+      counts: new Map(
+        STATES.map((state) => [state, all.filter((status) => stateOf(status).state === state).length]),
+      ),
+      nextRun: soonest(all),
+      ...{ runs: runs.slice(0, LATEST), days: daysOf(runs, now) },
+    };
+  }
+
+  async policy(name: string): Promise<PolicyPage | undefined> {
+    const settings = this.#service.policies.get(name)?.settings;
+    if (!settings) return undefined;
+    const now = new Date(this.#clock.now());
+    const [statuses, snapshots] = await Promise.all([this.#service.status(), this.#snapshotsOf(settings)]);
+    const status = statuses.find(({ policy }) => policy === name);
+    if (!status) return undefined;
+    const runs = this.#runsOf(name, snapshots);
+    const work = this.work().filter(({ policy }) => policy === name);
+    return { now, card: this.#card(status, runs, now), work, runs, days: daysOf(runs, now), snapshots };
+  }
+
+  async snapshot(policy: string, id: string): Promise<SnapshotPage | undefined> {
+    const repository = await this.#repositoryWith(policy, id);
+    if (!repository) return undefined;
+    const snapshot = await repository.get(id);
+    const work = this.work().filter((work) => work.policy === policy);
+    return { now: new Date(this.#clock.now()), policy, work, snapshot };
+  }
+
+  work(): readonly Work[] {
+    const ofService = this.#service.work.map(({ policy, type, step, startedAt, progress }) => ({
+      ...{ policy, step, startedAt, progress, by: this.#askedBy.get(policy) },
+      kind: type ?? (step === "backup" ? "incremental" : step),
+    }));
+    return [...ofService, ...this.#jobs.values()];
+  }
+
+  async prunePlan(policy: string): Promise<PruneReport> {
+    const { retention } = this.#settings(policy);
+    const repository = await this.#service.repository(policy);
+    const { rules, graceHours } = retention;
+    return repository.prune({ ...rules, name: policy, graceHours, dryRun: true });
+  }
+
+  run(policy: string, type: "full" | "incremental", by: string): string {
+    return this.#begin(policy, by, `A backup of ${policy} begins.`, () => this.#service.run(policy, type));
+  }
+
+  verify(policy: string, by: string): string {
+    return this.#begin(policy, by, `A verification of ${policy} begins.`, () =>
+      this.#service.runOnly(policy, "verify"),
+    );
+  }
+
+  prune(policy: string, by: string): string {
+    return this.#begin(policy, by, `What ${policy} does not keep is removed.`, () =>
+      this.#service.runOnly(policy, "prune"),
+    );
+  }
+
+  async verifySnapshot(policy: string, id: string, by: string): Promise<string> {
+    const repository = await this.#needed(policy, id);
+    const { restoreTest, readData } = this.#settings(policy).verification;
+    this.#job(policy, "verify", by, id, async (onProgress, signal) => {
+      const results = await repository.verify(id, { restoreTest, readData, onProgress, signal });
+      const wrong = results.find(({ ok }) => !ok);
+      if (wrong) throw wrong.error ?? new ValidationError(wrong.details);
+      return `${counted(results.length, "check")} passed.`;
+    });
+    return `A verification of snapshot ${id} begins.`;
+  }
+
+  async restore(policy: string, id: string, target: string, by: string): Promise<string> {
+    const repository = await this.#needed(policy, id);
+    if (
+      await access(target).then(
+        () => true,
+        () => false,
+      )
+    ) {
+      throw new ValidationError(
+        `${target} is there already: a restore from this page goes into a new directory.`,
+      );
+    }
+    this.#job(policy, "restore", by, id, async (onProgress, signal) => {
+      const { bytes, durationMs: _ms } = await repository.restore(id, { target, onProgress, signal });
+      return `${formatBytes(bytes)} into ${target}.`;
+    });
+    return `A restore into ${target} begins.`;
+  }
+
+  onChange(listener: (what: "work" | "changed", said?: string) => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  async close(): Promise<void> {
+    for (const unlisten of this.#unlisten) unlisten();
+    this.#stop.abort(new Error("The page was closed."));
+    await Promise.all(this.#ended);
+  }
+
+  #settings(policy: string): PolicySettings {
+    const found = this.#service.policies.get(policy);
+    if (!found) throw new ValidationError(`There is no policy ${JSON.stringify(policy)}.`);
+    return found.settings;
+  }
+
+  /** One thing of a policy at a time is asked for here: the page shows what runs, and a second button press means nothing. */
+  #begin(policy: string, by: string, said: string, work: () => Promise<unknown>): string {
+    this.#settings(policy);
+    if (this.#askedBy.has(policy) || this.#service.work.some((one) => one.policy === policy)) {
+      throw new LockedError(`${policy} runs already. Wait for its end.`);
+    }
+    this.#askedBy.set(policy, by);
+    this.#logger.info("asked for on the page", { policy, by, said });
+    const ended = work()
+      .catch((error: unknown) => this.#logger.error("a run broke off", { policy, reason: reasonOf(error) }))
+      .finally(() => {
+        this.#askedBy.delete(policy);
+        this.#tell("changed");
+      });
+    void ended;
+    return said;
+  }
+
+  /** Something that the service does not know of. */
+  #job(
+    policy: string,
+    kind: RunKind,
+    by: string,
+    snapshot: string,
+    work: (onProgress: OnProgress, signal: AbortSignal) => Promise<string>,
+  ): void {
+    const key = {};
+    const [startedAt, started] = [new Date(this.#clock.now()), this.#clock.monotonic()];
+    const set = (progress?: Work["progress"]) =>
+      this.#jobs.set(key, { policy, kind, startedAt, by, progress });
+    const end = (outcome: PastRun["outcome"], details: string) => {
+      this.#jobs.delete(key);
+      const durationMs = Math.round(this.#clock.monotonic() - started);
+      const at = new Date(this.#clock.now());
+      this.#remember({ policy, kind, at, outcome, durationMs, snapshot, by, details });
+    };
+    set();
+    this.#logger.info("asked for on the page", { policy, by, kind, snapshot });
+    this.#tell("changed");
+    const { signal } = this.#stop;
+    const onProgress: OnProgress = (progress) => {
+      set(progress);
+      this.#tell("work");
+    };
+    const ended = work(onProgress, signal).then(
+      (details) => end("success", details),
+      (error: unknown) => end(signal.aborted ? "aborted" : "failure", reasonOf(error)),
+    );
+    this.#ended.add(ended);
+    void ended.then(() => this.#ended.delete(ended));
+  }
+
+  #keepRun(report: RunReport): void {
+    this.#listed.clear();
+    const { policy, type, outcome, endedAt: at, durationMs, snapshot, verification, prune, error } = report;
+    const by = this.#askedBy.get(policy);
+    const kind = type ?? (verification ? "verify" : prune ? "prune" : "incremental");
+    const { id, bytes, newBytes } = snapshot ?? {};
+    const details =
+      outcome !== "success"
+        ? reasonOf(error)
+        : prune && !snapshot
+          ? `${counted(prune.removed.length, "snapshot")} removed.`
+          : undefined;
+    this.#remember({
+      ...{ policy, kind, at, outcome, durationMs, snapshot: id, bytes, newBytes, by, details },
+    });
+  }
+
+  #remember(run: PastRun): void {
+    this.#remembered.push(run);
+    if (this.#remembered.length > MOST_REMEMBERED) this.#remembered.shift();
+    this.#tell("changed", `${run.policy}: ${KIND_IN_WORDS[run.kind]}, ${OUTCOME_IN_WORDS[run.outcome]}.`);
+  }
+
+  #tell(what: "work" | "changed", said?: string): void {
+    for (const listener of [...this.#listeners]) listener(what, said);
+  }
+
+  /** Of every policy, the newest first. */
+  async #allRuns(): Promise<PastRun[]> {
+    const policies = [...this.#service.policies].map(({ settings }) => settings);
+    const groups = Map.groupBy(policies, ({ storage }) => storage.location);
+    const snapshots = await Promise.all(
+      [...groups.values()].map(([first]) => (first ? this.#list(first) : [])),
+    );
+    const known = new Set(this.#service.policies.names);
+    const named = snapshots.flat().filter(({ name }) => name !== undefined && known.has(name));
+    return newestFirst([...named.map(runOf), ...this.#notIn(named, this.#remembered)]);
+  }
+
+  #runsOf(policy: string, snapshots: readonly Snapshot[]): PastRun[] {
+    const own = this.#remembered.filter((run) => run.policy === policy);
+    return newestFirst([...snapshots.map(runOf), ...this.#notIn(snapshots, own)]);
+  }
+
+  /** What was remembered and is not told by a snapshot; a run that is, is known better. */
+  #notIn(snapshots: readonly Snapshot[], runs: readonly PastRun[]): PastRun[] {
+    const ids = new Set(snapshots.map(({ id }) => id));
+    return runs.filter(
+      ({ kind, snapshot }) => kind === "verify" || kind === "restore" || !ids.has(snapshot ?? ""),
+    );
+  }
+
+  async #snapshotsOf(settings: PolicySettings): Promise<readonly Snapshot[]> {
+    return (await this.#list(settings)).filter(({ name }) => name === settings.name);
+  }
+
+  /** None where there is no repository yet, or it cannot be read: the policy's state says so. */
+  #list(settings: PolicySettings): Promise<readonly Snapshot[]> {
+    const { location } = settings.storage;
+    const now = this.#clock.monotonic();
+    const listed = this.#listed.get(location);
+    if (listed && now - listed.at < FRESH_MS) return listed.snapshots;
+    const snapshots = this.#service
+      .repository(settings.name)
+      .then((repository) => repository.list())
+      .catch((error: unknown): readonly Snapshot[] => {
+        this.#logger.debug("the page cannot list a repository", { location, reason: reasonOf(error) });
+        return [];
+      });
+    this.#listed.set(location, { at: now, snapshots });
+    return snapshots;
+  }
+
+  /** Undefined where the policy, or the snapshot in it, is not there. */
+  async #repositoryWith(policy: string, id: string): Promise<Repository | undefined> {
+    const settings = this.#service.policies.get(policy)?.settings;
+    if (!settings) return undefined;
+    const snapshots = await this.#snapshotsOf(settings);
+    return snapshots.some((snapshot) => snapshot.id === id) ? this.#service.repository(policy) : undefined;
+  }
+
+  async #needed(policy: string, id: string): Promise<Repository> {
+    const repository = await this.#repositoryWith(policy, id);
+    if (!repository) throw new BackupNotFoundError(id, `${policy} has no snapshot ${id}.`);
+    return repository;
+  }
+
+  #card(status: PolicyStatus, runs: readonly PastRun[], now: Date): PolicyCard {
+    const { policy: name, location, lastSuccess, nextRun, lastVerify, snapshots, bytes } = status;
+    const { description, schedule, sources } = this.#settings(name);
+    return {
+      ...{ name, description, location, lastSuccess, nextRun, lastVerify, snapshots, bytes },
+      ...stateOf(status),
+      schedule: {
+        full: schedule.full?.text,
+        incremental: schedule.incremental?.text,
+        timeZone: schedule.timeZone,
+      },
+      sources: [...new Set(sources.map(({ type }) => type))],
+      newBytes: runs.find((run) => run.newBytes !== undefined)?.newBytes,
+      days: daysOf(runs, now, CARD_DAYS),
+    };
+  }
+}
+
+const KIND_IN_WORDS: Record<RunKind, string> = {
+  full: "full backup",
+  incremental: "backup",
+  verify: "verification",
+  prune: "removal of old snapshots",
+  restore: "restore",
+};
+
+const OUTCOME_IN_WORDS: Record<PastRun["outcome"], string> = {
+  success: "done",
+  failure: "failed",
+  aborted: "stopped",
+};
+
+function stateOf(status: PolicyStatus): { readonly state: PolicyState; readonly why?: string | undefined } {
+  const {
+    enabled,
+    running,
+    consecutiveFailures = 0,
+    lastError,
+    lastVerify,
+    overdue,
+    reason,
+    lastSuccess,
+  } = status;
+  const why = lastError ?? reason;
+  if (running) return { state: "running", why };
+  if (lastVerify?.ok === false) return { state: "damaged", why };
+  if (consecutiveFailures > 0) return { state: "failed", why };
+  if (!enabled) return { state: "off" };
+  if (!lastSuccess) return { state: "new", why };
+  return overdue ? { state: "overdue", why } : { state: "well" };
+}
+
+function runOf({ id, name = "", tags, createdAt, durationMs, bytes, newBytes }: Snapshot): PastRun {
+  const kind = tags.includes(FULL_TAG) ? "full" : "incremental";
+  return { policy: name, kind, at: createdAt, outcome: "success", durationMs, snapshot: id, bytes, newBytes };
+}
+
+function soonest(statuses: readonly PolicyStatus[]): Overview["nextRun"] {
+  let next: { policy: string; at: Date } | undefined;
+  for (const { policy, nextRun: at } of statuses) {
+    if (at && (!next || at < next.at)) next = { policy, at };
+  }
+  return next;
+}
+
+function newestFirst(runs: PastRun[]): PastRun[] {
+  return runs.sort((a, b) => b.at.getTime() - a.at.getTime());
+}

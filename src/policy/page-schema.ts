@@ -1,0 +1,41 @@
+import { z } from "zod";
+import { choice, duration, flag, list, section, text } from "./policy-fields.ts";
+
+const listen = "it must be an address and a port, such as 127.0.0.1:8420 or [::1]:8420";
+
+/** What a file says of the page that `run` serves. */
+export const page = section({
+  listen: z
+    .string(listen)
+    .regex(/^(\[[0-9A-Fa-f:.]+\]|[0-9.]+|localhost):\d{1,5}$/, listen)
+    .meta({ description: "Address and port. Default 127.0.0.1:8420." })
+    .optional(),
+  tls: section({ cert: text("A file in PEM."), key: text("A file in PEM.") })
+    .meta({ description: "Needed where it listens elsewhere than on loopback." })
+    .optional(),
+  plain_http: flag(
+    "Listen elsewhere without TLS: where something before it encrypts. Default false.",
+  ).optional(),
+  hosts: list("Names by which it is called, besides localhost and its address.").optional(),
+  tokens: z
+    .array(
+      section({
+        name: text("Who it was made for."),
+        role: choice(
+          ["reader", "operator", "administrator"],
+          "Sees; runs and verifies; restores and prunes.",
+        ),
+        hash: z
+          .string("it must be a text")
+          .regex(/^\$scrypt\$/, 'it must be what "lancedb-backup page token" prints, $scrypt$…')
+          .meta({ description: "Made by lancedb-backup page token." }),
+      }),
+      "it must be a list of tokens",
+    )
+    .min(1, 'it must not be empty: "lancedb-backup page token" makes one')
+    .meta({ description: "Who may come in." }),
+  restore_to: list("Directories below which an administrator may restore. Default: none.").optional(),
+  session: duration("How long who has come in stays in. Default 12h.").optional(),
+}).meta({ description: "A page that run serves." });
+
+export type PageSection = z.infer<typeof page>;

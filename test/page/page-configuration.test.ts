@@ -1,0 +1,173 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { connect } from "@lancedb/lancedb";
+import { expect, onTestFinished, test } from "vitest";
+import { loadPolicies, PolicyFileError } from "../../src/index.ts";
+import { pageOptionsOf, pageSettings } from "../../src/page/page-options.ts";
+import { MAIN, run, runJson } from "../cli/cli.ts";
+import { newDirectory } from "../support/database.ts";
+import { ask } from "./page-place.ts";
+
+const HASH = `$scrypt$ln=15,r=8,p=1$${"A".repeat(22)}$${"B".repeat(43)}`;
+
+async function fileWith(page: string) {
+  const directory = await newDirectory();
+  const file = join(directory, "backup.yaml");
+  writeFileSync(
+    file,
+    `backup_manager:
+  storage: { type: local, path: vault }
+  page: ${page}
+policies:
+  one: { sources: [{ type: lancedb, path: db }], schedule: { full: 1d } }
+`,
+  );
+  return { directory, file };
+}
+
+test("the file says how the page is served; its paths are from the file's directory on", async () => {
+  const tokens = `[{ name: anna, role: operator, hash: "${HASH}" }]`;
+  const { directory, file } = await fileWith(
+    `{ listen: "0.0.0.0:8421", tls: { cert: c.pem, key: /k.pem }, hosts: [backup.example], tokens: ${tokens}, restore_to: [back, /restore], session: 2h }`,
+  );
+  const { page } = await loadPolicies(file);
+  expect(page && pageSettings(pageOptionsOf(page))).toMatchObject({
+    ...{ host: "0.0.0.0", port: 8421, hosts: ["backup.example"], sessionMs: 7_200_000 },
+    tls: { cert: join(directory, "c.pem"), key: "/k.pem" },
+    tokens: [{ name: "anna", role: "operator", hash: HASH }],
+    restoreTo: [join(directory, "back"), "/restore"],
+  });
+  const plain = await loadPolicies((await fileWith(`{ tokens: ${tokens} }`)).file);
+  expect(plain.page && pageSettings(pageOptionsOf(plain.page))).toMatchObject({
+    host: "127.0.0.1",
+    port: 8420,
+  });
+});
+
+test.each([
+  ["8420", "page", "it must be a mapping with listen, tls"],
+  ["{ listen: example.com:80 }", "page.listen", "an address and a port"],
+  ["{ tokens: [] }", "page.tokens", "lancedb-backup page token"],
+  ["{ tokens: [{ name: a, role: root, hash: x }] }", "role", "reader, operator, administrator"],
+  ["{ tokens: [{ name: a, role: reader, hash: secret }] }", "hash", "lancedb-backup page token"],
+  ["{ tokens: [{ name: a, role: reader, token: x }] }", "token", "there are name, role, hash"],
+  ["{ tls: { cert: c } }", "page.tls", "key"],
+  ["{ restore_to: /x }", "restore_to", "a list of texts"],
+  ["{ session: long }", "session", "a time such as"],
+  ["{ port: 1 }", "port", "there is no such key"],
+])("wrong in the file: %s", async (page, key, what) => {
+  const { file } = await fileWith(page);
+  const error = await loadPolicies(file).catch((thrown: unknown) => thrown);
+  expect(error).toBeInstanceOf(PolicyFileError);
+  expect(String(error)).toContain(`${file}:3`);
+  expect(String(error)).toContain(key);
+  expect(String(error)).toContain(what);
+});
+
+test("the command makes a token and its line, serves the page with run, and ends it with SIGTERM", async () => {
+  const made = await runJson<{ token: string; hash: string }>([
+    "page",
+    "token",
+    "--role",
+    "administrator",
+    "--name",
+    'an"na',
+  ]);
+  const printed = await run(["page", "token", "--role", "reader"]);
+  expect(printed.stdout).toMatch(
+    /lbp_[\w-]{66}\n[\s\S]*- \{ name: "reader", role: reader, hash: "\$scrypt\$ln=15,r=8,p=1\$[\w-]{22}\$[\w-]{43}" \}\n$/,
+  );
+  expect((await run(["page", "token"])).stderr).toContain("--role");
+  expect((await run(["page", "token", "--role", "root"])).code).toBe(2);
+
+  const { directory, file } = await fileWith(
+    `{ listen: "127.0.0.1:0", tokens: [{ name: anna, role: reader, hash: "${made.hash}" }] }`,
+  );
+  await (await connect(join(directory, "db"))).createTable("t", [{ id: 1 }]);
+  const { child, url } = await serving(file);
+  for (const [path, type, text] of [
+    ["page.js", "text/javascript", "EventSource"],
+    ["uplot.js", "text/javascript", "Permission is hereby granted"],
+    ["uplot.js", "text/javascript", "uPlot"],
+    ["uplot.css", "text/css", ".uplot"],
+    ["page.css", "text/css", "prefers-color-scheme"],
+    ["icon.svg", "image/svg+xml", "<svg"],
+  ] as const) {
+    const { status, headers, body } = await ask(`${url}/assets/${path}`);
+    expect([path, status, headers["content-type"]]).toEqual([path, 200, expect.stringContaining(type)]);
+    expect(body).toContain(text);
+    const again = await ask(`${url}/assets/${path}`, { headers: { "if-none-match": String(headers.etag) } });
+    expect(again.status).toBe(304);
+  }
+  const entered = await ask(`${url}/login`, { method: "POST", fields: { token: made.token } });
+  const cookie = entered.headers["set-cookie"]?.[0]?.split(";")[0] ?? "";
+  const page = await ask(`${url}/`, { headers: { cookie } });
+  expect([page.status, page.body.includes("<b>anna</b>")]).toEqual([200, true]);
+
+  // Read anew, it is there again, and everyone signs in anew.
+  const again = nextUrl(child);
+  child.kill("SIGHUP");
+  const second = await again;
+  expect((await ask(`${second}/`, { headers: { cookie, accept: "text/html" } })).headers.location).toBe(
+    "/login",
+  );
+  child.kill("SIGTERM");
+  expect(await once(child, "exit")).toEqual([0, null]);
+  await expect(ask(second)).rejects.toThrow("ECONNREFUSED");
+});
+
+test("what cannot be served is told before anything runs: no TLS, an address that is taken, a package that is missing", async () => {
+  const tokens = `tokens: [{ name: anna, role: reader, hash: "${HASH}" }]`;
+  const open = await fileWith(`{ listen: "0.0.0.0:0", ${tokens} }`);
+  for (const command of [["run"], ["policy", "check"]]) {
+    const { code, stderr } = await run([...command, "--config", open.file]);
+    expect([command, code, stderr]).toEqual([
+      command,
+      2,
+      expect.stringContaining("On 0.0.0.0 others could read tokens"),
+    ]);
+  }
+  const { file } = await fileWith(`{ listen: "127.0.0.1:0", ${tokens} }`);
+  const { url } = await serving(file);
+  const taken = await fileWith(`{ listen: "${new URL(url).host}", ${tokens} }`);
+  const second = await run(["run", "--config", taken.file]);
+  expect([second.code, second.stderr]).toEqual([
+    1,
+    expect.stringContaining(`cannot listen on ${new URL(url).host}`),
+  ]);
+
+  const hook = `import { registerHooks } from "node:module";
+    registerHooks({ resolve(name, context, next) {
+      if (name === "hono") throw Object.assign(new Error("Cannot find package"), { code: "ERR_MODULE_NOT_FOUND" });
+      return next(name, context);
+    } });`;
+  const env = { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(hook)}` };
+  const { code, stderr } = await run(["run", "--config", file], { env });
+  expect([code, stderr]).toEqual([1, expect.stringContaining("npm install hono@4 @hono/node-server@2")]);
+});
+
+/** `run` of a file, whose page is there. */
+async function serving(file: string): Promise<{ child: ChildProcess; url: string }> {
+  const child = spawn(process.execPath, [MAIN, "run", "--config", file], {
+    stdio: ["ignore", "ignore", "pipe"],
+  });
+  onTestFinished(() => void child.kill("SIGKILL"));
+  return { child, url: await nextUrl(child) };
+}
+
+function nextUrl(child: ChildProcess): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let text = "";
+    const hear = (piece: Buffer) => {
+      text += piece;
+      const url = /The page is at (\S+)/.exec(text)?.[1];
+      if (url === undefined) return;
+      child.stderr?.off("data", hear).resume();
+      resolve(url);
+    };
+    child.stderr?.on("data", hear);
+    child.once("exit", () => reject(new Error(text)));
+  });
+}
