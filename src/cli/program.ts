@@ -1,5 +1,6 @@
 import { Command } from "commander";
 import { manifest } from "../util/build-facts.ts";
+import { auditCommand } from "./commands/audit.ts";
 import { backupCommand } from "./commands/backup.ts";
 import { checkCommand } from "./commands/check.ts";
 import { completionCommand } from "./commands/completion.ts";
@@ -61,6 +62,7 @@ const COMMANDS = [
   keyCommand,
   scrubCommand,
   unlockCommand,
+  auditCommand,
   recoverCommand,
   undoCommand,
   doctorCommand,

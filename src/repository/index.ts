@@ -1,5 +1,7 @@
 /** What users import as `lancedb-backup/repository`: repositories alone, without loading LanceDB's native library. */
 
+export type { AuditActor, AuditEntry, AuditPoint } from "../engine/audit/audit-entry.ts";
+export type { AuditProblem, AuditReport, VerifyAuditOptions } from "../engine/audit/verify-audit.ts";
 export type { FileCount, ForetoldPart } from "../engine/backup/foretell-backup.ts";
 export type { SnapshotFilter } from "../engine/catalog/filter.ts";
 export type { RoomTaken, SourceRoom } from "../engine/catalog/room-taken.ts";
@@ -97,6 +99,8 @@ export type {
 } from "../storage/storage.ts";
 export type { ShrunkTable } from "../util/shrunk-tables.ts";
 export { withoutPassword } from "../util/without-password.ts";
+export type { AuditFilter, RestoreRecord } from "./audit-queries.ts";
+export type { AuditMode } from "./audit-trail.ts";
 export type { BackupOptions, DryBackupOptions } from "./backup-options.ts";
 export type { CopyOptions, CopyReport } from "./copy-between.ts";
 export type {

@@ -8,6 +8,7 @@ import type { LanceDB } from "../lance/which-lancedb.ts";
 import type { Logger } from "../logger.ts";
 import { LanceCatalog } from "../sources/lancedb/lance-catalog.ts";
 import type { Storage } from "../storage/storage.ts";
+import { type Audited, AuditTrail } from "./audit-trail.ts";
 import type { IdentifiedPlace } from "./copy-between.ts";
 import { EventHub } from "./events.ts";
 import type { Place } from "./options.ts";
@@ -26,6 +27,8 @@ export class OpenedRepository {
   readonly blobs: BlobStore;
   readonly ring: KeyRing | undefined;
   readonly events: EventHub;
+  /** What is done is recorded there. */
+  readonly trail: AuditTrail;
 
   private constructor(place: Place, marker: RepositoryMarker | undefined, ring: KeyRing | undefined) {
     this.storage = place.storage;
@@ -38,6 +41,12 @@ export class OpenedRepository {
     const heard = { ...place, logger: this.logger, documents: this.blobs.documents };
     this.uncached = new LanceCatalog({ ...heard, cache: undefined }).stored;
     this.catalog = new LanceCatalog({ ...heard, cache: snapshotCache(place, marker?.id, ring) });
+    const inPlace = <T>(task: () => Promise<T>) => {
+      this.assertMarked();
+      return this.inPlace(task, { writes: true });
+    };
+    const { storage, logger, blobs } = this;
+    this.trail = new AuditTrail({ storage, logger, blobs, mode: place.audit, actor: place.actor, inPlace });
   }
 
   static of(place: Place, marker: RepositoryMarker | undefined, ring: KeyRing | undefined): OpenedRepository {
@@ -47,6 +56,16 @@ export class OpenedRepository {
   /** @throws CorruptError for a repository without its mark, which is not to be written to. @throws IoError for one that was opened for reading. */
   assertMarked(): void {
     assertMarked(this.storage, this.marker);
+  }
+
+  /** Runs an operation, records it, and tells who listens how it ended. */
+  during<T>(
+    asked: Parameters<EventHub["during"]>[0],
+    audited: Audited<T>,
+    options: Parameters<EventHub["during"]>[1],
+    work: () => Promise<T>,
+  ): Promise<T> {
+    return this.events.during(asked, options, () => this.trail.during(audited, options, work));
   }
 
   identified(): IdentifiedPlace {

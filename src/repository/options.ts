@@ -1,6 +1,7 @@
 import { assertKnown, assertLogger } from "../checks.ts";
 import { assertCompression, type Compression } from "../engine/codec/encode-blob.ts";
 import { assertKeys, type RepositoryKey } from "../engine/keys/repository-key.ts";
+import { ValidationError } from "../errors.ts";
 import { reasonOf } from "../fs/io.ts";
 import { LanceDB, type LanceDBOptions } from "../lance/which-lancedb.ts";
 import { defaultLogger, type Logger } from "../logger.ts";
@@ -14,6 +15,7 @@ import {
 import type { Retry } from "../storage/layers/retry-policy.ts";
 import { openStorage } from "../storage/open-storage.ts";
 import type { Storage } from "../storage/storage.ts";
+import type { AuditMode } from "./audit-trail.ts";
 import { type CacheOption, cacheDirectory } from "./snapshot-cache.ts";
 
 export interface RepositoryOptions extends LanceDBOptions, StorageOptions {
@@ -25,6 +27,16 @@ export interface RepositoryOptions extends LanceDBOptions, StorageOptions {
    * nowhere. Default: what `LANCEDB_BACKUP_CACHE` says (`off`, or a path), or `lancedb-backup` in the user's cache directory.
    */
   cache?: CacheOption;
+  /**
+   * What of the work is recorded in the repository's audit log (docs/audit.md). `all`: every operation. `off`: none. Default `auto`: in a local
+   * directory every one; elsewhere, where an entry costs requests, all but backups that have succeeded, of which their snapshots tell.
+   */
+  audit?: AuditMode | undefined;
+  /**
+   * By which name the audit log is to know who does it, besides the system's user and host: a person, a job, the name of a token (never
+   * the token). 1 to 200 printable characters. Default: what `LANCEDB_BACKUP_ACTOR` says.
+   */
+  actor?: string | undefined;
 }
 
 /** Keys, or a function that is asked for them where the repository is encrypted, and only there. */
@@ -67,18 +79,22 @@ export interface Place {
   readonly lancedb: LanceDB;
   /** The directory of the cache; undefined where there is to be none. */
   readonly cache: string | undefined;
+  readonly audit: AuditMode;
+  readonly actor: string | undefined;
 }
 
 /** Checks the options and fills in the defaults. @throws TypeError, ValidationError, UnsupportedError */
 export async function placeOf(location: string | Storage, options: RepositoryOptions): Promise<Place> {
   assertKnown(options, "Repository", {
-    ...{ logger: true, lancedb: true, connection: true, cache: true },
+    ...{ logger: true, lancedb: true, connection: true, cache: true, audit: true, actor: true },
     ...STORAGE_OPTIONS,
   });
   const cache = cacheDirectory(options.cache);
   const { logger = defaultLogger() } = options;
   assertLogger(logger);
   const lancedb = new LanceDB(options);
+  const { audit = "auto", actor = process.env["LANCEDB_BACKUP_ACTOR"] || undefined } = options;
+  assertAuditOptions(audit, actor);
   const { retry, readOnly, onRequest, limitUpload, limitDownload, limitRequests } = options;
   const use = { retry, readOnly, onRequest, limitUpload, limitDownload, limitRequests };
   assertStorageOptions(use, "Repository");
@@ -89,7 +105,7 @@ export async function placeOf(location: string | Storage, options: RepositoryOpt
       pauseMs,
     });
   if (typeof location === "string")
-    return { storage: await openStorage(location, use, tell), logger, lancedb, cache };
+    return { storage: await openStorage(location, use, tell), logger, lancedb, cache, audit, actor };
   if (
     typeof location !== "object" ||
     location === null ||
@@ -97,7 +113,7 @@ export async function placeOf(location: string | Storage, options: RepositoryOpt
   ) {
     throw new TypeError("A repository's location must be a directory's path, an address, or a Storage.");
   }
-  return { storage: layered(location, use, tell), logger, lancedb, cache };
+  return { storage: layered(location, use, tell), logger, lancedb, cache, audit, actor };
 }
 
 /** @throws ValidationError, TypeError */
@@ -114,3 +130,15 @@ export function assertCompressionOption(compression: Compression | undefined): v
   if (typeof compression.algorithm !== "string") throw new TypeError("compression must name an algorithm.");
   assertCompression(compression);
 }
+
+function assertAuditOptions(audit: unknown, actor: unknown): void {
+  if (typeof audit !== "string") throw new TypeError("audit must be a string.");
+  if (!AUDIT_MODES.includes(audit))
+    throw new ValidationError(`audit must be ${AUDIT_MODES.join(" or ")}, not ${JSON.stringify(audit)}.`);
+  if (actor === undefined) return;
+  if (typeof actor !== "string") throw new TypeError("actor must be a string.");
+  if (!/^[^\p{C}\p{Zl}\p{Zp}]{1,200}$/u.test(actor))
+    throw new ValidationError("actor must be a name of 1 to 200 printable characters.");
+}
+
+const AUDIT_MODES: readonly string[] = ["auto", "all", "off"] satisfies AuditMode[];

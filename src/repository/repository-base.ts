@@ -1,6 +1,10 @@
+import type { AuditEntry } from "../engine/audit/audit-entry.ts";
+import type { AuditReport, VerifyAuditOptions } from "../engine/audit/verify-audit.ts";
 import type { FoundLease } from "../engine/lease/lease-record.ts";
 import type { UnlockOptions } from "../engine/lease/remove-leases.ts";
 import type { SnapshotDetails } from "../sources/lancedb/snapshot-view.ts";
+import type { AuditFilter, RestoreRecord } from "./audit-queries.ts";
+import { auditedSnapshot, auditedUnlock } from "./audited-work.ts";
 import type { RepositoryEvents } from "./events.ts";
 import type { LabelOptions, PinOptions, TagOptions } from "./label-snapshot.ts";
 import type { OpenedRepository } from "./opened-repository.ts";
@@ -27,7 +31,12 @@ export abstract class RepositoryBase implements AsyncDisposable {
     this.location = at.storage.location;
     this.keys = new RepositoryKeys({
       ...{ storage: at.storage, logger: at.logger, documents: at.blobs.documents },
-      ...{ blobs: at.blobs, ring: at.ring, inPlace: (task, options) => at.inPlace(task, options) },
+      ...{
+        blobs: at.blobs,
+        ring: at.ring,
+        trail: at.trail,
+        inPlace: (task, options) => at.inPlace(task, options),
+      },
     });
   }
 
@@ -59,13 +68,17 @@ export abstract class RepositoryBase implements AsyncDisposable {
    */
   async pin(id: string, options: PinOptions = {}): Promise<SnapshotDetails> {
     const { pinSnapshot } = await import("./label-snapshot.ts");
-    return pinSnapshot(this.at, id, options);
+    return this.at.trail.during(auditedSnapshot("pin", id), undefined, () =>
+      pinSnapshot(this.at, id, options),
+    );
   }
 
   /** Takes a pin away. One that is not pinned is success. @param id as for `get`. @throws as `pin` */
   async unpin(id: string, options: LabelOptions = {}): Promise<SnapshotDetails> {
     const { unpinSnapshot } = await import("./label-snapshot.ts");
-    return unpinSnapshot(this.at, id, options);
+    return this.at.trail.during(auditedSnapshot("unpin", id), undefined, () =>
+      unpinSnapshot(this.at, id, options),
+    );
   }
 
   /**
@@ -76,7 +89,9 @@ export abstract class RepositoryBase implements AsyncDisposable {
    */
   async tag(id: string, options: TagOptions): Promise<SnapshotDetails> {
     const { tagSnapshot } = await import("./label-snapshot.ts");
-    return tagSnapshot(this.at, id, options);
+    return this.at.trail.during(auditedSnapshot("tag", id), undefined, () =>
+      tagSnapshot(this.at, id, options),
+    );
   }
 
   /**
@@ -107,7 +122,37 @@ export abstract class RepositoryBase implements AsyncDisposable {
       import("../engine/lease/leaser.ts"),
       import("../engine/lease/remove-leases.ts"),
     ]);
-    return this.at.inPlace(() => unlock(leaserOf(this.at.storage, { logger: this.at.logger }), options));
+    return this.at.trail.during(auditedUnlock(), undefined, () =>
+      this.at.inPlace(() => unlock(leaserOf(this.at.storage, { logger: this.at.logger }), options)),
+    );
+  }
+
+  /**
+   * Entries of the audit log, the newest first: who did what when, and how it ended. What is recorded the option `audit` of `open` says. One that
+   * cannot be read is left out with a warning.
+   *
+   * @throws ValidationError, IoError
+   */
+  async audit(filter: AuditFilter = {}): Promise<AuditEntry[]> {
+    const { listAudit } = await import("./audit-queries.ts");
+    return listAudit(this.at, filter);
+  }
+
+  /** Restores from this repository, the newest first, by its audit log. @throws as `audit` */
+  async restores(filter: Omit<AuditFilter, "operations"> = {}): Promise<RestoreRecord[]> {
+    const { listRestores } = await import("./audit-queries.ts");
+    return listRestores(this.at, filter);
+  }
+
+  /**
+   * Checks the audit log: whether entries are missing, were changed, or are there twice (docs/formats.md, "Audit log"). What is wrong is in
+   * the report, never an exception.
+   *
+   * @throws ValidationError, IoError
+   */
+  async verifyAudit(options: VerifyAuditOptions = {}): Promise<AuditReport> {
+    const { checkAudit } = await import("./audit-queries.ts");
+    return checkAudit(this.at, options);
   }
 
   /** Nothing is held between calls; there to be written with `await using`, and for storages that hold connections. */

@@ -8,6 +8,7 @@ import type { RotationReport } from "../engine/keys/rotate-keys.ts";
 import { ValidationError } from "../errors.ts";
 import type { Logger } from "../logger.ts";
 import type { Storage } from "../storage/storage.ts";
+import type { AuditTrail } from "./audit-trail.ts";
 
 export interface RotateOptions {
   /**
@@ -31,6 +32,7 @@ export interface RepositoryKeysPlace {
   readonly blobs: BlobStore;
   /** Undefined where it is not encrypted. */
   readonly ring: KeyRing | undefined;
+  readonly trail: AuditTrail;
   readonly inPlace: InPlace;
 }
 
@@ -61,7 +63,10 @@ export class RepositoryKeys {
     assertKeys([key], "key");
     const place = this.#place();
     const { addKey } = await import("../engine/keys/manage-keys.ts");
-    return this.#of.inPlace(() => addKey(place, key), { writes: true });
+    const told = ({ id, kind }: KeySlot) => ({ slot: id, kind });
+    return this.#of.trail.during({ operation: "key-add", details: {}, told }, undefined, () =>
+      this.#of.inPlace(() => addKey(place, key), { writes: true }),
+    );
   }
 
   /**
@@ -75,7 +80,9 @@ export class RepositoryKeys {
     if (typeof id !== "string") throw new TypeError("A key slot is named by a string.");
     const place = this.#place();
     const { removeKey } = await import("../engine/keys/manage-keys.ts");
-    return this.#of.inPlace(() => removeKey(place, id), { writes: true });
+    return this.#of.trail.during({ operation: "key-remove", details: { slot: id } }, undefined, () =>
+      this.#of.inPlace(() => removeKey(place, id), { writes: true }),
+    );
   }
 
   /**
@@ -97,7 +104,10 @@ export class RepositoryKeys {
     const place = this.#place();
     const request = { rewrite, dryRun, timeoutMs: lockTimeoutMs ?? DEFAULT_TIMEOUT_MS, signal };
     const { rotateKeys } = await import("../engine/keys/rotate-keys.ts");
-    return this.#of.inPlace(() => rotateKeys(place, request), { writes: !dryRun });
+    const told = ({ epoch }: RotationReport) => ({ epoch });
+    return this.#of.trail.during({ operation: "key-rotate", details: { rewrite }, told }, options, () =>
+      this.#of.inPlace(() => rotateKeys(place, request), { writes: !dryRun }),
+    );
   }
 
   #place(): RewritePlace {

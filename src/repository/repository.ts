@@ -12,6 +12,15 @@ import type { RestoreReport } from "../sources/lancedb/restore/report.ts";
 import type { ScrubOptions, ScrubReport } from "../sources/lancedb/scrub/report.ts";
 import type { Snapshot, SnapshotDetails, TakenSnapshot } from "../sources/lancedb/snapshot-view.ts";
 import type { Storage } from "../storage/storage.ts";
+import {
+  auditedBackup,
+  auditedCopy,
+  auditedPrune,
+  auditedRestore,
+  auditedScrub,
+  auditedSnapshot,
+  auditedVerify,
+} from "./audited-work.ts";
 import type { BackupOptions, DryBackupOptions } from "./backup-options.ts";
 import type { CopyOptions, CopyReport } from "./copy-between.ts";
 import type { BackupForecast } from "./foretell-snapshot.ts";
@@ -24,7 +33,7 @@ import {
   type OpenRepositoryOptions,
   placeOf,
 } from "./options.ts";
-import { type PruneReport, pruneView } from "./prune-view.ts";
+import type { PruneReport } from "./prune-view.ts";
 import { type GetOptions, RepositoryBase } from "./repository-base.ts";
 import type { PartOptions, RestorePartsOptions, RestorePartsReport } from "./restore-parts.ts";
 import { selectContent } from "./select-content.ts";
@@ -111,7 +120,8 @@ export class Repository extends RepositoryBase {
     assertFlag(dryRun, "dryRun");
     if (dryRun) return this.#foretell({ ...options, dryRun });
     const { takeContext, takeSnapshot, askedOf, tellTaken } = await import("./take-snapshot.ts");
-    return this.at.events.during(askedOf(options), options, async () => {
+    const asked = askedOf(options);
+    return this.at.during(asked, auditedBackup(asked), options, async () => {
       this.at.assertMarked();
       const started = performance.now();
       const place = { blobs: this.at.blobs, logger: this.at.logger, lancedb: this.at.lancedb };
@@ -157,13 +167,13 @@ export class Repository extends RepositoryBase {
   async delete(id: string, options: GetOptions = {}): Promise<void> {
     assertKnown(options, "delete", { source: true });
     this.at.assertMarked();
-    const exact = await this.at.inPlace(
-      async () => {
-        const found = await this.at.catalog.resolve(id, options);
-        await this.at.catalog.delete(found);
-        return found;
-      },
-      { writes: true },
+    const remove = async () => {
+      const found = await this.at.catalog.resolve(id, options);
+      await this.at.catalog.delete(found);
+      return { id: found };
+    };
+    const { id: exact } = await this.at.trail.during(auditedSnapshot("delete", id), undefined, () =>
+      this.at.inPlace(remove, { writes: true }),
     );
     this.at.logger.info("snapshot deleted", { snapshot: exact });
   }
@@ -191,7 +201,8 @@ export class Repository extends RepositoryBase {
     const { restoreSnapshot, targetsOf } = await import("./restore-snapshot.ts");
     const place = { ...this.#choice(), blobs: this.at.blobs, lancedb: this.at.lancedb };
     const asked = { type: "restore", snapshot: String(id), targets: targetsOf(options) } as const;
-    return this.at.events.during(asked, options, () =>
+    const audited = auditedRestore(asked.snapshot, asked.targets);
+    return this.at.during(asked, audited, options, () =>
       this.at.inPlace(() => restoreSnapshot(place, id, options)),
     );
   }
@@ -210,11 +221,14 @@ export class Repository extends RepositoryBase {
   async openSnapshot(id: string, options: OpenOptions = {}): Promise<OpenedSnapshot> {
     const { openSnapshot } = await import("../sources/lancedb/open/open-snapshot.ts");
     const place = { blobs: this.at.blobs, lancedb: this.at.lancedb };
-    return this.at.inPlace(async () => {
+    const open = async () => {
       const { content, leftOut } = await selectContent(this.#choice(), id, options);
       if (leftOut.length > 0) this.at.logger.warn("not everything is in the snapshot", { leftOut });
-      return openSnapshot(place, content, options);
-    });
+      return { id: content.snapshot.id, opened: await openSnapshot(place, content, options) };
+    };
+    const audited = auditedSnapshot("open", id);
+    const { opened } = await this.at.trail.during(audited, options, () => this.at.inPlace(open));
+    return opened;
   }
 
   /**
@@ -232,7 +246,7 @@ export class Repository extends RepositoryBase {
       catalog: this.at.uncached,
     };
     const asked = { type: "verify", snapshot: id, restoreTest: options?.restoreTest === true } as const;
-    return this.at.events.during(asked, options, () =>
+    return this.at.during(asked, auditedVerify(id, options), options, () =>
       this.at.inPlace(() => verifyRepository(place, id, options)),
     );
   }
@@ -260,7 +274,10 @@ export class Repository extends RepositoryBase {
   async scrub(uri: string, options: ScrubOptions = {}): Promise<ScrubReport> {
     const { scrub } = await import("../sources/lancedb/scrub/scrub.ts");
     const place = { blobs: this.at.blobs, catalog: this.at.catalog };
-    const report = await this.at.inPlace(() => scrub(place, uri, options));
+    const work = () => this.at.inPlace(() => scrub(place, uri, options));
+    const report = options?.heal
+      ? await this.at.trail.during(auditedScrub(uri), options, work)
+      : await work();
     for (const { details, mended } of report.damage) {
       this.at.logger.warn(mended ? "a damaged file was mended" : "a file is damaged", { details });
     }
@@ -276,12 +293,9 @@ export class Repository extends RepositoryBase {
    * @throws ValidationError
    */
   async prune(policy: PruneOptions = {}): Promise<PruneReport> {
-    const { prune } = await import("../engine/prune/prune.ts");
-    const place = { storage: this.at.storage, logger: this.at.logger, documents: this.at.blobs.documents };
-    return this.at.events.during({ type: "prune" }, policy, async () => {
-      if (!policy?.dryRun) this.at.assertMarked();
-      return pruneView(await this.at.inPlace(() => prune(place, policy), { writes: true }));
-    });
+    const { pruneRepository } = await import("./prune-repository.ts");
+    const audited = auditedPrune(policy?.force === true);
+    return this.at.during({ type: "prune" }, audited, policy, () => pruneRepository(this.at, policy));
   }
 
   /**
@@ -299,6 +313,10 @@ export class Repository extends RepositoryBase {
     if (!options?.dryRun) to.at.assertMarked();
     const { copyBetween } = await import("./copy-between.ts");
     const [from, target] = [this.at.identified(), to.at.identified()];
-    return this.at.inPlace(() => to.at.inPlace(() => copyBetween(from, target, options, this.at.logger)));
+    const work = () =>
+      this.at.inPlace(() => to.at.inPlace(() => copyBetween(from, target, options, this.at.logger)));
+    return this.at.trail.during(auditedCopy("copy-to", target), options, () =>
+      to.at.trail.during(auditedCopy("copy-from", from), options, work),
+    );
   }
 }

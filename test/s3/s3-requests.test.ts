@@ -46,12 +46,24 @@ describe.skipIf(missing !== undefined)("requests to a bucket", () => {
     const unchanged = since();
     await (await open()).list();
     const list = since();
-    await (await open()).restore("latest", { target: join(directory, "back") });
+    const silently = await Repository.open(address, { logger, audit: "off" });
+    await silently.restore("latest", { target: join(directory, "back") });
     const restore = since();
+    const opened = await open();
+    await opened.restore("latest", { target: join(directory, "again") });
+    const recorded = since();
+    await opened.restore("latest", { target: join(directory, "once more") });
+    const recordedAgain = since();
     expect(again.storedBytes).toBe(0);
     // Of a hundred files. The listings are a page of snapshots and one of leases.
     expect(unchanged).toMatchObject({ by: { LIST: 2 } });
     expect(unchanged.total).toBeLessThanOrEqual(10);
     expect([first.total, list.total, restore.total].map((total) => total <= 14)).toEqual([true, true, true]);
+    // Its entry in the audit log, of a process that has to look where the log ends, and whether the store excludes.
+    expect(recorded.total - restore.total).toBeLessThanOrEqual(9);
+    // Then the repository's mark, the entry, and the log's head. The documents are at hand by now, too.
+    expect(recordedAgain.total - restore.total).toBeLessThanOrEqual(3);
+    expect(await opened.restores()).toMatchObject([{ outcome: "success" }, { outcome: "success" }]);
+    expect(await opened.verifyAudit()).toMatchObject({ ok: true, entries: 2 });
   });
 });

@@ -9,6 +9,10 @@ export interface DocumentedReader {
     id: string,
     secret?: string | Buffer,
   ): { source: { type: string; uri: string }; files: Map<string, Buffer> }[];
+  readAudit(
+    repository: string,
+    secret?: string | Buffer,
+  ): { number: number; operation: string; details: Record<string, unknown> }[];
   readLabels(
     repository: string,
     id: string,
@@ -25,7 +29,10 @@ export async function readerOfTheDocs(directory: string): Promise<DocumentedRead
   const imports = new Set(blocks.flatMap((code) => code.match(/^import .*$/gm) ?? []));
   const rest = blocks.map((code) => code.replace(/^import .*$/gm, "").replace(/^export /gm, ""));
   const file = join(directory, "reader.ts");
-  writeFileSync(file, [...mergeImports(imports), ...rest, "export { readLabels, readSnapshot };"].join("\n"));
+  writeFileSync(
+    file,
+    [...mergeImports(imports), ...rest, "export { readAudit, readLabels, readSnapshot };"].join("\n"),
+  );
   return (await import(pathToFileURL(file).href)) as DocumentedReader;
 }
 

@@ -24,6 +24,7 @@ interface Options extends RepositoryOption, ConfirmOptions, RetentionOptions {
   readonly graceHours?: number;
   readonly lockTimeout?: number;
   readonly force?: boolean;
+  readonly keepAuditDays?: number;
 }
 
 export function pruneCommand(): Command {
@@ -37,11 +38,16 @@ export function pruneCommand(): Command {
     ],
     json: `{ dryRun, kept: [{ snapshot, reasons }], removed: [{ snapshot, reason }], timeZone, marked: { blobs, bytes },
 freed: { blobs, bytes }, waiting: [{ blobs, bytes, until }], postponed?, unfinished, deadLeases,
-endangered?: [{ snapshot, reason }] }; snapshot as in list`,
+endangered?: [{ snapshot, reason }], auditEntriesRemoved? }; snapshot as in list`,
   }).addOption(repositoryOption());
   addRetentionOptions(command).option(
     "--grace-hours <hours>",
     "How long blobs stay after they were found unneeded. Default: 24.",
+    parseNumber,
+  );
+  command.option(
+    "--keep-audit-days <days>",
+    "Remove also entries of the audit log that are older. Default: none is removed.",
     parseNumber,
   );
   command.option(
@@ -58,8 +64,14 @@ endangered?: [{ snapshot, reason }] }; snapshot as in list`,
 }
 
 async function run(context: Context, options: Options): Promise<Answer> {
-  const { dryRun, yes, graceHours, lockTimeout = 60, force } = options;
-  const policy = { ...policyOf(options), graceHours, force, lockTimeoutMs: lockTimeout * 1000 };
+  const { dryRun, yes, graceHours, lockTimeout = 60, force, keepAuditDays } = options;
+  const policy = {
+    ...policyOf(options),
+    graceHours,
+    force,
+    keepAuditDays,
+    lockTimeoutMs: lockTimeout * 1000,
+  };
   await using repository = await openRepository(context, options);
   const { signal, terminal } = context;
   let plan = dryRun || !yes ? await repository.prune({ ...policy, signal, dryRun: true }) : undefined;
@@ -144,6 +156,8 @@ function describe(terminal: Terminal, report: PruneReport): string {
       `${will("Removed", "To remove")} of processes that died: ${counted(unfinished + deadLeases, "leftover")}.`,
     );
   }
+  if (report.auditEntriesRemoved !== undefined)
+    parts.push(`Entries of the audit log removed: ${report.auditEntriesRemoved}.`);
   return parts.join("\n");
 }
 

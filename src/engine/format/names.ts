@@ -12,6 +12,7 @@ export const LEASES = "leases/";
 export const MARKS = "marks/";
 export const KEYS = "keys/";
 export const LABELS = "labels/";
+export const AUDIT = "audit/";
 
 /** What is called so, in a local directory, is a file or a directory of a run that was to get another name. */
 export const UNFINISHED = /^\..+\.(tmp|claim)$/;

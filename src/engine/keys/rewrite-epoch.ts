@@ -2,6 +2,7 @@ import { CorruptError, isNotFound, LockedError, ValidationError } from "../../er
 import { reasonOf } from "../../fs/io.ts";
 import { encodeRecord } from "../../fs/record.ts";
 import { forEachParallel } from "../../util/parallel.ts";
+import { sealAnew } from "../audit/seal-anew.ts";
 import { digestOf } from "../blobs/blob-codec.ts";
 import type { BlobStore } from "../blobs/blob-store.ts";
 import { LONGEST_HEAD_BYTES } from "../codec/blob-head.ts";
@@ -70,6 +71,7 @@ export async function rewriteEpoch(place: RewritePlace, options: RewriteOptions)
     await new LabelStore({ storage, documents: (await place.blobs.renewed()).documents }).reseal(
       options.signal,
     );
+    await resealAudit(place, options.signal);
     await lease.assertHeld();
     await writeMarks(storage, new Date(), rewrite.replaced);
     await dropOlderEpochs(place);
@@ -78,6 +80,11 @@ export async function rewriteEpoch(place: RewritePlace, options: RewriteOptions)
   await storage.remove(rewriteName(note.epoch));
   await ring.refresh();
   return rewrite.done;
+}
+
+async function resealAudit({ storage, logger, blobs }: RewritePlace, signal?: AbortSignal): Promise<void> {
+  const { documents, codec } = await blobs.renewed();
+  await sealAnew({ storage, logger, documents, epoch: codec.epoch }, undefined, signal);
 }
 
 /** What a rewriting would read and write, where nothing is of the new epoch. */

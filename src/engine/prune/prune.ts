@@ -29,6 +29,11 @@ export interface PruneOptions extends RetentionPolicy {
    * has no rows, files or bytes), or a date that cannot be right. Default false: `ImplausibleError`, and nothing is removed.
    */
   readonly force?: boolean | undefined;
+  /**
+   * Remove also entries of the audit log that are older than so many days; one that says so is written first, and what stays verifies from
+   * it. Default: none is ever removed.
+   */
+  readonly keepAuditDays?: number | undefined;
   /** How long to wait for backups to end before blobs are removed, in milliseconds. Default 60,000. */
   readonly lockTimeoutMs?: number | undefined;
   /** Ends it between two steps. What was not done, the next prune does. */
@@ -62,6 +67,7 @@ export async function prune(place: PrunePlace, options: PruneOptions = {}): Prom
   const {
     dryRun = false,
     force = false,
+    keepAuditDays,
     graceHours = 24,
     lockTimeoutMs = 60_000,
     signal,
@@ -74,6 +80,7 @@ export async function prune(place: PrunePlace, options: PruneOptions = {}): Prom
   assertMilliseconds(lockTimeoutMs, "lockTimeoutMs");
   assertFlag(dryRun, "dryRun");
   assertFlag(force, "force");
+  assertDays(keepAuditDays, "keepAuditDays");
   assertSignal(signal);
   signal?.throwIfAborted();
   const leaser = leaserOf(place.storage, { logger: place.logger, clock });
@@ -205,6 +212,12 @@ async function leftByTheDead(run: Run): Promise<{ dead: string[]; unfinished: st
 
 function timeOf({ clock, graceMs }: Run): { now: Date; graceMs: number } {
   return { now: new Date(clock.now()), graceMs };
+}
+
+function assertDays(days: unknown, name: string): void {
+  if (days === undefined) return;
+  if (typeof days !== "number") throw new TypeError(`${name} must be a number.`);
+  if (!(days > 0)) throw new ValidationError(`${name} must be above 0, not ${days}.`);
 }
 
 function assertGrace(hours: unknown): void {

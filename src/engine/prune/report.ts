@@ -30,6 +30,8 @@ export interface PruneReport<S = StoredSnapshot> {
   readonly postponed?: string | undefined;
   /** How many half-written files and runs of processes that died were removed. */
   readonly unfinished: number;
+  /** How many entries of the audit log were removed, where `keepAuditDays` asks for it. */
+  readonly auditEntriesRemoved?: number | undefined;
   /** How many leases of processes that died were removed. */
   readonly deadLeases: number;
 }

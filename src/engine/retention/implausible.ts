@@ -77,7 +77,10 @@ function whyAhead(newer: Ruled, snapshot: Ruled, writtenAt: WrittenAt): string |
   return `it was written later than ${newer.id}, which would stay, and is dated earlier: that one says ${newer.createdAt.toISOString()}, and was written ${written.toISOString()}, so that a clock was ahead`;
 }
 
-/** Copies are written later than they were taken, too: so it counts for the last one alone, and where all that stay are dated later. */
+/**
+ * Copies are written later than they were taken, too: so it counts for the last one alone, where all that stay are dated later, and the
+ * newest of these was written when it says.
+ */
 function behindOthers<S extends Ruled>(
   group: readonly S[],
   stays: readonly S[],
@@ -89,6 +92,8 @@ function behindOthers<S extends Ruled>(
   if (written - snapshot.createdAt.getTime() <= CLOCKS_MS || !Number.isFinite(written)) return undefined;
   if (!stays.every((other) => timeOf(other) < written && other.createdAt > snapshot.createdAt))
     return undefined;
+  const [newest] = stays.toSorted(newestFirst);
+  if (!newest || timeOf(newest) - newest.createdAt.getTime() > CLOCKS_MS) return undefined;
   const [at, taken] = [new Date(written).toISOString(), snapshot.createdAt.toISOString()];
   return { snapshot, reason: `it was written last of all, ${at}, and says ${taken}: a clock was behind` };
 }

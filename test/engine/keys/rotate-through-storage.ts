@@ -8,7 +8,12 @@ import { key } from "./encrypted-place.ts";
 
 /** Rotates the keys, and encrypts everything anew. */
 export async function rotate(storage: Storage): Promise<void> {
-  const repository = await Repository.open(storage, { logger: silent, keys: [key()], cache: false });
+  const repository = await Repository.open(storage, {
+    logger: silent,
+    keys: [key()],
+    cache: false,
+    audit: "off",
+  });
   await repository.keys.rotate({ rewrite: true });
 }
 

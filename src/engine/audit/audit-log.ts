@@ -1,0 +1,174 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { BackupError, isNotFound, LockedError } from "../../errors.ts";
+import { reasonOf } from "../../fs/io.ts";
+import type { Logger } from "../../logger.ts";
+import { assertWritable } from "../../storage/layers/read-only-storage.ts";
+import type { Storage } from "../../storage/storage.ts";
+import { forEachParallel } from "../../util/parallel.ts";
+import type { DocumentCodec } from "../codec/document-codec.ts";
+import { AUDIT } from "../format/names.ts";
+import { readSmall } from "../read-small.ts";
+import { software } from "../software.ts";
+import {
+  AUDIT_HEAD,
+  type AuditAction,
+  type AuditEntry,
+  type AuditPoint,
+  entryName,
+  openEntry,
+  openHead,
+  parseEntryName,
+  sealEntry,
+  sealHead,
+} from "./audit-entry.ts";
+
+/** Of a repository: by which codec its documents are sealed now. */
+export interface AuditPlace {
+  readonly storage: Storage;
+  readonly logger: Logger;
+  readonly documents: DocumentCodec;
+}
+
+const MOST_TRIES = 100;
+const LONGEST_PAUSE_MS = 50;
+const PARALLEL_READS = 16;
+
+/** Numbers of all entries that are there, ascending. */
+export async function entryNumbers(storage: Storage, signal?: AbortSignal): Promise<number[]> {
+  const numbers: number[] = [];
+  for await (const { name } of storage.list(AUDIT, { signal })) {
+    signal?.throwIfAborted();
+    const number = parseEntryName(name);
+    if (number !== undefined) numbers.push(number);
+  }
+  return numbers.sort((a, b) => a - b);
+}
+
+/** @throws CorruptError, UnsupportedError, IoError */
+export async function readEntry(
+  { storage, documents }: AuditPlace,
+  number: number,
+  signal?: AbortSignal,
+): Promise<AuditEntry> {
+  const name = entryName(number);
+  const object = await readSmall(storage, name, signal);
+  return openEntry(documents, object, number, `${storage.location}/${name}`);
+}
+
+/** Undefined where there is none. @throws CorruptError, UnsupportedError, IoError */
+export async function readHead(
+  { storage, documents }: AuditPlace,
+  signal?: AbortSignal,
+): Promise<AuditPoint | undefined> {
+  try {
+    const object = await readSmall(storage, AUDIT_HEAD, signal);
+    return await openHead(documents, object, `${storage.location}/${AUDIT_HEAD}`);
+  } catch (error) {
+    if (isNotFound(error)) return undefined;
+    throw error;
+  }
+}
+
+/**
+ * Appends an entry (docs/formats.md, "Audit log"): by exclusive creation under the next number, so that writers at one moment
+ * stand behind each other.
+ *
+ * @param after the newest entry as the caller knows it; there may be newer ones.
+ * @returns the entry, by which the next one is appended.
+ * @throws IoError where it cannot be written. @throws LockedError where others were first a hundred times.
+ */
+export async function appendEntry(
+  place: AuditPlace,
+  action: AuditAction,
+  after?: AuditPoint,
+  signal?: AbortSignal,
+): Promise<AuditPoint> {
+  const { storage, logger, documents } = place;
+  assertWritable(storage);
+  let last: Newest | undefined = after ?? (await headOrNewest(place, signal));
+  for (let turn = 0; turn < MOST_TRIES; turn++) {
+    const number = (last?.number ?? 0) + 1;
+    const { object, sha256 } = sealEntry(
+      documents,
+      { number, previous: last?.sha256 ?? null },
+      action,
+      software,
+    );
+    if (await storage.writeNew(entryName(number), object, { lock: true, signal })) {
+      const point = { number, sha256 };
+      await storage.write(AUDIT_HEAD, sealHead(documents, point), { signal }).catch((error: unknown) => {
+        logger.debug("the head of the audit log was not written", { reason: reasonOf(error) });
+      });
+      return point;
+    }
+    if (turn > 0) await sleep(Math.random() * Math.min(turn * 2, LONGEST_PAUSE_MS), undefined, { signal });
+    last = await newestEntry(place, signal);
+  }
+  throw new LockedError(
+    `No entry was written to the audit log of ${storage.location}: others were first ${MOST_TRIES} times.`,
+  );
+}
+
+/** Entries that fit, the newest first. One that cannot be read is left out with a warning: `verifyAudit` tells of it. */
+export async function listEntries(
+  place: AuditPlace,
+  wanted: (entry: AuditEntry) => boolean,
+  limit = Number.POSITIVE_INFINITY,
+  signal?: AbortSignal,
+): Promise<AuditEntry[]> {
+  const numbers = (await entryNumbers(place.storage, signal)).reverse();
+  const entries: AuditEntry[] = [];
+  for (let start = 0; start < numbers.length && entries.length < limit; start += PARALLEL_READS) {
+    const batch = numbers.slice(start, start + PARALLEL_READS);
+    const read = new Map<number, AuditEntry>();
+    await forEachParallel(batch, PARALLEL_READS, async (number) => {
+      signal?.throwIfAborted();
+      try {
+        read.set(number, await readEntry(place, number, signal));
+      } catch (error) {
+        if (isNotFound(error)) return; // removed since it was listed
+        if (!(error instanceof BackupError) || error.code === "IO") throw error;
+        place.logger.warn("an entry of the audit log cannot be read", { number, reason: error.message });
+      }
+    });
+    for (const number of batch) {
+      const entry = read.get(number);
+      if (entry && wanted(entry)) entries.push(entry);
+    }
+  }
+  return entries.slice(0, limit);
+}
+
+async function headOrNewest(place: AuditPlace, signal?: AbortSignal): Promise<Newest | undefined> {
+  try {
+    const head = await readHead(place, signal);
+    if (head) return head;
+  } catch (error) {
+    if (!isUnreadable(error)) throw error;
+  }
+  return newestEntry(place, signal);
+}
+
+/** Where it cannot be read, its digest is not known. */
+interface Newest {
+  readonly number: number;
+  readonly sha256: string | undefined;
+}
+
+/** Of one that cannot be read the digest is what the head says of it, if anything. */
+async function newestEntry(place: AuditPlace, signal?: AbortSignal): Promise<Newest | undefined> {
+  const number = (await entryNumbers(place.storage, signal)).at(-1);
+  if (number === undefined) return undefined;
+  try {
+    return await readEntry(place, number, signal);
+  } catch (error) {
+    if (!isUnreadable(error)) throw error;
+    const head = await readHead(place, signal).catch(() => undefined);
+    return { number, sha256: head?.number === number ? head.sha256 : undefined };
+  }
+}
+
+/** Whether an object of the log is not what was written, rather than out of reach. */
+export function isUnreadable(error: unknown): error is BackupError {
+  return error instanceof BackupError && (error.code === "CORRUPT" || error.code === "UNSUPPORTED");
+}
