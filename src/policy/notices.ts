@@ -77,7 +77,9 @@ export class Notices {
     const state = this.#state.read(settings);
     if (receiversOf(settings, "overdue").every((one) => !isDue(one, "overdue", state, this.#now()))) return;
     const found = await find();
-    if (found) await this.#queue(settings, [overdueNotice(settings, found, state.failures)], []);
+    // Who hears that each run fails need not hear that none ever went well.
+    if (found && (found.lastSuccess || state.failures === 0))
+      await this.#queue(settings, [overdueNotice(settings, found, state.failures)], []);
   }
 
   /** A policy is not overdue: who was told that it is is told that, where no run of this machine has. */

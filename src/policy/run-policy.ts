@@ -1,3 +1,4 @@
+import { IoError } from "../errors.ts";
 import { reasonOf } from "../fs/io.ts";
 import type { Logger } from "../logger.ts";
 import type {
@@ -7,6 +8,7 @@ import type {
   TakenSnapshot,
   VerificationResult,
 } from "../repository/index.ts";
+import { formatDuration } from "../util/format.ts";
 import { withSpan } from "../util/trace-span.ts";
 import type { PolicySettings } from "./policy-set.ts";
 import { sourcesOf } from "./policy-sources.ts";
@@ -19,7 +21,7 @@ export interface RunReport {
   readonly policy: string;
   /** What was backed up; undefined where only a verification or a prune was due. */
   readonly type?: RunType | undefined;
-  /** `aborted`: the service was stopped, or the run took too long. */
+  /** `aborted`: the service was stopped. A run that took too long is a failure. */
   readonly outcome: "success" | "failure" | "aborted";
   readonly startedAt: Date;
   readonly endedAt: Date;
@@ -109,8 +111,13 @@ async function carryOut(context: RunContext, request: RunRequest): Promise<RunRe
     }
     return report("success");
   } catch (error) {
-    return report(signal.aborted ? "aborted" : "failure", error);
+    if (context.signal.aborted) return report("aborted", error);
+    return report("failure", signal.aborted ? tookTooLong(timeoutMs) : error);
   }
+}
+
+function tookTooLong(timeoutMs = 0): IoError {
+  return new IoError(`The run took longer than its timeout, ${formatDuration(timeoutMs)}, and was stopped.`);
 }
 
 async function backUp(

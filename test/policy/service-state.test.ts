@@ -201,6 +201,30 @@ describe("overdue is told", () => {
   });
 });
 
+test("a run that takes longer than its timeout is a failure, which is told", async () => {
+  const { until, url } = await newReceiver();
+  const { service } = await newToldService(`[{ type: webhook, url: "${url}/" }]`, {
+    ...{ source: SLOW, schedule: "full: 1d, timeout: 300ms, retry_window: 1s" },
+  });
+  const report = await service.run("one");
+  expect(report).toMatchObject({ outcome: "failure", error: { code: "IO" } });
+  const [{ body } = { body: "" }] = await until(1);
+  expect(JSON.parse(body)).toMatchObject({
+    type: "backup.failure",
+    data: { message: expect.stringContaining("took longer than its timeout, 300 ms"), failures: 1 },
+  });
+});
+
+test("who hears that a first run fails does not hear besides that there is no snapshot", async () => {
+  const { received, url } = await newReceiver();
+  const { service, away } = await newToldService(`[{ type: webhook, url: "${url}/" }]`);
+  away();
+  await service.run("one");
+  expect(await service.status({ notify: true })).toMatchObject([{ overdue: true }]);
+  await service.stop();
+  expect(kindsOf(received)).toEqual(["failure"]);
+});
+
 test("a verification that goes well does not end that backups fail", async () => {
   const { received, url } = await newReceiver();
   const { service, away, back } = await newToldService(`[{ type: webhook, url: "${url}/" }]`);
