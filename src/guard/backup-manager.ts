@@ -31,6 +31,7 @@ import {
 import { DeadEntries } from "./recovery/dead-entries.ts";
 import type { HealedHeads } from "./recovery/recover-entries.ts";
 import type { RecoveredEntry } from "./recovery/roll-back-dead.ts";
+import type { RestoreBackupOptions } from "./restore/restore-backup.ts";
 import type { RestoreResult } from "./rollback/roll-back-tables.ts";
 
 export interface RecoveryReport extends HealedHeads {
@@ -153,25 +154,23 @@ export class BackupManager implements AsyncDisposable {
    * It is an operation of its own: inside of guarded work that has written to one of the tables it is refused
    * with `LockedError`, as nested guarded work is. To undo guarded work, let it fail.
    *
-   * @param options.onConflict `fail` refuses where anything was committed since the backup. Default
-   * `overwrite`: this call asked for just this state.
    * @throws BackupNotFoundError, ConflictError, LockedError, RestoreError (its message says whether anything
-   * was changed), IoError.
+   * was changed), IoError, the signal's reason (nothing was changed then).
    */
-  async restoreBackup(
-    id: string,
-    options: { onConflict?: "fail" | "overwrite" | undefined } = {},
-  ): Promise<RestoreResult> {
+  async restoreBackup(id: string, options: RestoreBackupOptions = {}): Promise<RestoreResult> {
     assertBackupId(id);
-    assertKnown(options, "restoreBackup", { onConflict: true });
+    assertKnown(options, "restoreBackup", { onConflict: true, dryRun: true, signal: true });
     assertOnConflict(options.onConflict, ["fail", "overwrite"]);
+    assertFlag(options.dryRun, "dryRun");
+    assertSignal(options.signal);
+    options.signal?.throwIfAborted();
     await databasePath(this.#settings.database);
     const [{ findBackup }, { restoreBackup }] = await Promise.all([
       import("./restore/find-backup.ts"),
       import("./restore/restore-backup.ts"),
     ]);
     const roots = this.#roots(findBackup(this.#settings, id).record.strategy);
-    await this.#places.makeLost(roots[0].path);
+    if (options.dryRun !== true) await this.#places.makeLost(roots[0].path);
     return this.#places.inPlace(roots, () => restoreBackup(this.#settings, id, options));
   }
 

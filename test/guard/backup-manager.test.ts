@@ -237,6 +237,45 @@ describe.each(STRATEGIES)("createBackup and restoreBackup, %s", (strategy) => {
     expect(tables.find(({ table }) => table === "main")?.passedOver).toEqual([version]);
   });
 
+  test("a restore that is only asked about says what would become of each table, and changes nothing", async () => {
+    const place = await newDatabase();
+    await arrangeTables(place.db);
+    const id = await place.manager.createBackup(strategy);
+    const { version } = await (await place.db.openTable("main")).add(sampleRows(100, 1));
+    const now = await snapshotOf(place.db);
+    const { tables } = await place.manager.restoreBackup(id, { dryRun: true });
+    expect(await snapshotOf(place.db)).toEqual(now);
+    expect(tables.find(({ table }) => table === "main")).toMatchObject({ version, passedOver: [version] });
+    const done = await place.manager.restoreBackup(id);
+    const brief = ({ table, action, passedOver }: (typeof tables)[number]) => ({ table, action, passedOver });
+    expect(done.tables.map(brief)).toEqual(tables.map(brief));
+  });
+
+  test("a restore whose signal has fired, or fires while it waits for a lock, changes nothing", async () => {
+    const place = await newDatabase();
+    await arrangeTables(place.db);
+    const id = await place.manager.createBackup(strategy);
+    const now = await snapshotOf(place.db);
+    const reason = new Error("enough");
+    await expect(place.manager.restoreBackup(id, { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
+    const stop = new AbortController();
+    const [holds, released] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const work = place.manager.withBackup(
+      async () => {
+        holds.resolve();
+        await released.promise;
+      },
+      { tables: ["main"] },
+    );
+    await holds.promise;
+    const restore = place.newManager().restoreBackup(id, { signal: stop.signal });
+    setTimeout(() => stop.abort(reason), 50);
+    await expect(restore).rejects.toBe(reason);
+    released.resolve();
+    await work;
+    expect(await snapshotOf(place.db)).toEqual(now);
+  });
+
   test("list tells what there is; names are unique within a second; cleanup takes one at a time", async () => {
     const place = await newDatabase();
     await arrangeTables(place.db);

@@ -12,6 +12,7 @@ import type { RollbackPlan } from "../rollback/plan-rollback.ts";
 import {
   carryOut,
   conflictError,
+  foretold,
   type RestoreResult,
   type TableRestore,
 } from "../rollback/roll-back-tables.ts";
@@ -19,26 +20,40 @@ import {
 import { armRestore, planRestore } from "./arm-restore.ts";
 import { type FoundBackup, findBackup } from "./find-backup.ts";
 
+export interface RestoreBackupOptions {
+  /**
+   * `fail` refuses where anything was committed since the backup. Default `overwrite`: this call asks for just that
+   * state, and what it passes over stays reachable by number.
+   */
+  readonly onConflict?: OnConflict | undefined;
+  /** Nothing is changed: the answer is what a restore would do to the tables as they are now. Default: false. */
+  readonly dryRun?: boolean | undefined;
+  /** Stops the wait for locks and the planning. From the first change on the restore goes to its end. */
+  readonly signal?: AbortSignal | undefined;
+}
+
 /** Makes the tables of a backup equal to it again: all of them, also when the process dies, or none. */
 export async function restoreBackup(
   settings: Settings,
   id: string,
-  options: { onConflict?: OnConflict | undefined },
+  options: RestoreBackupOptions,
 ): Promise<RestoreResult> {
   const { lancedb, database, logger } = settings;
-  const { onConflict = "overwrite" } = options;
+  const { onConflict = "overwrite", dryRun = false, signal } = options;
   const started = performance.now();
   const backup = findBackup(settings, id);
-  const locks = new LockSet({ database, timeoutMs: settings.lockTimeoutMs, logger });
+  const locks = new LockSet({ database, timeoutMs: settings.lockTimeoutMs, signal, logger });
   const ids = backup.record.tables.map((table) => table.id);
   assertOutside(locks, id, ids);
   try {
     await locks.acquireAll(ids);
-    await recoverBeforeRestore(ids, { lancedb, database, locks, logger });
+    if (!dryRun) await recoverBeforeRestore(ids, { lancedb, database, locks, logger });
     assertCopyInReach(id, backup.record);
     const plan = await planRestore(lancedb, database, id, backup.record, onConflict);
     assertTagsKept(plan.tags);
     if (plan.conflicts.length > 0) throw conflictError(plan.conflicts, id);
+    signal?.throwIfAborted();
+    if (dryRun) return { id, tables: foretold(plan) };
     const tables = await carryOutArmed(settings, backup, { id, plan, locks, onConflict });
     logger.info("backup restored", {
       backup: id,

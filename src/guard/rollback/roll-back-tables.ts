@@ -331,5 +331,24 @@ function listed(conflicts: readonly ConflictingVersions[]): string {
 
 export interface RestoreResult {
   readonly id: string;
+  /** With `dryRun`: what would become of each, each with the newest version that it has now. */
   readonly tables: readonly TableRestore[];
+}
+
+/** What a plan would make of each table. */
+export function foretold(plan: RollbackPlan): TableRestore[] {
+  const puts = plan.puts.map(
+    ({ target, action, newest, foreign }): TableRestore => ({
+      table: target.table,
+      action: action === "conflict" ? "keep" : action, // a plan with conflicts is not carried out
+      version: newest === 0 ? undefined : newest,
+      passedOver: foreign,
+    }),
+  );
+  return [
+    ...puts,
+    ...plan.drops.map(
+      ({ table }): TableRestore => ({ table, action: "drop", version: undefined, passedOver: [] }),
+    ),
+  ];
 }
