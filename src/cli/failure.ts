@@ -9,6 +9,7 @@ import {
 import { isError, reasonOf } from "../fs/io.ts";
 import { printable } from "../util/printable.ts";
 import { inCommandWords } from "./command-words.ts";
+import { damagedSnapshot } from "./damaged-document.ts";
 import { EXIT, type ExitCode } from "./exit-codes.ts";
 import { Interrupted } from "./interrupt.ts";
 
@@ -57,7 +58,7 @@ export function failureOf(error: unknown, state: string): Failure {
     // Of a file with policies everything that is wrong is told, a line each.
     const lines = error.name === "PolicyFileError" ? error.message.split("\n") : [error.message];
     const message = lines.map((line) => printable(inCommandWords(line))).join("\n");
-    return { exitCode, code: error.code, message };
+    return { exitCode, code: error.code, message: `${message}${adviceFor(error, message)}` };
   }
   const message = reasonOf(error);
   const peer = /^Cannot find package '(@lancedb\/lancedb|apache-arrow)'/.exec(message)?.[1];
@@ -73,6 +74,13 @@ export function failureOf(error: unknown, state: string): Failure {
     code: "UNEXPECTED",
     message: `${printable(message)} (Not expected; --verbose tells where it comes from.)`,
   };
+}
+
+/** What leads on where the document of a snapshot is damaged. */
+function adviceFor(error: BackupError, message: string): string {
+  const id = damagedSnapshot(error);
+  if (id === undefined || message.includes("lancedb-backup ")) return "";
+  return ` Another snapshot can be named by its id (list shows them); verify says what is damaged, and "lancedb-backup delete ${id}" gives this one up.`;
 }
 
 const REASONS: Record<string, string> = {

@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import type { Repository, StorageOptions } from "../repository/index.ts";
 import { schemeOf } from "../storage/open-storage.ts";
@@ -39,6 +40,12 @@ export async function openRepository(
 ): Promise<Repository> {
   const path = repositoryPath(options);
   const use = storageOptions(path, context, options);
+  // A misspelt path is not offered to be made a repository.
+  if (schemeOf(path) === undefined && !existsSync(path)) {
+    throw new UsageError(
+      `There is no repository at ${resolve(path)}: there is nothing. Is it misspelt, or its disk not mounted?`,
+    );
+  }
   const { Repository } = await import("../repository/index.ts");
   const keys = () => keysToOpen(context);
   return Repository.open(path, { logger: context.logger, ...use, keys });

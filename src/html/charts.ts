@@ -150,10 +150,13 @@ export function strip(
 
 function gridOf({ width, height, left }: Frame, highest: number, format: (value: number) => string): string {
   const base = height - BOTTOM;
-  return [0, 0.5, 1]
-    .map((share) => {
+  // Whole numbers, each once, at their own heights.
+  const values = [...new Set([0, Math.round(highest / 2), highest])];
+  return values
+    .map((value) => {
+      const share = highest === 0 ? 0 : value / highest;
       const y = round(base - share * (base - TOP));
-      return `<line class="axis" x1="${left}" x2="${width - RIGHT}" y1="${y}" y2="${y}"/><text x="${left - 8}" y="${y + 4}" text-anchor="end">${format(Math.round(highest * share))}</text>`;
+      return `<line class="axis" x1="${left}" x2="${width - RIGHT}" y1="${y}" y2="${y}"/><text x="${left - 8}" y="${y + 4}" text-anchor="end">${format(value)}</text>`;
     })
     .join("\n");
 }

@@ -123,3 +123,18 @@ test("restore --rows and --as: shown first, asked, and done", async () => {
   });
   expect(await countRows(database, "words_before")).toBe(rows);
 });
+
+test("a damaged newest document gives advice, and a path that is not there is not offered to be made one", async () => {
+  const { repo, env, young, old } = await aged();
+  const missing = await run(["list", "--repo", `${repo}x`], { env });
+  expect(missing).toMatchObject({ code: 2, stderr: expect.stringContaining("Is it misspelt") });
+  expect(missing.stderr).not.toContain("init");
+  writeFileSync(join(repo, "snapshots", `${young.id}.json`), "{");
+  const info = await run(["info", "latest"], { env });
+  expect(info).toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining(`lancedb-backup delete ${young.id}`),
+  });
+  const asked = await run(["delete", old.id, "--dry-run"], { env });
+  expect(asked.stdout).toMatch(/^To delete: snapshot /);
+});

@@ -131,7 +131,7 @@ describe("delete", () => {
     expect(latest.stderr).toContain(`lancedb-backup delete ${id} --repo ${place.repo}`);
     const begin = id.slice(0, 20);
     const planned = await run(["delete", begin, "--dry-run"], { env: place.env });
-    expect(planned.stdout).toContain(`Snapshot ${id}, whose document is damaged, is deleted.`);
+    expect(planned.stdout).toContain(`To delete: snapshot ${id}, whose document is damaged.`);
     expect(await runJson(["delete", begin, "--yes"], { env: place.env })).toEqual({ id, dryRun: false });
     expect(readdirSync(join(place.repo, "snapshots"))).toEqual([]);
   });

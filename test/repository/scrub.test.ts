@@ -211,6 +211,27 @@ test("several damaged files in several tables are all mended, some of them in ol
   expect(await look()).toEqual(shown);
 });
 
+test("a manifest that cannot be read, and whose files are missing, is mended in the same run, after these", async () => {
+  const { uri, scrub, look, shown } = await scrubPlace();
+  const root = join(uri, "main.lance");
+  const newest = newestManifest(root);
+  // Of the first version, which all others need too.
+  const data = livePaths(uri, "main").filter((path) => path.startsWith("data/"));
+  const first =
+    data.toSorted((a, b) => statSync(join(root, a)).mtimeMs - statSync(join(root, b)).mtimeMs)[0] ?? "";
+  rmSync(join(root, first));
+  writeFileSync(newest, "no manifest");
+  const found = await scrub();
+  expect(found.damage.find(({ kind }) => kind === "manifest")?.refused).toContain("not all there");
+  const { damage } = await scrub({ heal: true });
+  expect(damage.map(({ path, mended }) => [path, mended])).toEqual([
+    [first, true],
+    [newest.slice(root.length + 1), true],
+  ]);
+  expect((await scrub()).damage).toEqual([]);
+  expect(await look()).toEqual(shown);
+});
+
 test("a snapshot's own copy that is damaged is never used", async () => {
   const { uri, scrub, storage, snapshot } = await scrubPlace();
   const path = livePath(uri, "main", /^data\//);

@@ -41,7 +41,7 @@ export function deleteCommand(): Command {
 async function run(context: Context, reference: string, options: Options): Promise<Answer> {
   await using repository = await openRepository(context, options);
   const { id, snapshot } = await look(repository, reference, options);
-  const plan = snapshot ? describe(snapshot) : `Snapshot ${id}, whose document is damaged, is deleted.`;
+  const plan = snapshot ? describe(snapshot) : `To delete: snapshot ${id}, whose document is damaged.`;
   const source = snapshot?.source;
   if (options.dryRun) return { json: { id, dryRun: true }, text: `${plan} (dry run)` };
   await confirm(context, options.yes, plan, "Delete it?");
@@ -79,5 +79,5 @@ async function look(
 function describe({ id, name, createdAt, tables, bytes, source }: SnapshotDetails): string {
   const called = name === undefined ? "" : ` (${name})`;
   const size = `${counted(tables.length, "table")}, ${formatBytes(bytes)}`;
-  return `Snapshot ${id}${called} of ${printable(source.uri)}, taken ${formatTime(createdAt)}, ${size}, is deleted.`;
+  return `To delete: snapshot ${id}${called} of ${printable(source.uri)}, taken ${formatTime(createdAt)}, ${size}.`;
 }

@@ -30,7 +30,7 @@ export function scrubCommand(): Command {
   const command = newCommand("scrub", {
     summary: "Find bit rot in a live database, and mend it.",
     description:
-      "Compares the files of a live database with their digests in a snapshot: LanceDB reads flipped bits in silence. With --heal the snapshot's files take the places of damaged ones, which are kept below <database>/.lancedb-backup/aside; it asks first. Files that are newer than the snapshot are looked at by size alone. Exit code 3 where damage was found, also where all of it was mended.",
+      "Compares the files of a live database with their digests in a snapshot: LanceDB reads flipped bits in silence. With --heal the snapshot's files take the places of damaged ones, which are kept below <database>/.lancedb-backup/aside; it asks first. Files that are newer than the snapshot are looked at by size alone. Mends data before it judges manifests by them. Exit code 3 where damage is left, 0 where there was none or all of it was mended.",
     examples: ["scrub data/lancedb-table --repo ./vault", "scrub data/lancedb-table --heal"],
     json: `{ snapshot, source: { type, id, uri, host }, tables, missingTables, newTables, files, bytes, newFiles, damage: [{ table, path, file, kind, problem:
 "missing", "size" or "content", details, sha256?, size?, bytes?: { first, last, count }, version?, index?, columns?,
@@ -77,7 +77,7 @@ async function run(context: Context, database: string, options: Options): Promis
   return {
     json: report,
     text: describe(context.terminal, report),
-    exitCode: report.damage.length > 0 ? EXIT.damage : EXIT.done,
+    exitCode: report.damage.some(({ mended }) => !mended) ? EXIT.damage : EXIT.done,
   };
 }
 
@@ -114,7 +114,10 @@ function describe(terminal: Terminal, report: ScrubReport): string {
   parts.push(
     damage.length === 0
       ? terminal.style("green", "No damage.")
-      : terminal.style("red", `${counted(damage.length, "damaged file")}, ${mended} mended.`),
+      : terminal.style(
+          mended === damage.length ? "yellow" : "red",
+          `${counted(damage.length, "damaged file")}, ${mended === damage.length ? "all" : mended} mended.`,
+        ),
   );
   return parts.join("\n");
 }

@@ -135,7 +135,7 @@ export async function checkRepository(
   return passed(
     "",
     "repository",
-    notes.length > 0 ? `Nothing is damaged. ${notes.join("; ")}.` : "Nothing is damaged.",
+    notes.length > 0 ? `It is sound itself. ${notes.join("; ")}.` : "It is sound itself.",
   );
 }
 

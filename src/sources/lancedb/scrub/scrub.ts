@@ -31,6 +31,8 @@ export interface ScrubContext {
 /** A cleanup takes the files of old versions first and their manifests then, so that files seem missing for a while. */
 const MISSING_LOOKS = 6;
 const PAUSE_MS = 200;
+/** What was mended may tell that more can be. A disk that fails damages new files all the time. */
+const MOST_PASSES = 5;
 
 /** What is wrong, and for what can be mended the file as it was judged. */
 interface Judged {
@@ -96,15 +98,43 @@ async function scrubDatabase(
     const why = `${blobs.storage.location} has no snapshot of ${database} (id ${own.id}). Take one; or name another database with the option source, or a snapshot with the option snapshot.`;
     throw new BackupNotFoundError("latest", why);
   }
-  const { report, judged } = await plan(blobs, database, there, content, options);
+  const first = await plan(blobs, database, there, content, options);
+  if (!heal) return first.report;
+  const name = `scrub-${new Date().toISOString().replace(/[:.]/g, "-")}`;
+  const mended: Damage[] = [];
+  for (let [{ report, judged }, pass] = [first, 1]; ; pass++) {
+    const done = await mendAll({ blobs, database, content, name, signal }, judged);
+    const rest = done.filter((damage) => !damage.mended);
+    mended.push(...done.filter((damage) => damage.mended));
+    // A manifest that cannot be read is told by the files of its version: those that are there now.
+    const isProgress = rest.length > 0 && rest.length < done.length && pass < MOST_PASSES;
+    if (!isProgress) return { ...first.report, damage: [...mended, ...rest] };
+    ({ report, judged } = await plan(blobs, database, await tablesOf(database), content, options));
+    if (report.damage.length === 0) return { ...first.report, damage: mended };
+  }
+}
+
+interface Mending {
+  readonly blobs: BlobStore;
+  readonly database: string;
+  readonly content: SnapshotContent;
+  /** Of the directory below which damaged files are kept. */
+  readonly name: string;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** Data before manifests: their files tell whose these are. */
+async function mendAll(
+  { blobs, database, content, name, signal }: Mending,
+  judged: readonly Judged[],
+): Promise<Damage[]> {
   const soundOf = ({ table, path }: Damage, directory: string) => {
     const file = content.files.get(directory)?.find((one) => one.path === path);
     return file && { table, ...file };
   };
-  if (!heal) return report;
   const damage: Damage[] = [];
-  const name = `scrub-${new Date().toISOString().replace(/[:.]/g, "-")}`;
-  for (const { damage: one, directory, seen } of judged) {
+  const isManifest = ({ damage: { kind } }: Judged) => Number(kind === "manifest");
+  for (const { damage: one, directory, seen } of judged.toSorted((a, b) => isManifest(a) - isManifest(b))) {
     signal?.throwIfAborted();
     const sound = soundOf(one, directory);
     if (one.refused !== undefined || !sound) {
@@ -120,7 +150,7 @@ async function scrubDatabase(
     );
     damage.push({ ...one, ...done });
   }
-  return { ...report, damage };
+  return damage;
 }
 
 /** A directory without a manifest is no table any more, whatever else of it is there. */
