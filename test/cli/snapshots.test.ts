@@ -96,7 +96,7 @@ describe("delete", () => {
     const yes = await runOnTerminal(["delete", id], { env: place.env, type: [["[y/N]", "y\n"]] });
     expect(yes.code).toBe(0);
     const shown = withoutEscapes(yes.stdout);
-    expect(shown).toContain(`Snapshot ${id} of ${place.database}`);
+    expect(shown).toContain(`To delete: snapshot ${id} of ${place.database}`);
     expect(shown).toContain(`Deleted snapshot ${id}.`);
     expect(readdirSync(join(place.repo, "snapshots"))).toEqual([]);
   });
