@@ -1,7 +1,8 @@
 import type { Data, DataType, Field, Float } from "apache-arrow";
 import { arrow } from "./arrow.ts";
-import { firstNull, isValid, itemsOf, rangeAt } from "./column-read.ts";
-import { badValue, inside, type Place } from "./place.ts";
+import { badValue, inside, type Place, Problem } from "./bad-value.ts";
+import { fieldsIn, firstNull, isValid, itemsOf, rangeAt } from "./column.ts";
+import { halfValue } from "./float-text.ts";
 import { isFloatVector } from "./types.ts";
 
 /**
@@ -31,7 +32,9 @@ function checkInside(type: DataType, data: Data, place: Place, live: (index: num
         live,
       );
     }
-  } else if (hasItems(type)) checkItems(type, data, place, live);
+  } else if (fieldsIn(type).length === 1 && !arrow.DataType.isDictionary(type)) {
+    checkItems(type, data, place, live);
+  }
 }
 
 function checkNested(field: Field, data: Data, place: Place, live: (index: number) => boolean): void {
@@ -44,7 +47,7 @@ function checkNested(field: Field, data: Data, place: Place, live: (index: numbe
 }
 
 function checkItems(type: DataType, data: Data, place: Place, live: (index: number) => boolean): void {
-  const field: Field | undefined = type.children?.[0];
+  const field: Field | undefined = fieldsIn(type)[0];
   if (field === undefined || !needsCheck(field)) return;
   const items = itemsOf(data);
   const parents = new Int32Array(items.length).fill(-1);
@@ -67,7 +70,7 @@ function checkVectors(type: DataType, data: Data, place: Place, live: (index: nu
       const value = values[item] ?? Number.NaN;
       const finite = half ? (value & 0x7c00) !== 0x7c00 : value - value === 0;
       if (finite && !(holes && !isValid(items, item))) continue;
-      const number = half ? arrow.util.uint16ToFloat64(value) : value;
+      const number = half ? halfValue(value) : value;
       const what = finite ? "null" : String(number);
       throw badValue(place, index, `${what} at place ${item - start} of a vector; LanceDB cannot search it`);
     }
@@ -79,12 +82,58 @@ function itemRange(type: DataType, data: Data, index: number): [start: number, e
   return [index * type.listSize, (index + 1) * type.listSize];
 }
 
-function hasItems(type: DataType): boolean {
-  const { DataType: Is } = arrow;
-  return Is.isList(type) || Is.isFixedSizeList(type) || Is.isMap(type);
-}
-
 function needsCheck(field: Field): boolean {
   if (!field.nullable || isFloatVector(field.type)) return true;
-  return (field.type.children ?? []).some(needsCheck);
+  return fieldsIn(field.type).some(needsCheck);
+}
+
+/** A column, or a part of one, and the name that it has in a message. */
+interface Part {
+  readonly name: string;
+  readonly data: Data;
+}
+
+/**
+ * Holds columns and their parts that must not have nulls to that: LanceDB would refuse them when others are
+ * written already. What lies under a null of the whole is nobody's.
+ */
+export function assertNulls(fields: readonly Field[], columns: readonly Data[]): void {
+  for (const [index, field] of fields.entries()) {
+    const data = columns[index];
+    if (data === undefined) continue;
+    const place = { name: field.name, data };
+    if (mustNot(field, data)) throw refused(place);
+    assertParts(place);
+  }
+}
+
+function mustNot({ nullable, type }: Field, data: Data): boolean {
+  return !nullable && !arrow.DataType.isNull(type) && data.nullCount > 0;
+}
+
+function assertParts(whole: Part): void {
+  const { type } = whole.data;
+  if (arrow.DataType.isDictionary(type)) return;
+  for (const [index, field] of fieldsIn(type).entries()) {
+    const data = whole.data.children[index];
+    if (data === undefined) continue;
+    const part = { name: `${whole.name}.${field.name}`, data };
+    if (mustNot(field, data)) assertUnder(whole.data, part);
+    assertParts(part);
+  }
+}
+
+/** Nulls of a part must lie under nulls of the whole. */
+function assertUnder(whole: Data, part: Part): void {
+  for (let row = 0; row < whole.length; row++) {
+    if (!isValid(whole, row)) continue;
+    const [start, end] = arrow.DataType.isStruct(whole.type)
+      ? [row, row + 1]
+      : itemRange(whole.type, whole, row);
+    for (let at = start; at < end; at++) if (!isValid(part.data, at)) throw refused(part);
+  }
+}
+
+function refused({ name }: Part): Problem {
+  return new Problem(`the column ${JSON.stringify(name)} has nulls, which its type does not allow`);
 }

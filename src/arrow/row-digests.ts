@@ -1,10 +1,10 @@
 import { hash } from "node:crypto";
-import type { Data, DataType, RecordBatch } from "apache-arrow";
-import { UnsupportedError } from "../errors.ts";
+import type { Data, DataType, FixedSizeList, RecordBatch } from "apache-arrow";
 import { arrow } from "./arrow.ts";
-import { bitAt, bytesIn, byteWidth, isValid, itemsOf, rangeAt } from "./column-read.ts";
+import { bitAt, bytesIn, columnOf, isValid, itemsOf, rangeAt } from "./column.ts";
 import { DIGEST_BYTES } from "./digest-table.ts";
-import { halfAt } from "./literals.ts";
+import { floatAt } from "./number-codecs.ts";
+import { byteWidth, layoutOf } from "./types.ts";
 
 const NULL = 0;
 const VALUE = 1;
@@ -12,20 +12,15 @@ const VALUE = 1;
 /** Writes the value at an index; equal values of one type make equal bytes, others never do. */
 type Writer = (out: ByteSink, index: number) => void;
 
+/** Answers with the digest of a row. The answer is valid until the next call. */
+type Digests = (index: number) => Uint8Array;
+
 /**
- * Answers with the digest of a row: 128 bits of the SHA-256 over its values in these columns, so that no
- * two rows are taken for one by accident, nor by design. The answer is valid until the next call.
+ * Digests of rows over their values in these columns: 128 bits of the SHA-256, so that no two rows are taken for one
+ * by accident, nor by design.
  */
-export function rowDigests(batch: RecordBatch, columns: readonly string[]): (index: number) => Uint8Array {
-  return digestsBy(columns.map((name) => writerOf(columnOf(batch, name))));
-}
-
-/** The same over a key as filters compare it: -0 of a float has the digest of 0. */
-export function keyDigests(batch: RecordBatch, key: readonly string[]): (index: number) => Uint8Array {
-  return digestsBy(key.map((name) => keyWriter(columnOf(batch, name))));
-}
-
-function digestsBy(writers: readonly Writer[]): (index: number) => Uint8Array {
+export function rowDigests(batch: RecordBatch, columns: readonly string[]): Digests {
+  const writers = columns.map((name) => writerOf(columnOf(batch, name)));
   const out = new ByteSink();
   return (index) => {
     out.length = 0;
@@ -34,11 +29,27 @@ function digestsBy(writers: readonly Writer[]): (index: number) => Uint8Array {
   };
 }
 
-/** A column of a batch. */
-export function columnOf(batch: RecordBatch, name: string): Data {
-  const [data] = batch.getChild(name)?.data ?? [];
-  if (data === undefined) throw new TypeError(`The batch has no column ${JSON.stringify(name)}.`);
-  return data;
+/** Marks a digest that is none, but the key itself; else its last byte is the key's length. */
+const DIGEST = 0x80;
+
+/**
+ * Digests of keys as filters compare them, so that -0 of a float is 0. A key of up to 15 bytes is its own digest, which
+ * takes no time to compute; of a longer one it is 120 bits of the SHA-256.
+ */
+export function keyDigests(columns: readonly Data[]): Digests {
+  const writers = columns.map(keyWriter);
+  const out = new ByteSink();
+  const digest = new Uint8Array(DIGEST_BYTES);
+  return (index) => {
+    out.length = 0;
+    for (const write of writers) write(out, index);
+    const { bytes } = out;
+    digest.fill(0);
+    const fits = bytes.length < DIGEST_BYTES;
+    digest.set(fits ? bytes : hash("sha256", bytes, "buffer").subarray(0, DIGEST_BYTES - 1));
+    digest[DIGEST_BYTES - 1] = fits ? bytes.length : DIGEST;
+    return digest;
+  };
 }
 
 class ByteSink {
@@ -93,11 +104,10 @@ function keyWriter(data: Data): Writer {
   const write = writerOf(data);
   const type: DataType = data.type;
   if (!arrow.DataType.isFloat(type)) return write;
-  const half = type.precision === arrow.Precision.HALF;
+  const { precision } = type;
   const zero = new Uint8Array(byteWidth(type) ?? 0);
   return (out, at) => {
-    const value = half ? halfAt(data, at) : Number(data.values[at]);
-    if (!Object.is(value, -0) || !isValid(data, at)) return write(out, at);
+    if (!Object.is(floatAt(data, precision, at), -0) || !isValid(data, at)) return write(out, at);
     out.byte(VALUE);
     out.copy(zero, 0, zero.length);
   };
@@ -105,36 +115,41 @@ function keyWriter(data: Data): Writer {
 
 function valueWriter(data: Data): Writer {
   const type: DataType = data.type;
-  const { DataType: Is } = arrow;
-  if (Is.isNull(type)) return () => undefined;
-  if (Is.isBool(type)) return (out, at) => out.byte(bitAt(data.values, data.offset + at) ? 1 : 0);
-  const width = byteWidth(type);
   const bytes = bytesIn(data.values);
-  if (width !== undefined) return (out, at) => out.copy(bytes, at * width, (at + 1) * width);
-  if (Is.isUtf8(type) || Is.isLargeUtf8(type) || Is.isBinary(type) || Is.isLargeBinary(type)) {
-    return (out, at) => {
-      const [start, end] = rangeAt(data, at);
-      out.count(end - start);
-      out.copy(bytes, start, end);
-    };
+  switch (layoutOf(type)) {
+    case "null":
+      return () => undefined;
+    case "bits":
+      return (out, at) => out.byte(bitAt(data.values, data.offset + at) ? 1 : 0);
+    case "fixed": {
+      const width = byteWidth(type) ?? 0;
+      return (out, at) => out.copy(bytes, at * width, (at + 1) * width);
+    }
+    case "bytes":
+      return (out, at) => {
+        const [start, end] = rangeAt(data, at);
+        out.count(end - start);
+        out.copy(bytes, start, end);
+      };
+    case "dictionary":
+      return dictionaryWriter(data);
+    case "struct": {
+      const writers = data.children.map(writerOf);
+      return (out, at) => {
+        for (const write of writers) write(out, at);
+      };
+    }
+    case "vector":
+      return vectorWriter(data, (type as FixedSizeList).listSize);
+    case "list": {
+      const write = writerOf(itemsOf(data));
+      return (out, at) => {
+        const [start, end] = rangeAt(data, at);
+        out.count(end - start);
+        for (let item = start; item < end; item++) write(out, item);
+      };
+    }
   }
-  if (Is.isDictionary(type)) return dictionaryWriter(data);
-  if (Is.isStruct(type)) {
-    const writers = data.children.map(writerOf);
-    return (out, at) => {
-      for (const write of writers) write(out, at);
-    };
-  }
-  if (Is.isFixedSizeList(type)) return fixedListWriter(data, type.listSize);
-  if (Is.isList(type) || Is.isMap(type)) {
-    const write = writerOf(itemsOf(data));
-    return (out, at) => {
-      const [start, end] = rangeAt(data, at);
-      out.count(end - start);
-      for (let item = start; item < end; item++) write(out, item);
-    };
-  }
-  throw new UnsupportedError(`Rows with a column of the type ${type} cannot be compared.`);
 }
 
 function dictionaryWriter(data: Data): Writer {
@@ -153,7 +168,7 @@ function dictionaryWriter(data: Data): Writer {
 }
 
 /** Vectors: all at once where no component is null. */
-function fixedListWriter(data: Data, size: number): Writer {
+function vectorWriter(data: Data, size: number): Writer {
   const items = itemsOf(data);
   const width = byteWidth(items.type);
   const bytes = bytesIn(items.values);

@@ -1,10 +1,10 @@
 import type { Data, DataType, RecordBatch, Schema } from "apache-arrow";
 import { ValidationError } from "../errors.ts";
 import { arrow } from "./arrow.ts";
+import { columnOf, firstNull } from "./column.ts";
 import { quoteColumn } from "./column-path.ts";
-import { firstNull } from "./column-read.ts";
-import { halfAt } from "./literals.ts";
-import { columnOf } from "./row-digests.ts";
+import { floatAt } from "./number-codecs.ts";
+import { isKeyType } from "./types.ts";
 
 /**
  * Holds that these columns can be a table's key: there, and of a scalar type that a filter can compare.
@@ -29,26 +29,6 @@ export function assertKey(table: string, schema: Schema, key: readonly string[])
   }
 }
 
-/** Whether a column of this type can be part of a key. */
-export function isKeyType(type: DataType): boolean {
-  const { DataType: Is } = arrow;
-  if (Is.isDecimal(type)) return type.bitWidth === 128;
-  return (
-    Is.isInt(type) ||
-    Is.isFloat(type) ||
-    Is.isBool(type) ||
-    Is.isUtf8(type) ||
-    Is.isLargeUtf8(type) ||
-    Is.isBinary(type) ||
-    Is.isLargeBinary(type) ||
-    Is.isFixedSizeBinary(type) ||
-    Is.isDate(type) ||
-    Is.isTime(type) ||
-    Is.isTimestamp(type) ||
-    Is.isDuration(type)
-  );
-}
-
 /**
  * The first row whose key cannot name it: null equals nothing, and of NaN and -0 filter and merge think
  * differently. Undefined where all can. (0 can where no row has -0 for a key: `proveKeys` looks.)
@@ -65,9 +45,9 @@ export function firstUnusableKey(batch: RecordBatch, key: readonly string[]): nu
 function firstOddFloat(data: Data): number {
   const type: DataType = data.type;
   if (!arrow.DataType.isFloat(type)) return -1;
-  const half = type.precision === arrow.Precision.HALF;
+  const { precision } = type;
   for (let row = 0; row < data.length; row++) {
-    const value = half ? halfAt(data, row) : Number(data.values[row]);
+    const value = floatAt(data, precision, row);
     if (Number.isNaN(value) || Object.is(value, -0)) return row;
   }
   return -1;

@@ -1,7 +1,20 @@
-import type { Data, DataType, RecordBatch } from "apache-arrow";
-import { UnsupportedError } from "../errors.ts";
+import type { Data, DataType, Dictionary, FixedSizeList, RecordBatch } from "apache-arrow";
 import { arrow } from "./arrow.ts";
-import { bitAt, bytesIn, byteWidth, isValid, itemsOf, rangeAt } from "./column-read.ts";
+import {
+  bitAt,
+  bitmapBytes,
+  bytesIn,
+  columnOf,
+  isValid,
+  itemsOf,
+  newBatch,
+  newColumn,
+  offsetsFor,
+  rangeAt,
+  setBit,
+  validityOf,
+} from "./column.ts";
+import { byteWidth, layoutOf } from "./types.ts";
 
 /** The rows at `indices`, with these columns, in buffers of their own. */
 export function takeRows(
@@ -9,103 +22,60 @@ export function takeRows(
   columns: readonly string[],
   indices: ArrayLike<number>,
 ): RecordBatch {
-  const fields = columns.map((name) => {
-    const field = batch.schema.fields.find((candidate) => candidate.name === name);
-    if (field === undefined) throw new TypeError(`The batch has no column ${JSON.stringify(name)}.`);
-    return field;
-  });
-  const schema = new arrow.Schema(fields, batch.schema.metadata);
-  const children = fields.map(({ name }) => {
-    const [data] = batch.getChild(name)?.data ?? [];
-    if (data === undefined) throw new TypeError(`The batch has no column ${JSON.stringify(name)}.`);
-    return take(data, indices);
-  });
-  const struct = new arrow.Struct(fields);
-  return new arrow.RecordBatch(schema, newData(struct, indices.length, undefined, { children }) as never);
-}
-
-interface Buffers {
-  readonly offsets?: Int32Array | BigInt64Array;
-  readonly values?: ArrayBufferView;
-  readonly children?: readonly Data[];
-  readonly dictionary?: Data["dictionary"];
-}
-
-function newData(type: DataType, length: number, validity: Validity | undefined, buffers: Buffers): Data {
-  const { offsets, values, children = [], dictionary } = buffers;
-  const slots = [offsets, values, validity?.bitmap ?? new Uint8Array(0)];
-  return new arrow.Data(type, 0, length, validity?.nulls ?? 0, slots as never, [...children], dictionary);
-}
-
-interface Validity {
-  readonly bitmap: Uint8Array;
-  readonly nulls: number;
-}
-
-function takeValidity(data: Data, indices: ArrayLike<number>): Validity | undefined {
-  if (data.nullCount === 0) return undefined;
-  const bitmap = new Uint8Array(bitmapBytes(indices.length));
-  let nulls = 0;
-  for (let at = 0; at < indices.length; at++) {
-    if (isValid(data, indices[at] ?? 0)) setBit(bitmap, at);
-    else nulls++;
-  }
-  return nulls === 0 ? undefined : { bitmap, nulls };
+  const children = columns.map((name) => take(columnOf(batch, name), indices));
+  const fields = columns.flatMap((name) => batch.schema.fields.find((field) => field.name === name) ?? []);
+  return newBatch(new arrow.Schema(fields, batch.schema.metadata), indices.length, children);
 }
 
 function take(data: Data, indices: ArrayLike<number>): Data {
   const type: DataType = data.type;
-  const { DataType: Is } = arrow;
-  const length = indices.length;
-  if (Is.isNull(type)) return new arrow.Data(type, 0, length, length);
-  const validity = takeValidity(data, indices);
-  if (Is.isBool(type)) {
-    const values = new Uint8Array(bitmapBytes(length));
-    for (let at = 0; at < length; at++) {
-      if (bitAt(data.values, data.offset + (indices[at] ?? 0))) setBit(values, at);
+  const { length } = indices;
+  const layout = layoutOf(type);
+  if (layout === "null") return newColumn(type, length, { nullCount: length });
+  const isThere = data.nullCount === 0 ? undefined : (at: number) => isValid(data, indices[at] ?? 0);
+  const validity = validityOf(length, isThere);
+  switch (layout) {
+    case "bits": {
+      const values = new Uint8Array(bitmapBytes(length));
+      for (let at = 0; at < length; at++) {
+        if (bitAt(data.values, data.offset + (indices[at] ?? 0))) setBit(values, at);
+      }
+      return newColumn(type, length, validity, { values });
     }
-    return newData(type, length, validity, { values });
+    case "dictionary": {
+      const values = takeFixed((type as Dictionary).indices, data, indices);
+      return newColumn(type, length, validity, { values, dictionary: data.dictionary });
+    }
+    case "fixed":
+      return newColumn(type, length, validity, { values: takeFixed(type, data, indices) });
+    case "struct":
+      return newColumn(type, length, validity, {
+        children: data.children.map((child) => take(child, indices)),
+      });
+    case "vector": {
+      const items = repeat(indices, (type as FixedSizeList).listSize);
+      return newColumn(type, length, validity, { children: [take(itemsOf(data), items)] });
+    }
+    case "list": {
+      const ends = takeEnds(data, indices);
+      const items = new Uint32Array(ends[length] ?? 0);
+      eachRange(data, indices, (at, start, end) => {
+        for (let item = start; item < end; item++) items[(ends[at] ?? 0) + item - start] = item;
+      });
+      return newColumn(type, length, validity, { offsets: ends, children: [take(itemsOf(data), items)] });
+    }
+    case "bytes": {
+      const ends = takeEnds(data, indices);
+      const bytes = bytesIn(data.values);
+      const values = new Uint8Array(ends[length] ?? 0);
+      eachRange(data, indices, (at, start, end) => values.set(bytes.subarray(start, end), ends[at]));
+      return newColumn(type, length, validity, { offsets: offsetsFor(type, ends), values });
+    }
   }
-  if (Is.isDictionary(type)) {
-    const width = byteWidth(type.indices) ?? 4;
-    const values = takeFixed(type.indices, width, data, indices);
-    return newData(type, length, validity, { values, dictionary: data.dictionary });
-  }
-  const width = byteWidth(type);
-  if (width !== undefined) {
-    return newData(type, length, validity, { values: takeFixed(type, width, data, indices) });
-  }
-  if (Is.isStruct(type)) {
-    const children = data.children.map((child) => take(child, indices));
-    return newData(type, length, validity, { children });
-  }
-  if (Is.isFixedSizeList(type)) {
-    const items = repeat(indices, type.listSize);
-    return newData(type, length, validity, { children: [take(itemsOf(data), items)] });
-  }
-  if (Is.isList(type) || Is.isMap(type)) {
-    const ends = takeEnds(data, indices);
-    const items = new Uint32Array(ends[length] ?? 0);
-    eachRange(data, indices, (at, start, end) => {
-      for (let item = start; item < end; item++) items[(ends[at] ?? 0) + item - start] = item;
-    });
-    return newData(type, length, validity, { offsets: ends, children: [take(itemsOf(data), items)] });
-  }
-  if (Is.isUtf8(type) || Is.isBinary(type) || Is.isLargeUtf8(type) || Is.isLargeBinary(type)) {
-    const ends = takeEnds(data, indices);
-    const bytes = bytesIn(data.values);
-    const values = new Uint8Array(ends[length] ?? 0);
-    eachRange(data, indices, (at, start, end) => values.set(bytes.subarray(start, end), ends[at]));
-    const large = Is.isLargeUtf8(type) || Is.isLargeBinary(type);
-    return newData(type, length, validity, {
-      offsets: large ? BigInt64Array.from(ends, BigInt) : ends,
-      values,
-    });
-  }
-  throw new UnsupportedError(`Rows with a column of the type ${type} cannot be picked.`);
 }
 
-function takeFixed(type: DataType, width: number, data: Data, indices: ArrayLike<number>): ArrayBufferView {
+function takeFixed(type: DataType, data: Data, indices: ArrayLike<number>): ArrayBufferView {
+  const width = byteWidth(type) ?? 0;
   const from = bytesIn(data.values);
   const bytes = new Uint8Array(indices.length * width);
   for (let at = 0; at < indices.length; at++) {
@@ -142,12 +112,4 @@ function repeat(indices: ArrayLike<number>, size: number): Uint32Array {
     items[at] = (indices[Math.floor(at / size)] ?? 0) * size + (at % size);
   }
   return items;
-}
-
-function bitmapBytes(length: number): number {
-  return Math.ceil(length / 64) * 8;
-}
-
-function setBit(bitmap: Uint8Array, at: number): void {
-  bitmap[at >> 3] = (bitmap[at >> 3] ?? 0) | (1 << (at & 7));
 }

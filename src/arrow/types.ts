@@ -1,5 +1,303 @@
-import type { DataType, Field } from "apache-arrow";
+import type {
+  DataType,
+  Date_,
+  Decimal,
+  Dictionary,
+  Duration,
+  Field,
+  FixedSizeBinary,
+  FixedSizeList,
+  Float,
+  Int,
+  Map_,
+  Time,
+  Timestamp,
+} from "apache-arrow";
+import { UnsupportedError, ValidationError } from "../errors.ts";
 import { arrow } from "./arrow.ts";
+import { Problem } from "./bad-value.ts";
+import { fieldsIn } from "./column.ts";
+
+/**
+ * How the buffers of a type lie: what joins columns, picks rows, compares them and checks what was read goes by this
+ * alone. `bits`: a bit a value. `fixed`: the same bytes for each. `bytes`: offsets into bytes. `list`: offsets into a
+ * child. `vector`: a child with the same number of items for each. `struct`: a child a field. `dictionary`: numbers
+ * of entries, `fixed`.
+ */
+type Layout = "null" | "bits" | "fixed" | "bytes" | "list" | "vector" | "struct" | "dictionary";
+
+/** What values are told as: values of one family can be written into each other's types, each of them checked. */
+type Family = "number" | "text" | "bytes" | "list" | "struct" | "other";
+
+/** What is known of a type of Arrow, but for its values (`codecs.ts`). */
+interface TypeEntry<T extends DataType = DataType> {
+  readonly layout: Layout;
+  readonly family: Family;
+  /** Bytes of a value, where the layout is `fixed`. */
+  width?(type: T): number;
+  /** In words. @throws Problem for parameters that no such type has. */
+  words(type: T, inner: (type: DataType | undefined) => string): string;
+  /** The type anew in LanceDB's copy of apache-arrow, with these fields inside. */
+  make(type: T, fields: readonly Field[]): DataType;
+}
+
+/** apache-arrow's numbers of types, its `Type`, which is loaded late. */
+export const Id = {
+  Null: 1,
+  Int: 2,
+  Float: 3,
+  Binary: 4,
+  Utf8: 5,
+  Bool: 6,
+  Decimal: 7,
+  Date: 8,
+  Time: 9,
+  Timestamp: 10,
+  List: 12,
+  Struct: 13,
+  FixedSizeBinary: 15,
+  FixedSizeList: 16,
+  Map: 17,
+  Duration: 18,
+  LargeBinary: 19,
+  LargeUtf8: 20,
+  Dictionary: -1,
+} as const;
+
+const TYPES = new Map<number, TypeEntry>();
+
+function define<T extends DataType>(id: number, entry: TypeEntry<T>): void {
+  TYPES.set(id, entry as unknown as TypeEntry);
+}
+
+/** Types that hold whole values of their own, and no other types. */
+function flat<T extends DataType = DataType>(
+  layout: Layout,
+  family: Family,
+  words: string | ((type: T) => string),
+  make: (type: T) => DataType,
+  width?: (type: T) => number,
+): TypeEntry<T> {
+  return {
+    layout,
+    family,
+    words: typeof words === "string" ? () => words : words,
+    make,
+    ...(width && { width }),
+  };
+}
+
+define(
+  Id.Null,
+  flat("null", "other", "null", () => new arrow.Null()),
+);
+define(
+  Id.Bool,
+  flat("bits", "other", "bool", () => new arrow.Bool()),
+);
+define(
+  Id.Utf8,
+  flat("bytes", "text", "utf8", () => new arrow.Utf8()),
+);
+define(
+  Id.LargeUtf8,
+  flat("bytes", "text", "large_utf8", () => new arrow.LargeUtf8()),
+);
+define(
+  Id.Binary,
+  flat("bytes", "bytes", "binary", () => new arrow.Binary()),
+);
+define(
+  Id.LargeBinary,
+  flat("bytes", "bytes", "large_binary", () => new arrow.LargeBinary()),
+);
+define<Int>(
+  Id.Int,
+  flat(
+    "fixed",
+    "number",
+    (type) => `${type.isSigned ? "int" : "uint"}${oneOf(type.bitWidth, [8, 16, 32, 64])}`,
+    (type) => new arrow.Int(type.isSigned, type.bitWidth),
+    (type) => type.bitWidth / 8,
+  ),
+);
+define<Float>(
+  Id.Float,
+  flat(
+    "fixed",
+    "number",
+    (type) => `float${16 << oneOf(type.precision, [0, 1, 2])}`,
+    (type) => new arrow.Float(type.precision),
+    (type) => 2 << type.precision,
+  ),
+);
+define<Decimal>(
+  Id.Decimal,
+  flat(
+    "fixed",
+    "other",
+    (type) =>
+      `decimal${oneOf(type.bitWidth, [32, 64, 128, 256])}(${size(type.precision)}, ${scale(type.scale)})`,
+    (type) => new arrow.Decimal(type.scale, type.precision, type.bitWidth),
+    (type) => type.bitWidth / 8,
+  ),
+);
+define<FixedSizeBinary>(
+  Id.FixedSizeBinary,
+  flat(
+    "fixed",
+    "bytes",
+    (type) => `fixed_size_binary(${size(type.byteWidth)})`,
+    (type) => new arrow.FixedSizeBinary(type.byteWidth),
+    (type) => type.byteWidth,
+  ),
+);
+define<Date_>(
+  Id.Date,
+  flat(
+    "fixed",
+    "other",
+    (type) => (oneOf(type.unit, [0, 1]) === 0 ? "date32" : "date64"),
+    (type) => new arrow.Date_(type.unit),
+    (type) => (type.unit === arrow.DateUnit.DAY ? 4 : 8),
+  ),
+);
+define<Time>(
+  Id.Time,
+  flat(
+    "fixed",
+    "other",
+    (type) => `time${oneOf(type.bitWidth, type.unit < 2 ? [32] : [64])}(${unit(type.unit)})`,
+    (type) => new arrow.Time(type.unit, type.bitWidth),
+    (type) => type.bitWidth / 8,
+  ),
+);
+define<Timestamp>(
+  Id.Timestamp,
+  flat(
+    "fixed",
+    "other",
+    (type) => `timestamp(${unit(type.unit)}${type.timezone ? `, ${type.timezone}` : ""})`,
+    (type) => new arrow.Timestamp(type.unit, type.timezone),
+    () => 8,
+  ),
+);
+define<Duration>(
+  Id.Duration,
+  flat(
+    "fixed",
+    "other",
+    (type) => `duration(${unit(type.unit)})`,
+    (type) => new arrow.Duration(type.unit),
+    () => 8,
+  ),
+);
+define(Id.List, {
+  layout: "list",
+  family: "list",
+  words: (type, inner) => `list(${inner(fieldsIn(type)[0]?.type)})`,
+  make: (_type, fields) => new arrow.List(...(fields as [Field])),
+});
+define<FixedSizeList>(Id.FixedSizeList, {
+  layout: "vector",
+  family: "list",
+  words: ({ listSize, children }, inner) => {
+    if (listSize === 0) throw new Problem("a fixed-size list has no items"); // Lance stores none
+    return `fixed_size_list(${inner(children[0]?.type)}, ${size(listSize)})`;
+  },
+  make: ({ listSize }, fields) => new arrow.FixedSizeList(listSize, ...(fields as [Field])),
+});
+define(Id.Struct, {
+  layout: "struct",
+  family: "struct",
+  words: (type, inner) => structWords(fieldsIn(type), inner),
+  make: (_type, fields) => new arrow.Struct([...fields]),
+});
+define<Map_>(Id.Map, {
+  layout: "list",
+  family: "other",
+  words: ({ children }, inner) => {
+    const entries = children[0] === undefined ? [] : fieldsIn(children[0].type);
+    if (entries.length !== 2) throw new Problem("a map has no key and value type");
+    return `map(${inner(entries[0]?.type)}, ${inner(entries[1]?.type)})`;
+  },
+  make: (type, fields) => new arrow.Map_(...(fields as [never]), type.keysSorted),
+});
+define<Dictionary>(Id.Dictionary, {
+  layout: "dictionary",
+  family: "other",
+  words: (type, inner) => {
+    if (fieldsIn(type.dictionary).length > 0)
+      throw new UnsupportedError("A dictionary of nested values is not supported.");
+    return `dictionary(${inner(type.indices)}, ${inner(type.dictionary)})`;
+  },
+  make: (type) => {
+    const indices = adoptType(type.indices) as typeof type.indices;
+    return new arrow.Dictionary(adoptType(type.dictionary), indices, type.id, type.isOrdered);
+  },
+});
+
+function oneOf(value: number, allowed: readonly number[]): number {
+  if (!allowed.includes(value))
+    throw new Problem(`a type's parameter is ${value}, not ${allowed.join(" or ")}`);
+  return value;
+}
+
+function size(value: number): number {
+  if (!Number.isInteger(value) || value < 0 || value > 2 ** 31 - 1)
+    throw new Problem(`a type has the size ${value}`);
+  return value;
+}
+
+function scale(value: number): number {
+  if (!Number.isInteger(value) || Math.abs(value) > 1000)
+    throw new Problem(`a decimal has the scale ${value}`);
+  return value;
+}
+
+function unit(value: number): string {
+  const name = ["s", "ms", "us", "ns"][value];
+  if (name === undefined) throw new Problem(`a type's time unit is ${value}`);
+  return name;
+}
+
+export function structWords(fields: readonly Field[], inner: (type: DataType) => string): string {
+  if (new Set(fields.map((field) => field.name)).size < fields.length) {
+    throw new Problem("two members of a struct have the same name");
+  }
+  return `struct(${fields.map(({ name, type }) => `${JSON.stringify(name)}: ${inner(type)}`).join(", ")})`;
+}
+
+/** @throws UnsupportedError for types that LanceDB does not store: unions, intervals. */
+function entryOf(type: DataType): TypeEntry {
+  const entry = TYPES.get(type.typeId);
+  if (entry === undefined) throw new UnsupportedError(`Columns of the type ${type} are not supported.`);
+  return entry;
+}
+
+/** The type with other fields inside. */
+export function withFields(type: DataType, fields: readonly Field[]): DataType {
+  return fields.length === 0 ? type : entryOf(type).make(type, fields);
+}
+
+/** @throws UnsupportedError for a type that LanceDB does not store. */
+export function layoutOf(type: DataType): Layout {
+  return entryOf(type).layout;
+}
+
+/** Bytes of one value of a type of fixed width, or undefined for bits, variable widths and nested types. */
+export function byteWidth(type: DataType): number | undefined {
+  return TYPES.get(type.typeId)?.width?.(type);
+}
+
+/** Undefined for a type that LanceDB does not store. */
+export function familyOf(type: DataType): Family | undefined {
+  return TYPES.get(type.typeId)?.family;
+}
+
+export function isText(type: DataType): boolean {
+  return familyOf(type) === "text";
+}
 
 /** A fixed-size list of floats: what LanceDB searches by. */
 export function isFloatVector(type: DataType): boolean {
@@ -7,101 +305,58 @@ export function isFloatVector(type: DataType): boolean {
 }
 
 /** LanceDB's blob column: a struct of `data` and `uri`, marked in the field's metadata. */
-export function isBlob(field: Field): boolean {
-  return field.metadata.get("ARROW:extension:name") === "lance.blob.v2";
+export function isBlob({ metadata }: Field): boolean {
+  return metadata.get("ARROW:extension:name") === "lance.blob.v2";
 }
 
-/** A type with one value a row that can be told equal or not: what may serve as a key. */
+/** A type with one value a row that can be told equal or not. */
 export function isScalar(type: DataType): boolean {
   if (arrow.DataType.isDictionary(type)) return isScalar(type.dictionary);
-  return (
-    arrow.DataType.isBool(type) ||
-    arrow.DataType.isInt(type) ||
-    arrow.DataType.isFloat(type) ||
-    arrow.DataType.isDecimal(type) ||
-    isText(type) ||
-    isBytes(type) ||
-    arrow.DataType.isDate(type) ||
-    arrow.DataType.isTime(type) ||
-    arrow.DataType.isTimestamp(type) ||
-    arrow.DataType.isDuration(type)
-  );
+  const layout = TYPES.get(type.typeId)?.layout;
+  return layout === "bits" || layout === "fixed" || layout === "bytes";
 }
 
-export function isText(type: DataType): boolean {
-  return arrow.DataType.isUtf8(type) || arrow.DataType.isLargeUtf8(type);
+/** Whether a column of this type can be part of a key: LanceDB filters by no dictionary, and by decimals of 128 bits. */
+export function isKeyType(type: DataType): boolean {
+  if (arrow.DataType.isDecimal(type)) return type.bitWidth === 128;
+  return isScalar(type) && !arrow.DataType.isDictionary(type);
 }
 
-export function isBytes(type: DataType): boolean {
-  return (
-    arrow.DataType.isBinary(type) ||
-    arrow.DataType.isLargeBinary(type) ||
-    arrow.DataType.isFixedSizeBinary(type)
-  );
+export function hasDictionary({ type }: Field): boolean {
+  return arrow.DataType.isDictionary(type) || fieldsIn(type).some(hasDictionary);
 }
 
-function isListLike(type: DataType): boolean {
-  return arrow.DataType.isList(type) || arrow.DataType.isFixedSizeList(type);
-}
+const MAX_DEPTH = 64;
 
 /**
- * Whether a column of `from` holds exactly the buffers that a column of `to` holds, so that they can be
- * taken as they are. Names of list items and nullability do not matter; names of struct fields do.
+ * A type in words: `int64`, `timestamp(us, Europe/Berlin)`, `fixed_size_list(float32, 128)`. Two types with
+ * the same words hold the same values.
+ *
+ * @throws Problem for parameters that no such type has (the width of a decimal, say).
+ * @throws UnsupportedError for types that LanceDB does not store: unions, intervals.
  */
-export function sameLayout(from: DataType, to: DataType): boolean {
-  if (from.typeId !== to.typeId) return false;
-  if (arrow.DataType.isDictionary(from) && arrow.DataType.isDictionary(to)) {
-    return sameLayout(from.dictionary, to.dictionary) && sameLayout(from.indices, to.indices);
-  }
-  if (
-    arrow.DataType.isFixedSizeList(from) &&
-    arrow.DataType.isFixedSizeList(to) &&
-    from.listSize !== to.listSize
-  )
-    return false;
-  if (arrow.DataType.isDecimal(from) && arrow.DataType.isDecimal(to) && from.bitWidth !== to.bitWidth)
-    return false;
-  const children: readonly Field[] = from.children ?? [];
-  if (children.length === 0) return from.toString() === to.toString();
-  const others: readonly Field[] = to.children ?? [];
-  const named = arrow.DataType.isStruct(from);
-  return (
-    children.length === others.length &&
-    children.every((child, index) => {
-      const other = others[index];
-      return (
-        other !== undefined && (!named || child.name === other.name) && sameLayout(child.type, other.type)
-      );
-    })
-  );
-}
-
-/** Whether values of `from` can mean the same as values of `to`; each value is then checked as it is written. */
-export function isConvertible(from: DataType, to: Field): boolean {
-  if (arrow.DataType.isNull(from) || sameLayout(from, to.type)) return true;
-  if (arrow.DataType.isDictionary(from)) return isConvertible(from.dictionary, to);
-  const type: DataType = to.type;
-  if (isBlob(to) && isBytes(from)) return true;
-  if (arrow.DataType.isDictionary(type))
-    return isConvertible(from, new arrow.Field(to.name, type.dictionary, true));
-  if (isNumber(from)) return isNumber(type);
-  if (isText(from)) return isText(type);
-  if (isBytes(from)) return isBytes(type);
-  if (isListLike(from)) return isListLike(type) && childrenConvertible(from, type);
-  if (arrow.DataType.isStruct(from)) return arrow.DataType.isStruct(type) && childrenConvertible(from, type);
-  return false;
-}
-
-function isNumber(type: DataType): boolean {
-  return arrow.DataType.isInt(type) || arrow.DataType.isFloat(type);
-}
-
-function childrenConvertible(from: DataType, to: DataType): boolean {
-  const targets: readonly Field[] = to.children ?? [];
-  const byName = arrow.DataType.isStruct(from);
-  return (from.children ?? []).every((child: Field, index: number) => {
-    const target = byName ? targets.find((field) => field.name === child.name) : targets[index];
-    // A field the table lacks is reported with its row when the values are written.
-    return target === undefined || isConvertible(child.type, target);
+export function typeSignature(type: DataType, depth = 0): string {
+  if (depth > MAX_DEPTH) throw new Problem(`types are nested more than ${MAX_DEPTH} deep`);
+  return entryOf(type).words(type, (inner) => {
+    if (inner === undefined) throw new Problem("a nested type has no item type");
+    return typeSignature(inner, depth + 1);
   });
+}
+
+/** The field in LanceDB's copy of apache-arrow. @throws ValidationError for types that LanceDB does not store. */
+export function adoptField(field: Field): Field {
+  return new arrow.Field(field.name, adoptType(field.type), field.nullable, new Map(field.metadata));
+}
+
+function adoptType(type: DataType): DataType {
+  if (isOurs(type, arrow.DataType)) return type;
+  const entry = TYPES.get(type.typeId);
+  if (entry === undefined)
+    throw new ValidationError(`Columns of the type ${type} cannot be written from here.`);
+  return entry.make(type, fieldsIn(type).map(adoptField));
+}
+
+/** `instanceof`, without the compiler concluding that the other copy's types cannot exist. */
+export function isOurs(value: object, ours: abstract new (...args: never[]) => object): boolean {
+  return value instanceof ours;
 }

@@ -1,6 +1,7 @@
 import type { Table } from "@lancedb/lancedb";
 import type { RecordBatch, Schema } from "apache-arrow";
-import { columnOf, keyDigests, rowDigests } from "../arrow/row-digests.ts";
+import { columnOf } from "../arrow/column.ts";
+import { keyDigests, rowDigests } from "../arrow/row-digests.ts";
 import { takeRows } from "../arrow/take-rows.ts";
 import { whereIn } from "../arrow/where-in.ts";
 import { ValidationError } from "../errors.ts";
@@ -34,7 +35,7 @@ export async function* differingRows(request: Compared, counts: RowCounts): Asyn
   for (const where of filters) {
     for await (const batch of scan(old, { columns, where, signal })) {
       const there = await rowsByKey(live, batch, key, columns, signal);
-      const [keyOf, rowOf] = [keyDigests(batch, [key]), rowDigests(batch, columns)];
+      const [keyOf, rowOf] = [keyDigests([columnOf(batch, key)]), rowDigests(batch, columns)];
       const wanted: number[] = [];
       for (let index = 0; index < batch.numRows; index++) {
         const found = there.get(hex(keyOf(index)));
@@ -61,7 +62,7 @@ async function rowsByKey(
   const rows = new Map<string, string[]>();
   const where = whereIn(key, columnOf(batch, key));
   for await (const found of scan(live, { columns, where, signal })) {
-    const [keyOf, rowOf] = [keyDigests(found, [key]), rowDigests(found, columns)];
+    const [keyOf, rowOf] = [keyDigests([columnOf(found, key)]), rowDigests(found, columns)];
     for (let index = 0; index < found.numRows; index++) {
       const digest = hex(keyOf(index));
       rows.set(digest, [...(rows.get(digest) ?? []), hex(rowOf(index))]);

@@ -1,6 +1,6 @@
 import type { Data, Schema } from "apache-arrow";
-import { encodeColumn } from "../arrow/encode/encode-column.ts";
-import { pack } from "../arrow/pack.ts";
+import { encodeColumn } from "../arrow/codecs.ts";
+import { joinColumns } from "../arrow/join-columns.ts";
 import { assertKey } from "../arrow/row-key.ts";
 import { whereIn } from "../arrow/where-in.ts";
 import { ValidationError } from "../errors.ts";
@@ -50,7 +50,7 @@ export function filtersOf(
   for (let from = 0; from < keys.length; from += KEYS_A_FILTER) {
     const part = keys.slice(from, from + KEYS_A_FILTER);
     const place = { column: key, rowOf: (index: number) => from + index };
-    const data: Data = pack(field.type, [encodeColumn(field, part, place)]);
+    const data: Data = joinColumns(field.type, [encodeColumn(field, part, place)]);
     filters.push(whereIn(key, data));
   }
   return filters;

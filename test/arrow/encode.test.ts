@@ -1,9 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { valuesOf } from "../../src/arrow/decode.ts";
-import { encodeColumn } from "../../src/arrow/encode/encode-column.ts";
-import { toHalf } from "../../src/arrow/encode/numbers.ts";
-import { pack } from "../../src/arrow/pack.ts";
+import { encodeColumn, valuesOf } from "../../src/arrow/codecs.ts";
+import { halfBits } from "../../src/arrow/float-text.ts";
+import { joinColumns } from "../../src/arrow/join-columns.ts";
 import { arrow, print } from "../guard/write/harness.ts";
 
 const { Field, TimeUnit } = arrow;
@@ -128,7 +127,7 @@ test("a half is the nearest there is, and the even one of two", () => {
         fc.double({ noNaN: true, min: -1e-4, max: 1e-4 }),
       ),
       (number) => {
-        const bits = toHalf(number);
+        const bits = halfBits(number);
         const distance = Math.abs(number - value(bits));
         const size = bits & 0x7fff;
         if (size === 0x7c00) {
@@ -145,7 +144,7 @@ test("a half is the nearest there is, and the even one of two", () => {
     ),
     { numRuns: 5000 },
   );
-  expect([0, -0, 1e-9, 65_519, 65_520, -Infinity, Number.NaN].map(toHalf)).toEqual([
+  expect([0, -0, 1e-9, 65_519, 65_520, -Infinity, Number.NaN].map(halfBits)).toEqual([
     0, 0x8000, 0, 0x7bff, 0x7c00, 0xfc00, 0x7e00,
   ]);
 });
@@ -188,11 +187,11 @@ describe("columns are put together from slices", () => {
           const slices = ends.map((end, index) =>
             whole.slice(ends[index - 1] ?? 0, end - (ends[index - 1] ?? 0)),
           );
-          expect(valuesOf(pack(type, slices)).map(print)).toEqual(values.map(print));
+          expect(valuesOf(joinColumns(type, slices)).map(print)).toEqual(values.map(print));
           // A slice of a slice, too.
           const [start] = ends as [number];
           const inner = whole.slice(start, values.length - start).slice(0, values.length - start);
-          expect(valuesOf(pack(type, [inner])).map(print)).toEqual(values.slice(start).map(print));
+          expect(valuesOf(joinColumns(type, [inner])).map(print)).toEqual(values.slice(start).map(print));
         },
       ),
     );
@@ -201,7 +200,7 @@ describe("columns are put together from slices", () => {
   test("a null at the end, whose items apache-arrow leaves out", () => {
     const type = new arrow.FixedSizeList(3, item(new arrow.Float32()));
     const data = arrow.vectorFromArray([[1, 2, 3], null], type).data[0];
-    const packed = pack(type, [data as never]);
+    const packed = joinColumns(type, [data as never]);
     expect(valuesOf(packed)).toEqual([[1, 2, 3], null]);
     expect(packed.children[0]?.length).toBe(6);
   });
@@ -209,6 +208,6 @@ describe("columns are put together from slices", () => {
   test("in buffers of their own", () => {
     const shared = new BigInt64Array([1n, 2n]);
     const data = arrow.makeVector(shared).data[0];
-    expect(pack(new arrow.Int64(), [data as never]).values.buffer).not.toBe(shared.buffer);
+    expect(joinColumns(new arrow.Int64(), [data as never]).values.buffer).not.toBe(shared.buffer);
   });
 });

@@ -1,8 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { decimalText, parseDecimal } from "../../src/arrow/json/decimal-text.ts";
-import { shortFloat32 } from "../../src/arrow/json/float-text.ts";
-import { halfBits, halfNumber, halfValue } from "../../src/arrow/json/float16.ts";
+import { halfBits, halfNumber, halfValue, shortFloat32, VectorTexts } from "../../src/arrow/float-text.ts";
+import { decimalText, parseDecimal } from "../../src/arrow/number-codecs.ts";
 import {
   dateText,
   parseDate,
@@ -10,7 +9,7 @@ import {
   parseTimestamp,
   timestampText,
   timeText,
-} from "../../src/arrow/json/temporal-text.ts";
+} from "../../src/arrow/time-codecs.ts";
 
 const nightly = process.env["NIGHTLY"] === "1";
 
@@ -106,4 +105,16 @@ test("decimals keep sign, scale and every digit", () => {
   );
   expect(decimalText(-5n, 2)).toBe("-0.05");
   expect(() => parseDecimal("1.5", 2)).toThrow(/decimal/);
+});
+
+test("a vector's text is that of the list of its floats, whatever their bits", () => {
+  const patterns = new Uint32Array(nightly ? 2 ** 22 : 2 ** 17);
+  for (let at = 0; at < patterns.length; at++) patterns[at] = Math.imul(at, 0x9e3779b1);
+  const values = new Float32Array(patterns.buffer);
+  const plain = (at: number) => (Number.isFinite(values[at]!) ? shortFloat32(values[at]!) : "other");
+  const texts = new VectorTexts(values, 512, (at) => JSON.stringify(plain(at)));
+  for (let row = 0; row < values.length / 512; row++) {
+    const list = Array.from({ length: 512 }, (_, item) => plain(row * 512 + item));
+    expect(texts.at(row)).toBe(JSON.stringify(list));
+  }
 });

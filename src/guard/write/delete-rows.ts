@@ -1,15 +1,14 @@
 import type { Connection } from "@lancedb/lancedb";
 import type { Data, DataType, Field } from "apache-arrow";
-import type { BatchLike } from "../../arrow/adopt.ts";
 import { arrow } from "../../arrow/arrow.ts";
-import { firstNull } from "../../arrow/column-read.ts";
-import { conform } from "../../arrow/conform.ts";
-import { valuesOf } from "../../arrow/decode.ts";
-import { isRecord } from "../../arrow/encode/elements.ts";
-import { encodeColumn } from "../../arrow/encode/encode-column.ts";
-import { pack } from "../../arrow/pack.ts";
-import { badValue, type Place } from "../../arrow/place.ts";
-import { isScalar, sameLayout } from "../../arrow/types.ts";
+import { badValue, type Place } from "../../arrow/bad-value.ts";
+import { encodeColumn, valuesOf } from "../../arrow/codecs.ts";
+import { firstNull } from "../../arrow/column.ts";
+import { conform, sameLayout } from "../../arrow/conform.ts";
+import { joinColumns } from "../../arrow/join-columns.ts";
+import { isRecord } from "../../arrow/nested-codecs.ts";
+import type { BatchLike } from "../../arrow/schemas.ts";
+import { isScalar } from "../../arrow/types.ts";
 import { whereIn } from "../../arrow/where-in.ts";
 import { ValidationError } from "../../errors.ts";
 import { deleteRows } from "../../lance/lacking.ts";
@@ -154,7 +153,7 @@ async function filtersFor(feed: Feed, field: Field, signal: AbortSignal | undefi
   let parts: Data[] = [];
   let count = 0;
   const flush = () => {
-    const keys = pack(field.type, parts);
+    const keys = joinColumns(field.type, parts);
     if (keys.length > 0) filters.push(...split(field.name, keys, 0, keys.length));
     parts = [];
     count = 0;

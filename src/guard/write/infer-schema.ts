@@ -1,8 +1,8 @@
 import { types } from "node:util";
 import type { DataType, Field, Float, Schema } from "apache-arrow";
 import { arrow } from "../../arrow/arrow.ts";
-import { elementsOf, isRecord } from "../../arrow/encode/elements.ts";
-import { show } from "../../arrow/place.ts";
+import { show } from "../../arrow/bad-value.ts";
+import { elementsOf, isRecord } from "../../arrow/nested-codecs.ts";
 import { ValidationError } from "../../errors.ts";
 import { reasonOf } from "../../fs/io.ts";
 import type { LanceDBApi } from "../../lance/which-lancedb.ts";

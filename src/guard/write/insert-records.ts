@@ -56,7 +56,7 @@ export interface InsertRecordsResult {
  *
  * `data` is an array of objects, an Arrow table, record batches, or a sync or async iterable of objects,
  * arrays of objects, tables or batches. An iterable is read as it is written, some 16 MB at a time, and
- * never held whole, but for the keys of an upsert (27 to 54 bytes a row); arrays and tables are checked whole
+ * never held whole, but for the keys of an upsert (25 to 50 bytes a row); arrays and tables are checked whole
  * before a backup is even taken.
  *
  * Every value is stored as it is or refused with row and column: vectors of a wrong length or not finite,

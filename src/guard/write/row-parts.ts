@@ -1,9 +1,9 @@
 import type { Data, Field } from "apache-arrow";
-import type { BatchLike } from "../../arrow/adopt.ts";
+import type { Place } from "../../arrow/bad-value.ts";
 import { checkColumn } from "../../arrow/check-column.ts";
+import { encodeColumn } from "../../arrow/codecs.ts";
 import { conform } from "../../arrow/conform.ts";
-import { encodeColumn } from "../../arrow/encode/encode-column.ts";
-import type { Place } from "../../arrow/place.ts";
+import type { BatchLike } from "../../arrow/schemas.ts";
 import { ValidationError } from "../../errors.ts";
 import { groupRows, unknownColumn } from "./infer-schema.ts";
 import { lengthOf, type Piece } from "./row-source.ts";

@@ -1,5 +1,5 @@
-import { type BatchLike, isBatchLike, isTableLike, type TableLike } from "../../arrow/adopt.ts";
-import { show } from "../../arrow/place.ts";
+import { show } from "../../arrow/bad-value.ts";
+import { type BatchLike, isBatchLike, isTableLike, type TableLike } from "../../arrow/schemas.ts";
 import { ValidationError } from "../../errors.ts";
 import { reasonOf } from "../../fs/io.ts";
 import type { Logger } from "../../logger.ts";

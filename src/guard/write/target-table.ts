@@ -1,6 +1,6 @@
 import type { Connection, Table } from "@lancedb/lancedb";
 import type { Schema } from "apache-arrow";
-import { adoptSchema } from "../../arrow/adopt.ts";
+import { adoptSchema } from "../../arrow/schemas.ts";
 import { BackupError, LanceError, ValidationError } from "../../errors.ts";
 import { isError, reasonOf } from "../../fs/io.ts";
 import { assertNamespaces } from "../../lance/lacking.ts";

@@ -2,7 +2,9 @@ import { setImmediate } from "node:timers/promises";
 import type { Connection, Table } from "@lancedb/lancedb";
 import type { Data, Field, RecordBatch, Schema } from "apache-arrow";
 import { arrow } from "../../arrow/arrow.ts";
-import { nulls, pack } from "../../arrow/pack.ts";
+import { nulls } from "../../arrow/codecs.ts";
+import { newBatch } from "../../arrow/column.ts";
+import { joinColumns } from "../../arrow/join-columns.ts";
 import { writable } from "../../arrow/writable.ts";
 import { ValidationError } from "../../errors.ts";
 import { createTableIn } from "../../lance/lacking.ts";
@@ -131,7 +133,7 @@ class ChunkBuilder {
     // Rows that name no column at all are rows of nulls.
     const fields = this.#allColumns || named.length === 0 ? all : named;
     const columns = fields.map((field) => packColumn(field, parts));
-    return toBatch(new arrow.Schema(fields, this.#schema.metadata), columns);
+    return newBatch(new arrow.Schema(fields, this.#schema.metadata), columns[0]?.length ?? 0, columns);
   }
 }
 
@@ -142,13 +144,7 @@ function shapeOf(part: Part): string {
 
 function packColumn(field: Field, parts: readonly Part[]): Data {
   const columns = parts.map((part) => part.columns.get(field.name) ?? nulls(field, part.length));
-  return writable(pack(field.type, columns));
-}
-
-function toBatch(schema: Schema, columns: Data[]): RecordBatch {
-  const type = new arrow.Struct(schema.fields);
-  const length = columns[0]?.length ?? 0;
-  return new arrow.RecordBatch(schema, new arrow.Data(type, 0, length, 0, [] as never, columns));
+  return writable(joinColumns(field.type, columns));
 }
 
 /** A chunk as the table that LanceDB's write calls take. */

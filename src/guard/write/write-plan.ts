@@ -1,9 +1,8 @@
 import type { Field, Float, Schema } from "apache-arrow";
-import { adoptSchema } from "../../arrow/adopt.ts";
-import { arrow } from "../../arrow/arrow.ts";
-import { valuesOf } from "../../arrow/decode.ts";
-import { isRecord } from "../../arrow/encode/elements.ts";
-import { sameLayout } from "../../arrow/types.ts";
+import { valuesOf } from "../../arrow/codecs.ts";
+import { sameLayout } from "../../arrow/conform.ts";
+import { isRecord } from "../../arrow/nested-codecs.ts";
+import { adoptSchema, sameSchema } from "../../arrow/schemas.ts";
 import { ValidationError } from "../../errors.ts";
 import type { LanceDB } from "../../lance/which-lancedb.ts";
 import {
@@ -146,11 +145,5 @@ function refuseTwins(fields: readonly Field[]): void {
 /** Whether two states of a table, or of none, ask for the same plan. */
 export function samePlan(before: Target | undefined, now: Target | undefined): boolean {
   if (before === undefined || now === undefined) return before === now;
-  const print = ({ schema }: Target) => JSON.stringify([schema.fields.map(fieldPrint), [...schema.metadata]]);
-  return print(before) === print(now);
-}
-
-function fieldPrint(field: Field): unknown {
-  const width = arrow.DataType.isDecimal(field.type) ? field.type.bitWidth : 0;
-  return [field.name, String(field.type), width, field.nullable, [...field.metadata]];
+  return sameSchema(before.schema, now.schema);
 }

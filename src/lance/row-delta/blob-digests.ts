@@ -1,8 +1,10 @@
 import { createHash, hash } from "node:crypto";
 import type { Table } from "@lancedb/lancedb";
 import type { Field, RecordBatch, Schema } from "apache-arrow";
+import { columnOf } from "../../arrow/column.ts";
 import { DIGEST_BYTES } from "../../arrow/digest-table.ts";
-import { columnOf, rowDigests } from "../../arrow/row-digests.ts";
+import { rowDigests } from "../../arrow/row-digests.ts";
+import { isBlob } from "../../arrow/types.ts";
 import { UnsupportedError } from "../../errors.ts";
 
 /** By this LanceDB finds large values; it is the address in most tables, and another number with stable row ids. */
@@ -28,10 +30,6 @@ export function blobColumnsOf(schema: Pick<Schema, "fields">): BlobColumns {
     else if (holdsBlobs(field)) unreadable.push(field.name);
   }
   return { names, unreadable };
-}
-
-function isBlob({ metadata }: Field): boolean {
-  return metadata.get("ARROW:extension:name") === "lance.blob.v2";
 }
 
 /** Also those of Lance's first kind, which LanceDB's client does not read. */

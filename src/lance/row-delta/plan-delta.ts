@@ -1,6 +1,5 @@
 import type { Table } from "@lancedb/lancedb";
-import type { Schema } from "apache-arrow";
-import { arrow } from "../../arrow/arrow.ts";
+import { sameSchema } from "../../arrow/schemas.ts";
 import { type CommitKind, commitKindOf } from "../commit-kind.ts";
 import { listManifests } from "../image.ts";
 import type { Manifest } from "../manifest.ts";
@@ -59,24 +58,6 @@ export async function planDelta(input: DeltaInput): Promise<TableDelta> {
   const keyed = await proveKeys(versions, await diffRows(versions, fragments), key);
   if (!keyed.usable) return { form: "replaced", why: keyed.why, cause: "keys" };
   return { form: "changes", upserts: keyed.upserts, deletes: keyed.deletes };
-}
-
-/** Whether two tables have the same columns, in the same order, with the same metadata. */
-export function sameSchema(a: Schema, b: Schema): boolean {
-  return describe(a) === describe(b);
-}
-
-function describe(schema: Schema): string {
-  const inOrder = (metadata: Map<string, string>) => [...metadata].sort();
-  const field = (one: Schema["fields"][number]): unknown => [
-    one.name,
-    String(one.type),
-    arrow.DataType.isDecimal(one.type) ? one.type.bitWidth : 0, // which its name does not tell
-    one.nullable,
-    inOrder(one.metadata),
-    (one.type.children ?? []).map(field),
-  ];
-  return JSON.stringify([inOrder(schema.metadata), schema.fields.map(field)]);
 }
 
 function sameBytes(a: readonly Uint8Array[], b: readonly Uint8Array[]): boolean {

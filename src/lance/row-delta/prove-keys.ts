@@ -1,8 +1,9 @@
 import type { RecordBatch } from "apache-arrow";
 import { arrow } from "../../arrow/arrow.ts";
+import { columnOf } from "../../arrow/column.ts";
 import { quoteColumn } from "../../arrow/column-path.ts";
 import { DigestTable } from "../../arrow/digest-table.ts";
-import { columnOf, keyDigests } from "../../arrow/row-digests.ts";
+import { keyDigests } from "../../arrow/row-digests.ts";
 import { describeKey, firstUnusableKey } from "../../arrow/row-key.ts";
 import { takeRows } from "../../arrow/take-rows.ts";
 import { whereIn } from "../../arrow/where-in.ts";
@@ -45,7 +46,7 @@ export async function proveKeys(
   for await (const batch of rowsAt(versions.older, gone, columns, versions.signal)) {
     const problem = addKeys(batch, key, seen);
     if (problem !== undefined) return { usable: false, why: problem };
-    const digest = keyDigests(batch, key);
+    const digest = keyDigests(key.map((name) => columnOf(batch, name)));
     const places = addressesOf(batch);
     const deleted: number[] = [];
     for (let row = 0; row < batch.numRows; row++) {
@@ -64,7 +65,7 @@ export async function proveKeys(
 function addKeys(batch: RecordBatch, key: readonly string[], keys: DigestTable): string | undefined {
   const unusable = firstUnusableKey(batch, key);
   if (unusable !== undefined) return `the key ${describeKey(batch, key, unusable)} can name no row`;
-  const digest = keyDigests(batch, key);
+  const digest = keyDigests(key.map((name) => columnOf(batch, name)));
   for (let row = 0; row < batch.numRows; row++) {
     if (!keys.add(digest(row))) return `the key ${describeKey(batch, key, row)} is that of several rows`;
   }
@@ -89,7 +90,7 @@ async function findOthers(
   if (where !== undefined && key.length === 1 && (await newer.table.countRows(where)) === upserts.size)
     return undefined;
   for await (const batch of scan(newer.table, { columns: [...key, ADDRESS], where, signal })) {
-    const digest = keyDigests(batch, key);
+    const digest = keyDigests(key.map((name) => columnOf(batch, name)));
     const places = addressesOf(batch);
     for (let row = 0; row < batch.numRows; row++) {
       if (upserts.has(places[row * 2 + 1] ?? 0, places[row * 2] ?? 0)) continue;

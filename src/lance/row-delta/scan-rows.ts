@@ -1,8 +1,8 @@
 import type { Table } from "@lancedb/lancedb";
-import type { Field, RecordBatch } from "apache-arrow";
-import { arrow } from "../../arrow/arrow.ts";
+import type { RecordBatch } from "apache-arrow";
 import { quoteColumn } from "../../arrow/column-path.ts";
 import { takeRows } from "../../arrow/take-rows.ts";
+import { hasDictionary } from "../../arrow/types.ts";
 import { batchesOf } from "../lacking.ts";
 import type { Manifest } from "../manifest.ts";
 import { ADDRESS, AddressSet, addressesOf, addressLiteral, whereInFragments } from "./addresses.ts";
@@ -85,11 +85,6 @@ export async function* scanFragments(
   for (const group of alone ? fragments.map((id) => [id]) : [fragments]) {
     yield* scan(table, { ...options, where: whereInFragments(group) });
   }
-}
-
-function hasDictionary({ type }: Field): boolean {
-  if (arrow.DataType.isDictionary(type)) return true;
-  return (type.children ?? []).some((child: Field) => hasDictionary(child));
 }
 
 /** Up to so many rows are asked for by their addresses (10,000 take 40 ms); more are picked out of a scan. */

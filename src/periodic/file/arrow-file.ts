@@ -1,11 +1,9 @@
 import { Buffer } from "node:buffer";
-import type { Data, RecordBatch, Schema } from "apache-arrow";
-import { type Assembled, assemble, assembleColumns } from "../../arrow/ipc/assemble.ts";
-import { type BatchMessage, decodeBatch, encodeBatch } from "../../arrow/ipc/batch-message.ts";
-import { type Dictionaries, loadBatch, loadColumns } from "../../arrow/ipc/load.ts";
-import { decodeSchema, encodeSchema } from "../../arrow/ipc/schema-message.ts";
-import { Problem } from "../../arrow/problem.ts";
-import { schemaSignature } from "../../arrow/signature.ts";
+import type { RecordBatch, Schema } from "apache-arrow";
+import { Problem } from "../../arrow/bad-value.ts";
+import { decodeSchema, readBatch, verifyBatch } from "../../arrow/ipc-read.ts";
+import { type StreamWriter, writeStream } from "../../arrow/ipc-write.ts";
+import { schemaSignature } from "../../arrow/schemas.ts";
 import {
   BATCH_BYTES,
   type Contents,
@@ -46,8 +44,11 @@ const HEAD_BYTES = 16;
 const LENGTH_BYTES = 8;
 const DIGEST_BYTES = 32;
 
-/** What ends an Arrow IPC stream. */
-const END_OF_STREAM = Uint8Array.of(0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0);
+/** Of what ends an Arrow IPC stream. */
+const END_BYTES = 8;
+
+/** What one batch of a stream holds at most. */
+const MOST = { rows: MAX_BATCH_ROWS, bytes: BATCH_BYTES };
 
 function containerHead(): Uint8Array {
   const head = Buffer.alloc(HEAD_BYTES);
@@ -62,17 +63,15 @@ function lengthBytes(length: number): Uint8Array {
   return bytes;
 }
 
-const PADDING = new Uint8Array(8);
-
 /** Writes the container of Arrow IPC streams; the buffers of a batch go to the disk without being copied. */
 export class ArrowEncoder implements FileEncoder {
   readonly #output: SealedOutput;
   readonly #tables: Record<string, Json> = Object.create(null);
   #head: Json = {};
   #table: { readonly head: TableHead; readonly parts: Parts } | undefined;
-  #part: { readonly name: PartName; readonly offset: number; rows: number } | undefined;
-  /** The dictionaries that the stream has, by number. */
-  #dictionaries: Data[] = [];
+  #part:
+    | { readonly name: PartName; readonly offset: number; readonly stream: StreamWriter; rows: number }
+    | undefined;
 
   constructor(output: SealedOutput) {
     this.#output = output;
@@ -89,43 +88,23 @@ export class ArrowEncoder implements FileEncoder {
 
   async beginPart(name: PartName): Promise<void> {
     if (this.#table === undefined) throw new TypeError("A part is in a table.");
-    this.#part = { name, offset: this.#output.position, rows: 0 };
-    this.#dictionaries = [];
-    this.#output.push(encodeSchema(partSchema(this.#table.head, name)));
+    const offset = this.#output.position;
+    const schema = partSchema(this.#table.head, name);
+    const stream = writeStream(schema, MOST, (bytes) => this.#output.push(bytes));
+    this.#part = { name, offset, stream, rows: 0 };
   }
 
   async write(batch: RecordBatch): Promise<void> {
     if (this.#part === undefined) throw new TypeError("A batch is in a part.");
-    const rows = batch.numRows;
-    const assembled = assemble(batch);
-    if (rows > 1 && (rows > MAX_BATCH_ROWS || assembled.bodyBytes > BATCH_BYTES)) {
-      const half = rows >> 1;
-      await this.write(batch.slice(0, half));
-      await this.write(batch.slice(half, rows));
-      return;
-    }
-    assembled.dictionaries.forEach((dictionary, id) => {
-      if (this.#dictionaries[id] === dictionary) return;
-      this.#dictionaries[id] = dictionary;
-      this.#push(assembleColumns([dictionary], dictionary.length), id);
-    });
-    this.#push(assembled);
-    this.#part.rows += rows;
+    this.#part.stream.write(batch);
+    this.#part.rows += batch.numRows;
     await this.#output.flush();
-  }
-
-  #push(assembled: Assembled, dictionary?: number): void {
-    this.#output.push(encodeBatch(assembled.layout, assembled.bodyBytes, dictionary));
-    for (const buffer of assembled.buffers) {
-      this.#output.push(buffer);
-      this.#output.push(PADDING.subarray(0, -buffer.byteLength & 7));
-    }
   }
 
   async endPart(): Promise<void> {
     if (this.#part === undefined || this.#table === undefined) throw new TypeError("No part was begun.");
-    this.#output.push(END_OF_STREAM);
-    const { name, offset, rows } = this.#part;
+    const { name, offset, stream, rows } = this.#part;
+    stream.close();
     const part: Part = { offset, bytes: this.#output.position - offset, rows };
     this.#table.parts[name] = part;
     this.#part = undefined;
@@ -221,95 +200,84 @@ async function readTable(
       const part = partOf(form, kind);
       const [found, stream] = part === undefined ? [] : [parts[part], streams[part]];
       if (found === undefined || stream === undefined) return;
-      yield* readBatches(input, found, stream.schema, stream.start, `${place}, ${part}`);
+      yield* readBatches(input, found, stream, `${place}, ${part}`);
     },
   };
 }
 
 /** The schema at the front of a part, and where its batches begin. */
-async function readSchema(
-  input: SealedInput,
-  part: Part,
-  place: string,
-): Promise<{ readonly schema: Schema; readonly start: number }> {
+interface PartStart {
+  readonly schema: Schema;
+  readonly start: number;
+}
+
+async function readSchema(input: SealedInput, part: Part, place: string): Promise<PartStart> {
   const message = await readMessage(input, part, part.offset, place);
   if (message === undefined) throw input.corrupt(`${place}: it has no schema`);
-  const whole = await input.read(part.offset, message.bytes);
-  const schema = locating(input.path, place, () => decodeSchema(whole));
-  return { schema, start: part.offset + message.bytes };
+  const schema = locating(input.path, place, () => decodeSchema(message));
+  return { schema, start: part.offset + message.byteLength };
 }
 
 /** The batches of a part, one in memory at a time. */
 async function* readBatches(
   input: SealedInput,
   part: Part,
-  schema: Schema,
-  start: number,
+  { schema, start }: PartStart,
   place: string,
 ): AsyncGenerator<RecordBatch> {
-  const dictionaries: Dictionaries = new Map();
+  const schemaMessage = await input.read(part.offset, start - part.offset);
+  /** The messages of dictionaries, each with its body, by number. */
+  const dictionaries = new Map<number, readonly Uint8Array[]>();
   let rows = 0;
   for (let position = start; ; ) {
     const where = `${place}, at byte ${position}`;
-    const found = await readMessage(input, part, position, where);
-    if (found === undefined) break;
-    const message = locating(input.path, where, () =>
-      checked(decodeBatch(found.metadata), part, position + found.bytes),
-    );
-    const body = await input.read(position + found.bytes, message.bodyBytes);
-    position += found.bytes + message.bodyBytes;
-    const { dictionary } = message;
-    if (dictionary !== undefined) {
-      locating(input.path, where, () => {
-        const type = schema.dictionaries.get(dictionary);
-        if (type === undefined) throw new Problem(`no column has the dictionary ${dictionary}`);
-        const [data] = loadColumns([type], message, body, dictionaries);
-        if (data !== undefined) dictionaries.set(dictionary, data);
-      });
+    const head = await readMessage(input, part, position, where);
+    if (head === undefined) break;
+    position += head.byteLength;
+    const left = part.offset + part.bytes - position;
+    const message = locating(input.path, where, () => {
+      const found = verifyBatch(head.subarray(8), schema);
+      const { bodyBytes } = found;
+      if (bodyBytes <= left && bodyBytes % 8 === 0) return found;
+      throw new Problem(`a batch has ${bodyBytes} bytes, and ${left} are left`);
+    });
+    const body = await input.read(position, message.bodyBytes);
+    position += message.bodyBytes;
+    if (message.dictionary !== undefined) {
+      dictionaries.set(message.dictionary, [head, body]);
       continue;
     }
-    const batch = locating(input.path, where, () => {
-      rows += message.rows;
+    rows += message.rows;
+    yield locating(input.path, where, () => {
       if (message.rows > MAX_BATCH_ROWS || rows > part.rows)
         throw new Problem(`a batch has ${message.rows} rows`);
-      return loadBatch(schema, message, body, dictionaries);
+      return readBatch(schema, message.rows, [
+        schemaMessage,
+        ...[...dictionaries.values()].flat(),
+        head,
+        body,
+      ]);
     });
-    yield batch;
   }
   if (rows !== part.rows)
     throw input.corrupt(`${place}: it has ${rows} rows where ${part.rows} are announced`);
 }
 
-interface FoundMessage {
-  readonly metadata: Uint8Array;
-  /** Of marker, length and metadata. */
-  readonly bytes: number;
-}
-
-/** The message at `position`, or undefined for the end of the stream, which must be that of the part. */
+/** The message at `position` but for its body, or undefined for the end of the stream, which must be that of the part. */
 async function readMessage(
   input: SealedInput,
   part: Part,
   position: number,
   place: string,
-): Promise<FoundMessage | undefined> {
+): Promise<Uint8Array | undefined> {
   const left = part.offset + part.bytes - position;
-  if (left < END_OF_STREAM.byteLength) throw input.corrupt(`${place}: its stream has no end`);
-  const prefix = await input.read(position, 8);
-  const view = new DataView(prefix.buffer);
+  if (left < END_BYTES) throw input.corrupt(`${place}: its stream has no end`);
+  const view = new DataView((await input.read(position, 8)).buffer);
   const size = view.getInt32(4, true);
   if (view.getInt32(0, true) !== -1 || size < 0 || size % 8 !== 0 || size > left - 8) {
     throw input.corrupt(`${place}: no Arrow message of a size that fits is there`);
   }
-  if (size > 0) return { metadata: await input.read(position + 8, size), bytes: 8 + size };
-  if (left !== END_OF_STREAM.byteLength) throw input.corrupt(`${place}: its stream ends too early`);
+  if (size > 0) return input.read(position, 8 + size);
+  if (left !== END_BYTES) throw input.corrupt(`${place}: its stream ends too early`);
   return undefined;
-}
-
-function checked(message: BatchMessage, part: Part, bodyStart: number): BatchMessage {
-  const left = part.offset + part.bytes - bodyStart;
-  if (message.bodyBytes > left || message.bodyBytes % 8 !== 0) {
-    throw new Problem(`a batch has ${message.bodyBytes} bytes, and ${left} are left`);
-  }
-  return message;
 }

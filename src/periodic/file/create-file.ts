@@ -1,7 +1,7 @@
 import type { RecordBatch, Schema } from "apache-arrow";
 import { arrow } from "../../arrow/arrow.ts";
-import { numberDictionaries } from "../../arrow/rebuild.ts";
-import { assertColumns, schemaSignature } from "../../arrow/signature.ts";
+import { newBatch } from "../../arrow/column.ts";
+import { assertColumns, numberDictionaries, schemaSignature } from "../../arrow/schemas.ts";
 import { ValidationError } from "../../errors.ts";
 import { ArrowEncoder } from "./arrow-file.ts";
 import {
@@ -145,8 +145,7 @@ class CheckedWriter implements BackupFileWriter {
         `A batch of table ${table.head.table} has the columns ${schemaSignature(batch.schema)}; the table has ${columns}.`,
       );
     }
-    const rows = new arrow.Data(new arrow.Struct(schema.fields), 0, batch.numRows, 0, undefined, children);
-    return new arrow.RecordBatch(schema, rows as never);
+    return newBatch(schema, batch.numRows, children);
   }
 }
 

@@ -1,6 +1,6 @@
 import type { Schema } from "apache-arrow";
 import { arrow } from "../../arrow/arrow.ts";
-import { Problem } from "../../arrow/problem.ts";
+import { Problem } from "../../arrow/bad-value.ts";
 import { assertTableId } from "../../lance/database.ts";
 import type {
   FileHead,

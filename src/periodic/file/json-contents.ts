@@ -1,10 +1,10 @@
 import { Buffer, isUtf8 } from "node:buffer";
 import type { RecordBatch, Schema } from "apache-arrow";
-import { arrow } from "../../arrow/arrow.ts";
-import { column } from "../../arrow/column.ts";
-import { decodeSchema } from "../../arrow/ipc/schema-message.ts";
-import { BatchFull, columnsFromJson, membersOf, ValueProblem } from "../../arrow/json/columns-from-json.ts";
-import { Problem } from "../../arrow/problem.ts";
+import { Problem } from "../../arrow/bad-value.ts";
+import { BatchFull, columnsFromJson } from "../../arrow/codecs.ts";
+import { newBatch } from "../../arrow/column.ts";
+import { decodeSchema } from "../../arrow/ipc-read.ts";
+import { membersOf } from "../../arrow/nested-codecs.ts";
 import {
   type Contents,
   type FileHead,
@@ -243,13 +243,8 @@ function* batchesOf(
 ): Generator<RecordBatch> {
   const batch = locating(input.path, place, () => {
     try {
-      const children = columnsFromJson(schema, rows);
-      const data = column(new arrow.Struct(schema.fields), rows.length, 0, { children });
-      return new arrow.RecordBatch(schema, data as never);
+      return newBatch(schema, rows.length, columnsFromJson(schema, rows, first));
     } catch (error) {
-      if (error instanceof ValueProblem) {
-        throw new Problem(`row ${first + error.index}: ${error.message}`, { cause: error });
-      }
       if (!(error instanceof BatchFull)) throw error;
       if (rows.length > 1) return undefined;
       throw new Problem(`row ${first}: it stands for more than memory can hold`, { cause: error });

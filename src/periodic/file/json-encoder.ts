@@ -1,9 +1,9 @@
 import { Buffer } from "node:buffer";
 import type { RecordBatch } from "apache-arrow";
-import { encodeSchema } from "../../arrow/ipc/schema-message.ts";
-import { jsonValues } from "../../arrow/json/columns-to-json.ts";
-import { Problem } from "../../arrow/problem.ts";
-import { typeSignature } from "../../arrow/signature.ts";
+import { Problem } from "../../arrow/bad-value.ts";
+import { jsonTexts } from "../../arrow/codecs.ts";
+import { encodeSchema } from "../../arrow/ipc-write.ts";
+import { typeSignature } from "../../arrow/types.ts";
 import { UnsupportedError } from "../../errors.ts";
 import { isError } from "../../fs/io.ts";
 import {
@@ -89,15 +89,12 @@ export class JsonEncoder implements FileEncoder {
   #rowTexts(batch: RecordBatch, part: PartName): (row: number) => string {
     const table = this.#table?.head.table ?? "";
     try {
-      const values = batch.data.children.map(jsonValues);
-      const [only] = values;
-      if (isBare(part, batch.schema) && only) return (row) => lineOf(table, () => JSON.stringify(only(row)));
+      const texts = batch.data.children.map(jsonTexts);
+      const [only] = texts;
+      if (isBare(part, batch.schema) && only) return (row) => lineOf(table, () => only(row));
       const names = batch.schema.fields.map(({ name }) => JSON.stringify(name));
       return (row) =>
-        lineOf(table, () => {
-          const members = values.map((value, at) => `${names[at]}:${JSON.stringify(value(row))}`);
-          return `{${members.join(",")}}`;
-        });
+        lineOf(table, () => `{${texts.map((textOf, at) => `${names[at]}:${textOf(row)}`).join(",")}}`);
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
       throw new UnsupportedError(

@@ -1,7 +1,7 @@
 import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import { type FileHandle, open } from "node:fs/promises";
-import { Problem } from "../../arrow/problem.ts";
+import { Problem } from "../../arrow/bad-value.ts";
 import { CorruptError, ValidationError } from "../../errors.ts";
 import { io, isError } from "../../fs/io.ts";
 
@@ -71,8 +71,8 @@ export class SealedInput {
     return hash.digest();
   }
 
-  corrupt(reason: string): CorruptError {
-    return new CorruptError(`${this.path} is damaged: ${reason}.`, { path: this.path });
+  corrupt(reason: string, cause?: unknown): CorruptError {
+    return new CorruptError(`${this.path} is damaged: ${reason}.`, { path: this.path, cause });
   }
 
   async close(): Promise<void> {

@@ -1,15 +1,15 @@
 import type { Connection, Table } from "@lancedb/lancedb";
 import type { Table as ArrowTable, RecordBatch, Schema } from "apache-arrow";
 import { arrow } from "../../arrow/arrow.ts";
-import { loadableTable } from "../../arrow/loadable.ts";
 import { assertFilterable, assertKey, assertMergeable } from "../../arrow/row-key.ts";
-import { anyOf, whereKeys } from "../../arrow/where-keys.ts";
+import { sameSchema } from "../../arrow/schemas.ts";
+import { anyOf, whereKeys } from "../../arrow/where-in.ts";
+import { loadableTable } from "../../arrow/writable.ts";
 import { UnsupportedError, ValidationError } from "../../errors.ts";
 import { isError } from "../../fs/io.ts";
 import { assertTableId, parseTableId } from "../../lance/database.ts";
 import { assertNamespaces, createEmptyTableIn, createTableIn, deleteRows } from "../../lance/lacking.ts";
 import { locateTable } from "../../lance/namespaces.ts";
-import { sameSchema } from "../../lance/row-delta/plan-delta.ts";
 import type { BackupFileReader, TableReader } from "../file/backup-file.ts";
 import type { Target } from "./replay-target.ts";
 

@@ -1,5 +1,6 @@
 import type { Field, Schema } from "apache-arrow";
-import { assertFilterable, assertKey, assertMergeable, isKeyType } from "../../arrow/row-key.ts";
+import { assertFilterable, assertKey, assertMergeable } from "../../arrow/row-key.ts";
+import { isKeyType } from "../../arrow/types.ts";
 import { BackupError, CorruptError, LanceError, UnsupportedError } from "../../errors.ts";
 import { reasonOf } from "../../fs/io.ts";
 import { openWithoutBroken } from "../../lance/broken-indices.ts";

@@ -1,6 +1,6 @@
 import type { Connection, Table } from "@lancedb/lancedb";
 import { arrow } from "../../../src/arrow/arrow.ts";
-import { valuesOf } from "../../../src/arrow/decode.ts";
+import { valuesOf } from "../../../src/arrow/codecs.ts";
 import { newDatabase, type TestDatabase } from "../../support/database.ts";
 import { snapshotOfTable, type TableSnapshot } from "../../support/snapshot.ts";
 

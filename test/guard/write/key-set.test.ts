@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { encodeColumn } from "../../../src/arrow/encode/encode-column.ts";
-import { keyReader } from "../../../src/arrow/key-bytes.ts";
-import { KeySet } from "../../../src/guard/write/unique-keys.ts";
+import { encodeColumn } from "../../../src/arrow/codecs.ts";
+import { KeySet } from "../../../src/arrow/digest-table.ts";
+import { keyDigests } from "../../../src/arrow/row-digests.ts";
 import { arrow, print } from "./harness.ts";
 
 const column = (type: ConstructorParameters<typeof arrow.Field>[1], values: unknown[]) =>
@@ -11,7 +11,7 @@ const column = (type: ConstructorParameters<typeof arrow.Field>[1], values: unkn
 /** The row of the first key that repeats an earlier one, and that earlier row, as the set finds them. */
 function firstRepetition(columns: ReturnType<typeof column>[], length: number): [number, number] | undefined {
   const set = new KeySet(4);
-  const keyAt = keyReader(columns);
+  const keyAt = keyDigests(columns);
   for (let row = 0; row < length; row++) {
     const before = set.add(keyAt(row), row);
     if (before !== undefined) return [before, row];
@@ -71,7 +71,7 @@ test("holds a million keys in well under 100 bytes each", () => {
   const used = () => process.memoryUsage().arrayBuffers + process.memoryUsage().heapUsed;
   const before = used();
   const set = new KeySet();
-  const keyAt = keyReader([keys]);
+  const keyAt = keyDigests([keys]);
   for (let row = 0; row < count; row++)
     if (set.add(keyAt(row), row) !== undefined) throw new Error(`row ${row}`);
   expect(used() - before).toBeLessThan(count * 100);

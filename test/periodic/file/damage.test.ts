@@ -158,9 +158,13 @@ describe.each(["json", "arrow"] as const)("a %s file", (format) => {
     const bytes = await sample(format);
     const text = bytes.toString("latin1");
     for (const member of ["offset", "bytes"]) {
-      const huge = text.replace(new RegExp(`"${member}":(\\d+)(?=[^{]*\\}[^{]*$)`), (found) =>
-        found.replace(/\d+/, (digits) => "9".repeat(digits.length)),
-      );
+      const end = format === "arrow" ? -40 : -67; // what comes after may hold any byte
+      const huge =
+        text
+          .slice(0, end)
+          .replace(new RegExp(`"${member}":(\\d+)(?=[^{]*\\}[^{]*$)`), (found) =>
+            found.replace(/\d+/, (digits) => "9".repeat(digits.length)),
+          ) + text.slice(end);
       expect(huge).not.toBe(text);
       expect(await openingOf(sealed(Buffer.from(huge, "latin1"), format))).toBeInstanceOf(CorruptError);
     }

@@ -1,7 +1,7 @@
 import { connect } from "@lancedb/lancedb";
 import { expect, test } from "vitest";
 import { arrow } from "../../../src/arrow/arrow.ts";
-import { loadableTable } from "../../../src/arrow/loadable.ts";
+import { loadableTable } from "../../../src/arrow/writable.ts";
 import { openBackupFile } from "../../../src/periodic/file/open-file.ts";
 import { batchOf, type Row, rowsOf } from "./columns.ts";
 import { full, temporaryDirectory, writeAll } from "./files.ts";

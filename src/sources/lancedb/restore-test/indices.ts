@@ -2,8 +2,7 @@ import type { IndexConfig, Table } from "@lancedb/lancedb";
 import type { Data, Vector } from "apache-arrow";
 import { arrow } from "../../../arrow/arrow.ts";
 import { type ColumnPath, quoteColumn, resolveColumn } from "../../../arrow/column-path.ts";
-import { formFor } from "../../../arrow/literals.ts";
-import { whereIn } from "../../../arrow/where-in.ts";
+import { literalsFor, whereIn } from "../../../arrow/where-in.ts";
 import { CorruptError, UnsupportedError } from "../../../errors.ts";
 import { isError } from "../../../fs/io.ts";
 
@@ -85,7 +84,7 @@ function filtersFor(path: ColumnPath, values: Vector): { indexed: string; scanne
   try {
     if (arrow.DataType.isList(data.type)) {
       const items = (values.get(0) as Vector).data.find(({ length }) => length > 0) as Data;
-      const literal = formFor(items.type, 1).literal(items, 0);
+      const literal = literalsFor(items.type, 1).literal(items, 0);
       return { indexed: `array_has(${quoted}, ${literal})`, scanned: `array_has(${aside}, ${literal})` };
     }
     const indexed = whereIn(path, data, 0, 1);

@@ -1,23 +1,29 @@
 import { types } from "node:util";
 import { ValidationError } from "../errors.ts";
 
+/** What was read or given is not as it must be. Who knows file and place, or whose option it is, makes an error of it. */
+export class Problem extends Error {}
+
 /** Where the values of one column stand, so that an error can name the row that the caller wrote. */
 export interface Place {
   /** The column, or for nested values its path: `address.city`, `tags[]`. */
   readonly column: string;
   /** The row, counted from 0 over the whole input, that the value at `index` belongs to. */
   rowOf(index: number): number;
+  /** The error for a problem with a row's value. Default: a `ValidationError`. */
+  readonly error?: ((row: number, problem: string, cause: unknown) => Error) | undefined;
 }
 
 /** The values inside another column's values: `parentOf` tells which of those the value at an index is in. */
 export function inside(place: Place, suffix: string, parentOf: (index: number) => number): Place {
-  return { column: `${place.column}${suffix}`, rowOf: (index) => place.rowOf(parentOf(index)) };
+  return { ...place, column: `${place.column}${suffix}`, rowOf: (index) => place.rowOf(parentOf(index)) };
 }
 
 /** Bad input at one value. Rows count from 0. */
-export function badValue(place: Place, index: number, problem: string): ValidationError {
-  const { column } = place;
+export function badValue(place: Place, index: number, problem: string, cause?: unknown): Error {
   const row = place.rowOf(index);
+  if (place.error) return place.error(row, problem, cause);
+  const { column } = place;
   return new ValidationError(`Row ${row}, column "${column}": ${problem} (rows count from 0).`, {
     row,
     column,

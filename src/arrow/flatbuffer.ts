@@ -1,4 +1,4 @@
-import { Problem } from "../problem.ts";
+import { Problem } from "./bad-value.ts";
 
 const MAX_DEPTH = 128;
 
