@@ -189,7 +189,7 @@ const place =
 
 const metrics = section({
   listen: z
-    .union([z.int().min(0).max(65_535), z.string().regex(LISTEN)], place)
+    .union([z.int(place).min(0, place).max(65_535, place), z.string(place).regex(LISTEN, place)], place)
     .meta({
       description:
         "While the service stays, /metrics is served there in Prometheus' format; a port alone is of loopback.",

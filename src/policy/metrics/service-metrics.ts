@@ -20,7 +20,7 @@ interface Known {
   newest?: Snapshot | undefined;
   newestFull?: Snapshot | undefined;
   oldest?: Date | undefined;
-  /** When it was told elsewhere that every blob was read by a verification; milliseconds since 1970. */
+  /** When a verification began that read every blob of the newest snapshot and found all well; milliseconds since 1970. */
   readAll?: number | undefined;
 }
 
@@ -112,7 +112,7 @@ export class ServiceMetrics {
       const { newest, newestFull, oldest } = histories.get(known.settings.name) ?? {};
       known.oldest = oldest?.createdAt;
       this.#newest(known, newest, newestFull);
-      if (newest) this.#tellState(known.settings);
+      if (newest) this.#tellState(known);
     }
   }
 
@@ -122,7 +122,8 @@ export class ServiceMetrics {
     const source = sourcesShown(settings.sources);
     this.registry.add("lancedb_backup_runs_total", { ...policy, source, outcome });
     this.registry.set("lancedb_backup_last_run_timestamp_seconds", policy, endedAt.getTime() / 1000);
-    if (outcome !== "aborted") this.#tellState(settings);
+    const known = this.#known.get(settings.name);
+    if (known && outcome !== "aborted") this.#tellState(known);
   }
 
   /** Looks what the repositories hold, where that was not just done; else it is looked at for who reads next. */
@@ -185,9 +186,10 @@ export class ServiceMetrics {
     registry.compute("lancedb_repository_bytes", () => this.#holdings.samples("bytes"));
   }
 
-  #tellState(settings: PolicySettings): void {
-    const policy = { policy: settings.name };
-    const { failures, lastVerify } = this.#state.read(settings);
+  #tellState(known: Known): void {
+    const policy = { policy: known.settings.name };
+    const { failures, lastVerify, readAll } = this.#state.read(known.settings);
+    if (readAll !== undefined) known.readAll = Math.max(known.readAll ?? 0, readAll);
     this.registry.set("lancedb_backup_last_run_success", policy, failures === 0 ? 1 : 0);
     if (lastVerify) this.registry.set("lancedb_verify_last_success", policy, lastVerify.ok ? 1 : 0);
   }
@@ -210,8 +212,7 @@ export class ServiceMetrics {
 
   *#oldestBlobs(): Generator<MetricSample> {
     for (const { settings, readAll, oldest } of this.#known.values()) {
-      const times = [readAll, this.#state.read(settings).readAll].filter((time) => time !== undefined);
-      const since = times.length > 0 ? Math.max(...times) : oldest?.getTime();
+      const since = readAll ?? oldest?.getTime();
       if (since === undefined) continue;
       yield { labels: { policy: settings.name }, value: Math.max(0, this.#clock.now() - since) / 1000 };
     }

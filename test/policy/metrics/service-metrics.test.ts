@@ -1,13 +1,16 @@
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readdirSync, renameSync, writeFileSync } from "node:fs";
 import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
-import { describe, expect, test } from "vitest";
+import { connect } from "@lancedb/lancedb";
+import { describe, expect, onTestFinished, test } from "vitest";
 import type { BackupService } from "../../../src/policy/backup-service.ts";
 import { prometheusText } from "../../../src/policy/metrics/prometheus-text.ts";
 import { Repository } from "../../../src/repository/index.ts";
-import { newPlace, valueIn, waitFor } from "./place.ts";
+import { freePort, newPlace, valueIn, waitFor } from "./place.ts";
 
+const MAIN = join(import.meta.dirname, "../../../src/cli/main.ts");
 const ONE = { policy: "one" };
 
 const textOf = (service: BackupService) => prometheusText(service.metrics);
@@ -63,6 +66,38 @@ describe("runs", () => {
     expect(valueIn(text, "lancedb_backup_runs_total", { outcome: "failure" })).toBe(1);
     expect(valueIn(text, "lancedb_backup_last_run_success", ONE)).toBe(0);
     expect(valueIn(text, "lancedb_backup_last_success_timestamp_seconds", ONE)).toBe(last);
+  });
+
+  test("tables that have lost most of their rows are told, until a snapshot finds no new loss", async () => {
+    const place = await newPlace();
+    const database = join(place.directory, "db");
+    const rows = Array.from({ length: 200 }, (_, id) => ({ id }));
+    const table = await (await connect(database)).createTable("t", rows);
+    place.configure(
+      "{}",
+      `  db: { sources: [{ type: lancedb, path: ${database} }], schedule: { full: 1d } }`,
+    );
+    const service = await place.service();
+    const shrunk = async () => {
+      await service.run("db");
+      return valueIn(textOf(service), "lancedb_backup_shrunk_tables", { policy: "db" });
+    };
+    expect(await shrunk()).toBe(0);
+    await table.delete("id > 10");
+    expect(await shrunk()).toBe(1);
+    expect(await shrunk()).toBe(0);
+  });
+
+  test("a run that was stopped is counted as such, and is no failure", async () => {
+    const place = await newPlace();
+    const service = await place.service();
+    await service.run("one");
+    const running = service.run("one");
+    await service.stop();
+    expect((await running).outcome).toBe("aborted");
+    const text = textOf(service);
+    expect(valueIn(text, "lancedb_backup_runs_total", { outcome: "aborted" })).toBe(1);
+    expect(valueIn(text, "lancedb_backup_last_run_success", ONE)).toBe(1);
   });
 
   test("a policy without any snapshot is overdue from the beginning of time on", async () => {
@@ -216,5 +251,28 @@ describe("the page", () => {
     expect((await service.run("one")).outcome).toBe("success");
     other.close();
     await addressOf(place);
+  });
+
+  test("of the command stays over SIGHUP, and does not keep it from ending", async () => {
+    const place = await newPlace();
+    const port = await freePort();
+    place.configure(`{ listen: ${port} }`);
+    const command = spawn(process.execPath, [MAIN, "run", "--config", place.config], {
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    onTestFinished(() => void command.kill("SIGKILL"));
+    let said = "";
+    for (const stream of [command.stdout, command.stderr])
+      stream.on("data", (data) => (said += String(data)));
+    const page = async () => (await fetch(`http://127.0.0.1:${port}/metrics`).catch(() => undefined))?.text();
+    const runs = async () =>
+      valueIn((await page()) ?? "", "lancedb_backup_runs_total", { outcome: "success" });
+    await waitFor(async () => ((await runs()) === 1 ? true : undefined));
+    command.kill("SIGHUP");
+    await waitFor(() => (said.includes("read anew") ? true : undefined));
+    await waitFor(async () => ((await runs()) === 0 ? true : undefined));
+    const ended = once(command, "exit");
+    command.kill("SIGTERM");
+    expect(await ended).toEqual([0, null]);
   });
 });
