@@ -10,7 +10,8 @@ import { ServiceMetrics } from "./metrics/service-metrics.ts";
 import { Notices } from "./notices.ts";
 import { OpenRepositories } from "./policy-repository.ts";
 import type { PolicySet } from "./policy-set.ts";
-import { type PolicyHistory, type PolicyStatus, statusOf } from "./policy-status.ts";
+import type { PolicyStatus } from "./policy-status.ts";
+import { readStatuses } from "./read-statuses.ts";
 import { type RunReport, type RunRequest, type RunType, runPolicy } from "./run-policy.ts";
 import { Slots, within } from "./run-slots.ts";
 import { ServiceState, stateDirectory } from "./service-state.ts";
@@ -214,27 +215,10 @@ export class BackupService implements AsyncDisposable {
     const { policies = this.#policies.names, maxAgeMs, notify = false } = options;
     const wanted = policies.map((name) => this.#named(name));
     await this.#prepared;
-    const histories = new Map<string, Promise<ReadonlyMap<string, PolicyHistory>>>();
-    const all = wanted.map(async (watched): Promise<PolicyStatus> => {
-      const { settings, running } = watched;
-      const { location } = settings.storage;
-      const history = histories.get(location) ?? this.#repositories.histories(settings);
-      histories.set(location, history);
-      // A service that runs knows of runs that failed, too.
-      const nextRun = this.#end && watched.nextBackup(this.#clock.now());
-      const own = {
-        ...(nextRun && { nextRun }),
-        running: running !== undefined,
-        ...this.#state.statusOf(settings),
-      };
-      const status = (found: PolicyHistory) => statusOf(settings, found, this.#clock.now(), maxAgeMs);
-      try {
-        return { ...status((await history).get(settings.name) ?? { count: 0 }), ...own };
-      } catch (error) {
-        return { ...status({ count: 0 }), overdue: settings.enabled, reason: reasonOf(error), ...own };
-      }
+    const statuses = await readStatuses(wanted, {
+      ...{ repositories: this.#repositories, state: this.#state, logger: this.#logger, maxAgeMs },
+      ...{ now: () => this.#clock.now(), isAtWork: this.#end !== undefined },
     });
-    const statuses = await Promise.all(all);
     if (notify) await Promise.all(statuses.map((status) => this.#notify(status)));
     return statuses;
   }

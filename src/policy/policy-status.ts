@@ -25,7 +25,7 @@ export interface PolicyStatus {
   readonly reason?: string | undefined;
   /** Whether it runs now; known to the service that runs it alone. */
   readonly running?: boolean | undefined;
-  /** Known on the machine that runs it, also after a restart, as are the next two. */
+  /** Known on the machine that runs it, also after a restart, and on others by the repository's audit log, as are the next two. */
   readonly consecutiveFailures?: number | undefined;
   readonly lastError?: string | undefined;
   readonly lastVerify?: { readonly at: Date; readonly ok: boolean } | undefined;

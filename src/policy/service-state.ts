@@ -82,6 +82,11 @@ export class ServiceState {
     }
   }
 
+  /** Whether anything is remembered of a policy on this machine. */
+  knows(settings: PolicySettings): boolean {
+    return !isDeepStrictEqual(this.read(settings), NOTHING);
+  }
+
   /** What a status tells of it. */
   statusOf(settings: PolicySettings): Pick<PolicyStatus, "consecutiveFailures" | "lastError" | "lastVerify"> {
     const { failures, lastError, lastVerify } = this.read(settings);

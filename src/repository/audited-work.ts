@@ -19,11 +19,13 @@ const MOST_IDS = 1000;
 export function auditedBackup(asked: {
   readonly sources: readonly string[];
   readonly kind: string;
+  readonly name?: string | undefined;
 }): Audited<TakenSnapshot> {
-  const { sources, kind } = asked;
+  const { sources, kind, name: wanted } = asked;
   return {
     operation: "backup",
-    details: { sources, kind },
+    // By the name it is known whose backup failed.
+    details: { sources, kind, ...(wanted !== undefined && { name: wanted }) },
     told: ({ id, name, files, bytes, newBytes }) => ({
       snapshot: id,
       ...(name !== undefined && { name }),

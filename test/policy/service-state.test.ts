@@ -1,4 +1,12 @@
-import { readdirSync, readFileSync, statSync, unlinkSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  unlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { BackupService, loadPolicies, Repository, ValidationError } from "../../src/index.ts";
@@ -199,6 +207,30 @@ describe("overdue is told", () => {
     expect(await look({ notify: true, maxAgeMs: 10 * day })).toBe(false);
     expect(kindsOf(received)).toEqual(["overdue", "overdue", "recovery"]);
   });
+});
+
+test("another machine knows by the repository's audit log how many runs failed, and how the last verification went", async () => {
+  const { service, set, directory, table } = await newToldService("[]", {
+    schedule: "full: 1d, retry_window: 1ms",
+    rest: ", fail_on_shrink: true",
+  });
+  const elsewhere = async () => {
+    const { logger } = recordingLogger();
+    const other = new BackupService(set, { logger, stateDirectory: join(directory, "elsewhere") });
+    const [status] = await other.status();
+    await other.stop();
+    return status;
+  };
+  await service.run("one");
+  await service.runOnly("one", "verify");
+  expect(await elsewhere()).toMatchObject({ consecutiveFailures: 0, lastVerify: { ok: true } });
+  await table.delete("id > 10");
+  for (let i = 0; i < 2; i++) expect((await service.run("one")).outcome).toBe("failure");
+  expect(await elsewhere()).toMatchObject({ consecutiveFailures: 2, lastError: "SHRUNK" });
+  renameSync(join(directory, "vault/blobs"), join(directory, "vault/no-blobs"));
+  mkdirSync(join(directory, "vault/blobs"));
+  await service.runOnly("one", "verify");
+  expect(await elsewhere()).toMatchObject({ lastVerify: { ok: false } });
 });
 
 test("a run that takes longer than its timeout is a failure, which is told", async () => {
