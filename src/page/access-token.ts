@@ -26,11 +26,16 @@ const TOKEN = /^lbp_([A-Za-z0-9_-]{22})_([A-Za-z0-9_-]{43})$/;
 const HASH = /^\$scrypt\$ln=(\d{1,2}),r=(\d{1,2}),p=(\d{1,2})\$([A-Za-z0-9_-]{22})\$([A-Za-z0-9_-]{43})$/;
 
 /** A token of 256 random bits, and what a configuration keeps in its place. */
-export async function newToken(): Promise<{ readonly token: string; readonly hash: string }> {
+export function newToken(): Promise<{ readonly token: string; readonly hash: string }> {
+  return tokenOf(COST);
+}
+
+/** @internal @param cost a lower one is for tests. */
+export async function tokenOf(cost: Cost): Promise<{ readonly token: string; readonly hash: string }> {
   const salt = randomBytes(SALT_BYTES);
   const secret = randomBytes(SECRET_BYTES).toString("base64url");
-  const hash = await digest(secret, salt, COST);
-  const { ln, r, p } = COST;
+  const hash = await digest(secret, salt, cost);
+  const { ln, r, p } = cost;
   const about = `$scrypt$ln=${ln},r=${r},p=${p}`;
   return {
     token: `${PREFIX}${salt.toString("base64url")}_${secret}`,
@@ -50,10 +55,15 @@ export function isTokenHash(hash: string): boolean {
 export async function ownerOf(token: string, tokens: readonly PageToken[]): Promise<PageToken | undefined> {
   const [, salt = "", secret = ""] = TOKEN.exec(token) ?? [];
   const named = tokens.find(({ hash }) => parseHash(hash)?.salt === salt);
-  const { cost, hash } = parseHash(named?.hash ?? "") ?? { cost: COST, hash: undefined };
+  const { cost, hash } = parseHash(named?.hash ?? "") ?? { cost: costOf(tokens), hash: undefined };
   const computed = await digest(secret, Buffer.from(salt, "base64url"), cost);
   const expected = hash ?? randomBytes(HASH_BYTES);
   return timingSafeEqual(computed, expected) ? named : undefined;
+}
+
+/** What is computed for a token that is none takes as long as for one that is. */
+function costOf([first]: readonly PageToken[]): Cost {
+  return parseHash(first?.hash ?? "")?.cost ?? COST;
 }
 
 interface Cost {

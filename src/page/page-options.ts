@@ -43,6 +43,8 @@ export interface PageSettings {
 }
 
 const DEFAULT_LISTEN = "127.0.0.1:8420";
+/** As the audit log takes it. */
+const NAME = /^[^\p{C}\p{Zl}\p{Zp}]{1,200}$/u;
 const DEFAULT_SESSION_MS = 12 * 3_600_000;
 
 /** @throws ValidationError, TypeError */
@@ -123,7 +125,10 @@ function assertTokens(tokens: readonly PageToken[]): void {
   }
   const names = new Set<string>();
   for (const { name, role, hash } of tokens as readonly PageToken[]) {
-    if (typeof name !== "string" || name === "") throw new TypeError("A token's name must be a text.");
+    if (typeof name !== "string") throw new TypeError("A token's name must be a text.");
+    if (!NAME.test(name)) {
+      throw new ValidationError("A token's name must be 1 to 200 characters that can be shown.");
+    }
     if (names.has(name)) throw new ValidationError(`Two tokens have the name ${JSON.stringify(name)}.`);
     names.add(name);
     if (!ROLES.includes(role)) {

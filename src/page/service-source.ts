@@ -5,7 +5,7 @@ import type { Logger } from "../logger.ts";
 import type { BackupService } from "../policy/backup-service.ts";
 import type { PolicySettings } from "../policy/policy-set.ts";
 import type { PolicyStatus } from "../policy/policy-status.ts";
-import { FULL_TAG, type RunReport } from "../policy/run-policy.ts";
+import type { RunReport } from "../policy/run-policy.ts";
 import type { OnProgress, PruneReport, Repository, Snapshot } from "../repository/index.ts";
 import type { Clock } from "../util/clock.ts";
 import { counted, formatBytes } from "../util/format.ts";
@@ -23,6 +23,7 @@ import {
   STATES,
   type Work,
 } from "./page-state.ts";
+import { type Content, NewestEntries, runsIn } from "./recorded-runs.ts";
 
 /** So many things that were done are kept in mind; what took snapshots is in the repository besides. */
 const MOST_REMEMBERED = 1000;
@@ -34,8 +35,10 @@ const CARDS_A_PAGE = 50;
 
 interface Listed {
   readonly at: number;
-  readonly snapshots: Promise<readonly Snapshot[]>;
+  readonly content: Promise<Content>;
 }
+
+const NOTHING: Content = { snapshots: [], entries: [] };
 
 /** What the page shows of a service, and asks of it. */
 export class ServiceSource implements PageSource {
@@ -44,7 +47,8 @@ export class ServiceSource implements PageSource {
   readonly #clock: Clock;
   /** By the repository's location. */
   readonly #listed = new Map<string, Listed>();
-  /** What snapshots do not tell: failures, verifications, restores, prunes. The oldest first. */
+  readonly #newest = new Map<string, NewestEntries>();
+  /** What neither snapshots nor the audit log tell: failures, prunes, and the others where there is no log. The oldest first. */
   readonly #remembered: PastRun[] = [];
   readonly #askedBy = new Map<string, string>();
   readonly #jobs = new Map<object, Work>();
@@ -97,10 +101,14 @@ export class ServiceSource implements PageSource {
     const settings = this.#service.policies.get(name)?.settings;
     if (!settings) return undefined;
     const now = new Date(this.#clock.now());
-    const [statuses, snapshots] = await Promise.all([this.#service.status(), this.#snapshotsOf(settings)]);
-    const status = statuses.find(({ policy }) => policy === name);
+    const [[status], { snapshots: all, entries }] = await Promise.all([
+      this.#service.status({ policies: [name] }),
+      this.#contentOf(settings),
+    ]);
     if (!status) return undefined;
-    const runs = this.#runsOf(name, snapshots);
+    const snapshots = all.filter((snapshot) => snapshot.name === name);
+    const own = this.#remembered.filter((run) => run.policy === name);
+    const runs = runsIn([{ snapshots, entries }], own);
     const work = this.work().filter(({ policy }) => policy === name);
     return { now, card: this.#card(status, runs, now), work, runs, days: daysOf(runs, now), snapshots };
   }
@@ -129,23 +137,25 @@ export class ServiceSource implements PageSource {
   }
 
   run(policy: string, type: "full" | "incremental", by: string): string {
-    return this.#begin(policy, by, `A backup of ${policy} begins.`, () => this.#service.run(policy, type));
+    return this.#begin(policy, by, `A backup of ${policy} begins.`, () =>
+      this.#service.run(policy, type, { actor: by }),
+    );
   }
 
   verify(policy: string, by: string): string {
     return this.#begin(policy, by, `A verification of ${policy} begins.`, () =>
-      this.#service.runOnly(policy, "verify"),
+      this.#service.runOnly(policy, "verify", { actor: by }),
     );
   }
 
   prune(policy: string, by: string): string {
     return this.#begin(policy, by, `What ${policy} does not keep is removed.`, () =>
-      this.#service.runOnly(policy, "prune"),
+      this.#service.runOnly(policy, "prune", { actor: by }),
     );
   }
 
   async verifySnapshot(policy: string, id: string, by: string): Promise<string> {
-    const repository = await this.#needed(policy, id);
+    const repository = await this.#needed(policy, id, by);
     const { restoreTest, readData } = this.#settings(policy).verification;
     this.#job(policy, "verify", by, id, async (onProgress, signal) => {
       const results = await repository.verify(id, { restoreTest, readData, onProgress, signal });
@@ -157,7 +167,7 @@ export class ServiceSource implements PageSource {
   }
 
   async restore(policy: string, id: string, target: string, by: string): Promise<string> {
-    const repository = await this.#needed(policy, id);
+    const repository = await this.#needed(policy, id, by);
     if (
       await access(target).then(
         () => true,
@@ -245,7 +255,6 @@ export class ServiceSource implements PageSource {
   }
 
   #keepRun(report: RunReport): void {
-    this.#listed.clear();
     const { policy, type, outcome, endedAt: at, durationMs, snapshot, verification, prune, error } = report;
     const by = this.#askedBy.get(policy);
     const kind = type ?? (verification ? "verify" : prune ? "prune" : "incremental");
@@ -262,6 +271,7 @@ export class ServiceSource implements PageSource {
   }
 
   #remember(run: PastRun): void {
+    this.#listed.clear();
     this.#remembered.push(run);
     if (this.#remembered.length > MOST_REMEMBERED) this.#remembered.shift();
     this.#tell("changed", `${run.policy}: ${KIND_IN_WORDS[run.kind]}, ${OUTCOME_IN_WORDS[run.outcome]}.`);
@@ -275,58 +285,52 @@ export class ServiceSource implements PageSource {
   async #allRuns(): Promise<PastRun[]> {
     const policies = [...this.#service.policies].map(({ settings }) => settings);
     const groups = Map.groupBy(policies, ({ storage }) => storage.location);
-    const snapshots = await Promise.all(
-      [...groups.values()].map(([first]) => (first ? this.#list(first) : [])),
+    const contents = await Promise.all(
+      [...groups.values()].map(([first]) => (first ? this.#contentOf(first) : NOTHING)),
     );
     const known = new Set(this.#service.policies.names);
-    const named = snapshots.flat().filter(({ name }) => name !== undefined && known.has(name));
-    return newestFirst([...named.map(runOf), ...this.#notIn(named, this.#remembered)]);
-  }
-
-  #runsOf(policy: string, snapshots: readonly Snapshot[]): PastRun[] {
-    const own = this.#remembered.filter((run) => run.policy === policy);
-    return newestFirst([...snapshots.map(runOf), ...this.#notIn(snapshots, own)]);
-  }
-
-  /** What was remembered and is not told by a snapshot; a run that is, is known better. */
-  #notIn(snapshots: readonly Snapshot[], runs: readonly PastRun[]): PastRun[] {
-    const ids = new Set(snapshots.map(({ id }) => id));
-    return runs.filter(
-      ({ kind, snapshot }) => kind === "verify" || kind === "restore" || !ids.has(snapshot ?? ""),
-    );
+    return runsIn(contents, this.#remembered).filter(({ policy }) => known.has(policy));
   }
 
   async #snapshotsOf(settings: PolicySettings): Promise<readonly Snapshot[]> {
-    return (await this.#list(settings)).filter(({ name }) => name === settings.name);
+    const { snapshots } = await this.#contentOf(settings);
+    return snapshots.filter(({ name }) => name === settings.name);
   }
 
   /** None where there is no repository yet, or it cannot be read: the policy's state says so. */
-  #list(settings: PolicySettings): Promise<readonly Snapshot[]> {
+  #contentOf(settings: PolicySettings): Promise<Content> {
     const { location } = settings.storage;
     const now = this.#clock.monotonic();
     const listed = this.#listed.get(location);
-    if (listed && now - listed.at < FRESH_MS) return listed.snapshots;
-    const snapshots = this.#service
-      .repository(settings.name)
-      .then((repository) => repository.list())
-      .catch((error: unknown): readonly Snapshot[] => {
-        this.#logger.debug("the page cannot list a repository", { location, reason: reasonOf(error) });
-        return [];
-      });
-    this.#listed.set(location, { at: now, snapshots });
-    return snapshots;
+    if (listed && now - listed.at < FRESH_MS) return listed.content;
+    const content = this.#read(settings).catch((error: unknown): Content => {
+      this.#logger.debug("the page cannot list a repository", { location, reason: reasonOf(error) });
+      return NOTHING;
+    });
+    this.#listed.set(location, { at: now, content });
+    return content;
+  }
+
+  async #read({ name, storage: { location } }: PolicySettings): Promise<Content> {
+    const repository = await this.#service.repository(name);
+    const newest = this.#newest.get(location) ?? new NewestEntries();
+    this.#newest.set(location, newest);
+    const [snapshots, entries] = await Promise.all([repository.list(), newest.read(repository)]);
+    return { snapshots, entries };
   }
 
   /** Undefined where the policy, or the snapshot in it, is not there. */
-  async #repositoryWith(policy: string, id: string): Promise<Repository | undefined> {
+  async #repositoryWith(policy: string, id: string, actor?: string): Promise<Repository | undefined> {
     const settings = this.#service.policies.get(policy)?.settings;
     if (!settings) return undefined;
     const snapshots = await this.#snapshotsOf(settings);
-    return snapshots.some((snapshot) => snapshot.id === id) ? this.#service.repository(policy) : undefined;
+    return snapshots.some((snapshot) => snapshot.id === id)
+      ? this.#service.repository(policy, { actor })
+      : undefined;
   }
 
-  async #needed(policy: string, id: string): Promise<Repository> {
-    const repository = await this.#repositoryWith(policy, id);
+  async #needed(policy: string, id: string, actor: string): Promise<Repository> {
+    const repository = await this.#repositoryWith(policy, id, actor);
     if (!repository) throw new BackupNotFoundError(id, `${policy} has no snapshot ${id}.`);
     return repository;
   }
@@ -383,19 +387,10 @@ function stateOf(status: PolicyStatus): { readonly state: PolicyState; readonly 
   return overdue ? { state: "overdue", why } : { state: "well" };
 }
 
-function runOf({ id, name = "", tags, createdAt, durationMs, bytes, newBytes }: Snapshot): PastRun {
-  const kind = tags.includes(FULL_TAG) ? "full" : "incremental";
-  return { policy: name, kind, at: createdAt, outcome: "success", durationMs, snapshot: id, bytes, newBytes };
-}
-
 function soonest(statuses: readonly PolicyStatus[]): Overview["nextRun"] {
   let next: { policy: string; at: Date } | undefined;
   for (const { policy, nextRun: at } of statuses) {
     if (at && (!next || at < next.at)) next = { policy, at };
   }
   return next;
-}
-
-function newestFirst(runs: PastRun[]): PastRun[] {
-  return runs.sort((a, b) => b.at.getTime() - a.at.getTime());
 }

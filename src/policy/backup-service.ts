@@ -33,6 +33,12 @@ export interface BackupServiceOptions {
   readonly meter?: Meter | undefined;
 }
 
+/** Who asks for something. */
+export interface AskedBy {
+  /** A name, as of `Repository.open`. Default: nobody, the system's user alone. */
+  readonly actor?: string | undefined;
+}
+
 export interface StatusOptions {
   readonly policies?: readonly string[] | undefined;
   readonly maxAgeMs?: number | undefined;
@@ -165,10 +171,11 @@ export class BackupService implements AsyncDisposable {
   /**
    * The repository of a policy, which the service holds open. None is made.
    *
+   * @param options.actor whom the audit log is to name as who does what is done with it.
    * @throws ValidationError where there is no such policy, or none yet; the errors of `Repository.open`.
    */
-  async repository(policy: string): Promise<Repository> {
-    return this.#repositories.open(this.#named(policy).settings);
+  async repository(policy: string, { actor }: AskedBy = {}): Promise<Repository> {
+    return this.#repositories.open(this.#named(policy).settings, { actor });
   }
 
   /**
@@ -176,9 +183,10 @@ export class BackupService implements AsyncDisposable {
    * service has not begun, what is verified or removed by a schedule of its own is where that was due since the newest snapshot.
    *
    * @param type default: `full` where a full backup is due, or the policy has no other.
+   * @param options.actor whom the audit log is to name as who asked for it.
    * @throws ValidationError where there is no such policy.
    */
-  async run(policy: string, type?: RunType): Promise<RunReport> {
+  async run(policy: string, type?: RunType, { actor }: AskedBy = {}): Promise<RunReport> {
     const watched = this.#named(policy);
     if (type !== undefined && type !== "full" && type !== "incremental") {
       throw new ValidationError(`type must be "full" or "incremental", not ${JSON.stringify(type)}.`);
@@ -186,7 +194,7 @@ export class BackupService implements AsyncDisposable {
     return this.#enqueue(watched, async () => {
       const due = await this.#due(watched);
       const wanted = type ?? due.type ?? (watched.settings.schedule.incremental ? "incremental" : "full");
-      return { ...due, type: wanted, prune: due.prune || watched.prunesAfterBackup };
+      return { ...due, type: wanted, prune: due.prune || watched.prunesAfterBackup, actor };
     });
   }
 
@@ -194,13 +202,14 @@ export class BackupService implements AsyncDisposable {
    * Does now what a policy's verification or its retention says, whatever their schedules, behind a run that is under way.
    * What fails is in the report.
    *
+   * @param options as of `run`.
    * @throws ValidationError where there is no such policy.
    */
-  async runOnly(policy: string, step: "verify" | "prune"): Promise<RunReport> {
+  async runOnly(policy: string, step: "verify" | "prune", { actor }: AskedBy = {}): Promise<RunReport> {
     if (step !== "verify" && step !== "prune") {
       throw new ValidationError(`step must be "verify" or "prune", not ${JSON.stringify(step)}.`);
     }
-    return this.#enqueue(this.#named(policy), async () => ({ ...NOTHING, [step]: true }));
+    return this.#enqueue(this.#named(policy), async () => ({ ...NOTHING, [step]: true, actor }));
   }
 
   /**
@@ -346,7 +355,7 @@ export class BackupService implements AsyncDisposable {
     const report = await runPolicy(
       {
         ...{ settings, logger: this.#logger, signal, now: () => this.#clock.now() },
-        openRepository: () => this.#repositories.open(settings, { create: true }),
+        openRepository: () => this.#repositories.open(settings, { create: true, actor: request.actor }),
         onStep: (step, progress) => {
           this.#watch.set({ policy: settings.name, type: request.type, startedAt, step, progress });
         },

@@ -19,6 +19,8 @@ type Kept = Pick<PolicySettings, "storage" | "compression" | "encryption">;
 interface OpenOptions {
   readonly create?: boolean;
   readonly onRequest?: StorageOptions["onRequest"];
+  /** Who does what is done, for the audit log. */
+  readonly actor?: string | undefined;
 }
 
 /**
@@ -29,17 +31,18 @@ interface OpenOptions {
 export async function openPolicyRepository(
   { storage: { location, create: isAllowed }, compression, encryption }: Kept,
   logger: Logger,
-  { create = false, onRequest }: OpenOptions = {},
+  { create = false, onRequest, actor }: OpenOptions = {},
 ): Promise<Repository> {
   const storage = await openStorage(location, { onRequest });
   const keys = encryption && keysOf(encryption);
   if (!create || isAllowed === false || (await storage.stat(REPOSITORY)) || (await hasSnapshots(storage))) {
-    return Repository.open(storage, { logger, ...(keys && { keys: keys.toOpen }) });
+    return Repository.open(storage, { logger, actor, ...(keys && { keys: keys.toOpen }) });
   }
   assertMayBeMade(storage, isAllowed);
   logger.warn("there was no repository; a new one is made", { location: storage.location });
   return Repository.init(storage, {
     logger,
+    actor,
     compression,
     ...(keys && { encryption: { keys: keys.toMake } }),
   });
@@ -66,11 +69,14 @@ export class OpenRepositories {
   }
 
   /** @throws as `openPolicyRepository` */
-  open(settings: PolicySettings, { create = false } = {}): Promise<Repository> {
-    const key = JSON.stringify([settings.storage, settings.encryption]);
+  open(
+    settings: PolicySettings,
+    { create = false, actor }: Pick<OpenOptions, "create" | "actor"> = {},
+  ): Promise<Repository> {
+    const key = JSON.stringify([settings.storage, settings.encryption, actor]);
     const opened = this.#opened.get(key);
     if (opened) return opened;
-    const opening = this.#open(settings, create);
+    const opening = this.#open(settings, { create, actor });
     this.#opened.set(key, opening);
     opening.catch(() => this.#opened.delete(key));
     return opening;
@@ -84,8 +90,8 @@ export class OpenRepositories {
     return histories;
   }
 
-  async #open(settings: PolicySettings, create: boolean): Promise<Repository> {
-    const options = { create, onRequest: this.#watch.request };
+  async #open(settings: PolicySettings, how: OpenOptions): Promise<Repository> {
+    const options = { ...how, onRequest: this.#watch.request };
     const repository = await openPolicyRepository(settings, this.#logger, options);
     this.#watch.watch(repository, settings.storage.location);
     return repository;

@@ -40,6 +40,8 @@ export interface RunRequest {
   readonly type?: RunType | undefined;
   readonly prune: boolean;
   readonly verify: boolean;
+  /** Who asked for it, for the audit log. */
+  readonly actor?: string | undefined;
 }
 
 interface RunContext {
