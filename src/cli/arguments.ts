@@ -29,6 +29,17 @@ export function parseFraction(value: string): number {
   return fraction;
 }
 
+const DAYS: Record<string, number> = { h: 1 / 24, d: 1, w: 7 };
+
+/** Days of `12h`, `30d`, `4w`. */
+export function parseDays(value: string): number {
+  const [, digits, unit = ""] = /^(\d+(?:\.\d+)?) ?([hdw])$/.exec(value) ?? [];
+  const days = Number(digits) * (DAYS[unit] ?? 0);
+  if (digits === undefined || days === 0)
+    throw new InvalidArgumentError("It must be a time, such as 12h, 30d or 4w.");
+  return days;
+}
+
 const BYTES: Record<string, number> = {
   "": 1,
   b: 1,

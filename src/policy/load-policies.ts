@@ -321,7 +321,8 @@ class Loader {
     return {
       schedule: enabled ? schedule : undefined,
       restoreTest: section.restore_test ?? false,
-      readData: this.#fraction(section.read_data) ?? true,
+      readData: this.#fraction(section.read_data) ?? section.rolling === undefined,
+      rollingMs: section.rolling === undefined ? undefined : parseDuration(section.rolling),
     };
   }
 

@@ -120,6 +120,9 @@ const verification = section({
     "Also restore it into a temporary directory, and read it there. Default false.",
   ).optional(),
   read_data: fraction("How much of the blobs is read: true, false, or a part.").optional(),
+  rolling: duration(
+    "Every blob of the repository is read within so much time, by turns; then read_data is false unless it is given.",
+  ).optional(),
 });
 
 const tablesOf = {

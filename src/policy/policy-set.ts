@@ -37,6 +37,8 @@ interface PolicyVerification {
   readonly schedule?: Schedule | undefined;
   readonly restoreTest: boolean;
   readonly readData: boolean | number;
+  /** In which time every blob of the repository is read by turns; undefined: they are not. */
+  readonly rollingMs?: number | undefined;
 }
 
 /** Where a policy's snapshots are kept. */

@@ -145,6 +145,8 @@ async function prune({ settings, openRepository, signal, onStep }: RunContext): 
   return repository.prune({ ...rules, name: settings.name, graceHours, signal });
 }
 
+const DAY_MS = 86_400_000;
+
 async function verify({
   settings,
   openRepository,
@@ -152,12 +154,16 @@ async function verify({
   onStep,
 }: RunContext): Promise<VerificationResult[]> {
   onStep("verify");
-  const { restoreTest, readData } = settings.verification;
+  const { restoreTest, readData, rollingMs } = settings.verification;
   const onProgress = (progress: Progress) => onStep("verify", progress);
   const repository = await openRepository();
   // By its id: a name is not enough where the policy had other sources before.
   const [newest] = await repository.list({ name: settings.name });
-  return newest ? repository.verify(newest.id, { restoreTest, readData, signal, onProgress }) : [];
+  if (!newest) return [];
+  const results = await repository.verify(newest.id, { restoreTest, readData, signal, onProgress });
+  if (rollingMs === undefined) return results;
+  const rollingDays = rollingMs / DAY_MS;
+  return [...results, ...(await repository.verify(undefined, { rollingDays, signal, onProgress }))];
 }
 
 /** Whether its rules remove anything at all. */

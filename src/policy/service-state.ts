@@ -102,6 +102,7 @@ export class ServiceState {
     const { outcome, error, startedAt, endedAt, verification, type, snapshot } = report;
     const isSound = verification?.every(({ ok }) => ok) === true;
     const isReadAll = isSound && verification.length > 0 && settings.verification.readData === true;
+    const rolled = verification?.find((one) => one.oldestBlobSeconds !== undefined)?.oldestBlobSeconds;
     let before = NOTHING;
     await this.change(settings, (state) => {
       before = state;
@@ -109,6 +110,7 @@ export class ServiceState {
       const verified = verification && {
         lastVerify: { at: endedAt.getTime(), ok: isSound },
         ...(isReadAll && { readAll: startedAt.getTime() }),
+        ...(rolled !== undefined && { readAll: Math.round(endedAt.getTime() - rolled * 1000) }),
       };
       if (outcome === "aborted") return { ...state, ...verified };
       if (endsFailures(report, state)) return { ...rest, ...verified, failures: 0 };

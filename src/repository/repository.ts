@@ -246,9 +246,11 @@ export class Repository extends RepositoryBase {
       catalog: this.at.uncached,
     };
     const asked = { type: "verify", snapshot: id, restoreTest: options?.restoreTest === true } as const;
-    return this.at.during(asked, auditedVerify(id, options), options, () =>
-      this.at.inPlace(() => verifyRepository(place, id, options)),
-    );
+    const writes = options?.rollingDays !== undefined;
+    return this.at.during(asked, auditedVerify(id, options), options, async () => {
+      if (writes) this.at.assertMarked();
+      return this.at.inPlace(() => verifyRepository(place, id, options), { writes });
+    });
   }
 
   /**

@@ -36,7 +36,7 @@ export function verifyRepository(
     const { asVerification } = await import("../sources/lancedb/restore-test/as-verification.ts");
     return asVerification(content.snapshot.id, await test(place, content, settings));
   };
-  return verify({ blobs: place.blobs, catalog: place.catalog, completeness, restoreTest }, id, options);
+  return verify({ ...place, completeness, restoreTest }, id, options);
 }
 
 /** Of any other kind that has a test. */

@@ -123,7 +123,7 @@ test("a snapshot that lacks a file which one of its manifests names is not compl
     content: async () => storedOf(lacking),
   };
   const [result] = await verify(
-    { blobs: blobsOf(storage), catalog, completeness: completenessIn(storage) },
+    { blobs: blobsOf(storage), catalog, logger: silent, completeness: completenessIn(storage) },
     second.snapshot.id,
     { checks: ["completeness"] },
   );

@@ -14,7 +14,7 @@ export function run(
 ) {
   const catalog = new Catalog({ storage, logger: silent });
   return verify(
-    { blobs: blobsOf(storage), catalog, completeness: completenessIn(storage), ...more },
+    { blobs: blobsOf(storage), catalog, logger: silent, completeness: completenessIn(storage), ...more },
     id,
     options,
   );

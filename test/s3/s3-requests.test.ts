@@ -65,5 +65,12 @@ describe.skipIf(missing !== undefined)("requests to a bucket", () => {
     expect(recordedAgain.total - restore.total).toBeLessThanOrEqual(3);
     expect(await opened.restores()).toMatchObject([{ outcome: "success" }, { outcome: "success" }]);
     expect(await opened.verifyAudit()).toMatchObject({ ok: true, entries: 2 });
+    const rolled = async () => (await opened.verify(undefined, { rollingDays: 30 })).at(-1);
+    expect(await rolled()).toMatchObject({
+      check: "rolling",
+      ok: true,
+      oldestBlobSeconds: expect.any(Number),
+    });
+    expect(await rolled()).toMatchObject({ check: "rolling", ok: true });
   });
 });

@@ -13,6 +13,7 @@ export interface DocumentedReader {
     repository: string,
     secret?: string | Buffer,
   ): { number: number; operation: string; details: Record<string, unknown> }[];
+  verifiedAt(repository: string, blob: string, secret?: string | Buffer): string | undefined;
   readLabels(
     repository: string,
     id: string,
@@ -31,7 +32,9 @@ export async function readerOfTheDocs(directory: string): Promise<DocumentedRead
   const file = join(directory, "reader.ts");
   writeFileSync(
     file,
-    [...mergeImports(imports), ...rest, "export { readAudit, readLabels, readSnapshot };"].join("\n"),
+    [...mergeImports(imports), ...rest, "export { readAudit, readLabels, readSnapshot, verifiedAt };"].join(
+      "\n",
+    ),
   );
   return (await import(pathToFileURL(file).href)) as DocumentedReader;
 }

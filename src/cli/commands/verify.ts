@@ -3,7 +3,7 @@ import type { Check, VerificationResult } from "../../repository/index.ts";
 import { schemeOf } from "../../storage/open-storage.ts";
 import { counted } from "../../util/format.ts";
 import { printable } from "../../util/printable.ts";
-import { parseBytes, parseFraction } from "../arguments.ts";
+import { parseBytes, parseDays, parseFraction } from "../arguments.ts";
 import {
   type LimitOptions,
   limitOptions,
@@ -27,6 +27,7 @@ import { displayOf } from "../progress-display.ts";
 interface Options extends RepositoryOption, LimitOptions, SourceOption {
   readonly read?: number;
   readonly sizesOnly?: boolean;
+  readonly rolling?: number;
   readonly minBytes?: number;
   readonly restoreTest?: boolean;
   readonly quarantine?: boolean;
@@ -42,8 +43,9 @@ export function verifyCommand(): Command {
       "verify latest --restore-test",
       "verify --quarantine",
       "verify --read 10% --min-bytes 1MB",
+      "verify --rolling 30d",
     ],
-    json: `[{ snapshot, source?: { type, id, uri, host }, check, ok, details, error? }]; snapshot is empty for the check of the repository itself`,
+    json: `[{ snapshot, source?: { type, id, uri, host }, check, ok, details, error?, oldestBlobSeconds? }]; snapshot is empty for the check of the repository itself`,
   })
     .argument("[id]", "A snapshot: its id, the beginning of it, its name, or latest. Default: all.")
     .addOption(repositoryOption())
@@ -54,6 +56,11 @@ export function verifyCommand(): Command {
       parseFraction,
     )
     .option("--sizes-only", "Look at sizes alone, and read nothing.")
+    .option(
+      "--rolling <time>",
+      "Read every blob within this time, such as 30d, by turns: this run reads its share and notes in the repository how far it came.",
+      parseDays,
+    )
     .option("--min-bytes <size>", "A snapshot must have this size at least, such as 10MB.", parseBytes)
     .option(
       "--restore-test",
@@ -69,20 +76,22 @@ export function verifyCommand(): Command {
 }
 
 async function run(context: Context, id: string | undefined, options: Options): Promise<Answer> {
-  const { read, sizesOnly, minBytes, restoreTest = false } = options;
+  const { read, sizesOnly, minBytes, restoreTest = false, rolling } = options;
   if (read !== undefined && sizesOnly) throw new UsageError("--read and --sizes-only exclude each other.");
+  if (rolling !== undefined && (read !== undefined || sizesOnly || id !== undefined || options.source))
+    throw new UsageError("--rolling reads blobs of all snapshots by turns, and goes with no other choice.");
   await using repository = await openRepository(context, options);
   if (options.quarantine && sizesOnly)
     throw new UsageError("--quarantine goes by bytes, and --sizes-only reads none.");
   context.interrupt.describe("Not all was checked; nothing was changed.");
-  const checks: Check[] = ["integrity", "completeness"];
+  const checks: Check[] = rolling === undefined ? ["integrity", "completeness"] : ["integrity"];
   if (minBytes !== undefined) checks.push({ minBytes });
   const progress = await displayOf(context);
   const settings = {
     checks,
     restoreTest,
     quarantine: options.quarantine ?? false,
-    readData: sizesOnly ? false : (read ?? true),
+    ...(rolling === undefined ? { readData: sizesOnly ? false : (read ?? true) } : { rollingDays: rolling }),
     source: sourceFrom(options),
     signal: context.signal,
     onProgress: progress.onProgress,

@@ -13,6 +13,8 @@ export const MARKS = "marks/";
 export const KEYS = "keys/";
 export const LABELS = "labels/";
 export const AUDIT = "audit/";
+export const VERIFY = "verify/";
+export const ROLLING = `${VERIFY}rolling.json`;
 
 /** What is called so, in a local directory, is a file or a directory of a run that was to get another name. */
 export const UNFINISHED = /^\..+\.(tmp|claim)$/;

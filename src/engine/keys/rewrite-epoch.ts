@@ -10,7 +10,7 @@ import { epochOf } from "../codec/decode-blob.ts";
 import { epochOfDocument } from "../codec/document-codec.ts";
 import { decodeSnapshot } from "../format/decode-snapshot.ts";
 import { encodeSnapshot } from "../format/encode-snapshot.ts";
-import { blobName, FORMAT, snapshotName } from "../format/names.ts";
+import { blobName, FORMAT, ROLLING, snapshotName } from "../format/names.ts";
 import { LabelStore } from "../labels/label-store.ts";
 import type { Lease } from "../lease/lease.ts";
 import { leaserOf } from "../lease/leaser.ts";
@@ -82,9 +82,11 @@ export async function rewriteEpoch(place: RewritePlace, options: RewriteOptions)
   return rewrite.done;
 }
 
+/** What was verified when is forgotten: all blobs have just been read, and have other names. */
 async function resealAudit({ storage, logger, blobs }: RewritePlace, signal?: AbortSignal): Promise<void> {
   const { documents, codec } = await blobs.renewed();
   await sealAnew({ storage, logger, documents, epoch: codec.epoch }, undefined, signal);
+  await storage.remove(ROLLING, { signal });
 }
 
 /** What a rewriting would read and write, where nothing is of the new epoch. */

@@ -1,7 +1,7 @@
 import { livenessOfToken } from "../../fs/this-process.ts";
 import type { LocalFiles } from "../../storage/local-files.ts";
 import type { Storage } from "../../storage/storage.ts";
-import { AUDIT, BLOBS, LABELS, LEASES, MARKS, SNAPSHOTS, UNFINISHED } from "../format/names.ts";
+import { AUDIT, BLOBS, LABELS, LEASES, MARKS, SNAPSHOTS, UNFINISHED, VERIFY } from "../format/names.ts";
 
 /** A snapshot that is open: links of a process. */
 const OPENED = /^\.open-([^.]+)\./;
@@ -22,7 +22,7 @@ export async function findUnfinished(
 ): Promise<string[]> {
   if (!local) return [];
   const found: string[] = [];
-  for (const folder of ["", BLOBS, SNAPSHOTS, LEASES, MARKS, LABELS, AUDIT]) {
+  for (const folder of ["", BLOBS, SNAPSHOTS, LEASES, MARKS, LABELS, AUDIT, VERIFY]) {
     for await (const { name } of local.strays(folder, { deep: folder === BLOBS })) {
       const base = name.slice(name.lastIndexOf("/") + 1);
       const path = local.pathOf(name);

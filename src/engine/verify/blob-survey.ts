@@ -35,25 +35,50 @@ const PARALLEL_READS = 4;
 /** Looks at blobs, each once, and hashes those that it is to read. Fails for an abort alone. */
 export async function surveyBlobs(request: SurveyRequest): Promise<ReadonlyMap<string, BlobState>> {
   const { store, blobs, signal } = request;
+  const states = await lookAt(store, blobs, NOTHING_KNOWN, signal);
+  const there = [...blobs].filter((sha256) => states.get(sha256)?.size !== undefined);
+  const chosen = sample(there, request.fraction, request.random);
+  const sizes = new Map(chosen.map((name) => [name, states.get(name)?.size ?? 0]));
+  const totalBytes = [...sizes.values()].reduce((sum, size) => sum + size, 0);
+  let [files, bytes] = [0, 0];
+  await readBlobs(store, chosen, sizes, signal, (sha256, state) => {
+    files++;
+    bytes += sizes.get(sha256) ?? 0;
+    states.set(sha256, state);
+    request.onProgress?.({ phase: "verify", files, bytes, totalFiles: chosen.length, totalBytes });
+  });
+  return states;
+}
+
+const NOTHING_KNOWN: ReadonlyMap<string, number> = new Map();
+
+/** Whether blobs are there, and their sizes. @param known sizes of those that a listing has shown just now. */
+export async function lookAt(
+  store: BlobStore,
+  blobs: ReadonlySet<string>,
+  known: ReadonlyMap<string, number>,
+  signal: AbortSignal | undefined,
+): Promise<Map<string, BlobState>> {
   const states = new Map<string, BlobState>();
   await forEachParallel(blobs, PARALLEL_LOOKS, async (sha256) => {
     signal?.throwIfAborted();
-    states.set(sha256, await look(store, sha256));
+    const size = known.get(sha256);
+    states.set(sha256, size === undefined ? await look(store, sha256) : { size });
   });
-  const there = [...blobs].filter((sha256) => states.get(sha256)?.size !== undefined);
-  const chosen = sample(there, request.fraction, request.random);
-  const sizeOf = (sha256: string) => states.get(sha256)?.size ?? 0;
-  const totalBytes = chosen.reduce((sum, sha256) => sum + sizeOf(sha256), 0);
-  let [files, bytes] = [0, 0];
-  const found = (sha256: string, state: BlobState) => {
-    files++;
-    bytes += sizeOf(sha256);
-    states.set(sha256, state);
-    request.onProgress?.({ phase: "verify", files, bytes, totalFiles: chosen.length, totalBytes });
-  };
-  if (store.local) await hashFiles(store.local, chosen, { sizeOf, found, signal });
-  else await hashObjects(store, chosen, { sizeOf, found, signal });
   return states;
+}
+
+/** Hashes blobs. Fails for an abort alone. */
+export async function readBlobs(
+  store: BlobStore,
+  names: readonly string[],
+  sizes: ReadonlyMap<string, number>,
+  signal: AbortSignal | undefined,
+  found: (sha256: string, state: BlobState) => void,
+): Promise<void> {
+  const sizeOf = (name: string) => sizes.get(name) ?? 0;
+  if (store.local) await hashFiles(store.local, names, { sizeOf, found, signal });
+  else await hashObjects(store, names, { sizeOf, found, signal });
 }
 
 interface Hashing {

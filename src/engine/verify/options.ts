@@ -16,6 +16,12 @@ export interface VerifyOptions {
    */
   readData?: boolean | number | undefined;
   /**
+   * Read every blob of the repository within so many days, by turns: each run reads its share by the time since the last one, goes on
+   * where that ended, and notes in the repository what was read when. Checks `integrity` alone unless told otherwise; the result
+   * `rolling` has `oldestBlobSeconds`. Default: no.
+   */
+  rollingDays?: number | undefined;
+  /**
    * Move blobs that were read and are damaged into the repository's directory `quarantine`, so that the next backup of a
    * database that still has the files stores them anew. Local directories only. Default false: nothing is changed.
    */
@@ -34,6 +40,7 @@ export interface VerifySettings {
   readonly restoreTest: boolean;
   /** From 0 to 1. */
   readonly fraction: number;
+  readonly rollingDays: number | undefined;
 }
 
 /** @throws ValidationError, TypeError. */
@@ -42,12 +49,15 @@ export function settingsFrom(options: VerifyOptions): VerifySettings {
     checks: true,
     restoreTest: true,
     readData: true,
+    rollingDays: true,
     quarantine: true,
     source: true,
     signal: true,
     onProgress: true,
   });
-  const { checks = ["integrity", "completeness"], restoreTest = false, readData = true } = options;
+  const { rollingDays, restoreTest = false, readData = true } = options;
+  assertRolling(options);
+  const { checks = rollingDays === undefined ? ["integrity", "completeness"] : ["integrity"] } = options;
   if (!Array.isArray(checks)) throw new TypeError("checks must be a list.");
   assertFlag(restoreTest, "restoreTest");
   assertFlag(options.quarantine, "quarantine");
@@ -60,7 +70,19 @@ export function settingsFrom(options: VerifyOptions): VerifySettings {
     minBytes: sizes.length > 0 ? Math.max(...sizes.map(({ minBytes }) => minBytes)) : undefined,
     restoreTest,
     fraction: fractionFrom(readData),
+    rollingDays,
   };
+}
+
+function assertRolling({ rollingDays, readData, source }: VerifyOptions): void {
+  if (rollingDays === undefined) return;
+  if (typeof rollingDays !== "number") throw new TypeError("rollingDays must be a number.");
+  if (!(rollingDays > 0 && Number.isFinite(rollingDays)))
+    throw new ValidationError(`rollingDays must be above 0, not ${rollingDays}.`);
+  if (readData !== undefined || source !== undefined) {
+    const other = source === undefined ? "readData" : "source";
+    throw new ValidationError(`rollingDays and ${other} exclude each other: blobs of all are read by turns.`);
+  }
 }
 
 function assertCheck(check: unknown): void {

@@ -7,13 +7,15 @@ export interface VerificationResult {
   readonly snapshot: string;
   /** Which database the snapshot is of; undefined where its document cannot be read. */
   readonly source?: SnapshotSource | undefined;
-  /** `document`, `integrity`, `completeness`, `minBytes`, `repository`, or what a restore test calls its own. */
+  /** `document`, `integrity`, `completeness`, `minBytes`, `repository`, `rolling`, or what a restore test calls its own. */
   readonly check: string;
   readonly ok: boolean;
   /** In words: what was looked at, or what is wrong, with table, file and blob. */
   readonly details: string;
   /** Where `ok` is false: what a restore would meet. */
   readonly error?: BackupError;
+  /** Of `rolling`: for how long the blob was not read that was read longest ago; of one that never was, since it was written. */
+  readonly oldestBlobSeconds?: number;
 }
 
 /** One thing that is wrong: what it says to a reader, and the path of the object. */

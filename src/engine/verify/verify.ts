@@ -1,5 +1,6 @@
-import { BackupError, BackupNotFoundError } from "../../errors.ts";
+import { BackupError, BackupNotFoundError, ValidationError } from "../../errors.ts";
 import { isAway } from "../../fs/held-root.ts";
+import type { Logger } from "../../logger.ts";
 import type { BlobStore } from "../blobs/blob-store.ts";
 import type { Catalog } from "../catalog/catalog.ts";
 import type { OnProgress } from "../progress.ts";
@@ -10,6 +11,7 @@ import { settingsFrom, type VerifyOptions, type VerifySettings } from "./options
 import { assertQuarantine, quarantine } from "./quarantine.ts";
 import { checkRepository, surveySurroundings } from "./repository-check.ts";
 import { count, failed, passed, type VerificationResult } from "./result.ts";
+import { rollOn, tellAllRead } from "./rolling.ts";
 
 /** Restores a snapshot somewhere and reads it; answers with a result a check of its own. */
 type RestoreTest = (
@@ -38,6 +40,9 @@ export interface VerifyContext {
   readonly restoreTest?: RestoreTest | undefined;
   /** From 0 to below 1: chooses which blobs are read where not all are. Default `Math.random`. */
   readonly random?: (() => number) | undefined;
+  readonly logger: Logger;
+  /** Milliseconds since 1970. Default: the system's. */
+  readonly now?: (() => number) | undefined;
 }
 
 /**
@@ -78,13 +83,20 @@ class Verification {
     if (this.#options.quarantine) assertQuarantine(storage);
     const { source } = this.#options;
     const all = reference === undefined && source === undefined;
+    if (this.#settings.rollingDays !== undefined && reference !== undefined)
+      throw new ValidationError("rollingDays is for the whole repository, and not for one snapshot.");
+    const began = this.#now();
     const ids = all ? await catalog.ids(signal) : await this.#idsOf(reference, source);
     const blobs = new Set<string>();
     for (const id of ids) await this.#addBlobs(id, blobs, reference === undefined);
     const around = all ? await surveySurroundings(store, blobs, signal) : undefined;
     for (const sha256 of around?.unreferenced.keys() ?? []) blobs.add(sha256);
-    const fraction = this.#settings.integrity ? this.#settings.fraction : 0;
-    const states = new Map(await surveyBlobs({ store, blobs, fraction, random, signal, onProgress }));
+    const { integrity, rollingDays } = this.#settings;
+    const fraction = integrity && rollingDays === undefined ? this.#settings.fraction : 0;
+    const rolled = await this.#rollOn(blobs);
+    const survey =
+      rolled?.states ?? (await surveyBlobs({ store, blobs, fraction, random, signal, onProgress }));
+    const states = new Map(survey);
     const completeness = this.#context.completeness(states, signal);
     const results: VerificationResult[] = [];
     for (const id of ids) {
@@ -106,8 +118,22 @@ class Verification {
       }
     }
     if (around) results.push(await checkRepository(storage, around, states));
+    if (rolled) results.push(rolled.result);
+    else if (all && fraction === 1) await tellAllRead({ store, logger: this.#context.logger }, states, began);
     if (this.#options.quarantine) results.push(...(await quarantine(store, states, signal)));
     return results;
+  }
+
+  #now(): number {
+    return (this.#context.now ?? Date.now)();
+  }
+
+  async #rollOn(named: ReadonlySet<string>): Promise<Awaited<ReturnType<typeof rollOn>> | undefined> {
+    const { rollingDays: days } = this.#settings;
+    if (days === undefined) return undefined;
+    const { blobs: store, logger } = this.#context;
+    const { signal, onProgress } = this.#options;
+    return rollOn({ store, logger, days, named, now: () => this.#now(), signal, onProgress });
   }
 
   /** A rotation of keys may have put a document that names other blobs in the place of the one that was read first. */

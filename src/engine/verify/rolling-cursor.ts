@@ -1,0 +1,138 @@
+import { isNotFound } from "../../errors.ts";
+import { decodeRecord, encodeRecord } from "../../fs/record.ts";
+import type { Storage } from "../../storage/storage.ts";
+import type { DocumentCodec } from "../codec/document-codec.ts";
+import { Fields } from "../format/fields.ts";
+import { FORMAT, isDigest, ROLLING } from "../format/names.ts";
+import { readSmall } from "../read-small.ts";
+
+const SEAL_ID = "verify-rolling";
+/** The last name that a blob can have. */
+export const LAST_NAME = "f".repeat(64);
+/** More are read again with the next round alone. */
+const MOST_DAMAGED = 10_000;
+/** Stretches that were read within so small a part of the whole time are told as one. */
+const MERGED_PART = 100;
+
+/** Blobs of neighbouring names: behind those of the stretch before, up to and with `to`. */
+export interface Stretch {
+  readonly to: string;
+  /** When they were read last, milliseconds since 1970; null: not since reading by turns began. */
+  readonly readAt: number | null;
+}
+
+/** What of the blobs was read when (docs/formats.md, "Rolling verification"). */
+export interface RollingCursor {
+  /** When reading by turns began. */
+  readonly startedAt: number;
+  /** When the newest run began that came to its end; undefined: none did yet. */
+  readonly at?: number | undefined;
+  /** Ascending; the last one ends with the last name of all. */
+  readonly stretches: readonly Stretch[];
+  /** Blobs that were damaged or could not be read: they are read in every run, until they are whole or gone. */
+  readonly damaged: readonly string[];
+}
+
+export function newCursor(now: number): RollingCursor {
+  return { startedAt: now, stretches: [{ to: LAST_NAME, readAt: null }], damaged: [] };
+}
+
+/** Undefined where there is none. @throws CorruptError, UnsupportedError, IoError */
+export async function readCursor(
+  storage: Storage,
+  documents: DocumentCodec,
+  signal?: AbortSignal,
+): Promise<RollingCursor | undefined> {
+  const place = `${storage.location}/${ROLLING}`;
+  let object: Buffer;
+  try {
+    object = await readSmall(storage, ROLLING, signal);
+  } catch (error) {
+    if (isNotFound(error)) return undefined;
+    throw error;
+  }
+  const body = decodeRecord(await documents.open(object, SEAL_ID, place), place, FORMAT);
+  const fields = new Fields(body, place, "body");
+  const stretches = fields.objects("stretches").map((stretch) => ({
+    to: stretch.digest("to"),
+    readAt: stretch.optionalText("readAt") === undefined ? null : stretch.date("readAt").getTime(),
+  }));
+  const isAscending = stretches.every(({ to }, index) => to > (stretches[index - 1]?.to ?? ""));
+  const damaged = fields.texts("damaged").filter(isDigest);
+  const startedAt = fields.date("startedAt").getTime();
+  const at = fields.optionalText("at") === undefined ? undefined : fields.date("at").getTime();
+  // Of what is not in order nothing is believed.
+  if (!isAscending || stretches.at(-1)?.to !== LAST_NAME) return { ...newCursor(startedAt), at, damaged };
+  return { startedAt, at, stretches, damaged };
+}
+
+export async function writeCursor(
+  storage: Storage,
+  documents: DocumentCodec,
+  { startedAt, at, stretches, damaged }: RollingCursor,
+): Promise<void> {
+  const time = (ms: number) => new Date(ms).toISOString();
+  const body = {
+    startedAt: time(startedAt),
+    ...(at !== undefined && { at: time(at) }),
+    stretches: stretches.map(({ to, readAt }) => ({ to, ...(readAt !== null && { readAt: time(readAt) }) })),
+    damaged: damaged.slice(0, MOST_DAMAGED),
+  };
+  await storage.write(ROLLING, documents.seal(encodeRecord(body, FORMAT), SEAL_ID));
+}
+
+/** The stretch that a blob is in. */
+export function stretchOf({ stretches }: RollingCursor, name: string): Stretch {
+  let [low, high] = [0, stretches.length - 1];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (name <= (stretches[middle]?.to ?? LAST_NAME)) high = middle;
+    else low = middle + 1;
+  }
+  return stretches[low] ?? { to: LAST_NAME, readAt: null };
+}
+
+/** Behind which name the blobs begin whose turn it is: those of the stretch that was read longest ago. */
+export function startOf({ stretches }: RollingCursor): string {
+  const ages = stretches.map(({ readAt }) => readAt ?? Number.NEGATIVE_INFINITY);
+  const oldest = ages.indexOf(Math.min(...ages));
+  return stretches[oldest - 1]?.to ?? "";
+}
+
+/**
+ * The same when the blobs behind one name, up to and with another one, were read.
+ *
+ * @param withinMs in which time all are to be read: so fine the times are told.
+ */
+export function markRead(
+  cursor: RollingCursor,
+  behind: string,
+  to: string,
+  readAt: number,
+  withinMs: number,
+): RollingCursor {
+  const cut: Stretch[] = [];
+  let before = "";
+  for (const stretch of cursor.stretches) {
+    if (before < behind) cut.push({ ...stretch, to: stretch.to < behind ? stretch.to : behind });
+    if (before < to && stretch.to >= to) cut.push({ to, readAt });
+    if (stretch.to > to) cut.push(stretch);
+    before = stretch.to;
+  }
+  const stretches: Stretch[] = [];
+  for (const stretch of cut) {
+    const last = stretches.at(-1);
+    const isSame = last && (last.readAt === stretch.readAt || isClose(last.readAt, stretch.readAt, withinMs));
+    if (!isSame) stretches.push(stretch);
+    else stretches[stretches.length - 1] = { to: stretch.to, readAt: olderOf(last.readAt, stretch.readAt) };
+  }
+  return { ...cursor, stretches };
+}
+
+function isClose(a: number | null, b: number | null, withinMs: number): boolean {
+  return a !== null && b !== null && Math.abs(a - b) < withinMs / MERGED_PART;
+}
+
+function olderOf(a: number | null, b: number | null): number | null {
+  return a === null || b === null ? null : Math.min(a, b);
+}
