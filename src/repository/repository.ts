@@ -113,10 +113,11 @@ export class Repository extends RepositoryBase {
    */
   backup(options: BackupOptions & { dryRun?: false | undefined }): Promise<TakenSnapshot>;
   backup(options: DryBackupOptions): Promise<BackupForecast>;
-  async backup({
-    dryRun = false,
-    ...options
-  }: BackupOptions & { dryRun?: boolean | undefined }): Promise<TakenSnapshot | BackupForecast> {
+  async backup(
+    wanted: BackupOptions & { dryRun?: boolean | undefined },
+  ): Promise<TakenSnapshot | BackupForecast> {
+    const { dryRun = false, ...others } = wanted ?? {};
+    const options = wanted && others; // what is no options at all is refused where all others are
     assertFlag(dryRun, "dryRun");
     if (dryRun) return this.#foretell({ ...options, dryRun });
     const { takeContext, takeSnapshot, askedOf, tellTaken } = await import("./take-snapshot.ts");
