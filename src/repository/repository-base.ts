@@ -4,6 +4,7 @@ import type { FoundLease } from "../engine/lease/lease-record.ts";
 import type { UnlockOptions } from "../engine/lease/remove-leases.ts";
 import type { SnapshotDetails } from "../sources/lancedb/snapshot-view.ts";
 import type { AuditFilter, RestoreRecord } from "./audit-queries.ts";
+import type { Audited, AuditTrail } from "./audit-trail.ts";
 import { auditedSnapshot, auditedUnlock } from "./audited-work.ts";
 import type { RepositoryEvents } from "./events.ts";
 import type { LabelOptions, PinOptions, TagOptions } from "./label-snapshot.ts";
@@ -103,6 +104,15 @@ export abstract class RepositoryBase implements AsyncDisposable {
   async stats(options: StatsOptions = {}): Promise<RepositoryStats> {
     const { statsOf } = await import("./repository-stats.ts");
     return statsOf(this.at, options);
+  }
+
+  /** @internal Records in the audit log what another part of the package does by this repository. */
+  recorded<T>(
+    audited: Audited<T>,
+    options: Parameters<AuditTrail["during"]>[1],
+    work: () => Promise<T>,
+  ): Promise<T> {
+    return this.at.trail.during(audited, options, work);
   }
 
   /** Who works in the repository now, or died in it. */

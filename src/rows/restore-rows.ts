@@ -9,6 +9,7 @@ import { LanceError, ValidationError } from "../errors.ts";
 import { reasonOf } from "../fs/io.ts";
 import type { BackupManager } from "../guard/backup-manager.ts";
 import { insertRecordsWithBackup } from "../guard/write/insert-records.ts";
+import type { TableRef } from "../guard/write/target-table.ts";
 import {
   checkGuarded,
   GUARDED_OPTIONS,
@@ -16,6 +17,7 @@ import {
   managerFor,
 } from "../guard/write/write-options.ts";
 import { LanceDB } from "../lance/which-lancedb.ts";
+import type { Audited } from "../repository/audit-trail.ts";
 import { Repository } from "../repository/repository.ts";
 import { type Compared, differingRows, type RowCounts } from "./compare-rows.ts";
 import { assertWhichRows, filtersOf, type WhichRows } from "./which-rows.ts";
@@ -74,8 +76,31 @@ export async function restoreRowsWithBackup(
   assertWhichRows(options);
   assertFlag(options.dryRun, "dryRun");
   assertFlag(options.verify, "verify");
-  const { key = "id", signal, dryRun = false, verify = !dryRun, at } = options;
   const manager = managerFor(options);
+  return repository.recorded(auditedRows(id, manager.uri), options, () =>
+    restoreRows(repository, id, ref, manager, options),
+  );
+}
+
+/** What the audit log says of it. */
+function auditedRows(snapshot: string, target: string): Audited<RestoredRows> {
+  return {
+    operation: "restore",
+    details: { snapshot: String(snapshot), targets: [target] },
+    told: ({ snapshot: id, table, added, changed, same }) => ({
+      ...{ snapshot: id, mode: "rows", table, added, changed, same },
+    }),
+  };
+}
+
+async function restoreRows(
+  repository: Repository,
+  id: string,
+  ref: TableRef,
+  manager: BackupManager,
+  options: RestoreRowsOptions,
+): Promise<RestoredRows> {
+  const { key = "id", signal, dryRun = false, verify = !dryRun, at } = options;
   const table = [...ref.namespacePath, ref.name].join("$");
   const { source = manager.uri } = options;
   const snapshot = await snapshotOf(repository, id, { source, at, table });

@@ -55,6 +55,10 @@ test("rows come back by a filter: what is gone and what changed; all others stay
   const done = await restoreRowsWithBackup(repository, "latest", request);
   expect(done).toMatchObject({ dryRun: false, added: 1, changed: 1, same: 1, snapshot: planned.snapshot });
   expect(done.version).toBeGreaterThan(planned.version);
+  // Behind it stands that its files were restored to be looked at.
+  expect((await repository.restores())[0]).toMatchObject({
+    ...{ snapshot: done.snapshot, targets: [manager.uri], mode: "rows", outcome: "success" },
+  });
   expect(await rows()).toEqual(AFTER);
   const again = await restoreRowsWithBackup(repository, "latest", request);
   expect(again).toMatchObject({ added: 0, changed: 0, same: 3, version: done.version });
