@@ -1,4 +1,5 @@
 import { open } from "node:fs/promises";
+import { takeMemory } from "../util/spare-memory.ts";
 
 /**
  * A file in blocks of `blockBytes`, the last one of less, each in memory of its own that the caller may keep. It is read to where it
@@ -14,7 +15,7 @@ export async function* readBlocks(
   try {
     let { size: left } = await file.stat();
     do {
-      const block = Buffer.allocUnsafeSlow(Math.min(left, blockBytes));
+      const block = takeMemory(Math.min(left, blockBytes));
       let length = 0;
       while (length < block.length) {
         signal?.throwIfAborted();

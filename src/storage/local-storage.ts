@@ -30,6 +30,7 @@ const PLAIN = (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0);
 export class LocalStorage implements Storage {
   readonly directory: string;
   readonly local: LocalFiles;
+  readonly keepsNoContent = true;
   readonly #directories: Directories;
 
   constructor(directory: string) {

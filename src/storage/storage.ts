@@ -110,6 +110,12 @@ export interface Storage {
   /** Where objects that are written with `lock` are locked. `remove` of one hides it at most. */
   readonly lock?: StorageLock | undefined;
 
+  /**
+   * Whether bytes are not looked at any more when `write` has written them: their memory is then used for others. Without it they
+   * are left alone.
+   */
+  readonly keepsNoContent?: boolean | undefined;
+
   /** What the store bears. */
   readonly limits?: StorageLimits | undefined;
 

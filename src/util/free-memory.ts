@@ -10,7 +10,12 @@ const LEAST_BYTES = 64 * 1024;
  *
  * @param bytes are empty afterwards, as is everything that shares their ArrayBuffer.
  */
-export function freeMemory({ buffer }: Uint8Array): void {
-  if (!types.isArrayBuffer(buffer) || buffer.byteLength <= LEAST_BYTES) return;
-  if (!isMarkedAsUntransferable(buffer)) buffer.transfer(0); // Node's pool is
+export function freeMemory(bytes: Uint8Array): void {
+  for (const buffer of ownedBy(bytes)) if (buffer.byteLength > LEAST_BYTES) buffer.transfer(0);
+}
+
+/** The memory of bytes, where it can be given to another thread; none where it is Node's pool, or shared. */
+export function ownedBy({ buffer }: Uint8Array): ArrayBuffer[] {
+  if (!types.isArrayBuffer(buffer) || isMarkedAsUntransferable(buffer)) return [];
+  return [buffer];
 }

@@ -1,10 +1,11 @@
 import { randomBytes } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { type BackupContext, backup } from "../../src/engine/backup/back-up-sources.ts";
 import { BlobStore } from "../../src/engine/blobs/blob-store.ts";
 import { Catalog } from "../../src/engine/catalog/catalog.ts";
+import { codecThreads } from "../../src/engine/codec/codec-threads.ts";
 import { createMarker } from "../../src/engine/marker.ts";
 import { prune } from "../../src/engine/prune/prune.ts";
 import { writeFiles } from "../../src/engine/restore/write-files.ts";
@@ -63,6 +64,26 @@ describe("in a repository elsewhere", () => {
     const back = await restored(blobs, taken);
     for (const [path, content] of back) expect(content.equals(readFileSync(join(uri, path)))).toBe(true);
     expect(back.size).toBe(303);
+  });
+
+  test("a file of one piece is hashed once, in a thread, and of a longer one no piece twice by it", async () => {
+    const { blobs, take, put } = await newPlace();
+    const asked = vi.spyOn(codecThreads, "run");
+    const listed = vi.spyOn(blobs.storage, "list");
+    for (let number = 0; number < 5; number++) put(`piece-${number}`, randomBytes(5 * MIB));
+    const one = await take();
+    expect(asked.mock.calls.map(([name]) => name)).toEqual(Array(5).fill("digest"));
+    // However many are written at once, the repository is looked at once for all.
+    expect(listed.mock.calls.filter(([prefix]) => prefix === "blobs/")).toHaveLength(1);
+    asked.mockClear();
+    put("long", randomBytes(33 * MIB));
+    const two = await take();
+    expect(asked.mock.calls.map(([name, { bytes }]) => [name, bytes.length])).toHaveLength(2);
+    vi.restoreAllMocks();
+    for (const { parts } of [one, two]) {
+      for (const { path, sha256 } of parts[0]?.entries ?? []) expect(sha256, path).toMatch(/^[0-9a-f]{64}$/);
+    }
+    expect((await restored(blobs, two)).size).toBe(6); // each held to its digest
   });
 
   test("20,000 small files take a request for ten of them at most, and an object for a hundred", async () => {

@@ -1,14 +1,15 @@
-import { createHash, type Hash } from "node:crypto";
+import { createHash } from "node:crypto";
 import { CorruptError, isNotFound } from "../../errors.ts";
 import { isError, toReadError } from "../../fs/io.ts";
 import { readBlocks } from "../../fs/read-blocks.ts";
+import { readSmallFile } from "../../fs/read-small-file.ts";
 import type { StoredObject } from "../../storage/storage.ts";
-import { freeMemory } from "../../util/free-memory.ts";
-import { digestOf } from "../blobs/blob-codec.ts";
+import { takeMemory } from "../../util/spare-memory.ts";
+import { digested, digestOf } from "../blobs/blob-codec.ts";
 import type { BlobStore } from "../blobs/blob-store.ts";
 import { type CutOptions, cutContent } from "../cut-content.ts";
 import { BLOBS, blobName, parseBlobName } from "../format/names.ts";
-import { BLOB_BYTES, type Piece } from "../snapshot.ts";
+import { BLOB_BYTES } from "../snapshot.ts";
 import type { Entry } from "../source-contract.ts";
 import type { StoredBlobs, StoredFile, StoreRequest } from "./write-blobs.ts";
 
@@ -19,6 +20,10 @@ const SMALL_BYTES = 4 << 20;
 const LEAST_PIECES = 4;
 
 const PARALLEL_WRITES = 4;
+
+/** Small local files are read in one go up to this size, and so many of them before writes under way have their turn. */
+const AT_ONCE_BYTES = 256 * 1024;
+const READS_IN_A_ROW = 128;
 
 /** As many names are listed at once where the repository may hold nothing else. */
 const ONE_PAGE = 1000;
@@ -37,12 +42,41 @@ export async function storePieces(blobs: BlobStore, request: StoreRequest): Prom
   }
 }
 
-/** Small files that lie behind one another in one blob. */
-interface Bundle {
-  readonly contents: Buffer[];
-  readonly files: SmallFile[];
-  readonly byContent: Map<string, SmallFile>;
-  bytes: number;
+/** Small files that lie behind one another in one blob, each content once. */
+class Bundle {
+  readonly files: SmallFile[] = [];
+  readonly #byContent = new Map<string, SmallFile>();
+  #bytes: Buffer | undefined;
+  #length = 0;
+
+  get length(): number {
+    return this.#length;
+  }
+
+  hasRoomFor(sha256: string, bytes: number): boolean {
+    return this.#byContent.has(sha256) || this.#length + bytes <= BLOB_BYTES;
+  }
+
+  add(entry: Entry, sha256: string, content: Uint8Array): void {
+    const twin = this.#byContent.get(sha256);
+    const file = twin ? { ...twin, entry } : { entry, sha256, offset: this.#length, bytes: content.length };
+    this.files.push(file);
+    if (twin) return;
+    this.#byContent.set(sha256, file);
+    this.#bytes ??= takeMemory(BLOB_BYTES); // where nothing is written it takes no room
+    this.#bytes.set(content, this.#length);
+    this.#length += content.length;
+  }
+
+  /** The digest of all its bytes, where they are one content. */
+  get only(): string | undefined {
+    return this.#byContent.size === 1 ? this.files[0]?.sha256 : undefined;
+  }
+
+  /** Its bytes, which are the caller's from now on. */
+  take(): Buffer {
+    return this.#bytes?.subarray(0, this.#length) ?? Buffer.alloc(0);
+  }
 }
 
 interface SmallFile {
@@ -52,8 +86,22 @@ interface SmallFile {
   readonly bytes: number;
 }
 
-function newBundle(): Bundle {
-  return { contents: [], files: [], byContent: new Map(), bytes: 0 };
+/** A blob of which all is a piece of a file, and that is in the repository. */
+interface WrittenPiece {
+  readonly name: string;
+  /** Of the plain content. */
+  readonly sha256: string;
+  readonly bytes: number;
+  /** Whether this piece was the first that needed it, and it was not there. */
+  readonly isNew: boolean;
+}
+
+/** A file that was read, whose pieces may still be on their way. */
+interface BegunFile {
+  /** Undefined: that of its only piece. */
+  readonly sha256: string | undefined;
+  readonly size: number;
+  readonly writing: readonly Promise<WrittenPiece>[];
 }
 
 class PieceRun {
@@ -67,9 +115,10 @@ class PieceRun {
   readonly #ending: Promise<void>[] = [];
   readonly #writing = new Set<Promise<unknown>>();
   readonly #failure: { error?: unknown } = {};
-  #there: ((name: string, bytes: number) => Promise<boolean>) | undefined;
-  #bundle = newBundle();
+  #there: Promise<(name: string, bytes: number) => Promise<boolean>> | undefined;
+  #bundle = new Bundle();
   #storedBytes = 0;
+  #readsInARow = 0;
 
   constructor(blobs: BlobStore, request: StoreRequest) {
     this.#blobs = blobs;
@@ -84,8 +133,8 @@ class PieceRun {
     }
     await this.#closeBundle();
     await this.settle();
-    if ("error" in this.#failure) throw this.#failure.error;
     await Promise.all(this.#ending);
+    if ("error" in this.#failure) throw this.#failure.error;
     return { files: this.#files, sizes: this.#sizes, storedBytes: this.#storedBytes };
   }
 
@@ -105,43 +154,43 @@ class PieceRun {
   }
 
   async #wholeOf(entry: Entry): Promise<Buffer | undefined> {
-    if (entry.size === undefined || entry.size >= smallBytes(entry)) return undefined;
-    return entry.whole ? entry.whole() : readWhole(entry, entry.size, this.#request.signal);
+    const { size, file } = entry;
+    if (size === undefined || size >= smallBytes(entry)) return undefined;
+    if (!entry.whole && (file === undefined || entry.changesInPlace || size > AT_ONCE_BYTES)) {
+      return readWhole(entry, size, this.#request.signal);
+    }
+    if (++this.#readsInARow % READS_IN_A_ROW === 0) await new Promise((resolve) => setImmediate(resolve));
+    return entry.whole ? entry.whole() : readAtOnce(entry, file as string, size);
   }
 
   async #storeSmall(entry: Entry, content: Buffer): Promise<void> {
     const sha256 = digestOf(content);
-    const bytes = content.length;
-    const known = this.#known(sha256, bytes);
+    const known = this.#known(sha256, content.length);
     if (known) return this.#done(entry, known);
-    const twin = this.#bundle.byContent.get(sha256);
-    if (twin) {
-      this.#bundle.files.push({ ...twin, entry });
-      return;
-    }
-    if (this.#bundle.bytes + bytes > BLOB_BYTES) await this.#closeBundle();
-    const bundle = this.#bundle;
-    const file = { entry, sha256, offset: bundle.bytes, bytes };
-    bundle.files.push(file);
-    bundle.byContent.set(sha256, file);
-    bundle.contents.push(content);
-    bundle.bytes += bytes;
+    if (!this.#bundle.hasRoomFor(sha256, content.length)) await this.#closeBundle();
+    this.#bundle.add(entry, sha256, content);
   }
 
   async #closeBundle(): Promise<void> {
-    const { contents, files, bytes } = this.#bundle;
-    this.#bundle = newBundle();
+    const bundle = this.#bundle;
+    this.#bundle = new Bundle();
+    const { files, length, only } = bundle;
     if (files.length === 0) return;
-    const content = contents.length === 1 ? (contents[0] as Buffer) : Buffer.concat(contents, bytes);
-    const digest = digestOf(content);
+    const { content, sha256: digest } =
+      only === undefined ? await digested(bundle.take()) : { content: bundle.take(), sha256: only };
     const name = this.#blobs.codec.nameOf(digest);
-    const isAlone = name === digest && files.every((file) => file.sha256 === name);
-    if (!isAlone) this.#sizes.set(name, bytes);
+    const isAlone = name === only;
+    if (!isAlone) this.#sizes.set(name, length);
     const stored = files.map(({ entry, sha256, offset, bytes: size }) => {
       const pieces = isAlone ? undefined : size === 0 ? [] : [{ blob: name, offset, bytes: size }];
       return { entry, file: { sha256, size, pieces } };
     });
-    this.#keep(stored, bytes > 0 || isAlone ? [this.#write(name, content)] : []);
+    for (const { file } of stored) this.#byContent.set(file.sha256, file);
+    const writing = length > 0 || isAlone ? this.#begin(content, digest) : undefined;
+    this.#whenEnded(async () => {
+      const isNew = (await writing)?.isNew ?? false;
+      for (const { entry, file } of stored) this.#done(entry, { ...file, isNew });
+    });
     await this.#slot();
   }
 
@@ -150,40 +199,34 @@ class PieceRun {
       const stored = await this.#storeContent(entry);
       if (!stored) return;
       if (entry.settle?.() === "again") continue;
-      const { file, pieces, news } = stored;
-      if (file.pieces) for (const { blob, bytes } of pieces) this.#sizes.set(blob, bytes);
-      this.#keep([{ entry, file }], news);
+      this.#whenEnded(async () => this.#keep(entry, stored, await Promise.all(stored.writing)));
       return;
     }
   }
 
   /** Undefined where a write has failed. */
-  async #storeContent(entry: Entry) {
-    const hash = createHash("sha256");
+  async #storeContent(entry: Entry): Promise<BegunFile | undefined> {
+    const { signal } = this.#request;
     const { codec } = this.#blobs;
-    const pieces: Piece[] = [];
-    const news: Promise<boolean>[] = [];
-    let size = 0;
+    const hash = createHash("sha256");
+    const writing: Promise<WrittenPiece>[] = [];
+    let [size, isOne] = [0, false];
     const cut = entry.changesInPlace
-      ? cutContent(hashed(readEntry(entry, this.#request.signal), hash), {
-          ...sizesOf(entry),
-          seed: codec.gear,
-        })
-      : hashed(blocksOf(entry, this.#request.signal), hash);
-    const isOwn = !entry.changesInPlace; // pieces that were cut by content may share memory
+      ? cutContent(readEntry(entry, signal), { ...sizesOf(entry), seed: codec.gear })
+      : blocksOf(entry, signal);
     for await (const content of cut) {
       if (content.length === 0 && codec.epoch > 0) continue; // no piece says as much, and needs no blob
-      const name = codec.nameOf(digestOf(content));
-      pieces.push({ blob: name, offset: 0, bytes: content.length });
       size += content.length;
-      news.push(this.#write(name, content, isOwn));
+      // One piece is hashed once, for itself and for the file, and by another thread; of several the first is.
+      const isFirst = writing.length === 0;
+      isOne = isFirst && !entry.changesInPlace && content.length < BLOB_BYTES;
+      if (!isOne) hash.update(content);
+      writing.push(this.#begin(content, isFirst && !isOne ? hash.copy().digest("hex") : undefined));
       await this.#slot();
       if ("error" in this.#failure) return undefined;
     }
     if (entry.size !== undefined && size !== entry.size && !entry.settle) throw changed(entry, size);
-    const sha256 = hash.digest("hex");
-    const isAlone = pieces.length === 1 && pieces[0]?.blob === sha256;
-    return { file: { sha256, size, pieces: isAlone ? undefined : pieces }, pieces, news };
+    return { size, writing, sha256: isOne ? undefined : hash.digest("hex") };
   }
 
   #known(sha256: string, size: number): StoredFile | undefined {
@@ -195,16 +238,26 @@ class PieceRun {
     return { sha256, size, pieces: isAlone ? undefined : pieces, isNew: false };
   }
 
-  /** Files whose content can be used again from now on, and is in the repository when these writes have ended. */
-  #keep(
-    stored: readonly { readonly entry: Entry; readonly file: Omit<StoredFile, "isNew"> }[],
-    writes: readonly Promise<boolean>[],
-  ): void {
-    for (const { file } of stored) this.#byContent.set(file.sha256, file);
-    const done = Promise.all(writes).then((news) => {
-      for (const { entry, file } of stored) this.#done(entry, { ...file, isNew: news.includes(true) });
-    });
-    this.#ending.push(done);
+  /** What of a large file its pieces tell when they are there. */
+  #keep(entry: Entry, begun: BegunFile, written: readonly WrittenPiece[]): void {
+    const { size } = begun;
+    const sha256 = begun.sha256 ?? (written[0] as WrittenPiece).sha256;
+    const pieces = written.map(({ name, bytes }) => ({ blob: name, offset: 0, bytes }));
+    const isAlone = pieces.length === 1 && pieces[0]?.blob === sha256;
+    if (!isAlone) for (const { blob, bytes } of pieces) this.#sizes.set(blob, bytes);
+    const file = { sha256, size, pieces: isAlone ? undefined : pieces };
+    this.#byContent.set(sha256, file);
+    this.#done(entry, { ...file, isNew: written.some(({ isNew }) => isNew) });
+  }
+
+  /** What is to be done when writes under way have ended, unless one has failed. */
+  #whenEnded(task: () => Promise<void>): void {
+    const ending = task().catch((error: unknown) => this.#fail(error));
+    this.#ending.push(ending);
+  }
+
+  #fail(error: unknown): void {
+    if (!("error" in this.#failure)) this.#failure.error = error;
   }
 
   #done(entry: Entry, file: StoredFile): void {
@@ -212,28 +265,38 @@ class PieceRun {
     this.#request.onStored(entry, file.size);
   }
 
-  /** Whether it was new. Of one name only the first is written. @param isOwn the content's memory is nobody else's */
-  #write(name: string, content: Buffer, isOwn = false): Promise<boolean> {
-    const before = this.#isNew.get(name);
-    if (before) return Promise.resolve(false);
-    const writing = this.#writeUnlessThere(name, content, isOwn).catch((error: unknown) => {
-      if (!("error" in this.#failure)) this.#failure.error = error;
-      return false;
-    });
-    this.#isNew.set(name, writing);
-    this.#writing.add(writing);
-    void writing.finally(() => this.#writing.delete(writing));
+  /**
+   * Has a blob hashed, encoded and written, where it is not there. Of one name only the first is.
+   *
+   * @param content nobody else's. @param digest of it, where that is known.
+   */
+  #begin(content: Buffer, digest: string | undefined): Promise<WrittenPiece> {
+    const writing = this.#write(content, digest);
+    const settled: Promise<unknown> = writing
+      .catch((error: unknown) => this.#fail(error))
+      .finally(() => this.#writing.delete(settled));
+    this.#writing.add(settled);
     return writing;
   }
 
-  async #writeUnlessThere(name: string, content: Buffer, isOwn: boolean): Promise<boolean> {
-    this.#there ??= await this.#lookAround();
-    if (await this.#there(name, content.length)) return false;
-    const stored = await this.#blobs.write(name, content, {
-      signal: this.#request.signal,
-      onEncoded: isOwn ? () => freeMemory(content) : undefined,
-    });
-    this.#storedBytes += stored;
+  async #write(bytes: Buffer, digest: string | undefined): Promise<WrittenPiece> {
+    const { length } = bytes;
+    const { content, sha256 } =
+      digest === undefined ? await digested(bytes) : { content: bytes, sha256: digest };
+    const name = this.#blobs.codec.nameOf(sha256);
+    const isFirst = !this.#isNew.has(name);
+    const writing = this.#isNew.get(name) ?? this.#writeUnlessThere(name, content);
+    this.#isNew.set(name, writing);
+    const isNew = await writing;
+    return { name, sha256, bytes: length, isNew: isFirst && isNew };
+  }
+
+  async #writeUnlessThere(name: string, content: Buffer): Promise<boolean> {
+    this.#there ??= this.#lookAround();
+    const isThere = await this.#there;
+    if (await isThere(name, content.length)) return false;
+    const stored = await this.#blobs.write(name, content, this.#request.signal);
+    this.#storedBytes += stored; // not in one: others are written meanwhile
     return true;
   }
 
@@ -276,6 +339,17 @@ async function readWhole(entry: Entry, size: number, signal: AbortSignal | undef
     : Buffer.concat(stretches, bytes);
 }
 
+function readAtOnce(entry: Entry, file: string, size: number): Buffer {
+  let content: Buffer;
+  try {
+    content = readSmallFile(file, size);
+  } catch (error) {
+    throw toReadError(error, file);
+  }
+  if (content.length !== size) throw changed(entry, content.length);
+  return content;
+}
+
 function smallBytes({ changesInPlace, pieceBytes }: Entry): number {
   return changesInPlace && pieceBytes !== undefined
     ? Math.min(SMALL_BYTES, LEAST_PIECES * pieceBytes)
@@ -309,16 +383,6 @@ async function* blocksOf(entry: Entry, signal: AbortSignal | undefined): AsyncGe
     }
   }
   yield block.subarray(0, length);
-}
-
-async function* hashed<Bytes extends Uint8Array>(
-  content: AsyncIterable<Bytes>,
-  hash: Hash,
-): AsyncGenerator<Bytes> {
-  for await (const stretch of content) {
-    hash.update(stretch);
-    yield stretch;
-  }
 }
 
 function readEntry(entry: Entry, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array> {

@@ -1,11 +1,14 @@
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { CorruptError, ValidationError } from "../../errors.ts";
+import { LONGEST_HEAD_BYTES, SEGMENT_BYTES, segmentCount, TAG_BYTES } from "../codec/blob-head.ts";
 import { blobNameUnderKey } from "../codec/blob-key.ts";
-import { decodeBlob, epochOf, openBlob, type ReadRange } from "../codec/decode-blob.ts";
-import { type Compression, encodeBlob } from "../codec/encode-blob.ts";
+import { asBuffer } from "../codec/codec-tasks.ts";
+import { codecThreads } from "../codec/codec-threads.ts";
+import { openBlob, type ReadRange, type WantedBlob } from "../codec/decode-blob.ts";
+import type { Compression, EncodeOptions } from "../codec/encode-blob.ts";
 import type { Piece } from "../snapshot.ts";
 
-/** How the plain content of blobs becomes objects. */
+/** How the plain content of blobs becomes objects. What it is given to encode or decode must be nobody else's, and is empty afterwards. */
 export interface BlobCodec {
   readonly name: "plain" | "segments";
   /** By whose key it writes; 0: by none. */
@@ -14,15 +17,15 @@ export interface BlobCodec {
   readonly gear?: Uint8Array | undefined;
   /** The name that a blob of this content has. @param sha256 of the plain content, 64 hexadecimal digits. */
   nameOf(sha256: string): string;
-  /** @param content up to 16 MiB. @param name the blob's. */
-  encode(content: Buffer, name: string): Buffer;
+  /** @param content up to 16 MiB. @param name the blob's. Answers with the content itself where objects are plain. */
+  encode(content: Buffer, name: string): Promise<Buffer>;
   /**
    * The plain content of a whole object.
    *
    * @param name the blob's.
    * @throws CorruptError naming `place` where it is not what the name says.
    */
-  decode(object: Buffer, name: string, place: string): Buffer;
+  decode(object: Buffer, name: string, place: string): Promise<Buffer>;
   /**
    * A stretch of the plain content; of a plain object fewer bytes where it ends, and nothing is checked.
    *
@@ -37,12 +40,11 @@ export const PLAIN: BlobCodec = {
   name: "plain",
   epoch: 0,
   nameOf: (sha256) => sha256,
-  encode: (content) => content,
-  decode(object, name, place) {
-    if (digestOf(object) === name) return object;
-    throw new CorruptError(`The blob ${place} is damaged: its content is not what its name says.`, {
-      path: place,
-    });
+  encode: async (content) => content,
+  async decode(object, name, place) {
+    const { content, sha256 } = await digested(object);
+    if (sha256 !== name) throw notItsContent(place);
+    return content;
   },
   readPiece: (read, { offset, bytes }) => read(offset, bytes),
 };
@@ -53,20 +55,29 @@ export function segments(compression: Compression): BlobCodec {
     name: "segments",
     epoch: 0,
     nameOf: (sha256) => sha256,
-    encode: (content, name) => encodeBlob(content, { name, compression }),
-    decode: (object, name, place) => decodeBlob(object, { name, place, sha256: name }),
-    async readPiece(read, { blob, offset, bytes }, place) {
-      const opened = await openBlob(read, { name: blob, place }, aheadOf(offset, bytes));
-      return opened.read(offset, bytes);
+    encode: (content, name) => encode(content, { name, compression }),
+    async decode(object, name, place) {
+      const { bytes, sha256 } = await codecThreads.run("decode", { bytes: object, wanted: { name, place } });
+      if (sha256 !== name) throw notItsContent(place);
+      return asBuffer(bytes);
     },
+    readPiece: (read, piece, place) => readPiece(read, piece, { name: piece.blob, place }),
   };
+}
+
+async function encode(bytes: Buffer, options: EncodeOptions): Promise<Buffer> {
+  return asBuffer((await codecThreads.run("encode", { bytes, options })).bytes);
 }
 
 const WORTH_READING_AHEAD = 512 * 1024;
 
 /** What is near the beginning of a blob, and no trifle, is read with its head: a request less, for twice the bytes at most. */
-function aheadOf(offset: number, bytes: number): number {
-  return bytes >= WORTH_READING_AHEAD && offset <= bytes ? offset + bytes : 0;
+async function readPiece(read: ReadRange, { offset, bytes }: Piece, wanted: WantedBlob): Promise<Buffer> {
+  const isNear = bytes >= WORTH_READING_AHEAD && offset <= bytes;
+  if (!isNear) return (await openBlob(read, wanted)).read(offset, bytes);
+  const segmentsAhead = segmentCount(offset + bytes);
+  const start = await read(0, LONGEST_HEAD_BYTES + segmentsAhead * (SEGMENT_BYTES + TAG_BYTES));
+  return asBuffer((await codecThreads.run("part", { bytes: start, wanted, offset, length: bytes })).bytes);
 }
 
 /** The keys of blobs, as those of a repository at a moment. */
@@ -92,24 +103,19 @@ export function encryptedSegments(compression: Compression, keys: BlobKeys): Blo
     epoch,
     gear,
     nameOf: (sha256) => blobNameUnderKey(sha256, names),
-    encode: (content, name) => encodeBlob(content, { name, compression, key: { epoch, key } }),
-    decode(object, name, place) {
-      const content = whole(() => decodeBlob(object, { name, place, keys: keys.byEpoch }), place);
-      const own = keys.namesOf(epochOf(object, place));
-      if (own && blobNameUnderKey(digestOf(content), own) === name) return content;
-      throw new CorruptError(`The blob ${place} is damaged: its content is not what its name says.`, {
-        path: place,
-      });
+    encode: (content, name) => encode(content, { name, compression, key: { epoch, key } }),
+    async decode(object, name, place) {
+      const wanted = { name, place, keys: keys.byEpoch };
+      const decoding = codecThreads.run("decode", { bytes: object, wanted });
+      const { bytes, sha256, epoch: own } = await decoding.catch((error: unknown) => refused(error, place));
+      const nameKey = keys.namesOf(own);
+      if (!nameKey || blobNameUnderKey(sha256, nameKey) !== name) throw notItsContent(place);
+      return asBuffer(bytes);
     },
-    async readPiece(read, { blob, offset, bytes }, place) {
-      const wanted = { name: blob, place, keys: keys.byEpoch };
-      const opened = await openBlob(read, wanted, aheadOf(offset, bytes)).catch((error: unknown) =>
-        whole(() => {
-          throw error;
-        }, place),
-      );
-      return opened.read(offset, bytes);
-    },
+    readPiece: (read, piece, place) =>
+      readPiece(read, piece, { name: piece.blob, place, keys: keys.byEpoch }).catch((error: unknown) =>
+        refused(error, place),
+      ),
   };
 }
 
@@ -122,15 +128,25 @@ export function isOfUnknownKey(error: unknown): boolean {
 }
 
 /** All keys of a repository are at hand: a blob of an epoch that it has not is damaged. */
-function whole<T>(decode: () => T, place: string): T {
-  try {
-    return decode();
-  } catch (error) {
-    if (!(error instanceof ValidationError)) throw error;
-    throw new CorruptError(error.message, { path: place, cause: error });
-  }
+function refused(error: unknown, place: string): never {
+  if (!(error instanceof ValidationError)) throw error;
+  throw new CorruptError(error.message, { path: place, cause: error });
+}
+
+function notItsContent(place: string): CorruptError {
+  return new CorruptError(`The blob ${place} is damaged: its content is not what its name says.`, {
+    path: place,
+  });
 }
 
 export function digestOf(content: Uint8Array): string {
-  return createHash("sha256").update(content).digest("hex");
+  return hash("sha256", content, "hex");
+}
+
+/** The digest of bytes that are nobody else's, with these: they may have moved. */
+export async function digested(
+  content: Buffer,
+): Promise<{ readonly content: Buffer; readonly sha256: string }> {
+  const { bytes, sha256 } = await codecThreads.run("digest", { bytes: content });
+  return { content: asBuffer(bytes), sha256 };
 }

@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import type { LocalFiles } from "../../storage/local-files.ts";
 import { objectsThere } from "../../storage/look-for.ts";
 import type { Storage, StoredObject } from "../../storage/storage.ts";
+import { giveMemory } from "../../util/spare-memory.ts";
 import { type DocumentCodec, PLAIN_DOCUMENTS } from "../codec/document-codec.ts";
 import { blobName } from "../format/names.ts";
 import { keepLocked } from "../keep-locked.ts";
@@ -34,12 +35,6 @@ export function needsOf(file: Pick<StoredEntry, "sha256" | "size" | "pieces">): 
   const { sha256, size, pieces } = file;
   if (!pieces) return [{ blob: sha256, offset: 0, bytes: size, isWhole: true }];
   return pieces.map((piece) => ({ ...piece, isWhole: false }));
-}
-
-export interface WriteBlobOptions {
-  readonly signal?: AbortSignal | undefined;
-  /** Called when the content is needed no more, before the object is written; never where it is the object. */
-  readonly onEncoded?: (() => void) | undefined;
 }
 
 /** The blobs of a repository. */
@@ -112,13 +107,18 @@ export class BlobStore {
     return keepLocked(this.storage, blobs, signal);
   }
 
-  /** Writes a blob's object. Answers with its bytes. */
-  async write(name: string, content: Buffer, options: WriteBlobOptions = {}): Promise<number> {
-    const object = this.codec.encode(content, name);
-    if (object !== content) options.onEncoded?.();
+  /**
+   * Writes a blob's object. Answers with its bytes.
+   *
+   * @param content nobody else's: its memory is given away.
+   */
+  async write(name: string, content: Buffer, signal?: AbortSignal): Promise<number> {
+    const object = await this.codec.encode(content, name);
     const sha256 = this.codec.name === "plain" ? name : undefined;
-    await this.storage.write(blobName(name), object, { signal: options.signal, sha256, lock: true });
-    return object.length;
+    const { length } = object;
+    await this.storage.write(blobName(name), object, { signal, sha256, lock: true });
+    if (this.storage.keepsNoContent) giveMemory(object);
+    return length;
   }
 
   /**
@@ -141,8 +141,9 @@ export class BlobStore {
   async digest(name: string, bytes: number, signal?: AbortSignal): Promise<{ size: number; sha256: string }> {
     if (this.codec.name !== "plain") {
       const object = await readSmall(this.storage, blobName(name), signal);
-      this.codec.decode(object, name, this.placeOf(name));
-      return { size: object.length, sha256: name };
+      const size = object.length;
+      giveMemory(await this.codec.decode(object, name, this.placeOf(name)));
+      return { size, sha256: name };
     }
     const hash = createHash("sha256");
     let size = 0;

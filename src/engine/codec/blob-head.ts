@@ -50,7 +50,7 @@ const ALGORITHMS: readonly CompressionAlgorithm[] = ["none", "zstd", "gzip"];
 const AT = { format: 8, compression: 9, encryption: 10, zero: 11, epoch: 12, salt: 16, name: 48, size: 80 };
 
 /** Without the tag. */
-function headBytes(segments: number): number {
+export function headBytes(segments: number): number {
   return INDEX_AT + 4 * segments;
 }
 
@@ -144,6 +144,12 @@ export function segmentsOf({ contentBytes, stored }: BlobHead): Segment[] {
     at += storedBytes + TAG_BYTES;
     return segment;
   });
+}
+
+/** How long a blob of so much content is where nothing of it gets smaller. */
+export function encodedBytesAtMost(contentBytes: number): number {
+  const segments = segmentCount(contentBytes);
+  return headBytes(segments) + contentBytes + (segments + 1) * TAG_BYTES;
 }
 
 /** How long the blob is, all in all. */

@@ -1,6 +1,8 @@
 import { createHash } from "node:crypto";
 import { constants, gunzipSync, zstdDecompressSync } from "node:zlib";
 import { ValidationError } from "../../errors.ts";
+import { freeMemory } from "../../util/free-memory.ts";
+import { takeMemory } from "../../util/spare-memory.ts";
 import {
   type BlobHead,
   type CompressionAlgorithm,
@@ -170,10 +172,12 @@ async function readPart(read: ReadRange, offset: number, length: number, opened:
 
 /** @param start where in the blob `bytes` begin */
 function decodeSegments(bytes: Buffer, start: number, segments: readonly Segment[], opened: Opened): Buffer {
-  const content = Buffer.allocUnsafe(segments.reduce((sum, { contentBytes }) => sum + contentBytes, 0));
+  const content = takeMemory(segments.reduce((sum, { contentBytes }) => sum + contentBytes, 0));
   let at = 0;
   for (const segment of segments) {
-    content.set(decodeSegment(bytes, start, segment, opened), at);
+    const part = decodeSegment(bytes, start, segment, opened);
+    content.set(part, at);
+    if (part.buffer !== bytes.buffer) freeMemory(part);
     at += segment.contentBytes;
   }
   return content;
@@ -189,6 +193,7 @@ function decodeSegment(bytes: Buffer, start: number, segment: Segment, opened: O
   if (data === undefined) throw damaged(place, `its segment ${number} is not as it was written`);
   if (storedBytes === contentBytes) return data;
   const content = decompress(data, head.compression, segment, place);
+  if (data.buffer !== bytes.buffer) freeMemory(data);
   // Node's functions pass over what follows a frame; some versions take a frame that is cut short for a whole one.
   if (content.length !== contentBytes) {
     throw damaged(place, `its segment ${number} gives ${content.length} bytes instead of ${contentBytes}`);

@@ -2,11 +2,14 @@ import { randomBytes } from "node:crypto";
 import { constants, gzipSync, zstdCompressSync } from "node:zlib";
 import { ValidationError } from "../../errors.ts";
 import { freeMemory } from "../../util/free-memory.ts";
+import { takeMemory } from "../../util/spare-memory.ts";
 import { isDigest } from "../format/names.ts";
 import {
   type BlobHead,
   type CompressionAlgorithm,
   encodedBytes,
+  encodedBytesAtMost,
+  headBytes,
   headToBytes,
   MAX_CONTENT_BYTES,
   outputChunk,
@@ -14,6 +17,7 @@ import {
   SEGMENT_BYTES,
   segmentCount,
   segmentsOf,
+  TAG_BYTES,
 } from "./blob-head.ts";
 import { type BlobKey, checkedSeal, encryptedSeal, HEAD_TAG } from "./blob-key.ts";
 
@@ -54,18 +58,19 @@ export function encodeBlob(content: Uint8Array, { name, compression, key }: Enco
     throw new TypeError(`An epoch is a number from 1 on, not ${key.epoch}.`);
   }
   assertCompression(compression);
-  const parts = compressed(content, compression);
+  const segments = segmentCount(content.length);
+  const blob = takeMemory(encodedBytesAtMost(content.length));
+  const stored = compressInto(blob.subarray(headBytes(segments) + TAG_BYTES), content, compression);
   const head: BlobHead = {
     compression: compression.algorithm,
     epoch: key?.epoch ?? 0,
     salt: key ? randomBytes(SALT_BYTES) : Buffer.alloc(SALT_BYTES),
     name,
     contentBytes: content.length,
-    stored: parts.map((part) => part.length),
+    stored,
   };
-  const blob = assemble(head, parts, key);
-  for (const part of parts) if (part.buffer !== content.buffer) freeMemory(part);
-  return blob;
+  sealInPlace(blob, head, content, key);
+  return blob.subarray(0, encodedBytes(head));
 }
 
 /** @throws ValidationError for an algorithm that there is not, or a level that it does not have */
@@ -80,34 +85,47 @@ export function assertCompression({ algorithm, level }: Compression): void {
   throw new ValidationError(`The compression ${algorithm} has ${levels}, not ${level}.`);
 }
 
-function assemble(head: BlobHead, parts: readonly Uint8Array[], key: BlobKey | undefined): Buffer {
+/**
+ * Writes head and tags, and what is stored of each segment in the place of its plain bytes: compressed ones lie there already, the
+ * others are taken from the content.
+ */
+function sealInPlace(blob: Buffer, head: BlobHead, content: Uint8Array, key: BlobKey | undefined): void {
   const bytes = headToBytes(head);
   const seal = key ? encryptedSeal(bytes, head.salt, key) : checkedSeal(bytes);
-  const blob = Buffer.allocUnsafe(encodedBytes(head));
   blob.set(bytes);
   blob.set(seal.seal(HEAD_TAG, new Uint8Array()).tag, bytes.length);
   for (const [index, segment] of segmentsOf(head).entries()) {
-    const part = parts[index] ?? new Uint8Array();
+    const end = segment.at + segment.storedBytes;
+    const isPlain = segment.storedBytes === segment.contentBytes;
+    const part = isPlain ? segmentOf(content, index) : blob.subarray(segment.at, end);
     const { stored, tag } = seal.seal(segment, part);
-    blob.set(stored, segment.at);
-    blob.set(tag, segment.at + segment.storedBytes);
+    if (isPlain || stored !== part) blob.set(stored, segment.at);
+    blob.set(tag, end);
     if (stored !== part) freeMemory(stored);
   }
-  return blob;
 }
 
-function compressed(content: Uint8Array, compression: Compression): Uint8Array[] {
-  const parts: Uint8Array[] = [];
+function segmentOf(content: Uint8Array, index: number): Uint8Array {
+  return content.subarray(index * SEGMENT_BYTES, (index + 1) * SEGMENT_BYTES);
+}
+
+/** Answers with the bytes that each segment has; those that stay as they are are left out, and have their room. */
+function compressInto(target: Buffer, content: Uint8Array, compression: Compression): number[] {
+  const stored: number[] = [];
   let isTried = compression.algorithm !== "none";
+  let at = 0;
   for (let index = 0; index < segmentCount(content.length); index++) {
-    const plain = content.subarray(index * SEGMENT_BYTES, (index + 1) * SEGMENT_BYTES);
+    const plain = segmentOf(content, index);
     const smaller = isTried ? compress(plain, compression) : plain;
     const isWorthIt = smaller.length < plain.length - plain.length * WORTHWHILE;
     if (index === 0) isTried &&= isWorthIt;
-    if (smaller !== plain && !isWorthIt) freeMemory(smaller);
-    parts.push(isWorthIt ? smaller : plain);
+    if (isWorthIt) target.set(smaller, at);
+    const { length } = isWorthIt ? smaller : plain;
+    if (smaller !== plain) freeMemory(smaller);
+    stored.push(length);
+    at += length + TAG_BYTES;
   }
-  return parts;
+  return stored;
 }
 
 function compress(plain: Uint8Array, { algorithm, level = 1 }: Compression): Uint8Array {

@@ -98,7 +98,7 @@ async function copySmall(work: CopyWork, name: string, bytes: number): Promise<n
   let object: Buffer;
   try {
     object = await readSmall(from.storage, blobName(name), signal);
-    const plain = from.codec.decode(object, name, from.placeOf(name));
+    const plain = await from.codec.decode(Buffer.from(object), name, from.placeOf(name));
     if (plain.length !== bytes) {
       throw damagedSource(from, name, content, `has ${plain.length} bytes in place of ${bytes}`);
     }

@@ -226,9 +226,10 @@ class Rewrite {
     const content = await blobs.readBlob(name, this.#signal);
     const now = blobs.codec.nameOf(digestOf(content));
     if (!(await storage.stat(blobName(now)))) {
-      await blobs.write(now, content, { signal: this.#signal });
+      const { length } = content;
+      await blobs.write(now, content, this.#signal);
       this.#written.add(now);
-      this.#bytes += content.length;
+      this.#bytes += length;
     }
     this.#names.set(name, now);
     this.#current.add(now);

@@ -57,7 +57,7 @@ async function isDamaged(
 ): Promise<boolean> {
   if (codec.name !== "plain") {
     try {
-      codec.decode(await readSmall(storage, object, signal), name, `${storage.location}/${object}`);
+      await codec.decode(await readSmall(storage, object, signal), name, `${storage.location}/${object}`);
       return false;
     } catch (error) {
       signal?.throwIfAborted();

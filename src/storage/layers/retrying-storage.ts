@@ -1,3 +1,4 @@
+import { types } from "node:util";
 import { crc32 } from "node:zlib";
 import { IoError, isNotFound } from "../../errors.ts";
 import { piecesOf } from "../pieces.ts";
@@ -12,7 +13,7 @@ const HELD_BYTES = 16 << 20;
  * Makes calls again that failed for a reason that passes, as the storage below says by `isTransient`.
  *
  * - A read that broke off goes on: what was already given is read again, and compared, so that nobody gets a mixture.
- * - What is written is sent again from memory. Of a stream of more than 16 MiB that cannot be: its error comes out.
+ * - What is written is sent again from memory. A stream of more than 16 MiB cannot be: its error comes out.
  * - `writeNew`, of any length, is held in memory. After a try without a clear answer, what is there is compared with what was sent.
  * - A listing is begun again as long as it has not shown anything.
  */
@@ -56,6 +57,7 @@ export class RetryingStorage extends StorageLayer {
 
   override async write(name: string, content: Content, options: WriteOptions = {}): Promise<void> {
     const { signal } = options;
+    if (types.isUint8Array(content)) return this.#run(() => this.below.write(name, content, options), signal);
     const pieces = piecesOf(content, signal);
     try {
       const held = await hold(pieces, HELD_BYTES);

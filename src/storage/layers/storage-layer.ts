@@ -31,6 +31,10 @@ export abstract class StorageLayer implements Storage {
     return this.below.limits;
   }
 
+  get keepsNoContent(): boolean | undefined {
+    return this.below.keepsNoContent;
+  }
+
   get lock(): StorageLock | undefined {
     return this.below.lock;
   }

@@ -21,6 +21,7 @@ import { wholeOf, writeNewObject } from "./s3-write-new.ts";
 export class S3Storage implements Storage {
   readonly location: string;
   readonly lock: S3Lock | undefined;
+  readonly keepsNoContent = true;
   readonly #bucket: S3Bucket;
   #probe: Promise<void> | undefined;
   #mayNotExclude = false;

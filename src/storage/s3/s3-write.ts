@@ -11,6 +11,9 @@ import { headObject } from "./s3-read.ts";
 /** What is larger goes up in parts of this size, each held in memory, so that it can be sent again. */
 const PART_BYTES = 16 << 20;
 
+/** What is in memory as a whole goes in one request: an encoded blob has some hundred bytes more than a part. */
+const MOST_AT_ONCE_BYTES = PART_BYTES + (64 << 10);
+
 /** S3's own limit. */
 const MOST_PARTS = 10_000;
 
@@ -26,7 +29,7 @@ export async function writeObject(
   options: PutOptions,
 ): Promise<void> {
   const { signal } = options;
-  if (types.isUint8Array(content) && content.length <= PART_BYTES)
+  if (types.isUint8Array(content) && content.length <= MOST_AT_ONCE_BYTES)
     return putObject(bucket, name, bufferOf(content), options);
   const parts = partsOf(content, signal);
   try {

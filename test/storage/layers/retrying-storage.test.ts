@@ -169,6 +169,12 @@ describe("a stream", () => {
     expect(await inner.stat("stream")).toMatchObject({ size: 16 << 20 });
   });
 
+  test("of more that is in memory anyway is sent again", async () => {
+    const { inner, storage } = await arrange((_, before) => (before === 0 ? "fail" : undefined));
+    await storage.write("bytes", Buffer.alloc((16 << 20) + 500));
+    expect(await inner.stat("bytes")).toMatchObject({ size: (16 << 20) + 500 });
+  });
+
   test("of more is sent once, and whole", async () => {
     const { inner, storage } = await arrange(() => undefined);
     await storage.write("stream", stream(20));
