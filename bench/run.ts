@@ -1,6 +1,7 @@
 // `npm run bench`: measures against the targets and against other tools, and writes docs/benchmarks.md. `-- --quick` does it on small data, to show that it works.
 import { rmSync } from "node:fs";
 import { join } from "node:path";
+import { measureBucket } from "./bucket/measure-bucket.ts";
 import { measureCommand } from "./command.ts";
 import { measureConsistency } from "./consistency.ts";
 import { measureCosts } from "./costs/costs.ts";
@@ -26,6 +27,7 @@ import { measureRestore, measureVerify } from "./repository/back.ts";
 import { measureManyFiles, measurePeak, measurePrune } from "./repository/cost.ts";
 import { measureEncrypted } from "./repository/encrypted.ts";
 import { measureFirst } from "./repository/first.ts";
+import { measureSmallFiles } from "./repository/small-trees.ts";
 
 const GROWTH: Readonly<Record<(typeof growthParts)[number]["axis"], string>> = {
   bytes: "A table of ten fragments, of ever more rows.",
@@ -128,6 +130,18 @@ const parts = [
     "Memory of the repository",
     measurePeak,
     "Peak of the whole process, by the command.",
+  ),
+  part(
+    "small-files",
+    "Small files",
+    (_data, sizes) => measureSmallFiles(sizes),
+    "A tree of small files that do not shrink, by the command and by restic on the same disk: what all threads spent, and the memory of the process.",
+  ),
+  part(
+    "bucket",
+    "Repositories in a bucket",
+    (_data, sizes) => measureBucket(sizes),
+    "A radosgw on this machine, in memory, and restic on the same server in turns; it works on the same processors. A table of 25 fragments (257 MB of vectors), and small files. Requests are counted by a proxy between.",
   ),
   part("command", "The command", measureCommand, "A process of its own each, from its start to its end."),
   part(

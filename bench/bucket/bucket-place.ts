@@ -72,9 +72,13 @@ export class BucketPlace implements AsyncDisposable {
     return `s3://${bucket}/v?region=us-east-1&endpoint=${endpoint}&allowHttp=true`;
   }
 
+  path(name: string): string {
+    return join(this.root, name);
+  }
+
   /** A path below the place, where nothing is. */
   clear(name: string): string {
-    const path = join(this.root, name);
+    const path = this.path(name);
     rmSync(path, { recursive: true, force: true });
     return path;
   }

@@ -25,13 +25,16 @@ const ROOT = join(import.meta.dirname, "..", "..");
 export function writePage(parts: readonly Part[], machine: Machine): string {
   const images = join(ROOT, "docs", "images");
   mkdirSync(images, { recursive: true });
-  const sections = parts.map((part) => {
-    const chart = growthChart(part.title, part.figures) ?? barChart(part.title, part.figures);
-    const name = `bench-${part.name}.svg`;
-    if (chart) writeFileSync(join(images, name), chart);
-    const picture = chart ? `![${part.title}](images/${name})\n\n` : "";
-    return `## ${part.title}\n\n${part.text}\n\n${picture}${tableOf(part.figures)}\n\n${commandsOf(part)}\n`;
-  });
+  // A part whose programs are missing has no figures.
+  const sections = parts
+    .filter(({ figures }) => figures.length > 0)
+    .map((part) => {
+      const chart = growthChart(part.title, part.figures) ?? barChart(part.title, part.figures);
+      const name = `bench-${part.name}.svg`;
+      if (chart) writeFileSync(join(images, name), chart);
+      const picture = chart ? `![${part.title}](images/${name})\n\n` : "";
+      return `## ${part.title}\n\n${part.text}\n\n${picture}${tableOf(part.figures)}\n\n${commandsOf(part)}\n`;
+    });
   const judged = parts.flatMap(({ figures }) => figures).filter(({ target }) => target);
   const missed = judged.filter((figure) => !isMet(figure));
   const path = join(ROOT, "docs", "benchmarks.md");

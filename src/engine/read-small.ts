@@ -1,9 +1,10 @@
 import { CorruptError } from "../errors.ts";
 import type { Storage } from "../storage/storage.ts";
+import { takeMemory } from "../util/spare-memory.ts";
 import type { ReadRange } from "./codec/decode-blob.ts";
 
 /** Records, and blobs with their head, have less. */
-const MOST_BYTES = 32 << 20;
+export const MOST_BYTES = 32 << 20;
 /** A text of more cannot be had: the document of some two million files. */
 export const MOST_DOCUMENT_BYTES = 512 << 20;
 
@@ -42,7 +43,7 @@ export async function gatherSmall(
 export function readRange(storage: Storage, name: string, signal?: AbortSignal): ReadRange {
   return async (offset, length) => {
     // Stretches that are kept as they come are there twice when they are joined.
-    const bytes = Buffer.allocUnsafeSlow(length);
+    const bytes = takeMemory(length);
     let end = 0;
     for await (const stretch of storage.read(name, { offset, length, signal })) {
       const wanted = stretch.subarray(0, length - end); // a storage may give more than it was asked for

@@ -9,6 +9,7 @@ import {
   renameSync,
   unlinkSync,
   writeFileSync,
+  writeSync,
 } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { dirname, join } from "node:path";
@@ -161,6 +162,17 @@ export async function sealFile(path: string): Promise<void> {
   await io("protect", path, () => chmodSync(path, OWNER_READS));
 }
 
+/** Writes a small file in one go, without a sync, as `NewFile` does: that takes a tenth of the time. What the system refuses comes out as it is. */
+export function writeSmallFile(path: string, content: Uint8Array): void {
+  const file = openSync(path, "wx");
+  try {
+    takeOwner(path);
+    for (let at = 0; at < content.length; ) at += writeSync(file, content, at);
+  } finally {
+    closeSync(file);
+  }
+}
+
 /** A file that is written from its beginning to its end, of the owner of its directory. */
 export class NewFile implements AsyncDisposable {
   readonly #file: FileHandle;
@@ -181,6 +193,11 @@ export class NewFile implements AsyncDisposable {
       const { bytesWritten } = await this.#file.write(rest);
       rest = rest.subarray(bytesWritten);
     }
+  }
+
+  /** Waits until what was written is on the disk. */
+  async sync(): Promise<void> {
+    await this.#file.sync();
   }
 
   /** Without a sync. */

@@ -6,7 +6,7 @@ import { giveMemory } from "../../util/spare-memory.ts";
 import { type DocumentCodec, PLAIN_DOCUMENTS } from "../codec/document-codec.ts";
 import { blobName } from "../format/names.ts";
 import { keepLocked } from "../keep-locked.ts";
-import { readRange, readSmall } from "../read-small.ts";
+import { MOST_BYTES, readRange, readSmall } from "../read-small.ts";
 import type { Piece, StoredEntry } from "../snapshot.ts";
 import { type BlobCodec, PLAIN } from "./blob-codec.ts";
 import { type BlobUse, longerThan, missingBlob } from "./blob-errors.ts";
@@ -140,7 +140,7 @@ export class BlobStore {
    */
   async digest(name: string, bytes: number, signal?: AbortSignal): Promise<{ size: number; sha256: string }> {
     if (this.codec.name !== "plain") {
-      const object = await readSmall(this.storage, blobName(name), signal);
+      const object = await this.#readObject(name, bytes, signal);
       const size = object.length;
       giveMemory(await this.codec.decode(object, name, this.placeOf(name)));
       return { size, sha256: name };
@@ -153,6 +153,12 @@ export class BlobStore {
       hash.update(stretch);
     }
     return { size, sha256: hash.digest("hex") };
+  }
+
+  /** The whole of an object that is said to have so many bytes. It is held once in memory, where it fits there. */
+  #readObject(name: string, bytes: number, signal: AbortSignal | undefined): Promise<Buffer> {
+    if (bytes >= MOST_BYTES) return readSmall(this.storage, blobName(name), signal); // tells that it has too many
+    return readRange(this.storage, blobName(name), signal)(0, bytes + 1);
   }
 
   /** A stretch of a blob; fewer bytes where the blob ends. Of a plain one nothing is checked. @throws IoError, CorruptError */

@@ -31,6 +31,8 @@ export interface SurveyRequest {
 
 const PARALLEL_LOOKS = 32;
 const PARALLEL_READS = 4;
+/** An encoded blob is in memory twice while it is decoded. */
+const PARALLEL_ENCODED = 3;
 
 /** Looks at blobs, each once, and hashes those that it is to read. Fails for an abort alone. */
 export async function surveyBlobs(request: SurveyRequest): Promise<ReadonlyMap<string, BlobState>> {
@@ -110,7 +112,8 @@ async function hashObjects(
   chosen: readonly string[],
   { sizeOf, found, signal }: Hashing & { readonly sizeOf: (sha256: string) => number },
 ): Promise<void> {
-  await forEachParallel(chosen, PARALLEL_READS, async (name) => {
+  const parallel = store.codec.name === "plain" ? PARALLEL_READS : PARALLEL_ENCODED;
+  await forEachParallel(chosen, parallel, async (name) => {
     signal?.throwIfAborted();
     try {
       found(name, await store.digest(name, sizeOf(name), signal));
