@@ -8,6 +8,8 @@ import { installed, peakMemory, processorTime } from "../harness/tools.ts";
 
 const COMMAND = join(import.meta.dirname, "../../dist/cli/main.js");
 
+type Program = [program: string, args: readonly string[]];
+
 /** A tree of small files, backed up by this package's command and by restic on the same disk, each into a new place. */
 export async function measureSmallFiles(
   sizes: Sizes,
@@ -17,10 +19,14 @@ export async function measureSmallFiles(
   try {
     const tree = join(place, "tree");
     makeTree(tree, files);
-    const ours = (...args: string[]) =>
-      [process.execPath, [COMMAND, "--quiet", ...args, "--repo", join(place, "ours")]] as const;
-    const restic = (...args: string[]) =>
-      ["restic", ["--no-cache", "-q", "-r", join(place, "restic"), ...args]] as const;
+    const ours = (...args: string[]): Program => [
+      process.execPath,
+      [COMMAND, "--quiet", ...args, "--repo", join(place, "ours")],
+    ];
+    const restic = (...args: string[]): Program => [
+      "restic",
+      ["--no-cache", "-q", "-r", join(place, "restic"), ...args],
+    ];
     const contenders = [
       { name: "lancedb-backup", of: ours, backup: ours("backup", `file://${tree}`) },
       { name: "restic", of: restic, backup: restic("backup", tree) },

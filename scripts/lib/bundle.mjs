@@ -81,6 +81,7 @@ function constantsIn(values) {
 async function code() {
   const threads = {
     filesThread: { code: await codeOf("src/fs/workers/worker.ts") },
+    codecThread: { code: await codeOf("src/engine/codec/codec-worker.ts") },
     sqliteProgram: { code: await codeOf("src/sources/sqlite/sqlite-worker.ts") },
   };
   const imports = new Map();

@@ -24,5 +24,8 @@ const program = (path: string): OwnProgram => ({ file: fileURLToPath(new URL(pat
 /** Hashes, copies and checks files in a thread. */
 export const filesThread: OwnProgram = program("../fs/workers/worker.ts");
 
+/** Hashes, encodes and decodes blobs in a thread. */
+export const codecThread: OwnProgram = program("../engine/codec/codec-worker.ts");
+
 /** Opens SQLite databases in a process. */
 export const sqliteProgram: OwnProgram = program("../sources/sqlite/sqlite-worker.ts");

@@ -1,5 +1,6 @@
 import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
+import { codecThread } from "../../util/build-facts.ts";
 import { ownedBy } from "../../util/free-memory.ts";
 import { CODEC_TASKS, type CodecInput, type CodecResult, type CodecTask } from "./codec-tasks.ts";
 import type { CodecAnswer, CodecMessage } from "./codec-worker.ts";
@@ -15,10 +16,6 @@ const BYTES_BEFORE_THREADS = 8 << 20;
 
 /** Milliseconds after which threads that have nothing to do end, and give back their memory. */
 const IDLE_MS = 1000;
-
-/** The compiled package has JavaScript beside it, its sources TypeScript, which Node runs as it is. */
-const EXTENSION = import.meta.url.endsWith(".ts") ? "ts" : "js";
-const SCRIPT = new URL(`./codec-worker.${EXTENSION}`, import.meta.url);
 
 interface Job extends CodecMessage {
   readonly resolve: (result: CodecResult<CodecTask>) => void;
@@ -115,7 +112,8 @@ async function here<K extends CodecTask>(name: K, input: CodecInput<K>): Promise
 }
 
 class Thread {
-  readonly #worker = new Worker(SCRIPT);
+  readonly #worker =
+    "file" in codecThread ? new Worker(codecThread.file) : new Worker(codecThread.code, { eval: true });
   isGone = false;
 
   async run({ name, input }: CodecMessage): Promise<CodecAnswer> {
