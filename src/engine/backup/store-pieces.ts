@@ -4,13 +4,13 @@ import { isError, toReadError } from "../../fs/io.ts";
 import { readBlocks } from "../../fs/read-blocks.ts";
 import { readSmallFile } from "../../fs/read-small-file.ts";
 import type { StoredObject } from "../../storage/storage.ts";
-import { takeMemory } from "../../util/spare-memory.ts";
 import { digested, digestOf } from "../blobs/blob-codec.ts";
 import type { BlobStore } from "../blobs/blob-store.ts";
 import { type CutOptions, cutContent } from "../cut-content.ts";
 import { BLOBS, blobName, parseBlobName } from "../format/names.ts";
 import { BLOB_BYTES } from "../snapshot.ts";
 import type { Entry } from "../source-contract.ts";
+import { Bundle } from "./bundle.ts";
 import type { StoredBlobs, StoredFile, StoreRequest } from "./write-blobs.ts";
 
 /** Files of less share blobs. */
@@ -40,50 +40,6 @@ export async function storePieces(blobs: BlobStore, request: StoreRequest): Prom
     await run.settle();
     throw error;
   }
-}
-
-/** Small files that lie behind one another in one blob, each content once. */
-class Bundle {
-  readonly files: SmallFile[] = [];
-  readonly #byContent = new Map<string, SmallFile>();
-  #bytes: Buffer | undefined;
-  #length = 0;
-
-  get length(): number {
-    return this.#length;
-  }
-
-  hasRoomFor(sha256: string, bytes: number): boolean {
-    return this.#byContent.has(sha256) || this.#length + bytes <= BLOB_BYTES;
-  }
-
-  add(entry: Entry, sha256: string, content: Uint8Array): void {
-    const twin = this.#byContent.get(sha256);
-    const file = twin ? { ...twin, entry } : { entry, sha256, offset: this.#length, bytes: content.length };
-    this.files.push(file);
-    if (twin) return;
-    this.#byContent.set(sha256, file);
-    this.#bytes ??= takeMemory(BLOB_BYTES); // where nothing is written it takes no room
-    this.#bytes.set(content, this.#length);
-    this.#length += content.length;
-  }
-
-  /** The digest of all its bytes, where they are one content. */
-  get only(): string | undefined {
-    return this.#byContent.size === 1 ? this.files[0]?.sha256 : undefined;
-  }
-
-  /** Its bytes, which are the caller's from now on. */
-  take(): Buffer {
-    return this.#bytes?.subarray(0, this.#length) ?? Buffer.alloc(0);
-  }
-}
-
-interface SmallFile {
-  readonly entry: Entry;
-  readonly sha256: string;
-  readonly offset: number;
-  readonly bytes: number;
 }
 
 /** A blob of which all is a piece of a file, and that is in the repository. */
