@@ -2,7 +2,7 @@ import type { Data, DataType, Field, Float } from "apache-arrow";
 import { arrow } from "./arrow.ts";
 import { badValue, inside, type Place, Problem } from "./bad-value.ts";
 import { fieldsIn, firstNull, isValid, itemsOf, rangeAt } from "./column.ts";
-import { halfValue } from "./float-text.ts";
+import { halfValue } from "./number-text.ts";
 import { isFloatVector } from "./types.ts";
 
 /**

@@ -6,7 +6,6 @@ import { badValue, type Place, Problem } from "./bad-value.ts";
 import { assertNulls } from "./check-column.ts";
 import { type Building, type Codec, type Form, isMissing, type Literals, type ValueAt } from "./codec.ts";
 import { bitAt, itemsOf } from "./column.ts";
-import { VectorTexts } from "./float-text.ts";
 import {
   dictionaryCodec,
   fixedListCodec,
@@ -17,6 +16,7 @@ import {
   structCodec,
 } from "./nested-codecs.ts";
 import { boolCodec, decimalCodec, floatCodec, intCodec } from "./number-codecs.ts";
+import { VectorTexts } from "./number-text.ts";
 import { bytesCodec, bytesOf, fixedBytesCodec, textCodec } from "./text-codecs.ts";
 import { dateCodec, durationCodec, timeCodec, timestampCodec } from "./time-codecs.ts";
 import { Id, isBlob } from "./types.ts";

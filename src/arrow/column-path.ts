@@ -45,6 +45,11 @@ export function indexColumn(path: ColumnPath): string {
   return path.map((name) => (/[.`]/.test(name) ? quoted(name) : name)).join(".");
 }
 
+/** A string as a literal. Only quotes need care: backslashes, newlines and NUL stand for themselves. */
+export function quoteText(text: string): string {
+  return `'${text.replaceAll("'", "''")}'`;
+}
+
 function quoted(name: string): string {
   return `\`${name.replaceAll("`", "``")}\``;
 }

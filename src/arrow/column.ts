@@ -1,4 +1,4 @@
-import type { Data, DataType, Field, RecordBatch, Schema, Vector } from "apache-arrow";
+import type { Data, DataType, Field, Float, RecordBatch, Schema, Vector } from "apache-arrow";
 import { arrow } from "./arrow.ts";
 
 // The buffers of columns, apache-arrow's `Data`: how they are made and read, whatever their type.
@@ -151,4 +151,12 @@ export function bytesIn(view: ArrayBufferView | undefined): Uint8Array {
 /** The bytes of the value at an index of a variable-width column. */
 export function bytesAt(data: Data, index: number): Uint8Array {
   return bytesIn(data.values).subarray(...rangeAt(data, index));
+}
+
+export type Floats = Uint16Array | Float32Array | Float64Array;
+
+/** Room for the values of a float column. */
+export function newFloats({ precision }: Float, length: number): Floats {
+  if (precision === arrow.Precision.HALF) return new Uint16Array(length);
+  return precision === arrow.Precision.SINGLE ? new Float32Array(length) : new Float64Array(length);
 }

@@ -3,9 +3,8 @@ import type { Data, Dictionary, FixedSizeList, Float, List, Map_, Null, Struct }
 import { arrow } from "./arrow.ts";
 import { inside, Problem, show } from "./bad-value.ts";
 import { type Building, type Codec, fill, isMissing, UNSEEN, type ValueAt } from "./codec.ts";
-import { fieldsIn, itemField, itemsOf, newColumn, offsetsFor, rangeAt } from "./column.ts";
-import { halfBits } from "./float-text.ts";
-import { newFloats } from "./number-codecs.ts";
+import { fieldsIn, itemField, itemsOf, newColumn, newFloats, offsetsFor, rangeAt } from "./column.ts";
+import { halfBits } from "./number-text.ts";
 import { isFloatVector } from "./types.ts";
 
 export const nullCodec: Codec<Null> = {

@@ -4,8 +4,18 @@ import { arrow } from "./arrow.ts";
 import { Problem, show } from "./bad-value.ts";
 import type { Codec, Form } from "./codec.ts";
 import { fill } from "./codec.ts";
-import { bitAt, bitmapBytes, bytesIn, newColumn, setBit } from "./column.ts";
-import { halfBits, halfNumber, halfValue, parseSpecial, shortFloat32, specialText } from "./float-text.ts";
+import { bitAt, bitmapBytes, bytesIn, type Floats, newColumn, newFloats, setBit } from "./column.ts";
+import {
+  halfBits,
+  halfNumber,
+  halfValue,
+  integerLiteral,
+  jsonInteger,
+  parseInteger,
+  parseSpecial,
+  shortFloat32,
+  specialText,
+} from "./number-text.ts";
 
 /** Booleans, as they are: no truthiness. */
 export const boolCodec: Codec<Bool> = {
@@ -67,25 +77,6 @@ function wholeNumber(value: unknown, form: Form): bigint {
   );
 }
 
-/** As JSON has it: a number where a double holds it, else its digits. */
-export function jsonInteger(value: bigint): number | string {
-  const number = Number(value);
-  return Number.isSafeInteger(number) ? number : String(value);
-}
-
-export const INTEGER = /^-?\d{1,40}$/;
-
-/** An integer of any width, in digits. */
-export function parseInteger(text: string): bigint {
-  if (!INTEGER.test(text)) throw new Problem(`${JSON.stringify(text.slice(0, 80))} is no integer`);
-  return BigInt(text);
-}
-
-export function integerLiteral(value: number | bigint): string {
-  // Read as a negated literal, the least integer of 64 bits would overflow.
-  return value === -(2n ** 63n) ? "cast('-9223372036854775808' as bigint)" : String(value);
-}
-
 /** The first magnitude that rounds to infinity, by precision (half, single, double). */
 const TOO_LARGE = [65_520, 2 ** 128 - 2 ** 103, Number.POSITIVE_INFINITY];
 
@@ -101,13 +92,7 @@ export const floatCodec: Codec<Float> = {
   },
 };
 
-type Floats = Uint16Array | Float32Array | Float64Array;
 type Store = (value: unknown, index: number) => void;
-
-export function newFloats({ precision }: Float, length: number): Floats {
-  if (precision === arrow.Precision.HALF) return new Uint16Array(length);
-  return precision === arrow.Precision.SINGLE ? new Float32Array(length) : new Float64Array(length);
-}
 
 /** The number at an index of a float column. */
 export function floatAt({ values }: Data, precision: number, index: number): number {

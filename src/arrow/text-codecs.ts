@@ -4,6 +4,7 @@ import type { Binary, Data, DataType, FixedSizeBinary, LargeBinary, LargeUtf8, U
 import { Problem, show } from "./bad-value.ts";
 import { type Building, type Codec, type Form, fill } from "./codec.ts";
 import { bytesAt, bytesIn, newColumn, offsetsFor, rangeAt } from "./column.ts";
+import { quoteText } from "./column-path.ts";
 
 /** UTF-16 that is no text: half of a surrogate pair. UTF-8 cannot hold it, and encoders replace it in silence. */
 const LONE_SURROGATE = /\p{Surrogate}/u;
@@ -72,11 +73,6 @@ export function bytesOf(value: unknown): Uint8Array | undefined {
   if (types.isArrayBuffer(value)) return new Uint8Array(value);
   if (types.isDataView(value)) return new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
   return undefined;
-}
-
-/** A string as a literal. Only quotes need care: backslashes, newlines and NUL stand for themselves. */
-export function quoteText(text: string): string {
-  return `'${text.replaceAll("'", "''")}'`;
 }
 
 /** Holds text to UTF-8: the whole of it, and that no value starts or ends inside a character. */

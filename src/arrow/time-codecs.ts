@@ -4,8 +4,8 @@ import { arrow } from "./arrow.ts";
 import { Problem, show } from "./bad-value.ts";
 import { type Building, type Codec, fill, type Literals } from "./codec.ts";
 import { bytesIn, newColumn } from "./column.ts";
-import { INTEGER, integerLiteral, jsonInteger, parseInteger } from "./number-codecs.ts";
-import { quoteText } from "./text-codecs.ts";
+import { quoteText } from "./column-path.ts";
+import { INTEGER, integerLiteral, jsonInteger, parseInteger } from "./number-text.ts";
 import { byteWidth } from "./types.ts";
 
 const DAY = 86_400n;

@@ -7,7 +7,7 @@ import { VERSIONS } from "../lance/image.ts";
 import { parseManifestName } from "../lance/manifest.ts";
 import { PRIVATE_DIRECTORY } from "../lance/private-directory.ts";
 import { isDataset, isStrayDirectory } from "../lance/table-directory.ts";
-import { tagOfFile } from "../lance/tag.ts";
+import { tagOfFile } from "../lance/tag-file.ts";
 import { count, type Finding } from "./finding.ts";
 import { commandLine } from "./remedies.ts";
 

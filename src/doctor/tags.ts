@@ -5,7 +5,7 @@ import { listNames } from "../fs/directory-tree.ts";
 import { isMissing } from "../fs/io.ts";
 import type { ManifestName } from "../lance/manifest.ts";
 import { readManifest } from "../lance/put-back/table-state.ts";
-import { tagOfFile, versionOfTag } from "../lance/tag.ts";
+import { tagOfFile, versionOfTag } from "../lance/tag-file.ts";
 import type { Finding } from "./finding.ts";
 
 /** `optimize()` removes versions that are older than this, unless it is told otherwise. */

@@ -10,7 +10,7 @@ import { indicesWithoutList, leftOutIndex, sizesDiffer } from "./broken-indices.
 import type { ImageFile, IndexPlace } from "./fragment-files.ts";
 import { type HistoryImage, ImageReader, listManifests, manifestPath } from "./image.ts";
 import type { ManifestName } from "./manifest.ts";
-import { tagOfFile } from "./tag.ts";
+import { tagOfFile } from "./tag-file.ts";
 
 export interface CaptureOptions {
   /** Where the files are placed, as a dataset of its own. Made if missing. */

@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { encodeColumn, valuesOf } from "../../src/arrow/codecs.ts";
-import { halfBits } from "../../src/arrow/float-text.ts";
 import { joinColumns } from "../../src/arrow/join-columns.ts";
+import { halfBits } from "../../src/arrow/number-text.ts";
 import { arrow, print } from "../guard/write/harness.ts";
 
 const { Field, TimeUnit } = arrow;

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { halfBits, halfNumber, halfValue, shortFloat32, VectorTexts } from "../../src/arrow/float-text.ts";
 import { decimalText, parseDecimal } from "../../src/arrow/number-codecs.ts";
+import { halfBits, halfNumber, halfValue, shortFloat32, VectorTexts } from "../../src/arrow/number-text.ts";
 import {
   dateText,
   parseDate,

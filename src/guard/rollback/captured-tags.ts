@@ -8,7 +8,7 @@ import { TAGS } from "../../lance/capture.ts";
 import { listManifests, VERSIONS } from "../../lance/image.ts";
 import type { PutBackPlan } from "../../lance/put-back/plan-put-back.ts";
 import { isBornAfter } from "../../lance/put-back/table-state.ts";
-import { parseTag, tagOfFile } from "../../lance/tag.ts";
+import { parseTag, tagOfFile } from "../../lance/tag-file.ts";
 import type { CapturedTable } from "../journal/entry-record.ts";
 import type { TableHistory } from "./work-history.ts";
 

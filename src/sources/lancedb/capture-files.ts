@@ -9,7 +9,7 @@ import { captureTable, TAGS } from "../../lance/capture.ts";
 import type { TableLocation } from "../../lance/database.ts";
 import { countRows } from "../../lance/door.ts";
 import type { HistoryImage } from "../../lance/image.ts";
-import { versionOfTag } from "../../lance/tag.ts";
+import { versionOfTag } from "../../lance/tag-file.ts";
 import type { LanceDB } from "../../lance/which-lancedb.ts";
 import type { CapturedFile, CapturedTable, CapturedVersion } from "./table-capture.ts";
 

@@ -5,7 +5,7 @@ import { isStray } from "../../fs/safe-names.ts";
 import { TAGS } from "../../lance/capture.ts";
 import type { TableLocation } from "../../lance/database.ts";
 import { listManifests, manifestPath } from "../../lance/image.ts";
-import { tagOfFile } from "../../lance/tag.ts";
+import { tagOfFile } from "../../lance/tag-file.ts";
 import type { CapturedTable, KnownTable } from "./table-capture.ts";
 
 const BRANCHES = "_refs/branches";

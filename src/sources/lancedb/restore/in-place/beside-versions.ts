@@ -5,7 +5,7 @@ import { PIN_ORDER, Placer } from "../../../../fs/placer.ts";
 import { TAGS } from "../../../../lance/capture.ts";
 import { VERSIONS } from "../../../../lance/image.ts";
 import { digestOfVersion } from "../../../../lance/put-back/table-state.ts";
-import { tagOfFile, versionOfTag } from "../../../../lance/tag.ts";
+import { tagOfFile, versionOfTag } from "../../../../lance/tag-file.ts";
 import type { SnapshotFile } from "../../snapshot-view.ts";
 
 /** Directories whose files belong to versions: put back sees to them. */

@@ -1,7 +1,27 @@
 import { Buffer } from "node:buffer";
 import { Problem } from "./bad-value.ts";
 
-// Floats as periodic files in JSON have them: of the digits that give the float back, the fewest.
+// Numbers as texts: whole ones in filters and in periodic files in JSON, and floats in these: of the digits that give the
+// float back, the fewest.
+
+/** As JSON has it: a number where a double holds it, else its digits. */
+export function jsonInteger(value: bigint): number | string {
+  const number = Number(value);
+  return Number.isSafeInteger(number) ? number : String(value);
+}
+
+export const INTEGER = /^-?\d{1,40}$/;
+
+/** An integer of any width, in digits. */
+export function parseInteger(text: string): bigint {
+  if (!INTEGER.test(text)) throw new Problem(`${JSON.stringify(text.slice(0, 80))} is no integer`);
+  return BigInt(text);
+}
+
+export function integerLiteral(value: number | bigint): string {
+  // Read as a negated literal, the least integer of 64 bits would overflow.
+  return value === -(2n ** 63n) ? "cast('-9223372036854775808' as bigint)" : String(value);
+}
 
 const POWERS = Array.from({ length: 23 }, (_, exponent) => Number(`1e${exponent}`));
 
