@@ -1,3 +1,4 @@
+import { types } from "node:util";
 import { assertKnown, assertSignal } from "../checks.ts";
 import type { AuditEntry } from "../engine/audit/audit-entry.ts";
 import { listEntries } from "../engine/audit/audit-log.ts";
@@ -52,7 +53,7 @@ function assertAuditFilter(filter: AuditFilter): void {
     throw new TypeError("operations must be an array of strings.");
   for (const [name, moment] of Object.entries({ after, before })) {
     if (moment === undefined) continue;
-    if (!(moment instanceof Date)) throw new TypeError(`${name} must be a Date.`);
+    if (!types.isDate(moment)) throw new TypeError(`${name} must be a Date.`);
     if (Number.isNaN(moment.getTime())) throw new ValidationError(`${name} is no time.`);
   }
   if (limit !== undefined && !(Number.isSafeInteger(limit) && limit >= 1))

@@ -1,5 +1,7 @@
+import { execFile } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { describe, expect, test } from "vitest";
 import { loadPolicies, PolicyFileError } from "../../src/index.ts";
 import type { Notice } from "../../src/policy/notice.ts";
@@ -169,6 +171,21 @@ test("what names and servers say is neither HTML nor a header", async () => {
   expect(html).toContain("&lt;script&gt;alert(1)&lt;/script&gt;&quot;&#39;&amp;");
   expect(html).not.toMatch(/<script|<img|\u202e/);
   expect(plain).not.toMatch(/^Bcc:/m);
+});
+
+test("without nodemailer the error says what to install", async () => {
+  const hide = `import { registerHooks } from "node:module";
+    registerHooks({ resolve(name, context, next) {
+      if (name === "nodemailer") throw Object.assign(new Error("not there"), { code: "ERR_MODULE_NOT_FOUND" });
+      return next(name, context);
+    } });`;
+  const source = new URL("../../src/policy/send-mail.ts", import.meta.url).href;
+  const program = `import { sendMail } from ${JSON.stringify(source)};
+    await sendMail({}, "id", {}, new AbortController().signal).catch(({ code, message }) => console.log(code, message));`;
+  const hooks = `data:text/javascript,${encodeURIComponent(hide)}`;
+  const args = ["--import", hooks, "--input-type=module", "-e", program];
+  const { stdout } = await promisify(execFile)(process.execPath, args);
+  expect(stdout).toBe("UNSUPPORTED Mails need nodemailer, which is not installed: npm install nodemailer\n");
 });
 
 test.each([
