@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import type { Repository, StorageOptions } from "../repository/index.ts";
 import { schemeOf } from "../storage/open-storage.ts";
+import { printable } from "../util/printable.ts";
 import { type LimitOptions, REPOSITORY_VARIABLE, type RepositoryOption } from "./command.ts";
 import type { Context } from "./context.ts";
 import { UsageError } from "./failure.ts";
@@ -43,7 +44,7 @@ export async function openRepository(
   // A misspelt path is not offered to be made a repository.
   if (schemeOf(path) === undefined && !existsSync(path)) {
     throw new UsageError(
-      `There is no repository at ${resolve(path)}: there is nothing. Is it misspelt, or its disk not mounted?`,
+      `There is no repository at ${printable(resolve(path))}: there is nothing. Is it misspelt, or its disk not mounted?`,
     );
   }
   const { Repository } = await import("../repository/index.ts");

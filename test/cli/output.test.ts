@@ -15,7 +15,7 @@ const CONTROL = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/;
 test("help names the exit codes, and every command has an example and says what --json gives", async () => {
   const { code, stdout, stderr } = await run(["--help"]);
   expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
-  expect(stdout).toMatch(/^ {2}3 {4}verify, scrub or copy found damage$/m);
+  expect(stdout).toMatch(/^ {2}3 {4}verify, scrub, copy or audit --verify found damage$/m);
   const commands = [...stdout.matchAll(/^ {2}([a-z]+)(?: \[options\])?(?: [[<].*?)? {2,}[A-Z]/gm)].map(
     ([, name]) => name ?? "",
   );
