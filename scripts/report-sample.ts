@@ -1,4 +1,4 @@
-import type { ReportData } from "../src/cli/report/data.ts";
+import type { ReportData } from "../src/cli/report/report-data.ts";
 import type { SnapshotDetails, SnapshotTableDetails } from "../src/repository/index.ts";
 import { planViewed as planRetention } from "../test/repository/lance-parts.ts";
 

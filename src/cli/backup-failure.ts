@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { sep } from "node:path";
 import { CorruptError, IoError, UnsupportedError } from "../errors.ts";
 import { isError, isFull } from "../fs/io.ts";
-import { pathOf } from "./database.ts";
+import { pathOf } from "./database-argument.ts";
 import { commandLine } from "./output/command-line.ts";
 
 /** What only the place that is written to can say. */

@@ -1,6 +1,6 @@
 import { Command, Option } from "commander";
 import { parseCount } from "./arguments.ts";
-import { pathOf } from "./database.ts";
+import { pathOf } from "./database-argument.ts";
 
 /** The environment variable that names the repository. */
 export const REPOSITORY_VARIABLE = "LANCEDB_BACKUP_REPO";

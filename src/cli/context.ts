@@ -1,7 +1,7 @@
 import type { Logger } from "../logger.ts";
 import type { ExitCode } from "./exit-codes.ts";
 import type { Interrupt } from "./interrupt.ts";
-import type { KeyOptions } from "./key-options.ts";
+
 import type { Screen } from "./output/screen.ts";
 import type { Terminal } from "./output/terminal.ts";
 
@@ -39,4 +39,13 @@ export interface Answer {
   readonly done?: string;
   /** Default 0. */
   readonly exitCode?: ExitCode;
+}
+
+/** By what encrypted repositories are opened; every command has these. A secret itself is never an argument. */
+export interface KeyOptions {
+  readonly passwordFile?: readonly string[];
+  readonly passwordCommand?: string;
+  readonly ageIdentity?: readonly string[];
+  readonly recoveryKeyFile?: string;
+  readonly kmsKey?: readonly string[];
 }

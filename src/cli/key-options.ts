@@ -5,20 +5,12 @@ import { isError } from "../fs/io.ts";
 import type { RepositoryKey } from "../repository/index.ts";
 import { collect } from "./arguments.ts";
 import { askNewSecret, askSecret, canAsk } from "./ask-secret.ts";
-import type { Context } from "./context.ts";
+import type { Context, KeyOptions } from "./context.ts";
+
 import { UsageError } from "./failure.ts";
 
 /** The environment variable that holds the passphrase of repositories. */
 export const PASSWORD_VARIABLE = "LANCEDB_BACKUP_PASSWORD";
-
-/** By what encrypted repositories are opened; every command has these. A secret itself is never an argument. */
-export interface KeyOptions {
-  readonly passwordFile?: readonly string[];
-  readonly passwordCommand?: string;
-  readonly ageIdentity?: readonly string[];
-  readonly recoveryKeyFile?: string;
-  readonly kmsKey?: readonly string[];
-}
 
 export function keyOptions(): Option[] {
   return [

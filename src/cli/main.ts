@@ -45,6 +45,6 @@ try {
 }
 
 async function answerShell(typed: readonly string[]): Promise<void> {
-  const { complete } = await import("./completion/complete.ts");
+  const { complete } = await import("./complete-words.ts");
   for (const line of await complete(buildProgram(), typed)) process.stdout.write(`${line}\n`);
 }

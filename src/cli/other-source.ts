@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import type { RestoreReport } from "../repository/index.ts";
 import { printable } from "../util/printable.ts";
-import { pathOf } from "./database.ts";
+import { pathOf } from "./database-argument.ts";
 import { UsageError } from "./failure.ts";
 
 export interface OtherSourceOptions {

@@ -1,8 +1,8 @@
 import type { Context } from "./context.ts";
-import type { ProgressDisplay } from "./output/progress.ts";
+import type { ProgressDisplay } from "./output/show-progress.ts";
 
 /** Progress on standard error; none with `--quiet`. */
 export async function displayOf({ options, screen }: Context): Promise<ProgressDisplay> {
-  const { noProgress, showProgress } = await import("./output/progress.ts");
+  const { noProgress, showProgress } = await import("./output/show-progress.ts");
   return options.quiet ? noProgress : showProgress(screen);
 }

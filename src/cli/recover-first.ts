@@ -3,7 +3,7 @@ import type { RecoveryReport } from "../guard/backup-manager.ts";
 import { schemeOf } from "../storage/open-storage.ts";
 import { printable } from "../util/printable.ts";
 import type { Context } from "./context.ts";
-import { pathOf } from "./database.ts";
+import { pathOf } from "./database-argument.ts";
 
 /**
  * Rolls back what dead processes left half-done in LanceDB databases, before they are backed up. Damaged newest versions stay where

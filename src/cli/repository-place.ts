@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { Context } from "./context.ts";
-import { pathOf } from "./database.ts";
+import { pathOf } from "./database-argument.ts";
 import { UsageError } from "./failure.ts";
 
 /**

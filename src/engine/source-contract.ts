@@ -1,6 +1,5 @@
 import type { Logger } from "../logger.ts";
 import type { EntryAttributes, JsonObject, PartContent } from "./snapshot.ts";
-import type { Holdings } from "./source-kind.ts";
 
 interface ReadOptions {
   readonly signal?: AbortSignal | undefined;
@@ -124,4 +123,16 @@ export interface Source {
    * @throws IoError, UnsupportedError, CorruptError, LockedError as fits; ValidationError where it holds nothing.
    */
   capture(request: CaptureRequest): Promise<Capture>;
+}
+
+/**
+ * Named things that a part holds, with how many rows each has: tables, for databases. By these it is told that one is
+ * gone, or has lost most of its rows.
+ */
+export interface Holdings {
+  readonly rows: ReadonlyMap<string, number>;
+  /** Names of those that the backup was to take alone; undefined where it was to take all. */
+  readonly selection?: readonly string[] | undefined;
+  /** Names of those that are there, and are not in the part. */
+  readonly leftOut: readonly string[];
 }

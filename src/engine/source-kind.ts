@@ -1,20 +1,9 @@
 import type { Logger } from "../logger.ts";
 import type { OnProgress } from "./progress.ts";
 import type { PartContent, StoredEntry, StoredPart } from "./snapshot.ts";
-import type { Source } from "./source-contract.ts";
-import type { SourceUrlOptions } from "./source-url.ts";
+import type { Holdings, Source } from "./source-contract.ts";
 
-/**
- * Named things that a part holds, with how many rows each has: tables, for databases. By these it is told that one is
- * gone, or has lost most of its rows.
- */
-export interface Holdings {
-  readonly rows: ReadonlyMap<string, number>;
-  /** Names of those that the backup was to take alone; undefined where it was to take all. */
-  readonly selection?: readonly string[] | undefined;
-  /** Names of those that are there, and are not in the part. */
-  readonly leftOut: readonly string[];
-}
+import type { SourceUrlOptions } from "./source-url.ts";
 
 /** What a kind of source can do besides being captured. */
 export interface SourceKind {

@@ -12,7 +12,6 @@ import { formatDuration } from "../util/format.ts";
 import { withSpan } from "../util/trace-span.ts";
 import type { PolicySettings } from "./policy-set.ts";
 import { sourcesOf } from "./policy-sources.ts";
-import type { RunStep } from "./work-under-way.ts";
 
 export type RunType = "full" | "incremental";
 
@@ -175,3 +174,6 @@ export function removesSnapshots({ retention: { rules } }: PolicySettings): bool
 function reasonFor(error: unknown): string {
   return reasonOf(error);
 }
+
+/** What a run of a policy is at. */
+export type RunStep = "backup" | "prune" | "verify";

@@ -2,10 +2,7 @@ import { stackOf } from "../fs/io.ts";
 import type { Logger } from "../logger.ts";
 import type { Progress } from "../repository/index.ts";
 import { Listeners } from "../util/listeners.ts";
-import type { RunReport, RunType } from "./run-policy.ts";
-
-/** What a run of a policy is at. */
-export type RunStep = "backup" | "prune" | "verify";
+import type { RunReport, RunStep, RunType } from "./run-policy.ts";
 
 /** A run of a policy that is under way. */
 export interface WorkUnderWay {

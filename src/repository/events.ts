@@ -1,7 +1,7 @@
 import type { VerificationResult } from "../engine/verify/result.ts";
 import { stackOf } from "../fs/io.ts";
 import type { Logger } from "../logger.ts";
-import type { RestoreReport } from "../sources/lancedb/restore/report.ts";
+import type { RestoreReport } from "../sources/lancedb/restore/restore-report.ts";
 import type { TakenSnapshot } from "../sources/lancedb/snapshot-view.ts";
 import { Listeners } from "../util/listeners.ts";
 import { type SpanAttributes, type WorkSpan, withSpan } from "../util/trace-span.ts";

@@ -19,20 +19,20 @@ export type { RotationReport } from "../engine/keys/rotate-keys.ts";
 export type { FoundLease } from "../engine/lease/lease-record.ts";
 export type { UnlockOptions } from "../engine/lease/remove-leases.ts";
 export type { OnProgress, Progress } from "../engine/progress.ts";
-export type { PruneOptions } from "../engine/prune/prune.ts";
-export type { BlobCount } from "../engine/prune/report.ts";
+export type { BlobCount } from "../engine/prune/prune-report.ts";
+export type { PruneOptions } from "../engine/prune/prune-repository.ts";
 export type { Endangered } from "../engine/retention/implausible.ts";
-export type { RetentionPolicy } from "../engine/retention/policy.ts";
+export type { RetentionPolicy } from "../engine/retention/retention-policy.ts";
 export type { Pin } from "../engine/snapshot.ts";
 export type {
   Capture,
   CaptureRequest,
   Entry,
+  Holdings,
   Source,
   SourceDetails,
 } from "../engine/source-contract.ts";
 export type {
-  Holdings,
   PartToRestore,
   PartToTest,
   RestoredPart,
@@ -41,8 +41,8 @@ export type {
 } from "../engine/source-kind.ts";
 export { registerSource } from "../engine/source-kind.ts";
 export type { SourceUrlOptions } from "../engine/source-url.ts";
-export type { Check, VerifyOptions } from "../engine/verify/options.ts";
 export type { VerificationResult } from "../engine/verify/result.ts";
+export type { Check, VerifyOptions } from "../engine/verify/verify-options.ts";
 export * from "../errors.ts";
 export { type DatabaseIdentity, identifyDatabase } from "../lance/database-identity.ts";
 export type { Exclusions, OnUnsupported } from "../lance/left-out.ts";
@@ -57,12 +57,16 @@ export type {
   SnapshotDiff,
   TableDiff,
   TableSide,
-} from "../sources/lancedb/diff/report.ts";
-export type { OpenedSnapshot, OpenOptions } from "../sources/lancedb/open/open-snapshot.ts";
-export type { RestoreOptions, Selection } from "../sources/lancedb/restore/options.ts";
-export type { RestoredTable, RestoreReport } from "../sources/lancedb/restore/report.ts";
-export type { LeftOut } from "../sources/lancedb/restore/select.ts";
-export type { Damage, RowRange, ScrubOptions, ScrubReport } from "../sources/lancedb/scrub/report.ts";
+} from "../sources/lancedb/diff/diff-report.ts";
+export type { OpenedSnapshot, OpenOptions } from "../sources/lancedb/open-snapshot.ts";
+export type {
+  LeftOut,
+  RestoredTable,
+  RestoreOptions,
+  Selection,
+} from "../sources/lancedb/restore/restore-options.ts";
+export type { RestoreReport } from "../sources/lancedb/restore/restore-report.ts";
+export type { Damage, RowRange, ScrubOptions, ScrubReport } from "../sources/lancedb/scrub/scrub-report.ts";
 export type {
   LeftOutTable,
   Snapshot,
@@ -80,6 +84,7 @@ export type { StorageOptions } from "../storage/layers/layered.ts";
 export type { RateLimits } from "../storage/layers/rate-limited-storage.ts";
 export type { Retry, RetryOptions } from "../storage/layers/retry-policy.ts";
 export type { LocalFiles, Stray } from "../storage/local-files.ts";
+export type { StoredObject } from "../storage/object-name.ts";
 export { assertObjectName, assertObjectPrefix, isObjectName } from "../storage/object-name.ts";
 export {
   type OpenerOptions,
@@ -94,7 +99,6 @@ export type {
   ReadOptions,
   Storage,
   StorageLimits,
-  StoredObject,
   WriteOptions,
 } from "../storage/storage.ts";
 export type { ShrunkTable } from "../util/shrunk-tables.ts";
@@ -114,17 +118,17 @@ export type {
 } from "./events.ts";
 export type { BackupForecast } from "./foretell-snapshot.ts";
 export type { LabelOptions, PinOptions, TagOptions } from "./label-snapshot.ts";
+export type { KeptSnapshot, PruneReport, RemovedSnapshot } from "./prune-view.ts";
+export { Repository } from "./repository.ts";
+export type { GetOptions } from "./repository-base.ts";
+export type { RepositoryKeys, RotateOptions } from "./repository-keys.ts";
 export type {
   EncryptionOptions,
   InitOptions,
   KeysOption,
   OpenRepositoryOptions,
   RepositoryOptions,
-} from "./options.ts";
-export type { KeptSnapshot, PruneReport, RemovedSnapshot } from "./prune-view.ts";
-export { Repository } from "./repository.ts";
-export type { GetOptions } from "./repository-base.ts";
-export type { RepositoryKeys, RotateOptions } from "./repository-keys.ts";
+} from "./repository-options.ts";
 export type { RepositoryStats, StatsOptions } from "./repository-stats.ts";
 export type { PartOptions, RestorePartsOptions, RestorePartsReport, RestoreTarget } from "./restore-parts.ts";
 export type { CacheOption } from "./snapshot-cache.ts";

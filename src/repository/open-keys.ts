@@ -7,7 +7,7 @@ import { createMarker, type RepositoryMarker } from "../engine/marker.ts";
 import { ValidationError } from "../errors.ts";
 import type { Logger } from "../logger.ts";
 import type { Storage } from "../storage/storage.ts";
-import type { InitOptions, KeysOption } from "./options.ts";
+import type { InitOptions, KeysOption } from "./repository-options.ts";
 
 const DEFAULT_COMPRESSION: Compression = { algorithm: "zstd", level: 3 };
 

@@ -11,7 +11,7 @@ import type { Storage } from "../storage/storage.ts";
 import { type Audited, AuditTrail } from "./audit-trail.ts";
 import type { IdentifiedPlace } from "./copy-between.ts";
 import { EventHub } from "./events.ts";
-import type { Place } from "./options.ts";
+import type { Place } from "./repository-options.ts";
 import { snapshotCache } from "./snapshot-cache.ts";
 
 /** A repository that was opened, as its operations see it. */

@@ -1,5 +1,5 @@
-import type { PruneReport as StoredReport } from "../engine/prune/report.ts";
-import type { KeptSnapshot as Kept, RemovedSnapshot as Removed } from "../engine/retention/plan.ts";
+import type { PruneReport as StoredReport } from "../engine/prune/prune-report.ts";
+import type { KeptSnapshot as Kept, RemovedSnapshot as Removed } from "../engine/retention/plan-retention.ts";
 import { type Snapshot, viewOf } from "../sources/lancedb/snapshot-view.ts";
 
 // What a prune did, with snapshots as users see them.

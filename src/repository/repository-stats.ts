@@ -1,7 +1,7 @@
 import { assertKnown, assertSignal } from "../checks.ts";
 import { type RoomTaken, roomTaken } from "../engine/catalog/room-taken.ts";
-import type { BlobCount } from "../engine/prune/report.ts";
-import { assertPolicy, type RetentionPolicy } from "../engine/retention/policy.ts";
+import type { BlobCount } from "../engine/prune/prune-report.ts";
+import { assertPolicy, type RetentionPolicy } from "../engine/retention/retention-policy.ts";
 import type { OpenedRepository } from "./opened-repository.ts";
 
 export interface StatsOptions {
@@ -34,7 +34,7 @@ export async function statsOf(place: OpenedRepository, options: StatsOptions): P
   return place.inPlace(async () => {
     const room = await roomTaken(catalog.stored, storage, signal);
     if (room.unreadable.length > 0) return room;
-    const { prune } = await import("../engine/prune/prune.ts");
+    const { prune } = await import("../engine/prune/prune-repository.ts");
     const place = { storage, logger, documents: blobs.documents };
     const { removed, freed, waiting } = await prune(place, { ...policy, dryRun: true, signal });
     const later = waiting.reduce(

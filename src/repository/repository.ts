@@ -1,15 +1,15 @@
 import { assertFlag, assertKnown } from "../checks.ts";
 import type { SnapshotFilter } from "../engine/catalog/filter.ts";
 import { readMarker } from "../engine/marker.ts";
-import type { PruneOptions } from "../engine/prune/prune.ts";
-import type { VerifyOptions } from "../engine/verify/options.ts";
+import type { PruneOptions } from "../engine/prune/prune-repository.ts";
 import type { VerificationResult } from "../engine/verify/result.ts";
+import type { VerifyOptions } from "../engine/verify/verify-options.ts";
 import { registerBuiltInKinds } from "../sources/built-in-kinds.ts";
-import type { DiffOptions, SnapshotDiff } from "../sources/lancedb/diff/report.ts";
-import type { OpenedSnapshot, OpenOptions } from "../sources/lancedb/open/open-snapshot.ts";
-import type { RestoreOptions } from "../sources/lancedb/restore/options.ts";
-import type { RestoreReport } from "../sources/lancedb/restore/report.ts";
-import type { ScrubOptions, ScrubReport } from "../sources/lancedb/scrub/report.ts";
+import type { DiffOptions, SnapshotDiff } from "../sources/lancedb/diff/diff-report.ts";
+import type { OpenedSnapshot, OpenOptions } from "../sources/lancedb/open-snapshot.ts";
+import type { RestoreOptions } from "../sources/lancedb/restore/restore-options.ts";
+import type { RestoreReport } from "../sources/lancedb/restore/restore-report.ts";
+import type { ScrubOptions, ScrubReport } from "../sources/lancedb/scrub/scrub-report.ts";
 import type { Snapshot, SnapshotDetails, TakenSnapshot } from "../sources/lancedb/snapshot-view.ts";
 import type { Storage } from "../storage/storage.ts";
 import {
@@ -26,13 +26,14 @@ import type { CopyOptions, CopyReport } from "./copy-between.ts";
 import type { BackupForecast } from "./foretell-snapshot.ts";
 import { makeRepository, openKeys } from "./open-keys.ts";
 import { OpenedRepository } from "./opened-repository.ts";
+import { type PruneReport, pruneView } from "./prune-view.ts";
+import { type GetOptions, RepositoryBase } from "./repository-base.ts";
 import {
   assertCompressionOption,
   assertEncryptionOption,
   type InitOptions,
   type OpenRepositoryOptions,
   placeOf,
-} from "./options.ts";
 import type { PruneReport } from "./prune-view.ts";
 import { type GetOptions, RepositoryBase } from "./repository-base.ts";
 import type { PartOptions, RestorePartsOptions, RestorePartsReport } from "./restore-parts.ts";
@@ -220,7 +221,7 @@ export class Repository extends RepositoryBase {
    * @throws BackupNotFoundError, ValidationError. @throws CorruptError where a blob is missing or has another size.
    */
   async openSnapshot(id: string, options: OpenOptions = {}): Promise<OpenedSnapshot> {
-    const { openSnapshot } = await import("../sources/lancedb/open/open-snapshot.ts");
+    const { openSnapshot } = await import("../sources/lancedb/open-snapshot.ts");
     const place = { blobs: this.at.blobs, lancedb: this.at.lancedb };
     const open = async () => {
       const { content, leftOut } = await selectContent(this.#choice(), id, options);
@@ -262,7 +263,7 @@ export class Repository extends RepositoryBase {
    * @throws BackupNotFoundError, ValidationError, CorruptError, UnsupportedError, LanceError
    */
   async diff(from: string, to: string, options: DiffOptions = {}): Promise<SnapshotDiff> {
-    const { diff } = await import("../sources/lancedb/diff/diff.ts");
+    const { diff } = await import("../sources/lancedb/diff/diff-snapshots.ts");
     const place = { blobs: this.at.blobs, catalog: this.at.catalog, lancedb: this.at.lancedb };
     return this.at.inPlace(() => diff(place, from, to, options));
   }
@@ -275,7 +276,7 @@ export class Repository extends RepositoryBase {
    * @throws CorruptError, UnsupportedError, IoError
    */
   async scrub(uri: string, options: ScrubOptions = {}): Promise<ScrubReport> {
-    const { scrub } = await import("../sources/lancedb/scrub/scrub.ts");
+    const { scrub } = await import("../sources/lancedb/scrub/scrub-tables.ts");
     const place = { blobs: this.at.blobs, catalog: this.at.catalog };
     const work = () => this.at.inPlace(() => scrub(place, uri, options));
     const report = options?.heal

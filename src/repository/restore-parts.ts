@@ -8,8 +8,8 @@ import { UnsupportedError, ValidationError } from "../errors.ts";
 import { localPath } from "../fs/local-path.ts";
 import type { Logger } from "../logger.ts";
 import { LANCEDB_KIND } from "../sources/lancedb/lancedb-part.ts";
-import { assertApart, type RestoreOptions } from "../sources/lancedb/restore/options.ts";
-import type { RestoreReport } from "../sources/lancedb/restore/report.ts";
+import { assertApart, type RestoreOptions } from "../sources/lancedb/restore/restore-options.ts";
+import type { RestoreReport } from "../sources/lancedb/restore/restore-report.ts";
 import { withoutPassword } from "../util/without-password.ts";
 
 /** A part of a snapshot, and where it goes. */

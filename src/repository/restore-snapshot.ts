@@ -7,6 +7,8 @@ import { chooserOf, type LanceCatalog } from "../sources/lancedb/lance-catalog.t
 import { LANCEDB_KIND } from "../sources/lancedb/lancedb-part.ts";
 import { type RestoreOptions, withNamedTables } from "../sources/lancedb/restore/options.ts";
 import type { RestoreReport } from "../sources/lancedb/restore/report.ts";
+import type { RestoreOptions } from "../sources/lancedb/restore/restore-options.ts";
+import type { RestoreReport } from "../sources/lancedb/restore/restore-report.ts";
 import { contentView } from "../sources/lancedb/snapshot-view.ts";
 import { withoutPassword } from "../util/without-password.ts";
 import {
@@ -90,7 +92,7 @@ async function restoreDatabase(
   options: RestoreOptions,
   how: "alone" | "with-others" = "alone",
 ): Promise<RestoreReport> {
-  const { restore: restoreTables } = await import("../sources/lancedb/restore/restore.ts");
+  const { restore: restoreTables } = await import("../sources/lancedb/restore/restore-database.ts");
   const others = how === "alone" ? otherParts(content) : [];
   return restoreTables({ ...place, leftOut: [...leftOut, ...others] }, content, options);
 }

@@ -5,8 +5,13 @@ import { schemeOfSource } from "../engine/source-url.ts";
 import { localPath } from "../fs/local-path.ts";
 import type { Logger } from "../logger.ts";
 import type { LanceCatalog } from "../sources/lancedb/lance-catalog.ts";
-import { assertSelection, type RestoreOptions, type Selection } from "../sources/lancedb/restore/options.ts";
-import type { LeftOut } from "../sources/lancedb/restore/select.ts";
+import {
+  assertSelection,
+  type LeftOut,
+  type RestoreOptions,
+  type Selection,
+} from "../sources/lancedb/restore/restore-options.ts";
+
 import type { SnapshotContent } from "../sources/lancedb/snapshot-view.ts";
 import { sourceFromUrl } from "../sources/source-from-url.ts";
 

@@ -12,9 +12,10 @@ import { PROCESS_TOKEN } from "../fs/this-process.ts";
 import { Directories } from "./directories.ts";
 import { LocalFiles } from "./local-files.ts";
 import { lookAtEach } from "./look-for.ts";
-import { assertObjectName, assertObjectPrefix } from "./object-name.ts";
+import { assertObjectName, assertObjectPrefix, type StoredObject } from "./object-name.ts";
 import { piecesOf } from "./pieces.ts";
-import type { CallOptions, Content, ReadOptions, Storage, StoredObject, WriteOptions } from "./storage.ts";
+import type { CallOptions, Content, ReadOptions, Storage, WriteOptions } from "./storage.ts";
+
 import { lookAt, walkObjects } from "./walk.ts";
 
 const PIECE_BYTES = 1 << 20;

@@ -1,5 +1,6 @@
 import { forEachParallel } from "../util/parallel.ts";
-import type { CallOptions, Storage, StoredObject } from "./storage.ts";
+import type { StoredObject } from "./object-name.ts";
+import type { CallOptions, Storage } from "./storage.ts";
 
 const PARALLEL_LOOKS = 32;
 /** So few are looked at one by one. */

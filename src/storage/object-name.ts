@@ -24,3 +24,12 @@ export function assertObjectPrefix(prefix: unknown): asserts prefix is string {
   if (typeof prefix !== "string") throw new TypeError(`A prefix must be a string, not ${typeof prefix}.`);
   if (prefix !== "") assertObjectName(prefix.endsWith("/") ? prefix.slice(0, -1) : prefix);
 }
+
+/** What a listing or a look tells of one object. */
+export interface StoredObject {
+  readonly name: string;
+  /** Bytes. */
+  readonly size: number;
+  /** When it was last written, by the storage's own clock. */
+  readonly modified: Date;
+}

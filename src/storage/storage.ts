@@ -1,13 +1,5 @@
 import type { LocalFiles } from "./local-files.ts";
-
-/** What a listing or a look tells of one object. */
-export interface StoredObject {
-  readonly name: string;
-  /** Bytes. */
-  readonly size: number;
-  /** When it was last written, by the storage's own clock. */
-  readonly modified: Date;
-}
+import type { StoredObject } from "./object-name.ts";
 
 export interface ReadOptions {
   /** The first byte wanted, counted from 0. Default 0. */

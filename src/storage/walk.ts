@@ -3,8 +3,7 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { ifThere, ifThereLater } from "../fs/held-root.ts";
 import { toIoError } from "../fs/io.ts";
-import { isObjectName } from "./object-name.ts";
-import type { StoredObject } from "./storage.ts";
+import { isObjectName, type StoredObject } from "./object-name.ts";
 
 /** Files are looked at in stretches of this many, so that a long list does not hold the event loop. */
 const STRETCH = 256;

@@ -67,8 +67,12 @@ function levelOf(path: string): number | undefined {
   return level === -1 ? undefined : level;
 }
 
-/** What a module names in import and export statements, in `import()` and in types, in this order of appearance. */
-function importedModules(text: string, path: string): string[] {
+/**
+ * What a module names in import and export statements, in `import()` and in types, in this order of appearance.
+ *
+ * @param later whether that counts too which is loaded when it is first needed
+ */
+export function importedModules(text: string, path: string, later = true): string[] {
   const found: string[] = [];
   visit(parseAst(text, { lang: "ts" }, path), (node) => {
     if (
@@ -76,7 +80,7 @@ function importedModules(text: string, path: string): string[] {
         "ImportDeclaration",
         "ExportNamedDeclaration",
         "ExportAllDeclaration",
-        "ImportExpression",
+        ...(later ? ["ImportExpression"] : []),
         "TSImportType",
       ].includes(node.type)
     )

@@ -1,9 +1,9 @@
 import { BlobStore } from "../../src/engine/blobs/blob-store.ts";
-import { planRetention, type RetentionPlan, type Ruled } from "../../src/engine/retention/plan.ts";
-import type { RetentionPolicy } from "../../src/engine/retention/policy.ts";
+import { planRetention, type RetentionPlan, type Ruled } from "../../src/engine/retention/plan-retention.ts";
+import type { RetentionPolicy } from "../../src/engine/retention/retention-policy.ts";
 import type { StoredContent } from "../../src/engine/snapshot.ts";
 import { registerSource } from "../../src/engine/source-kind.ts";
-import type { VerifyContext } from "../../src/engine/verify/verify.ts";
+import type { VerifyContext } from "../../src/engine/verify/verify-snapshots.ts";
 import { CompletenessCheck } from "../../src/sources/lancedb/completeness.ts";
 import { LANCEDB_KIND, stampOf, writeAbout, writeVersions } from "../../src/sources/lancedb/lancedb-part.ts";
 import type { Snapshot, SnapshotContent } from "../../src/sources/lancedb/snapshot-view.ts";

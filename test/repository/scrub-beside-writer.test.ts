@@ -5,7 +5,7 @@ import { connect } from "@lancedb/lancedb";
 import { expect, onTestFinished, test } from "vitest";
 import { createMarker } from "../../src/engine/marker.ts";
 import { LanceCatalog } from "../../src/sources/lancedb/lance-catalog.ts";
-import { scrub } from "../../src/sources/lancedb/scrub/scrub.ts";
+import { scrub } from "../../src/sources/lancedb/scrub/scrub-tables.ts";
 import { LocalStorage } from "../../src/storage/local-storage.ts";
 import { newDirectory } from "../support/database.ts";
 import { blobsOf } from "./lance-parts.ts";

@@ -2,7 +2,7 @@ import { chmodSync, existsSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { blobName } from "../../src/engine/format/names.ts";
-import { verify } from "../../src/engine/verify/verify.ts";
+import { verify } from "../../src/engine/verify/verify-snapshots.ts";
 import { CorruptError, UnsupportedError } from "../../src/errors.ts";
 import { LanceCatalog } from "../../src/sources/lancedb/lance-catalog.ts";
 import { BROKEN_BLOBS, BROKEN_DOCUMENTS, flipBit, ODD_REPOSITORIES } from "./broken.ts";

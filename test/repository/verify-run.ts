@@ -1,7 +1,7 @@
 import { Catalog } from "../../src/engine/catalog/catalog.ts";
-import type { VerifyOptions } from "../../src/engine/verify/options.ts";
 import type { VerificationResult } from "../../src/engine/verify/result.ts";
-import { type VerifyContext, verify } from "../../src/engine/verify/verify.ts";
+import type { VerifyOptions } from "../../src/engine/verify/verify-options.ts";
+import { type VerifyContext, verify } from "../../src/engine/verify/verify-snapshots.ts";
 import type { Storage } from "../../src/storage/storage.ts";
 import { blobsOf, completenessIn } from "./lance-parts.ts";
 import { silent } from "./sound.ts";

@@ -1,6 +1,7 @@
 import { IoError } from "../../src/errors.ts";
 import type { LocalFiles } from "../../src/storage/local-files.ts";
-import type { Content, ReadOptions, Storage, StoredObject, WriteOptions } from "../../src/storage/storage.ts";
+import type { StoredObject } from "../../src/storage/object-name.ts";
+import type { Content, ReadOptions, Storage, WriteOptions } from "../../src/storage/storage.ts";
 
 type Method = "read" | "write" | "writeNew" | "list" | "remove" | "stat";
 

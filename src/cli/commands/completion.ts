@@ -1,6 +1,6 @@
 import { Argument, type Command } from "commander";
 import { newCommand } from "../command.ts";
-import { COMPLETION_SCRIPTS } from "../completion/scripts.ts";
+import { COMPLETION_SCRIPTS } from "../completion-scripts.ts";
 import type { Answer, Context } from "../context.ts";
 import { handle } from "../handle.ts";
 

@@ -6,7 +6,7 @@ import { type ConfirmOptions, confirmOptions, newCommand } from "../command.ts";
 import { inCommandWords } from "../command-words.ts";
 import { confirm } from "../confirm.ts";
 import type { Answer, Context } from "../context.ts";
-import { assertDatabase } from "../database.ts";
+import { assertDatabase } from "../database-argument.ts";
 import { EXIT } from "../exit-codes.ts";
 import { UsageError } from "../failure.ts";
 import { handle } from "../handle.ts";

@@ -6,7 +6,7 @@ import type {
   SnapshotDetails,
 } from "../../repository/index.ts";
 import type { Storage } from "../../storage/storage.ts";
-import type { ReportData } from "./data.ts";
+import type { ReportData } from "./report-data.ts";
 
 export interface CollectOptions {
   readonly policy: RetentionPolicy;

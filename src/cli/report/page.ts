@@ -3,7 +3,7 @@ import { escapeHtml, htmlTable } from "../../html/html.ts";
 import { STYLE } from "../../html/style.ts";
 import type { Snapshot, SnapshotTableDetails } from "../../repository/index.ts";
 import { counted, formatAge, formatBytes, formatTime } from "../../util/format.ts";
-import type { ReportData } from "./data.ts";
+import type { ReportData } from "./report-data.ts";
 
 /** Charts of so many tables are drawn; the others are in the table below them. */
 const MOST_TABLES = 12;

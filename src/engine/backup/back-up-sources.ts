@@ -25,7 +25,8 @@ import { assertApart, assertNameable } from "./assert-capturable.ts";
 import { captureTogether } from "./capture-together.ts";
 import { lookForShrunk } from "./look-for-shrunk.ts";
 import { type BackupPlan, planBackup } from "./plan-backup.ts";
-import { type StoredBlobs, writeBlobs } from "./write-blobs.ts";
+import type { StoredBlobs } from "./store-locally.ts";
+import { writeBlobs } from "./write-blobs.ts";
 
 export interface BackupContext {
   readonly blobs: BlobStore;

@@ -2,7 +2,7 @@ import type { Logger } from "../../logger.ts";
 import { assertNotShrunk, inWords, type ShrunkTable, shrunkTables } from "../../util/shrunk-tables.ts";
 import { LastTold, tellingOf, tellsOf } from "../retention/falls.ts";
 import type { StoredContent, StoredPart, StoredSnapshot } from "../snapshot.ts";
-import type { Holdings } from "../source-kind.ts";
+import type { Holdings } from "../source-contract.ts";
 
 /** As many of the newest snapshots are looked at for what tables had before: one that no backup has had costs no more. */
 const MOST_LOOKED_AT = 1000;

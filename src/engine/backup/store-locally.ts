@@ -9,8 +9,8 @@ import { type CopyResult, type CopyTask, SMALL_BYTES } from "../../fs/workers/fi
 import { runTasks, THREADS } from "../../fs/workers/pool.ts";
 import type { LocalFiles } from "../../storage/local-files.ts";
 import { BLOBS, blobName } from "../format/names.ts";
+import type { Piece } from "../snapshot.ts";
 import type { Entry } from "../source-contract.ts";
-import type { StoredBlobs, StoredFile, StoreRequest } from "./write-blobs.ts";
 
 /** An entry that is a local file. */
 type LocalEntry = Entry & { readonly file: string; readonly size: number };
@@ -119,4 +119,32 @@ function assertSize(file: LocalEntry, bytes: number): void {
     `${file.file} had ${file.size} bytes when it was captured, and ${bytes} when it was read. Nobody is to change it: who does?`,
     { path: file.file },
   );
+}
+
+export interface StoreRequest {
+  readonly files: readonly Entry[];
+  /** Hash before copying, since the content may well be there. */
+  readonly maybeThere: (entry: Entry) => boolean;
+  /** Pieces of a content that are in the repository already. */
+  readonly piecesOf: (sha256: string, size: number) => readonly Piece[] | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly onStored: (entry: Entry, bytes: number) => void;
+}
+
+/** A file whose content is in the repository. */
+export interface StoredFile {
+  readonly sha256: string;
+  readonly size: number;
+  /** Undefined: one blob whose name is the digest. */
+  readonly pieces?: readonly Piece[] | undefined;
+  /** Whether the repository did not have it. */
+  readonly isNew: boolean;
+}
+
+export interface StoredBlobs {
+  readonly files: ReadonlyMap<Entry, StoredFile>;
+  /** Bytes of plain content of the blobs in which files of this run have pieces. */
+  readonly sizes: ReadonlyMap<string, number>;
+  /** Of the objects that were written. */
+  readonly storedBytes: number;
 }

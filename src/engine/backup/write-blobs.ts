@@ -1,37 +1,9 @@
 import { digestOf } from "../blobs/blob-codec.ts";
 import type { BlobStore } from "../blobs/blob-store.ts";
-import type { Piece } from "../snapshot.ts";
 import type { Entry } from "../source-contract.ts";
-import { storeLocally } from "./store-locally.ts";
+import { type StoredBlobs, type StoredFile, type StoreRequest, storeLocally } from "./store-locally.ts";
+
 import { storePieces } from "./store-pieces.ts";
-
-export interface StoreRequest {
-  readonly files: readonly Entry[];
-  /** Hash before copying, since the content may well be there. */
-  readonly maybeThere: (entry: Entry) => boolean;
-  /** Pieces of a content that are in the repository already. */
-  readonly piecesOf: (sha256: string, size: number) => readonly Piece[] | undefined;
-  readonly signal?: AbortSignal | undefined;
-  readonly onStored: (entry: Entry, bytes: number) => void;
-}
-
-/** A file whose content is in the repository. */
-export interface StoredFile {
-  readonly sha256: string;
-  readonly size: number;
-  /** Undefined: one blob whose name is the digest. */
-  readonly pieces?: readonly Piece[] | undefined;
-  /** Whether the repository did not have it. */
-  readonly isNew: boolean;
-}
-
-export interface StoredBlobs {
-  readonly files: ReadonlyMap<Entry, StoredFile>;
-  /** Bytes of plain content of the blobs in which files of this run have pieces. */
-  readonly sizes: ReadonlyMap<string, number>;
-  /** Of the objects that were written. */
-  readonly storedBytes: number;
-}
 
 /**
  * Reads files, and writes those of which the repository does not have the content: named, and on the disk, when

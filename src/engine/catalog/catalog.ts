@@ -10,7 +10,6 @@ import { isUnreadable, reasonOf } from "../../fs/io.ts";
 import type { Logger } from "../../logger.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { type Clock, liesInFuture, systemClock } from "../../util/clock.ts";
-
 import { forEachParallel } from "../../util/parallel.ts";
 import type { DocumentCodec } from "../codec/document-codec.ts";
 import { isSnapshotId, mayBeOf, parseSnapshotName, SNAPSHOTS, snapshotName } from "../format/names.ts";
@@ -23,15 +22,16 @@ import { blobsOfContent, type StoredContent, type StoredSnapshot } from "../snap
 import { type DocumentCache, DocumentReader, type Known, type ReadDocument } from "./document-reader.ts";
 import { assertFilter, fits, newestFirst, type SnapshotFilter } from "./filter.ts";
 import { type IdentifyPlace, ofSource, shareSource, unknownPlace } from "./of-source.ts";
-import { newestNow, type SourceWanted, secondOf, timeOf, whatIsMeant } from "./resolve.ts";
+import {
+  type DamagedSnapshot,
+  newestNow,
+  type SourceWanted,
+  secondOf,
+  timeOf,
+  whatIsMeant,
+} from "./resolve.ts";
 
 const PARALLEL_READS = 16;
-
-/** A snapshot's document that cannot be read, and why. */
-export interface DamagedSnapshot {
-  readonly id: string;
-  readonly error: BackupError;
-}
 
 export interface ResolveOptions extends SourceWanted {
   readonly signal?: AbortSignal | undefined;

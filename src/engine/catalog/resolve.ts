@@ -1,7 +1,8 @@
-import { BackupNotFoundError, ValidationError } from "../../errors.ts";
+import { type BackupError, BackupNotFoundError, ValidationError } from "../../errors.ts";
+
 import { liesInFuture } from "../../util/clock.ts";
 import type { StoredSnapshot } from "../snapshot.ts";
-import type { DamagedSnapshot } from "./catalog.ts";
+
 import { type IdentifyPlace, mustBeOfSource, ofOneSource } from "./of-source.ts";
 
 const SHOWN = 10;
@@ -120,4 +121,10 @@ export function newestNow(
   const ahead = among.filter(({ createdAt }) => liesInFuture(createdAt.getTime(), nowMs));
   const newest = among.find((snapshot) => !ahead.includes(snapshot)) ?? among[0];
   return { newest, ahead };
+}
+
+/** A snapshot's document that cannot be read, and why. */
+export interface DamagedSnapshot {
+  readonly id: string;
+  readonly error: BackupError;
 }

@@ -1,6 +1,6 @@
 import type { Storage } from "../../storage/storage.ts";
 import { BLOBS, parseBlobName } from "../format/names.ts";
-import type { BlobCount } from "../prune/report.ts";
+import type { BlobCount } from "../prune/prune-report.ts";
 import { blobsOfContent, type SnapshotSource } from "../snapshot.ts";
 import type { Catalog } from "./catalog.ts";
 

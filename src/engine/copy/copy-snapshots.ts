@@ -10,8 +10,9 @@ import type { Logger } from "../../logger.ts";
 import type { Clock } from "../../util/clock.ts";
 import type { SnapshotFilter } from "../catalog/filter.ts";
 import { encodeSnapshot } from "../format/encode-snapshot.ts";
-import type { Lease } from "../lease/lease.ts";
-import { type AcquireOptions, leaserOf } from "../lease/leaser.ts";
+import type { AcquireOptions, Lease } from "../lease/lease.ts";
+import { leaserOf } from "../lease/leaser.ts";
+
 import type { OnProgress } from "../progress.ts";
 import { blobsOfContent, type StoredContent, type StoredSnapshot } from "../snapshot.ts";
 import { copyLabels } from "./copy-labels.ts";

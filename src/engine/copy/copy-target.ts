@@ -1,8 +1,8 @@
 import { LockedError } from "../../errors.ts";
 import type { BlobStore } from "../blobs/blob-store.ts";
 import { snapshotName } from "../format/names.ts";
-import type { Lease } from "../lease/lease.ts";
-import { type AcquireOptions, type Leaser, leaserOf } from "../lease/leaser.ts";
+import type { AcquireOptions, Lease, Leaser } from "../lease/lease.ts";
+import { leaserOf } from "../lease/leaser.ts";
 
 /** What a copy writes to, under a shared lease: a blob that was seen there is not removed while the lease is held. */
 export class CopyTarget implements AsyncDisposable {

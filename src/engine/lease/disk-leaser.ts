@@ -1,11 +1,12 @@
 import { isNotFound } from "../../errors.ts";
 import { livenessBySign } from "../../fs/sign-of-life.ts";
 import type { LocalFiles } from "../../storage/local-files.ts";
-import type { Storage, StoredObject } from "../../storage/storage.ts";
+import type { StoredObject } from "../../storage/object-name.ts";
+import type { Storage } from "../../storage/storage.ts";
 import { LEASES, type LeaseKind, newLeaseName, parseLeaseName } from "../format/names.ts";
 import { readSmall } from "../read-small.ts";
 import { DiskLease } from "./disk-lease.ts";
-import type { Lease, LeasePlace } from "./lease.ts";
+import type { AcquireOptions, Lease, LeasePlace, Leaser } from "./lease.ts";
 import {
   type FoundLease,
   hasEnded,
@@ -13,7 +14,7 @@ import {
   LONGEST_DEAD_AFTER_MS,
   tryDecodeLease,
 } from "./lease-record.ts";
-import type { AcquireOptions, Leaser } from "./leaser.ts";
+
 import { Waiting } from "./waiting.ts";
 
 /** Leases as files. Signs of life tell more than clocks, which may be wrong. */

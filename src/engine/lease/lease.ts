@@ -2,7 +2,7 @@ import { LockedError } from "../../errors.ts";
 import type { Logger } from "../../logger.ts";
 import type { Clock } from "../../util/clock.ts";
 import type { LeaseKind } from "../format/names.ts";
-import type { LeaseTerms } from "./lease-record.ts";
+import type { FoundLease, LeaseTerms } from "./lease-record.ts";
 
 /** A lease that is held, and renewed by a timer that does not keep the process alive. What is lost stays lost. */
 export interface Lease extends AsyncDisposable {
@@ -98,4 +98,28 @@ export class LeaseState {
 export interface LeaseMoment {
   readonly now: number;
   readonly monotonic: number;
+}
+
+export interface AcquireOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** How long to wait for others, milliseconds. Default 60,000; 0: not at all. */
+  readonly timeoutMs?: number | undefined;
+}
+
+/** Who works in a repository: backups beside each other, and what removes blobs alone (docs/formats.md, *Leases*). */
+export interface Leaser {
+  /**
+   * Waits until the lease can be had. While an `exclusive` one waits for the `shared` ones that are there, no new ones
+   * come in.
+   *
+   * @throws LockedError after the time limit, naming who holds it. @throws IoError. @throws the signal's reason. Then
+   * no lease is left.
+   */
+  acquire(kind: LeaseKind, options?: AcquireOptions): Promise<Lease>;
+
+  /** Every lease in the storage, and what is known of its holder. */
+  list(signal?: AbortSignal): Promise<FoundLease[]>;
+
+  /** Takes a lease away, whoever holds it: a live holder stops when it finds that out. One that is not there is success. */
+  remove(name: string): Promise<void>;
 }

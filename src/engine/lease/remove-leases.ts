@@ -1,7 +1,7 @@
 import { assertFlag, assertKnown } from "../../checks.ts";
 import { LockedError, ValidationError } from "../../errors.ts";
+import type { Leaser } from "./lease.ts";
 import type { FoundLease } from "./lease-record.ts";
-import type { Leaser } from "./leaser.ts";
 
 export interface UnlockOptions {
   /** A lease's name, as `leases()` tells it. */

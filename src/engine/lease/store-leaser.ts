@@ -2,10 +2,11 @@ import { randomUUID } from "node:crypto";
 import { isNotFound, LockedError } from "../../errors.ts";
 import { reasonOf } from "../../fs/io.ts";
 import { isSeen, type Liveness, livenessOf } from "../../fs/this-process.ts";
-import type { Storage, StoredObject } from "../../storage/storage.ts";
+import type { StoredObject } from "../../storage/object-name.ts";
+import type { Storage } from "../../storage/storage.ts";
 import { LEASES, type LeaseKind, parseLeaseName } from "../format/names.ts";
 import { readSmall } from "../read-small.ts";
-import type { Lease, LeasePlace } from "./lease.ts";
+import type { AcquireOptions, Lease, LeasePlace, Leaser } from "./lease.ts";
 import {
   type FoundLease,
   hasEnded,
@@ -14,7 +15,7 @@ import {
   LONGEST_DEAD_AFTER_MS,
   tryDecodeLease,
 } from "./lease-record.ts";
-import type { AcquireOptions, Leaser } from "./leaser.ts";
+
 import { StoreLease } from "./store-lease.ts";
 import { Waiting } from "./waiting.ts";
 

@@ -1,7 +1,7 @@
 import type { Storage } from "../../storage/storage.ts";
 import { forEachParallel } from "../../util/parallel.ts";
 import { blobName, snapshotName } from "../format/names.ts";
-import type { KeptSnapshot, RemovedSnapshot, RetentionPlan } from "../retention/plan.ts";
+import type { KeptSnapshot, RemovedSnapshot, RetentionPlan } from "../retention/plan-retention.ts";
 
 const PARALLEL_LOOKS = 32;
 

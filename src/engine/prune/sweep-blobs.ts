@@ -3,7 +3,7 @@ import { blobName } from "../format/names.ts";
 import type { Lease } from "../lease/lease.ts";
 import { documentsIn } from "./document-names.ts";
 import { findMarks, type Mark } from "./mark.ts";
-import type { PrunePlace, PrunePlan } from "./plan.ts";
+import type { PrunePlace, PrunePlan } from "./plan-prune.ts";
 
 /** The lease is looked after once for so many blobs. */
 const BATCH = 256;

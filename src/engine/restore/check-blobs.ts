@@ -2,7 +2,7 @@ import { objectsThere } from "../../storage/look-for.ts";
 import { wrongSize } from "../blobs/blob-errors.ts";
 import { type BlobNeed, type BlobStore, needsOf } from "../blobs/blob-store.ts";
 import { blobName } from "../format/names.ts";
-import type { FilesOfTable } from "./write-files.ts";
+import type { FilesOfTable } from "./read-entries.ts";
 
 interface Use extends BlobNeed {
   readonly table: string;

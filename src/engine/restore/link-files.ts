@@ -4,7 +4,7 @@ import { runTasks } from "../../fs/workers/pool.ts";
 import type { LocalFiles } from "../../storage/local-files.ts";
 import { damagedBlob, wrongSize } from "../blobs/blob-errors.ts";
 import { blobName } from "../format/names.ts";
-import type { FileWriter, TargetFile } from "./write-files.ts";
+import type { FileWriter, TargetFile } from "./read-entries.ts";
 
 /** Links are made in stretches of this many, so that a long list does not hold the event loop. */
 const STRETCH = 256;

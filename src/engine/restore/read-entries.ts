@@ -1,7 +1,9 @@
 import { digestOf } from "../blobs/blob-codec.ts";
 import { damagedBlob, missingBlob } from "../blobs/blob-errors.ts";
-import type { BlobStore } from "../blobs/blob-store.ts";
+import type { BlobStore, FileToRead } from "../blobs/blob-store.ts";
+import type { OnProgress } from "../progress.ts";
 import { type PartContent, type Piece, piecesOfEntry, type StoredEntry } from "../snapshot.ts";
+
 import type { EntryContent, PartToRead } from "../source-kind.ts";
 
 /** How the bytes of a part's entries are had. */
@@ -65,4 +67,33 @@ async function readBundle(
     if (digestOf(content) !== entry.sha256) throw damagedBlob(blobs.storage, { ...use, path: entry.path });
     return { entry, content: [content] };
   });
+}
+
+/** A file that is to be written; the table's id and the path inside its directory are for messages. */
+export interface TargetFile extends FileToRead {
+  /** Absolute. */
+  readonly target: string;
+}
+
+export interface FileWriter extends Omit<WriteRequest, "tables" | "onProgress"> {
+  readonly onFile: (file: TargetFile) => void;
+}
+
+export interface WriteRequest {
+  readonly blobs: BlobStore;
+  /** Each table's files go below `<directory>/<the table's directory>/`. Nothing is there yet. */
+  readonly directory: string;
+  readonly tables: readonly FilesOfTable[];
+  readonly link?: boolean | undefined;
+  readonly verify?: boolean | undefined;
+  readonly parallel?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: OnProgress | undefined;
+}
+
+/** A table's files, and the directory that they go into. */
+export interface FilesOfTable {
+  readonly id: string;
+  readonly directory: string;
+  readonly files: readonly Pick<StoredEntry, "path" | "size" | "sha256" | "pieces">[];
 }

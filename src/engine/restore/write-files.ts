@@ -3,41 +3,12 @@ import { UnsupportedError } from "../../errors.ts";
 import { makeDirectory } from "../../fs/directory-tree.ts";
 import { syncDirectories } from "../../fs/durable.ts";
 import { toIoError } from "../../fs/io.ts";
-import type { BlobStore, FileToRead } from "../blobs/blob-store.ts";
-import type { OnProgress } from "../progress.ts";
-import type { StoredEntry } from "../snapshot.ts";
+import type { BlobStore } from "../blobs/blob-store.ts";
 import { linkFiles } from "./link-files.ts";
+import type { FileWriter, TargetFile, WriteRequest } from "./read-entries.ts";
+
 import { writeFromLocal } from "./write-from-local.ts";
 import { writeFromStorage } from "./write-from-storage.ts";
-
-/** A table's files, and the directory that they go into. */
-export interface FilesOfTable {
-  readonly id: string;
-  readonly directory: string;
-  readonly files: readonly Pick<StoredEntry, "path" | "size" | "sha256" | "pieces">[];
-}
-
-export interface WriteRequest {
-  readonly blobs: BlobStore;
-  /** Each table's files go below `<directory>/<the table's directory>/`. Nothing is there yet. */
-  readonly directory: string;
-  readonly tables: readonly FilesOfTable[];
-  readonly link?: boolean | undefined;
-  readonly verify?: boolean | undefined;
-  readonly parallel?: number | undefined;
-  readonly signal?: AbortSignal | undefined;
-  readonly onProgress?: OnProgress | undefined;
-}
-
-/** A file that is to be written; the table's id and the path inside its directory are for messages. */
-export interface TargetFile extends FileToRead {
-  /** Absolute. */
-  readonly target: string;
-}
-
-export interface FileWriter extends Omit<WriteRequest, "tables" | "onProgress"> {
-  readonly onFile: (file: TargetFile) => void;
-}
 
 /**
  * Writes files from their blobs, each held to its digest; on the disk when it returns, their directories too.

@@ -4,7 +4,7 @@ import { runTasks } from "../../fs/workers/pool.ts";
 import type { LocalFiles } from "../../storage/local-files.ts";
 import { damagedBlob, wrongSize } from "../blobs/blob-errors.ts";
 import { blobName } from "../format/names.ts";
-import type { FileWriter, TargetFile } from "./write-files.ts";
+import type { FileWriter, TargetFile } from "./read-entries.ts";
 
 /** Files up to this size are put on the disk together at the end, where there are enough of them. */
 const SMALL_BYTES = 1 << 20;

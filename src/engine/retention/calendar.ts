@@ -1,4 +1,4 @@
-import type { KeepRule, RetentionPolicy } from "./policy.ts";
+import type { KeepRule, RetentionPolicy } from "./retention-policy.ts";
 
 /** Where a moment lies in the calendar of a zone. Equal texts: the same hour, day, week, month, year. */
 export type Periods = Readonly<Record<Exclude<KeepRule, "keepLast">, string>>;

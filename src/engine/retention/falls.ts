@@ -1,6 +1,7 @@
 import { type Fall, fallsInWords, openFalls, type RowsOf, unseenFalls } from "../../util/shrunk-tables.ts";
 import type { StoredPart } from "../snapshot.ts";
-import { type Holdings, holdingsOfParts } from "../source-kind.ts";
+import type { Holdings } from "../source-contract.ts";
+import { holdingsOfParts } from "../source-kind.ts";
 
 /** A snapshot, as far as it tells what its sources held. */
 export interface Telling {

@@ -1,9 +1,10 @@
 import { liesInFuture } from "../../util/clock.ts";
 import { newestFirst } from "../catalog/filter.ts";
 import type { StoredPart } from "../snapshot.ts";
-import { type Holdings, holdingsOfParts } from "../source-kind.ts";
+import type { Holdings } from "../source-contract.ts";
+import { holdingsOfParts } from "../source-kind.ts";
 import { tellsOf } from "./falls.ts";
-import { type RetentionPlan, type Ruled, sourcesOf } from "./plan.ts";
+import { type RetentionPlan, type Ruled, sourcesOf } from "./plan-retention.ts";
 
 /** A snapshot that is to be removed although what stays in its place is not to be believed. */
 export interface Endangered {

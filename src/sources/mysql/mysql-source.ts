@@ -5,11 +5,6 @@ import type { JsonObject, PartContent, StoredEntry, StoredPart } from "../../eng
 import type {
   Capture,
   CaptureRequest,
-  CheckRequest,
-  Entry,
-  Source,
-  SourceDetails,
-} from "../../engine/source-contract.ts";
 import type { Holdings } from "../../engine/source-kind.ts";
 import { CorruptError, ValidationError } from "../../errors.ts";
 import { counted, formatBytes } from "../../util/format.ts";

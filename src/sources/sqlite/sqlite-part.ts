@@ -1,6 +1,6 @@
 import { Fields } from "../../engine/format/fields.ts";
 import type { JsonObject, PartContent, StoredEntry, StoredPart } from "../../engine/snapshot.ts";
-import type { Holdings } from "../../engine/source-kind.ts";
+import type { Holdings } from "../../engine/source-contract.ts";
 import { CorruptError } from "../../errors.ts";
 import type { DatabaseFacts } from "./inspect-database.ts";
 

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import type { ReadOptions, Storage, StoredObject } from "../storage.ts";
+import type { StoredObject } from "../object-name.ts";
+import type { ReadOptions, Storage } from "../storage.ts";
 
 /** One promise of a storage. */
 export interface StorageCheck {

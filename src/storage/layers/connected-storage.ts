@@ -1,4 +1,5 @@
-import type { CallOptions, Content, ReadOptions, Storage, StoredObject, WriteOptions } from "../storage.ts";
+import type { StoredObject } from "../object-name.ts";
+import type { CallOptions, Content, ReadOptions, Storage, WriteOptions } from "../storage.ts";
 import { StorageLayer } from "./storage-layer.ts";
 
 /**

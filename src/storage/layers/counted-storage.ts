@@ -1,5 +1,6 @@
 import { isNotFound } from "../../errors.ts";
-import type { CallOptions, Content, ReadOptions, Storage, StoredObject, WriteOptions } from "../storage.ts";
+import type { StoredObject } from "../object-name.ts";
+import type { CallOptions, Content, ReadOptions, Storage, WriteOptions } from "../storage.ts";
 import { StorageLayer } from "./storage-layer.ts";
 
 /** A call to a storage that has ended. */

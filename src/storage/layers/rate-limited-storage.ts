@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { types } from "node:util";
 import { ValidationError } from "../../errors.ts";
+import type { StoredObject } from "../object-name.ts";
 import { piecesOf } from "../pieces.ts";
-import type { CallOptions, Content, ReadOptions, Storage, StoredObject, WriteOptions } from "../storage.ts";
+import type { CallOptions, Content, ReadOptions, Storage, WriteOptions } from "../storage.ts";
 import { StorageLayer } from "./storage-layer.ts";
 
 /** How much of a connection is used. */

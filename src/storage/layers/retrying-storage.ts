@@ -1,8 +1,9 @@
 import { types } from "node:util";
 import { crc32 } from "node:zlib";
 import { IoError, isNotFound } from "../../errors.ts";
+import type { StoredObject } from "../object-name.ts";
 import { piecesOf } from "../pieces.ts";
-import type { CallOptions, Content, ReadOptions, Storage, StoredObject, WriteOptions } from "../storage.ts";
+import type { CallOptions, Content, ReadOptions, Storage, WriteOptions } from "../storage.ts";
 import type { RetryPolicy } from "./retry-policy.ts";
 import { StorageLayer } from "./storage-layer.ts";
 

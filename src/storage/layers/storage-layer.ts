@@ -1,5 +1,6 @@
 import type { LocalFiles } from "../local-files.ts";
 import { lookFor } from "../look-for.ts";
+import type { StoredObject } from "../object-name.ts";
 import type {
   CallOptions,
   Content,
@@ -7,7 +8,6 @@ import type {
   Storage,
   StorageLimits,
   StorageLock,
-  StoredObject,
   WriteOptions,
 } from "../storage.ts";
 

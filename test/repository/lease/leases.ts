@@ -1,7 +1,8 @@
 import { type LeaseKind, newLeaseName } from "../../../src/engine/format/names.ts";
-import type { Lease } from "../../../src/engine/lease/lease.ts";
+import type { AcquireOptions, Lease } from "../../../src/engine/lease/lease.ts";
 import { encodeLease } from "../../../src/engine/lease/lease-record.ts";
-import { type AcquireOptions, leaserOf } from "../../../src/engine/lease/leaser.ts";
+import { leaserOf } from "../../../src/engine/lease/leaser.ts";
+
 import { thisProcess } from "../../../src/fs/this-process.ts";
 import type { Logger } from "../../../src/logger.ts";
 import type { Storage } from "../../../src/storage/storage.ts";

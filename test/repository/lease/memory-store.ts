@@ -1,5 +1,6 @@
 import { NotFoundError } from "../../../src/errors.ts";
-import type { Content, Storage, StoredObject } from "../../../src/storage/storage.ts";
+import type { StoredObject } from "../../../src/storage/object-name.ts";
+import type { Content, Storage } from "../../../src/storage/storage.ts";
 
 /**
  * A store in memory whose clock a test sets: for interleavings, and for stores whose clock is wrong. What it must do like a real

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { BackupError, CorruptError, UnsupportedError } from "../../../src/index.ts";
 import { LanceCatalog } from "../../../src/sources/lancedb/lance-catalog.ts";
-import { openSnapshot } from "../../../src/sources/lancedb/open/open-snapshot.ts";
+import { openSnapshot } from "../../../src/sources/lancedb/open-snapshot.ts";
 import { lancedb } from "../../support/database.ts";
 import { stampOf } from "../../support/files.ts";
 import { BROKEN_BLOBS, BROKEN_DOCUMENTS, type Break } from "../broken.ts";

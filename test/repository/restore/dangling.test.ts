@@ -2,7 +2,7 @@ import { readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { connect } from "@lancedb/lancedb";
 import { expect, test } from "vitest";
-import { openSnapshot } from "../../../src/sources/lancedb/open/open-snapshot.ts";
+import { openSnapshot } from "../../../src/sources/lancedb/open-snapshot.ts";
 import { lancedb } from "../../support/database.ts";
 import { sampleRows } from "../../support/sample.ts";
 import { blobsOf } from "../lance-parts.ts";

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { connect } from "@lancedb/lancedb";
 import { describe, expect, test } from "vitest";
 import { BackupManager, BackupStrategy, LockedError } from "../../../src/index.ts";
-import type { RestoreOptions } from "../../../src/sources/lancedb/restore/options.ts";
+import type { RestoreOptions } from "../../../src/sources/lancedb/restore/restore-options.ts";
 import type { SnapshotContent } from "../../../src/sources/lancedb/snapshot-view.ts";
 import type { LocalStorage } from "../../../src/storage/local-storage.ts";
 import { filesBelow, stampOf } from "../../support/files.ts";

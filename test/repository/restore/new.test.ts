@@ -4,7 +4,7 @@ import { connect } from "@lancedb/lancedb";
 import { describe, expect, test } from "vitest";
 import { blobName } from "../../../src/engine/format/names.ts";
 import { UnsupportedError, ValidationError } from "../../../src/index.ts";
-import type { RestoreOptions } from "../../../src/sources/lancedb/restore/options.ts";
+import type { RestoreOptions } from "../../../src/sources/lancedb/restore/restore-options.ts";
 import { filesBelow, stampOf } from "../../support/files.ts";
 import { sampleRows } from "../../support/sample.ts";
 import { snapshotOf } from "../../support/snapshot.ts";

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { type Connection, Index } from "@lancedb/lancedb";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { ValidationError } from "../../../src/index.ts";
-import { openSnapshot } from "../../../src/sources/lancedb/open/open-snapshot.ts";
+import { openSnapshot } from "../../../src/sources/lancedb/open-snapshot.ts";
 import { type LocalStorage, LocalStorage as Storage } from "../../../src/storage/local-storage.ts";
 
 import { runPlain } from "../../crash/plain.ts";

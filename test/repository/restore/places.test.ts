@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { IoError, ValidationError } from "../../../src/index.ts";
 import { LanceCatalog } from "../../../src/sources/lancedb/lance-catalog.ts";
-import { openSnapshot } from "../../../src/sources/lancedb/open/open-snapshot.ts";
+import { openSnapshot } from "../../../src/sources/lancedb/open-snapshot.ts";
 import { restoreTest } from "../../../src/sources/lancedb/restore-test/restore-test.ts";
 import { LocalStorage } from "../../../src/storage/local-storage.ts";
 import { runPlain } from "../../crash/plain.ts";

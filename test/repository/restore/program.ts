@@ -7,8 +7,8 @@ import { BlobStore } from "../../../src/engine/blobs/blob-store.ts";
 import { LanceDB } from "../../../src/lance/which-lancedb.ts";
 import { takeSnapshot as backup } from "../../../src/repository/take-snapshot.ts";
 import { LanceCatalog } from "../../../src/sources/lancedb/lance-catalog.ts";
-import type { RestoreOptions } from "../../../src/sources/lancedb/restore/options.ts";
-import { restore } from "../../../src/sources/lancedb/restore/restore.ts";
+import { restore } from "../../../src/sources/lancedb/restore/restore-database.ts";
+import type { RestoreOptions } from "../../../src/sources/lancedb/restore/restore-options.ts";
 import { LocalStorage } from "../../../src/storage/local-storage.ts";
 
 export interface RestoreTask {

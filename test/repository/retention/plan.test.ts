@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { newestFirst } from "../../../src/engine/catalog/filter.ts";
 import { calendar, isoWeek } from "../../../src/engine/retention/calendar.ts";
 import { fallsBetween } from "../../../src/engine/retention/falls.ts";
-import type { RetentionPolicy } from "../../../src/engine/retention/policy.ts";
+import type { RetentionPolicy } from "../../../src/engine/retention/retention-policy.ts";
 import { ValidationError } from "../../../src/errors.ts";
 import { type Snapshot, tellingView } from "../../../src/sources/lancedb/snapshot-view.ts";
 import { makeSnapshot, type SnapshotRequest } from "../fixture.ts";

@@ -3,7 +3,7 @@ import type { BackupManager } from "../../../guard/backup-manager.ts";
 import type { BackupInfo } from "../../../guard/manager-options.ts";
 import { formatAge, formatBytes, formatTime } from "../../../util/format.ts";
 import type { Context } from "../../context.ts";
-import { assertDatabase } from "../../database.ts";
+import { assertDatabase } from "../../database-argument.ts";
 import { formatTable } from "../../output/table.ts";
 import type { Terminal } from "../../output/terminal.ts";
 

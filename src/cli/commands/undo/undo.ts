@@ -1,7 +1,7 @@
 import { Command } from "commander";
 import { undoCleanCommand } from "./clean.ts";
-import { undoListCommand } from "./list.ts";
-import { undoRestoreCommand } from "./restore.ts";
+import { undoListCommand } from "./list-undo.ts";
+import { undoRestoreCommand } from "./restore-undo.ts";
 
 export function undoCommand(): Command {
   const command = new Command("undo")

@@ -6,12 +6,11 @@ import { NAMESPACE_TABLE, parseTableId } from "../../../lance/database.ts";
 import { VERSIONS } from "../../../lance/image.ts";
 import { type Manifest, parseManifest } from "../../../lance/manifest.ts";
 import type { LanceDB } from "../../../lance/which-lancedb.ts";
-import { openSnapshot } from "../open/open-snapshot.ts";
+import { openSnapshot } from "../open-snapshot.ts";
 import { readFile } from "../scrub/blob-bytes.ts";
 import type { SnapshotContent, SnapshotFile, SnapshotTableDetails } from "../snapshot-view.ts";
-import type { TablePair } from "./diff.ts";
+import type { RowChanges } from "./diff-report.ts";
 import { diffTableRows } from "./diff-table-rows.ts";
-import type { RowChanges } from "./report.ts";
 
 export interface RowsRequest {
   readonly blobs: BlobStore;
@@ -110,4 +109,11 @@ async function manifestOf(
   if (typeof bytes === "string")
     throw new CorruptError(`${place}: ${bytes}.`, { path: blobs.storage.location });
   return parseManifest(bytes, version, place);
+}
+
+/** A table as the two snapshots have it. */
+export interface TablePair {
+  readonly id: string;
+  readonly before: SnapshotTableDetails | undefined;
+  readonly after: SnapshotTableDetails | undefined;
 }

@@ -12,7 +12,7 @@ import { diffRows, type RowDiff, type TwoVersions } from "../../../lance/row-del
 import { proveKeys } from "../../../lance/row-delta/prove-keys.ts";
 import { rowsAt } from "../../../lance/row-delta/scan-rows.ts";
 import { sameFields } from "../../../lance/same-content.ts";
-import type { RowChanges, RowKey } from "./report.ts";
+import type { RowChanges, RowKey } from "./diff-report.ts";
 
 export interface TableRowsRequest {
   readonly id: string;

@@ -1,5 +1,5 @@
 import type { VerificationResult } from "../../../engine/verify/result.ts";
-import type { RestoreTestResult } from "./restore-test.ts";
+import type { RestoreTestResult } from "./test-database.ts";
 
 /** What a restore test found, as results of a verification: `restore:<table>` and `restore:<table>/<index>`. */
 export function asVerification(

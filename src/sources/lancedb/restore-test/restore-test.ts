@@ -2,13 +2,14 @@ import { dirname, join } from "node:path";
 import type { BlobStore } from "../../../engine/blobs/blob-store.ts";
 import type { OnProgress } from "../../../engine/progress.ts";
 import { makeScratch } from "../../../engine/scratch.ts";
-import { type BackupError, CorruptError, UnsupportedError, ValidationError } from "../../../errors.ts";
+import { CorruptError, UnsupportedError, ValidationError } from "../../../errors.ts";
 import type { LanceDB } from "../../../lance/which-lancedb.ts";
 import type { Logger } from "../../../logger.ts";
-import { planNew } from "../restore/plan.ts";
-import type { RestoreReport } from "../restore/report.ts";
+import { planNew } from "../restore/plan-restore.ts";
 import { restoreNew } from "../restore/restore-new.ts";
+import type { RestoreReport } from "../restore/restore-report.ts";
 import type { SnapshotContent } from "../snapshot-view.ts";
+import type { RestoreTestResult } from "./test-database.ts";
 
 export interface RestoreTestOptions {
   /** Which part of each table's rows is read, above 0 and up to 1. Default 1. All rows are counted all the same. */
@@ -16,17 +17,6 @@ export interface RestoreTestOptions {
   parallel?: number | undefined;
   signal?: AbortSignal | undefined;
   onProgress?: OnProgress | undefined;
-}
-
-/** What became of one table, or of one of its indices. */
-export interface RestoreTestResult {
-  /** The table's id. */
-  readonly table: string;
-  /** The index's name; without one, the result is the table's. */
-  readonly index?: string | undefined;
-  readonly ok: boolean;
-  readonly details: string;
-  readonly error?: BackupError | undefined;
 }
 
 interface Context {

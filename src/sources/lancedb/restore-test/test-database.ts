@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import type { Connection, IndexConfig, Table } from "@lancedb/lancedb";
 import { BackupError, CorruptError, LanceError } from "../../../errors.ts";
+
 import { reasonOf } from "../../../fs/io.ts";
 import { NAMESPACE_TABLE, parseTableId } from "../../../lance/database.ts";
 import { Door } from "../../../lance/door.ts";
@@ -8,9 +9,8 @@ import { canListIndices } from "../../../lance/fragment-files.ts";
 import { inspectTable } from "../../../lance/put-back/table-state.ts";
 import type { LanceDB } from "../../../lance/which-lancedb.ts";
 import type { SnapshotDetails, SnapshotTableDetails } from "../snapshot-view.ts";
-import { testIndex } from "./indices.ts";
-import type { RestoreTestResult } from "./restore-test.ts";
 import { readBlobs, readRows } from "./rows.ts";
+import { testIndex } from "./test-indices.ts";
 
 export interface TestSettings {
   /** A directory for what is needed meanwhile. */
@@ -134,4 +134,15 @@ async function testRows(
 function lanceError(id: string, cause: unknown): LanceError {
   const reason = reasonOf(cause);
   return new LanceError(`LanceDB cannot use table ${id}: ${reason}`, { cause });
+}
+
+/** What became of one table, or of one of its indices. */
+export interface RestoreTestResult {
+  /** The table's id. */
+  readonly table: string;
+  /** The index's name; without one, the result is the table's. */
+  readonly index?: string | undefined;
+  readonly ok: boolean;
+  readonly details: string;
+  readonly error?: BackupError | undefined;
 }

@@ -11,8 +11,7 @@ import {
   type SnapshotTableDetails,
   tellingView,
 } from "../snapshot-view.ts";
-import type { Selection } from "./options.ts";
-import type { LeftOut } from "./select.ts";
+import type { LeftOut, Selection } from "./restore-options.ts";
 
 /** A snapshot that has what tables held at a moment. */
 export interface AtMoment {

@@ -3,11 +3,11 @@ import { writeFiles } from "../../../engine/restore/write-files.ts";
 import { NAMESPACE_TABLE } from "../../../lance/database.ts";
 import { Landing } from "../../../lance/landing.ts";
 import type { LanceDB } from "../../../lance/which-lancedb.ts";
-import type { RestoreOptions } from "./options.ts";
-import type { NewPlan } from "./plan.ts";
-import { type RestoreReport, reportOf } from "./report.ts";
-import type { RestoreContext } from "./restore.ts";
-import { danglingEntry, type LeftOut } from "./select.ts";
+import type { NewPlan } from "./plan-restore.ts";
+import type { LeftOut, RestoreContext, RestoreOptions } from "./restore-options.ts";
+import { type RestoreReport, reportOf } from "./restore-report.ts";
+
+import { danglingEntry } from "./select.ts";
 
 /**
  * Writes a new database beside its place; when every file is verified and on the disk, it gets there by one rename.

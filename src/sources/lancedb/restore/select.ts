@@ -9,7 +9,7 @@ import type {
   SnapshotVersion,
 } from "../snapshot-view.ts";
 import { filesUpTo } from "./files-up-to.ts";
-import type { Selection } from "./options.ts";
+import type { LeftOut, Selection } from "./restore-options.ts";
 
 /** A table as it is to be restored. */
 export interface SelectedTable {
@@ -29,13 +29,6 @@ export interface SelectedTable {
   readonly bytes: number;
   /** Whether files of an index were missing when the snapshot was taken. */
   readonly lacksIndices: boolean;
-}
-
-/** Something of the snapshot, or of the database that it was made of, that is not restored. */
-export interface LeftOut {
-  /** The table's id. */
-  readonly table: string;
-  readonly what: string;
 }
 
 /** An entry in the list of namespaces of a table that is not restored. */

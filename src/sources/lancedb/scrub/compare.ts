@@ -8,7 +8,7 @@ import { hasUniqueName } from "../../../lance/table-directory.ts";
 import type { SnapshotFile } from "../snapshot-view.ts";
 import { wasNotWritten } from "./judge-manifest.ts";
 import type { LiveTable, TablePlace } from "./live-table.ts";
-import type { Damage } from "./report.ts";
+import type { Damage } from "./scrub-report.ts";
 
 /** A live file that is not what it was. */
 export interface Finding {

@@ -6,7 +6,7 @@ import { parseManifestName } from "../../../lance/manifest.ts";
 import type { Finding } from "./compare.ts";
 import { compareWithBlob, type Difference } from "./difference.ts";
 import { type Contents, contentsOf, type LocatedFile } from "./locate.ts";
-import type { Damage } from "./report.ts";
+import type { Damage } from "./scrub-report.ts";
 
 /** Tells all that can be told of a damaged file: where it differs, what it holds, and whether it can be mended. */
 export async function describeDamage(

@@ -8,7 +8,7 @@ import { readFile } from "./blob-bytes.ts";
 import type { Stretch } from "./difference.ts";
 import { tryParse } from "./judge-manifest.ts";
 import type { LiveTable, TablePlace } from "./live-table.ts";
-import type { RowRange } from "./report.ts";
+import type { RowRange } from "./scrub-report.ts";
 
 /** Whose a file is, by the newest version that needs it. */
 export interface LocatedFile extends FileOwner {

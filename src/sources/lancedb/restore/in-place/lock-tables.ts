@@ -1,7 +1,7 @@
 import { assertNothingLeft } from "../../../../lance/lock/freeze.ts";
 import { DEFAULT_LOCK_TIMEOUT_MS, LockSet } from "../../../../lance/lock/lock-set.ts";
 import type { Logger } from "../../../../logger.ts";
-import type { RestoreOptions } from "../options.ts";
+import type { RestoreOptions } from "../restore-options.ts";
 
 /**
  * Waits for guarded writes on these tables to end, and keeps others out until it is disposed of.

@@ -14,15 +14,16 @@ import { planPutBack } from "../../../../lance/put-back/plan-put-back.ts";
 import { putBack } from "../../../../lance/put-back/put-back.ts";
 import type { LanceDB } from "../../../../lance/which-lancedb.ts";
 import type { Snapshot } from "../../snapshot-view.ts";
-import type { RestoreOptions } from "../options.ts";
-import type { InPlacePlan } from "../plan.ts";
-import { type RestoredTable, type RestoreReport, reportOf } from "../report.ts";
-import type { RestoreContext } from "../restore.ts";
-import { danglingEntry, type LeftOut, type SelectedTable } from "../select.ts";
+import type { InPlacePlan } from "../plan-restore.ts";
+import type { LeftOut, RestoreContext, RestoredTable, RestoreOptions } from "../restore-options.ts";
+import { type RestoreReport, reportOf } from "../restore-report.ts";
+
+import { danglingEntry, type SelectedTable } from "../select.ts";
+
 import { meaningsOfTags, mendFiles, placeMissing, placeOwnFiles, putTags } from "./beside-versions.ts";
 import { lockTables } from "./lock-tables.ts";
 import { mergeNamespaces } from "./merge-namespaces.ts";
-import { POLICY, planInPlace, putBackTarget } from "./plan.ts";
+import { POLICY, planInPlace, putBackTarget } from "./plan-in-place.ts";
 import { type Staged, stage } from "./stage.ts";
 
 /**

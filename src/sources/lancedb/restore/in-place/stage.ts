@@ -7,7 +7,7 @@ import { toIoError } from "../../../../fs/io.ts";
 import { runTasks } from "../../../../fs/workers/pool.ts";
 import { hasUniqueName } from "../../../../lance/table-directory.ts";
 import type { SnapshotFile } from "../../snapshot-view.ts";
-import type { RestoreOptions } from "../options.ts";
+import type { RestoreOptions } from "../restore-options.ts";
 import type { SelectedTable } from "../select.ts";
 
 export interface Staged {

@@ -18,7 +18,7 @@ import { type LiveTable, readLiveTable, type TablePlace } from "./live-table.ts"
 import { type LocatedFile, locateFiles } from "./locate.ts";
 import { mend } from "./mend.ts";
 import { newestReference } from "./reference.ts";
-import type { Damage, ScrubOptions, ScrubReport } from "./report.ts";
+import type { Damage, ScrubOptions, ScrubReport } from "./scrub-report.ts";
 
 export interface ScrubContext {
   readonly blobs: BlobStore;

@@ -6,7 +6,7 @@ import { type PutBackTarget, planPutBack } from "../../../../lance/put-back/plan
 import { inspectTable } from "../../../../lance/put-back/table-state.ts";
 import type { LanceDB } from "../../../../lance/which-lancedb.ts";
 import type { Snapshot } from "../../snapshot-view.ts";
-import type { RestoredTable } from "../report.ts";
+import type { RestoredTable } from "../restore-options.ts";
 import type { SelectedTable } from "../select.ts";
 
 /** What a table of a snapshot finds in the database. */

@@ -1,5 +1,5 @@
 import type { Argument, Command, Option } from "commander";
-import { REPOSITORY_VARIABLE } from "../command.ts";
+import { REPOSITORY_VARIABLE } from "./command.ts";
 
 /** Told to a shell in place of candidates: it knows directories itself. */
 const DIRECTORIES = ":directories";
@@ -85,7 +85,7 @@ async function snapshots(repo: string | undefined): Promise<string[]> {
   const silent = () => undefined;
   const logger = { debug: silent, info: silent, warn: silent, error: silent };
   try {
-    const { Repository } = await import("../../repository/index.ts");
+    const { Repository } = await import("../repository/index.ts");
     const all = await (await Repository.open(repo, { logger })).list();
     const names = new Set(all.flatMap(({ name }) => (name === undefined ? [] : [name])));
     return [

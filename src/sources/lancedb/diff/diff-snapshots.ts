@@ -15,7 +15,15 @@ import {
   type SnapshotFile,
   type SnapshotTableDetails,
 } from "../snapshot-view.ts";
-import type { DiffOptions, FileChanges, RowChanges, SnapshotDiff, TableDiff, TableSide } from "./report.ts";
+import type {
+  DiffOptions,
+  FileChanges,
+  RowChanges,
+  SnapshotDiff,
+  TableDiff,
+  TableSide,
+} from "./diff-report.ts";
+import type { TablePair } from "./diff-rows.ts";
 
 export interface DiffContext {
   readonly blobs: BlobStore;
@@ -71,13 +79,6 @@ function databaseOf(stored: StoredContent, { source, rows }: DiffOptions): Snaps
   const isOne = lanceParts(stored.parts, choose).length === 1;
   if (isOne || rows !== undefined) return contentView(stored, choose);
   return { snapshot: detailsView(stored, choose), files: new Map() };
-}
-
-/** A table as the two snapshots have it. */
-export interface TablePair {
-  readonly id: string;
-  readonly before: SnapshotTableDetails | undefined;
-  readonly after: SnapshotTableDetails | undefined;
 }
 
 function pairsOf(older: SnapshotContent, newer: SnapshotContent): TablePair[] {

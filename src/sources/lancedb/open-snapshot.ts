@@ -1,17 +1,17 @@
 import { join } from "node:path";
 import type { Connection } from "@lancedb/lancedb";
-import { assertKnown, assertSignal } from "../../../checks.ts";
-import type { BlobStore } from "../../../engine/blobs/blob-store.ts";
-import { assertSpace } from "../../../engine/restore/assert-space.ts";
-import { writeFiles } from "../../../engine/restore/write-files.ts";
-import { makeScratch } from "../../../engine/scratch.ts";
-import { makeDirectory } from "../../../fs/directory-tree.ts";
-import { NAMESPACE_TABLE } from "../../../lance/database.ts";
-import type { LanceDB } from "../../../lance/which-lancedb.ts";
-import { assertSelection, type Selection } from "../restore/options.ts";
-import { type Selected, select } from "../restore/select.ts";
-import type { SnapshotContent } from "../snapshot-view.ts";
+import { assertKnown, assertSignal } from "../../checks.ts";
+import type { BlobStore } from "../../engine/blobs/blob-store.ts";
+import { assertSpace } from "../../engine/restore/assert-space.ts";
+import { writeFiles } from "../../engine/restore/write-files.ts";
+import { makeScratch } from "../../engine/scratch.ts";
+import { makeDirectory } from "../../fs/directory-tree.ts";
+import { NAMESPACE_TABLE } from "../../lance/database.ts";
+import type { LanceDB } from "../../lance/which-lancedb.ts";
 import { linkBlobs } from "./link-blobs.ts";
+import { assertSelection, type Selection } from "./restore/restore-options.ts";
+import { type Selected, select } from "./restore/select.ts";
+import type { SnapshotContent } from "./snapshot-view.ts";
 
 export interface OpenOptions extends Selection {
   /** Of which database the snapshot is to be, by its id or its directory: where the repository has several. */
@@ -59,12 +59,12 @@ export async function openSnapshot(
     const database = join(scratch.directory, "database");
     await fill(blobs, selected, database, signal);
     if (selected.tables.some((table) => table.id === NAMESPACE_TABLE)) {
-      const { dropMissingTables } = await import("../../../lance/namespaces.ts");
+      const { dropMissingTables } = await import("../../lance/namespaces.ts");
       await dropMissingTables(lancedb, database, scratch.directory);
     }
     for (const { directory, lacksIndices } of selected.tables) {
       if (!lacksIndices) continue;
-      const { dropBrokenIndices } = await import("../../../lance/broken-indices.ts");
+      const { dropBrokenIndices } = await import("../../lance/broken-indices.ts");
       await dropBrokenIndices(lancedb, scratch.directory, join(database, directory));
     }
     const connection = await lancedb.connect(database);

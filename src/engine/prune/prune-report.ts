@@ -1,8 +1,8 @@
 import type { Endangered } from "../retention/implausible.ts";
-import type { KeptSnapshot, RemovedSnapshot } from "../retention/plan.ts";
+import type { KeptSnapshot, RemovedSnapshot } from "../retention/plan-retention.ts";
 import type { StoredSnapshot } from "../snapshot.ts";
 import type { Mark } from "./mark.ts";
-import type { PrunePlan } from "./plan.ts";
+import type { PrunePlan } from "./plan-prune.ts";
 
 export interface BlobCount {
   readonly blobs: number;

@@ -1,13 +1,13 @@
 import { copyFileSync, linkSync, lstatSync, symlinkSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { wrongSize } from "../../../engine/blobs/blob-errors.ts";
-import type { BlobStore } from "../../../engine/blobs/blob-store.ts";
-import { blobName } from "../../../engine/format/names.ts";
-import { makeDirectory } from "../../../fs/directory-tree.ts";
-import { errnoOf, isMissing, toIoError } from "../../../fs/io.ts";
-import { hasNoLinks } from "../../../fs/name-file.ts";
-import type { LocalFiles } from "../../../storage/local-files.ts";
-import type { SelectedTable } from "../restore/select.ts";
+import { wrongSize } from "../../engine/blobs/blob-errors.ts";
+import type { BlobStore } from "../../engine/blobs/blob-store.ts";
+import { blobName } from "../../engine/format/names.ts";
+import { makeDirectory } from "../../fs/directory-tree.ts";
+import { errnoOf, isMissing, toIoError } from "../../fs/io.ts";
+import { hasNoLinks } from "../../fs/name-file.ts";
+import type { LocalFiles } from "../../storage/local-files.ts";
+import type { SelectedTable } from "./restore/select.ts";
 
 type Method = (blob: string, target: string) => void;
 

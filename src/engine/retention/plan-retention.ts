@@ -3,7 +3,7 @@ import { newestFirst } from "../catalog/filter.ts";
 import type { Pin, StoredSnapshot } from "../snapshot.ts";
 import { calendar, type Periods } from "./calendar.ts";
 import { fallsBetween, reasonsAfterFalls, reasonsBeforeFalls, type Telling, tellingOf } from "./falls.ts";
-import { assertPolicy, KEEP_RULES, type KeepRule, type RetentionPolicy } from "./policy.ts";
+import { assertPolicy, KEEP_RULES, type KeepRule, type RetentionPolicy } from "./retention-policy.ts";
 
 /** What the rules look at. */
 export type Ruled = Pick<StoredSnapshot, "id" | "name" | "createdAt" | "tags" | "pinned" | "parts">;

@@ -1,23 +1,16 @@
-import type { BlobStore } from "../../../engine/blobs/blob-store.ts";
 import { holding } from "../../../fs/held-root.ts";
 import { localPath } from "../../../fs/local-path.ts";
-import type { LanceDB } from "../../../lance/which-lancedb.ts";
-import type { Logger } from "../../../logger.ts";
 import type { SnapshotContent } from "../snapshot-view.ts";
-import { assertDatabase } from "./in-place/plan.ts";
-import { assertApart, checkRestoreOptions, type RestoreOptions } from "./options.ts";
-import { planRestore } from "./plan.ts";
-import { type RestoreReport, reportOf } from "./report.ts";
+import { assertDatabase } from "./in-place/plan-in-place.ts";
+import { planRestore } from "./plan-restore.ts";
 import { restoreNew } from "./restore-new.ts";
-import type { LeftOut } from "./select.ts";
-
-export interface RestoreContext {
-  readonly blobs: BlobStore;
-  readonly logger: Logger;
-  readonly lancedb: LanceDB;
-  /** What could be known to be missing when the snapshot was chosen. */
-  readonly leftOut?: readonly LeftOut[] | undefined;
-}
+import {
+  assertApart,
+  checkRestoreOptions,
+  type RestoreContext,
+  type RestoreOptions,
+} from "./restore-options.ts";
+import { type RestoreReport, reportOf } from "./restore-report.ts";
 
 /**
  * Restores a snapshot. What can be known to be wrong is refused before anything is written (`planRestore` says what).

@@ -7,7 +7,6 @@ import type { OnProgress } from "../progress.ts";
 import { blobsOfContent, type PartContent, type StoredContent } from "../snapshot.ts";
 import { type BlobState, surveyBlobs } from "./blob-survey.ts";
 import { checkIntegrity } from "./integrity.ts";
-import { settingsFrom, type VerifyOptions, type VerifySettings } from "./options.ts";
 import { assertQuarantine, quarantine } from "./quarantine.ts";
 import { checkRepository, surveySurroundings } from "./repository-check.ts";
 import { count, failed, passed, type VerificationResult } from "./result.ts";

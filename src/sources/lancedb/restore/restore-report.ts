@@ -1,6 +1,6 @@
 import type { SnapshotSource } from "../snapshot-view.ts";
-import type { RestorePlan } from "./plan.ts";
-import type { LeftOut } from "./select.ts";
+import type { RestorePlan } from "./plan-restore.ts";
+import type { LeftOut, RestoredTable } from "./restore-options.ts";
 
 /** What a restore did, or with `dryRun` would do. */
 export interface RestoreReport {
@@ -21,34 +21,6 @@ export interface RestoreReport {
   /** In place: tables that the database has and the snapshot has not. They are as they were. */
   readonly leftAlone: readonly string[];
   readonly durationMs: number;
-}
-
-export interface RestoredTable {
-  readonly id: string;
-  /** Its id in the snapshot, where it was given another. */
-  readonly original?: string | undefined;
-  /** Its directory's name inside the database. */
-  readonly directory: string;
-  /** The version of the snapshot that it shows. */
-  readonly restoredVersion: number;
-  /** Rows of that version. */
-  readonly rows: number;
-  readonly files: number;
-  readonly bytes: number;
-  /**
-   * `create`: it is new. In place: `keep`: it showed that version. `restore`: the version was there, and is the newest
-   * again. `relink`: its files came back first. `rebuild`: there was no table. `merge`: the list of namespaces, which
-   * got entries that it lacked.
-   */
-  readonly action: "create" | "keep" | "restore" | "relink" | "rebuild" | "merge";
-  /** Its newest version now; in place unknown before it is done. */
-  readonly version: number | undefined;
-  /**
-   * In place: others' versions, which are behind the newest now. `checkout` reaches them by number; where the table had
-   * been made anew, versions that came back have their numbers first, and a manifest that had such a number is kept in
-   * `.lancedb-backup/aside/manifests`.
-   */
-  readonly passedOver: readonly number[];
 }
 
 /** What a plan says of itself. */

@@ -6,6 +6,8 @@ import { UnsupportedError, ValidationError } from "../../../errors.ts";
 import { localPath, placeWithin } from "../../../fs/local-path.ts";
 import { assertTableName } from "../../../fs/safe-names.ts";
 import { isInNamespace } from "../../../lance/database.ts";
+import type { LanceDB } from "../../../lance/which-lancedb.ts";
+import type { Logger } from "../../../logger.ts";
 
 /** Which tables of a snapshot, and which versions of them. */
 export interface Selection {
@@ -168,4 +170,47 @@ export function assertApart(target: string, { storage }: BlobStore): void {
     throw new ValidationError(`The target ${target} lies in the repository ${directory}.`);
   if (placeWithin(directory, target) !== undefined)
     throw new ValidationError(`The repository ${directory} lies in the target ${target}.`);
+}
+
+export interface RestoredTable {
+  readonly id: string;
+  /** Its id in the snapshot, where it was given another. */
+  readonly original?: string | undefined;
+  /** Its directory's name inside the database. */
+  readonly directory: string;
+  /** The version of the snapshot that it shows. */
+  readonly restoredVersion: number;
+  /** Rows of that version. */
+  readonly rows: number;
+  readonly files: number;
+  readonly bytes: number;
+  /**
+   * `create`: it is new. In place: `keep`: it showed that version. `restore`: the version was there, and is the newest
+   * again. `relink`: its files came back first. `rebuild`: there was no table. `merge`: the list of namespaces, which
+   * got entries that it lacked.
+   */
+  readonly action: "create" | "keep" | "restore" | "relink" | "rebuild" | "merge";
+  /** Its newest version now; in place unknown before it is done. */
+  readonly version: number | undefined;
+  /**
+   * In place: others' versions, which are behind the newest now. `checkout` reaches them by number; where the table had
+   * been made anew, versions that came back have their numbers first, and a manifest that had such a number is kept in
+   * `.lancedb-backup/aside/manifests`.
+   */
+  readonly passedOver: readonly number[];
+}
+
+export interface RestoreContext {
+  readonly blobs: BlobStore;
+  readonly logger: Logger;
+  readonly lancedb: LanceDB;
+  /** What could be known to be missing when the snapshot was chosen. */
+  readonly leftOut?: readonly LeftOut[] | undefined;
+}
+
+/** Something of the snapshot, or of the database that it was made of, that is not restored. */
+export interface LeftOut {
+  /** The table's id. */
+  readonly table: string;
+  readonly what: string;
 }

@@ -7,6 +7,9 @@ import type { SnapshotContent, SnapshotSource } from "../snapshot-view.ts";
 import { assertDatabase, planInPlace, type TableInPlace } from "./in-place/plan.ts";
 import { checkRestoreOptions, type RestoreOptions } from "./options.ts";
 import { type LeftOut, type SelectedTable, select, underOtherNames } from "./select.ts";
+import { assertDatabase, planInPlace, type TableInPlace } from "./in-place/plan-in-place.ts";
+import { checkRestoreOptions, type LeftOut, type RestoreOptions } from "./restore-options.ts";
+import { type SelectedTable, select } from "./select.ts";
 
 /** What a restore will do: a plain value, made without writing anything. */
 export type RestorePlan = NewPlan | InPlacePlan;
