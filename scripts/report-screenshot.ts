@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
-import { reportPage } from "../src/cli/report/page.ts";
+import { reportPage } from "../src/cli/report/report-page.ts";
 import { sampleReport } from "./report-sample.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "report-"));

@@ -6,7 +6,7 @@ import { printable } from "../util/printable.ts";
 import { type ConfirmOptions, type RepositoryOption, type SourceOption, sourceFrom } from "./command.ts";
 import { confirm } from "./confirm.ts";
 import type { Answer, Context } from "./context.ts";
-import { assertDatabase, pathOf } from "./database.ts";
+import { assertDatabase, pathOf } from "./database-argument.ts";
 import { UsageError } from "./failure.ts";
 import { openRepository } from "./open-repository.ts";
 

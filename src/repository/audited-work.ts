@@ -1,9 +1,9 @@
 import type { AuditOperation } from "../engine/audit/audit-entry.ts";
 import type { FoundLease } from "../engine/lease/lease-record.ts";
-import type { VerifyOptions } from "../engine/verify/options.ts";
 import type { VerificationResult } from "../engine/verify/result.ts";
-import type { RestoreReport } from "../sources/lancedb/restore/report.ts";
-import type { ScrubReport } from "../sources/lancedb/scrub/report.ts";
+import type { VerifyOptions } from "../engine/verify/verify-options.ts";
+import type { RestoreReport } from "../sources/lancedb/restore/restore-report.ts";
+import type { ScrubReport } from "../sources/lancedb/scrub/scrub-report.ts";
 import type { TakenSnapshot } from "../sources/lancedb/snapshot-view.ts";
 import type { Audited } from "./audit-trail.ts";
 import type { CopyReport } from "./copy-between.ts";

@@ -20,7 +20,7 @@ export type { FoundLease } from "../engine/lease/lease-record.ts";
 export type { UnlockOptions } from "../engine/lease/remove-leases.ts";
 export type { OnProgress, Progress } from "../engine/progress.ts";
 export type { BlobCount } from "../engine/prune/prune-report.ts";
-export type { PruneOptions } from "../engine/prune/prune-repository.ts";
+export type { PruneOptions } from "../engine/prune/prune-snapshots.ts";
 export type { Endangered } from "../engine/retention/implausible.ts";
 export type { RetentionPolicy } from "../engine/retention/retention-policy.ts";
 export type { Pin } from "../engine/snapshot.ts";

@@ -1,4 +1,4 @@
-import { type PruneOptions, prune } from "../engine/prune/prune.ts";
+import { type PruneOptions, prune } from "../engine/prune/prune-snapshots.ts";
 import type { OpenedRepository } from "./opened-repository.ts";
 import { type PruneReport, pruneView } from "./prune-view.ts";
 

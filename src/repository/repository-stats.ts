@@ -34,7 +34,7 @@ export async function statsOf(place: OpenedRepository, options: StatsOptions): P
   return place.inPlace(async () => {
     const room = await roomTaken(catalog.stored, storage, signal);
     if (room.unreadable.length > 0) return room;
-    const { prune } = await import("../engine/prune/prune-repository.ts");
+    const { prune } = await import("../engine/prune/prune-snapshots.ts");
     const place = { storage, logger, documents: blobs.documents };
     const { removed, freed, waiting } = await prune(place, { ...policy, dryRun: true, signal });
     const later = waiting.reduce(

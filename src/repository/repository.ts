@@ -1,7 +1,7 @@
 import { assertFlag, assertKnown } from "../checks.ts";
 import type { SnapshotFilter } from "../engine/catalog/filter.ts";
 import { readMarker } from "../engine/marker.ts";
-import type { PruneOptions } from "../engine/prune/prune-repository.ts";
+import type { PruneOptions } from "../engine/prune/prune-snapshots.ts";
 import type { VerificationResult } from "../engine/verify/result.ts";
 import type { VerifyOptions } from "../engine/verify/verify-options.ts";
 import { registerBuiltInKinds } from "../sources/built-in-kinds.ts";
@@ -26,7 +26,7 @@ import type { CopyOptions, CopyReport } from "./copy-between.ts";
 import type { BackupForecast } from "./foretell-snapshot.ts";
 import { makeRepository, openKeys } from "./open-keys.ts";
 import { OpenedRepository } from "./opened-repository.ts";
-import { type PruneReport, pruneView } from "./prune-view.ts";
+import type { PruneReport } from "./prune-view.ts";
 import { type GetOptions, RepositoryBase } from "./repository-base.ts";
 import {
   assertCompressionOption,
@@ -34,8 +34,7 @@ import {
   type InitOptions,
   type OpenRepositoryOptions,
   placeOf,
-import type { PruneReport } from "./prune-view.ts";
-import { type GetOptions, RepositoryBase } from "./repository-base.ts";
+} from "./repository-options.ts";
 import type { PartOptions, RestorePartsOptions, RestorePartsReport } from "./restore-parts.ts";
 import { selectContent } from "./select-content.ts";
 

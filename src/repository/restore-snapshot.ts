@@ -5,10 +5,9 @@ import type { LanceDB } from "../lance/which-lancedb.ts";
 import type { Logger } from "../logger.ts";
 import { chooserOf, type LanceCatalog } from "../sources/lancedb/lance-catalog.ts";
 import { LANCEDB_KIND } from "../sources/lancedb/lancedb-part.ts";
-import { type RestoreOptions, withNamedTables } from "../sources/lancedb/restore/options.ts";
-import type { RestoreReport } from "../sources/lancedb/restore/report.ts";
-import type { RestoreOptions } from "../sources/lancedb/restore/restore-options.ts";
+import { type RestoreOptions, withNamedTables } from "../sources/lancedb/restore/restore-options.ts";
 import type { RestoreReport } from "../sources/lancedb/restore/restore-report.ts";
+
 import { contentView } from "../sources/lancedb/snapshot-view.ts";
 import { withoutPassword } from "../util/without-password.ts";
 import {

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { type Browser, chromium, type Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { sampleReport } from "../../scripts/report-sample.ts";
-import { reportPage } from "../../src/cli/report/page.ts";
+import { reportPage } from "../../src/cli/report/report-page.ts";
 import { newDirectory } from "../support/database.ts";
 import { filesBelow } from "../support/files.ts";
 import { run, runJson } from "./cli.ts";

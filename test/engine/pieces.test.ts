@@ -7,7 +7,7 @@ import { BlobStore } from "../../src/engine/blobs/blob-store.ts";
 import { Catalog } from "../../src/engine/catalog/catalog.ts";
 import { codecThreads } from "../../src/engine/codec/codec-threads.ts";
 import { createMarker } from "../../src/engine/marker.ts";
-import { prune } from "../../src/engine/prune/prune-repository.ts";
+import { prune } from "../../src/engine/prune/prune-snapshots.ts";
 import { writeFiles } from "../../src/engine/restore/write-files.ts";
 import type { StoredContent } from "../../src/engine/snapshot.ts";
 import { CorruptError } from "../../src/errors.ts";

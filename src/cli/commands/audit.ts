@@ -1,5 +1,5 @@
-import type { Command } from "commander";
-import { InvalidArgumentError } from "commander";
+import { type Command, InvalidArgumentError } from "commander";
+
 import type { AuditEntry, AuditPoint, AuditReport } from "../../repository/index.ts";
 import { counted, formatDuration, formatTime } from "../../util/format.ts";
 import { printable } from "../../util/printable.ts";

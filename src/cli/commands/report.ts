@@ -66,7 +66,7 @@ async function run(context: Context, path: string | undefined, options: Options)
   await assertReplaceable(file, directory, options.force ?? false);
   context.interrupt.describe("No page was written.");
   const { collect } = await import("../report/collect.ts");
-  const { reportPage } = await import("../report/page.ts");
+  const { reportPage } = await import("../report/report-page.ts");
   const progress = await displayOf(context);
   const data = await collect(repository, {
     policy,

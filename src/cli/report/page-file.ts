@@ -3,7 +3,7 @@ import { type FileHandle, lstat, open, realpath, rename, rm, writeFile } from "n
 import { basename, dirname, join, relative, sep } from "node:path";
 import { reasonOf } from "../../fs/io.ts";
 import { UsageError } from "../failure.ts";
-import { PAGE_START } from "./page.ts";
+import { PAGE_START } from "./report-page.ts";
 
 /**
  * Whether a page may be written there: never among the files of a repository or a database, and in the place of a page

@@ -5,7 +5,13 @@ import type { JsonObject, PartContent, StoredEntry, StoredPart } from "../../eng
 import type {
   Capture,
   CaptureRequest,
-import type { Holdings } from "../../engine/source-kind.ts";
+  CheckRequest,
+  Entry,
+  Holdings,
+  Source,
+  SourceDetails,
+} from "../../engine/source-contract.ts";
+
 import { CorruptError, ValidationError } from "../../errors.ts";
 import { counted, formatBytes } from "../../util/format.ts";
 import { pieceBytes } from "../piece-bytes.ts";

@@ -6,9 +6,14 @@ import type { JsonObject } from "../../engine/snapshot.ts";
 import type {
   Capture,
   CaptureRequest,
-import type { Holdings } from "../../engine/source-kind.ts";
+  CheckRequest,
+  Entry,
+  Holdings,
+  Source,
+  SourceDetails,
+} from "../../engine/source-contract.ts";
+
 import { IoError, ValidationError } from "../../errors.ts";
-import { ValidationError } from "../../errors.ts";
 import { toIoError } from "../../fs/io.ts";
 import { counted, formatBytes } from "../../util/format.ts";
 import { pieceBytes } from "../piece-bytes.ts";

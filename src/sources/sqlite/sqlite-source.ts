@@ -3,7 +3,7 @@ import { assertFlag, assertKnown, assertMilliseconds } from "../../checks.ts";
 import { assertLabel } from "../../engine/format/names.ts";
 import type { Capture, CaptureRequest, CheckRequest, Entry, Source } from "../../engine/source-contract.ts";
 import type { Holdings } from "../../engine/source-kind.ts";
-import type { Capture, CaptureRequest, Entry, Holdings, Source } from "../../engine/source-contract.ts";
+
 import { isNotFound, UnsupportedError, ValidationError } from "../../errors.ts";
 import { excluder } from "../../lance/left-out.ts";
 import { formatBytes } from "../../util/format.ts";

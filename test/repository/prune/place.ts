@@ -1,7 +1,7 @@
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { expect, onTestFinished } from "vitest";
 import { blobName, parseBlobName } from "../../../src/engine/format/names.ts";
-import { type PruneOptions, prune } from "../../../src/engine/prune/prune-repository.ts";
+import { type PruneOptions, prune } from "../../../src/engine/prune/prune-snapshots.ts";
 import { LanceCatalog } from "../../../src/sources/lancedb/lance-catalog.ts";
 import { LocalStorage } from "../../../src/storage/local-storage.ts";
 import type { Storage } from "../../../src/storage/storage.ts";

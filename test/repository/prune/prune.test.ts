@@ -598,7 +598,7 @@ test.each([
 ])("the options %j are refused, and nothing is touched", async (options, wanted) => {
   await putBlobs(place.storage, "orphan");
   const before = stampOf(place.storage.directory);
-  const { prune } = await import("../../../src/engine/prune/prune-repository.ts");
+  const { prune } = await import("../../../src/engine/prune/prune-snapshots.ts");
   const error = await rejection(prune({ storage: place.storage, logger: silent }, options as never));
   expect(error).toBeInstanceOf(wanted);
   expect(stampOf(place.storage.directory)).toEqual(before);

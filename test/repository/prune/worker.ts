@@ -4,7 +4,7 @@
 //   node worker.ts '{"directory":…,"stop":…,"seed":1}'
 import { setTimeout as sleep } from "node:timers/promises";
 import { blobName, snapshotName } from "../../../src/engine/format/names.ts";
-import { prune } from "../../../src/engine/prune/prune-repository.ts";
+import { prune } from "../../../src/engine/prune/prune-snapshots.ts";
 import { BackupNotFoundError } from "../../../src/errors.ts";
 import { LanceCatalog } from "../../../src/sources/lancedb/lance-catalog.ts";
 import { LocalStorage } from "../../../src/storage/local-storage.ts";
