@@ -1,4 +1,4 @@
-import type { RunStep } from "../policy/work-under-way.ts";
+import type { RunStep } from "../policy/run-policy.ts";
 import type { Progress, PruneReport, Snapshot, SnapshotDetails } from "../repository/index.ts";
 
 // What the page shows, and what may be asked of it: plain values, so that it can be looked at with made-up ones.

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
 import { blobName } from "../../src/engine/format/names.ts";
 import { rawKey } from "../../src/engine/keys/raw-key.ts";
-import type { VerifyOptions } from "../../src/engine/verify/options.ts";
+import type { VerifyOptions } from "../../src/engine/verify/verify-options.ts";
 import { Repository } from "../../src/repository/index.ts";
 import { LocalStorage } from "../../src/storage/local-storage.ts";
 import { silent } from "../crash/silent.ts";

@@ -3,7 +3,7 @@ import { CorruptError, isNotFound } from "../../errors.ts";
 import { isError, toReadError } from "../../fs/io.ts";
 import { readBlocks } from "../../fs/read-blocks.ts";
 import { readSmallFile } from "../../fs/read-small-file.ts";
-import type { StoredObject } from "../../storage/storage.ts";
+import type { StoredObject } from "../../storage/object-name.ts";
 import { digested, digestOf } from "../blobs/blob-codec.ts";
 import type { BlobStore } from "../blobs/blob-store.ts";
 import { type CutOptions, cutContent } from "../cut-content.ts";
@@ -11,7 +11,7 @@ import { BLOBS, blobName, parseBlobName } from "../format/names.ts";
 import { BLOB_BYTES } from "../snapshot.ts";
 import type { Entry } from "../source-contract.ts";
 import { Bundle } from "./bundle.ts";
-import type { StoredBlobs, StoredFile, StoreRequest } from "./write-blobs.ts";
+import type { StoredBlobs, StoredFile, StoreRequest } from "./store-locally.ts";
 
 /** Files of less share blobs. */
 const SMALL_BYTES = 4 << 20;

@@ -1,7 +1,8 @@
 import { createHash } from "node:crypto";
 import type { LocalFiles } from "../../storage/local-files.ts";
 import { objectsThere } from "../../storage/look-for.ts";
-import type { Storage, StoredObject } from "../../storage/storage.ts";
+import type { StoredObject } from "../../storage/object-name.ts";
+import type { Storage } from "../../storage/storage.ts";
 import { giveMemory } from "../../util/spare-memory.ts";
 import { type DocumentCodec, PLAIN_DOCUMENTS } from "../codec/document-codec.ts";
 import { blobName } from "../format/names.ts";

@@ -6,7 +6,7 @@ import { digested, digestOf } from "../blobs/blob-codec.ts";
 import { damagedBlob, missingBlob, wrongSize } from "../blobs/blob-errors.ts";
 import type { BlobStore } from "../blobs/blob-store.ts";
 import { BLOB_BYTES, type Piece } from "../snapshot.ts";
-import type { FileWriter, TargetFile } from "./write-files.ts";
+import type { FileWriter, TargetFile } from "./read-entries.ts";
 
 const PARALLEL_READS = 4;
 /** An encoded blob is in memory twice while it is decoded, by one thread. */

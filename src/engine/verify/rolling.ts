@@ -2,7 +2,7 @@ import { BackupError } from "../../errors.ts";
 import { reasonOf } from "../../fs/io.ts";
 import type { Logger } from "../../logger.ts";
 import { assertWritable } from "../../storage/layers/read-only-storage.ts";
-import type { StoredObject } from "../../storage/storage.ts";
+import type { StoredObject } from "../../storage/object-name.ts";
 import type { BlobStore } from "../blobs/blob-store.ts";
 import { BLOBS, parseBlobName } from "../format/names.ts";
 import type { OnProgress } from "../progress.ts";

@@ -11,6 +11,7 @@ import { assertQuarantine, quarantine } from "./quarantine.ts";
 import { checkRepository, surveySurroundings } from "./repository-check.ts";
 import { count, failed, passed, type VerificationResult } from "./result.ts";
 import { rollOn, tellAllRead } from "./rolling.ts";
+import { settingsFrom, type VerifyOptions, type VerifySettings } from "./verify-options.ts";
 
 /** Restores a snapshot somewhere and reads it; answers with a result a check of its own. */
 type RestoreTest = (

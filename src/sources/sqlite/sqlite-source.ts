@@ -1,8 +1,14 @@
 import { createReadStream, statSync } from "node:fs";
 import { assertFlag, assertKnown, assertMilliseconds } from "../../checks.ts";
 import { assertLabel } from "../../engine/format/names.ts";
-import type { Capture, CaptureRequest, CheckRequest, Entry, Source } from "../../engine/source-contract.ts";
-import type { Holdings } from "../../engine/source-kind.ts";
+import type {
+  Capture,
+  CaptureRequest,
+  CheckRequest,
+  Entry,
+  Holdings,
+  Source,
+} from "../../engine/source-contract.ts";
 
 import { isNotFound, UnsupportedError, ValidationError } from "../../errors.ts";
 import { excluder } from "../../lance/left-out.ts";

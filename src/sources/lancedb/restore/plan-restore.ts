@@ -5,8 +5,8 @@ import { type LandingPlace, lookAtTarget } from "../../../lance/landing.ts";
 import type { LanceDB } from "../../../lance/which-lancedb.ts";
 import type { SnapshotContent, SnapshotSource } from "../snapshot-view.ts";
 import { assertDatabase, planInPlace, type TableInPlace } from "./in-place/plan-in-place.ts";
-import { checkRestoreOptions, type RestoreOptions } from "./restore-options.ts";
-import { type LeftOut, type SelectedTable, select, underOtherNames } from "./select.ts";
+import { checkRestoreOptions, type LeftOut, type RestoreOptions } from "./restore-options.ts";
+import { type SelectedTable, select, underOtherNames } from "./select.ts";
 
 /** What a restore will do: a plain value, made without writing anything. */
 export type RestorePlan = NewPlan | InPlacePlan;
