@@ -24,6 +24,7 @@ test("help names the exit codes, and every command has an example and says what 
     undo: ["undo list", "undo restore", "undo clean"],
     key: ["key list", "key add", "key remove", "key rotate"],
     policy: ["policy check", "policy list", "policy show"],
+    page: ["page token"],
   };
   const leaves = commands.flatMap((name) => groups[name] ?? [name]);
   for (const command of leaves.filter((name) => name !== "help")) {
