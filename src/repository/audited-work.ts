@@ -91,11 +91,11 @@ export function auditedCopy(
   return {
     operation: direction,
     details,
-    told: ({ copied, failed }) => ({
-      copied: copied.length,
-      snapshots: copied.slice(0, MOST_IDS).map(({ snapshot }) => snapshot.id),
-      failed: failed.length,
-    }),
+    told: ({ copied, failed }) => {
+      if (copied.length + failed.length === 0) return undefined; // all of it was there
+      const snapshots = copied.slice(0, MOST_IDS).map(({ snapshot }) => snapshot.id);
+      return { copied: copied.length, snapshots, failed: failed.length };
+    },
   };
 }
 

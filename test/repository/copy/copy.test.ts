@@ -279,5 +279,6 @@ test("a source where nothing can be written is copied all the same, with a warni
   expect((await from.copy(repository)).copied).toHaveLength(3);
   expect(logged.filter(({ level }) => level === "warn").map(({ message }) => message)).toEqual([
     expect.stringContaining("nothing can be written in the source"),
+    expect.stringContaining("is not in the audit log"),
   ]);
 });
