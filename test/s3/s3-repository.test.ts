@@ -82,8 +82,10 @@ describe.skipIf(missing !== undefined)("a repository in a bucket", () => {
     await runJson(["list", "--repo", at(counting.endpoint)], { env });
     requests.length = 0;
     expect(await runJson(["list", "--repo", at(counting.endpoint)], { env })).toHaveLength(2);
-    // The mark is read when a repository is opened; of the snapshots there is one page of a listing.
-    expect(requests.filter((line) => !line.includes("repository.json"))).toHaveLength(1);
+    // The mark is read when a repository is opened; of the snapshots, and of pins and tags, there is a page of a listing each.
+    const listed = requests.filter((line) => !line.includes("repository.json"));
+    expect(listed.filter((line) => line.includes("list-type=2"))).toEqual(listed);
+    expect(listed).toHaveLength(2);
     rmSync(vault, { recursive: true });
     expect(await runJson(["copy", other, "--repo", at()], { env })).toMatchObject({ copied: [{}, {}] });
     await runJson(["restore", "latest", target, "--repo", other]);
