@@ -122,7 +122,7 @@ export class Repository extends RepositoryBase {
     if (dryRun) return this.#foretell({ ...options, dryRun });
     const { takeContext, takeSnapshot, askedOf, tellTaken } = await import("./take-snapshot.ts");
     const asked = askedOf(options);
-    return this.at.during(asked, auditedBackup({ ...asked, name: options.name }), options, async () => {
+    return this.at.during(asked, auditedBackup({ ...asked, name: options?.name }), options, async () => {
       this.at.assertMarked();
       const started = performance.now();
       const place = { blobs: this.at.blobs, logger: this.at.logger, lancedb: this.at.lancedb };
