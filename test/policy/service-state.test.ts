@@ -108,7 +108,9 @@ describe("after a restart it is known", () => {
       while (received.length === count) await clock.pass(10_000, 1);
     }
     const pauses = times.slice(1).map((time, index) => time - (times[index] ?? 0));
-    for (const [index, pause] of pauses.entries()) expect(pause).toBeGreaterThanOrEqual(60_000 * 2 ** index);
+    // The clock goes on by as much as ten seconds between a failure and our look at it.
+    for (const [index, pause] of pauses.entries())
+      expect(pause).toBeGreaterThan(60_000 * 2 ** index - 10_001);
   }, 60_000);
 });
 

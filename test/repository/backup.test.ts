@@ -304,8 +304,10 @@ test.each([
 ])("options %j are refused as %s, and nothing changes", async (options, code) => {
   const { uri, db, repository, location } = await arrange();
   await makeSampleTable(db, "main");
-  const before = filesBelow(location);
+  // That something was tried may be in the audit log.
+  const kept = () => filesBelow(location).filter((path) => !path.startsWith("audit/"));
+  const before = kept();
   const call = repository.backup({ source: uri, ...(options as object) });
   await expect(call).rejects.toMatchObject({ code });
-  expect(filesBelow(location)).toEqual(before);
+  expect(kept()).toEqual(before);
 });
