@@ -29,17 +29,34 @@ export abstract class BackupError extends Error {
 
   /** What `JSON.stringify` writes: name, code, message and the error's own fields; of the errors behind it the same. */
   toJSON(): Record<string, unknown> {
-    const { name, code, message, cause, ...fields } = this;
-    const own = Object.entries({ ...fields, ...(cause !== undefined && { cause }) });
-    return { name, code, message, ...Object.fromEntries(own.map(([key, value]) => [key, plain(value)])) };
+    return fieldsOf(this, 0);
   }
 }
 
-/** An error's own properties are not enumerable: JSON would have nothing of it. */
-function plain(value: unknown): unknown {
-  if (!types.isNativeError(value) || "toJSON" in value) return value;
-  const code = "code" in value && typeof value.code === "string" ? { code: value.code } : {};
-  return { name: value.name, ...code, message: value.message };
+/** Errors behind errors are told so far down; further ones, and circles, end there. */
+const MOST_BEHIND = 8;
+
+/** An error's name and message are not enumerable: JSON would have nothing of them. Of others' errors the code is told, and their cause. */
+function fieldsOf(error: Error, depth: number): Record<string, unknown> {
+  const { name, message, cause, stack: _stack, ...fields } = error as Error & Record<string, unknown>;
+  const own = isBackupError(error)
+    ? fields
+    : typeof fields["code"] === "string"
+      ? { code: fields["code"] }
+      : {};
+  const told = Object.entries({ ...own, ...(cause !== undefined && depth < MOST_BEHIND && { cause }) });
+  return { name, message, ...Object.fromEntries(told.map(([key, value]) => [key, plain(value, depth + 1)])) };
+}
+
+function plain(value: unknown, depth: number): unknown {
+  if (types.isNativeError(value)) return fieldsOf(value, depth);
+  if (typeof value === "bigint") return String(value);
+  if (typeof value !== "object") return value;
+  try {
+    return JSON.parse(JSON.stringify(value));
+  } catch {
+    return String(value); // a circle, or a bigint in it: what others throw may be anything
+  }
 }
 
 /** Every class of them: a `switch` over `code` knows which fields there are. */

@@ -1,12 +1,14 @@
 // Its functions by its default export: what is imported by name as `createRequire`, webpack takes for its own.
 import modules from "node:module";
-import { join } from "node:path";
 
 /** Where this code lies. A bundle of CommonJS has no `import.meta.url`. */
 const here: string | undefined = typeof __filename === "string" ? __filename : import.meta.url;
 
-/** From where a package is looked for: beside this code; in a bundle that was moved, beside the program and where it runs. */
-const places: readonly (string | undefined)[] = [here, process.argv[1], join(process.cwd(), "program.js")];
+/**
+ * From where a package is looked for: beside this code; where it is in a bundle, beside the program. Never in the directory in which
+ * a program happens to run: that is somebody else's.
+ */
+const places: readonly (string | undefined)[] = [here, process.argv[1]];
 
 /** The path of what `name` names, as `require` would find it; undefined where it is not installed. */
 export function resolveHere(name: string): string | undefined {

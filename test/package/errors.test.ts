@@ -43,6 +43,22 @@ describe("errors survive JSON.stringify", () => {
       cause: { code: "IO" },
     });
   });
+
+  test("also where errors stand in a circle, or others threw what JSON has no words for", () => {
+    const outer = new IoError("outer");
+    const plain = new Error("between", { cause: outer });
+    Object.assign(outer, { cause: plain });
+    expect(json(outer)).toMatchObject({ code: "IO", cause: { message: "between", cause: { code: "IO" } } });
+    const thrown: Record<string, unknown> = { big: 1n };
+    thrown["self"] = thrown;
+    const error = new RestoreError("It failed.", { restoreError: 2n, workError: thrown, backupPath: "/b" });
+    expect(json(error)).toMatchObject({ restoreError: "2", workError: "[object Object]", backupPath: "/b" });
+  });
+
+  test("the errors in a list, too", () => {
+    const conflict = new ConflictError("Others.", [{ table: "a", versions: [2] }]);
+    expect(json(conflict)).toMatchObject({ conflicts: [{ table: "a", versions: [2] }] });
+  });
 });
 
 describe("isBackupError", () => {
