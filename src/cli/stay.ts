@@ -39,10 +39,20 @@ export async function stayUntilTold(
       logger.error("the file is not read anew; the policies stay as they were", { reason: reasonOf(error) });
       return;
     }
-    await current.stop({ graceMs: Number.POSITIVE_INFINITY });
+    try {
+      await current.stop({ graceMs: Number.POSITIVE_INFINITY });
+    } catch (error) {
+      logger.error("what ran before did not end as it is to", { reason: reasonOf(error) });
+    }
     current = next;
-    if (!isEnding) await current.start();
-    screen.line("The policies were read anew.");
+    try {
+      if (!isEnding) await current.start();
+      screen.line("The policies were read anew.");
+    } catch (error) {
+      logger.error("what was read anew cannot start; SIGHUP tries again", { reason: reasonOf(error) });
+    }
+    // Told to end while it started, it was stopped before there was anything to stop.
+    if (isEnding) await current.stop();
   };
   const hangUp = () => {
     reloading = reloading.then(reload);

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
+import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { connect } from "@lancedb/lancedb";
 import { expect, onTestFinished, test } from "vitest";
@@ -147,24 +148,61 @@ test("what cannot be served is told before anything runs: no TLS, an address tha
   expect([code, stderr]).toEqual([1, expect.stringContaining("npm install hono@4 @hono/node-server@2")]);
 });
 
+test("a page that is added while the service runs, and cannot be served, leaves the service running", async () => {
+  const { directory, file } = await fileWith(`{ tokens: [{ name: anna, role: reader, hash: "${HASH}" }] }`);
+  await (await connect(join(directory, "db"))).createTable("t", [{ id: 1 }]);
+  const withPage = readFileSync(file, "utf8");
+  writeFileSync(file, withPage.replace(/ {2}page: .*\n/, ""));
+  const child = running(file);
+  await nextSaid(child, /one: (success)/);
+
+  const other = createServer().listen(0, "127.0.0.1");
+  onTestFinished(() => void other.close());
+  await once(other, "listening");
+  const { port } = other.address() as AddressInfo;
+  writeFileSync(file, withPage.replace("page: {", `page: { listen: "127.0.0.1:${port}",`));
+  const [told, read] = [nextSaid(child, /the page is not served(.*)/), nextSaid(child, /(read anew)/)];
+  child.kill("SIGHUP");
+  expect(await told).toContain(`cannot listen on 127.0.0.1:${port}`);
+  await read;
+
+  other.close();
+  await once(other, "close");
+  const url = nextUrl(child);
+  child.kill("SIGHUP");
+  expect(await url).toBe(`http://127.0.0.1:${port}`);
+  child.kill("SIGTERM");
+  expect(await once(child, "exit")).toEqual([0, null]);
+});
+
 /** `run` of a file, whose page is there. */
 async function serving(file: string): Promise<{ child: ChildProcess; url: string }> {
+  const child = running(file);
+  return { child, url: await nextUrl(child) };
+}
+
+function running(file: string): ChildProcess {
   const child = spawn(process.execPath, [MAIN, "run", "--config", file], {
     stdio: ["ignore", "ignore", "pipe"],
   });
   onTestFinished(() => void child.kill("SIGKILL"));
-  return { child, url: await nextUrl(child) };
+  return child;
 }
 
 function nextUrl(child: ChildProcess): Promise<string> {
+  return nextSaid(child, /The page is at (\S+)/);
+}
+
+/** What a pattern's group finds in what is said from now on. */
+function nextSaid(child: ChildProcess, pattern: RegExp): Promise<string> {
   return new Promise((resolve, reject) => {
     let text = "";
     const hear = (piece: Buffer) => {
       text += piece;
-      const url = /The page is at (\S+)/.exec(text)?.[1];
-      if (url === undefined) return;
+      const found = pattern.exec(text)?.[1];
+      if (found === undefined) return;
       child.stderr?.off("data", hear).resume();
-      resolve(url);
+      resolve(found);
     };
     child.stderr?.on("data", hear);
     child.once("exit", () => reject(new Error(text)));

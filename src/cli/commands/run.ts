@@ -93,9 +93,9 @@ async function stay(context: Context, options: Options): Promise<Answer> {
       if (report.outcome === "failure") failures++;
       if (!context.options.quiet) context.screen.line(`${formatTime(report.endedAt)}  ${lineOf(report)}`);
     });
-    if (!set.page) return service;
-    const { withPage } = await import("../with-page.ts");
-    const lasting = withPage(context, service, { page: set.page, isFirst });
+    const lasting = set.page
+      ? (await import("../with-page.ts")).withPage(context, service, { page: set.page, isFirst })
+      : service;
     isFirst = false;
     return lasting;
   };
