@@ -1,7 +1,10 @@
 import { availableParallelism } from "node:os";
-import { Worker } from "node:worker_threads";
+import type { Worker } from "node:worker_threads";
+import { IoError } from "../../errors.ts";
+import { reasonOf } from "../../fs/io.ts";
 import { codecThread } from "../../util/build-facts.ts";
 import { ownedBy } from "../../util/free-memory.ts";
+import { startThread } from "../../util/own-thread.ts";
 import { CODEC_TASKS, type CodecInput, type CodecResult, type CodecTask } from "./codec-tasks.ts";
 import type { CodecAnswer, CodecMessage } from "./codec-worker.ts";
 
@@ -18,31 +21,34 @@ const BYTES_BEFORE_THREADS = 8 << 20;
 const IDLE_MS = 1000;
 
 interface Job extends CodecMessage {
-  readonly resolve: (result: CodecResult<CodecTask>) => void;
+  readonly resolve: (result: CodecResult<CodecTask> | Promise<CodecResult<CodecTask>>) => void;
   readonly reject: (error: unknown) => void;
 }
 
 /**
  * Hashes, encodes and decodes blobs beside the main thread, which meanwhile reads, writes and talks to stores. Memory goes from
  * thread to thread, and is copied by none. Threads are there while there is work for them; a process that has nothing else to do
- * does not wait for them.
+ * does not wait for them. Where the system has fewer to give, those do the work; where it has none, it is done here.
  */
 class CodecThreads {
-  readonly #most: number;
+  readonly #wanted: number;
+  /** As many as there can be, as far as is known. */
+  #most: number;
   readonly #threads = new Set<Thread>();
   readonly #idle: Thread[] = [];
   readonly #waiting: Job[] = [];
   #bytesBefore = 0;
   #ending: NodeJS.Timeout | undefined;
 
-  constructor(most: number) {
-    this.#most = most;
+  constructor(wanted: number) {
+    this.#wanted = wanted;
+    this.#most = wanted;
   }
 
   /**
    * Does a task. Its bytes must be the caller's alone: they are empty from now on, and their memory is another's, or gone.
    *
-   * @throws what the task throws
+   * @throws what the task throws. @throws IoError where a thread ended in the middle of it.
    */
   async run<K extends CodecTask>(name: K, input: CodecInput<K>): Promise<CodecResult<K>> {
     if (input.bytes.length < LEAST_BYTES || this.#isSoonDone(input.bytes.length)) return here(name, input);
@@ -64,15 +70,22 @@ class CodecThreads {
     clearTimeout(this.#ending);
     for (let job = this.#waiting[0]; job; job = this.#waiting[0]) {
       const thread = this.#idle.pop() ?? this.#start();
-      if (!thread) return;
+      if (!thread && this.#threads.size > 0) return; // one of them takes it when it is free
       this.#waiting.shift();
-      void this.#give(thread, job);
+      if (thread) void this.#give(thread, job);
+      else job.resolve(here(job.name, job.input as CodecInput<CodecTask>));
     }
+    if (this.#idle.length === this.#threads.size) this.#endLater();
   }
 
   #start(): Thread | undefined {
-    if (this.#threads.size === this.#most) return undefined;
-    const thread = new Thread();
+    if (this.#threads.size >= this.#most) return undefined;
+    const worker = startThread(codecThread);
+    if (!worker) {
+      this.#most = this.#threads.size; // not asked for with each task
+      return undefined;
+    }
+    const thread = new Thread(worker);
     this.#threads.add(thread);
     return thread;
   }
@@ -91,13 +104,13 @@ class CodecThreads {
     if (thread.isGone) this.#threads.delete(thread);
     else this.#idle.push(thread);
     this.#next();
-    if (this.#idle.length === this.#threads.size) this.#endLater();
   }
 
   #endLater(): void {
     clearTimeout(this.#ending);
     this.#ending = setTimeout(() => {
       this.#bytesBefore = 0;
+      this.#most = this.#wanted;
       for (const thread of this.#idle.splice(0)) {
         this.#threads.delete(thread);
         thread.end();
@@ -112,25 +125,29 @@ async function here<K extends CodecTask>(name: K, input: CodecInput<K>): Promise
 }
 
 class Thread {
-  readonly #worker =
-    "file" in codecThread ? new Worker(codecThread.file) : new Worker(codecThread.code, { eval: true });
+  readonly #worker: Worker;
   isGone = false;
+
+  constructor(worker: Worker) {
+    this.#worker = worker;
+  }
 
   async run({ name, input }: CodecMessage): Promise<CodecAnswer> {
     const { promise, resolve, reject } = Promise.withResolvers<CodecAnswer>();
-    const fail = (error: unknown) => {
+    const fail = (how: string, cause?: unknown) => {
       this.isGone = true;
-      reject(error);
+      reject(new IoError(`A thread that encodes and decodes blobs ended ${how}.`, { cause }));
     };
-    const onExit = (code: number) => fail(new Error(`A thread of blobs ended with code ${code}.`));
+    const onError = (error: unknown) => fail(`by an error: ${reasonOf(error)}`, error);
+    const onExit = (code: number) => fail(`with code ${code}`);
     this.#worker.ref();
-    this.#worker.once("error", fail).once("exit", onExit);
+    this.#worker.once("error", onError).once("exit", onExit);
     this.#worker.once("message", resolve);
     try {
       this.#worker.postMessage({ name, input }, ownedBy(input.bytes));
       return await promise;
     } finally {
-      this.#worker.off("error", fail).off("exit", onExit).off("message", resolve);
+      this.#worker.off("error", onError).off("exit", onExit).off("message", resolve);
       this.#worker.unref();
     }
   }

@@ -1,5 +1,8 @@
-import { Worker } from "node:worker_threads";
+import type { Worker } from "node:worker_threads";
+import { IoError } from "../../errors.ts";
 import { filesThread } from "../../util/build-facts.ts";
+import { startThread } from "../../util/own-thread.ts";
+import { reasonOf } from "../io.ts";
 import { TASKS, type TaskInput, type TaskName, type TaskResult } from "./file-tasks.ts";
 import type { Batch, Outcome } from "./worker.ts";
 
@@ -24,7 +27,10 @@ export interface PoolOptions<K extends TaskName> {
 
 /**
  * Does all tasks, shared out among worker threads. Fails with the first error, a system's error with its `code`,
- * when the tasks under way have ended. An abort takes effect between tasks.
+ * when the tasks under way have ended. An abort takes effect between tasks. Where the system has fewer threads to give, those
+ * do the work; where it has none, it is done here.
+ *
+ * @throws IoError where a thread ended in the middle of a task.
  */
 export async function runTasks<K extends TaskName>(
   name: K,
@@ -39,7 +45,9 @@ export async function runTasks<K extends TaskName>(
   let next = 0;
   let failed = false;
   const work = async () => {
-    await using thread = new Thread();
+    const worker = startThread(filesThread);
+    if (!worker) return;
+    await using thread = new Thread(worker);
     while (!failed && next < batches.length) {
       signal?.throwIfAborted();
       const batch = batches[next++] ?? [];
@@ -59,6 +67,7 @@ export async function runTasks<K extends TaskName>(
     ),
   );
   for (const result of settled) if (result.status === "rejected") throw result.reason;
+  await runHere(name, batches.slice(next).flat(), options);
 }
 
 async function runHere<K extends TaskName>(
@@ -96,21 +105,25 @@ function errorFrom({ message, code }: { message: string; code: string | undefine
 }
 
 class Thread implements AsyncDisposable {
-  readonly #worker =
-    "file" in filesThread ? new Worker(filesThread.file) : new Worker(filesThread.code, { eval: true });
+  readonly #worker: Worker;
 
-  run(batch: Batch): Promise<Outcome[]> {
-    return new Promise((resolve, reject) => {
-      const onExit = (code: number) => reject(new Error(`A worker thread ended with code ${code}.`));
-      this.#worker.once("error", reject);
-      this.#worker.once("exit", onExit);
-      this.#worker.once("message", (outcomes: Outcome[]) => {
-        this.#worker.off("error", reject);
-        this.#worker.off("exit", onExit);
-        resolve(outcomes);
-      });
+  constructor(worker: Worker) {
+    this.#worker = worker;
+  }
+
+  async run(batch: Batch): Promise<Outcome[]> {
+    const { promise, resolve, reject } = Promise.withResolvers<Outcome[]>();
+    const fail = (how: string, cause?: unknown) =>
+      reject(new IoError(`A thread that reads and writes files ended ${how}.`, { cause }));
+    const onError = (error: unknown) => fail(`by an error: ${reasonOf(error)}`, error);
+    const onExit = (code: number) => fail(`with code ${code}`);
+    this.#worker.once("error", onError).once("exit", onExit).once("message", resolve);
+    try {
       this.#worker.postMessage(batch);
-    });
+      return await promise;
+    } finally {
+      this.#worker.off("error", onError).off("exit", onExit).off("message", resolve);
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
