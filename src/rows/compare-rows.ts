@@ -1,10 +1,13 @@
 import type { Table } from "@lancedb/lancedb";
 import type { RecordBatch, Schema } from "apache-arrow";
+import { show } from "../arrow/bad-value.ts";
 import { columnOf } from "../arrow/column.ts";
+import { KeySet } from "../arrow/digest-table.ts";
 import { keyDigests, rowDigests } from "../arrow/row-digests.ts";
 import { takeRows } from "../arrow/take-rows.ts";
 import { whereIn } from "../arrow/where-in.ts";
-import { ValidationError } from "../errors.ts";
+import { UnsupportedError, ValidationError } from "../errors.ts";
+import { blobColumnsOf } from "../lance/row-delta/blob-digests.ts";
 import { scan } from "../lance/row-delta/scan-rows.ts";
 
 /** How many rows the live table lacks, has with other values, and has just so. */
@@ -27,33 +30,75 @@ export interface Compared {
 /**
  * Rows of the snapshot that the live table lacks, or has with other values, batch by batch; all are counted.
  *
- * @throws ValidationError where the live table lacks one of their columns, or has it with another type.
+ * @throws ValidationError where the live table lacks one of their columns, or has it with another type; where two rows of
+ * either table have one key, of which an upsert would leave one.
  */
 export async function* differingRows(request: Compared, counts: RowCounts): AsyncGenerator<RecordBatch> {
   const { id, old, live, key, filters, signal } = request;
   const columns = sharedColumns(id, await old.schema(), await live.schema());
-  for (const where of filters) {
+  const seen = new KeySet();
+  for (const [turn, where] of filters.entries()) {
     for await (const batch of scan(old, { columns, where, signal })) {
       const there = await rowsByKey(live, batch, key, columns, signal);
       const [keyOf, rowOf] = [keyDigests([columnOf(batch, key)]), rowDigests(batch, columns)];
       const wanted: number[] = [];
       for (let index = 0; index < batch.numRows; index++) {
-        const found = there.get(hex(keyOf(index)));
-        if (found?.every((row) => row === found[0]) && found[0] === hex(rowOf(index))) counts.same++;
+        const digest = keyOf(index);
+        const before = seen.add(digest, turn);
+        if (before === turn) throw repeated(request, "snapshot's", batch, index);
+        if (before !== undefined) continue; // the key was named twice
+        const found = there.get(hex(digest)) ?? [];
+        if (found.length > 1) throw repeated(request, "live", batch, index);
+        if (found[0] === hex(rowOf(index))) counts.same++;
         else {
           wanted.push(index);
-          if (found) counts.changed++;
+          if (found.length > 0) counts.changed++;
           else counts.added++;
         }
       }
-      if (wanted.length > 0) yield takeRows(batch, columns, wanted);
+      if (wanted.length === 0) continue;
+      const rows = takeRows(batch, columns, wanted);
+      await assertAlone(request, rows);
+      yield rows;
     }
   }
 }
 
-/** Digests of the live rows that have one of a batch's keys, by the key's. */
+/** A filter may leave out another row of the snapshot that has the same key. @throws ValidationError */
+async function assertAlone(request: Compared, rows: RecordBatch): Promise<void> {
+  const { old, key, signal } = request;
+  const all = await rowsByKey(old, rows, key, [key], signal);
+  const keyOf = keyDigests([columnOf(rows, key)]);
+  for (let index = 0; index < rows.numRows; index++) {
+    if ((all.get(hex(keyOf(index)))?.length ?? 0) > 1) throw repeated(request, "snapshot's", rows, index);
+  }
+}
+
+function repeated(
+  { id, key }: Compared,
+  whose: "live" | "snapshot's",
+  rows: RecordBatch,
+  index: number,
+): ValidationError {
+  const value = show(rows.getChild(key)?.get(index));
+  return new ValidationError(
+    `Two rows of the ${whose} table ${id} have the key ${value} in their column ${key}, so that it does not tell rows apart: one would take the other's place. Name another column, or restore the table beside it, under another name.`,
+  );
+}
+
+/** @throws UnsupportedError where a column keeps blobs: a scan says where they lie, not what they are. */
+export function assertComparable(id: string, schema: Schema): void {
+  const { names, unreadable } = blobColumnsOf(schema);
+  const [column] = [...names, ...unreadable];
+  if (column === undefined) return;
+  throw new UnsupportedError(
+    `The column ${column} of table ${id} keeps blobs, and its rows cannot be put back one by one. Restore the table beside it, under another name.`,
+  );
+}
+
+/** Digests of a table's rows that have one of a batch's keys, by the key's. */
 async function rowsByKey(
-  live: Table,
+  table: Table,
   batch: RecordBatch,
   key: string,
   columns: readonly string[],
@@ -61,7 +106,7 @@ async function rowsByKey(
 ): Promise<Map<string, string[]>> {
   const rows = new Map<string, string[]>();
   const where = whereIn(key, columnOf(batch, key));
-  for await (const found of scan(live, { columns, where, signal })) {
+  for await (const found of scan(table, { columns, where, signal })) {
     const [keyOf, rowOf] = [keyDigests([columnOf(found, key)]), rowDigests(found, columns)];
     for (let index = 0; index < found.numRows; index++) {
       const digest = hex(keyOf(index));

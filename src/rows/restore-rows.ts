@@ -19,7 +19,7 @@ import {
 import { LanceDB } from "../lance/which-lancedb.ts";
 import type { Audited } from "../repository/audit-trail.ts";
 import { Repository } from "../repository/repository.ts";
-import { type Compared, differingRows, type RowCounts } from "./compare-rows.ts";
+import { assertComparable, type Compared, differingRows, type RowCounts } from "./compare-rows.ts";
 import { assertWhichRows, filtersOf, type WhichRows } from "./which-rows.ts";
 
 /** Which rows come back, and into which live table. */
@@ -59,7 +59,8 @@ export interface RestoredRows {
  * values. Other rows stay, also those that the snapshot does not have. It is guarded work: all come back, or none.
  *
  * @param id a snapshot, as for `Repository.restore`.
- * @throws ValidationError where snapshot, table, column or row is not there, or the live table has other columns: nothing was written.
+ * @throws ValidationError where snapshot, table, column or row is not there, the live table has other columns, or two rows of either
+ * have one key; UnsupportedError where a column keeps blobs: nothing was written.
  * @throws CorruptError where the snapshot's files are damaged. @throws LanceError for a filter that LanceDB does not take.
  * @throws those of `BackupManager.withBackup`; the signal's reason
  */
@@ -105,9 +106,12 @@ async function restoreRows(
   const { source = manager.uri } = options;
   const snapshot = await snapshotOf(repository, id, { source, at, table });
   await using old = await openTable(repository, snapshot, { source, at, table, verify, manager, signal });
-  const filters = filtersOf(table, await old.table.schema(), options);
+  const schema = await old.table.schema();
+  const filters = filtersOf(table, schema, options);
+  assertComparable(table, schema);
   await using opened = await liveTable(manager, ref, options);
   const { table: live } = opened;
+  assertComparable(table, await live.schema());
   const counts: RowCounts = { added: 0, changed: 0, same: 0 };
   const compared: Compared = { id: table, old: old.table, live, key, filters, signal };
   await told(table, signal, async () => {

@@ -1,8 +1,9 @@
 import { chmodSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { connect } from "@lancedb/lancedb";
+import { blob, connect } from "@lancedb/lancedb";
+import { Field, Int32, Schema } from "apache-arrow";
 import { expect, onTestFinished, test } from "vitest";
-import { CorruptError, LanceError, ValidationError } from "../../src/errors.ts";
+import { CorruptError, LanceError, UnsupportedError, ValidationError } from "../../src/errors.ts";
 import { BackupManager } from "../../src/guard/backup-manager.ts";
 import { Repository } from "../../src/repository/repository.ts";
 import { restoreRowsWithBackup } from "../../src/rows/restore-rows.ts";
@@ -142,4 +143,52 @@ test("what cannot be is refused before anything is written", async () => {
     message: expect.stringContaining("lacks the column text"),
   });
   expect(readdirSync(directory)).not.toContain("nowhere");
+});
+
+test("where two rows have one key none is written over: in the snapshot, seen by the filter or not, and in the live table", async () => {
+  const { uri, db, table, repository, manager, rows } = await newPlace();
+  const twins = await db.createTable("twins", [row(1, "A"), row(1, "B")] as never);
+  const { id } = await repository.backup({ source: uri });
+  await twins.delete("text = 'A'");
+  await table.add([row(5, "twin")] as never);
+  await table.update({ where: "id = 5 and text <> 'twin'", values: { text: "other" } });
+  const [before, liveRows] = [stampOf(uri), await rows()];
+  for (const options of [
+    { table: "twins", rows: "id = 1" },
+    { table: "twins", rows: "text = 'A'" },
+    { table: "twins", keys: [1] },
+    { table: "documents", keys: [5] },
+    { table: "documents", rows: "true" },
+  ]) {
+    const dryRun = options.rows !== "text = 'A'";
+    const error = await rejection(restoreRowsWithBackup(repository, id, { manager, dryRun, ...options }));
+    expect(error, JSON.stringify(options)).toBeInstanceOf(ValidationError);
+    expect(error).toMatchObject({ message: expect.stringContaining("Two rows of the") });
+  }
+  expect(stampOf(uri)).toEqual(before);
+  expect(await rows()).toEqual(liveRows);
+});
+
+test("a key that is named twice counts once", async () => {
+  const { repository, manager } = await newPlace();
+  const keys = [1, 3, ...Array.from({ length: 100_000 }, () => 1), 3];
+  const planned = await restoreRowsWithBackup(repository, "latest", {
+    ...{ manager, table: "documents", keys, dryRun: true },
+  });
+  expect(planned).toMatchObject({ added: 1, changed: 0, same: 1 });
+});
+
+test("rows with blobs, which a scan does not compare, are refused", async () => {
+  const { uri, db, repository, manager } = await newPlace();
+  const schema = new Schema([new Field("id", new Int32()), blob("body")]);
+  const docs = await db.createTable("docs", [{ id: 1, body: Buffer.from("before") }], { schema });
+  await repository.backup({ source: uri });
+  await docs.delete("id = 1");
+  await docs.add([{ id: 1, body: Buffer.from("behind") }]);
+  const before = stampOf(uri);
+  const restored = restoreRowsWithBackup(repository, "latest", { manager, table: "docs", keys: [1] });
+  const error = await rejection(restored);
+  expect(error).toBeInstanceOf(UnsupportedError);
+  expect(error).toMatchObject({ message: expect.stringContaining("column body of table docs") });
+  expect(stampOf(uri)).toEqual(before);
 });
