@@ -7,6 +7,7 @@ import { isMissing } from "../fs/io.ts";
 import { isStray } from "../fs/safe-names.ts";
 import { ImageReader, manifestPath } from "../lance/image.ts";
 import type { ManifestName } from "../lance/manifest.ts";
+import { highestOf, lowestOf } from "../util/extremes.ts";
 import { count, type Finding } from "./finding.ts";
 
 /** Where every file belongs to versions. */
@@ -59,7 +60,7 @@ export async function diagnoseDiskUse(
 function describeOrphans(id: string, orphans: NonNullable<DiskUse["orphans"]>): Finding {
   const bytes = orphans.reduce((sum, orphan) => sum + orphan.bytes, 0);
   const ages = orphans.map(({ ageMs }) => ageMs);
-  const [youngest, oldest] = [Math.min(...ages), Math.max(...ages)];
+  const [youngest, oldest] = [lowestOf(Number.POSITIVE_INFINITY, ages), highestOf(0, ages)];
   return {
     check: "orphans",
     about: id,

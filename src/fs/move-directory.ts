@@ -72,7 +72,7 @@ async function removeMoved(from: string, to: string, latest: string): Promise<vo
   for (;;) {
     const paths = filesIn(from).sort((a, b) => rank(a, latest) - rank(b, latest));
     const isMadeAnew = paths.some((path) => existsSync(join(to, path)) && !isCopy(from, to, path));
-    if (!isMadeAnew) late.push(...(await copyNew(from, to, latest, paths)));
+    if (!isMadeAnew) for (const path of await copyNew(from, to, latest, paths)) late.push(path);
     for (const path of paths.reverse()) {
       const isTheirs = isMadeAnew && late.includes(path);
       if (!isTheirs && isCopy(from, to, path)) rmSync(join(from, path), { force: true });

@@ -10,6 +10,7 @@ import { LockSet } from "../lance/lock/lock-set.ts";
 import { syncNewest } from "../lance/namespaces.ts";
 import { findManifest } from "../lance/put-back/table-state.ts";
 import type { Logger } from "../logger.ts";
+import { highestOf } from "../util/extremes.ts";
 import type { BackupStrategy } from "./backup-strategy.ts";
 import { guardConnection } from "./connection/guarded-connection.ts";
 import { runAsWork } from "./connection/work-connect.ts";
@@ -30,7 +31,6 @@ import { Operation } from "./operation.ts";
 import { assertCommitsThere } from "./recovered-by-others.ts";
 import { recoverTable } from "./recovery/recover-entries.ts";
 import { planRollback, type RollbackPlan } from "./rollback/plan-rollback.ts";
-
 import { bringFilesBack, carryOut, workConflict } from "./rollback/roll-back-tables.ts";
 import { foldLog } from "./rollback/work-history.ts";
 
@@ -117,7 +117,7 @@ function warnOfOthers(settings: Settings, { database, entry, record, logger }: O
     const { incarnations = [] } = histories.get(table.id) ?? {};
     const [only] = incarnations;
     if (table.state !== "present" || !only || incarnations.length > 1 || only.open.length > 0) continue;
-    const last = Math.max(table.version, ...only.ours.keys());
+    const last = highestOf(table.version, only.ours.keys());
     const others = last - table.version - only.ours.size;
     if (others <= 0 || told.has(table.id)) continue;
     told.add(table.id);

@@ -11,6 +11,7 @@ import {
   readManifest,
 } from "../lance/put-back/table-state.ts";
 import { sameContent } from "../lance/same-content.ts";
+import { highestOf } from "../util/extremes.ts";
 import { type CapturedTable, type EntryRecord, isAdopted } from "./journal/entry-record.ts";
 import type { LoggedIntent } from "./journal/intent-log.ts";
 import { type JournalEntry, NotThereError } from "./journal/journal-entry.ts";
@@ -66,7 +67,7 @@ export async function assertCommitsThere(
   for (const table of record.tables) {
     if (table.state === "absent" && isAdopted(record, table.id)) continue; // it may have been dropped past the guard
     const { ours, directory } = currentOf(histories.get(table.id));
-    const last = Math.max(0, ...ours.keys());
+    const last = highestOf(0, ours.keys());
     const place = directory ?? placeOf(table);
     if (last === 0 || place === undefined) continue;
     const dataset = join(database, place);

@@ -1,4 +1,5 @@
 import { CorruptError } from "../errors.ts";
+import { highestOf } from "../util/extremes.ts";
 import { putBack } from "./put-back/put-back.ts";
 import { inspectTable, readManifest } from "./put-back/table-state.ts";
 import type { LanceDB } from "./which-lancedb.ts";
@@ -48,7 +49,7 @@ export async function healDamagedHead(
     newest: newest.version,
     newestDigest: found.digest,
     policy: { ours: new Map(), onConflict: "fail", always: false },
-    floor: Math.max(newest.version, ...versions),
+    floor: highestOf(newest.version, versions),
   });
   return { damaged: versions, openedAt: newest.version };
 }

@@ -187,7 +187,8 @@ export class ImageReader {
       files.push(file);
       if (this.#sidecars.size === 0) continue;
       const stem = stemOf(file.path);
-      if (stem && this.#sidecars.has(stem)) files.push(...(await listFiles(this.dataset, `data/${stem}`)));
+      if (!stem || !this.#sidecars.has(stem)) continue;
+      for (const blob of await listFiles(this.dataset, `data/${stem}`)) files.push(blob);
     }
   }
 

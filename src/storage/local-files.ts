@@ -5,6 +5,7 @@ import { makeDirectory } from "../fs/directory-tree.ts";
 import { syncDirectories } from "../fs/durable.ts";
 import { io, isMissing, toIoError, toReadError } from "../fs/io.ts";
 import { nameNew } from "../fs/name-file.ts";
+import { highestOf } from "../util/extremes.ts";
 import { isObjectName } from "./object-name.ts";
 import { entriesOf } from "./walk.ts";
 
@@ -62,7 +63,10 @@ export class LocalFiles {
       const found = lstatSync(path);
       if (!found.isDirectory()) return found.mtimeMs;
       const times = (await entriesOf(path)).map((entry) => this.newestChange(`${name}/${entry.name}`));
-      return Math.max(found.mtimeMs, ...(await Promise.all(times)).map((time) => time ?? 0));
+      return highestOf(
+        found.mtimeMs,
+        (await Promise.all(times)).map((time) => time ?? 0),
+      );
     } catch (error) {
       if (isMissing(error)) return undefined;
       throw toIoError(error, "look at", path);

@@ -79,6 +79,24 @@ describe("every blob is read within so many days", () => {
     }
   });
 
+  test("also where there are more than fit into one call's arguments", async () => {
+    const through = new Proxy(remote(storage), {
+      get(target, key) {
+        if (key !== "list") return Reflect.get(target, key);
+        return async function* (prefix: string) {
+          yield* target.list(prefix);
+          if (prefix !== "blobs/") return;
+          for (let index = 0; index < 140_000; index++) {
+            const name = blobName(`ff${index.toString(16).padStart(62, "0")}`);
+            yield { name, size: 0, modified: new Date(START - 9000) };
+          }
+        };
+      },
+    });
+    const rolling = await run(through, undefined, { rollingDays: 30 }, { now: () => now });
+    expect(rolling.at(-1)).toMatchObject({ check: "rolling", ok: true, oldestBlobSeconds: 9 });
+  });
+
   test("a full verification counts as a turn of all", async () => {
     await roll();
     now += 10 * DAY_MS;

@@ -1,6 +1,7 @@
 import { isNotFound } from "../../errors.ts";
 import { decodeRecord, encodeRecord } from "../../fs/record.ts";
 import type { Storage } from "../../storage/storage.ts";
+import { lowestOf } from "../../util/extremes.ts";
 import type { DocumentCodec } from "../codec/document-codec.ts";
 import { Fields } from "../format/fields.ts";
 import { FORMAT, isDigest, ROLLING } from "../format/names.ts";
@@ -95,7 +96,7 @@ export function stretchOf({ stretches }: RollingCursor, name: string): Stretch {
 /** Behind which name the blobs begin whose turn it is: those of the stretch that was read longest ago. */
 export function startOf({ stretches }: RollingCursor): string {
   const ages = stretches.map(({ readAt }) => readAt ?? Number.NEGATIVE_INFINITY);
-  const oldest = ages.indexOf(Math.min(...ages));
+  const oldest = ages.indexOf(lowestOf(Number.POSITIVE_INFINITY, ages));
   return stretches[oldest - 1]?.to ?? "";
 }
 

@@ -3,6 +3,7 @@ import { reasonOf } from "../../fs/io.ts";
 import type { Logger } from "../../logger.ts";
 import { assertWritable } from "../../storage/layers/read-only-storage.ts";
 import type { StoredObject } from "../../storage/object-name.ts";
+import { highestOf } from "../../util/extremes.ts";
 import type { BlobStore } from "../blobs/blob-store.ts";
 import { BLOBS, parseBlobName } from "../format/names.ts";
 import type { OnProgress } from "../progress.ts";
@@ -99,7 +100,7 @@ export async function rollOn(
   await save();
   const bad = new Set(turn.damaged(before.damaged));
   const ages = listed.map((blob) => now() - knownGood(blob, cursor, bad.has(blob.name)));
-  const oldestBlobSeconds = Math.round(Math.max(0, ...ages.map((ms) => ms / 1000)));
+  const oldestBlobSeconds = Math.round(highestOf(0, ages) / 1000);
   const read = `${count(turn.done, "blob")} of ${count(listed.length, "blob")} read, so that each is within ${days} days`;
   const details = `${read}; the oldest was not read for ${(oldestBlobSeconds / 86_400).toFixed(1)} days.`;
   return { states, result: { ...passed("", "rolling", details), oldestBlobSeconds } };

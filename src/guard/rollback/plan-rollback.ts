@@ -13,8 +13,8 @@ import { type PutBackPlan, planPutBack } from "../../lance/put-back/plan-put-bac
 import { isKnown, type VersionIdentities } from "../../lance/put-back/table-state.ts";
 import { isLinked, isRealDirectory } from "../../lance/stubs.ts";
 import type { LanceDB } from "../../lance/which-lancedb.ts";
+import { highestOf } from "../../util/extremes.ts";
 import { type CapturedTable, type EntryRecord, isAdopted, type OnConflict } from "../journal/entry-record.ts";
-
 import type { LoggedIntent } from "../journal/intent-log.ts";
 import { planTags, type TagPlan } from "./captured-tags.ts";
 import { LiveNamespaces, type NamespacePlan, planNamespaces } from "./namespace-entries.ts";
@@ -198,7 +198,7 @@ async function planPresent(
       digest: table.digest,
       sources: [join(request.kept, table.directory)],
       asideDataset: dropped,
-      highestKnown: Math.max(table.version, ...seen, ...current.ours.keys()),
+      highestKnown: highestOf(highestOf(table.version, seen), current.ours.keys()),
       capturedAt: Date.parse(request.record.createdAt),
       again: request.again,
       link: table.link,

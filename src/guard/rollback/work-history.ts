@@ -150,12 +150,12 @@ export async function ownVersions(
     );
     if (intent.several || fitting.length === 1)
       for (const { version, digest } of fitting) ours.set(version, digest);
-    else doubtful.push(...fitting.map(({ version }) => version));
+    else for (const { version } of fitting) doubtful.push(version);
   }
   const missing = incarnation.open.filter((one) => one.upTo !== undefined);
   const left = couldBe(missing, unreported).filter(({ version }) => !ours.has(version));
   if (left.length <= missing.length) for (const { version, digest } of left) ours.set(version, digest);
-  else doubtful.push(...left.map(({ version }) => version));
+  else for (const { version } of left) doubtful.push(version);
   if (incarnation.creating) {
     for (const { version, digest } of unreported) if (version === CREATED) ours.set(version, digest);
   }

@@ -127,7 +127,7 @@ function sampleOf(feed: Feed, column: string): unknown[] {
     } else {
       const index = piece.batch.schema.fields.findIndex((field) => field.name === column);
       const data = piece.batch.data.children[index];
-      if (data !== undefined) values.push(...valuesOf(data));
+      if (data !== undefined) for (const value of valuesOf(data)) values.push(value);
     }
     if (values.some((value) => value !== null && value !== undefined)) break;
   }

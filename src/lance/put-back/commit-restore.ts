@@ -141,7 +141,8 @@ async function placeLookedAt(
   const paths: string[] = [];
   if (isOld || !message.fragments.every(isCounted)) {
     const known = new FragmentFiles();
-    for (const one of message.fragments) paths.push(...pathsOf(known.of(one, dataset, dataset).files));
+    for (const one of message.fragments)
+      for (const path of pathsOf(known.of(one, dataset, dataset).files)) paths.push(path);
   }
   for (const index of indices) {
     if (isOld || index.files.length === 0) {

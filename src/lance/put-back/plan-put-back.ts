@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import { CorruptError } from "../../errors.ts";
+import { highestOf } from "../../util/extremes.ts";
 import { listManifests } from "../image.ts";
 import type { Manifest, ManifestName } from "../manifest.ts";
 import { sameContent } from "../same-content.ts";
@@ -79,7 +80,7 @@ export interface PutBackPlan {
 export async function planPutBack(target: PutBackTarget, policy: PutBackPolicy): Promise<PutBackPlan> {
   const state = await inspectTable(target.dataset);
   const seen = [...state.manifests, ...state.damaged].map((name) => name.version);
-  const floor = Math.max(target.highestKnown, target.version, ...seen);
+  const floor = highestOf(Math.max(target.highestKnown, target.version), seen);
   const unseen = target.asideDataset ? 0 : highestUnseen(target);
   const newest = state.manifests[0]?.version ?? 0;
   // An attempt that was cut off has perhaps linked the image into another table's directory.

@@ -65,7 +65,7 @@ async function aroundFalls(
   files.push(...unseenFalls(open, told, (full) => newer.includes(full)).map(({ after }) => after));
   for (const [before, falls] of Map.groupBy(open, (fall) => fall.before)) {
     const end = Math.min(...falls.map(({ after }) => after.micros));
-    files.push(...own.filter(({ micros }) => micros >= before.micros && micros < end));
+    for (const file of own) if (file.micros >= before.micros && file.micros < end) files.push(file);
     if (newer.includes(before)) continue;
     kept.push({ file: before.name, reason: `the last full before a fall: ${fallsInWords(falls)}` });
   }

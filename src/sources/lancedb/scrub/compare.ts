@@ -65,12 +65,12 @@ export async function compareTables(
       else if (found) candidates.push(found);
     }
     const others = lookAtOthers(place, live);
-    findings.push(...others.findings);
-    candidates.push(...others.candidates);
+    for (const finding of others.findings) findings.push(finding);
+    for (const candidate of others.candidates) candidates.push(candidate);
   }
   const differing = await hashLive(candidates, options);
   const hashed = candidates.reduce((sum, { known }) => sum + known.size, 0);
-  findings.push(...differing.map((candidate) => ({ ...candidate, problem: "content" as const })));
+  for (const candidate of differing) findings.push({ ...candidate, problem: "content" });
   return { files: files + candidates.length, bytes: bytes + hashed, newFiles, findings };
 }
 

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { isMissing } from "../../../fs/io.ts";
 import { type ColumnStretch, readLayout } from "../../../lance/data-file-layout.ts";
 import { allRowsOf, type FileOwner, findOwners } from "../../../lance/file-owners.ts";
+import { highestOf } from "../../../util/extremes.ts";
 import type { SnapshotFile } from "../snapshot-view.ts";
 import { readFile } from "./blob-bytes.ts";
 import type { Stretch } from "./difference.ts";
@@ -86,11 +87,12 @@ export async function contentsOf(
 /** The stretches of columns that are hit; undefined where bytes of none are. */
 function hitBy(stretches: readonly Stretch[], layout: readonly ColumnStretch[]): ColumnStretch[] | undefined {
   const hits = new Set<ColumnStretch>();
+  // Between the buffers lies padding, which nothing reads; behind the last one what the file says of itself.
+  const ends = layout.map((one) => one.end);
+  const last = highestOf(0, ends);
   for (const { start, end } of stretches) {
     const found = layout.filter((one) => one.start < end && start < one.end);
     const inside = found.some((one) => one.start <= start && end <= one.end);
-    // Between the buffers lies padding, which nothing reads; behind the last one what the file says of itself.
-    const last = Math.max(0, ...layout.map((one) => one.end));
     if (!inside && end > last) return undefined;
     for (const one of found) hits.add(one);
   }
