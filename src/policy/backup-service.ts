@@ -364,10 +364,13 @@ export class BackupService implements AsyncDisposable {
     );
     if (isIdle) return report;
     watched.end(report, this.#clock.now());
-    const before = await this.#state.end(settings, report);
-    await this.#notices.end(settings, report, before);
-    this.#metrics.ran(settings, report);
-    this.#tell(report);
+    try {
+      const before = await this.#state.end(settings, report);
+      await this.#notices.end(settings, report, before);
+      this.#metrics.ran(settings, report);
+    } finally {
+      this.#tell(report);
+    }
     return report;
   }
 

@@ -26,7 +26,7 @@ const sender = () => import("./send-notice.ts");
 /**
  * Tells of runs as policies say: by default of a failure, the first success after it, what is overdue, damage, and tables that have shrunk;
  * of what goes on again after a day. A notice waits in the state until it has arrived: what cannot be sent is a warning, and sent again
- * later, also by the next process, for three days.
+ * later, also by the next process, for three days. Nothing here is thrown: whatever breaks off is a warning, and fails no run.
  */
 export class Notices {
   readonly #logger: Logger;
@@ -52,7 +52,11 @@ export class Notices {
   }
 
   /** A run has ended. @param before what was known when it began. */
-  async end(settings: PolicySettings, report: RunReport, before: PolicyState): Promise<void> {
+  end(settings: PolicySettings, report: RunReport, before: PolicyState): Promise<void> {
+    return this.#attempt(settings, () => this.#end(settings, report, before));
+  }
+
+  async #end(settings: PolicySettings, report: RunReport, before: PolicyState): Promise<void> {
     if (report.outcome === "aborted") return;
     const notices = noticesOf(settings, report, {
       failures: before.failures,
@@ -73,24 +77,28 @@ export class Notices {
   }
 
   /** A policy seems to be overdue. @param find how; asked where somebody is to be told of it, and undefined where it is not. */
-  async overdue(settings: PolicySettings, find: () => Promise<Overdue | undefined>): Promise<void> {
-    const state = this.#state.read(settings);
-    if (receiversOf(settings, "overdue").every((one) => !isDue(one, "overdue", state, this.#now()))) return;
-    const found = await find();
-    // Who hears that each run fails need not hear that none ever went well.
-    if (found && (found.lastSuccess || state.failures === 0))
-      await this.#queue(settings, [overdueNotice(settings, found, state.failures)], []);
+  overdue(settings: PolicySettings, find: () => Promise<Overdue | undefined>): Promise<void> {
+    return this.#attempt(settings, async () => {
+      const state = this.#state.read(settings);
+      if (receiversOf(settings, "overdue").every((one) => !isDue(one, "overdue", state, this.#now()))) return;
+      const found = await find();
+      // Who hears that each run fails need not hear that none ever went well.
+      if (found && (found.lastSuccess || state.failures === 0))
+        await this.#queue(settings, [overdueNotice(settings, found, state.failures)], []);
+    });
   }
 
   /** A policy is not overdue: who was told that it is is told that, where no run of this machine has. */
-  async notOverdue(settings: PolicySettings, lastSuccess: Date): Promise<void> {
-    if (!isToldOverdue(this.#state.read(settings))) return;
-    await this.#queue(settings, [otherRunNotice(settings, lastSuccess)], ["overdue"]);
+  notOverdue(settings: PolicySettings, lastSuccess: Date): Promise<void> {
+    return this.#attempt(settings, async () => {
+      if (!isToldOverdue(this.#state.read(settings))) return;
+      await this.#queue(settings, [otherRunNotice(settings, lastSuccess)], ["overdue"]);
+    });
   }
 
   /** Sends what waits, and is due: after a restart, and every so often. */
   async resume(settings: PolicySettings): Promise<void> {
-    if (settings.notifications.length > 0) await this.#flush(settings);
+    if (settings.notifications.length > 0) await this.#attempt(settings, () => this.#flush(settings));
   }
 
   /** Sends what is to be sent again by now. */
@@ -98,7 +106,7 @@ export class Notices {
     for (const [settings, at] of this.#again) {
       if (at > this.#now()) continue;
       this.#again.delete(settings);
-      void this.#flush(settings);
+      void this.#attempt(settings, () => this.#flush(settings));
     }
   }
 
@@ -112,6 +120,15 @@ export class Notices {
     this.#stop.abort(new Error("it is sent later"));
     await sent();
     this.#stop = new AbortController();
+  }
+
+  /** Without its stack, which may hold an address. */
+  async #attempt({ name }: PolicySettings, work: () => void | Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      this.#logger.warn("what is to be told broke off", { policy: name, reason: reasonOf(error) });
+    }
   }
 
   /** Keeps notices for each receiver that wants them, and sends them. @param over kinds that go on no more. */
@@ -213,13 +230,14 @@ export class Notices {
     what: "" | "/start" | "/fail",
     text?: string,
   ): void {
-    this.#behind(settings, `ping ${index}`, hostOf(url), async (signal) => {
+    const send = async (signal: AbortSignal) => {
       try {
         await (await sender()).sendPing(url, what, text, signal);
       } catch (error) {
         this.#logger.warn("a notice was not sent", { policy: settings.name, reason: reasonOf(error) });
       }
-    });
+    };
+    void this.#attempt(settings, () => this.#behind(settings, `ping ${index}`, hostOf(url), send));
   }
 
   /** Behind what is being sent to the same: who hears that a run began after it has ended waits for its end for ever. */

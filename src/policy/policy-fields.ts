@@ -60,4 +60,5 @@ export const address = (description: string) =>
   z
     .string("it must be an address, https://…")
     .regex(/^https?:\/\/[^\s/]/, "it must be an address, https://…")
+    .refine((text) => URL.canParse(text), "it is no valid address: is its host or its port wrong?")
     .meta({ description });

@@ -248,6 +248,26 @@ extra: 1
     ]);
   });
 
+  test("an address that no request could be sent to, without what is in it", async () => {
+    const problems = await problemsOf(`backup_manager:
+  storage: { type: local, path: vault }
+  notifications:
+    - { type: ping, url: "https://ping.example:99999/t0ken" }
+    - { type: slack, url: "https://[::1/t0ken" }
+    - { type: webhook, url: "http://a b/t0ken" }
+  metrics: { push: { url: "http://gateway:port/t0ken" } }
+policies:
+  one: { ${SOURCES} }
+`);
+    const why = "it is no valid address: is its host or its port wrong?";
+    expect(problems).toEqual([
+      `4 backup_manager.notifications.0.url: ${why}`,
+      `5 backup_manager.notifications.1.url: ${why}`,
+      `6 backup_manager.notifications.2.url: ${why}`,
+      `7 backup_manager.metrics.push.url: ${why}`,
+    ]);
+  });
+
   test("what a schema cannot say: storage, keys, patterns, zones; of a default once", async () => {
     const problems = await problemsOf(`backup_manager:
   storage: { type: s3 }

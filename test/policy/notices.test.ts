@@ -121,6 +121,35 @@ test("pings tell of the beginning, of a success, and of a failure with its reaso
   expect(received[3]?.body).toContain("Policy one failed: ");
 });
 
+test("an address that is none keeps no run from being made and told of, and ends no service", async () => {
+  const { received, until, url } = await newReceiver();
+  const { service, set, clock, logged } = await newToldService(
+    `[{ type: ping, url: "${url}/s3cret" }, { type: ping, url: "${url}/good" }, { type: slack, url: "${url}/" }]`,
+    { schedule: "max_age: 1h, retry_window: 1ms" },
+  );
+  // As no file can say it.
+  for (const one of set.get("one")!.settings.notifications)
+    if (one.type === "slack" || (one.type === "ping" && one.url.includes("s3cret")))
+      Object.assign(one, { url: "https://x:99999/s3cret" });
+  const heard: string[] = [];
+  service.onRun(({ outcome }) => heard.push(outcome));
+  expect((await service.run("one")).outcome).toBe("success");
+  expect([heard, service.work]).toEqual([["success"], []]);
+  expect((await until(2)).map(({ path }) => path)).toEqual(["/good/start", "/good"]);
+  const brokeOff = () => logged.filter(({ message }) => message === "what is to be told broke off");
+  const before = brokeOff().length;
+  expect(before).toBe(3);
+  service.start();
+  await service.status();
+  clock.sleep(2 * 3_600_000);
+  await clock.pass(1000, 0);
+  expect(brokeOff()).toHaveLength(before + 1);
+  await service.stop();
+  expect(received).toHaveLength(2);
+  expect(brokeOff()).toContainEqual(expect.objectContaining({ level: "warn" }));
+  expect(JSON.stringify(logged)).not.toContain("s3cret");
+});
+
 test("addresses and secrets are not shown", async () => {
   const { set } = await newToldService(
     `[{ type: webhook, url: "https://hooks.example/s3cret", secret: "${SECRET}" }, { type: ping, url: "https://ping.example/s3cret" }, { type: slack, url: "https://slack.example/s3cret" }, { type: mail, host: mail.example, user: me, password: s3cret, from: a@b.c, to: [d@e.f] }]`,
