@@ -1,4 +1,4 @@
-import { readdirSync } from "node:fs";
+import { cpSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { connect } from "@lancedb/lancedb";
 import { expect, onTestFinished, test } from "vitest";
@@ -78,4 +78,39 @@ test("a name that is taken, or none, is refused, and nothing changes", async () 
   };
   expect(await rejection(repository.restore("latest", beside))).toBeInstanceOf(ValidationError);
   expect(stampOf(directory)).toEqual(before);
+});
+
+test("a restore that was cut off is done again: a table that is back stays, a directory without a version is taken", async () => {
+  const { uri, repository, db, idsOf } = await newPlace();
+  const inPlace = { target: uri, mode: "in-place" } as const;
+  await repository.restore("latest", { ...inPlace, as: { documents: "documents_before" } });
+  mkdirSync(join(uri, "other_before.lance", "_versions"), { recursive: true });
+  mkdirSync(join(uri, "other_before.lance", "data"));
+  writeFileSync(join(uri, "other_before.lance", "data", "cut-off.lance"), "half");
+  const request = { ...inPlace, as: { documents: "documents_before", other: "other_before" } };
+  const done = await repository.restore("latest", request);
+  expect(done.tables).toMatchObject([
+    { id: "documents_before", action: "keep" },
+    { id: "other_before", action: "rebuild" },
+  ]);
+  expect([await idsOf("documents_before"), await idsOf("other_before")]).toEqual([[1, 2], [9]]);
+  // What has been written to since is somebody's, and nothing is put over it.
+  await (await db.openTable("documents_before")).add([{ id: 3 }]);
+  const before = stampOf(uri);
+  expect(await rejection(repository.restore("latest", request))).toBeInstanceOf(ValidationError);
+  expect(stampOf(uri)).toEqual(before);
+});
+
+test("one that was cut off before its number was high enough is completed", async () => {
+  const { directory, uri, repository, db, idsOf } = await newPlace();
+  const version = 1;
+  const look = join(directory, "look");
+  const versions = { documents: version };
+  await repository.backup({ source: uri }); // has a second version
+  await repository.restore("latest", { target: look, tables: ["documents"], versions });
+  cpSync(join(look, "documents.lance"), join(uri, "documents_before.lance"), { recursive: true });
+  const as = { documents: "documents_before" };
+  await repository.restore("latest", { target: uri, mode: "in-place", versions, as });
+  expect(await idsOf("documents_before")).toEqual([1, 2]);
+  expect(await (await db.openTable("documents_before")).version()).toBeGreaterThan(version + 1);
 });

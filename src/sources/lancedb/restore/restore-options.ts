@@ -25,7 +25,8 @@ export interface Selection {
 export interface RestoreOptions extends Selection {
   /**
    * Other names for tables, by their ids in the snapshot: in place a table comes beside the live one so, which stays as it is. Those alone are
-   * restored then, unless `tables` names others too. Root tables only; no table may have the name.
+   * restored then, unless `tables` names others too. Root tables only; no table may have the name,
+   * but one that is just that already, from a restore that was cut off: it stays.
    */
   as?: Readonly<Record<string, string>> | undefined;
   /** A local directory, as a path or a `file:` address. */

@@ -2,6 +2,7 @@ import { existsSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
 import { ValidationError } from "../../../../errors.ts";
 import { listTables, NAMESPACE_TABLE, rootDirectory } from "../../../../lance/database.ts";
+import { listManifests } from "../../../../lance/image.ts";
 import { type PutBackTarget, planPutBack } from "../../../../lance/put-back/plan-put-back.ts";
 import { inspectTable } from "../../../../lance/put-back/table-state.ts";
 import type { LanceDB } from "../../../../lance/which-lancedb.ts";
@@ -34,12 +35,12 @@ export async function planInPlace(
   tables: readonly SelectedTable[],
 ): Promise<{ tables: TableInPlace[]; leftAlone: string[]; toCopy: { files: { size: number }[] }[] }> {
   const live = await listTables(database);
-  assertNamesAreFree(tables, live, database);
   const known = new Set(snapshot.tables.map((table) => table.id));
   const planned: TableInPlace[] = [];
   const toCopy: { files: { size: number }[] }[] = [];
   for (const table of tables) {
     const directory = await directoryOf(lancedb, database, table, tables);
+    if (table.original !== undefined) await assertNameIsFree(database, snapshot, table, live);
     planned.push(await planOne(database, snapshot, table, directory));
     toCopy.push({
       files: table.files.filter((file) => !isThere(join(database, directory, file.path), file.size)),
@@ -48,21 +49,28 @@ export async function planInPlace(
   return { tables: planned, leftAlone: live.map(({ id }) => id).filter((id) => !known.has(id)), toCopy };
 }
 
-/** @throws ValidationError where a table is to come beside the live ones under a name that one has */
-function assertNamesAreFree(
-  tables: readonly SelectedTable[],
-  live: readonly { readonly id: string }[],
+/**
+ * A restore that was cut off leaves the table back already, or a directory without a version: these do not take the name.
+ *
+ * @throws ValidationError where a table is to come beside the live ones under a name that one has
+ */
+async function assertNameIsFree(
   database: string,
-): void {
-  for (const { id, original, directory } of tables) {
-    if (original === undefined) continue;
-    const isTaken = live.some((table) => table.id.toLowerCase() === id.toLowerCase());
-    if (isTaken || existsSync(join(database, directory))) {
-      throw new ValidationError(
-        `There is a table ${id} in ${database} already: give ${original} another name.`,
-      );
-    }
+  snapshot: Snapshot,
+  table: SelectedTable,
+  live: readonly { readonly id: string }[],
+): Promise<void> {
+  const { id, original, directory, digest } = table;
+  const dataset = join(database, directory);
+  const isAlike = live.some((other) => other.id !== id && other.id.toLowerCase() === id.toLowerCase());
+  if (!isAlike && !existsSync(dataset)) return;
+  if (!isAlike && statSync(dataset).isDirectory()) {
+    if ((await listManifests(dataset)).length === 0) return;
+    const plan = await planPutBack(putBackTarget(database, snapshot, table, directory, undefined), POLICY);
+    // Where its number is not high enough yet, it was cut off before the last commit.
+    if (plan.action === "keep" || plan.newestDigest === digest) return;
   }
+  throw new ValidationError(`There is a table ${id} in ${database} already: give ${original} another name.`);
 }
 
 /** What put back is asked for: that the table shows the version, whatever it shows now. */
