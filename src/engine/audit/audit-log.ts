@@ -73,7 +73,7 @@ export async function readHead(
  * Appends an entry (docs/formats.md, "Audit log"): by exclusive creation under the next number, so that writers at one moment
  * stand behind each other.
  *
- * @param after the newest entry as the caller knows it; there may be newer ones.
+ * @param after the newest entry as the caller knows it; there may be newer ones, and it may be gone.
  * @returns the entry, by which the next one is appended.
  * @throws IoError where it cannot be written. @throws LockedError where others were first a hundred times.
  */
@@ -85,7 +85,7 @@ export async function appendEntry(
 ): Promise<AuditPoint> {
   const { storage, logger, documents } = place;
   assertWritable(storage);
-  let last: Newest | undefined = after ?? (await headOrNewest(place, signal));
+  let last: Newest | undefined = await newestKnown(place, after, signal);
   for (let turn = 0; turn < MOST_TRIES; turn++) {
     const number = (last?.number ?? 0) + 1;
     const { object, sha256 } = sealEntry(
@@ -96,6 +96,11 @@ export async function appendEntry(
     );
     if (await storage.writeNew(entryName(number), object, { lock: true, signal })) {
       const point = { number, sha256 };
+      if (last && (await isInRemovedRange(place, last.number, point, signal))) {
+        await withdraw(place, number, signal);
+        last = await newestEntry(place, signal);
+        continue;
+      }
       await storage.write(AUDIT_HEAD, sealHead(documents, point), { signal }).catch((error: unknown) => {
         logger.debug("the head of the audit log was not written", { reason: reasonOf(error) });
       });
@@ -139,14 +144,60 @@ export async function listEntries(
   return entries.slice(0, limit);
 }
 
-async function headOrNewest(place: AuditPlace, signal?: AbortSignal): Promise<Newest | undefined> {
+/** The higher one of the head and what the caller knows: either may be old. Where there is neither, by a listing. */
+async function newestKnown(
+  place: AuditPlace,
+  after: AuditPoint | undefined,
+  signal?: AbortSignal,
+): Promise<Newest | undefined> {
+  let head: AuditPoint | undefined;
   try {
-    const head = await readHead(place, signal);
-    if (head) return head;
+    head = await readHead(place, signal);
   } catch (error) {
     if (!isUnreadable(error)) throw error;
   }
-  return newestEntry(place, signal);
+  if (after && after.number >= (head?.number ?? 0)) return after;
+  return head ?? newestEntry(place, signal);
+}
+
+/**
+ * Whether a new entry has a number that a retention has made free again, so that the log goes on elsewhere. Retention takes the
+ * lowest first: while the entry before is there, none behind it is gone.
+ */
+async function isInRemovedRange(
+  place: AuditPlace,
+  before: number,
+  { number, sha256 }: AuditPoint,
+  signal?: AbortSignal,
+): Promise<boolean> {
+  try {
+    if (await place.storage.stat(entryName(before), { signal })) return false;
+    const higher = (await entryNumbers(place.storage, signal)).filter((other) => other > number);
+    if (higher.length === 0) return false; // the one before is missing, which others are to see
+    if (higher[0] !== number + 1) return true;
+    return (await readEntry(place, number + 1, signal)).previous !== sha256; // else somebody stands behind it already
+  } catch (error) {
+    // The entry is written, and nearly always where it belongs.
+    place.logger.debug("it was not seen whether an entry of the audit log is at the log's end", {
+      number,
+      reason: reasonOf(error),
+    });
+    return false;
+  }
+}
+
+/** Where that may not be done, as where entries are locked, it stays, and who checks is told of it. */
+async function withdraw(
+  { storage, logger }: AuditPlace,
+  number: number,
+  signal?: AbortSignal,
+): Promise<void> {
+  await storage.remove(entryName(number), { signal }).catch((error: unknown) => {
+    logger.warn("an entry of the audit log has a number that was removed, and stays", {
+      number,
+      reason: reasonOf(error),
+    });
+  });
 }
 
 /** Where it cannot be read, its digest is not known. */

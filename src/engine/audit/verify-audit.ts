@@ -9,7 +9,7 @@ import { type AuditPlace, entryNumbers, isUnreadable, readEntry, readHead } from
 export interface AuditProblem {
   /**
    * `missing`: an entry that was there is not. `changed`: one is damaged, or is not what the next one or the head says that it was.
-   * `forked`: there are two that say they are the same one.
+   * `forked`: there are two that say they are the same one, or there is one of a number that a retention had removed before.
    */
   readonly kind: "missing" | "changed" | "forked";
   /** The first entry that it is about. */
@@ -118,14 +118,17 @@ interface Forgotten {
   /** 0: nothing. */
   readonly number: number;
   readonly sha256: string | null;
+  /** By which entry, and when. */
+  readonly by: number;
+  readonly at: Date;
 }
 
 function lastForget(read: ReadonlyMap<number, AuditEntry>): Forgotten {
-  let last: Forgotten = { number: 0, sha256: null };
-  for (const { operation, details } of read.values()) {
+  let last: Forgotten = { number: 0, sha256: null, by: 0, at: new Date(0) };
+  for (const { number, operation, details, at } of read.values()) {
     const { through, sha256 } = details;
     if (operation !== "forget" || typeof through !== "number" || typeof sha256 !== "string") continue;
-    if (through > last.number) last = { number: through, sha256 };
+    if (through > last.number) last = { number: through, sha256, by: number, at };
   }
   return last;
 }
@@ -141,7 +144,11 @@ function chainProblems(
   let before: string | null | undefined = forget.sha256;
   let next = forget.number + 1;
   for (const number of numbers) {
-    if (number <= forget.number) continue;
+    if (number <= forget.number) {
+      const left = read.get(number);
+      if (left && left.at >= forget.at) problems.push(again(number, forget));
+      continue;
+    }
     if (number > next) {
       problems.push(missing(next, number - 1));
       before = undefined;
@@ -215,6 +222,11 @@ async function copies(place: AuditPlace, read: ReadonlyMap<number, AuditEntry>):
 function missing(first: number, last: number, why = ""): AuditProblem {
   const which = first === last ? `entry ${first} is` : `entries ${first} to ${last} are`;
   return { kind: "missing", number: first, details: `${which} missing${why}` };
+}
+
+function again(number: number, { number: through, by }: Forgotten): AuditProblem {
+  const details = `entry ${number} is not older than entry ${by}, which says that entries up to ${through} were removed: it is a second one of its number`;
+  return { kind: "forked", number, details };
 }
 
 function changed(number: number, details: string): AuditProblem {

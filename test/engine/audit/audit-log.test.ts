@@ -1,8 +1,8 @@
 import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import type { AuditAction } from "../../../src/engine/audit/audit-entry.ts";
-import { type AuditPlace, appendEntry, listEntries } from "../../../src/engine/audit/audit-log.ts";
+import { type AuditAction, sealEntry } from "../../../src/engine/audit/audit-entry.ts";
+import { type AuditPlace, appendEntry, listEntries, readHead } from "../../../src/engine/audit/audit-log.ts";
 import { forgetEntries } from "../../../src/engine/audit/forget-entries.ts";
 import { verifyAuditLog } from "../../../src/engine/audit/verify-audit.ts";
 import { PLAIN_DOCUMENTS } from "../../../src/engine/codec/document-codec.ts";
@@ -183,6 +183,53 @@ describe("old entries", () => {
     expect(await verifyAuditLog(place)).toMatchObject({ ok: true, entries: 4, forgottenThrough: 4 });
     rmSync(place.file(5));
     expect(await kinds(place)).toEqual(["missing 5"]);
+  });
+
+  test("a writer that knows one of them alone goes on at the log's end, and leaves the head there", async () => {
+    const place = await aged([90]);
+    const { newest } = await verifyAuditLog(place);
+    for (const days of [90, 80, 70, 70, 70, 20, 10])
+      await appendEntry(place, action({}, NOW - days * DAY_MS));
+    expect(await forgetEntries(place, who, 60)).toBe(6);
+    expect((await appendEntry(place, action(), newest)).number).toBe(10);
+    expect(await readHead(place)).toMatchObject({ number: 10 });
+    expect(await verifyAuditLog(place)).toMatchObject({ ok: true, entries: 4, forgottenThrough: 6 });
+  });
+
+  test("so does one that knows them by an old head, or none at all", async () => {
+    const place = await aged([90, 90]);
+    const head = readFileSync(place.file("head"));
+    const { newest } = await verifyAuditLog(place);
+    for (const days of [90, 80, 20]) await appendEntry(place, action({}, NOW - days * DAY_MS));
+    expect(await forgetEntries(place, who, 60)).toBe(4);
+    writeFileSync(place.file("head"), head); // by a writer that stood still between its entry and the head
+    expect((await appendEntry(place, action())).number).toBe(7);
+    rmSync(place.file("head"));
+    expect((await appendEntry(place, action(), newest)).number).toBe(8);
+    expect(await verifyAuditLog(place)).toMatchObject({ ok: true, entries: 4, forgottenThrough: 4 });
+  });
+
+  test("one that was written under a number that was removed before is seen", async () => {
+    const place = await aged([90, 80, 20]);
+    expect(await forgetEntries(place, who, 60)).toBe(2);
+    const { object } = sealEntry(place.documents, { number: 2, previous: null }, action({}, NOW + 1), {});
+    await place.storage.writeNew(place.file(2).slice(place.directory.length + 1), object);
+    expect(await kinds(place)).toContain("forked 2");
+  });
+
+  test("an entry stays behind which others stand already, also where the one before is lost", async () => {
+    const place = await arrange(2);
+    class Meanwhile extends StorageLayer {
+      override async writeNew(...values: Parameters<StorageLayer["writeNew"]>): Promise<boolean> {
+        const written = await super.writeNew(...values);
+        rmSync(place.file(2));
+        await appendEntry(place, action());
+        return written;
+      }
+    }
+    const { number } = await appendEntry({ ...place, storage: new Meanwhile(place.storage) }, action());
+    expect(number).toBe(3);
+    expect(await kinds(place)).toEqual(["missing 2"]);
   });
 
   test("one behind a younger one stays, and so does the newest", async () => {
