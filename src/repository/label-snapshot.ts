@@ -35,8 +35,8 @@ export async function pinSnapshot(
   assertKnown(options, "pin", { source: true, signal: true, reason: true });
   const { reason } = options;
   assertReason(reason);
-  return change(place, id, options, (now) => {
-    if (now.pinned && (reason === undefined || now.pinned.reason === reason)) return now;
+  return change(place, id, options, (now, isAssumed) => {
+    if (!isAssumed && now.pinned && (reason === undefined || now.pinned.reason === reason)) return now;
     const since = now.pinned?.since ?? new Date();
     return { ...now, pinned: { since, ...(reason !== undefined && { reason }) } };
   });
@@ -75,7 +75,7 @@ async function change(
   place: OpenedRepository,
   reference: string,
   { source, signal }: LabelOptions,
-  revise: (now: Labels) => Labels,
+  revise: (now: Labels, isAssumed: boolean) => Labels,
 ): Promise<SnapshotDetails> {
   assertSignal(signal);
   place.assertMarked();

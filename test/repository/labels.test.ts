@@ -264,6 +264,48 @@ describe("a snapshot that is pinned", () => {
   });
 });
 
+describe("a pin whose record cannot be read", () => {
+  async function newUnreadable(change: (text: string) => string) {
+    const made = await newRepository();
+    const [, , id] = made.ids;
+    await made.repository.pin(id, { reason: "the audit" });
+    const file = join(made.location, "labels", `${id}.00000001.json`);
+    writeFileSync(file, change(readFileSync(file, "utf8")));
+    return { ...made, id, file };
+  }
+  const damaged = (text: string) => text.replace("the audit", "the audio");
+  const newer = (text: string) => text.replace('"format": 2', '"format": 3');
+
+  test("is lost by no tag, and by no copy of labels there", async () => {
+    const { repository, id } = await newUnreadable(damaged);
+    const { tags, pinned } = await repository.tag(id, { add: ["x"] });
+    expect({ tags, pinned }).toMatchObject({
+      ...{ tags: ["taken", "x"], pinned: { reason: expect.stringContaining("cannot be read") } },
+    });
+    expect(await rejection(repository.delete(id))).toBeInstanceOf(LockedError);
+    const target = await newUnreadable(damaged);
+    const source = await Repository.init(join(await newDirectory(), "source"), { logger: silent });
+    await target.repository.copy(source);
+    await source.tag(target.id, { add: ["y"] });
+    await source.copy(target.repository, { labels: true });
+    expect(await target.repository.get(target.id)).toMatchObject({ tags: ["taken", "y"], pinned: {} });
+  });
+
+  test("is said anew by a pin, also without a reason", async () => {
+    const { repository, id } = await newUnreadable(damaged);
+    expect((await repository.pin(id)).pinned).not.toHaveProperty("reason");
+  });
+
+  test("since it is a newer version's is left as it is", async () => {
+    const { repository, id, file } = await newUnreadable(newer);
+    const before = readFileSync(file, "utf8");
+    for (const said of [repository.tag(id, { add: ["x"] }), repository.unpin(id), repository.pin(id)])
+      expect(await rejection(said)).toMatchObject({ code: "UNSUPPORTED" });
+    expect(readFileSync(file, "utf8")).toBe(before);
+    expect((await repository.get(id)).pinned).toBeDefined();
+  });
+});
+
 describe("a copy", () => {
   async function newTarget() {
     return Repository.init(join(await newDirectory(), "target"), { logger: silent });

@@ -1,4 +1,4 @@
-import { BackupNotFoundError } from "../../errors.ts";
+import { BackupNotFoundError, UnsupportedError } from "../../errors.ts";
 import type { Logger } from "../../logger.ts";
 import type { Labels } from "../labels/label-record.ts";
 import { LabelStore } from "../labels/label-store.ts";
@@ -39,7 +39,11 @@ export async function copyLabels(
       await there.change(id, snapshot.tags, revise);
       if (isNew) labelled.push(id);
     } catch (failure) {
-      if (!(failure instanceof BackupNotFoundError)) throw failure; // removed there meanwhile
+      if (failure instanceof UnsupportedError) {
+        logger.warn("the labels of a snapshot in the target are a newer version's, and stay as they are", {
+          ...{ snapshot: id, reason: failure.message },
+        });
+      } else if (!(failure instanceof BackupNotFoundError)) throw failure; // removed there meanwhile
     }
   }
   return labelled;

@@ -20,7 +20,8 @@ export interface LabelsRecord extends Labels {
   readonly number: number;
 }
 
-const LONGEST_REASON = 1000;
+/** Characters. */
+export const LONGEST_REASON = 1000;
 
 /** Of the record as an object: by this it is sealed, where the repository is encrypted. */
 function sealedAs({ snapshot, number }: Pick<LabelsRecord, "snapshot" | "number">): string {

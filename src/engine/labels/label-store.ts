@@ -11,7 +11,14 @@ import { forEachParallel } from "../../util/parallel.ts";
 import { type DocumentCodec, PLAIN_DOCUMENTS } from "../codec/document-codec.ts";
 import { LABELS, labelsName, parseLabelsName, snapshotName } from "../format/names.ts";
 import { readSmall } from "../read-small.ts";
-import { decodeLabels, encodeLabels, type Labels, type LabelsRecord, resealLabels } from "./label-record.ts";
+import {
+  decodeLabels,
+  encodeLabels,
+  type Labels,
+  type LabelsRecord,
+  LONGEST_REASON,
+  resealLabels,
+} from "./label-record.ts";
 
 const PARALLEL_READS = 16;
 /** Others change the same snapshot's labels at the same time; each turn one of them is done. */
@@ -71,19 +78,20 @@ export class LabelStore {
    *
    * @param tags those in its document.
    * @param revise what is to hold in place of what holds; the same object: nothing is changed. It may be called again upon its own result.
-   * @throws BackupNotFoundError where the snapshot is gone. @throws IoError
+   *   Of a damaged record the snapshot's own tags hold, and a pin: whoever does not mean the pin keeps it.
+   * @throws BackupNotFoundError where the snapshot is gone. @throws UnsupportedError where a newer version has written what holds. @throws IoError
    */
   async change(
     id: string,
     tags: readonly string[],
-    revise: (now: Labels) => Labels,
+    revise: (now: Labels, isAssumed: boolean) => Labels,
     signal?: AbortSignal,
   ): Promise<Labels> {
     for (let turn = 0; turn < MOST_TURNS; turn++) {
       const found = await this.of(id, signal);
-      // What cannot be read is written anew.
-      const now: Labels = found?.record ?? { tags };
-      const next = revise(now);
+      if (found?.error instanceof UnsupportedError) throw found.error;
+      const now: Labels = labelsOf(found, { tags }) ?? { tags };
+      const next = revise(now, found?.error !== undefined);
       if (next === now && !found?.error) return now;
       if (!(await this.#isThere(id, signal))) throw new BackupNotFoundError(id);
       const number = (found?.number ?? 0) + 1;
@@ -181,5 +189,6 @@ export function labelsOf(
   if (!found) return undefined;
   const { record, modified: since, error } = found;
   if (record) return record;
-  return { tags, pinned: { since, reason: `its labels cannot be read: ${error?.message ?? ""}` } };
+  const reason = `its labels cannot be read: ${error?.message ?? ""}`.slice(0, LONGEST_REASON);
+  return { tags, pinned: { since, reason } };
 }

@@ -150,7 +150,7 @@ async function damagedLabels(
     error
       ? [
           {
-            what: `what was said of snapshot ${id} cannot be read, so that it counts as pinned; pin or unpin it anew: ${error.message}`,
+            what: `what was said of snapshot ${id} cannot be read, so that it counts as pinned${error.code === "UNSUPPORTED" ? "" : "; pin or unpin it anew"}: ${error.message}`,
             path: `${storage.location}/${labelsName(id, number)}`,
             cause: error,
           },
