@@ -179,6 +179,37 @@ describe("interrupted anywhere it goes on", () => {
   });
 });
 
+describe("what a store does not let be read", () => {
+  test("does not count as read, and the run says that it ended early", async () => {
+    await roll();
+    const { stretches } = JSON.parse(readFileSync(cursorFile(), "utf8")).body;
+    now += 29 * DAY_MS;
+    const out = new FaultyStorage(remote(storage), ({ method, name }) =>
+      method === "read" && name.startsWith("blobs/") ? "fail" : undefined,
+    );
+    expect((await roll({}, out)).rolling).toMatchObject({
+      ok: false,
+      details: expect.stringContaining("ended early"),
+    });
+    expect(JSON.parse(readFileSync(cursorFile(), "utf8")).body.stretches).toEqual(stretches);
+    expect((await roll()).rolling).toMatchObject({ ok: true, oldestBlobSeconds: 0 });
+  });
+
+  test("among others that can be read keeps no run from going on", async () => {
+    const [, bad = ""] = names;
+    for (let day = 0; day < 3; day++) {
+      now += 29 * DAY_MS;
+      const through = new FaultyStorage(remote(storage), ({ method, name }) =>
+        method === "read" && name.endsWith(bad) ? "fail" : undefined,
+      );
+      const { read, rolling } = await roll({}, through);
+      expect(rolling?.ok).toBe(true);
+      expect(read).toContain(bad);
+    }
+    expect(JSON.parse(readFileSync(cursorFile(), "utf8")).body.damaged).toEqual([bad]);
+  });
+});
+
 test("what was verified when is sealed in an encrypted repository, and read by the docs' reader; a rewriting forgets it", async () => {
   const directory = await newDirectory();
   const key = Buffer.alloc(32, 5);

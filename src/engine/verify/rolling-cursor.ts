@@ -10,8 +10,8 @@ import { readSmall } from "../read-small.ts";
 const SEAL_ID = "verify-rolling";
 /** The last name that a blob can have. */
 export const LAST_NAME = "f".repeat(64);
-/** More are read again with the next round alone. */
-const MOST_DAMAGED = 10_000;
+/** More are not kept: what would be more does not count as read. */
+export const MOST_DAMAGED = 10_000;
 /** Stretches that were read within so small a part of the whole time are told as one. */
 const MERGED_PART = 100;
 

@@ -1,5 +1,5 @@
 import { BackupError } from "../../errors.ts";
-import { reasonOf } from "../../fs/io.ts";
+import { isVanished, reasonOf } from "../../fs/io.ts";
 import type { Logger } from "../../logger.ts";
 import { assertWritable } from "../../storage/layers/read-only-storage.ts";
 import type { StoredObject } from "../../storage/object-name.ts";
@@ -11,6 +11,7 @@ import { type BlobState, lookAt, readBlobs } from "./blob-survey.ts";
 import { count, passed, type VerificationResult } from "./result.ts";
 import {
   LAST_NAME,
+  MOST_DAMAGED,
   markRead,
   newCursor,
   type RollingCursor,
@@ -46,7 +47,8 @@ type Listed = Pick<StoredObject, "size"> & { readonly name: string; readonly wri
 
 /**
  * Looks whether every blob is there, and reads those whose turn it is: by the time since the last run, and all that would be older
- * than so many days before the next one. Goes on where the last run ended, also where it was killed.
+ * than so many days before the next one. Goes on where the last run ended, also where it was killed. Where the store lets nothing be read any
+ * more it stops, and what it could not read behind the last blob that it could counts as unread.
  *
  * @throws IoError where the cursor cannot be written: nothing was read then that is not told.
  */
@@ -69,6 +71,9 @@ export async function rollOn(
   const turn = new Turn(request, states, known, [...again, ...wanted.map(({ name }) => name)]);
   let cursor: RollingCursor = before;
   let savedAt = performance.now();
+  /** What the store has let nothing be read of, behind what it did. */
+  const held: { readonly behind: string; readonly to: string; readonly readAt: number }[] = [];
+  let heldBlobs = 0;
   const save = () => writeCursor(storage, documents, { ...cursor, damaged: turn.damaged(before.damaged) });
   try {
     await turn.read(again);
@@ -83,8 +88,17 @@ export async function rollOn(
       // A batch ends where the names do: the next one begins with the first of all.
       const last = batch.at(-1)?.name ?? behind;
       const isEnd = last === listed.at(-1)?.name;
-      cursor = markRead(cursor, behind, isEnd ? LAST_NAME : last, readAt, withinMs);
+      held.push({ behind, to: isEnd ? LAST_NAME : last, readAt });
       behind = isEnd ? "" : last;
+      if (turn.bad > MOST_DAMAGED) break;
+      if (batch.every(({ name }) => isUnreadable(states.get(name)))) {
+        heldBlobs += batch.length;
+        if (heldBlobs >= BATCH.blobs) break;
+        continue;
+      }
+      // One that cannot be read among others that can is noted by its name.
+      for (const one of held.splice(0)) cursor = markRead(cursor, one.behind, one.to, one.readAt, withinMs);
+      heldBlobs = 0;
       if (performance.now() - savedAt < SAVE_MS) continue;
       await save();
       savedAt = performance.now();
@@ -96,14 +110,18 @@ export async function rollOn(
     );
     throw error;
   }
-  cursor = { ...cursor, at: began };
+  const isStopped = held.length > 0;
+  if (!isStopped) cursor = { ...cursor, at: began };
   await save();
   const bad = new Set(turn.damaged(before.damaged));
   const ages = listed.map((blob) => now() - knownGood(blob, cursor, bad.has(blob.name)));
   const oldestBlobSeconds = Math.round(highestOf(0, ages) / 1000);
   const read = `${count(turn.done, "blob")} of ${count(listed.length, "blob")} read, so that each is within ${days} days`;
   const details = `${read}; the oldest was not read for ${(oldestBlobSeconds / 86_400).toFixed(1)} days.`;
-  return { states, result: { ...passed("", "rolling", details), oldestBlobSeconds } };
+  const why = isStopped
+    ? ` It ended early, since too many could not be read; these do not count as read.`
+    : "";
+  return { states, result: { ...passed("", "rolling", details + why), ok: !isStopped, oldestBlobSeconds } };
 }
 
 /** Where blobs are read by turns, it counts as a turn of all that everything was read. What cannot be written is passed over. */
@@ -117,6 +135,7 @@ export async function tellAllRead(
     const cursor = await readCursor(storage, documents);
     if (!cursor) return;
     const damaged = [...states].filter(([name, state]) => state.size !== undefined && !isGood(name, state));
+    if (damaged.length > MOST_DAMAGED) return;
     const stretches = [{ to: LAST_NAME, readAt: began }];
     await writeCursor(storage, documents, {
       ...cursor,
@@ -208,6 +227,7 @@ class Turn {
   readonly #known: ReadonlyMap<string, number>;
   readonly #total: { readonly totalFiles: number; readonly totalBytes: number };
   readonly #read = new Set<string>();
+  readonly #bad = new Set<string>();
   #bytes = 0;
 
   constructor(
@@ -228,12 +248,18 @@ class Turn {
     return this.#read.size;
   }
 
+  /** How many were damaged, or could not be read. */
+  get bad(): number {
+    return this.#bad.size;
+  }
+
   async read(names: readonly string[]): Promise<void> {
     const { store, signal, onProgress } = this.#request;
     const unread = names.filter((name) => !this.#read.has(name));
     await readBlobs(store, unread, this.#known, signal, (name, state) => {
       this.#states.set(name, state);
       this.#read.add(name);
+      if (!isGood(name, state)) this.#bad.add(name);
       this.#bytes += this.#known.get(name) ?? 0;
       onProgress?.({ phase: "verify", files: this.#read.size, bytes: this.#bytes, ...this.#total });
     });
@@ -242,11 +268,15 @@ class Turn {
   /** What is to be read again in the next run. @param before what was to be in this one: what it did not come to, too. */
   damaged(before: readonly string[]): string[] {
     const unread = before.filter((name) => this.#known.has(name) && !this.#read.has(name));
-    const bad = [...this.#read].filter((name) => !isGood(name, this.#states.get(name)));
-    return [...new Set([...unread, ...bad])];
+    return [...new Set([...unread, ...this.#bad])];
   }
 }
 
 function isGood(name: string, state: BlobState | undefined): boolean {
   return state?.error === undefined && state?.sha256 === name;
+}
+
+/** Neither damaged nor gone: the store did not let it be read. */
+function isUnreadable(state: BlobState | undefined): boolean {
+  return state?.error?.code === "IO" && !isVanished(state.error);
 }
