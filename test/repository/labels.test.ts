@@ -5,12 +5,14 @@ import { describe, expect, test } from "vitest";
 import { passphrase } from "../../src/engine/keys/passphrase.ts";
 import { rawKey } from "../../src/engine/keys/raw-key.ts";
 import { LabelStore } from "../../src/engine/labels/label-store.ts";
+import { removeUnlessPinned } from "../../src/engine/labels/remove-snapshot.ts";
 import { BackupNotFoundError, IoError, LockedError, ValidationError } from "../../src/errors.ts";
 import { Repository } from "../../src/repository/repository.ts";
 import { LocalStorage } from "../../src/storage/local-storage.ts";
 import { silent } from "../crash/silent.ts";
 import { newDirectory, recordingLogger } from "../support/database.ts";
 import { readerOfTheDocs } from "../support/documented-reader.ts";
+import { FaultyStorage } from "../support/faulty-storage.ts";
 import { namesBelow, rejection } from "../support/pieces.ts";
 import { putSnapshot } from "./fixture.ts";
 import { newPlace, newQuickPlace, tableOf } from "./prune/place.ts";
@@ -304,6 +306,18 @@ describe("a pin whose record cannot be read", () => {
     expect(readFileSync(file, "utf8")).toBe(before);
     expect((await repository.get(id)).pinned).toBeDefined();
   });
+});
+
+test("a document comes back where it cannot be seen whether its snapshot was pinned when it went", async () => {
+  const { storage, ids } = await newRepository();
+  let isGone = false;
+  const failing = new FaultyStorage(storage, ({ method, name }) => {
+    if (method === "remove" && name.startsWith("snapshots/")) isGone = true;
+    return isGone && method === "list" && name.startsWith("labels/") ? "fail" : undefined;
+  });
+  expect(await rejection(removeUnlessPinned({ storage: failing }, ids[0]))).toBeInstanceOf(IoError);
+  expect(isGone).toBe(true);
+  expect(await namesBelow(storage, "snapshots/")).toContain(`snapshots/${ids[0]}.json`);
 });
 
 describe("a copy", () => {

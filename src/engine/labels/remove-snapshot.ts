@@ -16,6 +16,7 @@ interface Place {
  * there again, and answers with the pin. (Its blobs are there: who removes those lists the documents anew, and holds an exclusive lease.)
  *
  * @param id an exact id; one that is not there is success.
+ * @throws IoError; where it cannot be seen whether somebody has pinned it, it is there again
  */
 export async function removeUnlessPinned(
   place: Place,
@@ -37,9 +38,16 @@ export async function removeUnlessPinned(
     return undefined;
   }
   await storage.remove(name);
-  const after = await pinOf();
+  const bringBack = () => storage.writeNew(name, document, { lock: true });
+  let after: Pin | undefined;
+  try {
+    after = await pinOf();
+  } catch (error) {
+    await bringBack(); // it may be pinned
+    throw error;
+  }
   if (after) {
-    await storage.writeNew(name, document, { lock: true });
+    await bringBack();
     return after;
   }
   await labels.forget(id);
