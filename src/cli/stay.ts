@@ -5,6 +5,8 @@ import { EXIT } from "./exit-codes.ts";
 /** What goes on until it is stopped. */
 export interface Lasting {
   start(): void | Promise<void>;
+  /** Told when another is to take its place, which may be long before it has ended. */
+  giveWay?(): void;
   stop(options?: { readonly graceMs?: number }): Promise<void>;
 }
 
@@ -20,7 +22,7 @@ export async function stayUntilTold(
 ): Promise<void> {
   let current = await make();
   const told = Promise.withResolvers<void>();
-  let reloading: Promise<void> = Promise.resolve();
+  let reading: Promise<void> = Promise.resolve();
   let isEnding = false;
   const end = () => {
     if (isEnding) leave("Left at once. No snapshot was made by the runs that were under way.");
@@ -31,31 +33,43 @@ export async function stayUntilTold(
     screen.line(message);
     process.exit(EXIT.failed);
   };
+  let next: Lasting | undefined;
+  let replacing: Promise<void> | undefined;
   const reload = async () => {
-    let next: Lasting;
     try {
       next = await make();
     } catch (error) {
       logger.error("the file is not read anew; the policies stay as they were", { reason: reasonOf(error) });
       return;
     }
-    try {
-      await current.stop({ graceMs: Number.POSITIVE_INFINITY });
-    } catch (error) {
-      logger.error("what ran before did not end as it is to", { reason: reasonOf(error) });
-    }
-    current = next;
-    try {
-      if (!isEnding) await current.start();
-      screen.line("The policies were read anew.");
-    } catch (error) {
-      logger.error("what was read anew cannot start; SIGHUP tries again", { reason: reasonOf(error) });
+    current.giveWay?.();
+    replacing ??= replace().finally(() => {
+      replacing = undefined;
+    });
+  };
+  /** What is under way may take long: of what is read meanwhile, the newest is what starts. */
+  const replace = async () => {
+    while (next) {
+      current.giveWay?.();
+      try {
+        await current.stop({ graceMs: Number.POSITIVE_INFINITY });
+      } catch (error) {
+        logger.error("what ran before did not end as it is to", { reason: reasonOf(error) });
+      }
+      current = next;
+      next = undefined;
+      try {
+        if (!isEnding) await current.start();
+        screen.line("The policies were read anew.");
+      } catch (error) {
+        logger.error("what was read anew cannot start; SIGHUP tries again", { reason: reasonOf(error) });
+      }
     }
     // Told to end while it started, it was stopped before there was anything to stop.
     if (isEnding) await current.stop();
   };
   const hangUp = () => {
-    reloading = reloading.then(reload);
+    reading = reading.then(reload);
   };
   interrupt.unlisten();
   process.on("SIGTERM", end).on("SIGINT", end).on("SIGHUP", hangUp);
@@ -66,7 +80,7 @@ export async function stayUntilTold(
       () => leave("Runs under way did not stop in time. They made no snapshot."),
       Math.min(stopMs, 2 ** 31 - 1), // a longer one would end at once
     );
-    await Promise.all([current.stop(), reloading]);
+    await Promise.all([current.stop(), reading.then(() => replacing)]);
     clearTimeout(timer);
   } finally {
     process.off("SIGTERM", end).off("SIGINT", end).off("SIGHUP", hangUp);

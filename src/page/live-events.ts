@@ -8,20 +8,23 @@ const WORK_MS = 250;
 /** What is said of times, as "3 min ago", is said anew so often. */
 const AGAIN_MS = 30_000;
 const MOST_LISTENERS = 200;
+/** Tabs of one browser: somebody alone does not take the places of all. */
+const MOST_OF_A_SESSION = 20;
 
 /** Who looks at a page, and is told what happens: by server-sent events. */
 export class LiveEvents {
   readonly #source: PageSource;
   readonly #now: () => number;
-  readonly #open = new Set<() => void>();
+  readonly #open = new Map<(why: "over" | "gone") => void, Session>();
 
   constructor(source: PageSource, now: () => number) {
     this.#source = source;
     this.#now = now;
   }
 
-  get isFull(): boolean {
-    return this.#open.size >= MOST_LISTENERS;
+  isFull(session: Session): boolean {
+    const own = [...this.#open.values()].filter((each) => each === session).length;
+    return this.#open.size >= MOST_LISTENERS || own >= MOST_OF_A_SESSION;
   }
 
   /**
@@ -57,9 +60,9 @@ export class LiveEvents {
     const again = setInterval(() => (isIn() ? send("changed", "") : over.resolve("over")), AGAIN_MS);
     const timer = setTimeout(() => over.resolve("over"), Math.min(2 ** 31 - 1, session.until - this.#now()));
     for (const each of [again, timer]) each.unref();
-    const close = () => over.resolve("gone");
-    this.#open.add(close);
-    stream.onAbort(close);
+    const close = over.resolve;
+    this.#open.set(close, session);
+    stream.onAbort(() => close("gone"));
     sendWork();
     const why = await over.promise;
     unlisten();
@@ -70,7 +73,8 @@ export class LiveEvents {
     await sent;
   }
 
-  close(): void {
-    for (const close of this.#open) close();
+  /** @param why `over`: the sessions end, which is told. */
+  close(why: "over" | "gone" = "gone"): void {
+    for (const close of [...this.#open.keys()]) close(why);
   }
 }

@@ -21,7 +21,7 @@ export interface PageOptions {
   readonly hosts?: readonly string[] | undefined;
   /** Directories below which an administrator may restore, each time into a new one. Default: none, and so no restore. */
   readonly restoreTo?: readonly string[] | undefined;
-  /** How long who has come in stays in, milliseconds. Default 12 hours. */
+  /** How long who has come in stays in, milliseconds: 400 days at most. Default 12 hours. */
   readonly sessionMs?: number | undefined;
   /** Default: winston on stderr, level `warn` or what `LANCEDB_BACKUP_LOG` says. */
   readonly logger?: Logger | undefined;
@@ -46,6 +46,8 @@ const DEFAULT_LISTEN = "127.0.0.1:8420";
 /** As the audit log takes it. */
 const NAME = /^[^\p{C}\p{Zl}\p{Zp}]{1,200}$/u;
 const DEFAULT_SESSION_MS = 12 * 3_600_000;
+/** Browsers keep no cookie longer. */
+const LONGEST_SESSION_MS = 400 * 86_400_000;
 
 /** @throws ValidationError, TypeError */
 export function pageSettings(options: PageOptions): PageSettings {
@@ -67,8 +69,8 @@ export function pageSettings(options: PageOptions): PageSettings {
   assertTexts(hosts, "hosts");
   assertTexts(restoreTo, "restoreTo");
   assertLogger(logger);
-  if (!(Number.isFinite(sessionMs) && sessionMs >= 1000)) {
-    throw new ValidationError("sessionMs must be a number of milliseconds, 1000 or more.");
+  if (!(sessionMs >= 1000 && sessionMs <= LONGEST_SESSION_MS)) {
+    throw new ValidationError("sessionMs must be a number of milliseconds, from 1000 to 400 days.");
   }
   if (tls !== undefined && (typeof tls?.cert !== "string" || typeof tls.key !== "string")) {
     throw new TypeError("tls must be { cert, key }: the paths of two files.");

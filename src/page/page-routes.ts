@@ -32,6 +32,8 @@ interface Site {
   readonly assets: ReadonlyMap<string, Asset>;
   /** The port that it came to listen on. */
   readonly port: () => number;
+  /** Whether nothing more is to begin on it. */
+  readonly isGivingWay: () => boolean;
 }
 
 const MOST_BODY_BYTES = 16_384;
@@ -71,7 +73,7 @@ export function pageRoutes(site: Site): Hono<Env> {
   });
   app.use(peers.bodyLimit({ maxSize: MOST_BODY_BYTES, onError: (c) => c.text("Too much.\n", 413) }));
   app.use(async (c, next) => {
-    if (c.req.method === "GET" || c.req.method === "HEAD" || isSameOrigin(c)) return next();
+    if (c.req.method === "GET" || c.req.method === "HEAD" || isSameOrigin(c, settings)) return next();
     return c.text("This was not asked for from the page itself.\n", 403);
   });
 
@@ -130,13 +132,20 @@ export function pageRoutes(site: Site): Hono<Env> {
     return c.redirect("/login", 303);
   });
 
+  app.post("*", (_c, next) => {
+    if (!site.isGivingWay()) return next();
+    throw new LockedError("The policies are being read anew. Wait for the end of what is under way.");
+  });
+
   app.get("/", needs("reader"), async (c) => {
     const page = Number(c.req.query("page") ?? 1);
     const data = await source.overview({ search: c.req.query("q") ?? "", page });
     return show(c, overviewPage(data, c.get("session"), takeSaid(c)));
   });
   app.get("/events", needs("reader"), (c) => {
-    if (events.isFull) return c.text("Too many look at it.\n", 503);
+    // A stream that nobody reads would be followed for ever.
+    if (c.req.method === "HEAD") return c.body(null, 200, { "Content-Type": "text/event-stream" });
+    if (events.isFull(c.get("session"))) return c.text("Too many look at it.\n", 503);
     const cookie = peers.getCookie(c, cookieName());
     const session = c.get("session");
     const isIn = () => signIn.session(cookie) !== undefined;
@@ -281,10 +290,13 @@ function isLocalName(name: string, own: string): boolean {
 }
 
 /** What a browser says of where a request comes from; what is no browser's has no cookie by accident. */
-function isSameOrigin(c: Context<Env>): boolean {
+function isSameOrigin(c: Context<Env>, { hosts }: PageSettings): boolean {
   const site = c.req.header("sec-fetch-site");
   if (site !== undefined && site !== "same-origin" && site !== "none") return false;
   const origin = c.req.header("origin");
   if (origin === undefined) return true;
-  return URL.canParse(origin) && new URL(origin).host === (c.req.header("host") ?? "").toLowerCase();
+  if (!URL.canParse(origin)) return false;
+  // Behind a proxy that asks by another name, the browser's is in `hosts`.
+  const { host, hostname } = new URL(origin);
+  return host === (c.req.header("host") ?? "").toLowerCase() || hosts.includes(hostname);
 }

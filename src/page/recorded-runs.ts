@@ -17,8 +17,16 @@ const FEW_ENTRIES = 20;
 export class NewestEntries {
   /** The newest first. */
   #entries: readonly AuditEntry[] = [];
+  #reading: Promise<unknown> = Promise.resolve();
 
-  async read(repository: Repository): Promise<readonly AuditEntry[]> {
+  /** One behind the other: each begins where the one before it ended. */
+  read(repository: Repository): Promise<readonly AuditEntry[]> {
+    const reading = this.#reading.then(() => this.#read(repository));
+    this.#reading = reading.catch(() => undefined);
+    return reading;
+  }
+
+  async #read(repository: Repository): Promise<readonly AuditEntry[]> {
     const known = this.#entries[0]?.number ?? 0;
     const fresh = await repository.audit({ limit: known === 0 ? MOST_ENTRIES : FEW_ENTRIES });
     const isJoined = known === 0 || (fresh.at(-1)?.number ?? 0) <= known + 1;
@@ -37,7 +45,8 @@ export function runsIn(contents: readonly Content[], remembered: readonly PastRu
   const { runs, askedBy } = recordedRuns(entries, (id) => names.get(id));
   const backups = snapshots.map((snapshot) => ({ ...runOf(snapshot), by: askedBy.get(snapshot.id) }));
   const rest = remembered.filter(
-    ({ kind, snapshot }) => kind === "verify" || kind === "restore" || !names.has(snapshot ?? ""),
+    ({ kind, outcome, snapshot }) =>
+      kind === "verify" || kind === "restore" || outcome !== "success" || !names.has(snapshot ?? ""),
   );
   const all = [...backups, ...runs, ...withoutRecorded(rest, runs)];
   return all.sort((a, b) => b.at.getTime() - a.at.getTime());

@@ -4,6 +4,7 @@ import { createServer as createTlsServer } from "node:https";
 import { IoError, ValidationError } from "../errors.ts";
 import { isError, reasonOf } from "../fs/io.ts";
 import type { BackupService } from "../policy/backup-service.ts";
+import type { PageToken } from "./access-token.ts";
 import { LiveEvents } from "./live-events.ts";
 import { pageAssets } from "./page-assets.ts";
 import { type PageOptions, type PageSettings, pageSettings } from "./page-options.ts";
@@ -21,6 +22,12 @@ export interface ServedPage extends AsyncDisposable {
   close(): Promise<void>;
 }
 
+/** One that may give way to another. */
+export interface ReplaceablePage extends ServedPage {
+  /** From now on it lets in those with these tokens alone, everyone anew, and nothing more is begun on it. */
+  giveWay(tokens: readonly PageToken[]): void;
+}
+
 /** Of slow clients. */
 const REQUEST_MS = 30_000;
 const MOST_CONNECTIONS = 500;
@@ -33,6 +40,14 @@ const MOST_CONNECTIONS = 500;
  * none. @throws UnsupportedError where hono or its server is not installed. @throws IoError where the address is taken.
  */
 export async function servePage(service: BackupService, options: PageOptions): Promise<ServedPage> {
+  return serveReplaceable(service, options);
+}
+
+/** The same, for a service that is to be replaced while it runs. */
+export async function serveReplaceable(
+  service: BackupService,
+  options: PageOptions,
+): Promise<ReplaceablePage> {
   const settings = pageSettings(options);
   assertService(service);
   const { logger, clock } = settings;
@@ -40,14 +55,26 @@ export async function servePage(service: BackupService, options: PageOptions): P
 }
 
 /** The same of whatever source. @param makeSource is called when nothing can go wrong any more. */
-export async function serveSource(settings: PageSettings, makeSource: () => PageSource): Promise<ServedPage> {
+export async function serveSource(
+  settings: PageSettings,
+  makeSource: () => PageSource,
+): Promise<ReplaceablePage> {
   const [peers, tls] = await Promise.all([loadPeers(), readTls(settings)]);
   const { clock, host, port: wanted } = settings;
   let port = wanted;
   const source = makeSource();
   const signIn = new SignIn(settings.tokens, settings.sessionMs, clock);
   const events = new LiveEvents(source, () => clock.now());
-  const app = pageRoutes({ peers, settings, source, signIn, events, assets: pageAssets(), port: () => port });
+  let hasGivenWay = false;
+  const giveWay = (tokens: readonly PageToken[]) => {
+    hasGivenWay = true;
+    signIn.replace(tokens);
+    events.close("over");
+  };
+  const app = pageRoutes({
+    ...{ peers, settings, source, signIn, events, assets: pageAssets(), port: () => port },
+    isGivingWay: () => hasGivenWay,
+  });
   const server = peers.createAdaptorServer({
     fetch: app.fetch,
     overrideGlobalObjects: false,
@@ -68,7 +95,7 @@ export async function serveSource(settings: PageSettings, makeSource: () => Page
     await Promise.all([closed, source.close()]);
   };
   const url = `${tls ? "https" : "http"}://${host.includes(":") ? `[${host}]` : host}:${port}`;
-  return { url, close, [Symbol.asyncDispose]: close };
+  return { url, close, giveWay, [Symbol.asyncDispose]: close };
 }
 
 function listen(server: ReturnType<typeof createServer>, host: string, port: number): Promise<number> {

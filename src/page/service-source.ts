@@ -17,13 +17,14 @@ import {
   type PastRun,
   type PolicyCard,
   type PolicyPage,
-  type PolicyState,
   type RunKind,
   type SnapshotPage,
   STATES,
   type Work,
 } from "./page-state.ts";
 import { type Content, NewestEntries, runsIn } from "./recorded-runs.ts";
+import { inDirectory, nameOfSource, placesOf, restorableParts } from "./restore-places.ts";
+import { soonest, stateOf } from "./standing.ts";
 
 /** So many things that were done are kept in mind; what took snapshots is in the repository besides. */
 const MOST_REMEMBERED = 1000;
@@ -168,6 +169,10 @@ export class ServiceSource implements PageSource {
 
   async restore(policy: string, id: string, target: string, by: string): Promise<string> {
     const repository = await this.#needed(policy, id, by);
+    const { parts, left } = restorableParts((await repository.get(id)).parts);
+    if (parts.length === 0) {
+      throw new ValidationError("It goes into a database server: restore it on a terminal.");
+    }
     if (
       await access(target).then(
         () => true,
@@ -179,8 +184,18 @@ export class ServiceSource implements PageSource {
       );
     }
     this.#job(policy, "restore", by, id, async (onProgress, signal) => {
-      const { bytes, durationMs: _ms } = await repository.restore(id, { target, onProgress, signal });
-      return `${formatBytes(bytes)} into ${target}.`;
+      const targets = placesOf(parts, target);
+      const reports = await inDirectory(targets.length > 1 ? target : undefined, async () => {
+        const report = await repository.restore(id, { targets, onProgress, signal });
+        return report.parts;
+      });
+      const bytes = reports.reduce((sum, report) => sum + report.bytes, 0);
+      const without = [
+        ...left.map(nameOfSource),
+        ...reports.flatMap(({ leftOut }) => leftOut.map(({ table }) => table)),
+      ];
+      const rest = without.length > 0 ? ` Without: ${without.join(", ")}.` : "";
+      return `${formatBytes(bytes)} into ${target}.${rest}`;
     });
     return `A restore into ${target} begins.`;
   }
@@ -255,9 +270,22 @@ export class ServiceSource implements PageSource {
   }
 
   #keepRun(report: RunReport): void {
-    const { policy, type, outcome, endedAt: at, durationMs, snapshot, verification, prune, error } = report;
+    const {
+      policy,
+      type,
+      outcome,
+      endedAt: at,
+      durationMs,
+      snapshot,
+      verification,
+      prune,
+      error,
+      step,
+    } = report;
     const by = this.#askedBy.get(policy);
-    const kind = type ?? (verification ? "verify" : prune ? "prune" : "incremental");
+    // A backup that went well is known by its snapshot: what failed behind it is told.
+    const failed = step === "backup" ? undefined : step;
+    const kind = failed ?? type ?? (verification ? "verify" : prune ? "prune" : "incremental");
     const { id, bytes, newBytes } = snapshot ?? {};
     const details =
       outcome !== "success"
@@ -366,31 +394,3 @@ const OUTCOME_IN_WORDS: Record<PastRun["outcome"], string> = {
   failure: "failed",
   aborted: "stopped",
 };
-
-function stateOf(status: PolicyStatus): { readonly state: PolicyState; readonly why?: string | undefined } {
-  const {
-    enabled,
-    running,
-    consecutiveFailures = 0,
-    lastError,
-    lastVerify,
-    overdue,
-    reason,
-    lastSuccess,
-  } = status;
-  const why = lastError ?? reason;
-  if (running) return { state: "running", why };
-  if (lastVerify?.ok === false) return { state: "damaged", why };
-  if (consecutiveFailures > 0) return { state: "failed", why };
-  if (!enabled) return { state: "off" };
-  if (!lastSuccess) return { state: "new", why };
-  return overdue ? { state: "overdue", why } : { state: "well" };
-}
-
-function soonest(statuses: readonly PolicyStatus[]): Overview["nextRun"] {
-  let next: { policy: string; at: Date } | undefined;
-  for (const { policy, nextRun: at } of statuses) {
-    if (at && (!next || at < next.at)) next = { policy, at };
-  }
-  return next;
-}

@@ -31,7 +31,7 @@ const MOST_AT_ONCE = 4;
 
 /** Who comes in by a token, and is known by a cookie from then on. Nothing of it outlives the process. */
 export class SignIn {
-  readonly #tokens: readonly PageToken[];
+  #tokens: readonly PageToken[];
   readonly #sessionMs: number;
   readonly #clock: Clock;
   /** By the digest of what is in the cookie: who reads memory has no cookie of it. */
@@ -63,9 +63,16 @@ export class SignIn {
     } finally {
       this.#atOnce--;
     }
-    if (!owner) return { outcome: "wrong" };
+    // While the hash was computed, it may have been taken back.
+    if (!owner || !this.#tokens.includes(owner)) return { outcome: "wrong" };
     this.#failures.delete(place);
     return { outcome: "in", ...this.#begin(owner) };
+  }
+
+  /** From now on these come in, and everyone anew. */
+  replace(tokens: readonly PageToken[]): void {
+    this.#tokens = tokens;
+    this.#sessions.clear();
   }
 
   #begin({ name, role }: PageToken) {

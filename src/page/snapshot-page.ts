@@ -4,6 +4,7 @@ import { mayAs } from "./access-token.ts";
 import { actionButton, csrfField, live, pageOf } from "./page-frame.ts";
 import { policyPath, snapshotPath, when, workList } from "./page-parts.ts";
 import type { SnapshotPage } from "./page-state.ts";
+import { nameOfSource, restorableParts } from "./restore-places.ts";
 import type { Session } from "./sign-in.ts";
 
 /** One snapshot: its tables, and what may be done with it. @param roots the directories below which it may be restored. */
@@ -53,16 +54,23 @@ ${mayAs(role, "operator") && html`<div class="actions">${actionButton({ action: 
           )}</tbody></table></div>`
     }</section>
 <section aria-labelledby="parts-head"><h2 id="parts-head">Sources</h2><ul class="plain">${parts.map(({ source, files, bytes }) => html`<li><b>${source.type}</b> <code>${source.uri}</code> <span class="soft">on ${source.host}, ${counted(files, "file")}, ${formatBytes(bytes)}</span></li>`)}</ul></section>
-${mayAs(role, "administrator") && restoreForm(policy, id, roots, session)}`,
+${mayAs(role, "administrator") && restoreForm(policy, snapshot, roots, session)}`,
   );
 }
 
-function restoreForm(policy: string, id: string, roots: readonly string[], { csrf }: Session): Markup {
+function restoreForm(
+  policy: string,
+  { id, parts: all }: SnapshotPage["snapshot"],
+  roots: readonly string[],
+  { csrf }: Session,
+): Markup {
+  const { parts, left } = restorableParts(all);
   if (roots.length === 0) {
     return html`<section aria-labelledby="restore-head"><h2 id="restore-head">Restore</h2><p class="soft">The file names no directory below which this page may restore (<code>restore_to</code>). On a terminal: <code>lancedb-backup restore ${id} …</code></p></section>`;
   }
   return html`<section aria-labelledby="restore-head"><h2 id="restore-head">Restore</h2>
-<p class="soft">Into a new directory. What is there already is never written over.</p>
+<p class="soft">Into a new directory. What is there already is never written over.${parts.length > 1 && html` Each source goes into a directory of its own in it.`}</p>
+${left.length > 0 && html`<p class="why">Without ${left.map(nameOfSource).join(", ")}: what goes into a server is restored on a terminal.</p>`}
 <form class="restore" method="post" action="${snapshotPath(policy, id)}/restore">${csrfField(csrf)}
 <div><label for="root">Below</label><select id="root" name="root">${roots.map((root) => html`<option>${root}</option>`)}</select></div>
 <div><label for="name">New directory</label><input id="name" name="name" required maxlength="100" pattern="[A-Za-z0-9][A-Za-z0-9._\\-]*" value="${policy.replace(/[^A-Za-z0-9._-]/g, "-")}-${id.slice(0, 8)}" aria-describedby="name-help" spellcheck="false">

@@ -35,7 +35,7 @@ export const page = section({
     .min(1, 'it must not be empty: "lancedb-backup page token" makes one')
     .meta({ description: "Who may come in." }),
   restore_to: list("Directories below which an administrator may restore. Default: none.").optional(),
-  session: duration("How long who has come in stays in. Default 12h.").optional(),
+  session: duration("How long who has come in stays in, 400d at most. Default 12h.", "400d").optional(),
 }).meta({ description: "A page that run serves." });
 
 export type PageSection = z.infer<typeof page>;

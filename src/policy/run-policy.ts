@@ -20,6 +20,8 @@ export interface RunReport {
   readonly policy: string;
   /** What was backed up; undefined where only a verification or a prune was due. */
   readonly type?: RunType | undefined;
+  /** What it was at where it failed or was stopped; undefined where it did all. */
+  readonly step?: RunStep | undefined;
   /** `aborted`: the service was stopped. A run that took too long is a failure. */
   readonly outcome: "success" | "failure" | "aborted";
   readonly startedAt: Date;
@@ -79,10 +81,16 @@ async function carryOut(context: RunContext, request: RunRequest): Promise<RunRe
   const [startedAt, started] = [new Date(now()), performance.now()];
   const done: { snapshot?: TakenSnapshot; prune?: PruneReport; verification?: VerificationResult[] } = {};
   let attempts = 0;
+  let step: RunStep | undefined;
+  const onStep: RunContext["onStep"] = (begun, progress) => {
+    step = begun;
+    context.onStep(begun, progress);
+  };
   const report = (outcome: RunReport["outcome"], error?: unknown): RunReport => ({
     ...{ policy: settings.name, type: request.type, outcome, startedAt, endedAt: new Date(now()) },
     ...{ durationMs: Math.round(performance.now() - started), attempts },
     ...done,
+    ...(outcome !== "success" && step !== undefined && { step }),
     ...(error !== undefined && { error }),
   });
   try {
@@ -92,7 +100,7 @@ async function carryOut(context: RunContext, request: RunRequest): Promise<RunRe
       done.snapshot = await withRetries(
         (attempt) => {
           attempts = attempt;
-          return backUp({ ...context, signal }, type);
+          return backUp({ ...context, signal, onStep }, type);
         },
         {
           windowMs: settings.schedule.retryWindowMs,
@@ -104,9 +112,9 @@ async function carryOut(context: RunContext, request: RunRequest): Promise<RunRe
         },
       );
     }
-    if (request.prune) done.prune = await prune({ ...context, signal });
+    if (request.prune) done.prune = await prune({ ...context, signal, onStep });
     if (request.verify) {
-      done.verification = await verify({ ...context, signal });
+      done.verification = await verify({ ...context, signal, onStep });
       const wrong = done.verification.find(({ ok }) => !ok);
       if (wrong) return report("failure", wrong.error);
     }

@@ -1,13 +1,15 @@
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { get } from "node:http";
 import { get as getOverTls } from "node:https";
 import { join } from "node:path";
 import { connect } from "@lancedb/lancedb";
 import { expect, test } from "vitest";
-import { IoError, ValidationError } from "../../src/index.ts";
+import { IoError, type SnapshotDetails, ValidationError } from "../../src/index.ts";
 import { isTokenHash, newToken, ownerOf } from "../../src/page/access-token.ts";
 import { type Role, servePage } from "../../src/page/index.ts";
+import { nameOfSource, placesOf, restorableParts } from "../../src/page/restore-places.ts";
+import { serveReplaceable } from "../../src/page/serve-page.ts";
 import { SignIn } from "../../src/page/sign-in.ts";
 import { newDirectory } from "../support/database.ts";
 import { TestClock } from "../support/test-clock.ts";
@@ -113,6 +115,35 @@ test("the cookie is out of reach of scripts and other sites; every answer has it
     });
     expect(headers["cache-control"]).toBe(path === "/assets/page.js" ? "no-cache" : "no-store");
   }
+});
+
+test("behind a proxy that asks by another name a form comes from the page where the browser's name is in hosts", async () => {
+  const { url } = await newPage({ hosts: ["inner", "backup.example"] });
+  const fields = { token: await tokenOf("reader") };
+  const statusFrom = async (origin: string) =>
+    (await ask(`${url}/login`, { method: "POST", fields, headers: { host: "inner:80", origin } })).status;
+  expect(await statusFrom("https://backup.example")).toBe(303);
+  expect(await statusFrom("https://evil.example")).toBe(403);
+});
+
+test("a session is as long as browsers keep a cookie: the longest works, a longer one is refused", async () => {
+  const day = 86_400_000;
+  const { url, service } = await newPage({ sessionMs: 400 * day });
+  expect((await visit(url, "reader")).cookie).toMatch(/=/);
+  const tokens = (await TOKENS).map(({ name, role, hash }) => ({ name, role, hash }));
+  for (const sessionMs of [400 * day + 1, Number.NaN, 0])
+    await expect(servePage(service, { tokens, sessionMs })).rejects.toThrow("400 days");
+});
+
+test("who asks for the heads of live events, or for many of them, does not take the places of others", async () => {
+  const { url } = await newPage();
+  const [reader, other] = [await visit(url, "reader"), await visit(url, "reader")];
+  const headers = { cookie: reader.cookie };
+  for (let asked = 0; asked < 25; asked++)
+    expect((await ask(`${url}/events`, { method: "HEAD", headers })).status).toBe(200);
+  for (let listeners = 0; listeners < 20; listeners++) await listen(`${url}/events`, reader.cookie).open;
+  expect((await reader.get("/events")).status).toBe(503);
+  await listen(`${url}/events`, other.cookie).open;
 });
 
 test("it answers to its own names alone", async () => {
@@ -304,6 +335,55 @@ test("a restore goes into a new directory below those that the file names, whole
   expect((await visitor.post("/policies/one/snapshots/none/restore", { root, name: "x" })).status).toBe(404);
   await page.close();
   await expect(ask(url)).rejects.toThrow("ECONNREFUSED");
+});
+
+test("a restore of a snapshot of several sources restores each", async () => {
+  const { url, service, directory } = await newPage({
+    policies: `  both: { sources: [{ type: lancedb, path: db }, { type: filesystem, paths: [papers] }] }`,
+  });
+  mkdirSync(join(directory, "papers"));
+  writeFileSync(join(directory, "papers", "a.txt"), "kept");
+  const root = join(directory, "restored");
+  mkdirSync(root);
+  const { snapshot } = await service.run("both");
+  const visitor = await visit(url, "administrator");
+  const path = `/policies/both/snapshots/${snapshot?.id}`;
+  expect((await visitor.get(path)).body).toContain("Each source goes into a directory of its own");
+  const listened = listen(`${url}/events`, visitor.cookie);
+  await listened.open;
+  expect((await visitor.post(`${path}/restore`, { root, name: "back" })).status).toBe(202);
+  await listened.saw("both: restore, ");
+  expect((await visitor.get("/policies/both")).body).not.toContain("Without");
+  expect(await (await connect(join(root, "back", "lancedb"))).tableNames()).toEqual(["words"]);
+  expect(readFileSync(join(root, "back", "files", "a.txt"), "utf8")).toBe("kept");
+});
+
+test("what goes into a database server is left out of a restore, and named", () => {
+  const part = (type: string, id: string) =>
+    ({ source: { type, id, uri: `${type}:x` } }) as SnapshotDetails["parts"][number];
+  const { parts, left } = restorableParts([part("postgresql", "p"), part("files", "1"), part("files", "2")]);
+  expect(left.map(nameOfSource)).toEqual(["postgresql postgresql:x"]);
+  expect(placesOf(parts, "/r")).toEqual([
+    { part: "1", target: "/r/files" },
+    { part: "2", target: "/r/files-2" },
+  ]);
+});
+
+test("a page that gives way lets in the new tokens alone, everyone anew, and begins nothing more", async () => {
+  const { service } = await newPage();
+  const tokens = (await TOKENS).map(({ name, role, hash }) => ({ name, role, hash }));
+  await using page = await serveReplaceable(service, { tokens, listen: "127.0.0.1:0" });
+  const visitor = await visit(page.url, "operator");
+  const { body, open } = listen(`${page.url}/events`, visitor.cookie);
+  await open;
+  page.giveWay(tokens.filter(({ role }) => role === "administrator"));
+  expect(await body).toContain("event: over");
+  expect((await visitor.get("/")).headers.location).toBe("/login");
+  await expect(visit(page.url, "operator")).rejects.toThrow("401");
+  const administrator = await visit(page.url, "administrator");
+  expect((await administrator.get("/policies/one")).status).toBe(200);
+  expect((await administrator.post("/policies/one/run")).status).toBe(409);
+  expect(service.work).toEqual([]);
 });
 
 test("what is not there, too much, and too often is refused in words", async () => {

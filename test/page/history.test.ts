@@ -1,8 +1,9 @@
-import { mkdirSync } from "node:fs";
+import { mkdirSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { BackupService, loadPolicies } from "../../src/index.ts";
 import { servePage } from "../../src/page/index.ts";
+import { NewestEntries, runsIn } from "../../src/page/recorded-runs.ts";
 import { ask, newPage, TOKENS, visit } from "./page-place.ts";
 
 test("what is asked for on the page is in the audit log by the token's name, and known after a restart", async () => {
@@ -59,6 +60,36 @@ test("what is asked for on the page is in the audit log by the token's name, and
   await using second = await servePage(another, { listen: "127.0.0.1:0", tokens });
   const reader = await visit(second.url, "reader");
   expect(rowsOf((await reader.get("/policies/one")).body)).toEqual(rows);
+});
+
+test("entries that are asked for by two at once are there once", async () => {
+  const { service } = await newPage();
+  await service.run("one");
+  const repository = await service.repository("one");
+  const newest = new NewestEntries();
+  await newest.read(repository);
+  await service.runOnly("one", "verify");
+  await Promise.all([newest.read(repository), newest.read(repository)]);
+  const numbers = (await newest.read(repository)).map(({ number }) => number);
+  expect(numbers).toEqual([...new Set(numbers)]);
+});
+
+test("what fails behind a backup that went well is shown, by what failed", async () => {
+  const { service, directory, url } = await newPage();
+  const { snapshot } = await service.run("one");
+  const blobs = readdirSync(join(directory, "vault", "blobs"), { recursive: true, withFileTypes: true });
+  for (const blob of blobs.filter((each) => each.isFile())) rmSync(join(blob.parentPath, blob.name));
+  const report = await service.runOnly("one", "verify");
+  expect([report.outcome, report.step]).toEqual(["failure", "verify"]);
+  const { body } = await (await visit(url, "reader")).get("/policies/one");
+  expect(body.slice(body.indexOf('id="runs-head"'))).toContain("Verification");
+  const failed = { policy: "one", kind: "prune", at: new Date(), outcome: "failure" } as const;
+  const listed = await (await service.repository("one")).list();
+  const runs = runsIn([{ snapshots: listed, entries: [] }], [{ ...failed, snapshot: snapshot?.id }]);
+  expect(runs.map(({ kind, outcome }) => [kind, outcome])).toEqual([
+    ["prune", "failure"],
+    ["full", "success"],
+  ]);
 });
 
 test("of many policies fifty are shown at a time, those in trouble first; the others are found by name", async () => {

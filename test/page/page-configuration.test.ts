@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync, writeFileSync } from "node:fs";
 import { type AddressInfo, createServer } from "node:net";
@@ -6,12 +6,15 @@ import { join } from "node:path";
 import { connect } from "@lancedb/lancedb";
 import { expect, onTestFinished, test } from "vitest";
 import { loadPolicies, PolicyFileError } from "../../src/index.ts";
+import { tokenOf } from "../../src/page/access-token.ts";
 import { pageOptionsOf, pageSettings } from "../../src/page/page-options.ts";
 import { MAIN, run, runJson } from "../cli/cli.ts";
 import { newDirectory } from "../support/database.ts";
 import { ask } from "./page-place.ts";
 
 const HASH = `$scrypt$ln=15,r=8,p=1$${"A".repeat(22)}$${"B".repeat(43)}`;
+
+const CHEAP = { ln: 10, r: 8, p: 1 };
 
 async function fileWith(page: string) {
   const directory = await newDirectory();
@@ -57,6 +60,7 @@ test.each([
   ["{ tls: { cert: c } }", "page.tls", "key"],
   ["{ restore_to: /x }", "restore_to", "a list of texts"],
   ["{ session: long }", "session", "a time such as"],
+  ["{ session: 401d }", "session", "at most 400d"],
   ["{ port: 1 }", "port", "there is no such key"],
 ])("wrong in the file: %s", async (page, key, what) => {
   const { file } = await fileWith(page);
@@ -171,6 +175,43 @@ test("a page that is added while the service runs, and cannot be served, leaves 
   const url = nextUrl(child);
   child.kill("SIGHUP");
   expect(await url).toBe(`http://127.0.0.1:${port}`);
+  child.kill("SIGTERM");
+  expect(await once(child, "exit")).toEqual([0, null]);
+});
+
+test("a token that is taken back is worth nothing from SIGHUP on, also while a run goes on", async () => {
+  const [anna, ben] = await Promise.all([tokenOf(CHEAP), tokenOf(CHEAP)]);
+  const line = (name: string, { hash }: { hash: string }) =>
+    `{ name: ${name}, role: operator, hash: "${hash}" }`;
+  const { directory, file } = await fileWith(
+    `{ listen: "127.0.0.1:0", tokens: [${line("anna", anna)}, ${line("ben", ben)}] }`,
+  );
+  const gate = join(directory, "gate");
+  execFileSync("mkfifo", [gate]);
+  const text = readFileSync(file, "utf8").replace(
+    "type: lancedb, path: db",
+    `type: command, name: g, command: [cat, ${gate}]`,
+  );
+  writeFileSync(file, text);
+  const { child, url } = await serving(file);
+  const enter = (token: string) => ask(`${url}/login`, { method: "POST", fields: { token } });
+  const cookie = (await enter(anna.token)).headers["set-cookie"]?.[0]?.split(";")[0] ?? "";
+  await expect
+    .poll(async () => (await ask(`${url}/`, { headers: { cookie } })).body, { timeout: 20_000 })
+    .toContain("Running");
+  writeFileSync(file, text.replace(`${line("anna", anna)}, `, ""));
+  child.kill("SIGHUP");
+  const statusOf = async () => (await ask(`${url}/`, { headers: { cookie } })).status;
+  await expect.poll(statusOf, { timeout: 20_000 }).toBe(401);
+  expect([(await enter(anna.token)).status, (await enter(ben.token)).status]).toEqual([401, 303]);
+  // Read again while the run still goes on.
+  const bens = (await enter(ben.token)).headers["set-cookie"]?.[0]?.split(";")[0] ?? "";
+  writeFileSync(file, text.replace(`, ${line("ben", ben)}`, ""));
+  child.kill("SIGHUP");
+  await expect
+    .poll(async () => (await ask(`${url}/`, { headers: { cookie: bens } })).status, { timeout: 20_000 })
+    .toBe(401);
+  expect((await enter(ben.token)).status).toBe(401);
   child.kill("SIGTERM");
   expect(await once(child, "exit")).toEqual([0, null]);
 });

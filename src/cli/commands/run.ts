@@ -1,5 +1,6 @@
 import { type Command, Option } from "commander";
 import { isError, reasonOf } from "../../fs/io.ts";
+import type { PageToken } from "../../page/access-token.ts";
 import type { BackupService } from "../../policy/backup-service.ts";
 import type { RunReport, RunType } from "../../policy/run-policy.ts";
 import { formatBytes, formatDuration, formatTime } from "../../util/format.ts";
@@ -29,8 +30,8 @@ export function runCommand(): Command {
       "run --once --config backup.yaml",
       "run --once database --type full --config backup.yaml",
     ],
-    json: `With --once [{ policy, type?, outcome, startedAt, endedAt, durationMs, attempts, snapshot?, prune?, verification?, error? }],
-snapshot as in backup, prune as in prune, verification as in verify, error: { code?, message }; else { runs, failures }`,
+    json: `With --once [{ policy, type?, step?, outcome, startedAt, endedAt, durationMs, attempts, snapshot?, prune?, verification?, error? }],
+step: where it failed, snapshot as in backup, prune as in prune, verification as in verify, error: { code?, message }; else { runs, failures }`,
   })
     .argument("[policy...]", "With --once: names of policies. Default: all that are enabled.")
     .addOption(configOption())
@@ -85,6 +86,7 @@ async function stay(context: Context, options: Options): Promise<Answer> {
   const { BackupService } = await import("../../policy/backup-service.ts");
   let [runs, failures] = [0, 0];
   let isFirst = true;
+  let tokens: readonly PageToken[] = [];
   const make = async (): Promise<Lasting> => {
     const set = await readConfig(context, options);
     const service: BackupService = new BackupService(set, { logger: context.logger });
@@ -94,9 +96,14 @@ async function stay(context: Context, options: Options): Promise<Answer> {
       if (!context.options.quiet) context.screen.line(`${formatTime(report.endedAt)}  ${lineOf(report)}`);
     });
     const lasting = set.page
-      ? (await import("../with-page.ts")).withPage(context, service, { page: set.page, isFirst })
+      ? (await import("../with-page.ts")).withPage(context, service, {
+          page: set.page,
+          isFirst,
+          tokens: () => tokens,
+        })
       : service;
     isFirst = false;
+    tokens = set.page?.tokens ?? [];
     return lasting;
   };
   await stayUntilTold(context, make, options.stopTimeout * 1000);
