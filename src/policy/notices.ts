@@ -1,4 +1,5 @@
 import { createHash, randomUUID } from "node:crypto";
+import { IoError } from "../errors.ts";
 import { reasonOf } from "../fs/io.ts";
 import type { Logger } from "../logger.ts";
 import { parseDuration } from "./duration.ts";
@@ -17,6 +18,8 @@ const FIRST_PAUSE_MS = 60_000;
 const LONGEST_PAUSE_MS = 3_600_000;
 /** Then it is given up. */
 const GIVEN_UP_MS = 3 * 86_400_000;
+/** A ping that has waited in line for so long is not sent: it would tell of a run as of now. */
+const LONGEST_LINE_MS = 60_000;
 /** At a time to one host: a hundred policies may fail at once. */
 const AT_A_TIME = 4;
 
@@ -230,8 +233,10 @@ export class Notices {
     what: "" | "/start" | "/fail",
     text?: string,
   ): void {
+    const asked = this.#now();
     const send = async (signal: AbortSignal) => {
       try {
+        if (this.#now() - asked > LONGEST_LINE_MS) throw new IoError("those before it took too long");
         await (await sender()).sendPing(url, what, text, signal);
       } catch (error) {
         this.#logger.warn("a notice was not sent", { policy: settings.name, reason: reasonOf(error) });

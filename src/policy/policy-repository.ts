@@ -61,7 +61,10 @@ export interface RepositoryWatch {
 export class OpenRepositories {
   readonly #logger: Logger;
   readonly #watch: RepositoryWatch;
-  readonly #opened = new Map<string, Promise<Repository>>();
+  readonly #opened = new Map<
+    string,
+    { readonly create: boolean; readonly repository: Promise<Repository> }
+  >();
 
   constructor(logger: Logger, watch: RepositoryWatch) {
     this.#logger = logger;
@@ -75,11 +78,16 @@ export class OpenRepositories {
   ): Promise<Repository> {
     const key = JSON.stringify([settings.storage, settings.encryption, actor]);
     const opened = this.#opened.get(key);
-    if (opened) return opened;
-    const opening = this.#open(settings, { create, actor });
+    if (opened && (opened.create || !create)) return opened.repository;
+    const open = () => this.#open(settings, { create, actor });
+    // Who only looks, and finds none, keeps nobody from making it.
+    const repository = opened ? opened.repository.catch(open) : open();
+    const opening = { create, repository };
     this.#opened.set(key, opening);
-    opening.catch(() => this.#opened.delete(key));
-    return opening;
+    repository.catch(() => {
+      if (this.#opened.get(key) === opening) this.#opened.delete(key);
+    });
+    return repository;
   }
 
   /** What the policy's repository has of every policy. */

@@ -50,12 +50,12 @@ const NOTHING: PolicyState = { failures: 0, told: {}, waiting: [] };
 
 /**
  * Small files, one a policy, in a directory of this machine. They hold no secret. Without a directory, or where it cannot be written
- * to, which is a warning, all is known until the process ends.
+ * to, which is a warning, what changes is known until the process ends; each change tries to write again.
  */
 export class ServiceState {
   readonly #directory: string | undefined;
   readonly #logger: Logger;
-  /** What could not be written, and what was. */
+  /** What is not written: not yet, or because it cannot be. */
   readonly #known = new Map<string, PolicyState>();
   readonly #changing = new Map<string, Promise<unknown>>();
   #isBroken = false;
@@ -68,7 +68,8 @@ export class ServiceState {
   /** As it is now; other processes may change it too. A file that cannot be read is a warning. */
   read(settings: PolicySettings): PolicyState {
     const key = keyOf(settings);
-    if (this.#directory === undefined || this.#isBroken) return this.#known.get(key) ?? NOTHING;
+    const known = this.#known.get(key);
+    if (known || this.#directory === undefined) return known ?? NOTHING;
     try {
       const place = join(this.#directory, `${key}.json`);
       const { policy: _policy, repository: _repository, ...state } = decodeRecord(readFileSync(place), place);
@@ -151,12 +152,15 @@ export class ServiceState {
   ): Promise<PolicyState> {
     const before = this.read(settings);
     const after = how(before);
-    if (isDeepStrictEqual(before, after)) return after;
+    if (isDeepStrictEqual(before, after) && !this.#known.has(key)) return after;
     this.#known.set(key, after);
-    if (this.#directory === undefined || this.#isBroken) return after;
+    if (this.#directory === undefined) return after;
     try {
       await writeState(this.#directory, key, settings, after);
+      this.#known.delete(key);
+      if (this.#known.size === 0) this.#isBroken = false;
     } catch (error) {
+      if (this.#isBroken) return after;
       this.#isBroken = true;
       const meta = { directory: this.#directory, reason: reasonOf(error) };
       this.#logger.warn("what is to be known after a restart cannot be kept", meta);

@@ -10,6 +10,7 @@ import {
   ValidationError,
   type WorkUnderWay,
 } from "../../src/index.ts";
+import { OpenRepositories } from "../../src/policy/policy-repository.ts";
 import { newDirectory, recordingLogger } from "../support/database.ts";
 import { TestClock } from "../support/test-clock.ts";
 
@@ -443,6 +444,20 @@ describe("status", () => {
       { overdue: true, reason: expect.stringContaining("repository.json") },
     ]);
   });
+});
+
+test("who looks for a repository that is not there keeps no run from making it", async () => {
+  const place = await newPlace();
+  const { service } = await place.service(policy(place, "one", "schedule: { full: 1d }"));
+  const { settings } = service.policies.get("one")!;
+  const watch = { request: () => undefined, watch: () => undefined, learn: () => undefined };
+  const repositories = new OpenRepositories(place.logger, watch);
+  const [looked, made] = await Promise.allSettled([
+    repositories.open(settings),
+    repositories.open(settings, { create: true }),
+  ]);
+  expect([looked.status, made.status]).toEqual(["rejected", "fulfilled"]);
+  expect([await repositories.open(settings)]).toEqual([made.status === "fulfilled" && made.value]);
 });
 
 test("what a listener throws is a warning", async () => {

@@ -1,5 +1,8 @@
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { Webhook } from "standardwebhooks";
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { slackOf } from "../../src/policy/notice-text.ts";
 import { newReceiver, newToldService } from "../support/notice-receivers.ts";
 
@@ -119,6 +122,28 @@ test("pings tell of the beginning, of a success, and of a failure with its reaso
   await service.stop();
   expect(received.map(({ path }) => path)).toEqual(["/uuid/start", "/uuid", "/uuid/start", "/uuid/fail"]);
   expect(received[3]?.body).toContain("Policy one failed: ");
+});
+
+test("a ping that has waited in line for more than a minute is not sent", async () => {
+  const paths: string[] = [];
+  const [started, held] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const server = createServer(async (request, response) => {
+    paths.push(request.url ?? "");
+    started.resolve();
+    await held.promise;
+    response.writeHead(404).end();
+  }).listen(0, "127.0.0.1");
+  onTestFinished(() => void server.close());
+  await once(server, "listening");
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const { service, clock, logged } = await newToldService(`[{ type: ping, url: "${url}/uuid" }]`);
+  await service.run("one");
+  await started.promise;
+  clock.sleep(61_000);
+  held.resolve();
+  await service.stop();
+  expect(paths).toEqual(["/uuid/start"]);
+  expect(logged.map(({ meta }) => meta?.["reason"])).toContain("those before it took too long");
 });
 
 test("an address that is none keeps no run from being made and told of, and ends no service", async () => {

@@ -3,6 +3,7 @@ import {
   readdirSync,
   readFileSync,
   renameSync,
+  rmSync,
   statSync,
   unlinkSync,
   writeFileSync,
@@ -10,7 +11,7 @@ import {
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { BackupService, loadPolicies, Repository, ValidationError } from "../../src/index.ts";
-import { stateDirectory } from "../../src/policy/service-state.ts";
+import { ServiceState, stateDirectory } from "../../src/policy/service-state.ts";
 import { newDirectory, recordingLogger } from "../support/database.ts";
 import { newReceiver, newToldService } from "../support/notice-receivers.ts";
 import { TestClock } from "../support/test-clock.ts";
@@ -349,4 +350,33 @@ describe("the directory of the state", () => {
     await again().run("one");
     expect(await again().status()).toMatchObject([{ consecutiveFailures: 1 }]);
   });
+});
+
+test("a state that cannot be written is one warning, forgets nothing of other policies, and is written when it can be", async () => {
+  const directory = await newDirectory();
+  const { set } = await newToldService("[]");
+  const { settings: one } = set.get("one")!;
+  const [two, three] = ["two", "three"].map((name) => ({ ...one, name })) as [typeof one, typeof one];
+  const { logger, logged } = recordingLogger();
+  const state = new ServiceState(directory, logger);
+  const fail = (settings: typeof one) =>
+    state.change(settings, (before) => ({ ...before, failures: before.failures + 1 }));
+  await fail(one);
+  const [file] = readdirSync(directory) as [string];
+  await fail(two);
+  const other = readdirSync(directory).find((name) => name !== file) as string;
+  // A directory is where the file is to be.
+  unlinkSync(join(directory, other));
+  mkdirSync(join(directory, other, "x"), { recursive: true });
+  const broken = () => logged.filter(({ message }) => message.includes("cannot be kept")).length;
+  await fail(two);
+  const unwritten = state.read(two).failures;
+  await fail(two);
+  expect(state.read(two).failures).toBe(unwritten + 1);
+  expect([state.read(one).failures, broken()]).toEqual([1, 1]);
+  await fail(three);
+  rmSync(join(directory, other), { recursive: true });
+  await fail(two);
+  const restarted = new ServiceState(directory, logger);
+  expect([one, two, three].map((of) => restarted.read(of).failures)).toEqual([1, unwritten + 2, 1]);
 });

@@ -45,7 +45,9 @@ async function writeTextfile(metrics: ServiceMetrics, path: string): Promise<voi
   } catch (error) {
     if (!isMissing(error)) throw toIoError(error, "read", path);
   }
-  await writeFileDurably(path, prometheusText(metrics.registry));
+  const text = prometheusText(metrics.registry);
+  await writeFileDurably(path, text);
+  metrics.hasTold(samplesOfText(text));
 }
 
 /**

@@ -42,6 +42,8 @@ export class ServiceMetrics {
   readonly #clock: Pick<Clock, "now">;
   readonly #meter: Meter | undefined;
   readonly #page: MetricsServer | undefined;
+  /** Of each counter what both this process and what it goes on from have counted. */
+  readonly #shared = new Map<string, number>();
   #unbind: (() => void) | undefined;
 
   constructor(policies: PolicySet, { logger, meter, state, clock }: ServiceMetricsOptions) {
@@ -132,7 +134,7 @@ export class ServiceMetrics {
   }
 
   /**
-   * Goes on from what another process has told: from what it has counted, and with what is not known here.
+   * Goes on from what another process has told: from what it has counted since this was last asked, and with what is not known here.
    *
    * @param toldAt when it told that, milliseconds since 1970.
    */
@@ -146,11 +148,21 @@ export class ServiceMetrics {
     }
   }
 
-  #carryOn({ labels, value }: TextSample, { name, kind, samples }: MetricFamily, toldAt: number): void {
+  /** This was told where others go on from it, and so will this process. */
+  hasTold(samples: readonly TextSample[]): void {
+    for (const sample of samples) this.#shared.set(keyOf(sample), sample.value);
+  }
+
+  #carryOn(sample: TextSample, { name, kind, samples }: MetricFamily, toldAt: number): void {
+    const { labels, value } = sample;
     const metric = name as MetricName;
     const known = this.#known.get(labels["policy"] ?? "");
-    if (kind === "counter") this.registry.add(metric, labels, value);
-    else if (metric === "lancedb_verify_oldest_blob_seconds" && known) {
+    if (kind === "counter") {
+      const shared = this.#shared.get(keyOf(sample)) ?? 0;
+      // Less than was there: it has begun anew.
+      this.registry.add(metric, labels, value < shared ? value : value - shared);
+      this.#shared.set(keyOf(sample), value);
+    } else if (metric === "lancedb_verify_oldest_blob_seconds" && known) {
       known.readAll = Math.max(known.readAll ?? 0, toldAt - value * 1000);
     } else if (!samples.some((own) => isSame(own.labels, labels))) {
       this.registry.set(metric, labels, value);
@@ -218,6 +230,8 @@ export class ServiceMetrics {
     }
   }
 }
+
+const keyOf = ({ name, labels }: TextSample) => JSON.stringify([name, Object.entries(labels)]);
 
 function isSame(one: Readonly<Record<string, string>>, other: Readonly<Record<string, string>>): boolean {
   const names = Object.keys(one);

@@ -63,6 +63,21 @@ describe("a text file", () => {
     expect(place.text()).not.toContain('policy="two"');
   });
 
+  test("counts nothing twice that the same process has told, and what another told meanwhile once", async () => {
+    const place = await written();
+    const runs = () => valueIn(place.text(), "lancedb_backup_runs_total", { outcome: "success" });
+    const [service, other] = [await place.service(), await place.service()];
+    await service.run("one");
+    for (let i = 0; i < 3; i++) await service.publishMetrics();
+    expect(runs()).toBe(1);
+    await other.run("one");
+    await other.publishMetrics();
+    expect(runs()).toBe(2);
+    await service.run("one");
+    for (let i = 0; i < 2; i++) await service.publishMetrics();
+    expect(runs()).toBe(3);
+  });
+
   test("tells for how long blobs have not been read, over processes", async () => {
     const place = await written();
     const first = await place.service();
