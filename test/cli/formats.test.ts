@@ -154,7 +154,7 @@ test("JSON: times in UTC, errors by code", () => {
   expect(JSON.parse(formatJson(value))).toEqual({
     at: "1970-01-01T00:00:00.000Z",
     n: "12",
-    error: { name: "CorruptError", code: "CORRUPT", message: "bad" },
+    error: { name: "CorruptError", code: "CORRUPT", message: "bad", path: "x" },
   });
 });
 
