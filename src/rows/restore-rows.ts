@@ -8,8 +8,8 @@ import { assertFlag } from "../checks.ts";
 import { LanceError, ValidationError } from "../errors.ts";
 import { reasonOf } from "../fs/io.ts";
 import type { BackupManager } from "../guard/backup-manager.ts";
-import { insertRecordsWithBackup } from "../guard/write/insert-records.ts";
 import type { TableRef } from "../guard/write/target-table.ts";
+import { upsertAsGiven } from "../guard/write/upsert-as-given.ts";
 import {
   checkGuarded,
   GUARDED_OPTIONS,
@@ -122,20 +122,16 @@ async function restoreRows(
   }
   const done = { snapshot, table, dryRun, ...counts };
   if (dryRun || counts.added + counts.changed === 0) return { ...done, version: await live.version() };
-  const data = differingRows(compared, { added: 0, changed: 0, same: 0 }) as AsyncIterable<RecordBatch>;
-  const {
-    dryRun: _dryRun,
-    at: _at,
-    source: _source,
-    verify: _verify,
-    rows: _rows,
-    keys: _keys,
-    key: _key,
-    ...guarded
-  } = options;
-  const written = await insertRecordsWithBackup(data, { ...guarded, mergeOn: key });
+  const now: RowCounts = { added: 0, changed: 0, same: 0 };
+  const written = await upsertAsGiven(() => differingNow(compared, now), { manager, ref, key, options });
   const { version, insertedRows: added, updatedRows: changed } = written;
-  return { ...done, added, changed, version };
+  return { ...done, added, changed, same: now.same, version };
+}
+
+/** What differs from the live table as it is by now: others may have written since it was opened. */
+async function* differingNow(compared: Compared, counts: RowCounts): AsyncGenerator<RecordBatch> {
+  await compared.live.checkoutLatest();
+  yield* differingRows(compared, counts);
 }
 
 /** `latest` and names are resolved once: two looks could find two snapshots. With a moment the choice is `restore`'s. */

@@ -1,10 +1,12 @@
 import { chmodSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { blob, connect } from "@lancedb/lancedb";
+import { blob, connect, embedding } from "@lancedb/lancedb";
+import { TextEmbeddingFunction } from "@lancedb/lancedb/embedding";
 import { Field, Int32, Schema } from "apache-arrow";
 import { expect, onTestFinished, test } from "vitest";
 import { CorruptError, LanceError, UnsupportedError, ValidationError } from "../../src/errors.ts";
 import { BackupManager } from "../../src/guard/backup-manager.ts";
+import { insertRecordsWithBackup } from "../../src/guard/write/insert-records.ts";
 import { Repository } from "../../src/repository/repository.ts";
 import { restoreRowsWithBackup } from "../../src/rows/restore-rows.ts";
 import { silent } from "../crash/silent.ts";
@@ -17,6 +19,16 @@ interface Row {
   text: string;
   vector: number[];
 }
+
+class Lengths extends TextEmbeddingFunction {
+  override ndims(): number {
+    return 1;
+  }
+  override async generateEmbeddings(texts: string[]): Promise<number[][]> {
+    return texts.map((text) => [text.length]);
+  }
+}
+embedding.register("lengths-of-rows-that-come-back")(Lengths);
 
 const row = (id: number, text = `text ${id}`): Row => ({ id, text, vector: [id, 0.5] });
 
@@ -191,4 +203,39 @@ test("rows with blobs, which a scan does not compare, are refused", async () => 
   expect(error).toBeInstanceOf(UnsupportedError);
   expect(error).toMatchObject({ message: expect.stringContaining("column body of table docs") });
   expect(stampOf(uri)).toEqual(before);
+});
+
+test("rows that others change until the table is locked are seen", async () => {
+  const { table, repository, manager, rows } = await newPlace();
+  const withBackup = manager.withBackup.bind(manager);
+  manager.withBackup = (async (strategy: never, work: never, options: never) => {
+    await table.update({ where: "id = 3", values: { text: "spoiled since" } });
+    return withBackup(strategy, work, options);
+  }) as never;
+  const options = { manager, table: "documents", rows: "id <= 3" };
+  const done = await restoreRowsWithBackup(repository, "latest", options);
+  expect(done).toMatchObject({ added: 1, changed: 2, same: 0 });
+  expect(await rows()).toEqual(AFTER);
+});
+
+test("a vector that was null comes back null, also where the table has an embedding function", async () => {
+  const { uri, db, repository, manager } = await newPlace();
+  const texts = [
+    { id: 1, text: "one" },
+    { id: 2, text: null },
+  ];
+  const made = { function: new Lengths(), source: "text" };
+  await insertRecordsWithBackup(texts, { manager, table: "embedded", embedding: made });
+  const table = await db.openTable("embedded");
+  await table.update({ where: "id = 2", values: { text: "later" } });
+  await repository.backup({ source: uri });
+  await table.delete("true");
+  await restoreRowsWithBackup(repository, "latest", { manager, table: "embedded", keys: [1, 2] });
+  await table.checkoutLatest();
+  const found = (await table.query().toArray()) as { id: number; vector: Iterable<number> | null }[];
+  const vectors = found.map(({ id, vector }) => [id, vector && [...vector]]);
+  expect(vectors.sort()).toEqual([
+    [1, [3]],
+    [2, null],
+  ]);
 });

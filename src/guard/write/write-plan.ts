@@ -38,6 +38,8 @@ export interface WriteIntent {
   readonly whenMatched: "update" | "keep";
   readonly mode: "append" | "overwrite";
   readonly embedding: Embedding | undefined;
+  /** Vectors that are null stay so, also where the table declares an embedding. */
+  readonly asGiven?: boolean | undefined;
 }
 
 export interface WritePlan {
@@ -83,7 +85,7 @@ export async function planWrite(
     action,
     schema,
     mergeOn: intent.mergeOn,
-    embedders: options.map((option) => new Embedder(option, schema)),
+    embedders: intent.asGiven ? [] : options.map((option) => new Embedder(option, schema)),
     declaresEmbeddings: schema.metadata.has(EMBEDDINGS_KEY),
   };
 }
