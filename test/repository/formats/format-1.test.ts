@@ -79,7 +79,7 @@ describe("a document of format 1 in a repository of format 2", () => {
     await Repository.init(made, { logger: silent });
     const mark = readFileSync(join(made, "repository.json"));
     writeFileSync(join(location, "repository.json"), mark);
-    const repository = await Repository.open(location, { logger: silent });
+    const repository = await Repository.open(location, { logger: silent, audit: "off" });
     return { directory, location, look, repository, before: look() };
   }
 
