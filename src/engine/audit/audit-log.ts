@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { BackupError, isNotFound, LockedError } from "../../errors.ts";
+import { BackupError, CorruptError, isNotFound, LockedError } from "../../errors.ts";
 import { reasonOf } from "../../fs/io.ts";
 import type { Logger } from "../../logger.ts";
 import { assertWritable } from "../../storage/layers/read-only-storage.ts";
@@ -33,13 +33,24 @@ const MOST_TRIES = 100;
 const LONGEST_PAUSE_MS = 50;
 const PARALLEL_READS = 16;
 
-/** Numbers of all entries that are there, ascending. */
+/** A store that lists more is broken: work that was stopped is recorded without a signal, and has to come to an end. */
+const MOST_ENTRIES = 5_000_000;
+const MOST_STRANGERS = 10_000;
+
+/** Numbers of all entries that are there, ascending. @throws CorruptError where a listing does not end; IoError */
 export async function entryNumbers(storage: Storage, signal?: AbortSignal): Promise<number[]> {
   const numbers: number[] = [];
+  let strangers = 0;
   for await (const { name } of storage.list(AUDIT, { signal })) {
     signal?.throwIfAborted();
     const number = parseEntryName(name);
     if (number !== undefined) numbers.push(number);
+    else strangers++;
+    if (numbers.length > MOST_ENTRIES || strangers > MOST_STRANGERS) {
+      throw new CorruptError(`${storage.location} lists more below ${AUDIT} than any audit log has.`, {
+        path: AUDIT,
+      });
+    }
   }
   return numbers.sort((a, b) => a - b);
 }
