@@ -41,8 +41,8 @@ export async function openRepository(
 ): Promise<Repository> {
   const path = repositoryPath(options);
   const use = storageOptions(path, context, options);
-  // A misspelt path is not offered to be made a repository.
-  if (schemeOf(path) === undefined && !existsSync(path)) {
+  // A misspelt path is not offered to be made a repository. One in quotes is told of where all paths are.
+  if (schemeOf(path) === undefined && !/^["'`]/.test(path) && !existsSync(path)) {
     throw new UsageError(
       `There is no repository at ${printable(resolve(path))}: there is nothing. Is it misspelt, or its disk not mounted?`,
     );
