@@ -10,10 +10,11 @@ import { type Snapshot, type SnapshotDetails, tellingView } from "../sources/lan
 import type { StorageOptions } from "../storage/layers/layered.ts";
 import { openStorage } from "../storage/open-storage.ts";
 import { liesInFuture } from "../util/clock.ts";
+import { counted } from "../util/format.ts";
 import { fallInWords } from "../util/shrunk-tables.ts";
 import { diagnoseStrays } from "./diagnose-strays.ts";
 import { diagnoseSpace } from "./file-system.ts";
-import { count, type Finding } from "./finding.ts";
+import type { Finding } from "./finding.ts";
 import { diagnoseOwners, diagnoseWritable } from "./permissions.ts";
 import { commandLine, Remedies } from "./remedies.ts";
 
@@ -93,7 +94,7 @@ function hintOf(all: readonly Snapshot[], database: string | undefined): string 
   const there = all.filter(({ source }) => source.uri === database);
   const [newest] = there;
   if (!newest) return "";
-  return ` ${count(there.length, "snapshot")} of another database, id ${newest.source.id}, were taken of what had this path on ${newest.source.host}. Only if it is the same database: backup --source-id ${newest.source.id} goes on from them.`;
+  return ` ${counted(there.length, "snapshot")} of another database, id ${newest.source.id}, were taken of what had this path on ${newest.source.host}. Only if it is the same database: backup --source-id ${newest.source.id} goes on from them.`;
 }
 
 function diagnoseSnapshots(
@@ -123,7 +124,7 @@ function diagnoseSnapshots(
     {
       ...base,
       level: isStale ? "warning" : "ok",
-      details: `${count(mine.length - ahead.length, "snapshot")}${of}; the newest is of ${newest.createdAt.toISOString()}${age}.`,
+      details: `${counted(mine.length - ahead.length, "snapshot")}${of}; the newest is of ${newest.createdAt.toISOString()}${age}.`,
       advice: isStale ? "Take one, and look why none was taken." : undefined,
     },
     ...future,

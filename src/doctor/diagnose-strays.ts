@@ -8,7 +8,8 @@ import { parseManifestName } from "../lance/manifest.ts";
 import { PRIVATE_DIRECTORY } from "../lance/private-directory.ts";
 import { isDataset, isStrayDirectory } from "../lance/table-directory.ts";
 import { tagOfFile } from "../lance/tag-file.ts";
-import { count, type Finding } from "./finding.ts";
+import { counted } from "../util/format.ts";
+import type { Finding } from "./finding.ts";
 import { commandLine } from "./remedies.ts";
 
 const CHECK = "strays";
@@ -41,11 +42,11 @@ export function diagnoseStrays(
   walk("");
   if (harmless.length > 0) {
     const shown = harmless.slice(0, 3).join(", ") + (harmless.length > 3 ? ", …" : "");
-    const details = `${count(harmless.length, "file")} of file managers or synchronising programs: ${shown}. They are passed over.`;
+    const details = `${counted(harmless.length, "file")} of file managers or synchronising programs: ${shown}. They are passed over.`;
     findings.push({ check: CHECK, about: root, level: "note", details });
   }
   if (copies > 0 && what === "database") {
-    const details = `A synchronising program has kept ${count(copies, "second version")} of its files or directories: several machines write to it, and the files of a table do not fit together when they come one by one.`;
+    const details = `A synchronising program has kept ${counted(copies, "second version")} of its files or directories: several machines write to it, and the files of a table do not fit together when they come one by one.`;
     const advice = `Take the database out of the synchronised directory; ${commandLine("backup", "--help")} says how to take snapshots into a repository, which may be there.`;
     findings.push({ check: CHECK, about: root, level: "warning", details, advice });
   }

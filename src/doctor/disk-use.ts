@@ -8,7 +8,8 @@ import { isStray } from "../fs/safe-names.ts";
 import { ImageReader, manifestPath } from "../lance/image.ts";
 import type { ManifestName } from "../lance/manifest.ts";
 import { highestOf, lowestOf } from "../util/extremes.ts";
-import { count, type Finding } from "./finding.ts";
+import { counted } from "../util/format.ts";
+import type { Finding } from "./finding.ts";
 
 /** Where every file belongs to versions. */
 const OF_VERSIONS = ["data", "_deletions", "_indices"];
@@ -47,7 +48,7 @@ export async function diagnoseDiskUse(
       check: "history",
       about: id,
       level: "note",
-      details: `${share} % of its bytes are history: ${count(history, "byte")} that only its ${count(versions - 1, "older version")} need, beside ${count(newest, "byte")} of the newest.`,
+      details: `${share} % of its bytes are history: ${counted(history, "byte")} that only its ${counted(versions - 1, "older version")} need, beside ${counted(newest, "byte")} of the newest.`,
       advice:
         'Backups hold all of it, unless they are made with --latest-only (history: "latest"). optimize({ cleanupOlderThan }) removes what is older; snapshots that were taken before keep theirs.',
     });
@@ -65,14 +66,14 @@ function describeOrphans(id: string, orphans: NonNullable<DiskUse["orphans"]>): 
     check: "orphans",
     about: id,
     level: "note",
-    details: `${count(orphans.length, "file")} (${count(bytes, "byte")}) in it are named by no version, ${inWords(youngest)} to ${inWords(oldest)} old: left by writes that were cut off. No backup has them, and nothing of ours touches them.`,
+    details: `${counted(orphans.length, "file")} (${counted(bytes, "byte")}) in it are named by no version, ${inWords(youngest)} to ${inWords(oldest)} old: left by writes that were cut off. No backup has them, and nothing of ours touches them.`,
     advice:
       "optimize({ cleanupOlderThan }) removes those that are older than 7 days. Sooner by deleteUnverified: true, and only while nobody writes to the table: it would take files of writes that are under way.",
   };
 }
 
 function inWords(ms: number): string {
-  return ms < DAY_MS ? count(Math.floor(ms / SURE_MS), "hour") : count(Math.floor(ms / DAY_MS), "day");
+  return ms < DAY_MS ? counted(Math.floor(ms / SURE_MS), "hour") : counted(Math.floor(ms / DAY_MS), "day");
 }
 
 /** Undefined where a version cannot be read, which is told elsewhere. */

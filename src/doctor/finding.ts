@@ -16,8 +16,3 @@ export interface Finding {
   /** What to do about it. */
   readonly advice?: string | undefined;
 }
-
-/** `1 file`, `2 files`. */
-export function count(number: number, noun: string): string {
-  return `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
-}

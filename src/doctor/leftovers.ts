@@ -4,7 +4,8 @@ import { listNames } from "../fs/directory-tree.ts";
 import { isStray } from "../fs/safe-names.ts";
 import { livenessOfToken } from "../fs/this-process.ts";
 import { privateDirectory } from "../lance/private-directory.ts";
-import { count, type Finding } from "./finding.ts";
+import { counted } from "../util/format.ts";
+import type { Finding } from "./finding.ts";
 
 /** What lies in our directory inside a database besides the journal: pins, what was moved aside, what is half-made. */
 export async function diagnoseLeftovers(database: string, signal?: AbortSignal): Promise<Finding[]> {
@@ -39,7 +40,7 @@ export async function diagnoseLeftovers(database: string, signal?: AbortSignal):
       check: "staging",
       about: staging,
       level: "note",
-      details: `${count(dead.length, "unfinished thing")} of processes that died.`,
+      details: `${counted(dead.length, "unfinished thing")} of processes that died.`,
       advice: "The next guarded operation or backup sweeps them.",
     });
   }
@@ -55,5 +56,5 @@ async function sizeOf(directory: string, signal: AbortSignal | undefined): Promi
     files++;
     bytes += found?.size ?? 0;
   }
-  return `${count(files, "file")}, ${count(bytes, "byte")}`;
+  return `${counted(files, "file")}, ${counted(bytes, "byte")}`;
 }

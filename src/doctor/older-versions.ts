@@ -3,7 +3,8 @@ import { join } from "node:path";
 import { BackupError } from "../errors.ts";
 import { isMissing, reasonOf } from "../fs/io.ts";
 import { ImageReader, listManifests, type VersionImage } from "../lance/image.ts";
-import { count, type Finding } from "./finding.ts";
+import { counted } from "../util/format.ts";
+import type { Finding } from "./finding.ts";
 import type { Remedies } from "./remedies.ts";
 
 const MOST_SHOWN = 3;
@@ -32,7 +33,7 @@ export async function diagnoseOlderVersions(
       check: "versions",
       about: id,
       level: "warning",
-      details: `${count(still.length, "older version")} cannot be read in full, and no new snapshot has them: ${shown.join("; ")}${more}.`,
+      details: `${counted(still.length, "older version")} cannot be read in full, and no new snapshot has them: ${shown.join("; ")}${more}.`,
       advice: `${remedies.scrub()} brings files back from a snapshot that has them. Versions that nobody needs go with optimize({ cleanupOlderThan }).`,
     },
   ];

@@ -2,7 +2,8 @@ import { accessSync, constants, type Dirent, lstatSync, readdirSync } from "node
 import { userInfo } from "node:os";
 import { join } from "node:path";
 import { isMissing } from "../fs/io.ts";
-import { count, type Finding } from "./finding.ts";
+import { counted } from "../util/format.ts";
+import type { Finding } from "./finding.ts";
 import { quote } from "./remedies.ts";
 
 const { R_OK, W_OK, X_OK } = constants;
@@ -88,7 +89,7 @@ export function diagnoseOwners(root: string, what: string, signal?: AbortSignal)
   }
   const [first, ...others] = foreign;
   if (first === undefined) return [];
-  const more = others.length > 0 ? ` and ${count(others.length, "more path")}` : "";
+  const more = others.length > 0 ? ` and ${counted(others.length, "more path")}` : "";
   return [
     {
       check: "owners",

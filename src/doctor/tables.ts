@@ -11,9 +11,10 @@ import { ImageReader, type VersionImage } from "../lance/image.ts";
 import { inspectTable } from "../lance/put-back/table-state.ts";
 import { isPlainFile, linkTarget } from "../lance/stubs.ts";
 import { isDataset } from "../lance/table-directory.ts";
+import { counted } from "../util/format.ts";
 import { diagnoseIndices } from "./diagnose-indices.ts";
 import { diagnoseDiskUse } from "./disk-use.ts";
-import { count, type Finding } from "./finding.ts";
+import type { Finding } from "./finding.ts";
 import { diagnoseOlderVersions } from "./older-versions.ts";
 import { isReadable } from "./permissions.ts";
 import { commandLine, type Remedies } from "./remedies.ts";
@@ -43,7 +44,7 @@ function noTable(remedies: Remedies): Finding {
   return {
     ...base,
     level: "problem",
-    details: `${details} Its newest snapshot, of ${newest.createdAt.toISOString()}, has ${count(newest.tables.length, "table")}.`,
+    details: `${details} Its newest snapshot, of ${newest.createdAt.toISOString()}, has ${counted(newest.tables.length, "table")}.`,
     advice: `Is the disk mounted, the path right? If the tables are lost: ${remedies.restore(newest.id)}`,
   };
 }
@@ -134,8 +135,8 @@ function diagnoseFiles(remedies: Remedies, id: string, dataset: string, image: V
     return size !== undefined && found.size !== size ? [`${path} has ${found.size} bytes, not ${size}`] : [];
   });
   if (bad.length === 0) {
-    const rows = image.rows === undefined ? "" : `${count(image.rows, "row")}, `;
-    const size = `${rows}${count(image.files.length, "file")}`;
+    const rows = image.rows === undefined ? "" : `${counted(image.rows, "row")}, `;
+    const size = `${rows}${counted(image.files.length, "file")}`;
     const whole = brokenIndices(dataset, image).length === 0 ? "all there in their sizes" : "all rows there";
     return { ...base, level: "ok", details: `Version ${image.version}: ${size}, ${whole}.` };
   }

@@ -1,9 +1,10 @@
+import { counted } from "../../util/format.ts";
 import { type BlobStore, type FileToRead, needsOf } from "../blobs/blob-store.ts";
 import { blobName } from "../format/names.ts";
 import { blobsOfContent, type PartContent, type StoredContent } from "../snapshot.ts";
 import { kindOf } from "../source-kind.ts";
 import type { BlobState } from "./blob-survey.ts";
-import { count, failed, type Problem, passed, type VerificationResult } from "./result.ts";
+import { failed, type Problem, passed, type VerificationResult } from "./result.ts";
 
 type States = ReadonlyMap<string, BlobState>;
 
@@ -22,13 +23,13 @@ export function checkIntegrity(
     if (problem) problems.push(problem);
   }
   if (problems.length > 0) {
-    const summary = `${problems.length} of ${count(files, "file")} cannot be restored`;
+    const summary = `${problems.length} of ${counted(files, "file")} cannot be restored`;
     return failed(id, "integrity", summary, problems);
   }
   const read = named.filter((name) => states.get(name)?.sha256 !== undefined).length;
   const how =
     read === named.length ? "every byte hashed" : read === 0 ? "sizes only" : `${read} of the blobs hashed`;
-  const looked = `${count(files, "file")} in ${count(named.length, "blob")}, ${count(bytes, "byte")}`;
+  const looked = `${counted(files, "file")} in ${counted(named.length, "blob")}, ${counted(bytes, "byte")}`;
   return passed(id, "integrity", `${looked}: ${how}.`);
 }
 
@@ -55,7 +56,7 @@ export function problemOf(blobs: BlobStore, file: FileToRead, states: States): P
     if (state?.size === undefined) return say("is missing");
     if (!blobs.holds(state.size, need)) {
       const least = need.isWhole ? `${need.bytes}` : `${need.offset + need.bytes} or more`;
-      return say(`has ${count(state.size, "byte")} instead of ${least}`);
+      return say(`has ${counted(state.size, "byte")} instead of ${least}`);
     }
     if (state.sha256 === undefined || state.sha256 === need.blob) continue;
     const other = states.has(state.sha256) ? `, but that of ${blobName(state.sha256)}` : "";

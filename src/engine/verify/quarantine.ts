@@ -3,12 +3,13 @@ import { BackupError, CorruptError, UnsupportedError } from "../../errors.ts";
 import { assertWritable } from "../../storage/layers/read-only-storage.ts";
 import type { LocalFiles } from "../../storage/local-files.ts";
 import type { Storage } from "../../storage/storage.ts";
+import { counted } from "../../util/format.ts";
 import { isOfUnknownKey } from "../blobs/blob-codec.ts";
 import type { BlobStore } from "../blobs/blob-store.ts";
 import { blobName } from "../format/names.ts";
 import { readSmall } from "../read-small.ts";
 import type { BlobState } from "./blob-survey.ts";
-import { count, type VerificationResult } from "./result.ts";
+import type { VerificationResult } from "./result.ts";
 
 const QUARANTINE = "quarantine/";
 
@@ -44,7 +45,7 @@ export async function quarantine(
     if (await local.setAside(blobName(name), aside, () => isDamaged(store, aside, name))) moved += 1;
   }
   if (moved === 0) return [];
-  const details = `${count(moved, "damaged blob")} moved to ${local.pathOf("quarantine")}. The next backup of a database that still has these files stores them anew.`;
+  const details = `${counted(moved, "damaged blob")} moved to ${local.pathOf("quarantine")}. The next backup of a database that still has these files stores them anew.`;
   return [{ snapshot: "", check: "quarantine", ok: true, details }];
 }
 

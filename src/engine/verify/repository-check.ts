@@ -2,6 +2,7 @@ import { BackupError } from "../../errors.ts";
 import { isStray } from "../../fs/safe-names.ts";
 import type { LocalFiles } from "../../storage/local-files.ts";
 import type { Storage } from "../../storage/storage.ts";
+import { counted } from "../../util/format.ts";
 import { isOfUnknownKey } from "../blobs/blob-codec.ts";
 import type { BlobStore } from "../blobs/blob-store.ts";
 import type { DocumentCodec } from "../codec/document-codec.ts";
@@ -19,7 +20,7 @@ import { readMarker } from "../marker.ts";
 import { surveyDocuments } from "../prune/document-names.ts";
 import { References } from "../prune/references.ts";
 import type { BlobState } from "./blob-survey.ts";
-import { count, failed, type Problem, passed, type VerificationResult } from "./result.ts";
+import { failed, type Problem, passed, type VerificationResult } from "./result.ts";
 
 /** What lies in a repository beside what its snapshots name. */
 export interface Surroundings {
@@ -125,7 +126,7 @@ export async function checkRepository(
   const bytes = [...unreferenced.values()].reduce((sum, size) => sum + size, 0);
   const notes = [
     unreferenced.size > 0 &&
-      `${count(unreferenced.size, "blob")} of ${count(bytes, "byte")} named by no snapshot that can be read, which prune removes in time: ${shown([...unreferenced.keys()].map(blobName))}`,
+      `${counted(unreferenced.size, "blob")} of ${counted(bytes, "byte")} named by no snapshot that can be read, which prune removes in time: ${shown([...unreferenced.keys()].map(blobName))}`,
     copies.length > 0 && `copies of documents, whose blobs prune keeps: ${shown(copies)}`,
     unfinished.length > 0 && `unfinished work: ${shown(unfinished)}`,
     foreign.length > 0 && `not of a repository: ${shown(foreign)}`,

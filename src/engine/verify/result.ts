@@ -46,8 +46,3 @@ export function failed(
 export function passed(snapshot: string, check: string, details: string): VerificationResult {
   return { snapshot, check, ok: true, details };
 }
-
-/** `1 file`, `2 files`. */
-export function count(number: number, noun: string): string {
-  return `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
-}

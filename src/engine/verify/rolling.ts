@@ -4,11 +4,12 @@ import type { Logger } from "../../logger.ts";
 import { assertWritable } from "../../storage/layers/read-only-storage.ts";
 import type { StoredObject } from "../../storage/object-name.ts";
 import { highestOf } from "../../util/extremes.ts";
+import { counted } from "../../util/format.ts";
 import type { BlobStore } from "../blobs/blob-store.ts";
 import { BLOBS, parseBlobName } from "../format/names.ts";
 import type { OnProgress } from "../progress.ts";
 import { type BlobState, lookAt, readBlobs } from "./blob-survey.ts";
-import { count, passed, type VerificationResult } from "./result.ts";
+import { passed, type VerificationResult } from "./result.ts";
 import {
   LAST_NAME,
   MOST_DAMAGED,
@@ -116,7 +117,7 @@ export async function rollOn(
   const bad = new Set(turn.damaged(before.damaged));
   const ages = listed.map((blob) => now() - knownGood(blob, cursor, bad.has(blob.name)));
   const oldestBlobSeconds = Math.round(highestOf(0, ages) / 1000);
-  const read = `${count(turn.done, "blob")} of ${count(listed.length, "blob")} read, so that each is within ${days} days`;
+  const read = `${counted(turn.done, "blob")} of ${counted(listed.length, "blob")} read, so that each is within ${days} days`;
   const details = `${read}; the oldest was not read for ${(oldestBlobSeconds / 86_400).toFixed(1)} days.`;
   const why = isStopped
     ? ` It ended early, since too many could not be read; these do not count as read.`

@@ -1,6 +1,7 @@
 import { BackupError, BackupNotFoundError, ValidationError } from "../../errors.ts";
 import { isAway } from "../../fs/held-root.ts";
 import type { Logger } from "../../logger.ts";
+import { counted } from "../../util/format.ts";
 import type { BlobStore } from "../blobs/blob-store.ts";
 import type { Catalog } from "../catalog/catalog.ts";
 import type { OnProgress } from "../progress.ts";
@@ -9,7 +10,7 @@ import { type BlobState, surveyBlobs } from "./blob-survey.ts";
 import { checkIntegrity } from "./integrity.ts";
 import { assertQuarantine, quarantine } from "./quarantine.ts";
 import { checkRepository, surveySurroundings } from "./repository-check.ts";
-import { count, failed, passed, type VerificationResult } from "./result.ts";
+import { failed, passed, type VerificationResult } from "./result.ts";
 import { rollOn, tellAllRead } from "./rolling.ts";
 import { settingsFrom, type VerifyOptions, type VerifySettings } from "./verify-options.ts";
 
@@ -180,7 +181,7 @@ class Verification {
   #checkSize({ snapshot: { id, bytes } }: StoredContent): VerificationResult[] {
     const { minBytes } = this.#settings;
     if (minBytes === undefined) return [];
-    const details = `${count(bytes, "byte")}, and at least ${minBytes.toLocaleString("en")} are wanted`;
+    const details = `${counted(bytes, "byte")}, and at least ${minBytes.toLocaleString("en")} are wanted`;
     if (bytes >= minBytes) return [passed(id, "minBytes", `${details}.`)];
     const path = this.#context.blobs.storage.location;
     return [failed(id, "minBytes", "The snapshot is too small", [{ what: details, path }])];

@@ -4,12 +4,13 @@ import { blobName } from "../../engine/format/names.ts";
 import type { PartContent, StoredContent } from "../../engine/snapshot.ts";
 import type { BlobState } from "../../engine/verify/blob-survey.ts";
 import { isThere, problemOf } from "../../engine/verify/integrity.ts";
-import { count, failed, type Problem, passed, type VerificationResult } from "../../engine/verify/result.ts";
+import { failed, type Problem, passed, type VerificationResult } from "../../engine/verify/result.ts";
 import { BackupError } from "../../errors.ts";
 import { isLeftOut } from "../../lance/broken-indices.ts";
 import { HistoryFiles, pathsBelow } from "../../lance/history-files.ts";
 import { ReusedBuffer, VERSIONS } from "../../lance/image.ts";
 import { parseManifestName } from "../../lance/manifest.ts";
+import { counted } from "../../util/format.ts";
 import { LANCEDB_KIND } from "./lancedb-part.ts";
 import { contentView, type SnapshotFile, type SnapshotTableDetails } from "./snapshot-view.ts";
 
@@ -54,7 +55,7 @@ export class CompletenessCheck {
       for (const problem of this.#missing(table, files)) problems.push(problem);
       for (const problem of await this.#lacking(table, files)) problems.push(problem);
     }
-    const looked = `${count(versions, "version")} of ${count(tables.length, "table")}`;
+    const looked = `${counted(versions, "version")} of ${counted(tables.length, "table")}`;
     if (problems.length > 0) return failed(id, "completeness", `${looked} are not all there`, problems);
     return passed(id, "completeness", `${looked}: every file that a manifest names is there, with its size.`);
   }
