@@ -1,10 +1,7 @@
 import { availableParallelism } from "node:os";
-import type { Worker } from "node:worker_threads";
-import { IoError } from "../../errors.ts";
-import { reasonOf } from "../../fs/io.ts";
+import { OwnThread } from "../../fs/own-thread.ts";
 import { codecThread } from "../../util/build-facts.ts";
 import { ownedBy } from "../../util/free-memory.ts";
-import { startThread } from "../../util/own-thread.ts";
 import { CODEC_TASKS, type CodecInput, type CodecResult, type CodecTask } from "./codec-tasks.ts";
 import type { CodecAnswer, CodecMessage } from "./codec-worker.ts";
 
@@ -19,6 +16,8 @@ const BYTES_BEFORE_THREADS = 8 << 20;
 
 /** Milliseconds after which threads that have nothing to do end, and give back their memory. */
 const IDLE_MS = 1000;
+
+type Thread = OwnThread<CodecMessage, CodecAnswer>;
 
 interface Job extends CodecMessage {
   readonly resolve: (result: CodecResult<CodecTask> | Promise<CodecResult<CodecTask>>) => void;
@@ -69,7 +68,7 @@ class CodecThreads {
   #next(): void {
     clearTimeout(this.#ending);
     for (let job = this.#waiting[0]; job; job = this.#waiting[0]) {
-      const thread = this.#idle.pop() ?? this.#start();
+      const thread = this.#takeIdle() ?? this.#start();
       if (!thread && this.#threads.size > 0) return; // one of them takes it when it is free
       this.#waiting.shift();
       if (thread) void this.#give(thread, job);
@@ -78,21 +77,32 @@ class CodecThreads {
     if (this.#idle.length === this.#threads.size) this.#endLater();
   }
 
+  /** One may have ended while it had nothing to do. */
+  #takeIdle(): Thread | undefined {
+    for (let thread = this.#idle.pop(); thread; thread = this.#idle.pop()) {
+      if (!thread.isGone) return thread;
+      this.#threads.delete(thread);
+    }
+    return undefined;
+  }
+
   #start(): Thread | undefined {
     if (this.#threads.size >= this.#most) return undefined;
-    const worker = startThread(codecThread);
-    if (!worker) {
-      this.#most = this.#threads.size; // not asked for with each task
-      return undefined;
-    }
-    const thread = new Thread(worker);
-    this.#threads.add(thread);
+    const thread: Thread | undefined = OwnThread.start(
+      codecThread,
+      "A thread that encodes and decodes blobs",
+    );
+    if (thread) this.#threads.add(thread);
+    else this.#most = this.#threads.size; // not asked for with each task
     return thread;
   }
 
   async #give(thread: Thread, job: Job): Promise<void> {
     try {
-      const answer = await thread.run(job).finally(() => this.#free(thread));
+      const { name, input } = job;
+      const answer = await thread
+        .ask({ name, input }, ownedBy(input.bytes))
+        .finally(() => this.#free(thread));
       if (answer.ok) job.resolve(answer.result as CodecResult<CodecTask>);
       else job.resolve(await here(job.name, { ...job.input, bytes: answer.bytes } as CodecInput<CodecTask>));
     } catch (error) {
@@ -113,7 +123,7 @@ class CodecThreads {
       this.#most = this.#wanted;
       for (const thread of this.#idle.splice(0)) {
         this.#threads.delete(thread);
-        thread.end();
+        void thread[Symbol.asyncDispose]();
       }
     }, IDLE_MS).unref();
   }
@@ -122,39 +132,6 @@ class CodecThreads {
 async function here<K extends CodecTask>(name: K, input: CodecInput<K>): Promise<CodecResult<K>> {
   const task = CODEC_TASKS[name] as (input: CodecInput<K>) => CodecResult<K> | Promise<CodecResult<K>>;
   return task(input);
-}
-
-class Thread {
-  readonly #worker: Worker;
-  isGone = false;
-
-  constructor(worker: Worker) {
-    this.#worker = worker;
-  }
-
-  async run({ name, input }: CodecMessage): Promise<CodecAnswer> {
-    const { promise, resolve, reject } = Promise.withResolvers<CodecAnswer>();
-    const fail = (how: string, cause?: unknown) => {
-      this.isGone = true;
-      reject(new IoError(`A thread that encodes and decodes blobs ended ${how}.`, { cause }));
-    };
-    const onError = (error: unknown) => fail(`by an error: ${reasonOf(error)}`, error);
-    const onExit = (code: number) => fail(`with code ${code}`);
-    this.#worker.ref();
-    this.#worker.once("error", onError).once("exit", onExit);
-    this.#worker.once("message", resolve);
-    try {
-      this.#worker.postMessage({ name, input }, ownedBy(input.bytes));
-      return await promise;
-    } finally {
-      this.#worker.off("error", onError).off("exit", onExit).off("message", resolve);
-      this.#worker.unref();
-    }
-  }
-
-  end(): void {
-    void this.#worker.terminate();
-  }
 }
 
 /** Of the whole process, whose processors they share. */

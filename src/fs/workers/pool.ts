@@ -1,8 +1,5 @@
-import type { Worker } from "node:worker_threads";
-import { IoError } from "../../errors.ts";
 import { filesThread } from "../../util/build-facts.ts";
-import { startThread } from "../../util/own-thread.ts";
-import { reasonOf } from "../io.ts";
+import { OwnThread } from "../own-thread.ts";
 import { TASKS, type TaskInput, type TaskName, type TaskResult } from "./file-tasks.ts";
 import type { Batch, Outcome } from "./worker.ts";
 
@@ -45,13 +42,14 @@ export async function runTasks<K extends TaskName>(
   let next = 0;
   let failed = false;
   const work = async () => {
-    const worker = startThread(filesThread);
-    if (!worker) return;
-    await using thread = new Thread(worker);
-    while (!failed && next < batches.length) {
+    await using thread = OwnThread.start<Batch, Outcome[]>(
+      filesThread,
+      "A thread that reads and writes files",
+    );
+    while (thread && !failed && next < batches.length) {
       signal?.throwIfAborted();
       const batch = batches[next++] ?? [];
-      const outcomes = await thread.run({ name, inputs: batch });
+      const outcomes = await thread.ask({ name, inputs: batch });
       outcomes.forEach((outcome, index) => {
         if (!outcome.ok) throw errorFrom(outcome);
         onDone(batch[index] as TaskInput<K>, outcome.result as TaskResult<K>);
@@ -102,31 +100,4 @@ function batchesOf<T>(inputs: readonly T[], bytesOf: (input: T) => number): T[][
 
 function errorFrom({ message, code }: { message: string; code: string | undefined }): Error {
   return Object.assign(new Error(message), code === undefined ? {} : { code });
-}
-
-class Thread implements AsyncDisposable {
-  readonly #worker: Worker;
-
-  constructor(worker: Worker) {
-    this.#worker = worker;
-  }
-
-  async run(batch: Batch): Promise<Outcome[]> {
-    const { promise, resolve, reject } = Promise.withResolvers<Outcome[]>();
-    const fail = (how: string, cause?: unknown) =>
-      reject(new IoError(`A thread that reads and writes files ended ${how}.`, { cause }));
-    const onError = (error: unknown) => fail(`by an error: ${reasonOf(error)}`, error);
-    const onExit = (code: number) => fail(`with code ${code}`);
-    this.#worker.once("error", onError).once("exit", onExit).once("message", resolve);
-    try {
-      this.#worker.postMessage(batch);
-      return await promise;
-    } finally {
-      this.#worker.off("error", onError).off("exit", onExit).off("message", resolve);
-    }
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#worker.terminate();
-  }
 }

@@ -65,6 +65,17 @@ describe("blobs are encoded and decoded", () => {
     const digests = await Promise.all(others);
     expect(digests.map((digest) => digest.sha256)).toEqual(contents.slice(1).map(sha256));
   });
+
+  test("also where a thread has ended while it had nothing to do", async () => {
+    system.left = 2;
+    const codecThreads = await load();
+    const all = () =>
+      Promise.all(contents.map((content) => codecThreads.run("digest", { bytes: Buffer.from(content) })));
+    await all();
+    await system.threads[0]?.terminate();
+    const digests = await all();
+    expect(digests.map((digest) => digest.sha256)).toEqual(contents.map(sha256));
+  });
 });
 
 describe("files are hashed", () => {
