@@ -72,7 +72,11 @@ async function encode(bytes: Buffer, options: EncodeOptions): Promise<Buffer> {
 const WORTH_READING_AHEAD = 512 * 1024;
 
 /** What is near the beginning of a blob, and no trifle, is read with its head: a request less, for twice the bytes at most. */
-async function readPiece(read: ReadRange, { offset, bytes }: Piece, wanted: WantedBlob): Promise<Buffer> {
+export async function readPiece(
+  read: ReadRange,
+  { offset, bytes }: Piece,
+  wanted: WantedBlob,
+): Promise<Buffer> {
   const isNear = bytes >= WORTH_READING_AHEAD && offset <= bytes;
   if (!isNear) return (await openBlob(read, wanted)).read(offset, bytes);
   const segmentsAhead = segmentCount(offset + bytes);

@@ -34,7 +34,7 @@ export const CODEC_TASKS = {
     return { bytes: content, sha256: hash("sha256", content, "hex"), epoch };
   },
 
-  /** A stretch of the content. @param bytes so much of the object's beginning as `openBlob` would read ahead. */
+  /** A stretch of the content. @param bytes the object's beginning, with all segments of the stretch. */
   async part({
     bytes,
     wanted,

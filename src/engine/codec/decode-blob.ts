@@ -13,7 +13,6 @@ import {
   parseHead,
   SEGMENT_BYTES,
   type Segment,
-  segmentCount,
   segmentsOf,
   TAG_BYTES,
 } from "./blob-head.ts";
@@ -75,23 +74,15 @@ export function decodeBlob(
 /**
  * Opens a blob of which parts are wanted: reads its first bytes only. Errors as `decodeBlob`; what `read` throws comes
  * out unchanged.
- *
- * @param ahead bytes of content that are wanted from its beginning: they come with the head, in one request, and are then
- *   held as long as what is answered with. Default 0.
  */
-export async function openBlob(read: ReadRange, wanted: WantedBlob, ahead = 0): Promise<OpenBlob> {
-  const segments = ahead > 0 ? segmentCount(ahead) : 0;
-  const start = await read(0, LONGEST_HEAD_BYTES + segments * (SEGMENT_BYTES + TAG_BYTES));
+export async function openBlob(read: ReadRange, wanted: WantedBlob): Promise<OpenBlob> {
+  const start = await read(0, LONGEST_HEAD_BYTES);
   const opened = { ...openHead(start, wanted), place: wanted.place };
   const { contentBytes, epoch } = opened.head;
-  const readOn: ReadRange = async (offset, length) =>
-    ahead > 0 && offset + length <= start.length
-      ? start.subarray(offset, offset + length)
-      : read(offset, length);
   return {
     contentBytes,
     epoch,
-    read: (offset, length) => readPart(readOn, offset, length, opened),
+    read: (offset, length) => readPart(read, offset, length, opened),
   };
 }
 
