@@ -13,8 +13,13 @@ export interface ShrunkTable {
 
 /** A table with fewer rows may lose them: queues and scratch tables do, every day. */
 const LEAST_ROWS = 100;
-/** Which part of its rows a table may lose. */
-const MOST_LOST = 0.5;
+/** What is left may be so small a part of what there was. */
+const LEAST_LEFT = 0.5;
+
+/** Whether less than half is left. @param least of fewer that there were it does not count. */
+export function isFarLess(before: number, after: number, least = LEAST_ROWS): boolean {
+  return before >= least && after < before * LEAST_LEFT;
+}
 
 /**
  * Whether that many rows are far fewer than there were: less than half of 100 rows or more; or a table is gone that
@@ -24,7 +29,7 @@ const MOST_LOST = 0.5;
  */
 function isShrunk(rowsBefore: number, rows: number | undefined): boolean {
   if (rows === undefined) return rowsBefore > 0;
-  return rowsBefore >= LEAST_ROWS && rows < rowsBefore * MOST_LOST;
+  return isFarLess(rowsBefore, rows);
 }
 
 /**

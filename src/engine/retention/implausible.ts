@@ -1,4 +1,5 @@
 import { liesInFuture } from "../../util/clock.ts";
+import { isFarLess } from "../../util/shrunk-tables.ts";
 import { newestFirst } from "../catalog/filter.ts";
 import type { StoredPart } from "../snapshot.ts";
 import type { Holdings } from "../source-contract.ts";
@@ -14,10 +15,8 @@ export interface Endangered {
   readonly reason: string;
 }
 
-/** Fewer rows, files or bytes may come and go: of queues, of what a command says. */
-const LEAST = { rows: 100, files: 10, bytes: 4096, tables: 2 } as const;
-/** Less than this part of what there was is far less. */
-const FAR_LESS = 0.5;
+/** Fewer files or bytes may come and go: of what a command says. Of rows as for tables that shrink. */
+const LEAST = { rows: undefined, files: 10, bytes: 4096, tables: 2 } as const;
 /** So far the clocks of machines and of a store may be apart, and time zones be mistaken: milliseconds. */
 const CLOCKS_MS = 24 * 60 * 60 * 1000;
 
@@ -147,7 +146,7 @@ function lessOf(before: Amounts, after: Amounts): string | undefined {
 }
 
 function inWords(what: keyof typeof LEAST, before: number, after: number): string | undefined {
-  if (before < LEAST[what] || after >= before * FAR_LESS) return undefined;
+  if (!isFarLess(before, after, LEAST[what])) return undefined;
   return `${before.toLocaleString("en")} ${what}, and there are ${after.toLocaleString("en")}`;
 }
 
