@@ -61,6 +61,9 @@ export interface SourceOption {
   readonly source?: string;
 }
 
+/** What an argument says that is a snapshot. */
+export const A_SNAPSHOT = "A snapshot: its id, the beginning of it, its name, or latest.";
+
 /** Of commands that name a snapshot. */
 export function sourceOption(): Option {
   return new Option(

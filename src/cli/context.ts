@@ -1,7 +1,6 @@
 import type { Logger } from "../logger.ts";
 import type { ExitCode } from "./exit-codes.ts";
 import type { Interrupt } from "./interrupt.ts";
-
 import type { Screen } from "./output/screen.ts";
 import type { Terminal } from "./output/terminal.ts";
 

@@ -1,5 +1,4 @@
 import { type Command, InvalidArgumentError } from "commander";
-
 import type { AuditEntry, AuditPoint, AuditReport } from "../../repository/index.ts";
 import { counted, formatDuration, formatTime } from "../../util/format.ts";
 import { printable } from "../../util/printable.ts";

@@ -4,6 +4,7 @@ import type { Repository, SnapshotDetails } from "../../repository/index.ts";
 import { counted, formatBytes, formatTime } from "../../util/format.ts";
 import { printable } from "../../util/printable.ts";
 import {
+  A_SNAPSHOT,
   type ConfirmOptions,
   confirmOptions,
   newCommand,
@@ -31,7 +32,7 @@ export function deleteCommand(): Command {
     examples: ["delete 20261121T033000Z-1a2b3c4d --repo ./vault", "delete nightly --yes"],
     json: "{ id, dryRun }",
   })
-    .argument("<id>", "A snapshot: its id, the beginning of it, its name, or latest.")
+    .argument("<id>", A_SNAPSHOT)
     .addOption(repositoryOption())
     .addOption(sourceOption());
   for (const option of confirmOptions()) command.addOption(option);

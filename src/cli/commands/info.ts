@@ -10,6 +10,7 @@ import {
 } from "../../util/format.ts";
 import { printable } from "../../util/printable.ts";
 import {
+  A_SNAPSHOT,
   newCommand,
   type RepositoryOption,
   repositoryOption,
@@ -42,7 +43,7 @@ export function infoCommand(): Command {
 files, bytes, newFiles, newBytes, storedBytes, parts: [{ source, files, bytes }], rows, tables: [{ id, directory, version, digest, versionCount, files, bytes,
 rows, tags, leftOut, versions: [{ version, createdAt, rows }] }], leftOut?: [{ table, why, what }], software, checksum }`,
   })
-    .argument("<id>", "A snapshot: its id, the beginning of it, its name, or latest.")
+    .argument("<id>", A_SNAPSHOT)
     .addOption(repositoryOption())
     .addOption(sourceOption())
     .option("--versions", "Also list every version of every table.")

@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import { printable } from "../../util/printable.ts";
 import {
+  A_SNAPSHOT,
   newCommand,
   type RepositoryOption,
   repositoryOption,
@@ -16,8 +17,6 @@ interface Options extends RepositoryOption, SourceOption {
   readonly reason?: string;
 }
 
-const SNAPSHOT = "A snapshot: its id, the beginning of it, its name, or latest.";
-
 export function pinCommand(): Command {
   return newCommand("pin", {
     summary: "Keep a snapshot, whatever the rules of prune say.",
@@ -26,7 +25,7 @@ export function pinCommand(): Command {
     examples: ["pin latest --reason 'before the migration' --repo ./vault", "pin 20261121T033000Z-1a2b3c4d"],
     json: "{ id, tags, pinned: { since, reason? } }",
   })
-    .argument("<id>", SNAPSHOT)
+    .argument("<id>", A_SNAPSHOT)
     .addOption(repositoryOption())
     .addOption(sourceOption())
     .option("--reason <text>", "Why, for people.")
@@ -40,7 +39,7 @@ export function unpinCommand(): Command {
     examples: ["unpin nightly --repo ./vault"],
     json: "{ id, tags }",
   })
-    .argument("<id>", SNAPSHOT)
+    .argument("<id>", A_SNAPSHOT)
     .addOption(repositoryOption())
     .addOption(sourceOption())
     .action(handle(unpin));

@@ -5,6 +5,7 @@ import { printable } from "../../util/printable.ts";
 import { withoutPassword } from "../../util/without-password.ts";
 import { collect, momentArgument, parseCount, parseNumber } from "../arguments.ts";
 import {
+  A_SNAPSHOT,
   type ConfirmOptions,
   confirmOptions,
   type LimitOptions,
@@ -63,7 +64,7 @@ export function restoreCommand(): Command {
     json: `{ snapshot, source: { type, id, uri, host }, target, mode: "new" or "in-place", dryRun, tables: [{ id, directory, restoredVersion, rows, files, bytes,
 action, version?, passedOver }], files, bytes, leftOut: [{ table, what }], leftAlone, durationMs, parts?: with --part, the same of each }; of tables with another name also original. With --rows or --keys: { snapshot, table, dryRun, added, changed, same, version }`,
   })
-    .argument("<id>", "A snapshot: its id, the beginning of it, its name, or latest.")
+    .argument("<id>", A_SNAPSHOT)
     .argument("[target]", "The directory: missing or empty, or with --in-place a database.")
     .addOption(
       new Option(

@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import { collect } from "../arguments.ts";
 import {
+  A_SNAPSHOT,
   newCommand,
   type RepositoryOption,
   repositoryOption,
@@ -25,7 +26,7 @@ export function tagCommand(): Command {
     examples: ["tag latest --add release-2 --repo ./vault", "tag nightly --add keep --remove trial"],
     json: "{ id, tags, pinned?: { since, reason? } }",
   })
-    .argument("<id>", "A snapshot: its id, the beginning of it, its name, or latest.")
+    .argument("<id>", A_SNAPSHOT)
     .addOption(repositoryOption())
     .addOption(sourceOption())
     .option("--add <tag>", "A tag that it is to have; may be given several times.", collect)

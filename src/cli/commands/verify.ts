@@ -5,6 +5,7 @@ import { counted } from "../../util/format.ts";
 import { printable } from "../../util/printable.ts";
 import { parseBytes, parseDays, parseFraction } from "../arguments.ts";
 import {
+  A_SNAPSHOT,
   type LimitOptions,
   limitOptions,
   newCommand,
@@ -47,7 +48,7 @@ export function verifyCommand(): Command {
     ],
     json: `[{ snapshot, source?: { type, id, uri, host }, check, ok, details, error?, oldestBlobSeconds? }]; snapshot is empty for the check of the repository itself`,
   })
-    .argument("[id]", "A snapshot: its id, the beginning of it, its name, or latest. Default: all.")
+    .argument("[id]", `${A_SNAPSHOT} Default: all.`)
     .addOption(repositoryOption())
     .addOption(sourceOption())
     .option(
