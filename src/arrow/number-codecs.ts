@@ -3,7 +3,6 @@ import type { Bool, Data, DataType, Decimal, Float, Int } from "apache-arrow";
 import { arrow } from "./arrow.ts";
 import { Problem, show } from "./bad-value.ts";
 import { type Codec, type Form, fill } from "./codec.ts";
-
 import { bitAt, bitmapBytes, bytesIn, type Floats, newColumn, newFloats, setBit } from "./column.ts";
 import {
   halfBits,

@@ -3,9 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { listNames, makePrivateDirectory, removeTree } from "../fs/directory-tree.ts";
 import { isNotWritable } from "../fs/io.ts";
-
 import { livenessOfToken, PROCESS_TOKEN } from "../fs/this-process.ts";
-
 import { isWritable } from "../storage/layers/read-only-storage.ts";
 import type { BlobStore } from "./blobs/blob-store.ts";
 

@@ -2,7 +2,6 @@ import type { Logger } from "../logger.ts";
 import type { OnProgress } from "./progress.ts";
 import type { PartContent, StoredEntry, StoredPart } from "./snapshot.ts";
 import type { Holdings, Source } from "./source-contract.ts";
-
 import type { SourceUrlOptions } from "./source-url.ts";
 
 /** What a kind of source can do besides being captured. */

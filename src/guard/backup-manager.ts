@@ -27,7 +27,6 @@ import {
   type Settings,
   settingsOf,
 } from "./manager-options.ts";
-
 import { DeadEntries } from "./recovery/dead-entries.ts";
 import type { HealedHeads } from "./recovery/recover-entries.ts";
 import type { RecoveredEntry } from "./recovery/roll-back-dead.ts";

@@ -3,7 +3,6 @@ import { dirname, join, relative } from "node:path";
 import { CorruptError, IoError } from "../errors.ts";
 import { assertRoot, isStampOf } from "../fs/held-root.ts";
 import { io } from "../fs/io.ts";
-
 import { isRoot, takeOwnerBelow } from "../fs/take-owner.ts";
 import { NAMESPACE_TABLE } from "../lance/database.ts";
 import { locateTable } from "../lance/namespaces.ts";

@@ -7,15 +7,11 @@ import { syncDirectories, writeFileDurably } from "../fs/durable.ts";
 import { assertRoot, ifThere, isStampOf, stampOf } from "../fs/held-root.ts";
 import { errnoOf, io, isMissing, toIoError } from "../fs/io.ts";
 import { type LinkMode, PIN_ORDER, Placer } from "../fs/placer.ts";
-
 import { encodeRecord } from "../fs/record.ts";
-
 import { takeOwner } from "../fs/take-owner.ts";
 import { type Capture, captureTable } from "../lance/capture.ts";
-
 import type { OnUnsupported } from "../lance/left-out.ts";
 import { assertStrategy, BackupStrategy } from "./backup-strategy.ts";
-
 import type { EntryRecord } from "./journal/entry-record.ts";
 import { readRecord } from "./journal/journal-record.ts";
 

@@ -3,7 +3,6 @@ import { assertKnown, assertLogger, assertMilliseconds, describe } from "../chec
 import { ValidationError } from "../errors.ts";
 import { localPath, placeWithin } from "../fs/local-path.ts";
 import type { LinkMode } from "../fs/placer.ts";
-
 import { assertOutsideTables, assertTableId } from "../lance/database.ts";
 import type { Exclusions } from "../lance/left-out.ts";
 import { DEFAULT_LOCK_TIMEOUT_MS } from "../lance/lock/lock-set.ts";

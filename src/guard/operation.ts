@@ -2,7 +2,6 @@ import { join } from "node:path";
 import type { BackupError, RestoreError } from "../errors.ts";
 import { assertRoot, stampOf } from "../fs/held-root.ts";
 import { reasonOf } from "../fs/io.ts";
-
 import { rootDirectory } from "../lance/database.ts";
 import { listManifests } from "../lance/image.ts";
 import type { LeftOutTable, OnUnsupported } from "../lance/left-out.ts";

@@ -5,7 +5,6 @@ import { ifThereLater } from "../fs/held-root.ts";
 import { isMissing, toIoError } from "../fs/io.ts";
 import { localPath, realPath } from "../fs/local-path.ts";
 import { assertTableName } from "../fs/safe-names.ts";
-
 import { PRIVATE_DIRECTORY } from "./private-directory.ts";
 import {
   idOfDirectory,

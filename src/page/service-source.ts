@@ -1,4 +1,4 @@
-import { access } from "node:fs/promises";
+import { existsSync } from "node:fs";
 import { BackupNotFoundError, LockedError, ValidationError } from "../errors.ts";
 import { reasonOf } from "../fs/io.ts";
 import type { Logger } from "../logger.ts";
@@ -173,12 +173,7 @@ export class ServiceSource implements PageSource {
     if (parts.length === 0) {
       throw new ValidationError("It goes into a database server: restore it on a terminal.");
     }
-    if (
-      await access(target).then(
-        () => true,
-        () => false,
-      )
-    ) {
+    if (existsSync(target)) {
       throw new ValidationError(
         `${target} is there already: a restore from this page goes into a new directory.`,
       );

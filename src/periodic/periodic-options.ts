@@ -1,7 +1,6 @@
 import { assertFlag, assertKnown, assertLogger, assertMilliseconds, assertShrink } from "../checks.ts";
 import { ValidationError } from "../errors.ts";
 import { localPath, placeWithin } from "../fs/local-path.ts";
-
 import { assertOutsideTables, assertTableId } from "../lance/database.ts";
 import { assertExclusions, type Exclusions, excluder, type OnUnsupported } from "../lance/left-out.ts";
 import { LanceDB, type LanceDBOptions } from "../lance/which-lancedb.ts";

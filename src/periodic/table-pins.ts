@@ -4,7 +4,6 @@ import { join } from "node:path";
 import { listNames, makeDirectory } from "../fs/directory-tree.ts";
 import { ifThere, isStampOf, stampOf } from "../fs/held-root.ts";
 import { toIoError } from "../fs/io.ts";
-
 import { PIN_ORDER, Placer } from "../fs/placer.ts";
 import { takeOwner } from "../fs/take-owner.ts";
 import { livenessOfToken, PROCESS_TOKEN } from "../fs/this-process.ts";

@@ -1,6 +1,5 @@
 import { assertKnown, assertSignal } from "../checks.ts";
 import { assertReason, assertTags, type Labels } from "../engine/labels/label-record.ts";
-
 import { LabelStore } from "../engine/labels/label-store.ts";
 import { leaserOf } from "../engine/lease/leaser.ts";
 import { ValidationError } from "../errors.ts";

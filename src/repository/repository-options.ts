@@ -5,7 +5,6 @@ import { ValidationError } from "../errors.ts";
 import { reasonOf } from "../fs/io.ts";
 import { LanceDB, type LanceDBOptions } from "../lance/which-lancedb.ts";
 import { defaultLogger, type Logger } from "../logger.ts";
-
 import {
   assertStorageOptions,
   layered,

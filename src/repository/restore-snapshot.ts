@@ -7,7 +7,6 @@ import { chooserOf, type LanceCatalog } from "../sources/lancedb/lance-catalog.t
 import { LANCEDB_KIND } from "../sources/lancedb/lancedb-part.ts";
 import { type RestoreOptions, withNamedTables } from "../sources/lancedb/restore/restore-options.ts";
 import type { RestoreReport } from "../sources/lancedb/restore/restore-report.ts";
-
 import { contentView } from "../sources/lancedb/snapshot-view.ts";
 import { withoutPassword } from "../util/without-password.ts";
 import {

@@ -11,7 +11,6 @@ import {
   type RestoreOptions,
   type Selection,
 } from "../sources/lancedb/restore/restore-options.ts";
-
 import type { SnapshotContent } from "../sources/lancedb/snapshot-view.ts";
 import { sourceFromUrl } from "../sources/source-from-url.ts";
 

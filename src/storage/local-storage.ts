@@ -15,7 +15,6 @@ import { lookAtEach } from "./look-for.ts";
 import { assertObjectName, assertObjectPrefix, type StoredObject } from "./object-name.ts";
 import { piecesOf } from "./pieces.ts";
 import type { CallOptions, Content, ReadOptions, Storage, WriteOptions } from "./storage.ts";
-
 import { lookAt, walkObjects } from "./walk.ts";
 
 const PIECE_BYTES = 1 << 20;

@@ -33,7 +33,7 @@ const MOST_TRIES = 100;
 const LONGEST_PAUSE_MS = 50;
 const PARALLEL_READS = 16;
 
-/** A store that lists more is broken: work that was stopped is recorded without a signal, and has to come to an end. */
+/** A store that lists more is broken. A limit of time alone would not end it: of a listing that never waits no timer has its turn. */
 const MOST_ENTRIES = 5_000_000;
 const MOST_STRANGERS = 10_000;
 

@@ -1,5 +1,4 @@
 import { type PartContent, type Piece, piecesOfEntry, type StoredEntry } from "../snapshot.ts";
-
 import type { Entry } from "../source-contract.ts";
 
 /** What a backup will do: entries whose content is known from the snapshot before, and entries to be read. */

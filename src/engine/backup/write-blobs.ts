@@ -2,7 +2,6 @@ import { digestOf } from "../blobs/blob-codec.ts";
 import type { BlobStore } from "../blobs/blob-store.ts";
 import type { Entry } from "../source-contract.ts";
 import { type StoredBlobs, type StoredFile, type StoreRequest, storeLocally } from "./store-locally.ts";
-
 import { storePieces } from "./store-pieces.ts";
 
 /**

@@ -1,8 +1,6 @@
 import { type BackupError, BackupNotFoundError, ValidationError } from "../../errors.ts";
-
 import { liesInFuture } from "../../util/clock.ts";
 import type { StoredSnapshot } from "../snapshot.ts";
-
 import { type IdentifyPlace, mustBeOfSource, ofOneSource } from "./of-source.ts";
 
 const SHOWN = 10;

@@ -12,7 +12,6 @@ import type { SnapshotFilter } from "../catalog/filter.ts";
 import { encodeSnapshot } from "../format/encode-snapshot.ts";
 import type { AcquireOptions, Lease } from "../lease/lease.ts";
 import { leaserOf } from "../lease/leaser.ts";
-
 import type { OnProgress } from "../progress.ts";
 import { blobsOfContent, type StoredContent, type StoredSnapshot } from "../snapshot.ts";
 import { copyLabels } from "./copy-labels.ts";

@@ -14,7 +14,6 @@ import {
   LONGEST_DEAD_AFTER_MS,
   tryDecodeLease,
 } from "./lease-record.ts";
-
 import { Waiting } from "./waiting.ts";
 
 /** Leases as files. Signs of life tell more than clocks, which may be wrong. */

@@ -3,7 +3,6 @@ import type { Storage } from "../../storage/storage.ts";
 import { type Clock, systemClock } from "../../util/clock.ts";
 import { DiskLeaser } from "./disk-leaser.ts";
 import type { Leaser } from "./lease.ts";
-
 import { StoreLeaser } from "./store-leaser.ts";
 
 /** The way that fits the storage: signs of life on a disk, the store's clock elsewhere. */

@@ -15,7 +15,6 @@ import {
   LONGEST_DEAD_AFTER_MS,
   tryDecodeLease,
 } from "./lease-record.ts";
-
 import { StoreLease } from "./store-lease.ts";
 import { Waiting } from "./waiting.ts";
 

@@ -3,7 +3,6 @@ import { damagedBlob, missingBlob } from "../blobs/blob-errors.ts";
 import type { BlobStore, FileToRead } from "../blobs/blob-store.ts";
 import type { OnProgress } from "../progress.ts";
 import { type PartContent, type Piece, piecesOfEntry, type StoredEntry } from "../snapshot.ts";
-
 import type { EntryContent, PartToRead } from "../source-kind.ts";
 
 /** How the bytes of a part's entries are had. */

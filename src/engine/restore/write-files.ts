@@ -6,7 +6,6 @@ import { toIoError } from "../../fs/io.ts";
 import type { BlobStore } from "../blobs/blob-store.ts";
 import { linkFiles } from "./link-files.ts";
 import type { FileWriter, TargetFile, WriteRequest } from "./read-entries.ts";
-
 import { writeFromLocal } from "./write-from-local.ts";
 import { writeFromStorage } from "./write-from-storage.ts";
 

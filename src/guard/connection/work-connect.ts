@@ -3,7 +3,6 @@ import { homedir } from "node:os";
 import type { Connection } from "@lancedb/lancedb";
 import { BackupError } from "../../errors.ts";
 import { isSamePlace, localPath } from "../../fs/local-path.ts";
-
 import type { LanceDB } from "../../lance/which-lancedb.ts";
 import { guardConnection } from "./guarded-connection.ts";
 import type { OpenWork } from "./open-work.ts";

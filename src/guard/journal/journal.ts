@@ -16,7 +16,6 @@ import { listNames, makeDirectory } from "../../fs/directory-tree.ts";
 import { syncDirectory } from "../../fs/durable.ts";
 import { ifThere, isAway, stampOf } from "../../fs/held-root.ts";
 import { errnoOf, isMissing, toIoError } from "../../fs/io.ts";
-
 import { takeOwner } from "../../fs/take-owner.ts";
 import type { Owner } from "../../lance/lock/lock-owner.ts";
 import {

@@ -7,7 +7,6 @@ import {
   CorruptError,
   LanceError,
 } from "../../errors.ts";
-
 import { listManifests } from "../../lance/image.ts";
 import type { LockSet } from "../../lance/lock/lock-set.ts";
 import { hasShown } from "../../lance/put-back/plan-put-back.ts";
@@ -19,9 +18,7 @@ import type { JournalEntry } from "../journal/journal-entry.ts";
 import { assertCopyInReach, keepEntry, keptDirectory, ownsBackup, sweepEntry } from "../kept-backup.ts";
 import { planRestore } from "../restore/arm-restore.ts";
 import { conflictsOf, type DropPlan, planRollback, type RollbackPlan } from "../rollback/plan-rollback.ts";
-
 import { bringFilesBack, carryOut, conflictError, type TableRestore } from "../rollback/roll-back-tables.ts";
-
 import { returnTaken } from "../rollback/set-aside.ts";
 
 /** Puts back what an armed entry whose process died stands for, or completes its restore. */

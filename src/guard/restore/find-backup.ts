@@ -3,7 +3,6 @@ import { join } from "node:path";
 import { BackupNotFoundError, LockedError, ValidationError } from "../../errors.ts";
 import { isSamePlace } from "../../fs/local-path.ts";
 import { assertEntryRecord, type EntryRecord } from "../journal/entry-record.ts";
-
 import { JournalEntry } from "../journal/journal-entry.ts";
 import { readRecord } from "../journal/journal-record.ts";
 import { ownsBackup } from "../kept-backup.ts";

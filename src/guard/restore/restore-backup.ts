@@ -16,7 +16,6 @@ import {
   type RestoreResult,
   type TableRestore,
 } from "../rollback/roll-back-tables.ts";
-
 import { armRestore, planRestore } from "./arm-restore.ts";
 import { type FoundBackup, findBackup } from "./find-backup.ts";
 

@@ -22,7 +22,6 @@ import type { OnConflict } from "../journal/entry-record.ts";
 import { assertTagsKept, putTagsBack } from "./captured-tags.ts";
 import { putNamespacesBack } from "./namespace-entries.ts";
 import { type DropPlan, foreignIn, type RollbackPlan } from "./plan-rollback.ts";
-
 import {
   filesOfVersions,
   keepTaken,

@@ -5,7 +5,6 @@ import { basename, dirname, join } from "node:path";
 import { listNames, makeDirectory } from "../../fs/directory-tree.ts";
 import { syncDirectories } from "../../fs/durable.ts";
 import { io, reasonOf } from "../../fs/io.ts";
-
 import { finishMoves, moveDirectory } from "../../fs/move-directory.ts";
 import { isConflictCopy } from "../../fs/safe-names.ts";
 import { ImageReader, listManifests, manifestPath, VERSIONS } from "../../lance/image.ts";

@@ -2,7 +2,6 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { CorruptError } from "../../errors.ts";
 import { type CommitKind, type CommitMark, canBe, commitKindOf } from "../../lance/commit-kind.ts";
-
 import { listManifests } from "../../lance/image.ts";
 import type { Manifest, ManifestName } from "../../lance/manifest.ts";
 import { privateDirectory } from "../../lance/private-directory.ts";

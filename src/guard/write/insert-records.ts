@@ -15,7 +15,6 @@ import {
   lookAt,
   managerFor,
 } from "./write-options.ts";
-
 import { planWrite, samePlan, type WriteIntent } from "./write-plan.ts";
 
 /** How `insertRecordsWithBackup` writes. */

@@ -4,11 +4,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { IoError, LockedError } from "../../errors.ts";
 import { listNames } from "../../fs/directory-tree.ts";
 import { errnoOf, toIoError } from "../../fs/io.ts";
-
 import { isStray } from "../../fs/safe-names.ts";
 import type { Logger } from "../../logger.ts";
 import { ToldWait } from "../../util/tell-waiting.ts";
-
 import { JOURNAL_ENTRY, PRIVATE_DIRECTORY, privateDirectory } from "../private-directory.ts";
 import { describeOwner, isOwner, livenessOfOwner } from "./lock-owner.ts";
 import { LockSet } from "./lock-set.ts";

@@ -14,7 +14,6 @@ import { makeDirectory, removeTree } from "../../fs/directory-tree.ts";
 import { createFileExclusively } from "../../fs/durable.ts";
 import { errnoOf, isMissing, toIoError } from "../../fs/io.ts";
 import { nameFile } from "../../fs/name-file.ts";
-
 import { giveSigns } from "../../fs/sign-of-life.ts";
 import { takeOwner } from "../../fs/take-owner.ts";
 import type { Liveness } from "../../fs/this-process.ts";

@@ -14,9 +14,7 @@ import {
   type PartName,
   type TableHead,
 } from "./backup-file.ts";
-
 import { fileHeadJson, type Json, type Parts, tableHeadJson } from "./file-document.ts";
-
 import { INDEX_START, isBare, SEAL_END, SEAL_START, TABLES_END, TABLES_START } from "./json-contents.ts";
 import type { SealedOutput } from "./sealed-output.ts";
 

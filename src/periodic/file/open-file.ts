@@ -10,7 +10,6 @@ import {
   type TableContents,
   type TableReader,
 } from "./backup-file.ts";
-
 import { jsonSealAt, readJsonContents, readJsonHead, readJsonSeal } from "./json-contents.ts";
 import { SealedInput } from "./sealed-input.ts";
 

@@ -3,7 +3,6 @@ import { isAway } from "../../fs/held-root.ts";
 import { localPath } from "../../fs/local-path.ts";
 import type { Logger } from "../../logger.ts";
 import { type BackupFileName, backToFull, Heads, listBackupFiles, soundFiles } from "../chain/chain-files.ts";
-
 import { isoTime } from "../file/file-document.ts";
 import { PinStore } from "../table-pins.ts";
 

@@ -2,7 +2,6 @@ import { BackupError } from "../../errors.ts";
 import { assertNotShrunk, inWords, shrunkTables } from "../../util/shrunk-tables.ts";
 import { isOf } from "../chain/chain-end.ts";
 import { type Heads, listBackupFiles, soundFiles } from "../chain/chain-files.ts";
-
 import type { PinnedTable } from "../table-pins.ts";
 import type { WriteContext } from "./write-context.ts";
 

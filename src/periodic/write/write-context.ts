@@ -4,7 +4,6 @@ import { listStrayTables, type TableLocation } from "../../lance/database.ts";
 import type { BackupFileName } from "../chain/chain-files.ts";
 import type { PeriodicSettings } from "../periodic-options.ts";
 import { type PinDocument, type PinnedTable, type PinStore, positionOf } from "../table-pins.ts";
-
 import { datasetOf, findTables } from "./live-tables.ts";
 
 export interface WriteContext {

@@ -8,7 +8,6 @@ import type { DocumentCodec } from "../../engine/codec/document-codec.ts";
 import { registerSource } from "../../engine/source-kind.ts";
 import { BackupError } from "../../errors.ts";
 import { localPath, realPath } from "../../fs/local-path.ts";
-
 import { identifyDatabase } from "../../lance/database-identity.ts";
 import type { Logger } from "../../logger.ts";
 import type { Storage } from "../../storage/storage.ts";

@@ -11,7 +11,6 @@ import type {
   Source,
   SourceDetails,
 } from "../../engine/source-contract.ts";
-
 import { CorruptError, ValidationError } from "../../errors.ts";
 import { counted, formatBytes } from "../../util/format.ts";
 import { pieceBytes } from "../piece-bytes.ts";

@@ -12,7 +12,6 @@ import type {
   Source,
   SourceDetails,
 } from "../../engine/source-contract.ts";
-
 import { IoError, ValidationError } from "../../errors.ts";
 import { toIoError } from "../../fs/io.ts";
 import { counted, formatBytes } from "../../util/format.ts";

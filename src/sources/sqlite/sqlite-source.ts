@@ -9,7 +9,6 @@ import type {
   Holdings,
   Source,
 } from "../../engine/source-contract.ts";
-
 import { isNotFound, UnsupportedError, ValidationError } from "../../errors.ts";
 import { excluder } from "../../lance/left-out.ts";
 import { formatBytes } from "../../util/format.ts";

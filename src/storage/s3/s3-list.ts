@@ -1,7 +1,6 @@
 import type * as Sdk from "@aws-sdk/client-s3";
 import { IoError } from "../../errors.ts";
 import { isObjectName, type StoredObject } from "../object-name.ts";
-
 import { notAnAnswer } from "./s3-answer.ts";
 import { MOST_KEY_BYTES, type S3Bucket, toSecond } from "./s3-bucket.ts";
 

@@ -1,9 +1,7 @@
 import { UnsupportedError } from "../../errors.ts";
 import { type RetryOptions, RetryPolicy } from "../layers/retry-policy.ts";
 import { assertObjectPrefix, type StoredObject } from "../object-name.ts";
-
 import type { CallOptions, Content, ReadOptions, Storage, WriteOptions } from "../storage.ts";
-
 import { answerOf, isTransientS3, s3Error } from "./s3-answer.ts";
 import { S3Bucket, toSecond } from "./s3-bucket.ts";
 import { listObjects } from "./s3-list.ts";

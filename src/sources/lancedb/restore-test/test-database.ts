@@ -1,7 +1,6 @@
 import { join } from "node:path";
 import type { Connection, IndexConfig, Table } from "@lancedb/lancedb";
 import { BackupError, CorruptError, LanceError } from "../../../errors.ts";
-
 import { reasonOf } from "../../../fs/io.ts";
 import { NAMESPACE_TABLE, parseTableId } from "../../../lance/database.ts";
 import { Door } from "../../../lance/door.ts";

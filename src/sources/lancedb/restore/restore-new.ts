@@ -6,7 +6,6 @@ import type { LanceDB } from "../../../lance/which-lancedb.ts";
 import type { NewPlan } from "./plan-restore.ts";
 import type { LeftOut, RestoreContext, RestoreOptions } from "./restore-options.ts";
 import { type RestoreReport, reportOf } from "./restore-report.ts";
-
 import { danglingEntry } from "./select.ts";
 
 /**

@@ -17,9 +17,7 @@ import type { Snapshot } from "../../snapshot-view.ts";
 import type { InPlacePlan } from "../plan-restore.ts";
 import type { LeftOut, RestoreContext, RestoredTable, RestoreOptions } from "../restore-options.ts";
 import { type RestoreReport, reportOf } from "../restore-report.ts";
-
 import { danglingEntry, type SelectedTable } from "../select.ts";
-
 import { meaningsOfTags, mendFiles, placeMissing, placeOwnFiles, putTags } from "./beside-versions.ts";
 import { lockTables } from "./lock-tables.ts";
 import { mergeNamespaces } from "./merge-namespaces.ts";
