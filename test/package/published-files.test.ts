@@ -1,6 +1,8 @@
+import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { builtinModules } from "node:module";
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import { expect, test } from "vitest";
 import { parseAst } from "vitest/node";
 
@@ -43,4 +45,20 @@ test("what is published imports the packages that it names, and Node's own modul
   );
   expect(strange).toEqual([]);
   expect([...imported].filter((specifier) => builtinModules.includes(specifier))).toEqual([]);
+});
+
+test("importing the package loads few files of ours, and no package: each would cost a program's start", () => {
+  const report = `
+    import { registerHooks } from "node:module";
+    const loaded = [];
+    registerHooks({ load: (url, context, next) => (loaded.push(url), next(url, context)) });
+    await import(${JSON.stringify(pathToFileURL(join(DIST, "index.js")).href)});
+    console.log(JSON.stringify(loaded));`;
+  const { stdout, stderr } = spawnSync(process.execPath, ["--input-type=module", "-e", report], {
+    encoding: "utf8",
+  });
+  const loaded = (JSON.parse(stdout || "null") ?? [stderr]) as string[];
+  const files = loaded.filter((url) => !url.startsWith("node:"));
+  expect(files.filter((url) => !url.startsWith(pathToFileURL(DIST).href))).toEqual([]);
+  expect(files.length).toBeLessThanOrEqual(3);
 });
