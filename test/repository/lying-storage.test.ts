@@ -136,6 +136,23 @@ describe("a listing", () => {
     await expect(repository.verify(undefined, { signal })).rejects.toBe(reason);
     await expect(repository.prune({ graceHours: 0, signal })).rejects.toBe(reason);
   });
+
+  test("of pins and tags that has no end is left by the abort signal, too", async () => {
+    const reason = new Error("enough");
+    const controller = new AbortController();
+    const repository = await open({
+      async *list(prefix) {
+        if (!prefix.startsWith("labels/")) yield* place.local.list(prefix);
+        for (let number = 0; prefix.startsWith("labels/"); number++) {
+          if (number === 50_000) controller.abort(reason);
+          yield { name: `${prefix}${number}`, size: 1, modified };
+        }
+      },
+    });
+    const [first] = await place.honest.list();
+    const { signal } = controller;
+    await expect(repository.pin(first?.id ?? "", { signal })).rejects.toBe(reason);
+  });
 });
 
 describe("a read", () => {

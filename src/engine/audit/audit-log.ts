@@ -37,20 +37,28 @@ const PARALLEL_READS = 16;
 const MOST_ENTRIES = 5_000_000;
 const MOST_STRANGERS = 10_000;
 
-/** Numbers of all entries that are there, ascending. @throws CorruptError where a listing does not end; IoError */
-export async function entryNumbers(storage: Storage, signal?: AbortSignal): Promise<number[]> {
-  const numbers: number[] = [];
-  let strangers = 0;
+/** Names of all that lies in the log. @throws CorruptError where a listing does not end; IoError */
+export async function* auditNames(storage: Storage, signal?: AbortSignal): AsyncGenerator<string> {
+  let [entries, strangers] = [0, 0];
   for await (const { name } of storage.list(AUDIT, { signal })) {
     signal?.throwIfAborted();
-    const number = parseEntryName(name);
-    if (number !== undefined) numbers.push(number);
-    else strangers++;
-    if (numbers.length > MOST_ENTRIES || strangers > MOST_STRANGERS) {
+    if (parseEntryName(name) === undefined) strangers++;
+    else entries++;
+    if (entries > MOST_ENTRIES || strangers > MOST_STRANGERS) {
       throw new CorruptError(`${storage.location} lists more below ${AUDIT} than any audit log has.`, {
         path: AUDIT,
       });
     }
+    yield name;
+  }
+}
+
+/** Numbers of all entries that are there, ascending. @throws as `auditNames` */
+export async function entryNumbers(storage: Storage, signal?: AbortSignal): Promise<number[]> {
+  const numbers: number[] = [];
+  for await (const name of auditNames(storage, signal)) {
+    const number = parseEntryName(name);
+    if (number !== undefined) numbers.push(number);
   }
   return numbers.sort((a, b) => a - b);
 }

@@ -2,10 +2,9 @@ import { isNotFound } from "../../errors.ts";
 import type { Logger } from "../../logger.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { type DocumentCodec, epochOfDocument } from "../codec/document-codec.ts";
-import { AUDIT } from "../format/names.ts";
 import { readSmall } from "../read-small.ts";
 import { AUDIT_HEAD, entryName, sealIdOf } from "./audit-entry.ts";
-import { isUnreadable } from "./audit-log.ts";
+import { auditNames, isUnreadable } from "./audit-log.ts";
 
 /**
  * Seals entries by the keys of the newest epoch, in the place of those before: they say the same, and the chain stays. One that cannot
@@ -25,7 +24,7 @@ export async function sealAnew(
 ): Promise<void> {
   const { storage, logger, documents, epoch } = place;
   const names = numbers ? [...numbers.map(entryName), AUDIT_HEAD] : [];
-  if (!numbers) for await (const { name } of storage.list(AUDIT, { signal })) names.push(name);
+  if (!numbers) for await (const name of auditNames(storage, signal)) names.push(name);
   for (const name of names) {
     const id = sealIdOf(name);
     if (id === undefined) continue;

@@ -2,8 +2,9 @@ import { BackupError, isNotFound } from "../../errors.ts";
 import { reasonOf } from "../../fs/io.ts";
 import { forEachParallel } from "../../util/parallel.ts";
 import { AUDIT } from "../format/names.ts";
+import { gatherSmall, MOST_BYTES } from "../read-small.ts";
 import { AUDIT_HEAD, type AuditEntry, type AuditPoint, openEntry, parseEntryName } from "./audit-entry.ts";
-import { type AuditPlace, entryNumbers, isUnreadable, readEntry, readHead } from "./audit-log.ts";
+import { type AuditPlace, auditNames, entryNumbers, isUnreadable, readEntry, readHead } from "./audit-log.ts";
 
 /** What is wrong with an audit log. */
 export interface AuditProblem {
@@ -57,18 +58,21 @@ async function look(
   const numbers = await entryNumbers(place.storage, signal);
   const read = await readAll(place, numbers, problems, signal);
   const forget = lastForget(read);
-  problems.push(...chainProblems(numbers, read, forget));
-  problems.push(...(await copies(place, read)));
   const highest = Math.max(numbers.at(-1) ?? 0, forget.number);
-  if (head) problems.push(...heldTo(head, "the log's head", read, highest, forget));
-  if (expect) problems.push(...heldTo(expect, "what was expected", read, highest, forget));
+  const all = [
+    ...problems,
+    ...chainProblems(numbers, read, forget),
+    ...(await copies(place, read, signal)),
+    ...(head ? heldTo(head, "the log's head", read, highest, forget) : []),
+    ...(expect ? heldTo(expect, "what was expected", read, highest, forget) : []),
+  ];
   const last = read.get(numbers.at(-1) ?? 0);
   return {
-    ok: problems.length === 0,
+    ok: all.length === 0,
     entries: numbers.length,
     forgottenThrough: forget.number,
     newest: last && { number: last.number, sha256: last.sha256 },
-    problems: problems.sort((a, b) => a.number - b.number),
+    problems: all.sort((a, b) => a.number - b.number),
   };
 }
 
@@ -190,10 +194,14 @@ function heldTo(
 const COPY = /^audit\/(\d{10})\D/;
 
 /** Other objects that say they are entries: what a synchronising program kept of two that were written apart. */
-async function copies(place: AuditPlace, read: ReadonlyMap<number, AuditEntry>): Promise<AuditProblem[]> {
+async function copies(
+  place: AuditPlace,
+  read: ReadonlyMap<number, AuditEntry>,
+  signal: AbortSignal | undefined,
+): Promise<AuditProblem[]> {
   const { storage, documents } = place;
   const names = new Set<string>();
-  for await (const { name } of storage.list(AUDIT)) names.add(name);
+  for await (const name of auditNames(storage, signal)) names.add(name);
   for await (const { name, kind } of storage.local?.strays(AUDIT, { deep: false }) ?? [])
     if (kind === "file") names.add(name);
   const problems: AuditProblem[] = [];
@@ -202,10 +210,8 @@ async function copies(place: AuditPlace, read: ReadonlyMap<number, AuditEntry>):
     if (parseEntryName(name) !== undefined || !(number > 0)) continue;
     const at = `${storage.location}/${name}`;
     try {
-      const pieces = storage.local ? storage.local.readStray(name) : storage.read(name);
-      const bytes: Uint8Array[] = [];
-      for await (const piece of pieces) bytes.push(piece);
-      const entry = await openEntry(documents, Buffer.concat(bytes), number, at);
+      const pieces = storage.local ? storage.local.readStray(name) : storage.read(name, { signal });
+      const entry = await openEntry(documents, await gatherSmall(pieces, at, MOST_BYTES), number, at);
       if (entry.sha256 === read.get(number)?.sha256) continue;
       problems.push({
         kind: "forked",

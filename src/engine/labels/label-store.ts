@@ -158,6 +158,7 @@ export class LabelStore {
   async #newest(prefix: string, signal: AbortSignal | undefined) {
     const newest = new Map<string, { readonly number: number; readonly modified: Date }>();
     for await (const { name, modified } of this.#storage.list(prefix, { signal })) {
+      signal?.throwIfAborted();
       const { id, number } = parseLabelsName(name) ?? {};
       if (id === undefined || number === undefined) continue;
       if (number > (newest.get(id)?.number ?? 0)) newest.set(id, { number, modified });

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { type AuditAction, sealEntry } from "../../../src/engine/audit/audit-entry.ts";
@@ -45,6 +45,36 @@ describe("an audit log", () => {
       newest: { number: 3, sha256: third?.sha256 },
     });
     expect(await listEntries(place, ({ details }) => details["number"] !== 3, 1)).toEqual([second]);
+  });
+
+  test("of which the store lists without end is neither checked nor gone on with", async () => {
+    const place = await arrange(1);
+    class Endless extends StorageLayer {
+      override async *list(prefix: string) {
+        for (let number = 0; ; number++)
+          yield { name: `${prefix}${number}`, size: 1, modified: new Date(NOW) };
+      }
+    }
+    const endless = { ...place, storage: new Endless(place.storage) };
+    rmSync(place.file("head"));
+    for (const call of [
+      () => verifyAuditLog(endless),
+      () => appendEntry(endless, action()),
+      () => listEntries(endless, () => true),
+    ]) {
+      await expect(call()).rejects.toMatchObject({
+        code: "CORRUPT",
+        message: expect.stringContaining("lists more"),
+      });
+    }
+  });
+
+  test("is checked in bounded memory: what has an entry's name and is too large for one is none", async () => {
+    const place = await arrange(2);
+    const copy = join(place.directory, "audit", "0000000002 (copy).json");
+    writeFileSync(copy, readFileSync(place.file(2)));
+    truncateSync(copy, 40 * 2 ** 30); // a hole: no disk holds it
+    expect(await verifyAuditLog(place)).toMatchObject({ ok: true, entries: 2 });
   });
 
   test("an empty one is whole", async () => {
