@@ -1,3 +1,4 @@
+import { highestOf } from "../util/extremes.ts";
 import { formatBytes, formatCount, formatTime } from "../util/format.ts";
 import { escapeHtml } from "./html.ts";
 
@@ -68,7 +69,10 @@ export interface Bar {
 /** Bars of bytes, side by side, oldest first. */
 export function bars(title: string, items: readonly Bar[], style: "one" | "two"): string {
   const frame = WIDE;
-  const highest = Math.max(1, ...items.map(({ value }) => value));
+  const highest = highestOf(
+    1,
+    items.map(({ value }) => value),
+  );
   const step = (frame.width - frame.left - RIGHT) / Math.max(1, items.length);
   const width = Math.min(48, Math.max(1, step * 0.7));
   const base = frame.height - BOTTOM;
@@ -90,7 +94,10 @@ export function bars(title: string, items: readonly Bar[], style: "one" | "two")
 /** Two lengths to compare, one below the other. */
 export function compared(title: string, items: readonly (Bar & { readonly style: "one" | "two" })[]): string {
   const frame = { ...WIDE, height: 24 + items.length * 52 };
-  const highest = Math.max(1, ...items.map(({ value }) => value));
+  const highest = highestOf(
+    1,
+    items.map(({ value }) => value),
+  );
   const content = items.map(({ label, value, style }, index) => {
     const y = 16 + index * 52;
     const width = Math.max(2, (value / highest) * (frame.width - 32));
@@ -108,7 +115,10 @@ export interface Point {
 /** How a number went, in steps from version to version. */
 export function steps(title: string, points: readonly Point[]): string {
   const frame = SMALL;
-  const highest = Math.max(1, ...points.map(({ value }) => value));
+  const highest = highestOf(
+    1,
+    points.map(({ value }) => value),
+  );
   const base = frame.height - BOTTOM;
   const x = (index: number) =>
     place(index, 0, Math.max(1, points.length - 1), frame.left, frame.width - RIGHT);

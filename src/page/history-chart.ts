@@ -1,4 +1,5 @@
 import { html, type Markup } from "../html/markup.ts";
+import { highestOf, lowestOf } from "../util/extremes.ts";
 import { formatBytes, formatDuration, formatTime } from "../util/format.ts";
 
 export interface Point {
@@ -22,7 +23,7 @@ export function chartOf(
     return html`<figure class="chart"><figcaption><b>${title}</b></figcaption><p class="soft nothing">None known yet.</p></figure>`;
   }
   const values = points.map(({ value }) => value);
-  const [least, most] = [Math.min(...values), Math.max(...values)];
+  const [least, most] = [lowestOf(last.value, values), highestOf(last.value, values)];
   const gist = `${title}: ${points.length === 1 ? "one value" : `${points.length} values, from ${format(least)} to ${format(most)}`}; the last is ${format(last.value)}.`;
   const data = JSON.stringify({
     unit,

@@ -2,6 +2,7 @@ import { createHash, randomUUID } from "node:crypto";
 import { IoError } from "../errors.ts";
 import { reasonOf } from "../fs/io.ts";
 import type { Logger } from "../logger.ts";
+import { lowestOf } from "../util/extremes.ts";
 import { parseDuration } from "./duration.ts";
 import { type Notice, noticesOf, type Overdue, otherRunNotice, overdueNotice } from "./notice.ts";
 import { isLasting, isWanted, type NoticeKind } from "./notice-kinds.ts";
@@ -188,7 +189,14 @@ export class Notices {
 
   #planAgain(settings: PolicySettings, { waiting } = this.#state.read(settings)): void {
     if (waiting.length === 0) this.#again.delete(settings);
-    else this.#again.set(settings, Math.min(...waiting.map(({ next }) => next)));
+    else
+      this.#again.set(
+        settings,
+        lowestOf(
+          Number.POSITIVE_INFINITY,
+          waiting.map(({ next }) => next),
+        ),
+      );
   }
 
   #send(settings: PolicySettings, waiting: WaitingNotice): void {

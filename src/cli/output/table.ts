@@ -1,4 +1,5 @@
 import stringWidth from "string-width";
+import { highestOf } from "../../util/extremes.ts";
 import { printable } from "../../util/printable.ts";
 import type { Style, Terminal } from "./terminal.ts";
 
@@ -69,7 +70,7 @@ export function formatTable<Row>(
 export function tableWidth<Row>(columns: readonly Column<Row>[], rows: readonly Row[]): number {
   const widths = columns.flatMap(({ title, value }) => {
     const cells = rows.map((row) => stringWidth(printable(value(row))));
-    const widest = Math.max(0, ...cells);
+    const widest = highestOf(0, cells);
     return widest === 0 ? [] : [Math.max(widest, stringWidth(title))];
   });
   return widths.reduce((sum, width) => sum + width, 0) + GAP.length * Math.max(0, widths.length - 1);
