@@ -1,4 +1,5 @@
 import type { Logger } from "../logger.ts";
+import type { AuditMode } from "../repository/index.ts";
 import type { ExitCode } from "./exit-codes.ts";
 import type { Interrupt } from "./interrupt.ts";
 import type { Screen } from "./output/screen.ts";
@@ -10,6 +11,7 @@ export interface GlobalOptions extends KeyOptions {
   readonly quiet?: boolean;
   readonly verbose?: boolean;
   readonly readOnly?: boolean;
+  readonly audit?: AuditMode;
   /** False with `--no-color`. */
   readonly color: boolean;
 }

@@ -49,7 +49,8 @@ export async function openRepository(
   }
   const { Repository } = await import("../repository/index.ts");
   const keys = () => keysToOpen(context);
-  return Repository.open(path, { logger: context.logger, ...use, keys });
+  const { audit } = context.options;
+  return Repository.open(path, { logger: context.logger, audit, ...use, keys });
 }
 
 /** How a repository's storage is to be used. @throws UsageError for limits of a local directory */

@@ -1,4 +1,5 @@
-import { Command } from "commander";
+import { Command, Option } from "commander";
+import type { AuditMode } from "../repository/index.ts";
 import { manifest } from "../util/build-facts.ts";
 import { auditCommand } from "./commands/audit.ts";
 import { backupCommand } from "./commands/backup.ts";
@@ -89,6 +90,12 @@ export function buildProgram(): Command {
       "No colours. (NO_COLOR does the same; elsewhere than on a terminal there are none.)",
     )
     .option("--read-only", "Open repositories for reading alone: nothing is written to one.")
+    .addOption(
+      new Option(
+        "--audit <what>",
+        "What of the work the repository's audit log records: all, off, or auto, which is all but backups that went well in a store. Default: what LANCEDB_BACKUP_AUDIT says, or auto.",
+      ).choices(["auto", "all", "off"] satisfies AuditMode[]),
+    )
     .addHelpText("after", `${EXAMPLES}\n\n${EXIT_CODES_HELP}`);
   for (const option of keyOptions()) program.addOption(option);
   for (const make of COMMANDS) program.addCommand(make());

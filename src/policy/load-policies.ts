@@ -141,6 +141,7 @@ class Loader {
       notifications: this.#notifications(name, policy.notifications ?? manager.notifications ?? []),
       failOnShrink: this.#fraction(policy.fail_on_shrink) ?? false,
       allowEmpty: policy.allow_empty ?? false,
+      audit: policy.audit ?? manager.audit,
     };
   }
 

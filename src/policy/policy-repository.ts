@@ -14,7 +14,7 @@ import { keysOf } from "./policy-keys.ts";
 import type { PolicySettings } from "./policy-set.ts";
 import { historiesOf, type PolicyHistory } from "./policy-status.ts";
 
-type Kept = Pick<PolicySettings, "storage" | "compression" | "encryption">;
+type Kept = Pick<PolicySettings, "storage" | "compression" | "encryption" | "audit">;
 
 interface OpenOptions {
   readonly create?: boolean;
@@ -29,19 +29,20 @@ interface OpenOptions {
  * @throws ValidationError where there is none; the errors of `Repository.open` and `init`.
  */
 export async function openPolicyRepository(
-  { storage: { location, create: isAllowed }, compression, encryption }: Kept,
+  { storage: { location, create: isAllowed }, compression, encryption, audit }: Kept,
   logger: Logger,
   { create = false, onRequest, actor }: OpenOptions = {},
 ): Promise<Repository> {
   const storage = await openStorage(location, { onRequest });
   const keys = encryption && keysOf(encryption);
   if (!create || isAllowed === false || (await storage.stat(REPOSITORY)) || (await hasSnapshots(storage))) {
-    return Repository.open(storage, { logger, actor, ...(keys && { keys: keys.toOpen }) });
+    return Repository.open(storage, { logger, audit, actor, ...(keys && { keys: keys.toOpen }) });
   }
   assertMayBeMade(storage, isAllowed);
   logger.warn("there was no repository; a new one is made", { location: storage.location });
   return Repository.init(storage, {
     logger,
+    audit,
     actor,
     compression,
     ...(keys && { encryption: { keys: keys.toMake } }),
@@ -76,7 +77,7 @@ export class OpenRepositories {
     settings: PolicySettings,
     { create = false, actor }: Pick<OpenOptions, "create" | "actor"> = {},
   ): Promise<Repository> {
-    const key = JSON.stringify([settings.storage, settings.encryption, actor]);
+    const key = JSON.stringify([settings.storage, settings.encryption, settings.audit, actor]);
     const opened = this.#opened.get(key);
     if (opened && (opened.create || !create)) return opened.repository;
     const open = () => this.#open(settings, { create, actor });

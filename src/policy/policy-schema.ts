@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { AUDIT_MODES } from "../repository/audit-trail.ts";
 import { LISTEN } from "./metrics/metrics-settings.ts";
 import { notification } from "./notification-schema.ts";
 import { page } from "./page-schema.ts";
@@ -218,6 +219,10 @@ const defaults = {
   encryption: encryption.optional(),
   retention: retention.optional(),
   verification: verification.optional(),
+  audit: choice(
+    AUDIT_MODES,
+    "What the repository's audit log records: all, off, or auto, which is all but backups that went well in a store.",
+  ).optional(),
 };
 
 const policy = section({

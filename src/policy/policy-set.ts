@@ -1,5 +1,5 @@
 import { inspect } from "node:util";
-import type { RetentionPolicy } from "../repository/index.ts";
+import type { AuditMode, RetentionPolicy } from "../repository/index.ts";
 import type { MetricsSettings } from "./metrics/metrics-settings.ts";
 import type { NotificationSection } from "./notification-schema.ts";
 import type { PageSection } from "./page-schema.ts";
@@ -77,6 +77,8 @@ export interface PolicySettings {
   readonly notifications: readonly NotificationSection[];
   readonly failOnShrink: boolean | number;
   readonly allowEmpty: boolean;
+  /** What is recorded in its repository's audit log. Undefined: as `Repository.open` does by default. */
+  readonly audit?: AuditMode | undefined;
 }
 
 /**

@@ -49,8 +49,9 @@ export function shownValues(yaml: YamlFile, file: PolicyFile, settings: PolicySe
       add(`${section}.${inPolicy}`, ["backup_manager", called, key], value, " (defaults)");
     }
   }
-  if (!("notifications" in policy) && manager.notifications) {
-    add("notifications", ["backup_manager", "notifications"], manager.notifications, " (defaults)");
+  for (const key of ["notifications", "audit"] as const) {
+    if (!(key in policy) && manager[key] !== undefined)
+      add(key, ["backup_manager", key], manager[key], " (defaults)");
   }
   const shown = new Set(values.map(({ key }) => key));
   if (!shown.has("schedule.timezone")) values.push(builtIn("schedule.timezone", schedule.timeZone));

@@ -11,7 +11,8 @@ import type { Storage } from "../storage/storage.ts";
  * elsewhere, where an entry costs requests, all but backups that have succeeded, whose snapshots say who took them and when.
  * `off`: nothing.
  */
-export type AuditMode = "auto" | "all" | "off";
+export const AUDIT_MODES = ["auto", "all", "off"] as const;
+export type AuditMode = (typeof AUDIT_MODES)[number];
 
 /** The repository whose log it is. */
 interface TrailPlace {

@@ -14,7 +14,7 @@ import {
 import type { Retry } from "../storage/layers/retry-policy.ts";
 import { openStorage } from "../storage/open-storage.ts";
 import type { Storage } from "../storage/storage.ts";
-import type { AuditMode } from "./audit-trail.ts";
+import { AUDIT_MODES, type AuditMode } from "./audit-trail.ts";
 import { type CacheOption, cacheDirectory } from "./snapshot-cache.ts";
 
 export interface RepositoryOptions extends LanceDBOptions, StorageOptions {
@@ -29,6 +29,7 @@ export interface RepositoryOptions extends LanceDBOptions, StorageOptions {
   /**
    * What of the work is recorded in the repository's audit log (docs/audit.md). `all`: every operation. `off`: none. Default `auto`: in a local
    * directory every one; elsewhere, where an entry costs requests, all but backups that have succeeded, of which their snapshots tell.
+   * `LANCEDB_BACKUP_AUDIT` says another default.
    */
   audit?: AuditMode | undefined;
   /**
@@ -92,7 +93,7 @@ export async function placeOf(location: string | Storage, options: RepositoryOpt
   const { logger = defaultLogger() } = options;
   assertLogger(logger);
   const lancedb = new LanceDB(options);
-  const { audit = "auto", actor = process.env["LANCEDB_BACKUP_ACTOR"] || undefined } = options;
+  const { audit = auditByDefault(), actor = process.env["LANCEDB_BACKUP_ACTOR"] || undefined } = options;
   assertAuditOptions(audit, actor);
   const { retry, readOnly, onRequest, limitUpload, limitDownload, limitRequests } = options;
   const use = { retry, readOnly, onRequest, limitUpload, limitDownload, limitRequests };
@@ -132,12 +133,23 @@ export function assertCompressionOption(compression: Compression | undefined): v
 
 function assertAuditOptions(audit: unknown, actor: unknown): void {
   if (typeof audit !== "string") throw new TypeError("audit must be a string.");
-  if (!AUDIT_MODES.includes(audit))
-    throw new ValidationError(`audit must be ${AUDIT_MODES.join(" or ")}, not ${JSON.stringify(audit)}.`);
+  if (!isAuditMode(audit)) throw new ValidationError(whyNoAuditMode("audit", audit));
   if (actor === undefined) return;
   if (typeof actor !== "string") throw new TypeError("actor must be a string.");
   if (!/^[^\p{C}\p{Zl}\p{Zp}]{1,200}$/u.test(actor))
     throw new ValidationError("actor must be a name of 1 to 200 printable characters.");
 }
 
-const AUDIT_MODES: readonly string[] = ["auto", "all", "off"] satisfies AuditMode[];
+/** What the environment says. @throws ValidationError */
+function auditByDefault(): AuditMode {
+  const told = process.env[AUDIT_VARIABLE] || "auto";
+  if (!isAuditMode(told)) throw new ValidationError(whyNoAuditMode(AUDIT_VARIABLE, told));
+  return told;
+}
+
+const AUDIT_VARIABLE = "LANCEDB_BACKUP_AUDIT";
+
+const isAuditMode = (value: string): value is AuditMode => AUDIT_MODES.some((mode) => mode === value);
+
+const whyNoAuditMode = (name: string, value: string) =>
+  `${name} must be ${AUDIT_MODES.join(" or ")}, not ${JSON.stringify(value)}.`;

@@ -26,3 +26,18 @@ test("audit lists who did what, restores alone, and tells by --verify of an entr
   expect(broken).toMatchObject({ code: 3, stdout: expect.stringMatching(/MISSING +entry 1 is missing/) });
   expect((await run(["audit", "--verify", "--expect", "1:2"], { env })).code).toBe(2);
 });
+
+test("what is recorded the environment says, and --audit in its place; of policies their file alone", async () => {
+  const { env, database, repo } = await newPlace();
+  const off = { ...env, LANCEDB_BACKUP_AUDIT: "off" };
+  const { id } = await runJson<{ id: string }>(["backup", database], { env: off });
+  await runJson(["pin", id, "--audit", "all"], { env: off });
+  const repository = await Repository.open(repo, { logger: silent });
+  expect((await repository.audit()).map(({ operation }) => operation)).toEqual(["pin"]);
+  const wrong = await run(["list"], { env: { ...env, LANCEDB_BACKUP_AUDIT: "some" } });
+  expect(wrong.stderr).toContain('LANCEDB_BACKUP_AUDIT must be auto or all or off, not "some".');
+  for (const option of [["--audit", "off"], ["--read-only"]]) {
+    const refused = await run(["run", "--once", "--config", "none.yaml", ...option]);
+    expect(refused).toMatchObject({ code: 2, stderr: expect.stringMatching(/audit|read-only/) });
+  }
+});

@@ -137,6 +137,20 @@ describe("run", () => {
     expect(names).toEqual(["few", "many", "many"]);
   });
 
+  test("the audit log of their repository records of each policy what that says", async () => {
+    const place = await newPlace();
+    const { service } = await place.service(
+      [
+        policy(place, "silent", "schedule: { full: 1d }"),
+        policy(place, "told", "schedule: { full: 1d }, audit: all"),
+      ].join("\n"),
+      { defaults: "  audit: off" },
+    );
+    for (const name of ["silent", "told", "silent"]) await service.run(name);
+    const entries = await (await Repository.open(place.vault, { logger: place.logger })).audit();
+    expect(entries.map(({ details }) => details["name"])).toEqual(["told"]);
+  });
+
   test("what fails is in the report; what cannot get better is not tried again", async () => {
     const place = await newPlace();
     const { service, reports } = await place.service(

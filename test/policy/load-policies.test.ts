@@ -210,6 +210,25 @@ policies:
     ]);
     expect(policy.settings.storage.location).toBe(join(dir, "vault"));
   });
+
+  test("what the audit log records is one of three, of all policies or of one", async () => {
+    const text = `backup_manager: { audit: off, storage: { type: local, path: vault } }
+policies:
+  one: { ${SOURCES} }
+  two: { ${SOURCES}, audit: all }
+`;
+    const set = await load(text);
+    expect([...set].map(({ settings }) => settings.audit)).toEqual(["off", "all"]);
+    const shown = [...set].map((policy) => policy.show().find(({ key }) => key === "audit"));
+    const file = join(dir, "backup.yaml");
+    expect(shown).toEqual([
+      { key: "audit", value: "off", from: `${file}:1 (defaults)` },
+      { key: "audit", value: "all", from: `${file}:4` },
+    ]);
+    expect(await problemsOf(text.replace("off", "no"))).toEqual([
+      "1 backup_manager.audit: it must be one of auto, all, off",
+    ]);
+  });
 });
 
 describe("what is wrong is told with its line, its key and what is allowed, all of it at once", () => {

@@ -107,6 +107,7 @@ async function run(context: Context, path: string | undefined, options: InitFlag
   if (isLocal) assertPlace(location, context);
   const { id, location: place } = await Repository.init(location, {
     logger: context.logger,
+    audit: context.options.audit,
     compression: options.compression,
     encryption: await encryptionFor(context, options, isLocal),
     unsafeNoExclusive: options.unsafeNoExclusive ?? false,

@@ -51,6 +51,10 @@ step: where it failed, snapshot as in backup, prune as in prune, verification as
 }
 
 function run(context: Context, names: string[], options: Options): Promise<Answer> {
+  const { readOnly, audit } = context.options;
+  if (readOnly) throw new UsageError("Policies write to their repositories: run has no --read-only.");
+  if (audit !== undefined)
+    throw new UsageError("What is recorded the policies' file says: audit, for all or of one.");
   if (options.once) return runOnce(context, names, options);
   if (names.length > 0 || options.type !== undefined) {
     throw new UsageError("Policies and --type are named with --once: without it all run by their schedules.");
