@@ -151,7 +151,10 @@ function unknown(place: string, what: string): UnsupportedError {
  *
  * @throws IoError where there is no repository, or another one.
  */
-export async function assertStill(storage: Storage, opened: RepositoryMarker | undefined): Promise<void> {
+export async function assertStill(
+  storage: Storage,
+  opened: Pick<RepositoryMarker, "id"> | undefined,
+): Promise<void> {
   let now: RepositoryMarker | undefined;
   let cause: unknown;
   try {

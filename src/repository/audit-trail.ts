@@ -21,7 +21,7 @@ interface TrailPlace {
   readonly blobs: BlobStore;
   readonly mode: AuditMode;
   readonly actor: string | undefined;
-  /** Runs it while the repository is in its place, where it may be written to. */
+  /** Runs it while the repository is in its place, where it may be written to; it looks at the keys itself. */
   readonly inPlace: <T>(task: () => Promise<T>) => Promise<T>;
 }
 

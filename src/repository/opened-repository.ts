@@ -43,7 +43,7 @@ export class OpenedRepository {
     this.catalog = new LanceCatalog({ ...heard, cache: snapshotCache(place, marker?.id, ring) });
     const inPlace = <T>(task: () => Promise<T>) => {
       this.assertMarked();
-      return this.inPlace(task, { writes: true });
+      return this.inPlace(task, { writes: true, renews: true });
     };
     const { storage, logger, blobs } = this;
     this.trail = new AuditTrail({ storage, logger, blobs, mode: place.audit, actor: place.actor, inPlace });
@@ -77,10 +77,15 @@ export class OpenedRepository {
    * Runs an operation while the repository's directory is in its place. What lies there at the beginning must be the
    * repository that was opened: where a disk was unmounted, an empty directory has the name. Elsewhere it is looked at before
    * anything is written: another repository may have another codec.
+   *
+   * @param renews whether the task itself looks at the keys before it writes (`BlobStore.renewed`): then they are not looked at here,
+   * nor is the mark of an encrypted repository elsewhere, which they stand for.
    */
-  async inPlace<T>(task: () => Promise<T>, { writes = false } = {}): Promise<T> {
+  async inPlace<T>(task: () => Promise<T>, { writes = false, renews = false } = {}): Promise<T> {
     const { local } = this.storage;
+    const isLeftToTask = renews && !local && this.ring !== undefined;
     const begin = async () => {
+      if (isLeftToTask) return task();
       if (writes || local) await assertStill(this.storage, this.marker);
       await this.ring?.refresh(); // others may have rotated the keys
       return task();

@@ -127,7 +127,10 @@ export class Repository extends RepositoryBase {
       const started = performance.now();
       const place = { blobs: this.at.blobs, logger: this.at.logger, lancedb: this.at.lancedb };
       const context = takeContext(place, this.at.catalog.stored, options?.signal);
-      const snapshot = await this.at.inPlace(() => takeSnapshot(context, options), { writes: true });
+      const snapshot = await this.at.inPlace(() => takeSnapshot(context, options), {
+        writes: true,
+        renews: true,
+      });
       tellTaken(this.at.logger, snapshot, Math.round(performance.now() - started));
       return snapshot;
     });

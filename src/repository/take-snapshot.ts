@@ -26,6 +26,7 @@ export function takeContext(
     ...place,
     previous: (source) => catalog.newestOf(source, signal),
     newestFirst: (source, most) => catalog.newestFirst(source, signal, most),
+    onWritten: (id, object) => catalog.keep(id, object),
     previousAt: (uri) => catalog.newestOf({ uri }, signal, MOST_ELSEWHERE),
   };
 }

@@ -1,9 +1,9 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
-import { PutObjectCommand } from "@aws-sdk/client-s3";
+import { DeleteObjectCommand, PutObjectCommand } from "@aws-sdk/client-s3";
 import { connect } from "@lancedb/lancedb";
-import { Repository } from "lancedb-backup";
+import { Repository, rawKey } from "lancedb-backup";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { openStorage } from "../../src/storage/open-storage.ts";
 import { newDirectory, recordingLogger } from "../support/database.ts";
@@ -117,6 +117,23 @@ describe.skipIf(missing !== undefined)("what a bucket refuses, and what is refus
     for await (const piece of storage.read("repository.json")) pieces.push(piece);
     const Key = "vault/repository.json";
     await server.client.send(new PutObjectCommand({ Bucket: bucket, Key, Body: Buffer.concat(pieces) }));
+    const before = (await server.keys(bucket)).sort();
+    await expect(opened.backup({ source: uri })).rejects.toThrow(/is not the repository any more/);
+    await expect(opened.prune({ keepLast: 1 })).rejects.toThrow(/is not the repository any more/);
+    expect((await server.keys(bucket)).sort()).toEqual(before);
+  });
+
+  test("another encrypted repository in its place stops whoever had opened it", async () => {
+    const { uri } = await arrange();
+    const bucket = await server.bucket();
+    const keys = [rawKey(Buffer.alloc(32, 3))];
+    const address = server.address(bucket, "vault");
+    const opened = await Repository.init(address, { logger, encryption: { keys } });
+    for (const Key of await server.keys(bucket))
+      await server.client.send(new DeleteObjectCommand({ Bucket: bucket, Key }));
+    await expect(opened.backup({ source: uri })).rejects.toThrow(/is not the repository any more/);
+    expect(await server.keys(bucket)).toEqual([]);
+    await Repository.init(address, { logger, encryption: { keys } });
     const before = (await server.keys(bucket)).sort();
     await expect(opened.backup({ source: uri })).rejects.toThrow(/is not the repository any more/);
     await expect(opened.prune({ keepLast: 1 })).rejects.toThrow(/is not the repository any more/);

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { connect } from "@lancedb/lancedb";
-import { Repository } from "lancedb-backup";
+import { Repository, rawKey } from "lancedb-backup";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { newDirectory, recordingLogger } from "../support/database.ts";
 import { faultProxy, type Passed } from "../support/fault-proxy.ts";
@@ -72,5 +72,31 @@ describe.skipIf(missing !== undefined)("requests to a bucket", () => {
       oldestBlobSeconds: expect.any(Number),
     });
     expect(await rolled()).toMatchObject({ check: "rolling", ok: true });
+  });
+
+  test("with nothing changed an encrypted one takes ten and a page more, where the document before was kept near", async () => {
+    const directory = await newDirectory();
+    const uri = join(directory, "db");
+    const db = await connect(uri);
+    onTestFinished(() => db.close());
+    await makeSampleTable(db, "main");
+    const proxy = await faultProxy(server.endpoint, () => undefined);
+    const address = server.address(await server.bucket(), "vault", proxy.endpoint);
+    const since = counter(proxy.requests);
+    const keys = [rawKey(Buffer.alloc(32, 7))];
+    await Repository.init(address, { logger, encryption: { keys } });
+    const backup = async (cache: string | false) => {
+      const repository = await Repository.open(address, { logger, keys, cache });
+      return repository.backup({ source: uri });
+    };
+    await backup(join(directory, "cache"));
+    since();
+    expect(await backup(join(directory, "cache"))).toMatchObject({ storedBytes: 0 });
+    const { total, by } = since();
+    // Pages of keys (when it is opened, and under the lease), of leases, and of snapshots.
+    expect(by).toMatchObject({ LIST: 4, GET: 2 });
+    expect(total).toBeLessThanOrEqual(11);
+    await backup(false);
+    expect(since().total).toBe(total + 1);
   });
 });

@@ -37,6 +37,8 @@ export interface BackupContext {
   newestFirst?(source: Pick<Source, "type" | "id">, most: number): AsyncIterable<StoredSnapshot>;
   /** The newest snapshot of whatever source had this place. */
   previousAt?(uri: string): Promise<StoredContent | undefined>;
+  /** A snapshot was written: the next one of its source begins with it. Never fails. @param object of its document */
+  onWritten?(id: string, object: Uint8Array): Promise<void>;
   /** @internal The leases' clock, for tests. */
   readonly clock?: Clock | undefined;
 }
@@ -288,13 +290,15 @@ class BackupRun {
       const durationMs = Math.round(performance.now() - this.#started);
       const snapshot: StoredSnapshot = { id, ...composed, durationMs };
       const { bytes, checksum } = encodeSnapshot(snapshot, contents);
-      if (!(await storage.writeNew(snapshotName(id), documents.seal(bytes, id), { lock: true }))) continue;
+      const object = documents.seal(bytes, id);
+      if (!(await storage.writeNew(snapshotName(id), object, { lock: true }))) continue;
       if (!this.#lease.isHeld) {
         await this.#assertReadable(contents).catch(async (error: unknown) => {
           await storage.remove(snapshotName(id));
           throw error;
         });
       }
+      await this.#context.onWritten?.(id, object);
       return { snapshot: { ...snapshot, checksum }, parts: contents };
     }
   }

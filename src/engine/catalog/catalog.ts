@@ -245,6 +245,11 @@ export class Catalog {
     }
   }
 
+  /** A snapshot was written here: a cache may keep its document. @param object of the document */
+  keep(id: string, object: Uint8Array): Promise<void> {
+    return this.#documents.keep(id, object);
+  }
+
   /** What `resolve` answers with, whole. @throws as `get` */
   async find(reference: string, options: ResolveOptions = {}): Promise<StoredContent> {
     const id = await this.resolve(reference, options);

@@ -79,6 +79,11 @@ export class DocumentReader {
     return isThere ? this.#cached(id, "document", decode, read) : decode(await read());
   }
 
+  /** A snapshot was written: who takes the next one begins with it. @param object of the document */
+  async keep(id: string, object: Uint8Array): Promise<void> {
+    await this.#cache?.put(id, "document", object);
+  }
+
   /** The snapshot was deleted. */
   async forget(id: string): Promise<void> {
     await this.#cache?.drop(id);

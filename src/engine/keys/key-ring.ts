@@ -4,6 +4,7 @@ import { isError, reasonOf } from "../../fs/io.ts";
 import type { Logger } from "../../logger.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { KEYS } from "../format/names.ts";
+import { assertStill } from "../marker.ts";
 import { type EpochKeys, epochKeys } from "./epoch-keys.ts";
 import {
   type KeyObjects,
@@ -140,10 +141,19 @@ export class KeyRing {
     return readKeyObjects(this.#place.storage, this.#encryption.repository, this.#encryption.first);
   }
 
-  /** Looks whether anything below `keys/` is another than it was, by one listing. @throws as `open` */
+  /**
+   * Looks whether anything below `keys/` is another than it was, by one listing. The same slots are those of the same repository: their
+   * names are random.
+   *
+   * @throws as `open`. @throws IoError where another repository is in its place, or none
+   */
   async refresh(): Promise<void> {
-    const names = await listKeyObjects(this.#place.storage);
-    if (signatureOf(names) !== this.#objects?.signature) await this.#load();
+    const { storage } = this.#place;
+    const names = await listKeyObjects(storage);
+    if (signatureOf(names) === this.#objects?.signature) return;
+    const { repository: id } = this.#encryption;
+    if (id !== undefined) await assertStill(storage, { id });
+    await this.#load();
   }
 
   /**
