@@ -15,7 +15,7 @@ Generated from the command's own help by \`npm run docs:cli\`; do not edit it he
 \`npx lancedb-backup <command>\`, or \`lancedb-backup\` where the package is installed globally. The repository is named by
 \`--repo\`, or once for all in \`LANCEDB_BACKUP_REPO\`. What a command answers goes to standard output; progress, warnings,
 questions and errors go to standard error. With \`--json\` the answer is exactly one JSON value, times in ISO 8601 (UTC); a
-command that fails answers \`{ "error": { "code", "message" } }\`, where the code is a \`BackupError\`'s, or \`USAGE\`,
+command that fails answers \`{ "error": { "code", "message", "hints"? } }\`, where the code is a \`BackupError\`'s, or \`USAGE\`,
 \`INTERRUPTED\`, \`DECLINED\`, \`UNEXPECTED\`. What destroys asks on a terminal, and needs \`--yes\` elsewhere. Ctrl-C stops where
 nothing is half-made, and says what state things are in; a second one leaves at once, and the next run recovers.
 

@@ -1,4 +1,7 @@
 import { types } from "node:util";
+import type { Advice, Hint } from "./hint.ts";
+
+export type { Hint, HintCall, HintOption } from "./hint.ts";
 
 /**
  * Every error that this package throws on purpose. `code` is public and stable within a major version;
@@ -21,10 +24,13 @@ export type BackupErrorCode =
 /** Base class: catch this to catch everything that the package itself raises. */
 export abstract class BackupError extends Error {
   abstract readonly code: BackupErrorCode;
+  /** What the message says to do, as data, in the message's order; undefined where it names no call and no option. */
+  readonly hints: readonly Hint[] | undefined;
 
-  constructor(message: string, options?: ErrorOptions) {
-    super(message, options);
+  constructor(message: string | Advice, options?: ErrorOptions) {
+    super(typeof message === "string" ? message : message.text, options);
     this.name = new.target.name;
+    if (typeof message !== "string" && message.hints.length > 0) this.hints = message.hints;
   }
 
   /** What `JSON.stringify` writes: name, code, message and the error's own fields; of the errors behind it the same. */
@@ -105,7 +111,7 @@ export class IoError extends BackupError {
   readonly retryAfterMs: number | undefined;
 
   constructor(
-    message: string,
+    message: string | Advice,
     options?: ErrorOptions & {
       path?: string | undefined;
       errno?: string | undefined;
@@ -126,7 +132,7 @@ export class IoError extends BackupError {
 export class NotFoundError extends IoError {
   override readonly code = "NOT_FOUND";
 
-  constructor(message: string, options?: ErrorOptions & { path?: string | undefined }) {
+  constructor(message: string | Advice, options?: ErrorOptions & { path?: string | undefined }) {
     super(message, { ...options, errno: "ENOENT" });
   }
 }
@@ -152,7 +158,7 @@ export class ValidationError extends BackupError {
   readonly column: string | undefined;
 
   constructor(
-    message: string,
+    message: string | Advice,
     options?: ErrorOptions & { row?: number | undefined; column?: string | undefined },
   ) {
     super(message, options);
@@ -166,7 +172,7 @@ export class BackupNotFoundError extends BackupError {
   readonly code = "BACKUP_NOT_FOUND";
   readonly id: string;
 
-  constructor(id: string, message = `There is no backup "${id}".`, options?: ErrorOptions) {
+  constructor(id: string, message: string | Advice = `There is no backup "${id}".`, options?: ErrorOptions) {
     super(message, options);
     this.id = id;
   }
@@ -189,7 +195,7 @@ export class ConflictError extends BackupError {
   readonly backup: string | undefined;
 
   constructor(
-    message: string,
+    message: string | Advice,
     conflicts: readonly ConflictingVersions[],
     options?: ErrorOptions & { backup?: string | undefined },
   ) {
@@ -214,7 +220,10 @@ export class RestoreError extends BackupError {
   readonly workError: unknown;
   readonly backupPath: string;
 
-  constructor(message: string, details: { restoreError: unknown; workError?: unknown; backupPath: string }) {
+  constructor(
+    message: string | Advice,
+    details: { restoreError: unknown; workError?: unknown; backupPath: string },
+  ) {
     super(message, { cause: details.restoreError });
     this.restoreError = details.restoreError;
     this.workError = details.workError;
@@ -227,7 +236,7 @@ export class CorruptError extends BackupError {
   readonly code = "CORRUPT";
   readonly path: string | undefined;
 
-  constructor(message: string, options?: ErrorOptions & { path?: string | undefined }) {
+  constructor(message: string | Advice, options?: ErrorOptions & { path?: string | undefined }) {
     super(message, options);
     this.path = options?.path;
   }
@@ -248,7 +257,7 @@ export class ShrunkError extends BackupError {
     readonly isGone: boolean;
   }[];
 
-  constructor(message: string, tables: ShrunkError["tables"], options?: ErrorOptions) {
+  constructor(message: string | Advice, tables: ShrunkError["tables"], options?: ErrorOptions) {
     super(message, options);
     this.tables = tables;
   }
@@ -260,7 +269,7 @@ export class ImplausibleError extends BackupError {
   /** The snapshots that would be lost, by their ids, each with the reason. */
   readonly snapshots: readonly { readonly snapshot: string; readonly reason: string }[];
 
-  constructor(message: string, snapshots: ImplausibleError["snapshots"], options?: ErrorOptions) {
+  constructor(message: string | Advice, snapshots: ImplausibleError["snapshots"], options?: ErrorOptions) {
     super(message, options);
     this.snapshots = snapshots;
   }

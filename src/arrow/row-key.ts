@@ -1,5 +1,6 @@
 import type { Data, DataType, RecordBatch, Schema } from "apache-arrow";
 import { ValidationError } from "../errors.ts";
+import { type Advice, advice } from "../hint.ts";
 import { arrow } from "./arrow.ts";
 import { columnOf, firstNull } from "./column.ts";
 import { quoteColumn } from "./column-path.ts";
@@ -9,17 +10,17 @@ import { isKeyType } from "./types.ts";
 /**
  * Holds that these columns can be a table's key: there, and of a scalar type that a filter can compare.
  *
+ * @param lead what to do where it is not there, if the caller has an option for that.
  * @throws ValidationError naming table and column.
  */
-export function assertKey(table: string, schema: Schema, key: readonly string[]): void {
+export function assertKey(table: string, schema: Schema, key: readonly string[], lead?: Advice): void {
   if (key.length === 0) throw new ValidationError(`No key is given for the table ${table}.`);
   for (const name of key) {
     const field = schema.fields.find((candidate) => candidate.name === name);
     if (field === undefined) {
       const columns = schema.fields.map((candidate) => candidate.name).join(", ");
-      throw new ValidationError(
-        `The table ${table} has no column ${JSON.stringify(name)} to tell its rows apart by; it has ${columns}. Name its key with the option primaryKey, or leave the table out with the option tables.`,
-      );
+      const what = advice`The table ${table} has no column ${JSON.stringify(name)} to tell its rows apart by; it has ${columns}.`;
+      throw new ValidationError(lead ? advice`${what} ${lead}` : what);
     }
     quoteColumn(name);
     if (isKeyType(field.type)) continue;
@@ -65,8 +66,7 @@ export function describeKey(batch: RecordBatch, key: readonly string[], row: num
 /** Columns that LanceDB's merge makes for itself: a table with one of its own cannot be merged into. */
 const TAKEN = /^(?:__action|__common_expr_\d+)$/;
 
-const ADVICE =
-  "Name another key with the option primaryKey, or leave the table out with the option tables (fulls alone need no key).";
+const NAME_ANOTHER = advice`Name another key ${{ options: { primaryKey: null } }}, or leave the table out ${{ options: { tables: null } }} (fulls alone need no key).`;
 
 /**
  * Holds that LanceDB can put rows into a table by this key: what it makes of the names in a merge is not always
@@ -78,13 +78,13 @@ export function assertMergeable(table: string, schema: Schema, key: readonly str
   const odd = key.find((name) => name === "*" || name.includes('"'));
   if (odd !== undefined) {
     throw new ValidationError(
-      `LanceDB cannot merge rows of the table ${table} by the column ${JSON.stringify(odd)}, because of its name. ${ADVICE}`,
+      advice`LanceDB cannot merge rows of the table ${table} by the column ${JSON.stringify(odd)}, because of its name. ${NAME_ANOTHER}`,
     );
   }
   const taken = schema.fields.find(({ name }) => TAKEN.test(name));
   if (taken === undefined) return;
   throw new ValidationError(
-    `LanceDB cannot merge rows into the table ${table}, because of the name of its column ${JSON.stringify(taken.name)}. Rename it, or leave the table out with the option tables (fulls alone can hold it).`,
+    advice`LanceDB cannot merge rows into the table ${table}, because of the name of its column ${JSON.stringify(taken.name)}. Rename it, or leave the table out ${{ options: { tables: null } }} (fulls alone can hold it).`,
   );
 }
 
@@ -97,7 +97,7 @@ export function assertFilterable(table: string, schema: Schema, key: readonly st
   for (const { name, type } of schema.fields) {
     if (!key.includes(name) || !arrow.DataType.isDecimal(type) || type.scale >= 0) continue;
     throw new ValidationError(
-      `LanceDB cannot find rows of the table ${table} by its column ${JSON.stringify(name)}: it is a decimal of the scale ${type.scale}. ${ADVICE}`,
+      advice`LanceDB cannot find rows of the table ${table} by its column ${JSON.stringify(name)}: it is a decimal of the scale ${type.scale}. ${NAME_ANOTHER}`,
     );
   }
 }

@@ -1,35 +1,50 @@
-/** The more particular first. */
-const WORDS: readonly (readonly [RegExp, string])[] = [
-  [
-    /[Cc]all recover\(\) of a BackupManager on it first, or "lancedb-backup recover"/g,
-    "Run `lancedb-backup recover <database>` first",
-  ],
-  [
-    /(?:\bcall )?\brecover\(\{ onConflict: "(overwrite|keep)" \}\)/g,
-    "`lancedb-backup recover --$1 <database>`",
-  ],
-  [/\bcall recover\(\{ force: true \}\)/g, "run `lancedb-backup recover --force <database>`"],
-  [/\bcall recover\(\)/g, "run `lancedb-backup recover <database>`"],
-  [/\brecover\(\)/g, "`lancedb-backup recover <database>`"],
-  [/\brestoreBackup\("([^"]*)"\)/g, "`lancedb-backup undo restore <database> $1`"],
-  [/\bcleanupBackup\("([^"]*)"\)/g, "`lancedb-backup undo clean <database> $1`"],
-  [/Use onConflict: "overwrite" to go back/g, "Leave --fail-on-conflict out to go back"],
-  [/\bRepository\.init\(\)/g, "`lancedb-backup init`"],
-  [/with the option (snapshot|source)\b/g, "with --$1"],
-  [/with the option primaryKey, or leave the table out with the option tables/g, "with --key"],
-  [/the option "?tables"?/g, "--table"],
-  [/\bprune with force\b/g, "prune with --force"],
-  [/, as failOnShrink asks/g, ", as --fail-on-shrink asks"],
-  [/, set allowEmpty\./g, ", add --allow-empty."],
-  [/(?<![.\w])delete\("([^"]*)"\)/g, "`lancedb-backup delete $1`"],
-  [/is a repository already\. Open it\./g, "is a repository already. Name it with --repo to use it."],
-  [/Restore without link\./g, "Leave --link out."],
-  [/Leave mode out\./g, "Leave --in-place out."],
-  [/\bversions names\b/g, "--table-version names"],
-  [/, and tables does not\b/g, ", and --table does not"],
-];
+import type { BackupError } from "../errors.ts";
+import { type Hint, type HintCall, type HintOption, inCalls } from "../hint.ts";
+import { commandLine } from "./output/command-line.ts";
 
-/** The library's advice names its functions; a reader at a terminal is told the commands. */
-export function inCommandWords(message: string): string {
-  return WORDS.reduce((text, [pattern, words]) => text.replace(pattern, words), message);
+/** An error's message, with the library's calls and options in it told as this command's. */
+export function inCommandWords({ message, hints = [] }: BackupError): string {
+  return hints.reduce((text, hint) => text.replaceAll(inCalls(hint), () => commandOf(hint)), message);
 }
+
+/** `lancedb-backup recover data/db --keep`, ready to be pasted; of the command that failed `with --source`, `without --link`. */
+function commandOf(hint: Hint): string {
+  if (hint.call !== undefined) return `\`${commandLine(...WORDS[hint.call](hint))}\``;
+  const flags = Object.entries(hint.options ?? {}).map(([option, value]) =>
+    FLAGS[option as HintOption](value),
+  );
+  return flags.join(" and ");
+}
+
+const WORDS: Record<HintCall, (hint: Hint) => readonly string[]> = {
+  recover: ({ database = "<database>", options = {} }) => {
+    const { onConflict, force } = options;
+    return ["recover", database, ...(onConflict ? [`--${onConflict}`] : []), ...(force ? ["--force"] : [])];
+  },
+  restoreBackup: ({ database = "<database>", id = "<id>" }) => ["undo", "restore", database, id],
+  cleanupBackup: ({ database = "<database>", id = "<id>" }) => ["undo", "clean", database, id],
+  init: ({ repository = "<repository>" }) => ["init", repository],
+  delete: ({ id = "<snapshot>", repository }) => ["delete", id, ...of(repository)],
+  unpin: ({ id = "<snapshot>", repository }) => ["unpin", id, ...of(repository)],
+  unlock: ({ repository }) => ["unlock", ...of(repository)],
+};
+
+function of(repository: string | undefined): string[] {
+  return repository === undefined ? [] : ["--repo", repository];
+}
+
+/** What the command calls an option with a value. null: whichever. */
+const FLAGS: Record<HintOption, (value: string | boolean | null | undefined) => string> = {
+  allowEmpty: () => "with --allow-empty",
+  exclude: () => "with --exclude",
+  failOnShrink: (value) => (value === false ? "without --fail-on-shrink" : "with --fail-on-shrink"),
+  force: () => "with --force",
+  history: (value) => (value === "latest" ? "with --latest-only" : "without --latest-only"),
+  link: (value) => (value === false ? "without --link" : "with --link"),
+  mode: (value) => (value === "new" ? "without --in-place" : "with --in-place"),
+  onConflict: (value) => (value === "fail" ? "with --fail-on-conflict" : "without --fail-on-conflict"),
+  primaryKey: () => "with --key",
+  snapshot: () => "with --snapshot",
+  source: () => "with --source",
+  tables: () => "with --table",
+};

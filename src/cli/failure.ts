@@ -7,6 +7,7 @@ import {
   ValidationError,
 } from "../errors.ts";
 import { isError, reasonOf } from "../fs/io.ts";
+import type { Hint } from "../hint.ts";
 import { printable } from "../util/printable.ts";
 import { inCommandWords } from "./command-words.ts";
 import { damagedSnapshot } from "./damaged-document.ts";
@@ -36,13 +37,15 @@ export interface Failure {
   readonly code: BackupErrorCode | "USAGE" | "INTERRUPTED" | "DECLINED" | "UNEXPECTED";
   /** One line: what, where, what to do; of a file with policies one for each thing that is wrong. */
   readonly message: string;
+  /** What it says to do, as data. */
+  readonly hints?: readonly Hint[] | undefined;
 }
 
 /** @param state of things, said where the work was interrupted. */
 export function failureOf(error: unknown, state: string): Failure {
   if (causesOf(error).some((cause) => cause instanceof Interrupted)) {
     // What went back in part says itself which tables did.
-    const told = error instanceof RestoreError ? printable(inCommandWords(error.message)) : state;
+    const told = error instanceof RestoreError ? printable(inCommandWords(error)) : state;
     return { exitCode: EXIT.interrupted, code: "INTERRUPTED", message: `Interrupted. ${told}`.trimEnd() };
   }
   if (error instanceof Declined) return { exitCode: EXIT.failed, code: "DECLINED", message: error.message };
@@ -56,9 +59,15 @@ export function failureOf(error: unknown, state: string): Failure {
     const isWrongUse = error instanceof ValidationError || error instanceof BackupNotFoundError;
     const exitCode = isWrongUse ? EXIT.usage : EXIT.failed;
     // Of a file with policies everything that is wrong is told, a line each.
-    const lines = error.name === "PolicyFileError" ? error.message.split("\n") : [error.message];
-    const message = lines.map((line) => printable(inCommandWords(line))).join("\n");
-    return { exitCode, code: error.code, message: `${message}${adviceFor(error, message)}` };
+    const text = inCommandWords(error);
+    const lines = error.name === "PolicyFileError" ? text.split("\n") : [text];
+    const message = lines.map(printable).join("\n");
+    return {
+      exitCode,
+      code: error.code,
+      message: `${message}${adviceFor(error, message)}`,
+      hints: error.hints,
+    };
   }
   const message = reasonOf(error);
   const peer = /^Cannot find package '(@lancedb\/lancedb|apache-arrow)'/.exec(message)?.[1];

@@ -66,11 +66,11 @@ export function fail(
   screen: Screen,
   state = "",
 ): void {
-  const { exitCode, code, message } = failureOf(error, state);
+  const { exitCode, code, message, hints } = failureOf(error, state);
   const label = exitCode === EXIT.interrupted || code === "DECLINED" ? "" : "error: ";
   screen.line(`${label === "" ? "" : screen.terminal.style("red", label)}${withLocalTimes(message)}`);
   if (options.verbose) screen.line(traceOf(error));
-  if (options.json) print(formatJson({ error: { code, message } }));
+  if (options.json) print(formatJson({ error: { code, message, hints } }));
   process.exitCode = exitCode;
 }
 

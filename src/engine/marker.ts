@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { CorruptError, IoError, isNotFound, UnsupportedError, ValidationError } from "../errors.ts";
 import { reasonOf } from "../fs/io.ts";
 import { decodeRecord, encodeRecord } from "../fs/record.ts";
+import { advice } from "../hint.ts";
 import { assertWritable } from "../storage/layers/read-only-storage.ts";
 import type { Storage } from "../storage/storage.ts";
 import type { BlobCodec } from "./blobs/blob-codec.ts";
@@ -64,7 +65,7 @@ export async function createMarker(storage: Storage, options: MarkerOptions = {}
       return marker;
   }
   await readMarker(storage); // one that cannot be opened says why
-  throw new ValidationError(`${storage.location} is a repository already. Open it.`);
+  throw new ValidationError(`${storage.location} is a repository already, and can be used as it is.`);
 }
 
 function bodyOf({
@@ -102,7 +103,7 @@ export async function readMarker(storage: Storage): Promise<RepositoryMarker | u
     if (!isNotFound(error)) throw error;
     if (await hasObjects(storage)) return undefined;
     throw new ValidationError(
-      `There is no repository at ${storage.location}. Make one with Repository.init().`,
+      advice`There is no repository at ${storage.location}. ${{ call: "init", repository: storage.location }} makes one.`,
     );
   }
   const fields = new Fields(decodeRecord(bytes, place, FORMAT), place, "body");

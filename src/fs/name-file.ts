@@ -3,6 +3,7 @@ import { link, open, readdir, readFile, rename, stat, unlink } from "node:fs/pro
 import { basename, dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { NotFoundError, ValidationError } from "../errors.ts";
+import { advice } from "../hint.ts";
 import { errnoOf, isMissing, toIoError } from "./io.ts";
 import { takeOwner } from "./take-owner.ts";
 import { isProcessIdentity, isSeen, livenessOf, thisProcess } from "./this-process.ts";
@@ -160,7 +161,7 @@ export function linkFile(file: string, name: string): number {
     if (isMissing(error)) throw new NotFoundError(`There is no ${file}.`, { path: file, cause: error });
     if (!hasNoLinks(error) && !CANNOT.includes(errnoOf(error) ?? "")) throw toIoError(error, "link to", name);
     throw new ValidationError(
-      `The file system cannot link ${file} to ${name} (${errnoOf(error)}). Restore without link.`,
+      advice`The file system cannot link ${file} to ${name} (${errnoOf(error) ?? "unknown"}). Restore it ${{ options: { link: false } }}.`,
       { cause: error },
     );
   }

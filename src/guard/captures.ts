@@ -2,6 +2,7 @@ import { lstatSync } from "node:fs";
 import { join } from "node:path";
 import { CorruptError, LockedError, UnsupportedError } from "../errors.ts";
 import { removeTree } from "../fs/directory-tree.ts";
+import { advice } from "../hint.ts";
 import type { Capture } from "../lance/capture.ts";
 import {
   assertNamesAreFree,
@@ -327,7 +328,7 @@ async function assertNobodyAtWork({ database, entry, tables }: SingleWriter): Pr
     if (!isInTheWay || other.state !== "armed") continue;
     const names = claims.filter((id) => id !== WHOLE_DATABASE);
     throw new LockedError(
-      `The guarded operation ${other.id} is under way${names.length > 0 ? ` (tables ${names.join(", ")})` : ""}, and adopt: "all" needs ${tables ? "its tables" : "the database"} to itself: whose the commits are could not be told. Wait for it to end; where its process is on a host that is gone, call recover({ force: true }).`,
+      advice`The guarded operation ${other.id} is under way${names.length > 0 ? ` (tables ${names.join(", ")})` : ""}, and adopt: "all" needs ${tables ? "its tables" : "the database"} to itself: whose the commits are could not be told. Wait for it to end; where its process is on a host that is gone: ${{ call: "recover", database, options: { force: true } }}.`,
     );
   }
 }

@@ -4,6 +4,7 @@ import { BackupError, LockedError, UnsupportedError, ValidationError } from "../
 import { assertRoot } from "../fs/held-root.ts";
 import { isMissing, reasonOf, toIoError } from "../fs/io.ts";
 import { isCopy } from "../fs/safe-names.ts";
+import { advice } from "../hint.ts";
 import {
   assertNamesAreFree,
   assertNoneIsNested,
@@ -182,9 +183,11 @@ function perhapsAnothers({ id, backupPath, database }: EntryRecord, madeOf: stri
 function assertNotRestored(database: string, id: string): void {
   const restore = findRestores(database, id)[0];
   if (!restore) return;
-  const hint =
-    restore.livenessAtOnce() === "dead" ? "was cut off; call recover() to complete it" : "is under way";
-  throw new LockedError(`Backup ${id} cannot be removed: its restore ${hint}.`);
+  const how =
+    restore.livenessAtOnce() === "dead"
+      ? advice`was cut off; ${{ call: "recover", database }} finishes it`
+      : "is under way";
+  throw new LockedError(advice`Backup ${id} cannot be removed: its restore ${how}.`);
 }
 
 export function listBackups(settings: Settings): BackupInfo[] {

@@ -4,6 +4,7 @@ import { ConflictError, RestoreError } from "../errors.ts";
 import { syncDirectories, syncFile } from "../fs/durable.ts";
 import { assertRoot } from "../fs/held-root.ts";
 import { isError, isMissing, reasonOf } from "../fs/io.ts";
+import { advice, adviceOf } from "../hint.ts";
 import { isInNamespace, listTables, NAMESPACE_TABLE } from "../lance/database.ts";
 import { ImageReader, listManifests, manifestPath } from "../lance/image.ts";
 import { LockSet } from "../lance/lock/lock-set.ts";
@@ -236,11 +237,11 @@ async function rollBack(operation: Operation, workError: unknown, onConflict: On
     if (error instanceof ConflictError) {
       const returned = plan ? await bringFilesBack(lancedb, database, plan, error.conflicts, logger) : [];
       const tables = record.tables.map((table) => table.id);
-      const conflict = workConflict(error, { id: record.id, tables, returned }, workError);
+      const conflict = workConflict(error, { id: record.id, database, tables, returned }, workError);
       await keepEntry(entry, record).catch((reason: unknown) => {
         entry.abandon();
         throw new RestoreError(
-          `${conflict.message} But that it waits could not be written down (${reasonOf(reason)}): recover() comes to it again.`,
+          advice`${adviceOf(conflict)} But that it waits could not be written down (${adviceOf(reason)}): ${{ call: "recover", database }} comes to it again.`,
           { restoreError: conflict, workError, backupPath: record.backupPath },
         );
       });
@@ -248,7 +249,7 @@ async function rollBack(operation: Operation, workError: unknown, onConflict: On
     }
     entry.abandon();
     throw new RestoreError(
-      `The guarded work failed (${reasonOf(workError)}), and so did the rollback (${reasonOf(error)}). The backup is kept at ${record.backupPath}; recover() tries again, and recover({ onConflict: "keep" }) gives it up and leaves the tables as they are.`,
+      advice`The guarded work failed (${adviceOf(workError)}), and so did the rollback (${adviceOf(error)}). The backup is kept at ${record.backupPath}; ${{ call: "recover", database }} tries again, and ${{ call: "recover", database, options: { onConflict: "keep" } }} gives it up and leaves the tables as they are.`,
       { restoreError: error, workError, backupPath: record.backupPath },
     );
   }

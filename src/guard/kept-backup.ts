@@ -4,6 +4,7 @@ import { CorruptError, IoError } from "../errors.ts";
 import { assertRoot, isStampOf } from "../fs/held-root.ts";
 import { io } from "../fs/io.ts";
 import { isRoot, takeOwnerBelow } from "../fs/take-owner.ts";
+import { advice } from "../hint.ts";
 import { NAMESPACE_TABLE } from "../lance/database.ts";
 import { locateTable } from "../lance/namespaces.ts";
 import { privateDirectory } from "../lance/private-directory.ts";
@@ -23,15 +24,15 @@ export function keptDirectory(entry: { readonly pins: string }, record: EntryRec
  *
  * @throws IoError where not even the directory is there that it lies in.
  */
-export function assertCopyInReach(id: string, { strategy, backupPath }: EntryRecord): void {
-  if (strategyOf(strategy) === directoryCopy) assertInReach(id, backupPath);
+export function assertCopyInReach(id: string, { strategy, backupPath, database }: EntryRecord): void {
+  if (strategyOf(strategy) === directoryCopy) assertInReach(id, backupPath, database);
 }
 
-function assertInReach(id: string, backupPath: string): void {
+function assertInReach(id: string, backupPath: string, database: string): void {
   const path = dirname(backupPath);
   if (existsSync(backupPath) || existsSync(path)) return;
   throw new IoError(
-    `The backup directory ${path} is not there, in which the copy of ${id} lies. Is its disk mounted? Nothing was done; bring it back to its place, and try again. Where it is gone for good, make the directory: then recover({ onConflict: "keep" }) gives the copy up.`,
+    advice`The backup directory ${path} is not there, in which the copy of ${id} lies. Is its disk mounted? Nothing was done; bring it back to its place, and try again. Where it is gone for good, make the directory: then ${{ call: "recover", database, options: { onConflict: "keep" } }} gives the copy up.`,
     { path, errno: "ENOENT" },
   );
 }
@@ -66,7 +67,7 @@ export async function sweepEntry(
   let left: string | undefined;
   if (claim && backupPath !== undefined) {
     if (ownsBackup(entry, claim, backupPath)) {
-      if (entry.exists()) assertInReach(entry.id, backupPath);
+      if (entry.exists()) assertInReach(entry.id, backupPath, database);
       await directoryCopy.discard(backupPath, claim.uuid);
     } else if (existsSync(backupPath) && entry.exists()) left = backupPath;
   }

@@ -6,6 +6,7 @@ import { ifThere } from "../fs/held-root.ts";
 import { errnoOf, isMissing, toIoError } from "../fs/io.ts";
 import type { Placer } from "../fs/placer.ts";
 import { isStray } from "../fs/safe-names.ts";
+import { advice, adviceOf } from "../hint.ts";
 import { indicesWithoutList, leftOutIndex, sizesDiffer } from "./broken-indices.ts";
 import type { ImageFile, IndexPlace } from "./fragment-files.ts";
 import { type HistoryImage, ImageReader, listManifests, manifestPath } from "./image.ts";
@@ -288,8 +289,8 @@ function isUnsupported(error: unknown): error is UnsupportedError {
   return error instanceof UnsupportedError && error.cause === undefined;
 }
 
-function onlyOlder({ message }: UnsupportedError, version: number): UnsupportedError {
+function onlyOlder(error: UnsupportedError, version: number): UnsupportedError {
   return new UnsupportedError(
-    `${message} Only version ${version} and perhaps others from before the newest do: with the newest version alone the table can be captured (history: "latest" of a repository's backup, --latest-only of the command, the strategy "lance-version").`,
+    advice`${adviceOf(error)} Only version ${version} and perhaps others from before the newest do: with the newest version alone the table can be backed up: ${{ options: { history: "latest" } }}, or with the strategy "lance-version".`,
   );
 }

@@ -5,6 +5,7 @@ import { ifThereLater } from "../fs/held-root.ts";
 import { isMissing, toIoError } from "../fs/io.ts";
 import { localPath, realPath } from "../fs/local-path.ts";
 import { assertTableName } from "../fs/safe-names.ts";
+import { advice } from "../hint.ts";
 import { PRIVATE_DIRECTORY } from "./private-directory.ts";
 import {
   idOfDirectory,
@@ -124,7 +125,7 @@ export async function assertNoneIsNested(database: string): Promise<void> {
   const [table] = await listNested(database);
   if (table === undefined) return;
   throw new UnsupportedError(
-    `Table ${JSON.stringify(table)} has a "/" in its name, or its namespace has one, and cannot be backed up. Name the other tables in the option "tables" to leave it out, or name it in "exclude".`,
+    advice`Table ${JSON.stringify(table)} has a "/" in its name, or its namespace has one, and cannot be backed up. Leave it out: name the other tables ${{ options: { tables: null } }}, or it ${{ options: { exclude: null } }}.`,
   );
 }
 

@@ -21,6 +21,7 @@ import { io, isMissing, toIoError } from "../fs/io.ts";
 import { isStray } from "../fs/safe-names.ts";
 import { takeOwner } from "../fs/take-owner.ts";
 import { livenessOfToken, PROCESS_TOKEN } from "../fs/this-process.ts";
+import { advice } from "../hint.ts";
 import { assertOutsideTables, NAMESPACE_TABLE } from "./database.ts";
 
 /** `<target>.partial-<snapshot>-<8 hex>`, or `periodic` for the snapshot; inside of the target without its name. */
@@ -64,7 +65,7 @@ export function lookAtTarget(target: string, linkTo?: string): LandingPlace {
   if (!at.isDirectory()) throw new ValidationError(`The target ${path} lies below ${near}, which is a file.`);
   if (linkTo !== undefined && statSync(linkTo).dev !== at.dev) {
     throw new ValidationError(
-      `link needs one file system, and ${path} is on another than the repository ${linkTo}. Restore without link.`,
+      advice`Links need one file system, and ${path} is on another than the repository ${linkTo}. Restore ${{ options: { link: false } }}.`,
     );
   }
   const around = dirname(path);

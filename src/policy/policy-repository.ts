@@ -2,6 +2,7 @@ import { existsSync, readdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { REPOSITORY } from "../engine/format/names.ts";
 import { ValidationError } from "../errors.ts";
+import { advice } from "../hint.ts";
 import type { Logger } from "../logger.ts";
 import {
   openStorage,
@@ -120,13 +121,13 @@ async function hasSnapshots(storage: Storage): Promise<boolean> {
  * @throws ValidationError
  */
 export function assertMayBeMade({ local, location }: Storage, isAllowed: boolean | undefined): void {
-  const how = 'A new one is made by "lancedb-backup init", or with create: true in its storage section.';
-  if (isAllowed === false) throw new ValidationError(`There is no repository at ${location}. ${how}`);
+  const how = advice`A new one is made by ${{ call: "init", repository: location }}, or with create: true in its storage section.`;
+  if (isAllowed === false) throw new ValidationError(advice`There is no repository at ${location}. ${how}`);
   if (isAllowed === true || !local) return;
   const directory = local.root;
   const nearest = existsSync(directory) ? directory : dirname(directory);
   if (!existsSync(nearest) || readdirSync(nearest).length > 0) return;
   throw new ValidationError(
-    `There is no repository at ${location}, and ${nearest} is empty: is its disk mounted? ${how}`,
+    advice`There is no repository at ${location}, and ${nearest} is empty: is its disk mounted? ${how}`,
   );
 }

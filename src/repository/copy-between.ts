@@ -5,6 +5,7 @@ import { type CopyRequest, copySnapshots } from "../engine/copy/copy-snapshots.t
 import type { CopyPlace } from "../engine/copy/plan-copy.ts";
 import type { OnProgress } from "../engine/progress.ts";
 import { ValidationError } from "../errors.ts";
+import { advice } from "../hint.ts";
 import type { Logger } from "../logger.ts";
 import { type Snapshot, viewOf } from "../sources/lancedb/snapshot-view.ts";
 
@@ -72,6 +73,6 @@ function assertOther(from: IdentifiedPlace, to: IdentifiedPlace): void {
   if (from.location !== to.location && (from.id === undefined || from.id !== to.id)) return;
   const which = from.id === undefined ? "" : ` (id ${from.id})`;
   throw new ValidationError(
-    `${from.location} and ${to.location} are the same repository${which}. Make another one to copy to, by Repository.init().`,
+    advice`${from.location} and ${to.location} are the same repository${which}. ${{ call: "init" }} makes another one to copy to.`,
   );
 }

@@ -1,4 +1,5 @@
 import { ShrunkError } from "../errors.ts";
+import { advice } from "../hint.ts";
 
 /** A table that lost more rows since the backup before than a table in use does. */
 export interface ShrunkTable {
@@ -62,7 +63,7 @@ export function assertNotShrunk(
   const shrunk = compare(before, now, isTooFew);
   if (shrunk.length === 0) return;
   throw new ShrunkError(
-    `Nothing was backed up, as failOnShrink asks: ${inWords(shrunk)} (before: ${comparedWith(shrunk)}). Where that is meant, back up without it once.`,
+    advice`Nothing was backed up: ${inWords(shrunk)} (before: ${comparedWith(shrunk)}). Where that is meant, back it up once ${{ options: { failOnShrink: false } }}.`,
     shrunk,
   );
 }

@@ -1,4 +1,5 @@
 import type * as Api from "@opentelemetry/api";
+import { reasonOf } from "../thrown.ts";
 import { manifest } from "./build-facts.ts";
 
 // Traces by OpenTelemetry's API, where the application has it. What collects them is the application's.
@@ -46,7 +47,7 @@ export async function withSpan<T>(
       set: (more) => void span.setAttributes(named(more)),
       fail: (error) => {
         span.recordException(typeof error === "object" && error !== null ? (error as Error) : String(error));
-        span.setStatus({ code: api.SpanStatusCode.ERROR, message: messageOf(error) });
+        span.setStatus({ code: api.SpanStatusCode.ERROR, message: reasonOf(error) });
       },
     };
     try {
@@ -67,7 +68,7 @@ async function loadApi(): Promise<typeof Api | undefined> {
   } catch (error) {
     const { code } = (error ?? {}) as { readonly code?: unknown };
     if (code !== "ERR_MODULE_NOT_FOUND" && code !== "MODULE_NOT_FOUND") {
-      process.emitWarning(`There are no traces: @opentelemetry/api cannot be loaded. ${messageOf(error)}`);
+      process.emitWarning(`There are no traces: @opentelemetry/api cannot be loaded. ${reasonOf(error)}`);
     }
     return undefined;
   }
@@ -76,9 +77,4 @@ async function loadApi(): Promise<typeof Api | undefined> {
 function named(attributes: SpanAttributes): Api.Attributes {
   const given = Object.entries(attributes).filter(([, value]) => value !== undefined);
   return Object.fromEntries(given.map(([key, value]) => [`lancedb_backup.${key}`, value])) as Api.Attributes;
-}
-
-function messageOf(error: unknown): string {
-  const { message } = (error ?? {}) as { readonly message?: unknown };
-  return typeof message === "string" ? message : String(error);
 }

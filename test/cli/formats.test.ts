@@ -1,7 +1,8 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import stringWidth from "string-width";
 import { describe, expect, test } from "vitest";
 import { parseBytes, parseFraction, parseMoment } from "../../src/cli/arguments.ts";
-import { inCommandWords } from "../../src/cli/command-words.ts";
 import { failureOf } from "../../src/cli/failure.ts";
 import { Interrupted } from "../../src/cli/interrupt.ts";
 import { formatJson } from "../../src/cli/output/json.ts";
@@ -9,7 +10,8 @@ import { Screen } from "../../src/cli/output/screen.ts";
 import { barLine, showProgress } from "../../src/cli/output/show-progress.ts";
 import { formatTable } from "../../src/cli/output/table.ts";
 import { terminalOf } from "../../src/cli/output/terminal.ts";
-import { CorruptError, IoError, RestoreError } from "../../src/errors.ts";
+import { CorruptError, IoError, LockedError, RestoreError } from "../../src/errors.ts";
+import { advice, adviceOf, type Hint } from "../../src/hint.ts";
 import { formatAge, formatBytes, formatDuration } from "../../src/util/format.ts";
 
 const plain = terminalOf({ isTTY: false, columns: 80 }, {}, { color: true });
@@ -158,32 +160,58 @@ test("JSON: times in UTC, errors by code", () => {
   });
 });
 
-test.each([
-  ["Make one with Repository.init().", "Make one with `lancedb-backup init`."],
+const database = "/data/a db";
+test.each<[Hint, string, string]>([
+  [{ call: "init", repository: "/v" }, "Repository.init()", "`lancedb-backup init /v`"],
+  [{ call: "recover" }, "recover()", "`lancedb-backup recover <database>`"],
   [
-    "was cut off; call recover() to complete it",
-    "was cut off; run `lancedb-backup recover <database>` to complete it",
+    { call: "recover", database, options: { force: true } },
+    "recover({ force: true })",
+    "`lancedb-backup recover '/data/a db' --force`",
   ],
   [
-    "if it is not, call recover({ force: true }).",
-    "if it is not, run `lancedb-backup recover --force <database>`.",
+    { call: "recover", database: "/db", options: { onConflict: "keep" } },
+    'recover({ onConflict: "keep" })',
+    "`lancedb-backup recover /db --keep`",
   ],
   [
-    'decide: recover({ onConflict: "keep" }) leaves',
-    "decide: `lancedb-backup recover --keep <database>` leaves",
+    { call: "restoreBackup", id: "backup_1", database: "/db" },
+    'restoreBackup("backup_1")',
+    "`lancedb-backup undo restore /db backup_1`",
   ],
+  [{ call: "cleanupBackup", id: "b" }, 'cleanupBackup("b")', "`lancedb-backup undo clean <database> b`"],
   [
-    'Call recover() of a BackupManager on it first, or "lancedb-backup recover".',
-    "Run `lancedb-backup recover <database>` first.",
+    { call: "delete", id: "2026-x", repository: "/v" },
+    'delete("2026-x")',
+    "`lancedb-backup delete 2026-x --repo /v`",
   ],
-  ['restoreBackup("backup_1") goes back', "`lancedb-backup undo restore <database> backup_1` goes back"],
-  ['give it up: delete("2026-x").', "give it up: `lancedb-backup delete 2026-x`."],
-  ["/v is a repository already. Open it.", "/v is a repository already. Name it with --repo to use it."],
-  [
-    "Name its key with the option primaryKey, or leave the table out with the option tables.",
-    "Name its key with --key.",
-  ],
-  ["There is no database at /x.", "There is no database at /x."],
-])("the library's advice in the command's words: %s", (message, words) => {
-  expect(inCommandWords(message)).toBe(words);
+  [{ call: "unpin", id: "s", repository: "/v" }, 'unpin("s")', "`lancedb-backup unpin s --repo /v`"],
+  [{ call: "unlock", repository: "/v" }, "unlock()", "`lancedb-backup unlock --repo /v`"],
+  [{ options: { source: null } }, "with the option source", "with --source"],
+  [{ options: { link: false } }, "with link: false", "without --link"],
+  [{ options: { mode: "new" } }, 'with mode: "new"', "without --in-place"],
+  [{ options: { history: "latest" } }, 'with history: "latest"', "with --latest-only"],
+  [{ options: { onConflict: "overwrite" } }, 'with onConflict: "overwrite"', "without --fail-on-conflict"],
+])("a hint is told as a call, and by the command as its own: %j", async (hint, call, words) => {
+  const inner = new LockedError(advice`It is busy: ${hint}, $& and ${3}.`);
+  expect(inner).toMatchObject({ message: `It is busy: ${call}, $& and 3.`, hints: [hint] });
+  const outer = new IoError(advice`It failed. ${adviceOf(inner)} Or ${hint}.`, { cause: inner });
+  expect(failureOf(outer, "")).toMatchObject({
+    message: `It failed. It is busy: ${words}, $& and 3. Or ${words}.`,
+    hints: [hint, hint],
+  });
+  expect(JSON.parse(JSON.stringify(inner)).hints).toEqual([hint]);
+  const [, ...line] = words.startsWith("`") ? words.slice(1, -1).split(" ") : [];
+  const command = line.slice(0, line[0] === "undo" ? 2 : 1).join(" ");
+  const help = await readFile(join(import.meta.dirname, "../../docs/cli.md"), "utf8");
+  if (command !== "") expect(help).toContain(`## lancedb-backup ${command}\n`);
+  for (const [flag] of words.matchAll(/--[a-z-]+/g)) expect(help).toContain(flag);
+});
+
+test("an error without hints has none in its JSON", () => {
+  expect(JSON.parse(JSON.stringify(new IoError("bad")))).toEqual({
+    name: "IoError",
+    code: "IO",
+    message: "bad",
+  });
 });

@@ -143,7 +143,7 @@ test("a backup of a directory without a table is wrong use, unless it is meant",
   const refused = await run(["backup", join(database, "words.lance")], { env });
   expect(refused.code).toBe(2);
   expect(refused.stderr).toContain(`It is the directory of a table; its database is ${database}.`);
-  expect((await run(["backup", directory], { env })).stderr).toContain("add --allow-empty.");
+  expect((await run(["backup", directory], { env })).stderr).toContain("back it up with --allow-empty.");
   expect(await runJson(["list"], { env })).toEqual([]);
   expect(await runJson(["backup", directory, "--allow-empty"], { env })).toMatchObject({ tables: [] });
 });

@@ -153,7 +153,7 @@ describe("restoreBackup killed after each change of a file, then recovered: all 
       again();
       const { stdout, hit } = await runInjected(restore, { root: place.root, at: at + 1, error: "EIO" });
       const error = outcomeOf(stdout)?.error;
-      const begun = error && /in part; recover\(\) completes it/.test(error.message);
+      const begun = error && /in part; recover\(\) finishes it/.test(error.message);
       try {
         const end = await assertWhole(arranged, error ? begun : undefined);
         seen.add(error ? end : "no error");

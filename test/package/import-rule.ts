@@ -19,7 +19,8 @@ const levels: readonly (readonly string[])[] = [
   ["util"],
   ["checks.ts"],
   ["errors.ts", "logger.ts"],
-  ["require-here.ts"],
+  ["hint.ts"],
+  ["require-here.ts", "thrown.ts"],
 ];
 
 const packageName = "lancedb-backup";

@@ -71,7 +71,7 @@ test("the command says so in text and JSON; asked to fail, it makes no snapshot"
   await wipe(place);
   const refused = await run(["backup", uri, "--fail-on-shrink"], { env });
   expect(refused.code).toBe(1);
-  expect(refused.stderr).toContain("as --fail-on-shrink asks");
+  expect(refused.stderr).toContain("without --fail-on-shrink");
   expect(refused.stderr).toContain("docs had 10,000 rows and is gone");
   expect(await runJson(["list"], { env })).toHaveLength(1);
 

@@ -11,7 +11,6 @@ import {
   sourceFrom,
   sourceOption,
 } from "../command.ts";
-import { inCommandWords } from "../command-words.ts";
 import type { Answer, Context } from "../context.ts";
 import { UsageError } from "../failure.ts";
 import { handle } from "../handle.ts";
@@ -129,7 +128,7 @@ function part(files: number, bytes: number): string {
 
 function rowLines(id: string, changes: RowChanges): string {
   if (!changes.comparable)
-    return `Rows of ${printable(id)} cannot be compared: ${printable(inCommandWords(changes.why)).replace(/\.$/, "")}.`;
+    return `Rows of ${printable(id)} cannot be compared: ${printable(changes.why).replace(/\.$/, "")}.`;
   const { added, removed, changed, examples } = changes;
   const lines = (["added", "removed", "changed"] as const).flatMap((kind) =>
     examples[kind].map((key) => `  ${kind} ${printable(JSON.stringify(key, bigintsAsText))}`),

@@ -127,7 +127,7 @@ function describe({ entries, healed, unreadable }: RecoveryReport, database: str
     ...conflicts.map(
       ({ table, versions }) => `  ${printable(table)}: versions ${versions.join(", ")} are somebody else's`,
     ),
-    ...(error && action !== "conflict" ? [`  ${printable(inCommandWords(error.message))}`] : []),
+    ...(error && action !== "conflict" ? [`  ${printable(inCommandWords(error))}`] : []),
     ...(action === "conflict" ? choices(database) : []),
   ]);
   for (const { table, damaged, openedAt } of healed) {

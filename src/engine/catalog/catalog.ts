@@ -358,10 +358,10 @@ export class Catalog {
     await assertNotLocked(this.#storage, snapshotName(id));
     const place = { storage: this.#storage, logger: this.#logger, documents: this.#codec };
     const pinned = labelsOf(await this.#labels.of(id), { tags: [] })?.pinned;
-    if (pinned) refusePinned(id, pinned);
+    if (pinned) refusePinned(id, pinned, this.#storage.location);
     await restartGrace(place, (blob) => named?.has(blob) ?? true, new Date(this.#clock.now()));
     const since = await removeUnlessPinned(place, id);
-    if (since) refusePinned(id, since);
+    if (since) refusePinned(id, since, this.#storage.location);
     await this.#documents.forget(id);
   }
 

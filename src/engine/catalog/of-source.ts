@@ -1,4 +1,5 @@
 import { BackupNotFoundError, ValidationError } from "../../errors.ts";
+import { advice } from "../../hint.ts";
 import type { StoredSnapshot } from "../snapshot.ts";
 
 /** As many databases are named in a message. */
@@ -76,7 +77,7 @@ export function ofOneSource(
   if (mine.length > 0) return mine;
   const ids = new Set(candidates.map(mainSource).map(({ id }) => id));
   throw new ValidationError(
-    `"${reference}" can be a snapshot of ${ids.size} databases: say of which with the option source, by its id or its directory. There are ${sourcesInWords(candidates)}.`,
+    advice`"${reference}" can be a snapshot of ${ids.size} databases: say of which ${{ options: { source: null } }}, by its id or its directory. There are ${sourcesInWords(candidates)}.`,
   );
 }
 

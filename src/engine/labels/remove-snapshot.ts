@@ -1,4 +1,5 @@
 import { isNotFound, LockedError } from "../../errors.ts";
+import { advice } from "../../hint.ts";
 import type { Storage } from "../../storage/storage.ts";
 import type { DocumentCodec } from "../codec/document-codec.ts";
 import { snapshotName } from "../format/names.ts";
@@ -55,9 +56,11 @@ export async function removeUnlessPinned(
 }
 
 /** @throws LockedError */
-export function refusePinned(id: string, { reason, since }: Pin): never {
+export function refusePinned(id: string, { reason, since }: Pin, repository: string): never {
   const why = reason === undefined ? "" : `: ${reason}`;
-  throw new LockedError(`Snapshot ${id} is pinned since ${since.toISOString()}${why}. Unpin it first.`);
+  throw new LockedError(
+    advice`Snapshot ${id} is pinned since ${since.toISOString()}${why}. Unpin it first: ${{ call: "unpin", id, repository }}.`,
+  );
 }
 
 /** Removes what was said of snapshots that are gone. Who writes labels does it behind the document, so that these are none's. */

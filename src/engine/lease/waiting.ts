@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { LockedError } from "../../errors.ts";
+import { advice } from "../../hint.ts";
 import type { Logger } from "../../logger.ts";
 import { ToldWait } from "../../util/tell-waiting.ts";
 import type { LeaseKind } from "../format/names.ts";
@@ -36,8 +37,7 @@ export class Waiting {
     this.#told.turn(() => `the repository ${this.#location}, in use by ${who}`);
     if (performance.now() < this.#deadline) return;
     throw new LockedError(
-      `No ${this.#kind} lease was to be had on the repository ${this.#location}: it is in use by ${who}. ` +
-        "Where that process has ended on another machine, its lease ends by itself some time after its last sign of life, or by hand: unlock().",
+      advice`No ${this.#kind} lease was to be had on the repository ${this.#location}: it is in use by ${who}. Where that process has ended on another machine, its lease ends by itself some time after its last sign of life, or by hand: ${{ call: "unlock", repository: this.#location }}.`,
     );
   }
 

@@ -58,7 +58,7 @@ export async function planPrune(
   const { storage, logger, documents } = place;
   const { copies, writtenAt } = await documentsIn(storage, signal);
   const { snapshots, damaged } = await new Catalog(place).survey(signal);
-  for (const { id, error } of damaged) throw nothingRemoved(error, id);
+  for (const { id, error } of damaged) throw nothingRemoved(error, id, storage.location);
   const wanted = planRetention(snapshots, policy, time.now);
   const retention = await keepLockedSnapshots(storage, wanted, signal);
   const references = new References(storage, documents);

@@ -1,6 +1,7 @@
 import { assertFlag, assertMilliseconds, assertOptions, assertSignal } from "../../checks.ts";
 import { ImplausibleError, LockedError, ValidationError } from "../../errors.ts";
 import { isFull } from "../../fs/io.ts";
+import { advice } from "../../hint.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { type Clock, systemClock } from "../../util/clock.ts";
 import { forgetGone, removeUnlessPinned } from "../labels/remove-snapshot.ts";
@@ -95,7 +96,7 @@ export async function prune(place: PrunePlace, options: PruneOptions = {}): Prom
 function assertPlausible({ location }: Storage, { endangered }: PrunePlan): void {
   if (endangered.length === 0) return;
   throw new ImplausibleError(
-    `Nothing was removed from ${location}, since good snapshots would go and implausible ones stay. ${endangeredInWords(endangered)}. Look at what stays; where that is meant, prune with force, or pin what is to be kept.`,
+    advice`Nothing was removed from ${location}, since good snapshots would go and implausible ones stay. ${endangeredInWords(endangered)}. Look at what stays; where that is meant, prune ${{ options: { force: true } }}, or pin what is to be kept.`,
     endangered,
   );
 }

@@ -1,5 +1,6 @@
 import { CorruptError, isNotFound, UnsupportedError } from "../../errors.ts";
 import { toIoError } from "../../fs/io.ts";
+import { advice, adviceOf } from "../../hint.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { forEachParallel } from "../../util/parallel.ts";
 import { type DocumentCodec, PLAIN_DOCUMENTS } from "../codec/document-codec.ts";
@@ -76,7 +77,7 @@ export class References {
       const isUnreadable = error instanceof CorruptError || error instanceof UnsupportedError;
       if (!isUnreadable) throw toIoError(error, "read", path);
       throw new CorruptError(
-        `${error.message} No blob was removed, since that copy of snapshot ${id}'s document may name some. Where "verify" finds the snapshot itself whole, move the copy away.`,
+        advice`${adviceOf(error)} No blob was removed, since that copy of snapshot ${id}'s document may name some. Where "verify" finds the snapshot itself whole, move the copy away.`,
         { path, cause: error },
       );
     }
@@ -90,18 +91,18 @@ export class References {
       return decodeSnapshot(await this.#documents.open(bytes, id, place), id, place);
     } catch (error) {
       if (isNotFound(error)) return undefined;
-      throw nothingRemoved(error, id);
+      throw nothingRemoved(error, id, this.#storage.location);
     }
   }
 }
 
 /** The same error for who prunes: what it means, and what to do. */
-export function nothingRemoved(error: unknown, id: string): unknown {
-  const advice = `No blob was removed, since nobody knows what snapshot ${id} needs. Put its document back from a copy, or give it up: delete("${id}").`;
+export function nothingRemoved(error: unknown, id: string, repository: string): unknown {
+  const why = advice`No blob was removed, since nobody knows what snapshot ${id} needs. Put its document back from a copy, or give it up: ${{ call: "delete", id, repository }}.`;
   if (error instanceof CorruptError) {
-    return new CorruptError(`${error.message} ${advice}`, { path: error.path, cause: error });
+    return new CorruptError(advice`${adviceOf(error)} ${why}`, { path: error.path, cause: error });
   }
   if (error instanceof UnsupportedError)
-    return new UnsupportedError(`${error.message} ${advice}`, { cause: error });
+    return new UnsupportedError(advice`${adviceOf(error)} ${why}`, { cause: error });
   return error;
 }

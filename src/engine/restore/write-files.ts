@@ -3,6 +3,7 @@ import { UnsupportedError } from "../../errors.ts";
 import { makeDirectory } from "../../fs/directory-tree.ts";
 import { syncDirectories } from "../../fs/durable.ts";
 import { toIoError } from "../../fs/io.ts";
+import { advice } from "../../hint.ts";
 import type { BlobStore } from "../blobs/blob-store.ts";
 import { linkFiles } from "./link-files.ts";
 import type { FileWriter, TargetFile, WriteRequest } from "./read-entries.ts";
@@ -54,7 +55,7 @@ function targetsOf(table: WriteRequest["tables"][number], root: string): TargetF
 
 function cannotLink({ storage }: BlobStore, { table, path }: TargetFile): UnsupportedError {
   return new UnsupportedError(
-    `Table ${table} has ${path}, whose bytes are no file of their own in ${storage.location}, and cannot be linked. Restore without link.`,
+    advice`Table ${table} has ${path}, whose bytes are no file of their own in ${storage.location}, and cannot be linked. Restore it ${{ options: { link: false } }}.`,
   );
 }
 

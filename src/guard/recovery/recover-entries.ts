@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { BackupError, ConflictError, CorruptError, LockedError } from "../../errors.ts";
 import { reasonOf } from "../../fs/io.ts";
+import { advice } from "../../hint.ts";
 import { listTables } from "../../lance/database.ts";
 import { type HealedHead, healDamagedHead } from "../../lance/heal-head.ts";
 import { describeOwner } from "../../lance/lock/lock-owner.ts";
@@ -125,7 +126,7 @@ async function recoverEntry(entry: JournalEntry, settings: RecoverySettings): Pr
     return result("swept");
   } catch (error) {
     if (error instanceof ConflictError) {
-      const told = entry.isRestore ? error : recoveryConflict(error, id);
+      const told = entry.isRestore ? error : recoveryConflict(error, id, settings.database);
       return result("conflict", { conflicts: error.conflicts, error: told });
     }
     if (error instanceof CorruptError) return result("damaged", { error });
@@ -138,7 +139,7 @@ async function recoverEntry(entry: JournalEntry, settings: RecoverySettings): Pr
 function lockedError(entry: JournalEntry): LockedError {
   const owner = entry.readOwner()?.owner;
   return new LockedError(
-    `The journal entry ${entry.directory} belongs to ${owner ? describeOwner(owner) : "nobody"}. Whether it is alive cannot be known from here; if it is not, call recover({ force: true }).`,
+    advice`The journal entry ${entry.directory} belongs to ${owner ? describeOwner(owner) : "nobody"}. Whether it is alive cannot be known from here; if it is not: ${{ call: "recover", database: entry.database, options: { force: true } }}.`,
   );
 }
 

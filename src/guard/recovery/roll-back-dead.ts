@@ -7,6 +7,7 @@ import {
   CorruptError,
   LanceError,
 } from "../../errors.ts";
+import { advice, adviceOf } from "../../hint.ts";
 import { listManifests } from "../../lance/image.ts";
 import type { LockSet } from "../../lance/lock/lock-set.ts";
 import { hasShown } from "../../lance/put-back/plan-put-back.ts";
@@ -160,7 +161,7 @@ export async function sweepDead(
 function withoutWayBack(error: CorruptError | LanceError, entry: JournalEntry): CorruptError | LanceError {
   // Whoever gives an entry up takes its owner out of it; a dead process did not come to that.
   const how = entry.readOwner() ? "was cut off by the death of its process" : "failed";
-  const message = `The operation ${entry.id} ${how}, and cannot be rolled back: ${error.message} Its tables are closed to guarded work until that is mended, or given up: recover({ onConflict: "keep" }) leaves them as they are and keeps what there is of the backup.`;
+  const message = advice`The operation ${entry.id} ${how}, and cannot be rolled back: ${adviceOf(error)} Its tables are closed to guarded work until that is mended, or given up: ${{ call: "recover", database: entry.database, options: { onConflict: "keep" } }} leaves them as they are and keeps what there is of the backup.`;
   return error instanceof CorruptError
     ? new CorruptError(message, { path: error.path, cause: error })
     : new LanceError(message, { cause: error });
@@ -202,7 +203,7 @@ async function completeRestore(
   } catch (error) {
     const isFinal =
       error instanceof ConflictError || error instanceof CorruptError || error instanceof LanceError;
-    throw isFinal ? explained(error, restore.backup) : error;
+    throw isFinal ? explained(error, restore.backup, database) : error;
   }
 }
 
@@ -268,8 +269,9 @@ async function isTheSame(dataset: string, head: ArmedRestore["heads"][number] | 
 function explained(
   error: ConflictError | CorruptError | LanceError,
   backup: string,
+  database: string,
 ): ConflictError | CorruptError | LanceError {
-  const message = `The restore of backup ${backup} was cut off, and cannot be completed: ${error.message} recover({ onConflict: "keep" }) leaves the tables as they are.`;
+  const message = advice`The restore of backup ${backup} was cut off, and cannot be finished: ${adviceOf(error)} ${{ call: "recover", database, options: { onConflict: "keep" } }} leaves the tables as they are.`;
   if (error instanceof ConflictError)
     return new ConflictError(message, error.conflicts, { cause: error, backup });
   if (error instanceof LanceError) return new LanceError(message, { cause: error });

@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { BackupNotFoundError, LockedError, ValidationError } from "../../errors.ts";
 import { isSamePlace } from "../../fs/local-path.ts";
+import { advice } from "../../hint.ts";
 import { assertEntryRecord, type EntryRecord } from "../journal/entry-record.ts";
 import { JournalEntry } from "../journal/journal-entry.ts";
 import { readRecord } from "../journal/journal-record.ts";
@@ -23,9 +24,11 @@ export function findBackup(settings: Settings, id: string): FoundBackup {
   const { database, backupDir } = settings;
   const entry = new JournalEntry(database, id);
   if (entry.state === "armed") {
-    const hint =
-      entry.livenessAtOnce() === "dead" ? "its process died; call recover()" : "its guarded work is running";
-    throw new LockedError(`Backup ${id} cannot be used: ${hint}.`);
+    const why =
+      entry.livenessAtOnce() === "dead"
+        ? advice`its process died, and ${{ call: "recover", database }} comes first`
+        : "its guarded work is running";
+    throw new LockedError(advice`Backup ${id} cannot be used: ${why}.`);
   }
   const held = entry.read("held");
   if (held) {

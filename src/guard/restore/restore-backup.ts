@@ -1,5 +1,6 @@
 import { BackupNotFoundError, CorruptError, LockedError, RestoreError } from "../../errors.ts";
 import { reasonOf } from "../../fs/io.ts";
+import { type Advice, advice, adviceOf } from "../../hint.ts";
 import { LockSet } from "../../lance/lock/lock-set.ts";
 import type { EntryRecord, OnConflict } from "../journal/entry-record.ts";
 import { type JournalEntry, NotThereError } from "../journal/journal-entry.ts";
@@ -112,15 +113,21 @@ async function carryOutArmed(
       entry.abandon();
     }
     if (untouched && !(error instanceof CorruptError)) throw error;
-    const next = untouched ? "Nothing was changed." : "It is done in part; recover() completes it.";
+    const next = untouched
+      ? "Nothing was changed."
+      : advice`It is done in part; ${{ call: "recover", database }} finishes it.`;
     throw notRestored(id, record, error, next);
   }
 }
 
-function notRestored(id: string, { backupPath }: EntryRecord, error: unknown, next: string): RestoreError {
-  const reason = reasonOf(error);
+function notRestored(
+  id: string,
+  { backupPath }: EntryRecord,
+  error: unknown,
+  next: string | Advice,
+): RestoreError {
   return new RestoreError(
-    `Backup ${id} could not be restored: ${reason} ${next} It is kept at ${backupPath}.`,
+    advice`Backup ${id} could not be restored: ${adviceOf(error)} ${next} It is kept at ${backupPath}.`,
     { restoreError: error, backupPath },
   );
 }

@@ -4,6 +4,7 @@ import { IoError } from "../../errors.ts";
 import { listNames } from "../../fs/directory-tree.ts";
 import { syncDirectory } from "../../fs/durable.ts";
 import { PIN_ORDER, Placer } from "../../fs/placer.ts";
+import { advice } from "../../hint.ts";
 import { TAGS } from "../../lance/capture.ts";
 import { listManifests, VERSIONS } from "../../lance/image.ts";
 import type { PutBackPlan } from "../../lance/put-back/plan-put-back.ts";
@@ -95,7 +96,7 @@ function assertKept(tag: string, { source, dataset }: TagPlan): void {
   const path = join(source, TAGS, `${tag}.json`);
   if (existsSync(path)) return;
   throw new IoError(
-    `The tag "${tag}" of ${dataset} cannot be put back: ${path} is missing. Is the disk of the backup mounted? Where it is gone for good, recover({ onConflict: "keep" }) leaves the table as it is.`,
+    advice`The tag "${tag}" of ${dataset} cannot be put back: ${path} is missing. Is the disk of the backup mounted? Where it is gone for good, ${{ call: "recover", options: { onConflict: "keep" } }} leaves the table as it is.`,
     { path, errno: "ENOENT" },
   );
 }

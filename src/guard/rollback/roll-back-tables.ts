@@ -7,6 +7,7 @@ import { syncDirectories } from "../../fs/durable.ts";
 import { errnoOf, io, isMissing, reasonOf, toIoError } from "../../fs/io.ts";
 import { PIN_ORDER, Placer } from "../../fs/placer.ts";
 import { isStray } from "../../fs/safe-names.ts";
+import { advice, adviceOf } from "../../hint.ts";
 import { isInNamespace, NAMESPACE_TABLE } from "../../lance/database.ts";
 import { keepDroppedVersion } from "../../lance/dropped-versions.ts";
 import { listManifests } from "../../lance/image.ts";
@@ -211,7 +212,7 @@ export function conflictError(conflicts: readonly ConflictingVersions[], backup?
     .map(({ table, versions }) => `table ${table}, version ${versions.join(", ")}`)
     .join("; ");
   return new ConflictError(
-    `Others have committed meanwhile (${list}), and going back would hide it. Nothing was changed and the backup is kept. Use onConflict: "overwrite" to go back all the same.`,
+    advice`Others have committed meanwhile (${list}), and going back would hide it. Nothing was changed and the backup is kept. To go back all the same, do it again ${{ options: { onConflict: "overwrite" } }}.`,
     conflicts,
     { backup },
   );
@@ -297,28 +298,29 @@ export function workConflict(
   found: ConflictError,
   backup: {
     readonly id: string;
+    readonly database: string;
     readonly tables: readonly string[];
     /** Tables that the work dropped, and that are there again by what others wrote to them. */
     readonly returned: readonly string[];
   },
   workError: unknown,
 ): ConflictError {
-  const reason = reasonOf(workError);
+  const { id, database } = backup;
   const returned =
     backup.returned.length > 0
       ? ` (${backup.returned.join(", ")}: dropped by the work, and back with all that it held, since others have written to it)`
       : "";
   return new ConflictError(
-    `The guarded work failed (${reason}), and others have committed meanwhile (${listed(found.conflicts)}): going back would hide that. So nothing was rolled back, and what the work wrote is still in its tables (${backup.tables.join(", ")})${returned}. The backup is ${backup.id}: restoreBackup("${backup.id}") goes back all the same, and their commits stay reachable: by number, or where the table goes again below .lancedb-backup/aside/others; cleanupBackup("${backup.id}") leaves the tables as they are.`,
+    advice`The guarded work failed (${adviceOf(workError)}), and others have committed meanwhile (${listed(found.conflicts)}): going back would hide that. So nothing was rolled back, and what the work wrote is still in its tables (${backup.tables.join(", ")})${returned}. The backup is ${id}: ${{ call: "restoreBackup", id, database }} goes back all the same, and their commits stay reachable: by number, or where the table goes again below .lancedb-backup/aside/others; ${{ call: "cleanupBackup", id, database }} leaves the tables as they are.`,
     found.conflicts,
     { cause: workError, backup: backup.id },
   );
 }
 
 /** What a dead process left could not be rolled back. Its tables are closed to guarded work until that is decided. */
-export function recoveryConflict(found: ConflictError, id: string): ConflictError {
+export function recoveryConflict(found: ConflictError, id: string, database: string): ConflictError {
   return new ConflictError(
-    `The operation ${id} was cut off by the death of its process, and others have committed since (${listed(found.conflicts)}): going back would hide that. So nothing was rolled back, what it wrote is still in its tables, and they are closed to guarded work until you decide: recover({ onConflict: "overwrite" }) goes back all the same, and their commits stay reachable: by number, or where the table goes again below .lancedb-backup/aside/others; recover({ onConflict: "keep" }) leaves the tables as they are and keeps the backup.`,
+    advice`The operation ${id} was cut off by the death of its process, and others have committed since (${listed(found.conflicts)}): going back would hide that. So nothing was rolled back, what it wrote is still in its tables, and they are closed to guarded work until you decide: ${{ call: "recover", database, options: { onConflict: "overwrite" } }} goes back all the same, and their commits stay reachable: by number, or where the table goes again below .lancedb-backup/aside/others; ${{ call: "recover", database, options: { onConflict: "keep" } }} leaves the tables as they are and keeps the backup.`,
     found.conflicts,
     { cause: found, backup: id },
   );

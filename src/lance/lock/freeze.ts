@@ -5,6 +5,7 @@ import { IoError, LockedError } from "../../errors.ts";
 import { listNames } from "../../fs/directory-tree.ts";
 import { errnoOf, toIoError } from "../../fs/io.ts";
 import { isStray } from "../../fs/safe-names.ts";
+import { advice } from "../../hint.ts";
 import type { Logger } from "../../logger.ts";
 import { ToldWait } from "../../util/tell-waiting.ts";
 import { JOURNAL_ENTRY, PRIVATE_DIRECTORY, privateDirectory } from "../private-directory.ts";
@@ -149,8 +150,10 @@ async function whileWatched<T>(
       if (!after.busy && after.locks === before.locks) return result;
       await undo(result);
     }
-    told.turn(() => stillBusy(before.busy, Math.round(timeoutMs - (deadline - performance.now()))).message);
-    if (performance.now() >= deadline) throw stillBusy(before.busy, timeoutMs);
+    told.turn(
+      () => stillBusy(database, before.busy, Math.round(timeoutMs - (deadline - performance.now()))).message,
+    );
+    if (performance.now() >= deadline) throw stillBusy(database, before.busy, timeoutMs);
     await sleep(LOOK_MS);
   }
 }
@@ -193,7 +196,7 @@ async function holderOfEntry(database: string, entry: string): Promise<Holding |
   return isOwner(owner) ? { owner, life: await livenessOfOwner(owner, `entry ${entry}`, file) } : undefined;
 }
 
-function stillBusy(busy: Busy | undefined, timeoutMs: number): LockedError {
+function stillBusy(database: string, busy: Busy | undefined, timeoutMs: number): LockedError {
   const where = "The database cannot be written to from here, so guarded writes are waited for, not kept out";
   if (!busy) {
     return new LockedError(
@@ -205,7 +208,7 @@ function stillBusy(busy: Busy | undefined, timeoutMs: number): LockedError {
   return new LockedError(
     holding.life === "alive"
       ? `${where}. Table ${table} is in use by a guarded operation of ${who}; waited ${timeoutMs} ms for it.`
-      : `${where}. Table ${table} is held by ${who}. Whether it is alive cannot be known from here; if it is not, call recover({ force: true }) where the database can be written to.`,
+      : advice`${where}. Table ${table} is held by ${who}. Whether it is alive cannot be known from here; if it is not: ${{ call: "recover", database, options: { force: true } }}, where the database can be written to.`,
   );
 }
 
@@ -237,6 +240,6 @@ function armedEntries(
 
 function leftBehind(database: string, entry: string, table: string): LockedError {
   return new LockedError(
-    `${table === WHOLE_DATABASE ? "The database" : `Table ${table}`} was left by guarded work that did not end (${entry} in the journal of ${database}). Call recover() of a BackupManager on it first, or "lancedb-backup recover".`,
+    advice`${table === WHOLE_DATABASE ? "The database" : `Table ${table}`} was left by guarded work that did not end (${entry} in the journal of ${database}). First roll it back: ${{ call: "recover", database }}.`,
   );
 }

@@ -2,6 +2,7 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import { setTimeout as sleep } from "node:timers/promises";
 import { LockedError } from "../../errors.ts";
 import { reasonOf } from "../../fs/io.ts";
+import { advice } from "../../hint.ts";
 import type { Logger } from "../../logger.ts";
 import { ToldWait } from "../../util/tell-waiting.ts";
 import { describeOwner, newOwner, type Owner, takeOffAll } from "./lock-owner.ts";
@@ -256,7 +257,7 @@ export class LockSet implements Holder {
     return new LockedError(
       known
         ? `${what} is in use by a guarded operation of ${who}; waited ${this.#timeoutMs} ms for it.`
-        : `${what} is held by ${who}. Whether it is alive cannot be known from here; if it is not, call recover({ force: true }).`,
+        : advice`${what} is held by ${who}. Whether it is alive cannot be known from here; if it is not: ${{ call: "recover", database: this.#database, options: { force: true } }}.`,
     );
   }
 }

@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import { UnsupportedError, ValidationError } from "../../errors.ts";
+import { advice } from "../../hint.ts";
 import { listStrayTables, type TableLocation } from "../../lance/database.ts";
 import type { BackupFileName } from "../chain/chain-files.ts";
 import type { PeriodicSettings } from "../periodic-options.ts";
@@ -60,7 +61,7 @@ export async function unlessUnsupported<T>(
 export function assertAnyTable(tables: readonly PinnedTable[], { database, allowEmpty }: PeriodicSettings) {
   if (tables.length > 0 || allowEmpty) return;
   throw new ValidationError(
-    `There is no table to back up in ${database}, so nothing was written, and what was written before stays. Is its disk mounted? Where it is meant to be empty, set allowEmpty.`,
+    advice`There is no table to back up in ${database}, so nothing was written, and what was written before stays. Is its disk mounted? Where it is meant to be empty, back it up ${{ options: { allowEmpty: true } }}.`,
   );
 }
 

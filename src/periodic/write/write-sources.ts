@@ -3,6 +3,7 @@ import { assertFilterable, assertKey, assertMergeable } from "../../arrow/row-ke
 import { isKeyType } from "../../arrow/types.ts";
 import { BackupError, CorruptError, LanceError, UnsupportedError } from "../../errors.ts";
 import { reasonOf } from "../../fs/io.ts";
+import { advice } from "../../hint.ts";
 import { openWithoutBroken } from "../../lance/broken-indices.ts";
 import type { Door } from "../../lance/door.ts";
 import { canListIndices } from "../../lance/fragment-files.ts";
@@ -47,7 +48,7 @@ async function open(settings: PeriodicSettings, pins: PinStore, table: PinnedTab
     const [blob] = blobColumnsOf(schema).names;
     if (blob !== undefined) {
       throw new UnsupportedError(
-        `The table ${table.id} keeps blobs in its column ${JSON.stringify(blob)}, which periodic files cannot hold. Leave it out with the option tables.`,
+        advice`The table ${table.id} keeps blobs in its column ${JSON.stringify(blob)}, which periodic files cannot hold. Leave it out ${{ options: { tables: null } }}.`,
       );
     }
     assertReadable(table.id, schema);
@@ -73,11 +74,13 @@ function noIndices({ logger }: PeriodicSettings, table: PinnedTable): IndexRecor
   return [];
 }
 
+const NAME_ANOTHER = advice`Name its key ${{ options: { primaryKey: null } }}, or leave the table out ${{ options: { tables: null } }}.`;
+
 /** Fulls alone need no key; they name it where there is one. */
 function keyOf(settings: PeriodicSettings, table: string, schema: Schema): readonly string[] {
   const key = settings.keyOf(table);
   if (settings.incremental) {
-    assertKey(table, schema, key);
+    assertKey(table, schema, key, NAME_ANOTHER);
     assertMergeable(table, schema, key);
     assertFilterable(table, schema, key);
   }
@@ -87,7 +90,7 @@ function keyOf(settings: PeriodicSettings, table: string, schema: Schema): reado
   return usable ? key : [];
 }
 
-const ADVICE = "Leave the table out with the option tables, or write its rows to one without that column.";
+const LEAVE_OUT = advice`Leave the table out ${{ options: { tables: null } }}, or write its rows to one without that column.`;
 
 /** Types that apache-arrow, by which LanceDB's client hands over rows, does not know, as Lance names them. */
 const UNKNOWN_TO_ARROW = /^large_list/;
@@ -123,7 +126,7 @@ function unreadableSchema(table: string, version: Manifest, cause: unknown): Uns
 
 function refusal(table: string, column: string, what: string, cause?: unknown): UnsupportedError {
   return new UnsupportedError(
-    `The table ${table} has a column ${JSON.stringify(column)} ${what}: periodic files cannot hold it. ${ADVICE}`,
+    advice`The table ${table} has a column ${JSON.stringify(column)} ${what}: periodic files cannot hold it. ${LEAVE_OUT}`,
     { cause },
   );
 }
@@ -145,7 +148,7 @@ export async function reading<T>(table: string, task: () => Promise<T>): Promise
     const reason = reasonOf(error);
     if (FULL_DICTIONARY.test(reason)) {
       throw new UnsupportedError(
-        `The table ${table} has a column whose dictionary has more entries than its keys can number, and LanceDB cannot read it: periodic files cannot hold it. Write its rows to a table with wider keys (int16, int32), or leave it out with the option tables.`,
+        advice`The table ${table} has a column whose dictionary has more entries than its keys can number, and LanceDB cannot read it: periodic files cannot hold it. Write its rows to a table with wider keys (int16, int32), or leave it out ${{ options: { tables: null } }}.`,
         { cause: error },
       );
     }

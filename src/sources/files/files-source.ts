@@ -3,6 +3,7 @@ import type { Capture, CaptureRequest, CheckRequest, Source } from "../../engine
 import type { LeftOutOfPart } from "../../engine/source-kind.ts";
 import { isNotFound, ValidationError } from "../../errors.ts";
 import { isMissing, toIoError } from "../../fs/io.ts";
+import { advice } from "../../hint.ts";
 import { counted } from "../../util/format.ts";
 import { identityOfPath } from "../source-identity.ts";
 import { FileEntry, type FileEvents } from "./file-entry.ts";
@@ -131,7 +132,7 @@ function told(message: string, names: Iterable<string>) {
 function assertNotEmpty(uri: string, { entries }: Tree, allowEmpty: boolean | undefined): void {
   if (entries.length > 0 || allowEmpty) return;
   throw new ValidationError(
-    `There is nothing in ${uri} to be backed up, so no snapshot was made. Is its disk mounted? Where it is meant to be empty, set allowEmpty.`,
+    advice`There is nothing in ${uri} to be backed up, so no snapshot was made. Is its disk mounted? Where it is meant to be empty, back it up ${{ options: { allowEmpty: true } }}.`,
   );
 }
 

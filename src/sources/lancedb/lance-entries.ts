@@ -3,6 +3,7 @@ import { basename, dirname, join } from "node:path";
 import { assertPathsApart } from "../../engine/format/check-paths.ts";
 import type { CaptureRequest, Entry } from "../../engine/source-contract.ts";
 import { CorruptError, UnsupportedError, ValidationError } from "../../errors.ts";
+import { advice } from "../../hint.ts";
 import { NAMESPACE_TABLE } from "../../lance/database.ts";
 import {
   assertTablePlace,
@@ -145,11 +146,11 @@ export function assertTables(
   if (isNone) {
     const list = leftOut.map(({ table, what }) => `${table}: ${what}`).join("; ");
     throw new ValidationError(
-      `Every table of ${uri} is left out, so no snapshot was made (${list}). Where that is meant, set allowEmpty.`,
+      advice`Every table of ${uri} is left out, so no snapshot was made (${list}). Where that is meant, back it up ${{ options: { allowEmpty: true } }}.`,
     );
   }
   throw new ValidationError(
-    `There is no table in ${uri}, so no snapshot was made.${whatItIs(uri)} Where it is meant to be empty, set allowEmpty.`,
+    advice`There is no table in ${uri}, so no snapshot was made.${whatItIs(uri)} Where it is meant to be empty, back it up ${{ options: { allowEmpty: true } }}.`,
   );
 }
 

@@ -10,6 +10,7 @@ import type {
 } from "../../engine/snapshot.ts";
 import { kindOf } from "../../engine/source-kind.ts";
 import { CorruptError, ValidationError } from "../../errors.ts";
+import { advice } from "../../hint.ts";
 import type { ShrunkTable } from "../../util/shrunk-tables.ts";
 import {
   holdingsOf,
@@ -148,7 +149,7 @@ export function contentView(stored: StoredContent, choose?: ChoosePart): Snapsho
   if (!part) throw new ValidationError(`Snapshot ${id} has no LanceDB database. It has ${inWords}.`);
   if (others.length > 0) {
     throw new ValidationError(
-      `Snapshot ${id} has ${others.length + 1} LanceDB databases: say which with the option source, by its id or its directory. It has ${inWords}.`,
+      advice`Snapshot ${id} has ${others.length + 1} LanceDB databases: say which ${{ options: { source: null } }}, by its id or its directory. It has ${inWords}.`,
     );
   }
   const snapshot = detailsView(stored, choose);

@@ -161,7 +161,7 @@ describe.each(Object.values(BackupStrategy))("%s: a restore that was cut off", (
   test("its backup cannot be cleaned up meanwhile", async () => {
     const { place, backup } = await cutOff(strategy);
     await expect(place.manager.cleanupBackup(backup)).rejects.toThrow(
-      /its restore was cut off; call recover/,
+      /its restore was cut off; recover\(\) finishes it/,
     );
     expect(await place.manager.listBackups()).toMatchObject([{ id: backup }]);
     await place.manager.recover();
@@ -237,7 +237,7 @@ describe.each(Object.values(BackupStrategy))("%s: a restore that fails", (strate
     const error = await place.manager.restoreBackup(backup).catch((reason: unknown) => reason);
     expect(error).toMatchObject({
       code: "RESTORE",
-      message: expect.stringContaining("recover() completes it"),
+      message: expect.stringContaining("recover() finishes it"),
     });
     expect(await ids(place, "a")).toEqual([1]);
     const { entries } = await place.manager.recover();

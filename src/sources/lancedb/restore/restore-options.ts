@@ -100,7 +100,9 @@ function assertOtherNames({ as, tables }: Pick<RestoreOptions, "as" | "tables">)
     }
     assertTableName(name);
     if (tables && !tables.includes(id))
-      throw new ValidationError(`as names table ${id}, and tables does not.`);
+      throw new ValidationError(
+        `Another name is given to table ${id}, which is none of the tables to restore.`,
+      );
   }
   const twice = names.find(
     (name, index) => names.findIndex((one) => one.toLowerCase() === name.toLowerCase()) < index,

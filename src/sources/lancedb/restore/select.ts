@@ -137,7 +137,9 @@ function wantedTables(
   const ids = new Set(tables);
   const beside = Object.keys(versions).find((id) => !ids.has(id));
   if (beside !== undefined) {
-    throw new ValidationError(`versions names table ${beside}, and tables does not.`);
+    throw new ValidationError(
+      `A version is named of table ${beside}, which is none of the tables to restore.`,
+    );
   }
   if (tables.some((id) => parseTableId(id).namespacePath.length > 0)) ids.add(NAMESPACE_TABLE);
   return all.filter((table) => ids.has(table.id));

@@ -6,6 +6,7 @@ import type { BlobStore } from "../../../engine/blobs/blob-store.ts";
 import type { ResolveOptions } from "../../../engine/catalog/catalog.ts";
 import { BackupNotFoundError, ValidationError } from "../../../errors.ts";
 import { holding } from "../../../fs/held-root.ts";
+import { advice } from "../../../hint.ts";
 import { databasePath, listTables, type TableLocation } from "../../../lance/database.ts";
 import { identifyDatabase } from "../../../lance/database-identity.ts";
 import { listManifests } from "../../../lance/image.ts";
@@ -95,7 +96,7 @@ async function scrubDatabase(
           signal,
         );
   if (!content) {
-    const why = `${blobs.storage.location} has no snapshot of ${database} (id ${own.id}). Take one; or name another database with the option source, or a snapshot with the option snapshot.`;
+    const why = advice`${blobs.storage.location} has no snapshot of ${database} (id ${own.id}). Take one; or name another database ${{ options: { source: null } }}, or a snapshot ${{ options: { snapshot: null } }}.`;
     throw new BackupNotFoundError("latest", why);
   }
   const first = await plan(blobs, database, there, content, options);

@@ -1,6 +1,7 @@
 import { existsSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
 import { ValidationError } from "../../../../errors.ts";
+import { advice } from "../../../../hint.ts";
 import { listTables, NAMESPACE_TABLE, rootDirectory } from "../../../../lance/database.ts";
 import { listManifests } from "../../../../lance/image.ts";
 import { type PutBackTarget, planPutBack } from "../../../../lance/put-back/plan-put-back.ts";
@@ -24,7 +25,9 @@ export interface TableInPlace {
 /** @throws ValidationError where the target is no directory. */
 export function assertDatabase(target: string): void {
   if (statSync(target, { throwIfNoEntry: false })?.isDirectory()) return;
-  throw new ValidationError(`There is no database at ${target} to restore in place. Leave mode out.`);
+  throw new ValidationError(
+    advice`There is no database at ${target} to restore in place. Restore ${{ options: { mode: "new" } }} makes one.`,
+  );
 }
 
 /** What restoring in place will do to each table. Reads, never writes. */
