@@ -24,7 +24,7 @@ export function nameFile(body: string, path: string): void {
 }
 
 /** Errors by which a file system, or what guards it (a sandbox, Android), says that it makes no hard link there. */
-const NO_LINKS = new Set(["EPERM", "EACCES", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EXDEV", "EMLINK"]);
+const NO_LINKS = new Set(["EPERM", "EACCES", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EXDEV", "EMLINK", "EROFS"]);
 
 /** Whether an error says that there are no hard links; where it is about something else, what is tried instead fails too. */
 export function hasNoLinks(error: unknown): boolean {
@@ -146,9 +146,6 @@ async function ageOf(path: string): Promise<number | undefined> {
   }
 }
 
-/** Errors by which a file system says that it links nothing, or not from there to here. */
-const CANNOT = ["EROFS"];
-
 /**
  * Gives a file a second name, and answers with its bytes.
  *
@@ -159,7 +156,7 @@ export function linkFile(file: string, name: string): number {
     linkSync(file, name);
   } catch (error) {
     if (isMissing(error)) throw new NotFoundError(`There is no ${file}.`, { path: file, cause: error });
-    if (!hasNoLinks(error) && !CANNOT.includes(errnoOf(error) ?? "")) throw toIoError(error, "link to", name);
+    if (!hasNoLinks(error)) throw toIoError(error, "link to", name);
     throw new ValidationError(
       advice`The file system cannot link ${file} to ${name} (${errnoOf(error) ?? "unknown"}). Restore it ${{ options: { link: false } }}.`,
       { cause: error },

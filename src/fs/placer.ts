@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { linkSync, statSync } from "node:fs";
+import { linkSync, statSync, symlinkSync } from "node:fs";
 import { constants, copyFile, rename } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { UnsupportedError } from "../errors.ts";
@@ -17,7 +17,7 @@ import { takeOwner } from "./take-owner.ts";
  */
 export type LinkMode = "auto" | "reflink" | "hardlink" | "copy";
 
-type Method = Exclude<LinkMode, "auto">;
+type Method = Exclude<LinkMode, "auto"> | "symlink";
 
 const ORDER: Record<LinkMode, readonly Method[]> = {
   auto: ["reflink", "hardlink", "copy"],
@@ -93,7 +93,8 @@ export class Placer {
         if (method === "hardlink") {
           linkSync(source, target);
           if (this.#syncLinked) this.#bodies.push(target);
-        } else await this.#duplicate(source, target, method);
+        } else if (method === "symlink") symlinkSync(source, target, "file");
+        else await this.#duplicate(source, target, method);
         return;
       } catch (error) {
         const errno = errnoOf(error);
@@ -102,7 +103,8 @@ export class Placer {
           await this.#duplicate(source, target, "copy");
           return;
         }
-        const cannot = method === "hardlink" ? hasNoLinks(error) : CANNOT.has(errno ?? "");
+        const cannot =
+          method === "reflink" || method === "copy" ? CANNOT.has(errno ?? "") : hasNoLinks(error);
         if (!cannot) throw toIoError(error, `${method} to`, target);
         if (this.#methods.length === 1) {
           throw new UnsupportedError(

@@ -146,6 +146,12 @@ export function livenessOfToken(token: string, path: string): Liveness {
   return isSure || ageOf(path) > LEFT_MS ? life : "unknown";
 }
 
+/** Whether a dead process left it, by the token; where its life cannot be known, whether it is older than that. */
+export function isLeftBehind(token: string, path: string, ageMs: number): boolean {
+  const life = livenessOfToken(token, path);
+  return life === "dead" || (life === "unknown" && ageOf(path) > ageMs);
+}
+
 /** Milliseconds since it was last changed; none for what is gone, or of the future. */
 function ageOf(path: string): number {
   const changed = statSync(path, { throwIfNoEntry: false })?.mtimeMs;

@@ -11,6 +11,7 @@ import { LockSet } from "../lance/lock/lock-set.ts";
 import { syncNewest } from "../lance/namespaces.ts";
 import { findManifest } from "../lance/put-back/table-state.ts";
 import type { Logger } from "../logger.ts";
+import { abortable } from "../util/abortable.ts";
 import { highestOf } from "../util/extremes.ts";
 import type { BackupStrategy } from "./backup-strategy.ts";
 import { guardConnection } from "./connection/guarded-connection.ts";
@@ -132,19 +133,11 @@ function warnOfOthers(settings: Settings, { database, entry, record, logger }: O
 async function runWork<T>(operation: Operation, work: GuardedWork<T>): Promise<T> {
   operation.signal?.throwIfAborted();
   const connection = await operation.lancedb.connect(operation.database);
-  const running = runAsWork(operation, async () => work(guardConnection(operation, connection)));
   const { signal } = operation;
-  if (!signal) return running;
-  running.catch(() => undefined); // where the signal wins, the work's own end is nobody's business
-  const aborted = Promise.withResolvers<never>();
-  const onAbort = () => aborted.reject(signal.reason);
-  signal.addEventListener("abort", onAbort, { once: true });
-  try {
-    if (signal.aborted) onAbort();
-    return await Promise.race([running, aborted.promise]);
-  } finally {
-    signal.removeEventListener("abort", onAbort);
-  }
+  return abortable(
+    () => runAsWork(operation, async () => work(guardConnection(operation, connection))),
+    signal,
+  );
 }
 
 /** Success: from here on the work stays. Only where the entry is still what this process armed. */

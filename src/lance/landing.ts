@@ -6,7 +6,6 @@ import {
   lstatSync,
   mkdirSync,
   readdirSync,
-  realpathSync,
   rmdirSync,
   type Stats,
   statSync,
@@ -18,6 +17,7 @@ import { makeDirectory, removeTree } from "../fs/directory-tree.ts";
 import { syncDirectories } from "../fs/durable.ts";
 import { HeldRoot } from "../fs/held-root.ts";
 import { io, isMissing, toIoError } from "../fs/io.ts";
+import { realPath } from "../fs/local-path.ts";
 import { isStray } from "../fs/safe-names.ts";
 import { takeOwner } from "../fs/take-owner.ts";
 import { livenessOfToken, PROCESS_TOKEN } from "../fs/this-process.ts";
@@ -54,7 +54,8 @@ export interface LandingPlace {
  * `linkTo`.
  */
 export function lookAtTarget(target: string, linkTo?: string): LandingPlace {
-  const path = realPathOf(target);
+  nearest(target); // a link to nothing is refused
+  const path = realPath(target);
   assertOutsideTables(path, "The target");
   const found = look(path);
   if (found && !found.isDirectory()) throw new ValidationError(`The target ${path} is a file.`);
@@ -214,15 +215,6 @@ function assertEmpty(path: string): number {
   throw new ValidationError(
     `The target ${path} is not empty: it has ${rest.slice(0, 3).join(", ")}${rest.length > 3 ? ", …" : ""}. Restore into a directory that does not exist, or is empty.`,
   );
-}
-
-function realPathOf(target: string): string {
-  const found = nearest(target);
-  try {
-    return join(realpathSync(found), target.slice(found.length));
-  } catch (error) {
-    throw toIoError(error, "read", found);
-  }
 }
 
 /** The innermost part of a path that there is. */

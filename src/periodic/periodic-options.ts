@@ -5,8 +5,8 @@ import { assertOutsideTables, assertTableId } from "../lance/database.ts";
 import { assertExclusions, type Exclusions, excluder, type OnUnsupported } from "../lance/left-out.ts";
 import { LanceDB, type LanceDBOptions } from "../lance/which-lancedb.ts";
 import { defaultLogger, type Logger } from "../logger.ts";
+import { type Clock, systemClock } from "../util/clock.ts";
 import type { FileFormat } from "./file/backup-file.ts";
-import { type Clock, systemClock } from "./periodic-schedule.ts";
 
 export interface PeriodicBackupOptions extends Exclusions, Pick<LanceDBOptions, "lancedb"> {
   /** The database's directory; a path or a `file://` address. Default `data/lancedb-table`. */
@@ -140,7 +140,7 @@ export function periodicSettings(options: PeriodicBackupOptions): PeriodicSettin
     lockTimeoutMs: options.lockTimeoutMs ?? DEFAULT_LOCK_TIMEOUT_MS,
     onBackupFailure: options.onBackupFailure,
     logger,
-    clock: options.clock ?? systemClock,
+    clock: options.clock ?? { ...systemClock, now: preciseNow },
   };
 }
 
@@ -195,4 +195,9 @@ function columns(value: unknown, what: string): readonly string[] {
     throw new ValidationError(`${what} must name at least one column, and each once.`);
   }
   return names as string[];
+}
+
+/** Wall clock, milliseconds with fractions: for the names of files. */
+function preciseNow(): number {
+  return Date.now() + (performance.now() % 1);
 }

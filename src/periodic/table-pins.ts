@@ -1,12 +1,12 @@
 import { createHash, randomUUID } from "node:crypto";
-import { existsSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { listNames, makeDirectory } from "../fs/directory-tree.ts";
 import { ifThere, isStampOf, stampOf } from "../fs/held-root.ts";
 import { toIoError } from "../fs/io.ts";
 import { PIN_ORDER, Placer } from "../fs/placer.ts";
 import { takeOwner } from "../fs/take-owner.ts";
-import { livenessOfToken, PROCESS_TOKEN } from "../fs/this-process.ts";
+import { isLeftBehind, PROCESS_TOKEN } from "../fs/this-process.ts";
 import { type Capture, captureTable } from "../lance/capture.ts";
 import { ImageReader, listManifests, type VersionImage } from "../lance/image.ts";
 import { PRIVATE_DIRECTORY, privateDirectory } from "../lance/private-directory.ts";
@@ -166,9 +166,7 @@ export class PinStore {
       if (name.endsWith(DOCUMENT)) {
         if (files.includes(name.slice(0, -DOCUMENT.length))) continue;
       } else if (name.endsWith(PARTIAL)) {
-        const path = join(this.#root, name);
-        const life = livenessOfToken(name.split(".")[0] ?? "", path);
-        if (life === "alive" || (life === "unknown" && !isOld(path))) continue;
+        if (!isLeftBehind(name.split(".")[0] ?? "", join(this.#root, name), PARTIAL_MS)) continue;
       } else if (needed.has(name)) continue;
       rmSync(join(this.#root, name), { recursive: true, force: true });
     }
@@ -193,12 +191,6 @@ function suffixOf({ version, digest }: TablePosition): string {
 
 export function positionOf(capture: Capture): TablePosition {
   return { version: capture.version, digest: capture.digest };
-}
-
-/** Nobody needs so long to take a pin. */
-function isOld(path: string): boolean {
-  const changed = statSync(path, { throwIfNoEntry: false })?.mtimeMs;
-  return changed !== undefined && Date.now() - changed > PARTIAL_MS;
 }
 
 const FORMAT = 1;

@@ -1,4 +1,4 @@
-/** Where leases and prune take their time from. Tests set their own. */
+/** Where time comes from. Tests set their own. */
 export interface Clock {
   /** Wall clock, milliseconds since 1970. */
   now(): number;
@@ -8,11 +8,14 @@ export interface Clock {
   every(ms: number, callback: () => void): () => void;
 }
 
+/** The longest time that Node's timers can wait. */
+const LONGEST_MS = 2 ** 31 - 1;
+
 export const systemClock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
   every(ms, callback) {
-    const timer = setInterval(callback, ms);
+    const timer = setInterval(callback, Math.min(ms, LONGEST_MS));
     timer.unref();
     return () => clearInterval(timer);
   },

@@ -1,5 +1,6 @@
 import { ShrunkError } from "../errors.ts";
 import { advice } from "../hint.ts";
+import { counted, formatCount } from "./format.ts";
 
 /** A table that lost more rows since the backup before than a table in use does. */
 export interface ShrunkTable {
@@ -70,11 +71,10 @@ export function assertNotShrunk(
 
 /** `docs had 10,000 rows and is gone; words had 10,000 rows and has 12`. */
 export function inWords(shrunk: readonly ShrunkTable[]): string {
-  const count = (rows: number) => rows.toLocaleString("en");
   return shrunk
     .map(
       ({ table, rowsBefore, rows, isGone }) =>
-        `${table} had ${count(rowsBefore)} rows and ${isGone ? "is gone" : `has ${count(rows)}`}`,
+        `${table} had ${counted(rowsBefore, "row")} and ${isGone ? "is gone" : `has ${formatCount(rows)}`}`,
     )
     .join("; ");
 }
@@ -147,8 +147,7 @@ export function unseenFalls<T>(
 
 /** `docs had 10,000 rows and was gone`. */
 export function fallInWords({ table, rowsBefore, rowsAfter }: Fall<unknown>): string {
-  const count = (rows: number) => rows.toLocaleString("en");
-  return `${table} had ${count(rowsBefore)} rows and ${rowsAfter === undefined ? "was gone" : `then ${count(rowsAfter)}`}`;
+  return `${table} had ${counted(rowsBefore, "row")} and ${rowsAfter === undefined ? "was gone" : `then ${formatCount(rowsAfter)}`}`;
 }
 
 const MOST_TABLES = 3;

@@ -6,7 +6,7 @@ import type { Table as ArrowTable, Schema } from "apache-arrow";
 import { arrow } from "../../src/arrow/arrow.ts";
 import { PeriodicBackupManager } from "../../src/periodic/periodic-manager.ts";
 import type { PeriodicBackupOptions } from "../../src/periodic/periodic-options.ts";
-import type { Clock } from "../../src/periodic/periodic-schedule.ts";
+import type { Clock } from "../../src/util/clock.ts";
 
 export interface Warning {
   readonly message: string;
@@ -113,7 +113,7 @@ function plain(_key: string, value: unknown): unknown {
 export class FakeClock implements Clock {
   wall = Date.UTC(2026, 0, 1);
   #now = 0;
-  #timers: { at: number; callback: () => void }[] = [];
+  #timers: { at: number; every: number; callback: () => void }[] = [];
 
   now(): number {
     return this.wall;
@@ -123,8 +123,8 @@ export class FakeClock implements Clock {
     return this.#now;
   }
 
-  after(ms: number, callback: () => void): () => void {
-    const timer = { at: this.#now + ms, callback };
+  every(ms: number, callback: () => void): () => void {
+    const timer = { at: this.#now + ms, every: ms, callback };
     this.#timers.push(timer);
     return () => {
       this.#timers = this.#timers.filter((other) => other !== timer);
@@ -141,8 +141,8 @@ export class FakeClock implements Clock {
     for (;;) {
       const next = this.#timers.filter(({ at }) => at <= end).sort((a, b) => a.at - b.at)[0];
       if (!next) break;
-      this.#timers = this.#timers.filter((timer) => timer !== next);
       this.#advance(Math.max(next.at, this.#now));
+      next.at = this.#now + Math.max(1, next.every);
       next.callback();
     }
     this.#advance(end);

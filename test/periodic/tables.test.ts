@@ -134,8 +134,8 @@ test("in real time: a started manager follows changes, and stop leaves whole fil
   const table = await (await place.db()).createTable("a", rowsOf([0]));
   const manager = place.manager({ incremental: true, backupInterval: 0.2, minBackupInterval: 0.05 });
   manager.start();
-  const end = Date.now() + 2000;
-  for (let id = 1; Date.now() < end; id++) {
+  const whole = () => place.files().filter((name) => name.startsWith("lancedb_"));
+  for (let id = 1; id < 10 || whole().length < 3; id++) {
     await table.add(rowsOf([id]));
     manager.notifyChange();
     await sleep(20);
@@ -145,7 +145,6 @@ test("in real time: a started manager follows changes, and stop leaves whole fil
   await sleep(500);
   expect(place.files()).toEqual(files);
   expect(files.every((name) => name.startsWith("lancedb_"))).toBe(true);
-  expect(files.length).toBeGreaterThan(1);
   await manager.backupDelta();
   const target = place.fresh();
   await restoreLatest(place.backupDir, target);

@@ -7,8 +7,8 @@ import { isValid, itemsOf } from "../../arrow/column.ts";
 import { byteWidth, isFloatVector } from "../../arrow/types.ts";
 import { ValidationError } from "../../errors.ts";
 import type { LanceDB } from "../../lance/which-lancedb.ts";
+import { abortable } from "../../util/abortable.ts";
 import type { Part } from "./row-parts.ts";
-import { abortable } from "./row-source.ts";
 import { callLance } from "./target-table.ts";
 
 /** Which vectors are made from which column. */

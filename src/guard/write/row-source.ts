@@ -3,6 +3,7 @@ import { type BatchLike, isBatchLike, isTableLike, type TableLike } from "../../
 import { ValidationError } from "../../errors.ts";
 import { reasonOf } from "../../fs/io.ts";
 import type { Logger } from "../../logger.ts";
+import { abortable } from "../../util/abortable.ts";
 
 /**
  * Rows as objects, arrays of them, Arrow tables and record batches (of any copy of apache-arrow), in any
@@ -210,18 +211,4 @@ function weightOf(piece: Piece): number {
 
 function sum(pieces: readonly Piece[], measure: (piece: Piece) => number): number {
   return pieces.reduce((total, piece) => total + measure(piece), 0);
-}
-
-/** What `work` resolves to, or a rejection with the signal's reason as soon as it fires; `work` itself goes on. */
-export async function abortable<T>(work: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return await work();
-  signal.throwIfAborted();
-  const { promise, reject } = Promise.withResolvers<never>();
-  const stop = () => reject(signal.reason);
-  signal.addEventListener("abort", stop, { once: true });
-  try {
-    return await Promise.race([work(), promise]);
-  } finally {
-    signal.removeEventListener("abort", stop);
-  }
 }

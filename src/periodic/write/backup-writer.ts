@@ -4,7 +4,7 @@ import { BackupError, IoError, ShrunkError, ValidationError } from "../../errors
 import { makeDirectory } from "../../fs/directory-tree.ts";
 import { assertRoot, holding } from "../../fs/held-root.ts";
 import { isMissing, reasonOf } from "../../fs/io.ts";
-import { livenessOfToken } from "../../fs/this-process.ts";
+import { isLeftBehind } from "../../fs/this-process.ts";
 import type { Logger } from "../../logger.ts";
 import { resumeChain } from "../chain/chain-end.ts";
 import { Heads, listBackupFiles, soundFiles } from "../chain/chain-files.ts";
@@ -191,9 +191,7 @@ function sweepTemporary(directory: string, logger: Logger): void {
       const found = TEMPORARY.exec(name);
       if (!found) continue;
       const path = join(directory, name);
-      const life = livenessOfToken(found[1] ?? "", path);
-      const isOld = () => Date.now() - statSync(path).mtimeMs > DEAD_MS;
-      if (life === "dead" || (life === "unknown" && isOld())) rmSync(path, { force: true });
+      if (isLeftBehind(found[1] ?? "", path, DEAD_MS)) rmSync(path, { force: true });
     }
   } catch (error) {
     if (isMissing(error)) return;
