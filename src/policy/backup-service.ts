@@ -13,7 +13,7 @@ import type { PolicySet } from "./policy-set.ts";
 import type { PolicyStatus } from "./policy-status.ts";
 import { readStatuses } from "./read-statuses.ts";
 import { type RunReport, type RunRequest, type RunType, runPolicy } from "./run-policy.ts";
-import { Slots, within } from "./run-slots.ts";
+import { type Slot, Slots, within } from "./run-slots.ts";
 import { ServiceState, stateDirectory } from "./service-state.ts";
 import { WatchedPolicy } from "./watched-policy.ts";
 import { type RunListener, type WorkListener, type WorkUnderWay, WorkWatch } from "./work-under-way.ts";
@@ -323,9 +323,9 @@ export class BackupService implements AsyncDisposable {
     const before = watched.running;
     const run = (async () => {
       await before;
-      return this.#slots.within(async () => {
-        if (this.#closing) return this.#run(watched, { ...NOTHING, type: "incremental" }, STOPPED);
-        return this.#run(watched, await request(), signal);
+      return this.#slots.within(async (slot) => {
+        if (this.#closing) return this.#run(watched, { ...NOTHING, type: "incremental" }, STOPPED, slot);
+        return this.#run(watched, await request(), signal, slot);
       });
     })();
     const settled = run.then(
@@ -341,7 +341,12 @@ export class BackupService implements AsyncDisposable {
     return run;
   }
 
-  async #run(watched: WatchedPolicy, request: RunRequest, signal: AbortSignal): Promise<RunReport> {
+  async #run(
+    watched: WatchedPolicy,
+    request: RunRequest,
+    signal: AbortSignal,
+    slot: Slot,
+  ): Promise<RunReport> {
     const { settings } = watched;
     const now = this.#clock.now();
     const startedAt = new Date(now);
@@ -354,7 +359,7 @@ export class BackupService implements AsyncDisposable {
     }
     const report = await runPolicy(
       {
-        ...{ settings, logger: this.#logger, signal, now: () => this.#clock.now() },
+        ...{ settings, logger: this.#logger, signal, slot, now: () => this.#clock.now() },
         openRepository: () => this.#repositories.open(settings, { create: true, actor: request.actor }),
         onStep: (step, progress) => {
           this.#watch.set({ policy: settings.name, type: request.type, startedAt, step, progress });

@@ -1,19 +1,10 @@
 import { escapeHtml } from "../html/html.ts";
 import { formatDuration, formatTime } from "../util/format.ts";
 import { printable } from "../util/printable.ts";
-import type { Notice } from "./notice.ts";
-import type { NoticeKind, Severity } from "./notice-kinds.ts";
+import { type Notice, saidOf, type Told } from "./notice.ts";
+import type { Severity } from "./notice-kinds.ts";
 
 // Names of tables, paths, and what servers have said may hold anything: each form takes out what it would be taken for.
-
-const TITLES: Readonly<Record<NoticeKind, string>> = {
-  failure: "failed",
-  recovery: "works again",
-  overdue: "is overdue",
-  damage: "has a damaged snapshot",
-  shrink: "has shrunk",
-  success: "went well",
-};
 
 const COLOURS: Readonly<Record<Severity, string>> = {
   info: "#1a7f37",
@@ -30,45 +21,55 @@ const SIGNS: Readonly<Record<Severity, string>> = {
 };
 
 /** In one line: a mail's subject. */
-export function titleOf({ kind, policy, severity }: Notice): string {
-  return printable(`[${severity}] Backup ${policy} ${TITLES[kind]}`);
+export function titleOf(told: Told): string {
+  return printable(`[${told.severity}] ${headingOf(told)}`);
+}
+
+function headingOf(told: Told): string {
+  if (told.kind === "digest") return `Backups: ${told.message.replace(/\.$/, "")}`;
+  return `Backup ${told.policy} ${saidOf(told.kind)}`;
 }
 
 /** As plain text, of several lines. */
-export function textOf(notice: Notice): string {
-  const facts = factsOf(notice).map(([name, value]) => `${`${name}:`.padEnd(18)} ${printable(value)}`);
-  return `${printable(notice.message)}\n\n${facts.join("\n")}\n`;
+export function textOf(told: Told): string {
+  const facts = factsOf(told).map(([name, value]) => `${`${name}:`.padEnd(18)} ${printable(value)}`);
+  const listed = listOf(told).map((line) => `- ${printable(line)}`);
+  const paragraphs = [[printable(told.message)], listed, facts].filter((lines) => lines.length > 0);
+  return `${paragraphs.map((lines) => lines.join("\n")).join("\n\n")}\n`;
 }
 
 /** As a whole document, which asks for nothing from anywhere. */
-export function htmlOf(notice: Notice): string {
-  const rows = factsOf(notice).map(
+export function htmlOf(told: Told): string {
+  const listed = listOf(told).map((line) => `<li>${escapeHtml(line)}</li>`);
+  const list = listed.length === 0 ? "" : `<ul style="padding-left:20px">${listed.join("\n")}</ul>\n`;
+  const rows = factsOf(told).map(
     ([name, value]) =>
       `<tr><th scope="row" style="text-align:left;padding:2px 16px 2px 0;font-weight:normal;color:#57606a">${escapeHtml(name)}</th><td style="padding:2px 0">${escapeHtml(value)}</td></tr>`,
   );
   return `<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>${escapeHtml(titleOf(notice))}</title></head>
+<html lang="en"><head><meta charset="utf-8"><title>${escapeHtml(titleOf(told))}</title></head>
 <body style="font-family:system-ui,sans-serif;font-size:15px;line-height:1.5">
-<h1 style="font-size:18px;color:${COLOURS[notice.severity]}">Backup ${escapeHtml(notice.policy)} ${TITLES[notice.kind]}</h1>
-<p>${escapeHtml(notice.message)}</p>
-<table style="border-collapse:collapse">${rows.join("\n")}</table>
+<h1 style="font-size:18px;color:${COLOURS[told.severity]}">${escapeHtml(headingOf(told))}</h1>
+<p>${escapeHtml(told.message)}</p>
+${list}<table style="border-collapse:collapse">${rows.join("\n")}</table>
 </body></html>
 `;
 }
 
 /** As the body of a Slack webhook. */
-export function slackOf(notice: Notice): object {
-  const title = titleOf(notice);
-  const facts = factsOf(notice).map(([name, value]) => `*${name}:* ${value}`);
+export function slackOf(told: Told): object {
+  const title = titleOf(told);
+  const facts = factsOf(told).map(([name, value]) => `*${name}:* ${value}`);
+  const listed = shortened(listOf(told).map((line) => `• ${line}`));
   return {
     // Shown where blocks are not: in what pops up.
-    text: slackText(`${title}: ${notice.message}`),
+    text: slackText(`${title}: ${told.message}`),
     blocks: [
       {
         type: "header",
-        text: { type: "plain_text", text: cut(`${SIGNS[notice.severity]} ${title}`, 150), emoji: true },
+        text: { type: "plain_text", text: cut(`${SIGNS[told.severity]} ${title}`, 150), emoji: true },
       },
-      { type: "section", text: mrkdwn(notice.message) },
+      { type: "section", text: mrkdwn([told.message, ...listed].join("\n")) },
       { type: "context", elements: [mrkdwn(facts.join("\n"))] },
     ],
   };
@@ -93,9 +94,33 @@ function slackText(text: string): string {
   return escaped;
 }
 
+/** As many lines as Slack takes beside a sentence, and how many there are besides. */
+function shortened(lines: readonly string[]): readonly string[] {
+  let room = SLACK_CHARACTERS - 300;
+  const fitting = lines.findIndex((line) => {
+    room -= slackText(line).length + 1;
+    return room < 0;
+  });
+  return fitting < 0 ? lines : [...lines.slice(0, fitting), `… and ${lines.length - fitting} more lines`];
+}
+
 const cut = (text: string, most: number) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
 
-function factsOf(notice: Notice): readonly (readonly [name: string, value: string])[] {
+/** What a digest names, a line each. */
+function listOf(told: Told): readonly string[] {
+  if (told.kind !== "digest") return [];
+  const lines = told.notices.map(({ message }) => cut(message.replaceAll("\n", " "), 300));
+  return told.more === 0 ? lines : [...lines, `and ${told.more} more, of which lancedb-backup status tells`];
+}
+
+function factsOf(told: Told): readonly (readonly [name: string, value: string])[] {
+  if (told.kind !== "digest") return factsOfOne(told);
+  const repositories = new Set(told.notices.map(({ repository }) => repository));
+  const [only = ""] = repositories.size === 1 ? repositories : [];
+  return [...(only === "" ? [] : [["Repository", only] as const]), ["Machine", told.host]];
+}
+
+function factsOfOne(notice: Notice): readonly (readonly [name: string, value: string])[] {
   const { startedAt, durationMs, snapshot, failures, lastSuccess } = notice;
   return [
     ["Policy", notice.policy],

@@ -1,7 +1,7 @@
 import { hostname } from "node:os";
 import { ShrunkError } from "../errors.ts";
 import { reasonOf } from "../fs/io.ts";
-import { type NoticeKind, SEVERITY_OF, type Severity } from "./notice-kinds.ts";
+import { NOTICE_KINDS, type NoticeKind, SEVERITIES, SEVERITY_OF, type Severity } from "./notice-kinds.ts";
 import type { PolicySettings } from "./policy-set.ts";
 import { FULL_TAG, type RunReport } from "./run-policy.ts";
 
@@ -23,6 +23,77 @@ export interface Notice {
   /** How many runs have failed in a row, with this one. */
   readonly failures: number;
   readonly lastSuccess?: string | undefined;
+}
+
+/** Several notices in one; a webhook's `data`. */
+export interface NoticeDigest {
+  readonly kind: "digest";
+  /** Of the worst. */
+  readonly severity: Severity;
+  /** `197 policies failed, 3 work again.` */
+  readonly message: string;
+  /** The machine that tells. */
+  readonly host: string;
+  /** How many policies each kind is about. */
+  readonly policies: Readonly<Partial<Record<NoticeKind, number>>>;
+  /** The worst first, and of as bad ones the oldest; so many at most. */
+  readonly notices: readonly (Notice & { readonly id: string })[];
+  /** How many more there are. */
+  readonly more: number;
+}
+
+/** What is sent to a receiver. */
+export type Told = Notice | NoticeDigest;
+
+/** So many notices a digest names. */
+const MOST_NAMED = 200;
+
+/** @param given in the order of time. */
+export function digestOf(given: readonly { readonly id: string; readonly notice: Notice }[]): NoticeDigest {
+  const worseFirst = given
+    .map(({ id, notice }) => ({ id, ...notice }))
+    .toSorted((a, b) => SEVERITIES.indexOf(b.severity) - SEVERITIES.indexOf(a.severity));
+  const policies: Partial<Record<NoticeKind, number>> = {};
+  for (const kind of new Set(worseFirst.map((notice) => notice.kind))) {
+    const own = worseFirst.filter((notice) => notice.kind === kind);
+    policies[kind] = new Set(own.map(({ policy }) => policy)).size;
+  }
+  return {
+    ...{ kind: "digest", severity: worseFirst[0]?.severity ?? "info", host: hostname(), policies },
+    message: `${countsShown(policies, "policy", "policies")}.`,
+    ...{ notices: worseFirst.slice(0, MOST_NAMED), more: Math.max(0, given.length - MOST_NAMED) },
+  };
+}
+
+const OF_ONE: Readonly<Record<NoticeKind, string>> = {
+  failure: "failed",
+  recovery: "works again",
+  overdue: "is overdue",
+  damage: "has a damaged snapshot",
+  shrink: "has shrunk",
+  success: "went well",
+};
+
+const OF_MANY: Readonly<Record<NoticeKind, string>> = {
+  ...OF_ONE,
+  recovery: "work again",
+  overdue: "are overdue",
+  damage: "have a damaged snapshot",
+  shrink: "have shrunk",
+};
+
+/** What one policy is told to have done. */
+export const saidOf = (kind: NoticeKind): string => OF_ONE[kind];
+
+/** `197 policies failed, 3 work again`. */
+function countsShown(policies: NoticeDigest["policies"], one: string, many: string): string {
+  const counts = NOTICE_KINDS.flatMap((kind) => {
+    const count = policies[kind];
+    return count === undefined ? [] : [{ count, said: count === 1 ? OF_ONE[kind] : OF_MANY[kind] }];
+  });
+  return counts
+    .map(({ count, said }, index) => `${count}${index > 0 ? "" : ` ${count === 1 ? one : many}`} ${said}`)
+    .join(", ");
 }
 
 /** What was going wrong before a run. */

@@ -4,8 +4,9 @@ import { reasonOf } from "../fs/io.ts";
 import type { Logger } from "../logger.ts";
 import { lowestOf } from "../util/extremes.ts";
 import { parseDuration } from "./duration.ts";
-import { type Notice, noticesOf, type Overdue, otherRunNotice, overdueNotice } from "./notice.ts";
+import { digestOf, type Notice, noticesOf, type Overdue, otherRunNotice, overdueNotice } from "./notice.ts";
 import { isLasting, isWanted, type NoticeKind } from "./notice-kinds.ts";
+import { NoticeOutbox } from "./notice-outbox.ts";
 import type { NotificationSection, ReceiverSection } from "./notification-schema.ts";
 import type { PolicySettings } from "./policy-set.ts";
 import type { RunReport } from "./run-policy.ts";
@@ -23,22 +24,28 @@ const GIVEN_UP_MS = 3 * 86_400_000;
 const LONGEST_LINE_MS = 60_000;
 /** At a time to one host: a hundred policies may fail at once. */
 const AT_A_TIME = 4;
+/** Of people; programs are told of each by itself. */
+const DIGEST = "5m";
 
 /** Loaded where there is somebody to tell. */
 const sender = () => import("./send-notice.ts");
 
 /**
  * Tells of runs as policies say: by default of a failure, the first success after it, what is overdue, damage, and tables that have shrunk;
- * of what goes on again after a day. A notice waits in the state until it has arrived: what cannot be sent is a warning, and sent again
+ * of what goes on again after a day; of many at once in one. A notice waits in the state until it has arrived: what cannot be sent is a warning, and sent again
  * later, also by the next process, for three days. Nothing here is thrown: whatever breaks off is a warning, and fails no run.
  */
 export class Notices {
   readonly #logger: Logger;
   readonly #now: () => number;
   readonly #state: ServiceState;
-  /** The last thing that is being sent to a receiver for a policy; it comes behind the others. */
+  /** The last thing that is being sent to a receiver; it comes behind the others. */
   readonly #sending = new Map<string, Promise<void>>();
   readonly #hosts = new Map<string, Slots>();
+  /** By receiver: policies that have one in common are told of together. */
+  readonly #outboxes = new Map<string, Outbox>();
+  /** Ids of what is held in an outbox, or is being sent. */
+  readonly #atHand = new Set<string>();
   /** When something of a policy is to be sent again. */
   readonly #again = new Map<PolicySettings, number>();
   #stop = new AbortController();
@@ -105,9 +112,10 @@ export class Notices {
     if (settings.notifications.length > 0) await this.#attempt(settings, () => this.#flush(settings));
   }
 
-  /** Sends what is to be sent again by now. */
+  /** Sends what is to be sent again by now, or was held until now. */
   tick(): void {
-    for (const [settings, at] of this.#again) {
+    this.#release(false);
+    for (const [settings, at] of [...this.#again]) {
       if (at > this.#now()) continue;
       this.#again.delete(settings);
       void this.#attempt(settings, () => this.#flush(settings));
@@ -118,6 +126,7 @@ export class Notices {
   async settle(): Promise<void> {
     const { signal } = this.#stop;
     const sent = async (): Promise<void> => {
+      this.#release(true);
       while (this.#sending.size > 0) await Promise.all(this.#sending.values());
     };
     await within(sent(), LONGEST_WAIT_MS, signal);
@@ -172,57 +181,108 @@ export class Notices {
   /** Begins to send what is due. */
   async #flush(settings: PolicySettings): Promise<void> {
     const now = this.#now();
-    const due = this.#state.read(settings).waiting.filter(({ next }) => next <= now);
-    const isDueNow = (id: string) => due.some((one) => one.id === id);
+    const { waiting } = this.#state.read(settings);
+    const due = waiting.filter(({ id, next }) => next <= now && !this.#atHand.has(id));
     if (due.length === 0) return this.#planAgain(settings);
+    const receivers = new Map(allReceivers(settings).map((one) => [one.key, one]));
+    const held = new Map<string, Outbox>();
+    for (const { id, receiver } of due) {
+      this.#atHand.add(id);
+      const outbox = this.#outboxOf(receivers.get(receiver));
+      if (outbox && !outbox.notices.mayGo(now)) held.set(id, outbox);
+    }
+    const isDueNow = (id: string) => due.some((one) => one.id === id);
     // Until it is known how this attempt ends, no other process makes one.
     const state = await this.#state.change(settings, (before) => ({
       ...before,
       waiting: before.waiting.map((one) => {
         if (!isDueNow(one.id) || one.next > now) return one;
-        return { ...one, attempts: one.attempts + 1, next: now + pauseAfter(one.attempts + 1) };
+        const heldMs = held.get(one.id)?.notices.windowMs ?? 0;
+        return { ...one, attempts: one.attempts + 1, next: now + heldMs + pauseAfter(one.attempts + 1) };
       }),
     }));
-    for (const one of state.waiting) if (isDueNow(one.id)) this.#send(settings, one);
+    for (const { id } of due) if (!state.waiting.some((one) => one.id === id)) this.#atHand.delete(id);
+    for (const one of state.waiting) {
+      if (!isDueNow(one.id)) continue;
+      const told = { settings, waiting: one };
+      const outbox = held.get(one.id);
+      if (outbox) outbox.notices.hold(told, now);
+      else this.#send(receivers.get(one.receiver), [told]);
+    }
     this.#planAgain(settings, state);
   }
 
-  #planAgain(settings: PolicySettings, { waiting } = this.#state.read(settings)): void {
-    if (waiting.length === 0) this.#again.delete(settings);
-    else
-      this.#again.set(
-        settings,
-        lowestOf(
-          Number.POSITIVE_INFINITY,
-          waiting.map(({ next }) => next),
-        ),
-      );
+  /** Undefined where each notice goes by itself. */
+  #outboxOf(receiver: Receiver | undefined): Outbox | undefined {
+    if (!receiver) return undefined;
+    const { type, digest = type === "webhook" ? false : DIGEST } = receiver.section;
+    if (digest === false) return undefined;
+    const name = nameOf(receiver);
+    const outbox = this.#outboxes.get(name) ?? {
+      receiver,
+      notices: new NoticeOutbox(parseDuration(digest) ?? 0),
+    };
+    this.#outboxes.set(name, outbox);
+    return outbox;
   }
 
-  #send(settings: PolicySettings, waiting: WaitingNotice): void {
-    const { id, receiver: key, notice, since } = waiting;
-    const receiver = allReceivers(settings).find((one) => one.key === key);
-    const meta = { policy: settings.name, kind: notice.kind };
-    this.#behind(settings, key, receiver?.host ?? "", async (signal) => {
+  #release(isEnd: boolean): void {
+    for (const { receiver, notices } of this.#outboxes.values()) {
+      const held = notices.release(this.#now(), isEnd);
+      if (held.length > 0) this.#send(receiver, held);
+    }
+  }
+
+  #planAgain(settings: PolicySettings, { waiting } = this.#state.read(settings)): void {
+    const others = waiting.filter(({ id }) => !this.#atHand.has(id)).map(({ next }) => next);
+    if (others.length === 0) this.#again.delete(settings);
+    else this.#again.set(settings, lowestOf(Number.POSITIVE_INFINITY, others));
+  }
+
+  /** Sends notices to a receiver, several in one. @param receiver undefined: it is not in the file any more */
+  #send(receiver: Receiver | undefined, told: readonly WaitingFor[]): void {
+    const [first] = told;
+    if (!first) return;
+    const { settings, waiting } = first;
+    const isOne = told.length === 1;
+    const meta = isOne
+      ? { policy: settings.name, kind: waiting.notice.kind }
+      : { kind: "digest", notices: told.length };
+    const forget = async (those: readonly WaitingFor[]) => {
+      for (const one of those) await this.#remove(one.settings, one.waiting.id);
+    };
+    const send = async (signal: AbortSignal) => {
       if (!receiver) {
         this.#logger.warn("a notice is given up: its receiver is not in the file any more", meta);
-        await this.#remove(settings, id);
-        return;
+        return forget(told);
       }
+      const all = told.map((one) => one.waiting);
+      const [id, notice] = isOne ? [waiting.id, waiting.notice] : [idOf(all), digestOf(all)];
       try {
         const refused = await (await sender()).sendNotice(receiver.section, id, notice, signal);
         if (refused.length > 0)
           this.#logger.warn("a notice was not taken for some", { ...meta, refused: refused.join(", ") });
-        await this.#remove(settings, id);
+        await forget(told);
       } catch (error) {
-        const isGivenUp = this.#now() - since > GIVEN_UP_MS;
+        const givenUp = told.filter((one) => this.#now() - one.waiting.since > GIVEN_UP_MS);
         this.#logger.warn("a notice was not sent", {
           ...{ ...meta, reason: reasonOf(error) },
-          ...(isGivenUp ? { givenUp: true } : { nextAttempt: new Date(waiting.next).toISOString() }),
+          ...(givenUp.length === told.length
+            ? { givenUp: true }
+            : { nextAttempt: new Date(waiting.next).toISOString() }),
         });
-        if (isGivenUp) await this.#remove(settings, id);
+        await forget(givenUp);
       }
-    });
+    };
+    // To one that many policies have in common one after the other, so that no digest comes before what it follows.
+    const isCommon = receiver && this.#outboxOf(receiver);
+    const line = isCommon ? nameOf(receiver) : JSON.stringify([settings.name, waiting.receiver]);
+    this.#behind(line, receiver?.host ?? "", (signal) =>
+      send(signal).finally(() => {
+        for (const one of told) this.#atHand.delete(one.waiting.id);
+        for (const one of told) this.#planAgain(one.settings);
+      }),
+    );
   }
 
   async #remove(settings: PolicySettings, id: string): Promise<void> {
@@ -250,30 +310,26 @@ export class Notices {
         this.#logger.warn("a notice was not sent", { policy: settings.name, reason: reasonOf(error) });
       }
     };
-    void this.#attempt(settings, () => this.#behind(settings, `ping ${index}`, hostOf(url), send));
+    void this.#attempt(settings, () =>
+      this.#behind(JSON.stringify([settings.name, `ping ${index}`]), hostOf(url), send),
+    );
   }
 
   /** Behind what is being sent to the same: who hears that a run began after it has ended waits for its end for ever. */
-  #behind(
-    { name }: PolicySettings,
-    receiver: string,
-    host: string,
-    send: (signal: AbortSignal) => Promise<void>,
-  ): void {
+  #behind(line: string, host: string, send: (signal: AbortSignal) => Promise<void>): void {
     const { signal } = this.#stop;
-    const key = JSON.stringify([name, receiver]);
     const slots = this.#hosts.get(host) ?? new Slots(AT_A_TIME);
     this.#hosts.set(host, slots);
-    const before = this.#sending.get(key) ?? Promise.resolve();
+    const before = this.#sending.get(line) ?? Promise.resolve();
     const sending: Promise<void> = before
       .then(() => slots.within(() => send(signal)))
       .catch((error: unknown) => {
         this.#logger.error("what is to be told broke off", { reason: reasonOf(error) });
       })
       .finally(() => {
-        if (this.#sending.get(key) === sending) this.#sending.delete(key);
+        if (this.#sending.get(line) === sending) this.#sending.delete(line);
       });
-    this.#sending.set(key, sending);
+    this.#sending.set(line, sending);
   }
 }
 
@@ -284,11 +340,31 @@ interface Receiver {
   readonly host: string;
 }
 
+/** Of several policies the same where they say the same of it. It may hold secrets. */
+const nameOf = ({ section }: Receiver) => JSON.stringify(section);
+
+/** A notice that waits, and whose it is. */
+interface WaitingFor {
+  readonly settings: PolicySettings;
+  readonly waiting: WaitingNotice;
+}
+
+interface Outbox {
+  readonly receiver: Receiver;
+  readonly notices: NoticeOutbox<WaitingFor>;
+}
+
+/** The same for the same notices, however often they are sent together. */
+function idOf(waiting: readonly WaitingNotice[]): string {
+  const ids = waiting.map(({ id }) => id).join();
+  return `msg_${createHash("sha256").update(ids).digest("hex").slice(0, 32)}`;
+}
+
 function allReceivers({ notifications }: PolicySettings): Receiver[] {
   const counts = new Map<string, number>();
   return notifications.filter(isReceiver).map((section) => {
     const host = section.type === "mail" ? section.host : hostOf(section.url);
-    const place = section.type === "mail" ? `${host} ${digestOf(section.to.join(","))}` : host;
+    const place = section.type === "mail" ? `${host} ${shortHash(section.to.join(","))}` : host;
     const same = counts.get(`${section.type} ${place}`) ?? 0;
     counts.set(`${section.type} ${place}`, same + 1);
     return { key: `${section.type} ${place} ${same}`, section, host };
@@ -316,4 +392,4 @@ const isReceiver = (section: NotificationSection): section is ReceiverSection =>
 
 const hostOf = (url: string) => new URL(url).host;
 
-const digestOf = (text: string) => createHash("sha256").update(text).digest("hex").slice(0, 8);
+const shortHash = (text: string) => createHash("sha256").update(text).digest("hex").slice(0, 8);

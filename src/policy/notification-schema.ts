@@ -21,6 +21,13 @@ const wanted = {
   repeat: duration(
     "While a policy fails, is overdue or damaged, it is told again after so long. Default 24h.",
   ).optional(),
+  digest: z
+    .union([duration("", "1d"), z.literal(false)], "it must be a time of 1d at most, such as 5m, or false")
+    .meta({
+      description:
+        "Where three notices have gone out within so long, those that follow are told in one, after as long. false: each by itself. Default 5m, and of webhooks false.",
+    })
+    .optional(),
 };
 
 const kinds = [

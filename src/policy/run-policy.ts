@@ -12,6 +12,7 @@ import { formatDuration } from "../util/format.ts";
 import { withSpan } from "../util/trace-span.ts";
 import type { PolicySettings } from "./policy-set.ts";
 import { sourcesOf } from "./policy-sources.ts";
+import type { Slot } from "./run-slots.ts";
 
 export type RunType = "full" | "incremental";
 
@@ -51,6 +52,8 @@ interface RunContext {
   readonly logger: Logger;
   readonly signal: AbortSignal;
   readonly now: () => number;
+  /** Its place among those that run: others have it while this one waits to be tried again. */
+  readonly slot: Slot;
   /** Told when a step begins, and how far it has come. */
   readonly onStep: (step: RunStep, progress?: Progress) => void;
 }
@@ -98,17 +101,20 @@ async function carryOut(context: RunContext, request: RunRequest): Promise<RunRe
     if (type !== undefined) {
       const { withRetries } = await import("./retry-run.ts");
       done.snapshot = await withRetries(
-        (attempt) => {
+        async (attempt) => {
+          await context.slot.enter(signal);
           attempts = attempt;
           return backUp({ ...context, signal, onStep }, type);
         },
         {
           windowMs: settings.schedule.retryWindowMs,
           signal,
-          onRetry: (error, attempt, delayMs) =>
+          onRetry: (error, attempt, delayMs) => {
+            context.slot.leave();
             logger.warn("a backup failed and is tried again", {
               ...{ policy: settings.name, attempt, delayMs: Math.round(delayMs), reason: reasonFor(error) },
-            }),
+            });
+          },
         },
       );
     }

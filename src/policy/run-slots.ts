@@ -1,21 +1,59 @@
+/** A place among so many; whoever has it may give it to others for a while. */
+export interface Slot {
+  leave(): void;
+  /** Waits for a place again. @throws the signal's reason, when that is aborted first */
+  enter(signal: AbortSignal): Promise<void>;
+}
+
 /** So many at a time; the others wait in the order in which they came. */
 export class Slots {
   #free: number;
-  readonly #waiting: (() => void)[] = [];
+  readonly #waiting = new Set<() => void>();
 
   constructor(count: number) {
     this.#free = count;
   }
 
-  async within<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#free > 0) this.#free--;
-    else await new Promise<void>((resolve) => void this.#waiting.push(resolve));
+  async within<T>(work: (slot: Slot) => Promise<T>): Promise<T> {
+    await this.#take();
+    let isHeld = true;
+    const leave = () => {
+      if (isHeld) this.#give();
+      isHeld = false;
+    };
+    const enter = async (signal: AbortSignal) => {
+      if (isHeld) return;
+      await this.#take(signal);
+      isHeld = true;
+    };
     try {
-      return await work();
+      return await work({ leave, enter });
     } finally {
-      const next = this.#waiting.shift();
-      if (next) next();
-      else this.#free++;
+      leave();
+    }
+  }
+
+  async #take(signal?: AbortSignal): Promise<void> {
+    signal?.throwIfAborted();
+    if (this.#free > 0) {
+      this.#free--;
+      return;
+    }
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const abort = () => {
+      if (this.#waiting.delete(resolve)) reject(signal?.reason);
+    };
+    this.#waiting.add(resolve);
+    signal?.addEventListener("abort", abort, { once: true });
+    await promise.finally(() => signal?.removeEventListener("abort", abort));
+  }
+
+  #give(): void {
+    const [next] = this.#waiting;
+    if (!next) this.#free++;
+    else {
+      this.#waiting.delete(next);
+      next();
     }
   }
 }

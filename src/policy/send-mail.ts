@@ -5,7 +5,7 @@ import type * as Nodemailer from "nodemailer";
 import { IoError, UnsupportedError } from "../errors.ts";
 import { errnoOf, reasonOf, toReadError } from "../fs/io.ts";
 import { printable } from "../util/printable.ts";
-import type { Notice } from "./notice.ts";
+import type { Told } from "./notice.ts";
 import { htmlOf, textOf, titleOf } from "./notice-text.ts";
 import type { NotificationSection } from "./notification-schema.ts";
 
@@ -29,7 +29,7 @@ const MOST_CHARACTERS = 300;
 export async function sendMail(
   mail: MailSection,
   id: string,
-  notice: Notice,
+  notice: Told,
   signal: AbortSignal,
 ): Promise<readonly string[]> {
   const { createTransport } = await loadNodemailer();

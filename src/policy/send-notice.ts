@@ -2,7 +2,7 @@ import { ExponentialBackoff, handleWhen, retry } from "cockatiel";
 import { Webhook } from "standardwebhooks";
 import { IoError } from "../errors.ts";
 import { isError } from "../fs/io.ts";
-import type { Notice } from "./notice.ts";
+import type { Told } from "./notice.ts";
 import { slackOf } from "./notice-text.ts";
 import type { ReceiverSection } from "./notification-schema.ts";
 import { sendMail } from "./send-mail.ts";
@@ -21,7 +21,7 @@ const MOST_CHARACTERS = 10_000;
 export async function sendNotice(
   section: ReceiverSection,
   id: string,
-  notice: Notice,
+  notice: Told,
   signal: AbortSignal,
 ): Promise<readonly string[]> {
   switch (section.type) {
@@ -45,7 +45,7 @@ export async function sendNotice(
 async function sendWebhook(
   { url, secret }: Extract<ReceiverSection, { type: "webhook" }>,
   id: string,
-  notice: Notice,
+  notice: Told,
   signal: AbortSignal,
 ): Promise<void> {
   const { kind, ...data } = notice;

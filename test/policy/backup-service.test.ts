@@ -188,6 +188,22 @@ describe("run", () => {
     expect(report.attempts).toBeGreaterThan(1);
   });
 
+  test("what waits to be tried again keeps no other policy waiting, and stops at once", async () => {
+    const place = await newPlace();
+    const { service, reports } = await place.service(
+      [
+        `  away: { sources: [{ type: command, name: x, command: ["false"] }], schedule: { full: 1d } }`,
+        policy(place, "good", "schedule: { full: 1d }"),
+      ].join("\n"),
+      { defaults: "  scheduling: { concurrency: 1, retry_window: 1h }" },
+    );
+    void service.run("away");
+    expect((await service.run("good")).outcome).toBe("success");
+    expect(reports.map((report) => report.policy)).toEqual(["good"]);
+    await service.stop();
+    expect(reports[1]).toMatchObject({ policy: "away", outcome: "aborted", attempts: expect.any(Number) });
+  });
+
   test("two runs of a policy follow one another", async () => {
     const place = await newPlace();
     const { service, reports } = await place.service(policy(place, "one", "schedule: { full: 1d }"));

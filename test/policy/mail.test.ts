@@ -1,12 +1,12 @@
 import { execFile } from "node:child_process";
-import { writeFileSync } from "node:fs";
+import { mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { describe, expect, test } from "vitest";
-import { loadPolicies, PolicyFileError } from "../../src/index.ts";
+import { BackupService, loadPolicies, PolicyFileError } from "../../src/index.ts";
 import type { Notice } from "../../src/policy/notice.ts";
 import { sendMail } from "../../src/policy/send-mail.ts";
-import { newDirectory } from "../support/database.ts";
+import { newDirectory, recordingLogger } from "../support/database.ts";
 import {
   newCertificate,
   newMailServer,
@@ -14,7 +14,10 @@ import {
   newToldService,
   type ReceivedMail,
 } from "../support/notice-receivers.ts";
+import { writePolicies } from "../support/policies.ts";
+import { TestClock } from "../support/test-clock.ts";
 
+const HOUR = 3_600_000;
 const PASSWORD = "s3cret pass";
 const MAIL = `type: mail, host: 127.0.0.1, from: "Backups <backup@example.com>", to: [ops@example.com]`;
 
@@ -154,6 +157,50 @@ test("a mail server that hangs, and a webhook that never answers, hold up neithe
   const warnings = logged.filter(({ message }) => message === "a notice was not sent");
   expect(warnings).toHaveLength(2);
 }, 30_000);
+
+test("where many policies fail at once, three are told by themselves and the others in one mail; so is their first success", async () => {
+  const { mails, port } = await newMailServer({ disabledCommands: ["STARTTLS", "AUTH"] });
+  const directory = await newDirectory();
+  const [files, away] = [join(directory, "files"), join(directory, "away")];
+  mkdirSync(away);
+  writeFileSync(join(away, "a"), "a");
+  const names = Array.from({ length: 6 }, (_, i) => `policy-${i}-`);
+  const what = `sources: [{ type: files, paths: [${files}] }], schedule: { full: 1d, retry_window: 1ms }`;
+  const file = writePolicies(directory, {
+    defaults: `notifications: [{ ${MAIL}, port: ${port}, tls: none }]`,
+    policies: names.map((name) => `${name}: { ${what} }`),
+  });
+  const set = await loadPolicies(file);
+  const clock = new TestClock(new Date());
+  const { logger, logged } = recordingLogger();
+  const runAll = async () => {
+    const before = mails.length;
+    const service = new BackupService(set, { logger, clock, stateDirectory: join(directory, "state") });
+    await Promise.all(names.map((name) => service.run(name)));
+    await service.stop();
+    return mails.slice(before);
+  };
+  const subjectsOf = (some: readonly ReceivedMail[]) =>
+    some.map((mail) => headersOf(mail).find((line) => line.startsWith("Subject: ")));
+  const failed = await runAll();
+  expect(subjectsOf(failed)).toEqual([
+    ...Array(3).fill(expect.stringMatching(/^Subject: \[error\] Backup policy-\d+- failed$/)),
+    "Subject: [error] Backups: 3 policies failed",
+  ]);
+  for (const part of ["plain", "html"] as const) {
+    const parts = failed.map((mail) => partsOf(mail)[part]);
+    for (const name of names)
+      expect(parts.filter((text) => text.includes(`Policy ${name} failed: `))).toHaveLength(1);
+  }
+  // Each goes on to fail, of which nobody is told again today.
+  clock.sleep(HOUR);
+  expect(await runAll()).toEqual([]);
+  renameSync(away, files);
+  const again = await runAll();
+  expect(subjectsOf(again).at(-1)).toBe("Subject: [info] Backups: 3 policies work again");
+  expect(again).toHaveLength(4);
+  expect(logged.filter(({ level, message }) => level === "warn" && message.includes("notice"))).toEqual([]);
+});
 
 test("what names and servers say is neither HTML nor a header", async () => {
   const { mails, port } = await newMailServer({ disabledCommands: ["STARTTLS", "AUTH"] });

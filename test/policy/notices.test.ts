@@ -3,7 +3,8 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { Webhook } from "standardwebhooks";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { slackOf } from "../../src/policy/notice-text.ts";
+import { digestOf, type Notice } from "../../src/policy/notice.ts";
+import { htmlOf, slackOf, textOf, titleOf } from "../../src/policy/notice-text.ts";
 import { newReceiver, newToldService } from "../support/notice-receivers.ts";
 
 const SECRET = `whsec_${Buffer.alloc(24, 7).toString("base64")}`;
@@ -182,6 +183,93 @@ test("addresses and secrets are not shown", async () => {
   const shown = JSON.stringify(set.get("one")?.show());
   expect(shown).toContain("https://hooks.example");
   expect(shown).not.toMatch(/s3cret|whsec/);
+});
+
+describe("of many at once", () => {
+  const kinds = (received: readonly { path: string; body: string }[], path: string) =>
+    received.filter((one) => one.path === path).map(({ body }) => JSON.parse(body).type);
+
+  test("people are told in one when the time is over, once; programs of each by itself, unless the file says otherwise", async () => {
+    const { received, until, url } = await newReceiver();
+    const hook = (path: string, rest = "") =>
+      `{ type: webhook, url: "${url}/${path}", on: [success]${rest} }`;
+    const { service, clock } = await newToldService(
+      `[{ type: slack, url: "${url}/slack", on: [success] }, ${hook("each")}, ${hook("digest", `, digest: 5m, secret: "${SECRET}"`)}]`,
+    );
+    const at = (path: string) => received.filter((one) => one.path === path);
+    service.start();
+    await service.status();
+    for (let i = 0; i < 5; i++) await service.run("one");
+    await until(3 + 5 + 3);
+    const pass = async (ms: number) => {
+      clock.sleep(ms - 1000);
+      await clock.pass(1000, 0);
+    };
+    await pass(299_000);
+    await service.run("one");
+    await until(3 + 6 + 3);
+    // Also where it was asleep for so long that they would be sent again by now.
+    await pass(3_600_000);
+    await until(4 + 6 + 4);
+    const [held] = at("/digest").slice(3);
+    expect(new Webhook(SECRET).verify(held?.body ?? "", held?.headers as never)).toMatchObject({
+      type: "backup.digest",
+      data: {
+        ...{ severity: "info", message: "1 policy went well.", policies: { success: 1 }, more: 0 },
+        notices: Array(3).fill({ kind: "success", policy: "one", id: expect.stringMatching(/^msg_/) }),
+      },
+    });
+    expect(
+      JSON.parse(at("/slack")[3]?.body ?? "").blocks[1].text.text.match(/• Policy one went well/g),
+    ).toHaveLength(3);
+    // They still come: the next is held, too, and goes as it is.
+    await service.run("one");
+    await pass(299_000);
+    expect(at("/digest")).toHaveLength(4);
+    await pass(1000);
+    await until(5 + 7 + 5);
+    expect(kinds(received, "/digest").at(-1)).toBe("backup.success");
+    await pass(300_000);
+    await service.run("one");
+    await until(6 + 8 + 6);
+    await service.stop();
+    expect(received).toHaveLength(6 + 8 + 6);
+  });
+
+  test("what is not taken in one is one warning, and waits", async () => {
+    const { received, url } = await newReceiver((_path, count) => (count === 4 ? 404 : 200));
+    const { service, again, clock, logged } = await newToldService(
+      `[{ type: webhook, url: "${url}/", on: [success], digest: 1h }]`,
+    );
+    for (let i = 0; i < 6; i++) await service.run("one");
+    await service.stop();
+    expect(kinds(received, "/")).toEqual([...Array(3).fill("backup.success"), "backup.digest"]);
+    const warnings = logged.filter(({ message }) => message === "a notice was not sent");
+    expect(warnings).toMatchObject([{ meta: { kind: "digest", notices: 3 } }]);
+    clock.sleep(2 * 3_600_000);
+    await again().status({ notify: true });
+    const ids = JSON.parse(received[3]?.body ?? "").data.notices.map(({ id }: { id: string }) => id);
+    while (received.length < 7) await new Promise((resolve) => setTimeout(resolve, 5));
+    expect(received.slice(4).map(({ headers }) => headers["webhook-id"])).toEqual(ids);
+  });
+
+  test("the worst is told first, two hundred by name, and no more than Slack takes", () => {
+    const notice = (i: number): Notice => ({
+      ...{ kind: i === 999 ? "damage" : "failure", severity: i === 999 ? "critical" : "error" },
+      ...{ policy: `p${i}`, message: `Policy p${i} failed: <b>\nno & ${"x".repeat(1000)}` },
+      ...{ repository: "/vault", host: "here", failures: 1 },
+    });
+    const digest = digestOf(Array.from({ length: 1000 }, (_, i) => ({ id: `msg_${i}`, notice: notice(i) })));
+    expect(titleOf(digest)).toBe("[critical] Backups: 999 policies failed, 1 has a damaged snapshot");
+    expect(digest.notices.map(({ policy }) => policy).slice(0, 3)).toEqual(["p999", "p0", "p1"]);
+    expect([digest.notices.length, digest.more]).toEqual([200, 800]);
+    expect(textOf(digest).length).toBeLessThan(100_000);
+    expect(textOf(digest)).toContain("\n- and 800 more, of which lancedb-backup status tells\n\nRepository:");
+    expect(htmlOf(digest)).toContain("<li>Policy p0 failed: &lt;b&gt; no &amp; xxx");
+    const texts = JSON.stringify(slackOf(digest)).match(/(?<="text":")[^"]*/g) ?? [];
+    expect(Math.max(...texts.map((text) => JSON.parse(`"${text}"`).length))).toBeLessThanOrEqual(3000);
+    expect(texts.join()).toMatch(/… and \d+ more lines/);
+  });
 });
 
 describe("what a receiver is told", () => {
