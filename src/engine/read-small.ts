@@ -25,7 +25,7 @@ export async function readSmall(
 
 /** The same of pieces that come from elsewhere. @throws CorruptError where there are more bytes. */
 export async function gatherSmall(
-  pieces: AsyncIterable<Uint8Array>,
+  pieces: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
   path: string,
   most: number,
 ): Promise<Buffer> {
@@ -55,7 +55,8 @@ export function readRange(storage: Storage, name: string, signal?: AbortSignal):
   };
 }
 
-function tooLarge(path: string, most: number): CorruptError {
+/** An object has more bytes than what has its name can have. */
+export function tooLarge(path: string, most: number): CorruptError {
   return new CorruptError(
     `${path} is damaged: it has more than ${most.toLocaleString("en")} bytes, and what has its name cannot.`,
     { path },

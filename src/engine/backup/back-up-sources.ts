@@ -7,6 +7,7 @@ import type { Clock } from "../../util/clock.ts";
 import type { ShrunkTable } from "../../util/shrunk-tables.ts";
 import type { BlobStore } from "../blobs/blob-store.ts";
 import { encodeSnapshot } from "../format/encode-snapshot.ts";
+import { EntryGatherer } from "../format/entry-lines.ts";
 import { BLOBS, newSnapshotId, snapshotName } from "../format/names.ts";
 import type { Lease } from "../lease/lease.ts";
 import { leaserOf } from "../lease/leaser.ts";
@@ -229,10 +230,12 @@ class BackupRun {
     const part =
       partOf(before, ({ type, id }) => type === source.type && id === source.id) ??
       partOf(before, ({ type, uri }) => type === source.type && uri === source.uri);
-    const digests = new Map(part?.entries.map(({ path, sha256 }) => [path, sha256]));
-    for (const entry of entries) {
-      const [then, now] = [digests.get(entry.path), files.get(entry)];
-      if (!entry.immutable || !then || !now || then === now.sha256) continue;
+    const read = new Map<string, Entry>();
+    for (const entry of entries) if (entry.immutable && files.has(entry)) read.set(entry.path, entry);
+    if (!part || read.size === 0) return;
+    for (const { path, sha256: then } of part.entries) {
+      const entry = read.get(path);
+      if (!entry || files.get(entry)?.sha256 === then) continue;
       throw new CorruptError(
         `${entry.path} of ${source.uri} has another content than in snapshot ${before?.snapshot.id}, and a file of that name never changes: it is damaged, or was then. No snapshot was made. Scrub tells, and with heal puts the snapshot's copy back; where it is the snapshot that is wrong, delete it.`,
         { path: entry.file ?? entry.path },
@@ -319,19 +322,24 @@ class BackupRun {
         { database: source.uri, id },
       );
     }
-    const kept = entries.flatMap((entry) => storedEntry(entry, plan, stored) ?? []);
+    const gathered = new EntryGatherer(entries.length);
     const blobs = new Map<string, number>();
-    for (const { blob, bytes } of kept.flatMap(({ pieces = [] }) => pieces)) {
-      blobs.set(blob, stored.sizes.get(blob) ?? this.#sizeBefore(blob) ?? bytes);
+    let [files, sum] = [0, 0];
+    for (const entry of entries) {
+      const kept = storedEntry(entry, plan, stored);
+      if (!kept) continue;
+      for (const { blob, bytes } of kept.pieces ?? []) {
+        if (blobs.has(blob)) continue;
+        blobs.set(blob, stored.sizes.get(blob) ?? this.#sizeBefore(blob) ?? bytes);
+      }
+      gathered.add(kept, (blob) => blobs.get(blob) as number);
+      files++;
+      sum += kept.size;
     }
     return {
       source: { type: source.type, id, uri: source.uri, host: hostname() },
-      files: kept.length,
-      bytes: kept.reduce((sum, { size }) => sum + size, 0),
-      about,
-      details,
-      entries: kept,
-      blobs,
+      ...{ files, bytes: sum, about, details, blobs },
+      entries: gathered.list(),
     };
   }
 

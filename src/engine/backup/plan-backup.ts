@@ -1,3 +1,4 @@
+import { NumberTable } from "../../util/number-table.ts";
 import { type PartContent, type Piece, piecesOfEntry, type StoredEntry } from "../snapshot.ts";
 import type { Entry } from "../source-contract.ts";
 
@@ -29,40 +30,85 @@ export function planBackup(
     rereads = false,
   }: { readonly distrusted?: ReadonlySet<string>; readonly rereads?: boolean | undefined } = {},
 ): BackupPlan {
-  const before = new Map(previous?.entries.map((entry) => [entry.path, entry]));
-  const same = new Map<Entry, StoredEntry>();
-  const own = entries.filter(({ sameAs }) => sameAs === undefined);
-  for (const entry of own) {
-    const old = before.get(entry.path);
-    const isSame = old !== undefined && entry.stamp !== undefined && old.stamp === entry.stamp;
-    if (isSame && old.size === entry.size) same.set(entry, old);
-  }
-  const wasted = wastedBundles(same.values(), previous?.blobs ?? new Map());
-  const isUsable = (old: StoredEntry) =>
-    piecesOfEntry(old).every(({ blob }) => !distrusted.has(blob) && !wasted.has(blob));
+  const own = entries.filter(({ sameAs }) => sameAs === undefined).sort((a, b) => (a.path < b.path ? -1 : 1));
+  const old = previous?.entries ?? [];
+  const same = sameAsBefore(own, old);
+  const blobs: ReadonlyMap<string, number> = previous?.blobs ?? new Map();
+  const wasted = wastedBundles(inOrder(own, same, old), blobs);
+  const isUsable = (entry: StoredEntry) =>
+    piecesOfEntry(entry).every(({ blob }) => !distrusted.has(blob) && !wasted.has(blob));
   const known = new Map<string, number>();
   const toRead: Entry[] = [];
   let bytesToRead = 0;
   for (const entry of own) {
-    const old = same.get(entry);
-    if (old && !rereads && isUsable(old)) {
-      for (const { blob } of piecesOfEntry(old)) known.set(blob, previous?.blobs.get(blob) ?? old.size);
+    const index = same.get(entry);
+    const before = index === undefined || rereads ? undefined : old[index];
+    if (before && isUsable(before)) {
+      for (const { blob } of piecesOfEntry(before)) known.set(blob, blobs.get(blob) ?? before.size);
     } else {
       same.delete(entry);
       toRead.push(entry);
       bytesToRead += entry.size ?? 0;
     }
   }
-  const byContent = new Map(
-    previous?.entries.filter(isUsable).map((old) => [`${old.sha256} ${old.size}`, piecesOfEntry(old)]),
-  );
+  let byContent: NumberTable | undefined;
   return {
     known,
     toRead,
     bytesToRead,
-    before: (entry) => same.get(entry),
-    piecesOf: (sha256, size) => byContent.get(`${sha256} ${size}`),
+    before: (entry) => {
+      const index = same.get(entry);
+      return index === undefined ? undefined : old[index];
+    },
+    piecesOf: (sha256, size) => {
+      byContent ??= contentsOf(old);
+      const index = byContent.get(partOfDigest(sha256));
+      const found = index === undefined ? undefined : old[index];
+      const isIt = found?.sha256 === sha256 && found.size === size && isUsable(found);
+      return isIt ? piecesOfEntry(found) : undefined;
+    },
   };
+}
+
+/** Of entries, in the order of their paths, whose path, size and stamp are those of one of the snapshot before, which one that is. */
+function sameAsBefore(sorted: readonly Entry[], before: readonly StoredEntry[]): Map<Entry, number> {
+  const same = new Map<Entry, number>();
+  let [index, at] = [0, 0];
+  // Both are in the order of their paths: so neither has to be looked up in the other.
+  for (const { path, size, stamp } of before) {
+    let entry = sorted[at];
+    while (entry && entry.path < path) entry = sorted[++at];
+    if (entry?.path === path && entry.stamp !== undefined && entry.stamp === stamp && entry.size === size) {
+      same.set(entry, index);
+    }
+    index++;
+  }
+  return same;
+}
+
+function* inOrder(
+  entries: readonly Entry[],
+  same: ReadonlyMap<Entry, number>,
+  before: readonly StoredEntry[],
+): Generator<StoredEntry> {
+  for (const entry of entries) {
+    const index = same.get(entry);
+    const old = index === undefined ? undefined : before[index];
+    if (old) yield old;
+  }
+}
+
+/** The number of an entry of each content, by a part of its digest. */
+function contentsOf(entries: readonly StoredEntry[]): NumberTable {
+  const numbers = new NumberTable();
+  let index = 0;
+  for (const { sha256 } of entries) numbers.add(partOfDigest(sha256), index++);
+  return numbers;
+}
+
+/** The first 52 bits. */
+function partOfDigest(sha256: string): number {
+  return Number.parseInt(sha256.slice(0, 13), 16);
 }
 
 /** Blobs of which these entries need less than half. */

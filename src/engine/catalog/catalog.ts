@@ -232,14 +232,19 @@ export class Catalog {
    * @throws BackupNotFoundError, CorruptError, UnsupportedError
    */
   async content(id: string, signal?: AbortSignal, known?: Known): Promise<StoredContent> {
-    return (await this.document(id, signal, known)).content;
+    return this.#exactly(id, () => this.#documents.content(id, signal, known ?? {}));
   }
 
   /** The same, and its bytes. @throws as `content` */
   async document(id: string, signal?: AbortSignal, known: Known = {}): Promise<ReadDocument> {
+    return this.#exactly(id, () => this.#documents.whole(id, signal, known));
+  }
+
+  /** Reads by an exact id. */
+  async #exactly<T>(id: string, read: () => Promise<T>): Promise<T> {
     if (!isSnapshotId(id)) throw new BackupNotFoundError(id);
     try {
-      return await this.#documents.whole(id, signal, known);
+      return await read();
     } catch (error) {
       throw isGone(error) ? new BackupNotFoundError(id, undefined, { cause: error }) : error;
     }

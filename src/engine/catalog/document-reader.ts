@@ -1,7 +1,7 @@
 import { CorruptError, UnsupportedError } from "../../errors.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { type DocumentCodec, PLAIN_DOCUMENTS } from "../codec/document-codec.ts";
-import { decodeSnapshot, decodeSummary } from "../format/decode-snapshot.ts";
+import { decodeSummary, readSnapshot } from "../format/decode-snapshot.ts";
 import { snapshotName } from "../format/names.ts";
 import { MOST_DOCUMENT_BYTES, readRange, readSmall } from "../read-small.ts";
 import type { StoredContent, StoredSnapshot } from "../snapshot.ts";
@@ -33,8 +33,6 @@ export interface ReadDocument {
   readonly bytes: Buffer;
   readonly content: StoredContent;
 }
-
-const NEWLINE = 0x0a;
 
 /** Reads the documents of snapshots, from the cache where they are known to be in the storage, else from there. */
 export class DocumentReader {
@@ -72,8 +70,7 @@ export class DocumentReader {
     const read = () => readSmall(this.#storage, snapshotName(id), signal, MOST_DOCUMENT_BYTES);
     const decode = async (object: Buffer) => {
       const bytes = await this.#codec.open(object, id, this.#placeOf(id));
-      await loadKindsIn(bytes.toString("utf8", 0, Math.max(0, bytes.indexOf(NEWLINE))));
-      return { bytes, content: decodeSnapshot(bytes, id, this.#placeOf(id)) };
+      return { bytes, content: await readSnapshot([bytes], { id, place: this.#placeOf(id) }) };
     };
     const isThere = known.isListed || (this.#cache && (await this.#storage.stat(snapshotName(id))));
     return isThere ? this.#cached(id, "document", decode, read) : decode(await read());
@@ -82,6 +79,14 @@ export class DocumentReader {
   /** A snapshot was written: who takes the next one begins with it. @param object of the document */
   async keep(id: string, object: Uint8Array): Promise<void> {
     await this.#cache?.put(id, "document", object);
+  }
+
+  /** What a document says. Where nothing keeps it, a long one is never in memory as a whole. @throws as `whole` */
+  async content(id: string, signal: AbortSignal | undefined, known: Known): Promise<StoredContent> {
+    if (this.#cache) return (await this.whole(id, signal, known)).content;
+    const place = this.#placeOf(id);
+    const object = this.#storage.read(snapshotName(id), { signal });
+    return readSnapshot(this.#codec.pieces(object, id, place), { id, place });
   }
 
   /** The snapshot was deleted. */

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { CorruptError } from "../../errors.ts";
+import { gatherSmall, MOST_DOCUMENT_BYTES } from "../read-small.ts";
 import { damaged, encodedBytes, LONGEST_HEAD_BYTES, MAX_CONTENT_BYTES, parseHead } from "./blob-head.ts";
 import type { BlobKey } from "./blob-key.ts";
 import { decodeBlob, epochOf, type ReadRange } from "./decode-blob.ts";
@@ -18,11 +19,15 @@ export interface DocumentCodec {
    * @throws CorruptError where it is not what was written for this snapshot.
    */
   open(object: Buffer, id: string, place: string): Promise<Buffer>;
+  /** The same in pieces, so that the document is not in memory as a whole. @throws as `open`, and what the object's pieces throw */
+  pieces(object: Pieces, id: string, place: string): AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
   /** So much of an object as its first line needs: this may be kept. @throws as `open` */
   readBeginning(read: ReadRange, id: string, place: string): Promise<Buffer>;
   /** The first line in that, without the newline. @throws as `open` */
   firstLine(beginning: Buffer, id: string, place: string): Promise<Buffer>;
 }
+
+type Pieces = AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
 
 /** Most summaries fit; where one does not, the next read takes twice as much. */
 const FIRST_READ_BYTES = 16 * 1024;
@@ -35,6 +40,7 @@ export const PLAIN_DOCUMENTS: DocumentCodec = {
   mayBeReplaced: false,
   seal: (document) => document,
   open: async (object) => object,
+  pieces: (object) => object,
   async readBeginning(read, _id, place) {
     const pieces: Buffer[] = [];
     let offset = 0;
@@ -72,6 +78,15 @@ export function sealedDocuments(keys: DocumentKeys, compression: Compression): D
     const name = partName(id, index, isLast);
     return decodeBlob(object, { name, place, keys: new Map(key ? [[epoch, key]] : []) });
   };
+  async function* contentsOf(object: Buffer, id: string, place: string): AsyncGenerator<Buffer> {
+    if (object.length === 0) throw noFirstLine(place);
+    for (let [at, index] = [0, 0]; at < object.length; index++) {
+      const rest = object.subarray(at);
+      const bytes = Math.min(rest.length, encodedBytes(parseHead(rest, place).head));
+      at += bytes;
+      yield await open(rest.subarray(0, bytes), id, place, index, at === object.length);
+    }
+  }
   return {
     mayBeReplaced: true,
     seal(document, id) {
@@ -85,14 +100,11 @@ export function sealedDocuments(keys: DocumentKeys, compression: Compression): D
     },
     async open(object, id, place) {
       const contents: Buffer[] = [];
-      for (let at = 0; at < object.length; ) {
-        const rest = object.subarray(at);
-        const bytes = Math.min(rest.length, encodedBytes(parseHead(rest, place).head));
-        at += bytes;
-        contents.push(await open(rest.subarray(0, bytes), id, place, contents.length, at === object.length));
-      }
-      if (contents.length === 0) throw noFirstLine(place);
+      for await (const content of contentsOf(object, id, place)) contents.push(content);
       return Buffer.concat(contents);
+    },
+    async *pieces(object, id, place) {
+      yield* contentsOf(await gatherSmall(object, place, MOST_DOCUMENT_BYTES), id, place);
     },
     async readBeginning(read, id, place) {
       const pieces: Buffer[] = [];

@@ -1,26 +1,25 @@
 import { createHash } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
-import { CorruptError } from "../../errors.ts";
 import { assertFormat, isObject } from "../../fs/record.ts";
-import {
-  BLOB_BYTES,
-  type EntryAttributes,
-  type PartContent,
-  type Piece,
-  type SnapshotSource,
-  type StoredContent,
-  type StoredEntry,
-  type StoredPart,
-  type StoredSnapshot,
+import { MOST_DOCUMENT_BYTES, tooLarge } from "../read-small.ts";
+import type {
+  PartContent,
+  SnapshotSource,
+  StoredContent,
+  StoredEntry,
+  StoredPart,
+  StoredSnapshot,
 } from "../snapshot.ts";
-import { kindOf } from "../source-kind.ts";
-import { assertPathsApart, namedPath } from "./check-paths.ts";
+import { kindOf, loadKindsIn } from "../source-kind.ts";
+import { assertEachApart, assertPathsApart, namedPath } from "./check-paths.ts";
+import { blobFrom, corrupt, entryFrom, sum } from "./decode-entry.ts";
+import { DocumentLines, type LinesOfPart, TRAILER_BYTES } from "./decode-lines.ts";
 import { Fields } from "./fields.ts";
 import { FORMAT, fitsSources, isDigest } from "./names.ts";
 import { shown } from "./shown.ts";
 
-/** `"}` and a newline after the 64 digits of the checksum. */
-const TRAILER_BYTES = 67;
+/** A document of more is read line by line, and what it says of files is kept as lines: half a gigabyte of objects are spared. */
+const LONG_BYTES = 4 << 20;
 
 /** What a listing needs, from the first line of a document. Nothing after it is looked at, and the checksum is not. */
 export function decodeSummary(firstLine: string, id: string, place: string): StoredSnapshot {
@@ -54,6 +53,79 @@ export function decodeSnapshot(bytes: Uint8Array, id: string, place: string): St
   const parts = summary.parts.map((part, index) => partFrom(part, list[index], `part ${index + 1}`, place));
   assertOneSize(parts, place);
   return { snapshot: { ...summary, checksum }, parts };
+}
+
+/**
+ * The same of a document that comes in pieces. One of more than 4 MiB is never in memory as a whole, and its entries are made when they
+ * are asked for; it must be in the lines that docs/formats.md lays down.
+ *
+ * @param most bytes that a document can have.
+ * @throws as `decodeSnapshot`, and what the pieces throw.
+ */
+export async function readSnapshot(
+  pieces: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+  { id, place, most = MOST_DOCUMENT_BYTES, long = LONG_BYTES }: ReadSnapshotOptions,
+): Promise<StoredContent> {
+  const beginning: Uint8Array[] = [];
+  let lines: DocumentLines | undefined;
+  let bytes = 0;
+  for await (const piece of pieces) {
+    bytes += piece.length;
+    if (bytes > most) throw tooLarge(place, most);
+    if (lines) lines.push(piece);
+    else beginning.push(piece);
+    if (lines || bytes <= long) continue;
+    lines = new DocumentLines(place);
+    for (const each of beginning.splice(0)) lines.push(each);
+  }
+  if (!lines) {
+    const whole = Buffer.concat(beginning, bytes);
+    await loadKindsIn(firstLineOf(whole));
+    return decodeSnapshot(whole, id, place);
+  }
+  await loadKindsIn(lines.firstLine);
+  return contentOf(lines, id, place);
+}
+
+interface ReadSnapshotOptions {
+  readonly id: string;
+  readonly place: string;
+  readonly most?: number;
+  /** @internal Bytes of a document that is read by lines. */
+  readonly long?: number;
+}
+
+function contentOf(lines: DocumentLines, id: string, place: string): StoredContent {
+  const checksum = lines.checksum;
+  if (!("checksum" in checksum)) {
+    assertKnownFormat(lines.firstLine, place);
+    throw corrupt(place, checksum.wrong);
+  }
+  if (lines.failure) {
+    assertKnownFormat(lines.firstLine, place);
+    throw lines.failure;
+  }
+  const summary = summaryFrom(lines.head, id, place);
+  if (lines.parts.length !== summary.parts.length) {
+    throw corrupt(place, "its parts are not those of its summary");
+  }
+  const parts = summary.parts.map((part, index) => {
+    const read = lines.parts[index] as LinesOfPart;
+    const what = `part ${index + 1}`;
+    const fields = new Fields(read.head, place, what);
+    assertSource(part, fields, what, place);
+    if (read.mayClash) assertEachApart(pathsOf(read.entries), `${place}, ${what}`);
+    assertSums(part, read.entries.length, read.bytes, place);
+    const whole = { ...part, details: fields.record("details"), entries: read.entries, blobs: read.blobs };
+    kindOf(part.source.type)?.assertPart?.(whole, place);
+    return whole;
+  });
+  if (lines.mayDifferInSize) assertOneSize(parts, place);
+  return { snapshot: { ...summary, checksum: checksum.checksum }, parts };
+}
+
+function firstLineOf(bytes: Buffer): string {
+  return bytes.toString("utf8", 0, Math.max(0, bytes.indexOf("\n")));
 }
 
 /** What is looked for and counted is a blob, whichever of its uses says how large it is. */
@@ -146,18 +218,20 @@ function sourceFrom(fields: Fields, place: string): SnapshotSource {
 
 function partFrom(summary: StoredPart, value: unknown, what: string, place: string): PartContent {
   const fields = new Fields(value, place, what);
-  const source = sourceFrom(fields.object("source"), place);
-  if (!isDeepStrictEqual(source, summary.source)) {
-    throw corrupt(place, `${what} is of another source than its summary says`);
-  }
+  assertSource(summary, fields, what, place);
   const blobs = fields.list("blobs").map((blob) => blobFrom(blob, place, what));
   const sizes = new Map(blobs);
   if (sizes.size < blobs.length) throw corrupt(place, `${what} lists a blob twice`);
   const entries = eachInPlace(fields.list("entries"), (entry) => entryFrom(entry, blobs, place, what));
   assertEntries(entries, summary, `${place}, ${what}`, place);
   const part = { ...summary, details: fields.record("details"), entries, blobs: sizes };
-  kindOf(source.type)?.assertPart?.(part, place);
+  kindOf(summary.source.type)?.assertPart?.(part, place);
   return part;
+}
+
+function assertSource({ source }: StoredPart, fields: Fields, what: string, place: string): void {
+  if (isDeepStrictEqual(sourceFrom(fields.object("source"), place), source)) return;
+  throw corrupt(place, `${what} is of another source than its summary says`);
 }
 
 /** What is read takes the place of what it was read from: of a million entries, both at once would be twice the memory. */
@@ -166,93 +240,23 @@ function eachInPlace<T>(list: unknown[], read: (value: unknown) => T): T[] {
   return list as T[];
 }
 
-function blobFrom(value: unknown, place: string, what: string): readonly [string, number] {
-  const [name, bytes] = Array.isArray(value) ? (value as unknown[]) : [];
-  if (isDigest(name) && isCount(bytes) && bytes <= BLOB_BYTES) return [name, bytes];
-  throw corrupt(place, `${what} lists something that is no blob: ${shown(value)}`);
-}
-
-function entryFrom(
-  value: unknown,
-  blobs: readonly (readonly [string, number])[],
-  place: string,
-  what: string,
-): StoredEntry {
-  const refuse = () => corrupt(place, `${what} lists something that is no file: ${shown(value)}`);
-  const [path, size, sha256, stamp, pieces, attributes] = Array.isArray(value) ? (value as unknown[]) : [];
-  const ok =
-    typeof path === "string" &&
-    isCount(size) &&
-    isDigest(sha256) &&
-    (stamp === null || stamp === undefined || typeof stamp === "string");
-  if (!ok) throw refuse();
-  const given = pieces === undefined || pieces === null ? undefined : piecesFrom(pieces, blobs);
-  if (given && sum(given, "bytes") !== size) throw refuse();
-  const more = attributes === undefined ? undefined : attributesFrom(attributes, refuse);
-  if (more?.directory && size > 0) throw refuse();
-  return {
-    path,
-    size,
-    sha256,
-    ...(typeof stamp === "string" && { stamp }),
-    ...(given && { pieces: given }),
-    ...(more && { attributes: more }),
-  };
-
-  function piecesFrom(list: unknown, known: readonly (readonly [string, number])[]): Piece[] {
-    if (!Array.isArray(list)) throw refuse();
-    return list.map((piece: unknown) => {
-      const [number, offset, bytes] = Array.isArray(piece) ? (piece as unknown[]) : [];
-      const [blob, length] = (isCount(number) ? known[number] : undefined) ?? [];
-      const fits =
-        blob !== undefined &&
-        length !== undefined &&
-        isCount(offset) &&
-        isCount(bytes) &&
-        bytes > 0 &&
-        offset + bytes <= length;
-      if (!fits) throw refuse();
-      return { blob, offset, bytes };
-    });
-  }
-}
-
-function attributesFrom(value: unknown, refuse: () => CorruptError): EntryAttributes {
-  if (!isObject(value)) throw refuse();
-  const { mode, mtimeMs, link, directory, uid, gid, hardLink, sparse } = value;
-  const isCountOrNone = (number: unknown) => number === undefined || isCount(number);
-  const ok =
-    (mode === undefined || (isCount(mode) && mode <= 0o7777)) &&
-    (mtimeMs === undefined || (typeof mtimeMs === "number" && Number.isFinite(mtimeMs))) &&
-    (link === undefined || typeof link === "string") &&
-    [uid, gid, hardLink].every(isCountOrNone) &&
-    [directory, sparse].every((flag) => flag === undefined || flag === true);
-  if (!ok) throw refuse();
-  const known = { mode, mtimeMs, uid, gid, link, directory, hardLink, sparse };
-  return Object.fromEntries(Object.entries(known).filter(([, one]) => one !== undefined));
-}
-
 function assertEntries(
   entries: readonly StoredEntry[],
   summary: StoredPart,
   where: string,
   place: string,
 ): void {
-  assertPathsApart(pathsOf(entries), where);
-  if (entries.length !== summary.files) throw corrupt(place, "its count of files is not that of its summary");
-  if (sum(entries, "size") !== summary.bytes) throw corrupt(place, "its sizes are not those of its summary");
+  assertPathsApart(entries.map(namedPath), where);
+  assertSums(summary, entries.length, sum(entries, "size"), place);
+}
+
+function assertSums(summary: StoredPart, files: number, bytes: number, place: string): void {
+  if (files !== summary.files) throw corrupt(place, "its count of files is not that of its summary");
+  if (bytes !== summary.bytes) throw corrupt(place, "its sizes are not those of its summary");
 }
 
 function* pathsOf(entries: readonly StoredEntry[]) {
   for (const entry of entries) yield namedPath(entry);
-}
-
-function sum<K extends string>(list: readonly Record<K, number>[], key: K): number {
-  return list.reduce((total, entry) => total + entry[key], 0);
-}
-
-function isCount(value: unknown): value is number {
-  return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
 /** @param text may throw, too: a string has its limits. */
@@ -264,8 +268,4 @@ function parseJson(text: () => string, place: string): Record<string, unknown> {
     throw corrupt(place, "it is not JSON", error);
   }
   throw corrupt(place, "it holds no document");
-}
-
-function corrupt(place: string, why: string, cause?: unknown): CorruptError {
-  return new CorruptError(`The snapshot document ${place} is damaged: ${why}.`, { path: place, cause });
 }

@@ -4,9 +4,8 @@ import { advice, adviceOf } from "../../hint.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { forEachParallel } from "../../util/parallel.ts";
 import { type DocumentCodec, PLAIN_DOCUMENTS } from "../codec/document-codec.ts";
-import { decodeSnapshot } from "../format/decode-snapshot.ts";
+import { readSnapshot } from "../format/decode-snapshot.ts";
 import { snapshotName } from "../format/names.ts";
-import { gatherSmall, MOST_DOCUMENT_BYTES, readSmall } from "../read-small.ts";
 import { blobsOfContent, type StoredContent } from "../snapshot.ts";
 import type { DocumentCopy } from "./document-names.ts";
 
@@ -70,8 +69,7 @@ export class References {
       const { local } = this.#storage;
       // Where that can be, by its path: its name may be none that an object can have.
       const pieces = local ? local.readStray(name) : this.#storage.read(name, { signal });
-      const bytes = await gatherSmall(pieces, path, MOST_DOCUMENT_BYTES);
-      return decodeSnapshot(await this.#documents.open(bytes, id, path), id, path);
+      return await readSnapshot(this.#documents.pieces(pieces, id, path), { id, place: path });
     } catch (error) {
       if (isNotFound(error)) return undefined;
       const isUnreadable = error instanceof CorruptError || error instanceof UnsupportedError;
@@ -86,9 +84,9 @@ export class References {
   async #read(id: string, signal: AbortSignal | undefined): Promise<StoredContent | undefined> {
     const name = snapshotName(id);
     try {
-      const bytes = await readSmall(this.#storage, name, signal, MOST_DOCUMENT_BYTES);
       const place = `${this.#storage.location}/${name}`;
-      return decodeSnapshot(await this.#documents.open(bytes, id, place), id, place);
+      const object = this.#storage.read(name, { signal });
+      return await readSnapshot(this.#documents.pieces(object, id, place), { id, place });
     } catch (error) {
       if (isNotFound(error)) return undefined;
       throw nothingRemoved(error, id, this.#storage.location);

@@ -34,12 +34,11 @@ export function checkIntegrity(
 }
 
 /** The files of a part, each with what it is of. */
-function filesToRead({ source, entries }: PartContent): FileToRead[] {
+function* filesToRead({ source, entries }: PartContent): Generator<FileToRead> {
   const kind = kindOf(source.type);
-  return entries.map((entry) => ({
-    ...entry,
-    ...(kind?.locate?.(entry.path) ?? { table: source.uri }),
-  }));
+  for (const entry of entries) {
+    yield { ...entry, ...(kind?.locate?.(entry.path) ?? { table: source.uri }) };
+  }
 }
 
 /** What is wrong with the blobs of a file; undefined where nothing is known to be. */

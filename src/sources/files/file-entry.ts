@@ -34,7 +34,7 @@ export class FileEntry implements Entry {
   readonly changesInPlace = true;
   readonly #place: FileName;
   readonly #events: FileEvents;
-  #stats: Stats;
+  #stats: Seen;
   #hardLink: number | undefined;
   /** Whether it changed while it was read for the last time: its bytes may be of two moments. */
   #isTorn = false;
@@ -43,7 +43,7 @@ export class FileEntry implements Entry {
   constructor(path: string, place: FileName, stats: Stats, events: FileEvents) {
     this.path = path;
     this.#place = place;
-    this.#stats = stats;
+    this.#stats = seenOf(stats);
     this.#events = events;
   }
 
@@ -56,8 +56,7 @@ export class FileEntry implements Entry {
   }
 
   get attributes(): EntryAttributes {
-    const { size, blocks } = this.#stats;
-    const isSparse = size > 0 && blocks * BLOCK_BYTES < size - (size % BLOCK_BYTES) && size > WHOLE_BYTES;
+    const { isSparse } = this.#stats;
     return {
       ...attributesOf(this.#stats),
       ...(this.#hardLink !== undefined && { hardLink: this.#hardLink }),
@@ -136,7 +135,7 @@ export class FileEntry implements Entry {
     this.#isTorn = stampOf(before) !== stampOf(after);
     // Since it was seen: what is read is whole, and of a later moment.
     if (stampOf(this.#stats) !== stampOf(after)) this.#events.changed.add(this.path);
-    this.#stats = after;
+    this.#stats = seenOf(after);
   }
 
   #tried<T>(task: () => T): T {
@@ -203,11 +202,31 @@ function readAll(file: number, size: number): Buffer {
   }
 }
 
-function stampOf({ ino, size, mtimeMs, ctimeMs }: Stats): string {
+/** What is kept of a file's `Stats`, which are three times as large. */
+type Seen = Pick<Stats, "ino" | "size" | "mtimeMs" | "ctimeMs" | "mode" | "uid" | "gid"> & {
+  readonly isSparse: boolean;
+};
+
+function seenOf({ ino, size, mtimeMs, ctimeMs, mode, uid, gid, blocks }: Stats): Seen {
+  const isSparse = size > WHOLE_BYTES && blocks * BLOCK_BYTES < size - (size % BLOCK_BYTES);
+  return { ino, size, mtimeMs, ctimeMs, mode, uid, gid, isSparse };
+}
+
+function stampOf({
+  ino,
+  size,
+  mtimeMs,
+  ctimeMs,
+}: Pick<Stats, "ino" | "size" | "mtimeMs" | "ctimeMs">): string {
   return `${ino}:${size}:${mtimeMs}:${ctimeMs}`;
 }
 
-export function attributesOf({ mode, mtimeMs, uid, gid }: Stats): EntryAttributes {
+export function attributesOf({
+  mode,
+  mtimeMs,
+  uid,
+  gid,
+}: Pick<Stats, "mode" | "mtimeMs" | "uid" | "gid">): EntryAttributes {
   return { mode: mode & 0o7777, mtimeMs, uid, gid };
 }
 

@@ -1,3 +1,4 @@
+import { PathsSeen } from "../../engine/format/check-paths.ts";
 import { Fields } from "../../engine/format/fields.ts";
 import type { EntryAttributes, JsonObject, PartContent, StoredPart } from "../../engine/snapshot.ts";
 import type { SourceDetails } from "../../engine/source-contract.ts";
@@ -56,15 +57,28 @@ export function assertFilesPart(part: PartContent, place: string): void {
   fields.record("root");
   fields.optionalTexts("changed");
   leftOutOf(part, place);
-  const directories = new Map<string, boolean>();
+  const seen = new PathsSeen();
   for (const { path, size, attributes } of part.entries) {
-    const key = pathBytes(path, place).toString("latin1");
-    if (directories.has(key)) throw corrupt(place, `it has two entries for ${path}`);
-    directories.set(key, attributes?.directory === true);
+    seen.add({ path: keyOf(path, place), isDirectory: attributes?.directory });
     if (attributes?.link === undefined) continue;
     unescapeText(attributes.link, place);
     if (size > 0 || attributes.directory)
       throw corrupt(place, `${path} is a symbolic link and something else`);
+  }
+  if (seen.mayClash()) assertKeysApart(part, place);
+}
+
+function keyOf(path: string, place: string): string {
+  return pathBytes(path, place).toString("latin1");
+}
+
+/** Paths that differ may be the same bytes. */
+function assertKeysApart(part: PartContent, place: string): void {
+  const directories = new Map<string, boolean>();
+  for (const { path, attributes } of part.entries) {
+    const key = keyOf(path, place);
+    if (directories.has(key)) throw corrupt(place, `it has two entries for ${path}`);
+    directories.set(key, attributes?.directory === true);
   }
   for (const key of directories.keys()) {
     for (let end = key.lastIndexOf("/"); end > 0; end = key.lastIndexOf("/", end - 1)) {
