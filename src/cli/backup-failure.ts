@@ -1,12 +1,12 @@
 import { existsSync } from "node:fs";
 import { sep } from "node:path";
 import { CorruptError, IoError, UnsupportedError } from "../errors.ts";
-import { isError, isFull } from "../fs/io.ts";
+import { isError, isFull, isNotWritable, isOfSystem, isReadOnly } from "../fs/io.ts";
 import { pathOf } from "./database-argument.ts";
 import { commandLine } from "./output/command-line.ts";
 
 /** What only the place that is written to can say. */
-const ofTheTarget = (error: IoError) => isFull(error) || error.errno === "EROFS";
+const ofTheTarget = (error: IoError) => isFull(error) || isReadOnly(error);
 
 /** What a backup failed with, and where it is one table or file of the database, what to do about it. */
 export function backupFailure(error: unknown, database: string, repository: string): unknown {
@@ -27,8 +27,8 @@ export function backupFailure(error: unknown, database: string, repository: stri
   if (error instanceof IoError) {
     // What copies a file tells of the repository that it copies into; the system tells which file it was.
     const [, path] = /, \w+ '([^']+)'/.exec(isError(error.cause) ? error.cause.message : "") ?? [];
-    if (path === undefined || !inside(path) || error.errno === undefined || ofTheTarget(error)) return error;
-    const reason = error.errno === "EACCES" ? "permission denied" : "it cannot be read";
+    if (path === undefined || !inside(path) || !isOfSystem(error) || ofTheTarget(error)) return error;
+    const reason = isNotWritable(error) ? "permission denied" : "it cannot be read";
     const message = `Could not read ${path}, a file of the database: ${reason} (${error.errno}). ${advice}`;
     return new IoError(message, { ...options, path, errno: error.errno });
   }

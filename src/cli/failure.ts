@@ -6,7 +6,7 @@ import {
   RestoreError,
   ValidationError,
 } from "../errors.ts";
-import { isError, reasonOf } from "../fs/io.ts";
+import { isError, isRefused, reasonOf, toIoError } from "../fs/io.ts";
 import type { Hint } from "../hint.ts";
 import { printable } from "../util/printable.ts";
 import { inCommandWords } from "./command-words.ts";
@@ -92,21 +92,11 @@ function adviceFor(error: BackupError, message: string): string {
   return ` Another snapshot can be named by its id (list shows them); verify says what is damaged, and "lancedb-backup delete ${id}" gives this one up.`;
 }
 
-const REASONS: Record<string, string> = {
-  EACCES: "permission denied",
-  EPERM: "operation not permitted",
-  EROFS: "the file system is read-only",
-  ENOSPC: "the disk is full",
-  EIO: "the device reported an input/output error; check the disk",
-};
-
 /** What the file system refused, by the system's own words; undefined for every other error. */
 function refusedBySystem(error: unknown): string | undefined {
-  if (!isError(error)) return undefined;
-  const { code = "", syscall, path } = error as NodeJS.ErrnoException;
-  const reason = REASONS[code];
-  if (reason === undefined || path === undefined) return undefined;
-  return `Could not ${syscall ?? "use"} ${path}: ${reason} (${code}).`;
+  if (!isRefused(error)) return undefined;
+  const { syscall = "use", path } = error as NodeJS.ErrnoException;
+  return path === undefined ? undefined : toIoError(error, syscall, path).message;
 }
 
 /** The stack, and the causes below it, each with its own. */

@@ -1,6 +1,6 @@
 import { existsSync, linkSync, statfsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { errnoOf, reasonOf } from "../fs/io.ts";
+import { isOfSystem, reasonOf } from "../fs/io.ts";
 import { reflink } from "../fs/placer.ts";
 import {
   makeStagingDirectory,
@@ -103,7 +103,7 @@ async function can(attempt: () => unknown): Promise<boolean> {
     await attempt();
     return true;
   } catch (error) {
-    if (errnoOf(error) === undefined) throw error;
+    if (!isOfSystem(error)) throw error;
     return false;
   }
 }

@@ -15,20 +15,45 @@ export function isMissing(error: unknown): boolean {
 }
 
 /** Whether a disk, or somebody's share of it, has no room left. */
-export function isFull(error: unknown): boolean {
-  const errno = error instanceof IoError ? error.errno : errnoOf(error);
-  return errno === "ENOSPC" || errno === "EDQUOT";
-}
-
+export const isFull = saidBy("ENOSPC", "EDQUOT");
+/** Whether a file system has said that it is read-only. */
+export const isReadOnly = saidBy("EROFS");
 /** Whether a place has said that it cannot be written to: it is read-only, or another user's. */
 export function isNotWritable(error: unknown): error is Error {
-  const errno = error instanceof IoError ? error.errno : errnoOf(error);
-  return errno === "EROFS" || errno === "EACCES" || errno === "EPERM";
+  return saidBy("EROFS", "EACCES", "EPERM")(error);
 }
+/** Whether something has the name already. */
+export const isTaken = saidBy("EEXIST");
+/** Whether what has the name is no link. */
+export const isNoLink = saidBy("EINVAL");
+/** Whether what was seen as a file is not there any more, or something else is. */
+export const isNoFileNow = saidBy("ENOENT", "ENOTDIR", "ELOOP", "ENXIO", "EISDIR", "ESTALE");
+/** Whether a file cannot be read as long as nobody does something about it: by this user, or by its disk. */
+export const mayNotBeRead = saidBy("EACCES", "EPERM", "EIO");
+/** Whether there is no such process any more. */
+export const isNoProcess = saidBy("ESRCH");
+/** Whether nobody reads any more what is written: a pipe, or a terminal that was closed. */
+export const isNotRead = saidBy("EPIPE", "EIO");
+/** Whether another process listens at an address. */
+export const isListenedAt = saidBy("EADDRINUSE");
 
 /** Whether a disk has said that it cannot read what it holds. */
 export function isUnreadable(error: unknown): error is IoError {
   return error instanceof IoError && error.errno === "EIO";
+}
+
+/** Whether the system, or Node, has refused it: not what was thrown for another reason. */
+export function isOfSystem(error: unknown): boolean {
+  return errnoIn(error) !== undefined;
+}
+
+/** Whether the system has said one of these, to us or to somebody who made an `IoError` of it. */
+function saidBy(...names: readonly string[]): (error: unknown) => boolean {
+  return (error) => names.includes(errnoIn(error) ?? "");
+}
+
+function errnoIn(error: unknown): string | undefined {
+  return error instanceof IoError ? error.errno : errnoOf(error);
 }
 
 const ADVICE: Record<string, string> = {
@@ -41,6 +66,9 @@ const ADVICE: Record<string, string> = {
   ENFILE: "too many files are open on this machine",
   EIO: "the device reported an input/output error; check the disk",
 };
+
+/** Whether the file system has refused it for a reason that is no fault of the program. */
+export const isRefused = saidBy(...Object.keys(ADVICE));
 
 /** An `IoError` that names action, path and cause; errors of this package pass unchanged. */
 export function toIoError(error: unknown, action: string, path: string): BackupError {
@@ -63,9 +91,7 @@ export function toReadError(error: unknown, path: string): BackupError {
 }
 
 /** Whether the file system has said that a file is not there, to us or to somebody who made an `IoError` of it. */
-export function isVanished(error: unknown): boolean {
-  return (error instanceof IoError ? error.errno : errnoOf(error)) === "ENOENT";
-}
+export const isVanished = saidBy("ENOENT");
 
 /** Whether anything has the name now. */
 export const stillThere = (path: string) => existsSync(path);

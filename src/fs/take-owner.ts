@@ -5,7 +5,6 @@ import { errnoOf, isMissing, toIoError } from "./io.ts";
 // Root works in directories of others: a nightly backup, a repair by hand. What it makes there takes the owner and
 // group of the directory around it, or the application could no longer write to its own database.
 
-/** What a file system, or a process without the right, answers that keeps owners as they are. */
 const KEPT = new Set(["EPERM", "EACCES", "EINVAL", "ENOSYS", "ENOTSUP", "EOPNOTSUPP", "EROFS"]);
 
 /**
@@ -20,7 +19,9 @@ export function takeOwner(path: string): void {
     const { uid, gid } = statSync(dirname(path));
     if (uid !== 0 || gid !== 0) lchownSync(path, uid, gid);
   } catch (error) {
-    if (!isKept(error)) throw toIoError(error, "give to the owner of its directory", path);
+    // Gone by now, too: others may move what is theirs.
+    if (!isMissing(error) && !keepsOwners(error))
+      throw toIoError(error, "give to the owner of its directory", path);
   }
 }
 
@@ -46,9 +47,9 @@ export function isRoot(): boolean {
   return process.geteuid?.() === 0;
 }
 
-/** Gone by now, too: others may move what is theirs. */
-function isKept(error: unknown): boolean {
-  return isMissing(error) || KEPT.has(errnoOf(error) ?? "");
+/** Whether a file system, or a process without the right, has said that it keeps owners as they are. */
+export function keepsOwners(error: unknown): boolean {
+  return KEPT.has(errnoOf(error) ?? "");
 }
 
 function entriesOf(directory: string) {

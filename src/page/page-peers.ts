@@ -4,7 +4,7 @@ import type { bodyLimit } from "hono/body-limit";
 import type { deleteCookie, getCookie, setCookie } from "hono/cookie";
 import type { streamSSE } from "hono/streaming";
 import { UnsupportedError } from "../errors.ts";
-import { isError } from "../fs/io.ts";
+import { isNotInstalled } from "../util/not-installed.ts";
 
 /** What the page takes from the libraries that it is served by. */
 export interface Peers {
@@ -30,8 +30,7 @@ export async function loadPeers(): Promise<Peers> {
     const { deleteCookie, getCookie, setCookie } = cookies;
     return { Hono, createAdaptorServer, bodyLimit, deleteCookie, getCookie, setCookie, streamSSE };
   } catch (error) {
-    const code = isError(error) && "code" in error ? error.code : undefined;
-    if (code !== "ERR_MODULE_NOT_FOUND" && code !== "MODULE_NOT_FOUND") throw error;
+    if (!isNotInstalled(error)) throw error;
     throw new UnsupportedError(
       "The page needs the packages hono and @hono/node-server, which are not installed: npm install hono@4 @hono/node-server@2",
       { cause: error },

@@ -3,7 +3,8 @@ import { Socket } from "node:net";
 import { rootCertificates } from "node:tls";
 import type * as Nodemailer from "nodemailer";
 import { IoError, UnsupportedError } from "../errors.ts";
-import { errnoOf, reasonOf, toReadError } from "../fs/io.ts";
+import { reasonOf, toReadError } from "../fs/io.ts";
+import { isNotInstalled } from "../util/not-installed.ts";
 import { printable } from "../util/printable.ts";
 import type { Told } from "./notice.ts";
 import { htmlOf, textOf, titleOf } from "./notice-text.ts";
@@ -98,8 +99,7 @@ async function loadNodemailer(): Promise<typeof Nodemailer> {
   try {
     return await import("nodemailer");
   } catch (error) {
-    const code = errnoOf(error);
-    if (code !== "ERR_MODULE_NOT_FOUND" && code !== "MODULE_NOT_FOUND") throw error;
+    if (!isNotInstalled(error)) throw error;
     throw new UnsupportedError("Mails need nodemailer, which is not installed: npm install nodemailer", {
       cause: error,
     });

@@ -89,7 +89,7 @@ function namesIn(path: string): string[] {
   try {
     return readdirSync(path);
   } catch (error) {
-    if (isMissing(error) || (error as NodeJS.ErrnoException).code === "ENOTDIR") return [];
+    if (isMissing(error)) return [];
     throw toIoError(error, "list", path);
   }
 }

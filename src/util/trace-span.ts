@@ -1,6 +1,7 @@
 import type * as Api from "@opentelemetry/api";
 import { reasonOf } from "../thrown.ts";
 import { manifest } from "./build-facts.ts";
+import { isNotInstalled } from "./not-installed.ts";
 
 // Traces by OpenTelemetry's API, where the application has it. What collects them is the application's.
 
@@ -66,8 +67,7 @@ async function loadApi(): Promise<typeof Api | undefined> {
   try {
     return await import("@opentelemetry/api");
   } catch (error) {
-    const { code } = (error ?? {}) as { readonly code?: unknown };
-    if (code !== "ERR_MODULE_NOT_FOUND" && code !== "MODULE_NOT_FOUND") {
+    if (!isNotInstalled(error)) {
       process.emitWarning(`There are no traces: @opentelemetry/api cannot be loaded. ${reasonOf(error)}`);
     }
     return undefined;

@@ -40,6 +40,9 @@ const FLOORS: Readonly<Record<string, number>> = {
   storage: 9,
 };
 
+/** Here the name goes along with an error to another process. */
+const CARRIED: readonly string[] = ["sources/sqlite/sqlite-failure.ts"];
+
 /** Generated code. */
 const SMALL: readonly string[] = ["lance/proto"];
 
@@ -58,6 +61,16 @@ describe("the files of src/", () => {
     const folders = Map.groupBy(files, (path) => posix.dirname(path));
     const small = [...folders].filter(([, inside]) => inside.length < 3).map(([folder]) => folder);
     expect(small.filter((folder) => !SMALL.includes(folder))).toEqual([]);
+  });
+
+  test("go by classes of errors above the storage, and not by the system's names for them", async () => {
+    const above = /^(engine|sources|repository|rows|policy|page|doctor|cli)\//;
+    const NAMED = /\berrnoOf\(|\berrno\)? *[!=]==|[!=]== *"E[A-Z]{3,}"|new Set\(\["E[A-Z]{3,}"/;
+    const texts = files
+      .filter((path) => above.test(path))
+      .map(async (path) => ({ path, text: await readFile(join(src, path), "utf8") }));
+    const found = (await Promise.all(texts)).filter(({ text }) => NAMED.test(text)).map(({ path }) => path);
+    expect(found).toEqual(CARRIED);
   });
 
   test("have eight floors of imports at most inside a room; guard/write is a room of its own", () => {

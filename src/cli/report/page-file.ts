@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { type FileHandle, lstat, open, realpath, rename, rm, writeFile } from "node:fs/promises";
 import { basename, dirname, join, relative, sep } from "node:path";
-import { reasonOf } from "../../fs/io.ts";
+import { isMissing, reasonOf } from "../../fs/io.ts";
 import { UsageError } from "../failure.ts";
 import { PAGE_START } from "./report-page.ts";
 
@@ -25,8 +25,8 @@ export async function assertReplaceable(
   if (directory.split(sep).some((name) => name.endsWith(".lance") || name === ".lancedb-backup")) {
     throw refuse("it lies among a database's files");
   }
-  const found = await lstat(file).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOENT") return undefined;
+  const found = await lstat(file).catch((error: unknown) => {
+    if (isMissing(error)) return undefined;
     throw cannotWrite(file, error);
   });
   if (!found) return;

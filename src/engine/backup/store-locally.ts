@@ -3,7 +3,7 @@ import { availableParallelism } from "node:os";
 import { dirname, join } from "node:path";
 import { CorruptError } from "../../errors.ts";
 import { syncTogether } from "../../fs/durable.ts";
-import { errnoOf, isVanished, stillThere, toIoError, toReadError } from "../../fs/io.ts";
+import { isOfSystem, isVanished, stillThere, toIoError, toReadError } from "../../fs/io.ts";
 import { PROCESS_TOKEN } from "../../fs/this-process.ts";
 import { type CopyResult, type CopyTask, SMALL_BYTES } from "../../fs/workers/file-tasks.ts";
 import { runTasks, THREADS } from "../../fs/workers/pool.ts";
@@ -99,7 +99,7 @@ class LocalRun {
     } catch (error) {
       const gone = isVanished(error) ? tasks.find(({ source }) => !stillThere(source)) : undefined;
       if (gone) throw toReadError(error, gone.source);
-      throw errnoOf(error) ? toIoError(error, "back up into", this.#local.root) : error;
+      throw isOfSystem(error) ? toIoError(error, "back up into", this.#local.root) : error;
     }
   }
 

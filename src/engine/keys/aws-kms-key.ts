@@ -2,6 +2,7 @@ import type * as Sdk from "@aws-sdk/client-kms";
 import { assertKnown, describe } from "../../checks.ts";
 import { CorruptError, IoError, UnsupportedError, ValidationError } from "../../errors.ts";
 import { isError, reasonOf } from "../../fs/io.ts";
+import { isNotInstalled } from "../../util/not-installed.ts";
 import type { JsonObject } from "../snapshot.ts";
 import { type KeyPlace, MASTER_BYTES, type RepositoryKey, type SlotPlace } from "./repository-key.ts";
 
@@ -256,8 +257,7 @@ async function loadSdk(): Promise<typeof Sdk> {
   try {
     return await import("@aws-sdk/client-kms");
   } catch (error) {
-    const code = isError(error) && "code" in error ? error.code : undefined;
-    if (code !== "ERR_MODULE_NOT_FOUND" && code !== "MODULE_NOT_FOUND") throw error;
+    if (!isNotInstalled(error)) throw error;
     throw new UnsupportedError(
       "Keys in AWS KMS need the AWS SDK, which is not installed: npm install @aws-sdk/client-kms",
       { cause: error },

@@ -1,4 +1,5 @@
-import { type BackupError, CorruptError, IoError, isNotFound, UnsupportedError } from "../../errors.ts";
+import { type BackupError, CorruptError, isNotFound, UnsupportedError } from "../../errors.ts";
+import { isUnreadable } from "../../fs/io.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { forEachParallel } from "../../util/parallel.ts";
 import { KEYS } from "../format/names.ts";
@@ -124,5 +125,5 @@ async function checkOf(storage: Storage, epoch: number): Promise<string | undefi
 
 function isDamage(error: unknown): error is BackupError {
   if (error instanceof CorruptError || error instanceof UnsupportedError) return true;
-  return error instanceof IoError && error.errno === "EIO"; // a bad sector: others can be read
+  return isUnreadable(error); // a bad sector: others can be read
 }

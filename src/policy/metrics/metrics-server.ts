@@ -1,6 +1,6 @@
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { errnoOf, reasonOf } from "../../fs/io.ts";
+import { isListenedAt, reasonOf } from "../../fs/io.ts";
 import type { Logger } from "../../logger.ts";
 import type { Listen } from "./metrics-settings.ts";
 import { type MetricSource, PROMETHEUS_CONTENT_TYPE, prometheusText } from "./prometheus-text.ts";
@@ -44,7 +44,7 @@ export class MetricsServer {
     );
     server.on("error", (error) => {
       this.#logger.error("metrics are not served", { ...this.#listen, reason: reasonOf(error) });
-      if (errnoOf(error) !== "EADDRINUSE" || this.#starting === undefined) return;
+      if (!isListenedAt(error) || this.#starting === undefined) return;
       this.#again = setTimeout(() => server.listen(this.#listen), AGAIN_MS);
     });
     server.on("listening", () => {

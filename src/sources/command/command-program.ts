@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { basename } from "node:path";
 import { PassThrough, pipeline } from "node:stream";
 import { IoError, ValidationError } from "../../errors.ts";
-import { errnoOf, isError, toIoError } from "../../fs/io.ts";
+import { isNoProcess, isVanished, toIoError } from "../../fs/io.ts";
 import { withoutPassword } from "../../util/without-password.ts";
 
 /** Of what a program says on stderr so much is kept, the last of it. */
@@ -73,7 +73,7 @@ export class Program implements AsyncDisposable {
       );
     } catch (error) {
       await program[Symbol.asyncDispose]();
-      if (errnoOf(error) !== "ENOENT") throw toIoError(error, "start", name);
+      if (!isVanished(error)) throw toIoError(error, "start", name);
       throw new ValidationError(`There is no program ${name}: give its path, or install it.`, {
         cause: error,
       });
@@ -129,7 +129,7 @@ export class Program implements AsyncDisposable {
     try {
       process.kill(-pid, signal);
     } catch (error) {
-      if (!isError(error) || errnoOf(error) !== "ESRCH") throw error; // ended already
+      if (!isNoProcess(error)) throw error; // ended already
     }
   }
 

@@ -2,7 +2,7 @@ import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from 
 import type { EntryAttributes } from "../../engine/snapshot.ts";
 import type { Entry } from "../../engine/source-contract.ts";
 import { type BackupError, IoError, isNotFound, NotFoundError } from "../../errors.ts";
-import { errnoOf, toReadError } from "../../fs/io.ts";
+import { isNoFileNow, mayNotBeRead, toReadError } from "../../fs/io.ts";
 import { type FileName, shownName } from "./file-names.ts";
 
 /** What is more is not read at once. */
@@ -13,11 +13,6 @@ const BLOCK_BYTES = 512;
 
 /** No link is followed, no pipe waited for. */
 const PLAIN = constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0);
-
-/** Errors by which a file is not there any more, or something else is. */
-const GONE = new Set(["ENOENT", "ENOTDIR", "ELOOP", "ENXIO", "EISDIR", "ESTALE"]);
-/** Errors by which it cannot be read, as long as nobody does something about it. */
-const UNREADABLE = new Set(["EACCES", "EPERM", "EIO"]);
 
 /** What became of files since they were seen. */
 export interface FileEvents {
@@ -142,11 +137,9 @@ export class FileEntry implements Entry {
     try {
       return task();
     } catch (error) {
-      const errno = errnoOf(error) ?? "";
-      if (GONE.has(errno)) throw this.#gone(error);
+      if (isNoFileNow(error)) throw this.#gone(error);
       const { onUnreadable } = this.#events;
-      if (!onUnreadable || !UNREADABLE.has(errno))
-        throw withAdvice(toReadError(error, shownName(this.#place)));
+      if (!onUnreadable || !mayNotBeRead(error)) throw withAdvice(toReadError(error, shownName(this.#place)));
       onUnreadable(this.path, error);
       throw new NotFoundError(`${shownName(this.#place)} cannot be read.`, {
         path: shownName(this.#place),

@@ -23,9 +23,9 @@ import {
 import { dirname } from "node:path";
 import type { EntryAttributes, StoredEntry } from "../../engine/snapshot.ts";
 import { CorruptError } from "../../errors.ts";
-import { errnoOf, toIoError } from "../../fs/io.ts";
+import { toIoError } from "../../fs/io.ts";
 import { hasNoLinks } from "../../fs/name-file.ts";
-import { isRoot } from "../../fs/take-owner.ts";
+import { isRoot, keepsOwners } from "../../fs/take-owner.ts";
 import { livenessOfToken, PROCESS_TOKEN } from "../../fs/this-process.ts";
 import { type FileName, joinName, shownName, unescapeText } from "./file-names.ts";
 
@@ -35,8 +35,6 @@ const HOLE_BYTES = 64 << 10;
 const ZEROS = Buffer.alloc(HOLE_BYTES);
 /** Of the mode: who runs a file runs it as its owner. Not without the owner that it is about. */
 const SET_ID = 0o6000;
-/** What a file system, or a process without the right, answers that keeps owners as they are. */
-const KEPT = new Set(["EPERM", "EACCES", "EINVAL", "ENOSYS", "ENOTSUP", "EOPNOTSUPP", "EROFS"]);
 
 /** Whose what is restored becomes: the snapshot's where that is asked for; else as root the owner of the directory around it. */
 export class Owners {
@@ -56,7 +54,7 @@ export class Owners {
       chown(owner.uid, owner.gid);
       return this.areKept;
     } catch (error) {
-      if (!KEPT.has(errnoOf(error) ?? "")) throw error;
+      if (!keepsOwners(error)) throw error;
       if (this.areKept) this.refused++;
       return false;
     }
@@ -153,7 +151,7 @@ export function writeLink(from: FileName, to: FileName, isInPlace: boolean): boo
     if (isInPlace) renameOrRemove(made, to);
     return true;
   } catch (error) {
-    if (hasNoLinks(error) || errnoOf(error) === "EMLINK") return false;
+    if (hasNoLinks(error)) return false;
     throw toIoError(error, "link to", shownName(to));
   }
 }

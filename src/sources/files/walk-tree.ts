@@ -2,7 +2,7 @@ import { lstatSync, readdirSync, readFileSync, readlinkSync, type Stats } from "
 import type { EntryAttributes } from "../../engine/snapshot.ts";
 import type { Entry } from "../../engine/source-contract.ts";
 import type { LeftOutOfPart } from "../../engine/source-kind.ts";
-import { errnoOf, isMissing, reasonOf, toIoError } from "../../fs/io.ts";
+import { isMissing, isNoLink, isOfSystem, reasonOf, toIoError } from "../../fs/io.ts";
 import { attributesOf, FileEntry, type FileEvents, LinkedEntry, withAdvice } from "./file-entry.ts";
 import { escapeLink, escapeNames, type FileName, joinName, shownName } from "./file-names.ts";
 import { IGNORE_FILE, type IgnoreRules } from "./ignore-rules.ts";
@@ -111,7 +111,7 @@ class Walk {
       const rules = directory.rules.below(directory.shown, readFileSync(place, "utf8"));
       return { ...directory, rules };
     } catch (error) {
-      if (errnoOf(error) === undefined) throw error;
+      if (!isOfSystem(error)) throw error;
       throw toIoError(error, "read", shownName(place)); // else what it leaves out would be taken
     }
   }
@@ -162,7 +162,7 @@ class Walk {
       this.#entries.push(bareEntry(path, { ...attributesOf(found), link }));
       this.#counts.links++;
     } catch (error) {
-      if (!isMissing(error) && errnoOf(error) !== "EINVAL") this.#unreadable(path, place, error);
+      if (!isMissing(error) && !isNoLink(error)) this.#unreadable(path, place, error);
     }
   }
 

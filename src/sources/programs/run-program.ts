@@ -1,7 +1,7 @@
 import { type ChildProcessByStdio, spawn } from "node:child_process";
 import { PassThrough, pipeline, type Readable, type Writable } from "node:stream";
 import { UnsupportedError } from "../../errors.ts";
-import { errnoOf, isError, toIoError } from "../../fs/io.ts";
+import { isError, isVanished, toIoError } from "../../fs/io.ts";
 
 export interface ProgramToRun {
   /** Absolute, or a name in PATH. */
@@ -111,7 +111,7 @@ export class RunningProgram implements AsyncDisposable {
     const ending = await this.#ended;
     this.#signal?.throwIfAborted();
     if (this.#failure === undefined) return ending;
-    if (errnoOf(this.#failure) === "ENOENT") {
+    if (isVanished(this.#failure)) {
       throw new UnsupportedError(`There is no program ${this.path}.`, { cause: this.#failure });
     }
     throw toIoError(this.#failure, "start", this.path);

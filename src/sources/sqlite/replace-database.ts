@@ -14,7 +14,7 @@ import { backup, DatabaseSync } from "node:sqlite";
 import { setTimeout as sleep } from "node:timers/promises";
 import { pathToFileURL } from "node:url";
 import { LockedError } from "../../errors.ts";
-import { errnoOf, toIoError } from "../../fs/io.ts";
+import { isTaken, toIoError } from "../../fs/io.ts";
 import { hasNoLinks } from "../../fs/name-file.ts";
 import { fromSqlite, SQLITE, sqliteCode } from "./sqlite-failure.ts";
 
@@ -122,7 +122,7 @@ function nameNew(from: string, target: string): void {
   try {
     linkSync(from, target);
   } catch (error) {
-    if (errnoOf(error) === "EEXIST") throw new LockedError(`${target} was made by somebody else meanwhile.`);
+    if (isTaken(error)) throw new LockedError(`${target} was made by somebody else meanwhile.`);
     if (!hasNoLinks(error)) throw error;
     renameSync(from, target);
   }

@@ -1,6 +1,6 @@
 import type * as Sdk from "@aws-sdk/client-s3";
 import { UnsupportedError, ValidationError } from "../../errors.ts";
-import { isError } from "../../fs/io.ts";
+import { isNotInstalled } from "../../util/not-installed.ts";
 import type { RetryPolicy } from "../layers/retry-policy.ts";
 import { assertObjectName } from "../object-name.ts";
 import { knownStore } from "./known-stores.ts";
@@ -106,8 +106,7 @@ async function loadSdk(): Promise<typeof Sdk> {
   try {
     return await import("@aws-sdk/client-s3");
   } catch (error) {
-    const code = isError(error) && "code" in error ? error.code : undefined;
-    if (code !== "ERR_MODULE_NOT_FOUND" && code !== "MODULE_NOT_FOUND") throw error;
+    if (!isNotInstalled(error)) throw error;
     throw new UnsupportedError(
       "Repositories in S3 need the AWS SDK, which is not installed: npm install @aws-sdk/client-s3",
       { cause: error },

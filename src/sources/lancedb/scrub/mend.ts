@@ -15,7 +15,7 @@ import type { BlobStore, FileToRead } from "../../../engine/blobs/blob-store.ts"
 import { BackupError, CorruptError } from "../../../errors.ts";
 import { makeDirectory } from "../../../fs/directory-tree.ts";
 import { syncDirectories, syncFile } from "../../../fs/durable.ts";
-import { errnoOf, io } from "../../../fs/io.ts";
+import { io, isTaken, isVanished } from "../../../fs/io.ts";
 import { nameNew } from "../../../fs/name-file.ts";
 import { takeOwner } from "../../../fs/take-owner.ts";
 import { ensurePrivateDirectory } from "../../../lance/private-directory.ts";
@@ -123,7 +123,7 @@ async function keep(database: string, file: string, name: string): Promise<strin
     try {
       linkSync(file, aside);
     } catch (error) {
-      if (errnoOf(error) === "EEXIST" || errnoOf(error) === "ENOENT") throw error;
+      if (isTaken(error) || isVanished(error)) throw error;
       copyFileSync(file, aside);
       takeOwner(aside);
     }
