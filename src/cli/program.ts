@@ -33,7 +33,7 @@ import { keyOptions } from "./key-options.ts";
 
 const DESCRIPTION = `Verified, deduplicated backups of LanceDB databases, and a way back.
 
-A repository is a directory that keeps snapshots of databases, best on another disk. Make one, back up into it, and restore any snapshot, or any moment in it. What guarded writes left behind is shown by undo and settled by recover.`;
+A repository is a directory that keeps snapshots of databases, best on another disk. Make one, back up into it, and restore any snapshot, or any moment in it. What guarded writes left behind is shown by undo and rolled back by recover.`;
 
 const EXAMPLES = `
 Examples:

@@ -147,7 +147,7 @@ export class BackupManager implements AsyncDisposable {
    * committed since is passed over but reachable by its number. The backup stays.
    *
    * All of its tables go back, or none. When the process dies in between, the next guarded operation on one
-   * of them or `recover()` completes the restore; `recover()` reports it, with what it passed over, and commits
+   * of them or `recover()` finishes the restore; `recover()` reports it, with what it passed over, and commits
    * that others have made since to a table that was back already stay.
    *
    * It is an operation of its own: inside of guarded work that has written to one of the tables it is refused
@@ -204,7 +204,7 @@ export class BackupManager implements AsyncDisposable {
    *
    * @param strategy default, also where it is left out: the manager's.
    * @throws whatever `work` throws; ConflictError where others have committed to a table that would have to
-   * go back; RestoreError where the rollback itself failed, or somebody else has settled the journal entry meanwhile
+   * go back; RestoreError where the rollback itself failed, or somebody else has recovered the journal entry meanwhile
    * (its message says what each table holds, `workError` why the work failed, if it did); LockedError where a table is in use for longer
    * than `lockTimeoutMs`, at once where operations of this process wait for each other; the signal's reason.
    */
@@ -275,8 +275,8 @@ export class BackupManager implements AsyncDisposable {
   }
 
   /**
-   * Rolls back what dead processes left, completes restores that they began, sweeps what they never finished,
-   * and moves damaged newest manifests aside. What dead processes left is also settled before each guarded
+   * Rolls back what dead processes left, finishes restores that they began, removes what they never finished,
+   * and moves damaged newest manifests aside. What dead processes left is also recovered before each guarded
    * operation; calling this is never needed but after a `ConflictError` or a `LockedError` of a recovery.
    *
    * @throws LockedError where an owner cannot be known to be dead, IoError or LanceError where going back was
@@ -332,7 +332,7 @@ export class BackupManager implements AsyncDisposable {
 
   async #ready(): Promise<void> {
     await databasePath(this.#settings.database);
-    await this.#dead.settle();
+    await this.#dead.recover();
   }
 
   /** @param entries these only; otherwise all, and what lies half-made */

@@ -231,7 +231,7 @@ export class Captures {
     });
   }
 
-  /** Locks a table or namespace, and settles what a dead operation left on it. */
+  /** Locks a table or namespace, and recovers what a dead operation left on it. */
   async #lock(name: string, whileWaiting?: () => Promise<void>): Promise<void> {
     const { locks, kind, recoverTable } = this.#settings;
     if (!locks.isHeldByParent(name) || kind === "guarded") await locks.acquire(name, whileWaiting);
@@ -288,7 +288,7 @@ interface SingleWriter {
   readonly entry: JournalEntry;
   /** The tables in question; undefined: all, and those that are not there yet. */
   readonly tables: readonly string[] | undefined;
-  /** Takes a table's lock, and settles what a dead operation left on it. */
+  /** Takes a table's lock, and recovers what a dead operation left on it. */
   readonly lock: (table: string, whileWaiting: () => Promise<void>) => Promise<void>;
 }
 

@@ -22,7 +22,7 @@ import type { BackupStrategy } from "./backup-strategy.ts";
 import type { EntryRecord } from "./journal/entry-record.ts";
 import { listEntries } from "./journal/journal.ts";
 import type { JournalEntry } from "./journal/journal-entry.ts";
-import { assertCopyInReach, sweepEntry } from "./kept-backup.ts";
+import { assertCopyInReach, removeEntry } from "./kept-backup.ts";
 import { directoryCopy, strategyOf } from "./kept-strategies.ts";
 import type { BackupInfo, BackupState, CreateBackupOptions, Settings } from "./manager-options.ts";
 import { Operation } from "./operation.ts";
@@ -92,9 +92,9 @@ export async function createBackup(
     });
     return entry.id;
   } catch (error) {
-    await sweepEntry(settings.lancedb, database, entry).catch((reason: unknown) => {
+    await removeEntry(settings.lancedb, database, entry).catch((reason: unknown) => {
       entry.abandon();
-      logger.warn("an unfinished backup could not be removed; the next operation sweeps it", {
+      logger.warn("an unfinished backup could not be removed; the next operation removes it", {
         backup: entry.id,
         error: reasonOf(reason),
       });
@@ -166,7 +166,7 @@ export async function cleanupBackup(settings: Settings, id: string): Promise<voi
       await entry.become("done", "held");
       throw error;
     }
-    await sweepEntry(settings.lancedb, database, entry, record.backupPath);
+    await removeEntry(settings.lancedb, database, entry, record.backupPath);
   } else {
     await directoryCopy.discard(record.backupPath, record.uuid);
   }
@@ -179,7 +179,7 @@ function perhapsAnothers({ id, backupPath, database }: EntryRecord, madeOf: stri
   );
 }
 
-/** A restore that is under way, or was cut off and waits for its completion, needs the backup. */
+/** A restore that is under way, or was cut off and waits to be finished, needs the backup. */
 function assertNotRestored(database: string, id: string): void {
   const restore = findRestores(database, id)[0];
   if (!restore) return;

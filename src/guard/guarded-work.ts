@@ -25,7 +25,7 @@ import {
 import type { CapturedTable, OnConflict } from "./journal/entry-record.ts";
 import type { LoggedIntent } from "./journal/intent-log.ts";
 import { NotThereError } from "./journal/journal-entry.ts";
-import { keepEntry, keptDirectory, sweepEntry } from "./kept-backup.ts";
+import { keepEntry, keptDirectory, removeEntry } from "./kept-backup.ts";
 import { strategyOf } from "./kept-strategies.ts";
 import type { GuardedWork, GuardedWorkOptions, Settings } from "./manager-options.ts";
 import { OpenCalls } from "./open-calls.ts";
@@ -33,7 +33,7 @@ import { Operation } from "./operation.ts";
 import { assertCommitsThere } from "./recovered-by-others.ts";
 import { recoverTable } from "./recovery/recover-entries.ts";
 import { planRollback, type RollbackPlan } from "./rollback/plan-rollback.ts";
-import { bringFilesBack, carryOut, workConflict } from "./rollback/roll-back-tables.ts";
+import { carryOut, rollBackDrops, workConflict } from "./rollback/roll-back-tables.ts";
 import { foldLog } from "./rollback/work-history.ts";
 
 /**
@@ -85,7 +85,7 @@ export async function runGuarded<T>(
       await commit(operation);
     } catch (error) {
       await operation.close(OpenCalls.ended());
-      if (operation.isSettled(error)) throw error;
+      if (operation.isItsEnd(error)) throw error;
       logger.info("guarded work failed; rolling back", { ...meta(), error: reasonOf(error) });
       await rollBack(operation, error, onConflict);
       await ended({ type: "rolledBack", error, ...event() }, () => tablesWritten(operation));
@@ -145,19 +145,20 @@ async function commit(operation: Operation): Promise<void> {
   if (!operation.wasArmed) return;
   operation.assertMaySucceed();
   const { entry } = operation;
-  if (!operation.isOurs()) throw await operation.settle("The guarded work ended well");
-  await assertCommitsThere(operation.settled("The guarded work ended well"));
+  if (!operation.isOurs()) throw await operation.recoveredByOthers("The guarded work ended well");
+  await assertCommitsThere(operation.asRecovered("The guarded work ended well"));
   try {
     await entry.become("armed", "done");
   } catch (error) {
-    if (error instanceof NotThereError) throw await operation.settle("The guarded work ended well");
+    if (error instanceof NotThereError)
+      throw await operation.recoveredByOthers("The guarded work ended well");
     // Whether it was taken back is seen by the entry alone.
     const { state } = entry;
     if (state === "armed") throw error;
     const { database, record } = operation;
     const fate =
       state === "done" ? "nor taken back. Its changes are there" : `and is not to be seen now (${database})`;
-    throw operation.settledBy(
+    throw operation.endBy(
       new RestoreError(
         `The guarded work was done, but its record could not be put on the disk (${reasonOf(error)}), ${fate}; a power cut may undo them.`,
         { restoreError: error, backupPath: record.backupPath },
@@ -173,7 +174,7 @@ async function rollBack(operation: Operation, workError: unknown, onConflict: On
   const what = `The guarded work failed${isRefusal ? "" : ` (${reasonOf(workError)})`}`;
   let plan: RollbackPlan | undefined;
   try {
-    if (!operation.isOurs()) throw await operation.settle(what, workError);
+    if (!operation.isOurs()) throw await operation.recoveredByOthers(what, workError);
     plan = await planRollback(lancedb, database, {
       record,
       kept: keptDirectory(entry, record),
@@ -225,10 +226,10 @@ async function rollBack(operation: Operation, workError: unknown, onConflict: On
       tables: tables.map(({ table, version }) => ({ table, version })),
     });
   } catch (error) {
-    if (operation.isSettled(error)) throw error;
-    if (wasTaken(operation)) throw await operation.settle(what, workError);
+    if (operation.isItsEnd(error)) throw error;
+    if (wasTaken(operation)) throw await operation.recoveredByOthers(what, workError);
     if (error instanceof ConflictError) {
-      const returned = plan ? await bringFilesBack(lancedb, database, plan, error.conflicts, logger) : [];
+      const returned = plan ? await rollBackDrops(lancedb, database, plan, error.conflicts, logger) : [];
       const tables = record.tables.map((table) => table.id);
       const conflict = workConflict(error, { id: record.id, database, tables, returned }, workError);
       await keepEntry(entry, record).catch((reason: unknown) => {
@@ -248,13 +249,13 @@ async function rollBack(operation: Operation, workError: unknown, onConflict: On
   }
 }
 
-/** Whether somebody else has settled the entry; false where that cannot be told: then the rollback's own error is told. */
+/** Whether somebody else has recovered the entry; false where that cannot be told: then the rollback's own error is told. */
 function wasTaken(operation: Operation): boolean {
   try {
     return !operation.isOurs() && operation.entry.state !== "done";
   } catch (error) {
     const meta = { backup: operation.entry.id, error: reasonOf(error) };
-    operation.logger.warn("whether a rollback was settled by somebody else cannot be told", meta);
+    operation.logger.warn("whether somebody else has recovered the entry cannot be told", meta);
     return false;
   }
 }
@@ -263,19 +264,19 @@ function droppedBy(log: readonly LoggedIntent[]): Set<string> {
   return new Set(log.flatMap(({ intent }) => (intent.step === "drop" ? intent.table : [])));
 }
 
-/** What fails here fails no operation: it is swept later. */
+/** What fails here fails no operation: it is removed later. */
 async function clean(operation: Operation, logger: Logger): Promise<void> {
   const { entry, lancedb, database } = operation;
   try {
     entry.log.close();
     assertRoot(entry.directory);
     const { state } = entry;
-    if (state === "done" || state === "making") await sweepEntry(lancedb, database, entry);
+    if (state === "done" || state === "making") await removeEntry(lancedb, database, entry);
     // It may come back with its directory, and is nobody's then; or that was away when it was to be rolled back.
     if (state === "gone" || state === "armed") entry.abandon();
   } catch (error) {
     entry.abandon();
-    logger.warn("a backup could not be cleaned up; the next operation sweeps it", {
+    logger.warn("a backup could not be cleaned up; the next operation removes it", {
       backup: entry.id,
       error: reasonOf(error),
     });

@@ -52,7 +52,7 @@ export async function keepEntry(entry: JournalEntry, record: EntryRecord): Promi
  * @param path where the copy lies now, if it was moved
  * @throws IoError where the directory is away in which the copy lies: the entry stays, or nobody would know of the copy.
  */
-export async function sweepEntry(
+export async function removeEntry(
   lancedb: LanceDB,
   database: string,
   entry: JournalEntry,

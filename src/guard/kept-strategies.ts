@@ -50,7 +50,7 @@ export const directoryCopy: Strategy = {
           await rename(backupPath, partial);
         } catch (error) {
           if (errnoOf(error) === "EXDEV") return removeInPlace(backupPath);
-          if (!isMissing(error)) throw error; // another process sweeps it too, and was quicker
+          if (!isMissing(error)) throw error; // another process removes it too, and was quicker
           if (assertRoot(backupPath) && isOurs(backupPath, uuid)) await rename(backupPath, partial);
         }
       });
@@ -100,7 +100,7 @@ function removeQuietly(directory: string): void {
   try {
     rmSync(directory, { recursive: true, force: true });
   } catch {
-    return; // the entry that names it has it swept; the first error is what matters
+    return; // the entry that names it has it removed; the first error is what matters
   }
 }
 

@@ -6,7 +6,7 @@ export class OpenCalls {
   readonly #signal: AbortSignal | undefined;
   readonly #inFlight = new Set<Promise<unknown>>();
   /** Set for what runs inside of a call that was let through, and for what that has started and not waited for. */
-  readonly #inside = new AsyncLocalStorage<{ settled: boolean }>();
+  readonly #inside = new AsyncLocalStorage<{ ended: boolean }>();
   #closed: unknown;
 
   constructor(signal: AbortSignal | undefined) {
@@ -23,18 +23,18 @@ export class OpenCalls {
    */
   async run<R>(task: () => Promise<R>): Promise<R> {
     this.assertOpen();
-    const call = { settled: false };
+    const call = { ended: false };
     const promise = this.#inside.run(call, async () => task());
-    const settle = () => {
-      call.settled = true;
+    const end = () => {
+      call.ended = true;
     };
-    const settled = promise.then(settle, settle);
-    this.#inFlight.add(settled);
-    settled.then(() => this.#inFlight.delete(settled));
+    const ended = promise.then(end, end);
+    this.#inFlight.add(ended);
+    ended.then(() => this.#inFlight.delete(ended));
     return promise;
   }
 
-  /** No further call is let through; answers when those under way have settled. */
+  /** No further call is let through; answers when those under way have ended. */
   async close(reason: unknown): Promise<void> {
     this.#closed ??= reason;
     while (this.#inFlight.size > 0) await Promise.all(this.#inFlight);
@@ -43,7 +43,7 @@ export class OpenCalls {
   assertOpen(): void {
     this.#signal?.throwIfAborted();
     const call = this.#inside.getStore();
-    if (this.#closed !== undefined && (!call || call.settled)) throw this.#closed;
+    if (this.#closed !== undefined && (!call || call.ended)) throw this.#closed;
   }
 
   static ended(): ValidationError {

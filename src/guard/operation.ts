@@ -16,7 +16,7 @@ import type { Intent, Outcome } from "./journal/intent-log.ts";
 import { reserveEntry } from "./journal/journal.ts";
 import type { JournalEntry } from "./journal/journal-entry.ts";
 import { OpenCalls } from "./open-calls.ts";
-import { type Settled, settledByOthers } from "./recovered-by-others.ts";
+import { type RecoveredWork, recoveredByOthers } from "./recovered-by-others.ts";
 import { ReportedCommits } from "./reported-commits.ts";
 
 /**
@@ -38,7 +38,7 @@ export class Operation implements OpenWork {
   #queue: Promise<unknown> = Promise.resolve();
   #wasArmed = false;
   #refused: RestoreError | undefined;
-  #settledBy: RestoreError | undefined;
+  #endedBy: RestoreError | undefined;
   #failure: BackupError | undefined;
 
   private constructor(settings: OperationSettings, reserved: Awaited<ReturnType<typeof reserveEntry>>) {
@@ -114,20 +114,22 @@ export class Operation implements OpenWork {
   }
 
   /** @param what came of the work, as the beginning of a sentence */
-  settled(what: string, workError?: unknown): Settled {
+  asRecovered(what: string, workError?: unknown): RecoveredWork {
     const { entry, record, database } = this;
     return { entry, record, database, log: entry.log.entries, what, workError };
   }
 
-  /** The error that the entry has been settled by somebody else; it is given up, and nothing more is done. */
-  async settle(what: string, workError?: unknown): Promise<RestoreError> {
+  /** The error that somebody else has recovered the entry; it is given up, and nothing more is done. */
+  async recoveredByOthers(what: string, workError?: unknown): Promise<RestoreError> {
     this.entry.abandon(); // should it come back, whoever comes next puts it right
-    return this.settledBy(await settledByOthers(this.settled(what, workError)));
+    return this.endBy(await recoveredByOthers(this.asRecovered(what, workError)));
   }
 
   /** The error of a call that would write what nobody could take back. */
   async #refusal(): Promise<RestoreError> {
-    this.#refused = await settledByOthers(this.settled("Nothing more can be written by this guarded work"));
+    this.#refused = await recoveredByOthers(
+      this.asRecovered("Nothing more can be written by this guarded work"),
+    );
     return this.#refused;
   }
 
@@ -137,14 +139,14 @@ export class Operation implements OpenWork {
   }
 
   /** Notes the error that ends the operation without a way back. */
-  settledBy(error: RestoreError): RestoreError {
-    this.#settledBy = error;
+  endBy(error: RestoreError): RestoreError {
+    this.#endedBy = error;
     return error;
   }
 
   /** Whether an error is the one that ends the operation without a way back. */
-  isSettled(error: unknown): boolean {
-    return error !== undefined && error === this.#settledBy;
+  isItsEnd(error: unknown): boolean {
+    return error !== undefined && error === this.#endedBy;
   }
 
   get adoptsAll(): boolean {
@@ -220,7 +222,7 @@ export class Operation implements OpenWork {
     return this.#calls.run(task);
   }
 
-  /** No further call is let through; answers when those under way have settled. */
+  /** No further call is let through; answers when those under way have ended. */
   close(reason: unknown): Promise<void> {
     return this.#calls.close(reason);
   }

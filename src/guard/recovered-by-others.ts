@@ -18,7 +18,7 @@ import { type JournalEntry, NotThereError } from "./journal/journal-entry.ts";
 import { currentOf, foldLog, type TableHistory } from "./rollback/work-history.ts";
 
 /** What was begun by this process, and is not its own any more. */
-export interface Settled {
+export interface RecoveredWork {
   readonly entry: JournalEntry;
   readonly record: EntryRecord;
   readonly database: string;
@@ -29,11 +29,11 @@ export interface Settled {
 }
 
 /**
- * The error for an entry that was armed here, and that somebody else has settled since, or that is away with its
+ * The error for an entry that was armed here, and that somebody else has recovered since, or that is away with its
  * directory: whether its tables are as before or as the work left them is theirs to know, so it says what each holds.
  */
-export async function settledByOthers(settled: Settled): Promise<RestoreError> {
-  const { entry, record, database, what } = settled;
+export async function recoveredByOthers(work: RecoveredWork): Promise<RestoreError> {
+  const { entry, record, database, what } = work;
   const state = entry.state;
   const how =
     state === "gone" || !entry.isSame()
@@ -43,12 +43,12 @@ export async function settledByOthers(settled: Settled): Promise<RestoreError> {
       : state === "armed"
         ? "is armed, but its tables' locks were taken by somebody else"
         : `is not armed any more, but ${state}`;
-  const now = await tablesNow(settled);
-  const message = `${what}; but its entry ${entry.id} of the journal ${how}. Somebody has settled this entry (recover with force from another machine, or by hand), or moved its directory: so nothing was undone here, and it is no success. What its tables hold now: ${now}. Look at them, and do again what is missing.`;
+  const now = await tablesNow(work);
+  const message = `${what}; but its entry ${entry.id} of the journal ${how}. Somebody has recovered this entry (with force from another machine, or by hand), or moved its directory: so nothing was undone here, and it is no success. What its tables hold now: ${now}. Look at them, and do again what is missing.`;
   const restoreError = new NotThereError(entry.id, {});
   return new RestoreError(message, {
     restoreError,
-    workError: settled.workError,
+    workError: work.workError,
     backupPath: record.backupPath,
   });
 }
@@ -60,9 +60,9 @@ export async function settledByOthers(settled: Settled): Promise<RestoreError> {
  * @throws IoError naming the table.
  */
 export async function assertCommitsThere(
-  settled: Pick<Settled, "record" | "database" | "log">,
+  work: Pick<RecoveredWork, "record" | "database" | "log">,
 ): Promise<void> {
-  const { record, database, log } = settled;
+  const { record, database, log } = work;
   const histories = foldLog(database, log);
   for (const table of record.tables) {
     if (table.state === "absent" && isAdopted(record, table.id)) continue; // it may have been dropped past the guard
@@ -85,7 +85,7 @@ export async function assertCommitsThere(
   }
 }
 
-async function tablesNow({ record, database, log }: Settled): Promise<string> {
+async function tablesNow({ record, database, log }: RecoveredWork): Promise<string> {
   if (!existsSync(database)) return `nothing can be seen of ${record.tables.map(({ id }) => id).join(", ")}`;
   const histories = foldLog(database, log);
   const texts: string[] = [];

@@ -315,10 +315,10 @@ export class Model implements AsyncDisposable {
         continue;
       }
       const conflict = this.#wouldHide(captured);
-      const settled = ["rolled-back", "swept"];
+      const recovered = ["rolled-back", "swept"];
       const ofConflict = { overwrite: "rolled-back", keep: "kept", fail: "conflict" }[onConflict ?? "fail"];
-      if (onConflict === "keep") settled.splice(0, 1, "kept");
-      const wanted = { no: settled, yes: [ofConflict], perhaps: [...settled, ofConflict] }[conflict];
+      if (onConflict === "keep") recovered.splice(0, 1, "kept");
+      const wanted = { no: recovered, yes: [ofConflict], perhaps: [...recovered, ofConflict] }[conflict];
       if (!wanted.includes(action))
         throw new Error(`${id} was ${action}, and should be ${wanted.join(" or ")}`);
       if (action === "conflict") {

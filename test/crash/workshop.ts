@@ -111,7 +111,7 @@ export class Workshop implements Disposable {
   }
 }
 
-/** Recoveries that settled an entry. */
+/** Recoveries that ended an entry. */
 const SETTLED = new Set<RecoveryAction>(["rolled-back", "swept"]);
 
 /**

@@ -96,7 +96,7 @@ test("a restore of a guarded backup that is completed keeps for others what goes
   expect(await idsOf(await keptForOthers(place))).toEqual([1, 2]);
 });
 
-test("a conflict whose backup cannot be closed says all of it, and is settled later", async () => {
+test("a conflict whose backup cannot be closed says all of it, and is recovered later", async () => {
   const mount = await otherFileSystem();
   if (!mount) return;
   const place = await newDatabase({ backupDir: join(mount, "backups") });

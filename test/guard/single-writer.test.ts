@@ -229,7 +229,7 @@ describe.each(STRATEGIES)("%s", (strategy) => {
       await (await connect(${JSON.stringify(place.uri)})).createTable("made", [{ x: 1 }]);`;
     dieInside(place, died, ALL, strategy);
     expect(await place.db.tableNames()).toEqual(["made"]);
-    // Whoever comes next has it settled first, a table of another name too.
+    // Whoever comes next has it recovered first, a table of another name too.
     await place.manager.withBackup(strategy, (db) => db.createTable("mine", [{ x: 1 }]));
     expect(await place.db.tableNames()).toEqual(["mine"]);
     expect(left(place)).toEqual([]);

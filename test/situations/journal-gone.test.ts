@@ -56,7 +56,7 @@ describe.each(STRATEGIES)("the entry of guarded work is moved away (%s)", (strat
     );
     expect(error).toBeInstanceOf(RestoreError);
     expect(error.message).toMatch(
-      /Somebody has settled this entry.*table t is at version 2.*all of it is there/s,
+      /Somebody has recovered this entry.*table t is at version 2.*all of it is there/s,
     );
     expect(await idsOf(place.uri)).toEqual([1, 2]);
     await place.manager.withBackup(strategy, (db) => addTo(db, 3)); // and the table is free
@@ -74,7 +74,7 @@ describe.each(STRATEGIES)("the entry of guarded work is moved away (%s)", (strat
     );
     expect(error).toBeInstanceOf(RestoreError);
     expect((error as RestoreError).workError).toBe(failure);
-    expect(error.message).toMatch(/the user's own.*Somebody has settled this entry.*all of it is there/s);
+    expect(error.message).toMatch(/the user's own.*Somebody has recovered this entry.*all of it is there/s);
     expect(await idsOf(place.uri)).toEqual([1, 2]);
   });
 
@@ -126,7 +126,7 @@ test("insertRecordsWithBackup, which reads its input while it writes, is no succ
   const options = { table: "new", strategy: "lance-version", manager } as const;
   const error = await errorOf(insertRecordsWithBackup(rows(), options));
   expect(error).toBeInstanceOf(RestoreError);
-  expect(error.message).toMatch(/settled this entry.*table new is/s);
+  expect(error.message).toMatch(/recovered this entry.*table new is/s);
 });
 
 test("a machine that takes it for dead has rolled it back: the end says so", async () => {
@@ -159,7 +159,7 @@ test("a machine that takes it for dead has rolled it back: the end says so", asy
   worker.goOn();
   const told = await worker.ended();
   expect(told).not.toContain("SUCCESS");
-  expect(told).toMatch(/FAILED RESTORE .*Somebody has settled this entry.*version 2\) was rolled back/);
+  expect(told).toMatch(/FAILED RESTORE .*Somebody has recovered this entry.*version 2\) was rolled back/);
 });
 
 describe("the database's directory is away for a while", () => {
@@ -270,7 +270,7 @@ test("a restore whose entry has gone is no success, and says what the tables hol
   const error = await errorOf(manager.restoreBackup(backup));
   expect(error).toBeInstanceOf(RestoreError);
   expect(error.message).toMatch(
-    /settled this entry.*table t is at version 3, which holds what the backup holds/s,
+    /recovered this entry.*table t is at version 3, which holds what the backup holds/s,
   );
 });
 

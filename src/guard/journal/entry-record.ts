@@ -55,7 +55,7 @@ export interface EntryRecord {
   readonly uuid: string;
   /**
    * `guarded`: rolled back when its process dies. `explicit`: made with `createBackup`, only listed. `restore`: a
-   * `restoreBackup` under way, completed when its process dies.
+   * `restoreBackup` under way, finished when its process dies.
    */
   readonly kind: "guarded" | "explicit" | "restore";
   readonly strategy: BackupStrategy;
@@ -75,7 +75,7 @@ export interface EntryRecord {
   readonly restore?: ArmedRestore | undefined;
 }
 
-/** What the completion of a restore has to know besides the backup's own record. */
+/** What who finishes a restore has to know besides the backup's own record. */
 export interface ArmedRestore {
   /** The backup's id. */
   readonly backup: string;

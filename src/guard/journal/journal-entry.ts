@@ -25,17 +25,17 @@ import { IntentLog, type LoggedIntent, readIntentLog } from "./intent-log.ts";
 import { type EntryOwner, readEntryOwner, readRecord } from "./journal-record.ts";
 
 /**
- * `making`: not complete, nothing is restored from it. `armed`: a death means rollback. `held`: a backup
- * that waits for `restoreBackup` or `cleanupBackup`. `done`: finished, to be swept. `gone`: there is no such entry.
+ * `making`: not whole, nothing is restored from it. `armed`: a death means rollback. `held`: a backup
+ * that waits for `restoreBackup` or `cleanupBackup`. `done`: finished, to be removed. `gone`: there is no such entry.
  */
 export type EntryState = "making" | "armed" | "held" | "done" | "gone";
 
 type NamedState = (typeof NAMED_STATES)[number];
 
-/** An entry is not there any more, or in another state: somebody else has settled it, or its directory is away. */
+/** An entry is not there any more, or in another state: somebody else has recovered it, or its directory is away. */
 export class NotThereError extends IoError {
   constructor(id: string, options: ErrorOptions) {
-    super(`The entry ${id} of the journal is not there any more, or was settled by somebody else.`, {
+    super(`The entry ${id} of the journal is not there any more, or was recovered by somebody else.`, {
       ...options,
       errno: "ENOENT",
     });
@@ -96,7 +96,7 @@ export class JournalEntry {
     const body = readRecord(path);
     if (body === undefined) return undefined;
     const record = assertEntryRecord(body, path);
-    if (state === "done") return record; // it may be swept in part already
+    if (state === "done") return record; // it may be removed in part already
     const marked = new Set(this.tableIds());
     const stranger = record.tables.find((table) => !marked.has(table.id));
     if (stranger) {
@@ -226,17 +226,17 @@ export class JournalEntry {
   }
 
   /**
-   * Whether somebody has to put something right. `live`: not now, its owner is at it. `settled`: never again.
+   * Whether somebody has to put something right. `live`: not now, its owner is at it. `over`: never again.
    * Cheaper than its state and its owner's life in full, and at once: an owner of another container, whom only watching
-   * could tell to be dead, counts as live; whoever touches its tables watches. What is only to be swept counts as settled.
+   * could tell to be dead, counts as live; whoever touches its tables watches. What is only to be removed counts as over.
    */
-  outlook(): "live" | "left" | "settled" {
+  outlook(): "live" | "left" | "over" {
     try {
       const found = this.readOwner();
       if (found && this.livenessAtOnce() === "alive") return "live";
       const { state } = this;
       if (state === "armed") return "left";
-      return found && state !== "held" && this.exists() ? "left" : "settled";
+      return found && state !== "held" && this.exists() ? "left" : "over";
     } catch (error) {
       if (error instanceof BackupError) return "left"; // what is wrong with it is told when it is recovered
       throw error;
@@ -264,7 +264,7 @@ export class JournalEntry {
     return true;
   }
 
-  /** Whether the owner's file alone says where half a copy lies, which is to be swept: its disk is away. */
+  /** Whether the owner's file alone says where half a copy lies, which is to be removed: its disk is away. */
   #alonePointsToCopy(): boolean {
     try {
       return this.state === "making" && this.readOwner()?.backupPath !== undefined;

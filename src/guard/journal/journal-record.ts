@@ -51,7 +51,7 @@ export function readEntryOwner(path: string): EntryOwner | undefined {
     throw unreadable(error, path);
   }
   if (text === undefined) return undefined;
-  // It appears complete, and is not synced: only a power cut empties it, and then nobody lives.
+  // It appears whole, and is not synced: only a power cut empties it, and then nobody lives.
   if (/^\0*$/.test(text)) return undefined;
   try {
     const value = JSON.parse(text) as Record<string, unknown>;

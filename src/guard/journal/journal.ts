@@ -73,7 +73,7 @@ export async function reserveEntry(
       entry.nowOwned(owner);
       if (!claim || claim.take(backupPath, uuid)) return { entry, uuid, backupPath };
     } catch (error) {
-      // Where the backup directory was away, half a copy may be there: by the entry that names it, it is swept.
+      // Where the backup directory was away, half a copy may be there: by the entry that names it, it is removed.
       const wasAway = error instanceof IoError && (error.errno === "ENOENT" || isAway(error));
       if (wasAway) entry.abandon();
       else await entry.remove().catch(() => entry.abandon());
@@ -116,7 +116,7 @@ const FORGOTTEN_AT_ONCE = 3;
 
 /**
  * Takes the next id, `<kind>_<unix seconds>`, with a suffix where several fall into one second. An id is
- * used once: a process that sweeps an entry must never meet another one of the same name. So it stays taken for
+ * used once: a process that removes an entry must never meet another one of the same name. So it stays taken for
  * an hour at least, as a file in `ids/<hour>/<second>/`, which is all that the next one has to look at.
  */
 export function takeId(database: string, kind: "backup" | "restore" = "backup"): string {

@@ -3,11 +3,11 @@ import { listEntries } from "../journal/journal.ts";
 import type { JournalEntry } from "../journal/journal-entry.ts";
 import type { RecoveredEntry } from "./roll-back-dead.ts";
 
-/** How long an entry that could not be settled is left alone by operations that do not touch its tables. */
+/** How long an entry that could not be recovered is left alone by operations that do not touch its tables. */
 const PAUSE_MS = 10_000;
 
 /**
- * Has what dead processes left settled before each guarded operation of a manager. One listing of the journal,
+ * Has what dead processes left recovered before each guarded operation of a manager. One listing of the journal,
  * and a small read for each operation that is under way.
  */
 export class DeadEntries {
@@ -22,7 +22,7 @@ export class DeadEntries {
    */
   readonly #waiting = new Map<string, number>();
 
-  /** @param recover settles these entries, all of them without any, with what lies half-made */
+  /** @param recover recovers these entries, all of them without any, with what lies half-made */
   constructor(
     database: string,
     logger: Logger,
@@ -33,8 +33,8 @@ export class DeadEntries {
     this.#recover = recover;
   }
 
-  /** When it returns, what a process left that was dead at the call is settled, or was reported. */
-  async settle(): Promise<void> {
+  /** When it returns, what a process left that was dead at the call is recovered, or was reported. */
+  async recover(): Promise<void> {
     if (!this.#first) {
       this.#first = this.#report(this.#recover());
       this.#first.catch(() => {
@@ -59,7 +59,7 @@ export class DeadEntries {
     for (const entry of listEntries(this.#database)) {
       if (performance.now() < (this.#waiting.get(entry.id) ?? 0)) continue;
       const outlook = entry.outlook();
-      if (outlook === "settled") this.#waiting.set(entry.id, Number.POSITIVE_INFINITY); // an id is used once
+      if (outlook === "over") this.#waiting.set(entry.id, Number.POSITIVE_INFINITY); // an id is used once
       if (outlook === "left") left.push(entry);
     }
     return left;

@@ -18,8 +18,8 @@ import {
   type RecoveredEntry,
   type RecoveryAction,
   type RecoverySettings,
+  removeDeadEntry,
   rollBackDead,
-  sweepDead,
 } from "./roll-back-dead.ts";
 
 type RecoveredOn = Omit<RecoverySettings, "onConflict" | "force">;
@@ -49,10 +49,10 @@ export async function recoverEntries(
 }
 
 /**
- * Settles what dead operations left on tables that are about to be restored; their locks must be held. What
+ * Recovers what dead operations left on tables that are about to be restored; their locks must be held. What
  * cannot be rolled back waits on: the restore may be the way out of it.
  *
- * @throws the reason where another restore was cut off and cannot be completed: it would go over this one later.
+ * @throws the reason where another restore was cut off and cannot be finished: it would go over this one later.
  */
 export async function recoverBeforeRestore(tables: readonly string[], on: RecoveredOn): Promise<void> {
   const settings = { ...on, ...CAREFUL };
@@ -121,8 +121,8 @@ async function recoverEntry(entry: JournalEntry, settings: RecoverySettings): Pr
     if (!entry.exists()) return result("swept"); // its owner has just done so
     if (life === "unknown" && !settings.force) return result("locked", { error: lockedError(entry) });
     if (state === "armed") return await rollBackDead(entry, settings, result);
-    await sweepDead(entry, settings);
-    settings.logger.info("leftovers of a dead operation swept", { backup: id, state });
+    await removeDeadEntry(entry, settings);
+    settings.logger.info("leftovers of a dead operation removed", { backup: id, state });
     return result("swept");
   } catch (error) {
     if (error instanceof ConflictError) {

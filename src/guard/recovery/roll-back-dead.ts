@@ -16,13 +16,13 @@ import type { LanceDB } from "../../lance/which-lancedb.ts";
 import type { Logger } from "../../logger.ts";
 import type { ArmedRestore, EntryRecord, OnConflict } from "../journal/entry-record.ts";
 import type { JournalEntry } from "../journal/journal-entry.ts";
-import { assertCopyInReach, keepEntry, keptDirectory, ownsBackup, sweepEntry } from "../kept-backup.ts";
+import { assertCopyInReach, keepEntry, keptDirectory, ownsBackup, removeEntry } from "../kept-backup.ts";
 import { planRestore } from "../restore/arm-restore.ts";
 import { conflictsOf, type DropPlan, planRollback, type RollbackPlan } from "../rollback/plan-rollback.ts";
-import { bringFilesBack, carryOut, conflictError, type TableRestore } from "../rollback/roll-back-tables.ts";
-import { returnTaken } from "../rollback/set-aside.ts";
+import { carryOut, conflictError, rollBackDrops, type TableRestore } from "../rollback/roll-back-tables.ts";
+import { rollBackTaken } from "../rollback/set-aside.ts";
 
-/** Puts back what an armed entry whose process died stands for, or completes its restore. */
+/** Rolls back what an armed entry whose process died stands for, or finishes its restore. */
 export async function rollBackDead(
   entry: JournalEntry,
   settings: RecoverySettings,
@@ -47,7 +47,7 @@ export async function rollBackDead(
     if (settings.onConflict === "keep" && !record.restore)
       return await keepDead(entry, record, settings, result);
     if (record.restore) {
-      const { action, ...more } = await completeRestore(entry, { ...record, database }, settings);
+      const { action, ...more } = await finishRestore(entry, { ...record, database }, settings);
       return result(action, more);
     }
     try {
@@ -75,12 +75,12 @@ async function goBack(
   const taking = { database, asideName: entry.id, by: entry.id };
   const plan = await planDead(entry, record, settings, onConflict);
   if (plan.conflicts.length > 0) {
-    await bringFilesBack(lancedb, database, plan, plan.conflicts, logger);
+    await rollBackDrops(lancedb, database, plan, plan.conflicts, logger);
     throw conflictError(plan.conflicts);
   }
   const tables = await carryOut(plan, { lancedb, ...taking, onConflict, logger });
   await entry.become("armed", "done");
-  await sweepDead(entry, settings);
+  await removeDeadEntry(entry, settings);
   if (plan.assumed.length > 0) {
     logger.warn(
       "the process died inside of a write, and these versions were taken for what it wrote; should one be somebody else's, checkout reaches it by number",
@@ -101,7 +101,7 @@ async function planDead(
   { lancedb, database }: RecoverySettings,
   onConflict: OnConflict,
 ): Promise<RollbackPlan> {
-  await returnTaken({ database, asideName: entry.id, by: entry.id });
+  await rollBackTaken({ database, asideName: entry.id, by: entry.id });
   return planRollback(lancedb, database, {
     record: { ...record, database },
     kept: keptDirectory(entry, record),
@@ -127,7 +127,7 @@ async function keepDead(
   try {
     const plan = await planDead(entry, record, settings, "fail"); // to say whose commits would have been in the way
     conflicts = plan.conflicts;
-    await bringFilesBack(settings.lancedb, settings.database, plan, conflicts, settings.logger);
+    await rollBackDrops(settings.lancedb, settings.database, plan, conflicts, settings.logger);
   } catch (error) {
     if (!(error instanceof BackupError)) throw error;
     const { message } = error;
@@ -140,17 +140,17 @@ async function keepDead(
   if (existsSync(keptDirectory(entry, record))) await keepEntry(entry, record);
   else {
     await entry.become("armed", "done");
-    await sweepDead(entry, settings);
+    await removeDeadEntry(entry, settings);
   }
   return result("kept", { conflicts });
 }
 
 /** Removes what a dead operation left, and says where a copy had to be left alone. */
-export async function sweepDead(
+export async function removeDeadEntry(
   entry: JournalEntry,
   { lancedb, database, logger }: RecoverySettings,
 ): Promise<void> {
-  const left = await sweepEntry(lancedb, database, entry);
+  const left = await removeEntry(lancedb, database, entry);
   if (left === undefined) return;
   logger.warn(
     "a backup was left where it is: this database is a copy, or was moved without its backups, and another may need it; if none does, remove it by hand",
@@ -161,13 +161,13 @@ export async function sweepDead(
 function withoutWayBack(error: CorruptError | LanceError, entry: JournalEntry): CorruptError | LanceError {
   // Whoever gives an entry up takes its owner out of it; a dead process did not come to that.
   const how = entry.readOwner() ? "was cut off by the death of its process" : "failed";
-  const message = advice`The operation ${entry.id} ${how}, and cannot be rolled back: ${adviceOf(error)} Its tables are closed to guarded work until that is mended, or given up: ${{ call: "recover", database: entry.database, options: { onConflict: "keep" } }} leaves them as they are and keeps what there is of the backup.`;
+  const message = advice`The operation ${entry.id} ${how}, and cannot be rolled back: ${adviceOf(error)} Its tables are closed to guarded work until that is healed, or given up: ${{ call: "recover", database: entry.database, options: { onConflict: "keep" } }} leaves them as they are and keeps what there is of the backup.`;
   return error instanceof CorruptError
     ? new CorruptError(message, { path: error.path, cause: error })
     : new LanceError(message, { cause: error });
 }
 
-interface CompletedRestore {
+interface FinishedRestore {
   /** `kept`: given up, as `onConflict: "keep"` asks; the tables stay as they are, the backup too. */
   readonly action: "restored" | "kept";
   readonly tables: readonly TableRestore[];
@@ -181,11 +181,11 @@ interface CompletedRestore {
  * @throws ConflictError where the restore was not to hide commits of others, and there are some now.
  * @throws CorruptError where the backup's files are gone.
  */
-async function completeRestore(
+async function finishRestore(
   entry: JournalEntry,
   record: EntryRecord,
   settings: { lancedb: LanceDB; database: string; onConflict: OnConflict | "keep"; logger: Logger },
-): Promise<CompletedRestore> {
+): Promise<FinishedRestore> {
   const { lancedb, database, logger } = settings;
   const { restore } = record;
   if (!restore) throw new TypeError(`${entry.id} is no restore.`);
@@ -193,12 +193,12 @@ async function completeRestore(
   if (settings.onConflict === "keep") return giveUp(entry, record, restore, settings);
   try {
     const taking = { database, asideName: restore.backup, by: entry.id };
-    await returnTaken(taking);
+    await rollBackTaken(taking);
     const whole = await planRestore(lancedb, database, restore.backup, record, onConflict, true);
     const plan = await whatRemains(database, whole, restore, onConflict);
     const tables = await carryOut(plan, { lancedb, ...taking, onConflict, logger });
     await end(lancedb, entry, database);
-    logger.warn("completed a restore whose process had died", { backup: restore.backup, tables });
+    logger.warn("finished a restore whose process had died", { backup: restore.backup, tables });
     return { action: "restored", tables, conflicts: [] };
   } catch (error) {
     const isFinal =
@@ -213,16 +213,16 @@ async function giveUp(
   record: EntryRecord,
   restore: ArmedRestore,
   { lancedb, database, logger }: { lancedb: LanceDB; database: string; logger: Logger },
-): Promise<CompletedRestore> {
+): Promise<FinishedRestore> {
   const { backup } = restore;
   let conflicts: readonly ConflictingVersions[] = [];
   try {
-    await returnTaken({ database, asideName: backup, by: entry.id });
+    await rollBackTaken({ database, asideName: backup, by: entry.id });
     const whole = await planRestore(lancedb, database, backup, record, restore.onConflict, true);
     ({ conflicts } = await whatRemains(database, whole, restore, restore.onConflict));
   } catch (error) {
     if (!(error instanceof BackupError)) throw error;
-    logger.warn("a restore that cannot be completed", { backup, error: error.message });
+    logger.warn("a restore that cannot be finished", { backup, error: error.message });
   }
   await end(lancedb, entry, database);
   logger.warn("gave up a restore whose process had died", { backup });
@@ -231,7 +231,7 @@ async function giveUp(
 
 async function end(lancedb: LanceDB, entry: JournalEntry, database: string): Promise<void> {
   await entry.become("armed", "done");
-  await sweepEntry(lancedb, database, entry);
+  await removeEntry(lancedb, database, entry);
 }
 
 /** The plan without the tables that the restore had reached, unless they show the backup still. */
@@ -280,8 +280,8 @@ function explained(
 
 /**
  * `rolled-back`: its process died, the tables are as before. `restored`: its process died inside of
- * `restoreBackup`, and the restore was completed. `swept`: nothing had to be restored (it was
- * never complete, or it had finished). `kept`: closed with its backup kept and the
+ * `restoreBackup`, and the restore was finished. `swept`: nothing had to be restored (it was
+ * never whole, or it had finished). `kept`: closed with its backup kept and the
  * tables as they are, by `onConflict: "keep"`. `held`: a backup that waits for its owner's word. `active`: its process is alive. `conflict`: others have
  * committed since; nothing was touched. `locked`: whether its owner lives cannot be known. `damaged`: its
  * record cannot be read; nothing was touched. `failed`: the file system or LanceDB refused; to be tried again.

@@ -36,7 +36,7 @@ export function planRestore(
 
 /**
  * Writes down in the journal that a backup is being restored, before the first table changes. From here on a
- * death means that the restore is completed.
+ * death means that the restore is finished.
  *
  * @param record the backup's
  */

@@ -4,9 +4,9 @@ import { type Advice, advice, adviceOf } from "../../hint.ts";
 import { LockSet } from "../../lance/lock/lock-set.ts";
 import type { EntryRecord, OnConflict } from "../journal/entry-record.ts";
 import { type JournalEntry, NotThereError } from "../journal/journal-entry.ts";
-import { assertCopyInReach, sweepEntry } from "../kept-backup.ts";
+import { assertCopyInReach, removeEntry } from "../kept-backup.ts";
 import type { Settings } from "../manager-options.ts";
-import { settledByOthers } from "../recovered-by-others.ts";
+import { recoveredByOthers } from "../recovered-by-others.ts";
 import { recoverBeforeRestore } from "../recovery/recover-entries.ts";
 import { assertTagsKept } from "../rollback/captured-tags.ts";
 import type { RollbackPlan } from "../rollback/plan-rollback.ts";
@@ -86,7 +86,7 @@ async function carryOutArmed(
     if (!(error instanceof NotThereError)) throw error;
     throw notRestored(id, record, error, "Nothing was changed.");
   });
-  const settled = (what: string) => settledByOthers({ entry, record, database, log: [], what });
+  const recovered = (what: string) => recoveredByOthers({ entry, record, database, log: [], what });
   let untouched = true;
   try {
     if (backup.journaled && backup.entry.state !== "held") throw new BackupNotFoundError(id); // cleaned up meanwhile
@@ -99,16 +99,16 @@ async function carryOutArmed(
     const tables = await carryOut(plan, canSetBack ? { ...options, onSetBack } : options);
     if (locks.hasLost()) throw new NotThereError(entry.id, {});
     await entry.become("armed", "done");
-    await sweep(entry, { lancedb, database, logger });
+    await cleanUp(entry, { lancedb, database, logger });
     return tables;
   } catch (error) {
     if (error instanceof NotThereError) {
       entry.abandon();
-      throw await settled(`Backup ${id} was restored`);
+      throw await recovered(`Backup ${id} was restored`);
     }
     if (untouched) {
       await entry.become("armed", "done").catch(() => entry.abandon());
-      await sweep(entry, { lancedb, database, logger });
+      await cleanUp(entry, { lancedb, database, logger });
     } else {
       entry.abandon();
     }
@@ -132,8 +132,8 @@ function notRestored(
   );
 }
 
-/** What fails here fails no restore: it is swept later. */
-async function sweep(
+/** What fails here fails no restore: it is removed later. */
+async function cleanUp(
   entry: JournalEntry,
   { lancedb, database, logger }: Pick<Settings, "lancedb" | "database" | "logger">,
 ): Promise<void> {
@@ -141,11 +141,11 @@ async function sweep(
   if (state === "gone") entry.abandon(); // it may come back with its directory, and is nobody's then
   if (state !== "done") return;
   try {
-    await sweepEntry(lancedb, database, entry);
+    await removeEntry(lancedb, database, entry);
   } catch (error) {
     entry.abandon();
     const reason = reasonOf(error);
-    logger.warn("a finished restore could not be cleaned up; the next operation sweeps it", {
+    logger.warn("a finished restore could not be cleaned up; the next operation removes it", {
       backup: entry.id,
       error: reason,
     });

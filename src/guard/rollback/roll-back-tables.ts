@@ -26,7 +26,7 @@ import { type DropPlan, foreignIn, type RollbackPlan } from "./plan-rollback.ts"
 import {
   filesOfVersions,
   keepTaken,
-  returnStubs,
+  rollBackStubs,
   type Taking,
   takeDirectory,
   takeFiles,
@@ -84,7 +84,7 @@ export async function carryOut(plan: RollbackPlan, options: CarryOutOptions): Pr
     throw error;
   }
   for (const step of last) await step();
-  await returnStubs(options.database, plan.stubs, options.logger);
+  await rollBackStubs(options.database, plan.stubs, options.logger);
   for (const [index, result] of results.entries()) {
     const later = plan.adopted?.get(result.table);
     if (later && result.action !== "drop")
@@ -223,18 +223,18 @@ const NAMED = ["data", "_deletions", "_indices"];
 
 /**
  * The guarded work dropped a table, and somebody has written to it since by a handle from before: their commit
- * names files that went with the drop. Where it is not rolled back, these files come back, so that the table
+ * names files that went with the drop. Where it is not rolled back as a whole, these files are, so that the table
  * opens: it holds what it held before the drop, and what they wrote. Answers with such tables. So do files that were no
  * table. Never throws.
  */
-export async function bringFilesBack(
+export async function rollBackDrops(
   lancedb: LanceDB,
   database: string,
   plan: RollbackPlan,
   conflicts: readonly ConflictingVersions[],
   logger: Logger,
 ): Promise<string[]> {
-  await returnStubs(database, plan.stubs, logger);
+  await rollBackStubs(database, plan.stubs, logger);
   const returned: string[] = [];
   for (const { target } of plan.puts) {
     const { table, dataset, asideDataset } = target;
@@ -245,7 +245,7 @@ export async function bringFilesBack(
       returned.push(table);
     } catch (error) {
       const reason = reasonOf(error);
-      logger.warn("files of a dropped table could not be brought back", { table, error: reason });
+      logger.warn("files of a dropped table could not be rolled back", { table, error: reason });
     }
   }
   return returned;

@@ -78,10 +78,10 @@ export async function takeLinked(real: string): Promise<string> {
 }
 
 /**
- * Puts back what was taken away by somebody who died before he came to its end: whether others have written to it was
+ * Rolls back what was taken away by somebody who died before he came to its end: whether others have written to it was
  * perhaps not looked at yet. Where another table has the name by now, it is kept for ever.
  */
-export async function returnTaken(taking: Taking): Promise<void> {
+export async function rollBackTaken(taking: Taking): Promise<void> {
   const { database, asideName, by } = taking;
   const aside = join(privateDirectory(database, "aside"), asideName);
   await finishMoves(aside);
@@ -176,7 +176,7 @@ export async function moveStub(
 }
 
 /** Gives stubs their places back, where nothing else has them by now: it stays aside then, and that is told. Never throws. */
-export async function returnStubs(
+export async function rollBackStubs(
   database: string,
   stubs: readonly MovedStub[],
   logger: Logger,
@@ -204,7 +204,7 @@ export async function returnStubs(
   }
 }
 
-/** Out of reach of what sweeps an entry's own directory. */
+/** Out of reach of what removes an entry's own directory. */
 async function keepStub(database: string, aside: string): Promise<string> {
   const others = join(ensurePrivateDirectory(database, "aside"), "others");
   if (dirname(dirname(aside)) === others) return aside;

@@ -118,7 +118,7 @@ function* containerPieces(item: unknown, from: number): Generator<Piece> {
   }
 }
 
-/** What is looked at before the types of a new table's columns are settled, where not all rows can be. */
+/** What is looked at before the types of a new table's columns are chosen, where not all rows can be. */
 const ROWS_AHEAD = 1000;
 const BYTES_AHEAD = 4 * 1024 * 1024;
 

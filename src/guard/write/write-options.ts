@@ -129,7 +129,7 @@ export async function lookAt(manager: BackupManager, ref: TableRef, options: Gua
     return { connection, target: await findTable(connection, ref, signal) };
   } catch (error) {
     if (!(error instanceof LanceError)) throw error;
-    // Capturing a table mends it where it can be mended.
+    // Capturing a table heals it where it can be healed.
     await manager.withBackup(options.strategy, async () => undefined, guardOptions(ref, options));
     return { connection, target: await findTable(connection, ref, signal) };
   }

@@ -86,7 +86,7 @@ describe.each(Object.values(BackupStrategy))("%s: a restore that was cut off", (
     expect(await ids(place, "a")).toEqual([1, 2]);
     expect(await ids(place, "b")).toEqual([1, 2, 3]);
     expect(
-      place.logged.some(({ level, message }) => level === "warn" && /completed a restore/.test(message)),
+      place.logged.some(({ level, message }) => level === "warn" && /finished a restore/.test(message)),
     ).toBe(true);
   });
 
