@@ -45,7 +45,7 @@ export async function healDamagedHead(
     },
     foreign: [],
     damaged,
-    mend: false,
+    heal: false,
     newest: newest.version,
     newestDigest: found.digest,
     policy: { ours: new Map(), onConflict: "fail", always: false },

@@ -76,7 +76,7 @@ export function lookAtTarget(target: string, linkTo?: string): LandingPlace {
 
 /**
  * A database that is being put together beside its place, and gets there by one rename. A killed one leaves a directory
- * that says whose it was, which the next to the same target sweeps.
+ * that says whose it was, which the next to the same target removes.
  */
 export class Landing {
   readonly #place: LandingPlace;
@@ -93,7 +93,7 @@ export class Landing {
   }
 
   /**
-   * Makes an empty directory for the database's files. What dead restores to this target left is swept.
+   * Makes an empty directory for the database's files. What dead restores to this target left is removed.
    *
    * @param origin the snapshot's id, or `periodic`.
    */
@@ -106,7 +106,7 @@ export class Landing {
     try {
       makeDirectory(around, near === path ? around : near);
       landing.#held = HeldRoot.hold(around, "directory of the target");
-      await sweep(around, prefix);
+      await removeLeftovers(around, prefix);
       await io("write", partial, () => {
         for (const directory of [partial, landing.directory]) {
           mkdirSync(directory);
@@ -134,11 +134,11 @@ export class Landing {
     else await this.#moveInto(path);
     await syncDirectories([path, dirname(path), ...this.#made.map((directory) => dirname(directory))]);
     this.#held?.assertThere();
-    await removeTree(this.#partial).catch(() => undefined); // the next restore to this target sweeps it
+    await removeTree(this.#partial).catch(() => undefined); // the next restore to this target removes it
     this.#held?.[Symbol.dispose]();
   }
 
-  /** Takes everything away again. Never throws: an error has brought us here, and the next restore sweeps. */
+  /** Takes everything away again. Never throws: an error has brought us here, and the next restore removes it. */
   async abandon(): Promise<void> {
     await removeTree(this.#partial).catch(() => undefined);
     this.#held?.[Symbol.dispose]();
@@ -173,7 +173,7 @@ export class Landing {
   }
 }
 
-async function sweep(directory: string, prefix: string): Promise<void> {
+async function removeLeftovers(directory: string, prefix: string): Promise<void> {
   for (const name of readdirSync(directory)) {
     if (!isLeftover(name, prefix)) continue;
     const path = join(directory, name);

@@ -67,7 +67,7 @@ function newName(database: string, kind: Kind | "removed"): string {
   return join(ensurePrivateDirectory(database, "staging"), `${kind}.${PROCESS_TOKEN}.${randomUUID()}`);
 }
 
-/** Takes a staging directory away; one that resists is swept when this process has ended. */
+/** Takes a staging directory away; one that resists is removed when this process has ended. */
 export function removeStagingDirectory(directory: string): void {
   try {
     rmSync(directory, { recursive: true, force: true });
@@ -77,7 +77,7 @@ export function removeStagingDirectory(directory: string): void {
 }
 
 /** Removes what dead processes left in `staging/`. Nothing there is ever needed by another process. */
-export async function sweepStaging(database: string): Promise<void> {
+export async function removeDeadStaging(database: string): Promise<void> {
   const staging = privateDirectory(database, "staging");
   for (const name of listNames(staging)) {
     const path = join(staging, name);

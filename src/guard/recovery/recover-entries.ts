@@ -7,7 +7,7 @@ import { type HealedHead, healDamagedHead } from "../../lance/heal-head.ts";
 import { describeOwner } from "../../lance/lock/lock-owner.ts";
 import type { LockSet } from "../../lance/lock/lock-set.ts";
 import { freeLocks, WHOLE_DATABASE } from "../../lance/lock/locked-tables.ts";
-import { sweepStaging } from "../../lance/private-directory.ts";
+import { removeDeadStaging } from "../../lance/private-directory.ts";
 import { inspectTable } from "../../lance/put-back/table-state.ts";
 import { listEntries } from "../journal/journal.ts";
 import type { JournalEntry } from "../journal/journal-entry.ts";
@@ -31,7 +31,7 @@ const CAREFUL = { onConflict: "fail", force: false } as const;
 export async function recoverAll(settings: RecoverySettings): Promise<RecoveredEntry[]> {
   const report = await recoverEntries(listEntries(settings.database), settings);
   if (settings.force) await freeLocks(settings.database);
-  await sweepStaging(settings.database).catch((error: unknown) => {
+  await removeDeadStaging(settings.database).catch((error: unknown) => {
     const reason = reasonOf(error);
     settings.logger.warn("not everything that dead processes left could be removed", { error: reason });
   });

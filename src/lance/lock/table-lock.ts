@@ -28,7 +28,7 @@ import { isOwner, letGoOf, livenessOfOwner, type Owner } from "./lock-owner.ts";
 
 /**
  * The lock of one table: a directory in which the holder is the highest epoch. An epoch's file appears
- * complete (written aside, then linked), so a reader never sees half an owner. `<epoch>.released` frees it;
+ * whole (written aside, then linked), so a reader never sees half an owner. `<epoch>.released` frees it;
  * so does emptying it, which a full disk allows. A power cut leaves an empty file too, and no holder.
  *
  * The directory comes into the world with its first epoch in it, free: all who want the table then contend for the
@@ -87,14 +87,14 @@ export class TableLock {
   async look(): Promise<{ readonly epoch: number; readonly holder?: Holding | undefined }> {
     const epoch = this.#highest() ?? 0;
     const holder = epoch === 0 ? "released" : await this.#holderOf(epoch);
-    if (holder === undefined) return this.look(); // it was swept while we looked
+    if (holder === undefined) return this.look(); // it was removed while we looked
     return { epoch, holder: holder === "released" ? undefined : holder };
   }
 
   /**
    * Takes the lock, or tells who has it. `force` takes it from an owner whose life cannot be known.
    * Having made its epoch, a contender looks again and withdraws before a higher one: a slow one may have
-   * made an epoch that was used and swept meanwhile.
+   * made an epoch that was used and removed meanwhile.
    */
   async attempt(owner: Owner, force: boolean): Promise<Attempt | undefined> {
     const highest = this.#highest() || this.#begin();
@@ -109,7 +109,7 @@ export class TableLock {
     const epoch = highest + 1;
     if (!(await this.#create(epoch, owner))) return undefined;
     if (!this.#isHighest(epoch, owner)) return undefined;
-    this.#sweepBelow(epoch);
+    this.#removeBelow(epoch);
     this.#stopSigns = giveSigns(this.#file(epoch), JSON.stringify(owner));
     return { taken: true, epoch, fromDead };
   }
@@ -273,7 +273,7 @@ export class TableLock {
     return (this.#list() ?? []).some((name) => name === releasedName(epoch));
   }
 
-  /** Undefined where it was swept while we looked. */
+  /** Undefined where it was removed while we looked. */
   async #holderOf(epoch: number): Promise<Holding | "released" | undefined> {
     if (this.#isReleased(epoch)) return "released";
     const owner = this.#read(epoch);
@@ -281,7 +281,7 @@ export class TableLock {
     return { owner, life: await livenessOfOwner(owner, this.#hold(epoch), this.#file(epoch)) };
   }
 
-  /** Undefined where it was swept while we looked. */
+  /** Undefined where it was removed while we looked. */
   #read(epoch: number): Owner | "released" | undefined {
     const path = this.#file(epoch);
     try {
@@ -320,7 +320,7 @@ export class TableLock {
     return highest === epoch;
   }
 
-  #sweepBelow(epoch: number): void {
+  #removeBelow(epoch: number): void {
     for (const name of this.#list() ?? []) {
       const other = Number(/^(\d{15})\.(json|released)$/.exec(name)?.[1] ?? epoch);
       if (other < epoch) removeQuietly(join(this.#directory, name));
@@ -336,6 +336,6 @@ function removeQuietly(path: string): void {
   try {
     rmSync(path, { force: true });
   } catch {
-    return; // below the highest epoch it means nothing; the next holder sweeps it
+    return; // below the highest epoch it means nothing; the next holder removes it
   }
 }

@@ -73,7 +73,7 @@ export interface PutBackPlan {
   /** The new head must have a number above this. */
   readonly floor: number;
   /** For `keep`: the table shows the image already; files of it that are missing come back. */
-  readonly mend: boolean;
+  readonly heal: boolean;
 }
 
 /** Decides how a table gets back to an image. Reads, never writes. */
@@ -94,7 +94,7 @@ export async function planPutBack(target: PutBackTarget, policy: PutBackPolicy):
     newest,
     newestDigest: state.headDigest,
     policy,
-    mend: false,
+    heal: false,
   });
   if (seen.length === 0) {
     const foreign = await foreignAside(target, policy);
@@ -118,7 +118,7 @@ export async function planPutBack(target: PutBackTarget, policy: PutBackPolicy):
     const alreadyBack = state.head && wanted && sameContent(state.head, wanted);
     const mayHide = policy.onConflict === "overwrite" || foreign.length === 0;
     const isHigh = newest >= target.highestKnown && !(taken && newest <= target.version + LEAST_JUMP);
-    if (alreadyBack && mayHide) return isHigh ? { ...plan("keep"), mend: true } : plan("restore", foreign);
+    if (alreadyBack && mayHide) return isHigh ? { ...plan("keep"), heal: true } : plan("restore", foreign);
     return policy.always || mine ? plan("restore", foreign) : plan("keep");
   }
   // The version is not there. It may be damaged itself. Where only newer ones are, a cleanup took it.

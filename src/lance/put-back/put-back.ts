@@ -19,7 +19,7 @@ import type { LanceDB } from "../which-lancedb.ts";
 import { commitRestore, type RestoreCommit } from "./commit-restore.ts";
 import { type PutBackAction, type PutBackPlan, type PutBackTarget, planPutBack } from "./plan-put-back.ts";
 import { digestOfVersion, findManifest, inspectTable } from "./table-state.ts";
-import { cleanupMayLastUntil, mendUntilQuiet } from "./watch-cleanups.ts";
+import { cleanupMayLastUntil, healUntilQuiet } from "./watch-cleanups.ts";
 
 /** A table that is as it should be. */
 export interface PutBackOutcome {
@@ -106,8 +106,8 @@ class PutBack {
   async #keep(): Promise<RestoreCommit | undefined> {
     const { dataset } = this.#target;
     await this.#moveDamagedAside();
-    if (this.#plan.mend) {
-      await this.#mendVersion(dataset);
+    if (this.#plan.heal) {
+      await this.#healVersion(dataset);
       await this.#placer.sync();
     }
     const { newest } = this.#plan;
@@ -124,7 +124,7 @@ class PutBack {
 
   async #restore(): Promise<RestoreCommit | undefined> {
     await this.#moveDamagedAside();
-    await this.#mendVersion(this.#target.dataset);
+    await this.#healVersion(this.#target.dataset);
     await this.#placer.sync();
     return this.#commitAndWatch(this.#target.dataset, this.#plan.newest);
   }
@@ -139,7 +139,7 @@ class PutBack {
   /** The dropped table lies aside as it was: put it right there, then give it its name back. */
   async #moveBack(aside: string): Promise<RestoreCommit | undefined> {
     const newest = (await inspectTable(aside)).head?.version ?? 0;
-    await this.#mendVersion(aside);
+    await this.#healVersion(aside);
     await this.#placer.sync();
     let commit: RestoreCommit | undefined = { version: newest, overtaken: [] };
     if (newest !== this.#target.version || this.#plan.floor > newest) {
@@ -168,7 +168,7 @@ class PutBack {
     const until = await cleanupMayLastUntil(dataset, this.#plan.policy.ours);
     const commit = await this.#commit(dataset, head);
     if (!commit) return undefined;
-    await mendUntilQuiet(() => this.#mendFiles(dataset), until, this.#othersAtWork);
+    await healUntilQuiet(() => this.#healFiles(dataset), until, this.#othersAtWork);
     await this.#placer.sync();
     return commit;
   }
@@ -183,14 +183,14 @@ class PutBack {
   }
 
   /** The files of V are there, or come back from a source. */
-  async #mendVersion(dataset: string): Promise<void> {
+  async #healVersion(dataset: string): Promise<void> {
     const { version, digest } = this.#target;
-    if (await findManifest(dataset, version, digest)) await this.#mendFiles(dataset);
+    if (await findManifest(dataset, version, digest)) await this.#healFiles(dataset);
     else await this.#linkHistory(dataset);
   }
 
   /** Answers with how many files had to come back. The list is the source's: it alone has every sidecar. */
-  async #mendFiles(dataset: string): Promise<number> {
+  async #healFiles(dataset: string): Promise<number> {
     const { version, digest } = this.#target;
     const source = await this.#findSource();
     const from = source?.dataset ?? dataset;

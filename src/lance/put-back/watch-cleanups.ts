@@ -43,21 +43,21 @@ function isCompaction(dataset: string, name: ManifestName): boolean {
 }
 
 /**
- * Brings back what a cleanup takes, until none is at work.
+ * Heals what a cleanup takes, until none is at work.
  *
- * @param mend brings back what is missing; answers with how many files that were.
+ * @param heal puts back what is missing; answers with how many files that were.
  * @param until as `cleanupMayLastUntil` told before the version was committed.
  * @param othersAtWork whether somebody was seen to commit beside us.
  */
-export async function mendUntilQuiet(
-  mend: () => Promise<number>,
+export async function healUntilQuiet(
+  heal: () => Promise<number>,
   until: number,
   othersAtWork: boolean,
 ): Promise<void> {
-  const mended = await mend();
-  let quiet = mended > 0 || othersAtWork ? 0 : QUIET_LOOKS;
+  const healed = await heal();
+  let quiet = healed > 0 || othersAtWork ? 0 : QUIET_LOOKS;
   for (; quiet < QUIET_LOOKS || Date.now() < until; quiet++) {
     await sleep(PAUSE_MS);
-    if ((await mend()) > 0) quiet = -1;
+    if ((await heal()) > 0) quiet = -1;
   }
 }

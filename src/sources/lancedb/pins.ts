@@ -1,5 +1,9 @@
 import { isNotWritable } from "../../fs/io.ts";
-import { makeStagingDirectory, removeStagingDirectory, sweepStaging } from "../../lance/private-directory.ts";
+import {
+  makeStagingDirectory,
+  removeDeadStaging,
+  removeStagingDirectory,
+} from "../../lance/private-directory.ts";
 
 /** A directory of links inside the database, which keeps files alive while they are read. */
 export class Pins {
@@ -14,7 +18,7 @@ export class Pins {
   async directory(): Promise<string | undefined> {
     if (this.#directory) return this.#directory;
     try {
-      await sweepStaging(this.#database);
+      await removeDeadStaging(this.#database);
       this.#directory = makeStagingDirectory(this.#database, "snapshot");
     } catch (error) {
       if (!isNotWritable(error)) throw error; // nobody else writes there either

@@ -7,8 +7,8 @@ import { NAMESPACE_TABLE } from "../../../../lance/database.ts";
 import { dropMissingTables } from "../../../../lance/namespaces.ts";
 import {
   makeStagingDirectory,
+  removeDeadStaging,
   removeStagingDirectory,
-  sweepStaging,
 } from "../../../../lance/private-directory.ts";
 import { planPutBack } from "../../../../lance/put-back/plan-put-back.ts";
 import { putBack } from "../../../../lance/put-back/put-back.ts";
@@ -39,7 +39,7 @@ export async function restoreInPlace(
   const database = plan.target;
   const ids = plan.tables.map((table) => table.id);
   using _locks = await lockTables(database, ids, options, logger);
-  await sweepStaging(database);
+  await removeDeadStaging(database);
   const staging = makeStagingDirectory(database, "snapshot");
   try {
     const { tables: found, leftAlone } = await planInPlace(lancedb, database, snapshot, plan.tables);
