@@ -88,7 +88,7 @@ export async function removeTree(directory: string): Promise<void> {
       if (!isMissing(error)) throw error;
       assertRoot(directory); // else it would be left behind for good
       const { remove: removeAny } = await import("fs-extra/esm");
-      await removeAny(directory); // somebody sweeps it too: whatever is left
+      await removeAny(directory); // somebody removes it too: whatever is left
     }
   });
 }

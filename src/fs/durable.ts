@@ -69,7 +69,7 @@ async function removeQuietly(path: string): Promise<void> {
   try {
     unlinkSync(path);
   } catch (error) {
-    if (!isMissing(error)) return; // the temporary file is swept later; the first error is what matters
+    if (!isMissing(error)) return; // the temporary file is removed later; the first error is what matters
   }
 }
 
@@ -97,7 +97,7 @@ export async function writeFileDurably(
 }
 
 /**
- * Creates a file that appears complete, or tells that the name is taken: `false`, and nothing changed.
+ * Creates a file that appears whole, or tells that the name is taken: `false`, and nothing changed.
  * Not synced: for locks, whose loss in a power cut frees them.
  *
  * @param isWanted asked directly before it gets its name; `false`, too, where it is not.

@@ -25,7 +25,7 @@ export class FileCache {
   #isTold = false;
   /** Bytes written since the directory was looked through; undefined: it was not yet. */
   #written: number | undefined;
-  #sweeping: Promise<void> | undefined;
+  #trimming: Promise<void> | undefined;
 
   /**
    * @param mostBytes of all files in it: beyond them the oldest are removed.
@@ -99,14 +99,14 @@ export class FileCache {
     this.#written = this.#written === undefined ? undefined : this.#written + bytes;
     if (this.#written !== undefined && this.#written < this.#mostBytes / 16) return;
     this.#written = 0;
-    this.#sweeping ??= this.#sweep().finally(() => {
-      this.#sweeping = undefined;
+    this.#trimming ??= this.#trim().finally(() => {
+      this.#trimming = undefined;
     });
-    await this.#sweeping;
+    await this.#trimming;
   }
 
   /** Removes the oldest where there are too many bytes, and what dead processes left half-written. */
-  async #sweep(): Promise<void> {
+  async #trim(): Promise<void> {
     const files: { path: string; size: number; mtimeMs: number }[] = [];
     for (const entry of await readdir(this.#directory, { recursive: true, withFileTypes: true })) {
       if (!entry.isFile()) continue;

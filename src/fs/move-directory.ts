@@ -15,7 +15,7 @@ const MOST_COMPARED = 64 << 20;
 /**
  * Renames a directory. In a file system of several layers (overlay: the files of a container's image) a directory of a
  * lower layer cannot be renamed: then it is copied, and removed where it was. It has its new name when it is whole there;
- * what others put into the old place meanwhile comes after it, but for a table that they make anew: that stays. Where a death falls in between, `finishMoves` completes it.
+ * what others put into the old place meanwhile comes after it, but for a table that they make anew: that stays. Where a death falls in between, `finishMoves` ends it.
  * Throws the system's own error; then it is where it was.
  *
  * @param latest the folder whose files name all others: copied last, removed first, so that a reader sees no half.
@@ -46,7 +46,7 @@ async function moveByCopies(from: string, to: string, latest: string): Promise<v
   }
 }
 
-/** Completes what a dead process had begun to move into the directories of a room, or into rooms in it. */
+/** Finishes what a dead process had begun to move into the directories of a room, or into rooms in it. */
 export async function finishMoves(room: string): Promise<void> {
   for (const name of listNames(room)) {
     const path = join(room, name);

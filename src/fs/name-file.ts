@@ -128,7 +128,7 @@ async function removeQuietly(claim: string): Promise<void> {
   try {
     await unlink(claim);
   } catch {
-    return; // a later writer passes it over when this process has ended, and prune sweeps it
+    return; // a later writer passes it over when this process has ended, and prune removes it
   }
 }
 

@@ -157,7 +157,7 @@ export class PinStore {
   }
 
   /** Removes what no file named here needs, and what dead processes left half made. */
-  sweep(files: readonly string[]): void {
+  removeUnneeded(files: readonly string[]): void {
     const needed = new Set(
       files.flatMap((file) => (this.read(file)?.tables ?? []).map((table) => table.pin)),
     );

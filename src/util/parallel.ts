@@ -1,4 +1,4 @@
-/** Runs `task` for every item, some at a time. The first error ends it, when those under way have settled. */
+/** Runs `task` for every item, some at a time. The first error ends it, when those under way have ended. */
 export async function forEachParallel<T>(
   items: Iterable<T>,
   parallel: number,

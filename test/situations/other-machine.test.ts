@@ -198,7 +198,7 @@ describe("records", () => {
     for (const name of names) mkdirSync(join(pins.directory, name), { recursive: true });
     const old = new Date(Date.now() - 2 * 3_600_000);
     utimesSync(join(pins.directory, names[2] ?? ""), old, old);
-    pins.sweep([]);
+    pins.removeUnneeded([]);
     expect(readdirSync(pins.directory).sort()).toEqual([names[1], names[3]].sort());
   });
 

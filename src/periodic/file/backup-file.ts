@@ -65,7 +65,7 @@ export interface BackupFileWriter {
   /** All upserts of a table come before its deletes. Rows of fulls and replaced tables are upserts. */
   write(kind: RowKind, batch: RecordBatch): Promise<void>;
   endTable(): Promise<void>;
-  /** Completes, syncs and publishes the file under its name; answers with its SHA-256. */
+  /** Ends, syncs and publishes the file under its name; answers with its SHA-256. */
   finish(): Promise<{ readonly sha256: string; readonly bytes: number }>;
   /** Leaves nothing. */
   abort(): Promise<void>;

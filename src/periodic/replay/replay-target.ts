@@ -43,7 +43,7 @@ const AT_ONCE = 16;
 
 /**
  * Makes a database whole or not at all: `fill` writes into a directory beside it, which is synced and gets
- * its name when `fill` is done. A failure leaves nothing, and what a killed one left is swept by the next.
+ * its name when `fill` is done. A failure leaves nothing, and what a killed one left is removed by the next.
  *
  * @param place as `lookAtTarget` found it.
  */

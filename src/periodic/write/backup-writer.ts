@@ -27,7 +27,7 @@ export class BackupWriter {
   readonly #context: WriteContext;
   readonly #heads: Heads;
   #newest: string | undefined;
-  #swept = false;
+  #isTidy = false;
   /** The backup directory was there once: it is not made again. */
   #began = false;
   /** The last delta failed for a reason that may lie in its pins: a full goes round them. */
@@ -79,18 +79,18 @@ export class BackupWriter {
 
   async #write(wanted: Wanted): Promise<string | null> {
     const { incremental, backupDir, logger } = this.#settings;
-    if (!this.#swept) sweepTemporary(backupDir, logger);
-    this.#swept = true;
+    if (!this.#isTidy) removeUnfinished(backupDir, logger);
+    this.#isTidy = true;
     let name: string | null;
     try {
       name = incremental ? await this.#writeNext(wanted) : await this.#writeFull();
     } catch (error) {
-      this.#sweepPins();
+      this.#removeUnneededPins();
       throw error;
     }
     if (name === null) return null;
     this.#newest = name;
-    this.#sweepPins();
+    this.#removeUnneededPins();
     await this.#removeOld();
     return name;
   }
@@ -162,14 +162,14 @@ export class BackupWriter {
   }
 
   /** Only what the newest file needs stays pinned, and nothing where no delta will follow it. */
-  #sweepPins(): void {
+  #removeUnneededPins(): void {
     const { backupDir, incremental, clock, logger } = this.#settings;
     try {
       const { pins } = this.#context;
       const newest = incremental
         ? soundFiles(listBackupFiles(backupDir), clock.now()).findLast(({ name }) => pins.read(name))
         : undefined;
-      pins.sweep(newest ? [newest.name] : []);
+      pins.removeUnneeded(newest ? [newest.name] : []);
     } catch (error) {
       const reason = reasonOf(error);
       logger.warn("pins that nothing needs could not be removed", { error: reason });
@@ -185,7 +185,7 @@ const TEMPORARY =
 const DEAD_MS = 10 * 60 * 1000;
 
 /** Removes what processes that died left half written. */
-function sweepTemporary(directory: string, logger: Logger): void {
+function removeUnfinished(directory: string, logger: Logger): void {
   try {
     for (const name of readdirSync(directory)) {
       const found = TEMPORARY.exec(name);
