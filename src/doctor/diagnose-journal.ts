@@ -23,7 +23,7 @@ async function diagnoseEntry(entry: JournalEntry, remedies: Remedies): Promise<F
     if (state === "making" || state === "done") {
       if ((await entry.liveness()) !== "dead") return [];
       const details = "Left by a process that died; nothing depends on it.";
-      return [{ ...base, level: "note", details, advice: "The next guarded operation sweeps it." }];
+      return [{ ...base, level: "note", details, advice: "The next guarded operation removes it." }];
     }
     const record = entry.read(state);
     if (!record) return []; // it went while we looked
@@ -47,7 +47,7 @@ async function diagnoseEntry(entry: JournalEntry, remedies: Remedies): Promise<F
     const cutOff = `${what} ${tablesOf(record)} was cut off when its process died`;
     const foreign = entry.isRestore ? "" : await foreignCommits(entry, record, remedies.database);
     if (foreign !== "") return [{ ...base, level: "problem", ...refused(cutOff, foreign, remedies) }];
-    const next = entry.isRestore ? "completes the restore" : "puts the tables back";
+    const next = entry.isRestore ? "finishes the restore" : "rolls the tables back";
     const advice = `${remedies.recover()}, or the next guarded operation, ${next}.`;
     return [{ ...base, level: "problem", details: `${cutOff}.`, advice }];
   } catch (error) {

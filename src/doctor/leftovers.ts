@@ -41,7 +41,7 @@ export async function diagnoseLeftovers(database: string, signal?: AbortSignal):
       about: staging,
       level: "note",
       details: `${counted(dead.length, "unfinished thing")} of processes that died.`,
-      advice: "The next guarded operation or backup sweeps them.",
+      advice: "The next guarded operation or backup removes them.",
     });
   }
   return findings;

@@ -9,7 +9,7 @@ import { localPath } from "../fs/local-path.ts";
 import { defaultLogger, type Logger } from "../logger.ts";
 import type { BackupMetadata, DumpType } from "./backup-format.ts";
 import { BackupManifest, type DumpRecord } from "./backup-manifest.ts";
-import { assertWhole, sealDirectory, sweepUnfinished, unfinishedName, writeDump } from "./dump-files.ts";
+import { assertWhole, removeUnfinished, sealDirectory, unfinishedName, writeDump } from "./dump-files.ts";
 import { DUMP_KINDS, type DumpKind, type DumpOptions, type RestoreOptions } from "./dump-kinds.ts";
 
 export interface DirectoryOptions {
@@ -54,7 +54,7 @@ export class DumpDirectory {
   async make({ kind, url, name, gzip, ...options }: MakeRequest): Promise<DumpRecord> {
     if (name !== undefined) assertName(name);
     makeDirectory(this.path);
-    sweepUnfinished(this.path);
+    removeUnfinished(this.path);
     this.#manifest.read(); // a damaged one is told before an hour's dump
     await using dump = await kind.begin(url, { ...options, lockTimeoutMs: this.lockTimeoutMs });
     const timestamp = new Date();

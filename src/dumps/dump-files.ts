@@ -27,7 +27,7 @@ export function unfinishedName(id: string): string {
 }
 
 /** Takes away what dead processes have left unfinished. */
-export function sweepUnfinished(directory: string): void {
+export function removeUnfinished(directory: string): void {
   for (const name of listNames(directory)) {
     const [, token] = UNFINISHED.exec(name) ?? [];
     const path = join(directory, name);

@@ -21,7 +21,7 @@ export interface Scratch {
 /**
  * Makes it in the repository, so that links to blobs can be made; in the system's temporary directory where the
  * repository is not local, cannot be written to, or is encrypted: who can read it must not read what is made there. What dead
- * processes left there is swept.
+ * processes left there is removed.
  */
 export async function makeScratch({
   storage,
@@ -52,16 +52,16 @@ async function tryMake(root: string, prefix: string): Promise<string | undefined
 async function make(root: string, prefix: string): Promise<string> {
   const directory = join(root, `${prefix}${PROCESS_TOKEN}.${randomUUID()}`);
   makePrivateDirectory(directory);
-  await sweepScratch(root, prefix);
+  await removeDeadScratch(root, prefix);
   return directory;
 }
 
 /** Removes what dead processes left of opened snapshots in a repository's directory: links and what was written there. */
-export async function sweepScratch(root: string, prefix: string = HIDDEN): Promise<void> {
+export async function removeDeadScratch(root: string, prefix: string = HIDDEN): Promise<void> {
   for (const name of listNames(root)) {
     if (!name.startsWith(prefix)) continue;
     const [token = ""] = name.slice(prefix.length).split(".");
     if (livenessOfToken(token, join(root, name)) !== "dead") continue;
-    await removeTree(join(root, name)).catch(() => undefined); // another user's: not ours to sweep
+    await removeTree(join(root, name)).catch(() => undefined); // another user's: not ours to remove
   }
 }

@@ -193,6 +193,6 @@ async function removeTemporary(temporary: string): Promise<void> {
   try {
     await unlink(temporary);
   } catch (error) {
-    if (!isMissing(error)) return; // its name begins with a dot: nobody reads it, and prune sweeps it
+    if (!isMissing(error)) return; // its name begins with a dot: nobody reads it, and prune removes it
   }
 }

@@ -24,7 +24,7 @@ export function recoverCommand(): Command {
   const command = newCommand("recover", {
     summary: "Roll back what dead processes left half-done in a database.",
     description:
-      "Rolls back guarded work whose process died, completes restores that were cut off, sweeps what was never finished, and moves damaged newest versions aside, after it has asked: a snapshot may have them whole, and scrub --heal brings them back. The next guarded operation does the same by itself. Tables that others have committed to since are reported and left alone, unless --overwrite or --keep says what to do; then exit code 1.",
+      "Rolls back guarded work whose process died, finishes restores that were cut off, removes what was never finished, and moves damaged newest versions aside, after it has asked: a snapshot may have them whole, and scrub --heal brings them back. The next guarded operation does the same by itself. Tables that others have committed to since are reported and left alone, unless --overwrite or --keep says what to do; then exit code 1.",
     examples: ["recover data/lancedb-table --dry-run", "recover data/lancedb-table --keep"],
     json: `{ entries: [{ id, action, backup?, tables: [{ table, action, version?, passedOver }], assumed?: [{ table,
 versions }], conflicts: [{ table, versions }], error? }], healed: [{ table, damaged, openedAt }],
@@ -98,15 +98,15 @@ async function foretell(context: Context, database: string): Promise<Answer> {
 
 const WORDS: Record<string, string> = {
   "rolled-back": "its process died; its tables are as before",
-  restored: "a restore that was cut off is complete",
-  swept: "nothing had to be put back",
+  restored: "a restore that was cut off is finished",
+  swept: "nothing had to be rolled back",
   kept: "its backup is kept, and its tables are as they are",
   held: "a backup that waits for undo restore or undo clean",
   active: "its process is at work",
   conflict: "others have committed since; nothing was touched",
   locked: "whether its process lives cannot be known from here; --force takes it for dead",
   damaged: "its record cannot be read; nothing was touched",
-  failed: "it could not be put back; it can be tried again",
+  failed: "it could not be rolled back; it can be tried again",
 };
 
 function choices(database: string): string[] {

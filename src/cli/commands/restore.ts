@@ -209,7 +209,7 @@ async function restoreOne(
   }
   context.interrupt.describe(
     options.inPlace
-      ? "Tables that had gone back stay so; the same command again completes the restore."
+      ? "Tables that had gone back stay so; the same command again finishes the restore."
       : "Nothing was restored: the target is as it was.",
     options.inPlace
       ? {}

@@ -51,16 +51,16 @@ async function run(context: Context, database: string, options: Options): Promis
     { ...context, logger: withoutDamage(context.logger) },
     options,
   );
-  const scrub = async (mends: boolean) => {
+  const scrub = async (heals: boolean) => {
     context.interrupt.describe(
-      mends
+      heals
         ? "Files that were mended stay so; scrub again for the rest."
         : "Not all was compared; nothing was changed.",
     );
     const progress = await displayOf(context);
     return repository
       .scrub(database, {
-        heal: mends,
+        heal: heals,
         snapshot,
         source: sourceFrom(options),
         signal: context.signal,
@@ -69,8 +69,8 @@ async function run(context: Context, database: string, options: Options): Promis
       .finally(progress.end);
   };
   let report = await scrub(heal && (yes ?? false) && !dryRun);
-  const canMend = report.damage.some(({ mended, refused }) => !mended && refused === undefined);
-  if (heal && !yes && !dryRun && canMend) {
+  const canHeal = report.damage.some(({ mended, refused }) => !mended && refused === undefined);
+  if (heal && !yes && !dryRun && canHeal) {
     await confirm(context, yes, describe(context.terminal, report), "Mend it?");
     report = await scrub(true);
   }

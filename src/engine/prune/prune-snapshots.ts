@@ -10,7 +10,7 @@ import { leaserOf } from "../lease/leaser.ts";
 import { endangeredInWords } from "../retention/implausible.ts";
 import { type KeptSnapshot, reasonOfPin } from "../retention/plan-retention.ts";
 import { assertPolicy, type RetentionPolicy } from "../retention/retention-policy.ts";
-import { sweepScratch } from "../scratch.ts";
+import { removeDeadScratch } from "../scratch.ts";
 import { documentsIn } from "./document-names.ts";
 import { type Mark, writeMarks } from "./mark.ts";
 import { type PrunePlace, type PrunePlan, planPrune } from "./plan-prune.ts";
@@ -134,7 +134,7 @@ async function carryOut(run: Run, plan: PrunePlan): Promise<PruneReport> {
   const { dead, unfinished } = await leftByTheDead(run);
   for (const name of dead) await run.leaser.remove(name);
   await removeUnfinished(storage, unfinished);
-  if (storage.local) await sweepScratch(storage.local.root);
+  if (storage.local) await removeDeadScratch(storage.local.root);
   // On a full disk there is room now. Had we died in between, the next prune would have marked them, and waited.
   fresh ??= await unlessFull(mark);
   if (fresh) await removeVoid();

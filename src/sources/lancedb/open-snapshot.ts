@@ -32,7 +32,7 @@ export type OpenedSnapshot = Connection & AsyncDisposable;
  * and compared with their digests.
  *
  * Leave it by `await using`, or `close()` and then `[Symbol.asyncDispose]()`. Of a process that dies, the next one
- * sweeps the directory.
+ * removes the directory.
  *
  * @throws ValidationError where a table or version is not in the snapshot. @throws CorruptError naming file and blob
  * where one is missing or has another size.
@@ -75,7 +75,7 @@ export async function openSnapshot(
       },
     });
   } catch (error) {
-    await scratch.remove().catch(() => undefined); // the next one sweeps it
+    await scratch.remove().catch(() => undefined); // the next one removes it
     throw error;
   }
 }

@@ -47,7 +47,7 @@ async function run(context: Context, database: string, wanted: string, options: 
   if (options.dryRun) return { json: { id, dryRun: true, tables }, text: plan };
   await confirm(context, options.yes, plan, "Restore it?");
   context.interrupt.describe(
-    `${commandLine("recover", database)} completes the restore, or finds nothing to do.`,
+    `${commandLine("recover", database)} finishes the restore, or finds nothing to do.`,
     {
       isStoppable: false,
     },

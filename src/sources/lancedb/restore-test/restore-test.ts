@@ -56,7 +56,7 @@ export async function restoreTest(
     return await testDatabase(context.lancedb, target, content.snapshot, settings);
   } finally {
     await scratch.remove().catch((error: unknown) => {
-      context.logger.warn("a restore test could not be cleaned up; the next one sweeps it", {
+      context.logger.warn("a restore test could not be cleaned up; the next one removes it", {
         error: String(error),
       });
     });

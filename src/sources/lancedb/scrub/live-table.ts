@@ -89,7 +89,7 @@ class LiveReading {
     }
     const verdict = await judgeManifest(blobs, dataset, known, name.version, bytes);
     if (verdict.kind === "unreadable") this.#unreadable.push({ name, known, verdict });
-    else if (verdict.kind === "damaged") this.#mend(name, known, verdict.sound);
+    else if (verdict.kind === "damaged") this.#heal(name, known, verdict.sound);
     else {
       this.#isOther = true;
       if (this.#list(bytes, name, "live")) this.#buffers.reverse();
@@ -99,7 +99,7 @@ class LiveReading {
   finish(): LiveTable {
     for (const { name, known, verdict } of this.#unreadable) {
       const { sound, why } = verdict;
-      if (sound && !this.#isOther && this.#hasFilesOf(sound, name)) this.#mend(name, known, sound);
+      if (sound && !this.#isOther && this.#hasFilesOf(sound, name)) this.#heal(name, known, sound);
       else {
         const anew =
           "the table may have been made anew or restored since: the files of the snapshot's version are not all there, or other versions are not the snapshot's";
@@ -110,7 +110,7 @@ class LiveReading {
     return { needed: this.#needed, damagedManifests: this.#damaged, versions: this.#versions };
   }
 
-  #mend(name: ManifestName, known: SnapshotFile, sound: Buffer): void {
+  #heal(name: ManifestName, known: SnapshotFile, sound: Buffer): void {
     this.#damaged.push({ path: known.path, version: name.version, known, refused: undefined });
     this.#list(sound, name, "snapshot");
   }

@@ -15,9 +15,9 @@ import type { LanceCatalog } from "../lance-catalog.ts";
 import type { SnapshotContent } from "../snapshot-view.ts";
 import { type Comparison, compareTables, type Finding } from "./compare.ts";
 import { describeDamage } from "./describe.ts";
+import { healFile } from "./heal-file.ts";
 import { type LiveTable, readLiveTable, type TablePlace } from "./live-table.ts";
 import { type LocatedFile, locateFiles } from "./locate.ts";
-import { mend } from "./mend.ts";
 import { newestReference } from "./reference.ts";
 import type { Damage, ScrubOptions, ScrubReport } from "./scrub-report.ts";
 
@@ -104,7 +104,7 @@ async function scrubDatabase(
   const name = `scrub-${new Date().toISOString().replace(/[:.]/g, "-")}`;
   const mended: Damage[] = [];
   for (let [{ report, judged }, pass] = [first, 1]; ; pass++) {
-    const done = await mendAll({ blobs, database, content, name, signal }, judged);
+    const done = await healAll({ blobs, database, content, name, signal }, judged);
     const rest = done.filter((damage) => !damage.mended);
     mended.push(...done.filter((damage) => damage.mended));
     // A manifest that cannot be read is told by the files of its version: those that are there now.
@@ -115,7 +115,7 @@ async function scrubDatabase(
   }
 }
 
-interface Mending {
+interface Healing {
   readonly blobs: BlobStore;
   readonly database: string;
   readonly content: SnapshotContent;
@@ -125,8 +125,8 @@ interface Mending {
 }
 
 /** Data before manifests: their files tell whose these are. */
-async function mendAll(
-  { blobs, database, content, name, signal }: Mending,
+async function healAll(
+  { blobs, database, content, name, signal }: Healing,
   judged: readonly Judged[],
 ): Promise<Damage[]> {
   const soundOf = ({ table, path }: Damage, directory: string) => {
@@ -143,7 +143,7 @@ async function mendAll(
       continue;
     }
     const asideName = join(name, directory, one.path);
-    const done = await mend(
+    const done = await healFile(
       blobs,
       database,
       { dataset: join(database, directory), file: one.file, asideName, sound, seen },

@@ -15,7 +15,7 @@ const OF_VERSIONS = ["data/", "_deletions/", "_indices/", "_transactions/", `${V
  * Renames good copies over live files that are damaged. Safe under open handles (docs/lance-facts.md). Manifests are
  * put back's: another one of the same number is another table's.
  */
-export async function mendFiles(
+export async function healFiles(
   live: string,
   staged: string,
   damaged: readonly SnapshotFile[],

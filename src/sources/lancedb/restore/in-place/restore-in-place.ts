@@ -18,7 +18,7 @@ import type { InPlacePlan } from "../plan-restore.ts";
 import type { LeftOut, RestoreContext, RestoredTable, RestoreOptions } from "../restore-options.ts";
 import { type RestoreReport, reportOf } from "../restore-report.ts";
 import { danglingEntry, type SelectedTable } from "../select.ts";
-import { meaningsOfTags, mendFiles, placeMissing, placeOwnFiles, putTags } from "./beside-versions.ts";
+import { healFiles, meaningsOfTags, placeMissing, placeOwnFiles, putTags } from "./beside-versions.ts";
 import { lockTables } from "./lock-tables.ts";
 import { mergeNamespaces } from "./merge-namespaces.ts";
 import { POLICY, planInPlace, putBackTarget } from "./plan-in-place.ts";
@@ -115,7 +115,7 @@ class InPlaceWork {
       POLICY,
     );
     if (isNamespaces(place) && plan.newest > 0) return this.#merge(place, dataset);
-    await mendFiles(live, dataset, damaged);
+    await healFiles(live, dataset, damaged);
     await placeMissing(live, dataset, selected.files);
     const meant = meaningsOfTags(live);
     const outcome = await putBack(this.#lancedb, this.#database, plan);

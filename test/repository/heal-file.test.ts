@@ -1,7 +1,7 @@
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { type MendPlan, mend } from "../../src/sources/lancedb/scrub/mend.ts";
+import { type HealPlan, healFile } from "../../src/sources/lancedb/scrub/heal-file.ts";
 import type { Storage } from "../../src/storage/storage.ts";
 import { blobsOf } from "./lance-parts.ts";
 import { scrubPlace } from "./scrub-fixture.ts";
@@ -15,7 +15,7 @@ async function missingFile(meanwhile: (dataset: string) => void) {
   const found = fileLike(filesOf(snapshot), /^data\//);
   const file = join(dataset, found.path);
   rmSync(file);
-  const plan: MendPlan = {
+  const plan: HealPlan = {
     dataset,
     file,
     asideName: "scrub/x",
@@ -29,7 +29,7 @@ async function missingFile(meanwhile: (dataset: string) => void) {
       yield* storage.read(name, options);
     },
   };
-  return { uri, dataset, file, mended: () => mend(blobsOf(reading), uri, plan) };
+  return { uri, dataset, file, mended: () => healFile(blobsOf(reading), uri, plan) };
 }
 
 test("a missing file comes back", async () => {

@@ -22,7 +22,7 @@ import { ensurePrivateDirectory } from "../../../lance/private-directory.ts";
 import { isDataset } from "../../../lance/table-directory.ts";
 
 /** A live file that a blob is to take the place of. */
-export interface MendPlan {
+export interface HealPlan {
   /** The table's directory, and the file in it; absolute. */
   readonly dataset: string;
   readonly file: string;
@@ -34,7 +34,7 @@ export interface MendPlan {
   readonly seen: Stats | undefined;
 }
 
-export type Mended =
+export type Healed =
   | { readonly mended: true; readonly aside: string | undefined }
   | { readonly mended: false; readonly refused: string };
 
@@ -46,12 +46,12 @@ const DROPPED = "its table has been dropped meanwhile";
  * one is kept. Until the rename nothing has changed; a reader sees the one or the other. A file that is not any more as
  * it was judged is left alone, and a table that was dropped stays so.
  */
-export async function mend(
+export async function healFile(
   blobs: BlobStore,
   database: string,
-  plan: MendPlan,
+  plan: HealPlan,
   signal?: AbortSignal,
-): Promise<Mended> {
+): Promise<Healed> {
   const { dataset, file, seen } = plan;
   const temporary = join(dirname(file), `.${randomUUID()}.tmp`);
   if (!isDataset(dataset)) return { mended: false, refused: DROPPED };
@@ -61,7 +61,7 @@ export async function mend(
     chmodSync(temporary, seen ? seen.mode & 0o777 : MODE);
     if (!isAsSeen(file, seen)) return { mended: false, refused: "it has changed while it was looked at" };
     const aside = seen && (await keep(database, file, plan.asideName));
-    const isNamed = await io("mend", file, async () => {
+    const isNamed = await io("heal", file, async () => {
       if (!seen) return nameNew(temporary, file);
       renameSync(temporary, file);
       return true;
