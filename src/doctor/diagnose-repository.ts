@@ -1,17 +1,20 @@
 import { statSync } from "node:fs";
 import { leaserOf } from "../engine/lease/leaser.ts";
-import { fallsBetween } from "../engine/retention/falls.ts";
 import { BackupError } from "../errors.ts";
 import { identifyDatabase } from "../lance/database-identity.ts";
 import type { Logger } from "../logger.ts";
 import { Repository } from "../repository/repository.ts";
 import type { KeysOption } from "../repository/repository-options.ts";
-import { type Snapshot, type SnapshotDetails, tellingView } from "../sources/lancedb/snapshot-view.ts";
+import {
+  fallShown,
+  fallsAmong,
+  type Snapshot,
+  type SnapshotDetails,
+} from "../sources/lancedb/snapshot-view.ts";
 import type { StorageOptions } from "../storage/layers/layered.ts";
 import { openStorage } from "../storage/open-storage.ts";
 import { liesInFuture } from "../util/clock.ts";
 import { counted } from "../util/format.ts";
-import { fallInWords } from "../util/shrunk-tables.ts";
 import { diagnoseStrays } from "./diagnose-strays.ts";
 import { diagnoseSpace } from "./file-system.ts";
 import type { Finding } from "./finding.ts";
@@ -135,17 +138,13 @@ function diagnoseSnapshots(
   ];
 }
 
-/** Tables of each database that lost most of their rows, and have not had as many since. */
 function diagnoseFalls(base: Pick<Finding, "check" | "about">, newestFirst: readonly Snapshot[]): Finding[] {
-  const groups = [...Map.groupBy(newestFirst, ({ source }) => source.id).values()];
-  return groups
-    .flatMap((group) => fallsBetween(group.toReversed().map(tellingView)))
-    .map((fall) => ({
-      ...base,
-      level: "warning",
-      details: `${fall.before.source.uri}: table ${fallInWords(fall)}, from snapshot ${fall.before.id} to ${fall.after.id}. The former is kept whatever rules say.`,
-      advice: `Where the rows are missed: ${commandLine("restore", fall.before.id, "<directory>", "--table", fall.table, "--repo", base.about)}; where not, ${commandLine("delete", fall.before.id, "--repo", base.about)}`,
-    }));
+  return fallsAmong(newestFirst).map((fall) => ({
+    ...base,
+    level: "warning",
+    details: `${fallShown(fall)}. The former is kept whatever rules say.`,
+    advice: `Where the rows are missed: ${commandLine("restore", fall.before.id, "<directory>", "--table", fall.table, "--repo", base.about)}; where not, ${commandLine("delete", fall.before.id, "--repo", base.about)}`,
+  }));
 }
 
 /** A clock was wrong when it was taken, or is wrong now. */

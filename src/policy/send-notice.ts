@@ -109,7 +109,7 @@ async function postOnce(
   try {
     // Elsewhere the signature and the token would go, too.
     response = await fetch(url, {
-      ...{ method: "POST", body, headers, redirect: "error" },
+      ...{ method: "POST", body, headers, redirect: "manual" },
       signal: AbortSignal.any([AbortSignal.timeout(ANSWER_MS), signal]),
     });
     await response.body?.cancel();
@@ -122,6 +122,6 @@ async function postOnce(
   }
   if (response.ok) return;
   const { status } = response;
-  const isForGood = status >= 400 && status < 500 && status !== 408 && status !== 429;
+  const isForGood = status >= 300 && status < 500 && status !== 408 && status !== 429;
   throw new (isForGood ? RefusedError : IoError)(`${host} answered with the status ${status}.`);
 }

@@ -2,8 +2,10 @@ import { spawn } from "node:child_process";
 import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
-import type { PolicyStatus, RunReport } from "../../src/index.ts";
+import { type PolicyStatus, Repository, type RunReport } from "../../src/index.ts";
+import { newDirectory } from "../support/database.ts";
 import { filesBelow } from "../support/files.ts";
+import { newReceiver } from "../support/notice-receivers.ts";
 import { MAIN, run, runJson } from "./cli.ts";
 import { newPlace, type Place, STRANGER } from "./fixture.ts";
 
@@ -131,9 +133,13 @@ describe("run --once and status", () => {
 });
 
 /** The service as a process, and what it has said so far. */
-function startService(file: string, ...options: string[]) {
+function startService(
+  file: string,
+  { options = [], env }: { options?: string[]; env?: NodeJS.ProcessEnv } = {},
+) {
   const child = spawn(process.execPath, [MAIN, "run", "--config", file, ...options], {
     stdio: ["ignore", "ignore", "pipe"],
+    env: { ...process.env, ...env },
   });
   let said = "";
   const waiting = new Set<() => void>();
@@ -187,17 +193,42 @@ describe("run", () => {
   });
 });
 
+test("SIGTERM ends the service within its time also where a run does not stop, and what that has started", async () => {
+  const { place, file, vault } = await newConfig((place) => {
+    const [pid, out] = [join(place.directory, "pid"), join(place.directory, "out")];
+    const stubborn = `trap '' TERM; echo $$ > ${pid}.new; mv ${pid}.new ${pid}; while :; do sleep 0.1; done > ${out}`;
+    return `  one: { sources: [{ type: command, name: slow, command: [sh, -c, "${stubborn}"] }], schedule: { full: 1d } }`;
+  });
+  const service = startService(file, { options: ["--stop-timeout", "0.3"] });
+  const pidFile = join(place.directory, "pid");
+  while (!existsSync(pidFile)) await new Promise((resolve) => setTimeout(resolve, 20));
+  const pid = Number(readFileSync(pidFile, "utf8"));
+  service.child.kill("SIGTERM");
+  expect(await service.ended).toBe(1);
+  expect(service.said()).toContain("Runs under way did not stop in time. They made no snapshot.");
+  // Of one that has ended, and that nobody has asked for, there is no command line.
+  const isThere = () => existsSync(`/proc/${pid}/cmdline`) && readFileSync(`/proc/${pid}/cmdline`).length > 0;
+  while (isThere()) await new Promise((resolve) => setTimeout(resolve, 20));
+  expect(await (await Repository.open(vault)).list()).toEqual([]);
+});
+
 const SECONDS = process.env["NIGHTLY"] ? 180 : 4;
 
-test(`a service that is killed at any moment for ${SECONDS} s loses no snapshot, and leaves nothing behind that bars the next`, async () => {
+test(`a service that is killed at any moment for ${SECONDS} s loses no snapshot, and leaves nothing behind that bars the next; what fails is told`, async () => {
+  const { until, url } = await newReceiver();
+  const state = { LANCEDB_BACKUP_STATE: join(await newDirectory(), "state") };
   const { place, file, vault } = await newConfig((place) =>
-    policy(place, "one", "schedule: { incremental: 1s }, retention: { keep_last: 1000 }"),
+    [
+      policy(place, "one", "schedule: { incremental: 1s }, retention: { keep_last: 1000 }"),
+      `  gone: { sources: [{ type: files, paths: [nowhere] }], schedule: { full: 1s, retry_window: 1ms }, notifications: [{ type: webhook, url: "${url}" }] }`,
+    ].join("\n"),
   );
   const told = new Set<string>();
   const end = performance.now() + SECONDS * 1000;
   for (let round = 0; performance.now() < end; round++) {
-    const service = startService(file);
+    const service = startService(file, { env: state });
     await service.until(/one: success/, 1 + (round % 2));
+    if (round === 0) await service.until(/gone: failure/);
     // Somewhere in the next run, or between two.
     await new Promise((resolve) => setTimeout(resolve, Math.random() * 1500));
     service.child.kill("SIGKILL");
@@ -210,8 +241,23 @@ test(`a service that is killed at any moment for ${SECONDS} s loses no snapshot,
   expect((await run(["verify", "--repo", vault])).code).toBe(0);
   // The next run begins at once: what the dead held bars nobody.
   const started = performance.now();
-  expect((await run(["run", "--once", "--config", file])).code).toBe(0);
+  expect((await run(["run", "--once", "one", "--config", file])).code).toBe(0);
   expect(performance.now() - started).toBeLessThan(20_000);
+  // Whenever it was killed, what never went well is known as such, and somebody was told.
+  const status = await run(["status", "--notify", "--config", file, "--json"], { env: state });
+  expect(status.code).toBe(1);
+  const [, gone] = JSON.parse(status.stdout) as PolicyStatus[];
+  expect(gone).toMatchObject({
+    policy: "gone",
+    overdue: true,
+    lastError: expect.stringContaining("nowhere"),
+  });
+  expect(gone?.consecutiveFailures).toBeGreaterThan(0);
+  const [notice] = await until(1);
+  expect(JSON.parse(notice?.body ?? "")).toMatchObject({
+    type: expect.stringMatching(/^backup\.(failure|overdue)$/),
+    data: { policy: "gone" },
+  });
   expect(
     (await run(["prune", "--repo", vault, "--keep-last", "1", "--grace-hours", "0", "--yes"])).code,
   ).toBe(0);

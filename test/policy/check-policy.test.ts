@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { connect } from "@lancedb/lancedb";
 import { describe, expect, test } from "vitest";
-import { loadPolicies, Repository } from "../../src/index.ts";
+import { BackupService, loadPolicies, Repository } from "../../src/index.ts";
 import { checkPolicy } from "../../src/policy/check-policy.ts";
 import { newDirectory, recordingLogger } from "../support/database.ts";
 import { stampOf } from "../support/files.ts";
@@ -141,7 +141,7 @@ describe.skipIf(whyNoS3() !== undefined)("a bucket", () => {
     const database = join(directory, "db");
     await (await connect(database)).createTable("t", [{ id: 1 }]);
     const bucket = await server.bucket();
-    await Repository.init(server.address(bucket, "vault"), { logger });
+    const owner = await Repository.init(server.address(bucket, "vault"), { logger });
     const account = await server.account("checker");
     await useProfiles({ other: account });
     const storage = `type: url, url: "${server.address(bucket, "vault")}&profile=other"`;
@@ -153,5 +153,17 @@ describe.skipIf(whyNoS3() !== undefined)("a bucket", () => {
     await server.policy(bucket, [{ effect: "Deny", actions: ["s3:DeleteObject"], on: ["vault/*"], account }]);
     expect(await check(source, directory, storage)).toMatchObject({ ok: true, problems: [], snapshots: 0 });
     expect(await server.keys(bucket)).toEqual(before);
+    // How policies stand is asked by who may read snapshots alone, too.
+    const file = join(directory, "backup.yaml");
+    const policies = await loadPolicies(file, {});
+    const { id } = await owner.backup({ source: database, name: "one" });
+    await server.policy(bucket, [
+      { effect: "Deny", actions: ["s3:PutObject", "s3:DeleteObject"], on: ["vault/*"], account },
+      { effect: "Deny", actions: ["s3:GetObject"], on: ["vault/blobs/*", "vault/audit/*"], account },
+    ]);
+    await using service = new BackupService(policies, { logger, stateDirectory: false });
+    expect(await service.status()).toMatchObject([{ snapshot: id, overdue: false }]);
+    const [later] = await service.status({ maxAgeMs: 1 });
+    expect(later).toMatchObject({ snapshot: id, overdue: true });
   });
 });

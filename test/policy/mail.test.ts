@@ -248,15 +248,10 @@ test.each([
   ["both on and severity", "from: a@b.c, to: [x@y.z], on: [failure], severity: error", /severity: it stands/],
   ["a port that there is not", "from: a@b.c, to: [x@y.z], port: 70000", /from 1 to 65535/],
 ])("refused in the file: %s", async (_what, text, expected) => {
-  const file = join(await newDirectory(), "backup.yaml");
-  writeFileSync(
-    file,
-    `backup_manager:
-  storage: { type: local, path: vault }
-  notifications: [{ type: mail, host: mail.example.com, ${text} }]
-policies: { one: { sources: [{ type: lancedb, path: db }] } }
-`,
-  );
+  const file = writePolicies(await newDirectory(), {
+    defaults: `notifications: [{ type: mail, host: mail.example.com, ${text} }]`,
+    policies: "one: { sources: [{ type: lancedb, path: db }] }",
+  });
   const error: unknown = await loadPolicies(file, {}).catch((thrown: unknown) => thrown);
   expect(error).toBeInstanceOf(PolicyFileError);
   expect(String(error)).toMatch(expected);

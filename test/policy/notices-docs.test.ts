@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { loadPolicies } from "../../src/index.ts";
 import { newDirectory } from "../support/database.ts";
+import { writePolicies } from "../support/policies.ts";
 
 const GUIDE = readFileSync(join(import.meta.dirname, "../../docs/policies.md"), "utf8");
 
@@ -14,13 +15,10 @@ test("each example of a notification in docs/policies.md is one that loads", asy
   for (const example of examples) {
     const directory = await newDirectory();
     writeFileSync(join(directory, "mail"), "s3cret");
-    const file = join(directory, "backup.yaml");
-    const indented = example.replaceAll(/^/gm, "  ").replaceAll("/run/secrets/", `${directory}/`);
-    const storage = "  storage: { type: local, path: vault }";
-    writeFileSync(
-      file,
-      `backup_manager:\n${storage}\n${indented}\npolicies: { one: { sources: [{ type: lancedb, path: db }] } }\n`,
-    );
+    const file = writePolicies(directory, {
+      defaults: example.replaceAll("/run/secrets/", `${directory}/`).split("\n"),
+      policies: "one: { sources: [{ type: lancedb, path: db }] }",
+    });
     const set = await loadPolicies(file, {
       SLACK_URL: "https://hooks.slack.com/services/T/B/x",
       HOOK_URL: "https://hooks.example.com/",

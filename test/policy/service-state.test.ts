@@ -14,6 +14,7 @@ import { BackupService, loadPolicies, Repository, ValidationError } from "../../
 import { ServiceState, stateDirectory } from "../../src/policy/service-state.ts";
 import { newDirectory, recordingLogger } from "../support/database.ts";
 import { newReceiver, newToldService } from "../support/notice-receivers.ts";
+import { writePolicies } from "../support/policies.ts";
 import { TestClock } from "../support/test-clock.ts";
 
 const HOUR = 3_600_000;
@@ -274,27 +275,24 @@ test("a verification that goes well does not end that backups fail", async () =>
   expect(kindsOf(received)).toEqual(["failure", "recovery"]);
 });
 
-test("10,000 policies are loaded, and their service starts and tells how they stand, within seconds of a processor", async () => {
+test("10,000 policies are loaded, one of them is shown, and their service starts and tells how they stand, within seconds of a processor", async () => {
   const directory = await newDirectory();
   await Repository.init(join(directory, "vault"));
   const policies = Array.from(
     { length: 10_000 },
     (_, i) =>
-      `  p${i}: { sources: [{ type: lancedb, path: db }], schedule: { full: "${i % 60} ${i % 24} * * *" } }`,
+      `p${i}: { sources: [{ type: lancedb, path: db }], schedule: { full: "${i % 60} ${i % 24} * * *" }, description: "\${NAME}" }`,
   );
-  const file = join(directory, "backup.yaml");
-  writeFileSync(
-    file,
-    `backup_manager:
-  storage: { type: local, path: vault }
-  notifications: [{ type: webhook, url: "http://127.0.0.1:9/" }]
-policies:
-${policies.join("\n")}
-`,
-  );
+  const file = writePolicies(directory, {
+    defaults: `notifications: [{ type: webhook, url: "http://127.0.0.1:9/" }]`,
+    policies,
+  });
   const { logger } = recordingLogger();
   const before = process.cpuUsage();
-  const set = await loadPolicies(file, {});
+  const set = await loadPolicies(file, { NAME: "x" });
+  expect(set.get("p9999")?.show()).toContainEqual(
+    expect.objectContaining({ key: "description", value: `$\{NAME}` }),
+  );
   const service = new BackupService(set, {
     ...{ logger, clock: new TestClock(), stateDirectory: join(directory, "state") },
   });

@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { connect } from "@lancedb/lancedb";
 import { Repository } from "lancedb-backup";
@@ -7,6 +8,26 @@ import { useProfiles } from "../support/profiles.ts";
 import { type Statement, useS3Server, whyNoS3 } from "../support/s3-server.ts";
 import { makeSampleTable, sampleRows } from "../support/sample.ts";
 import { snapshotOf } from "../support/snapshot.ts";
+
+const GUIDE = join(import.meta.dirname, "../../docs/s3.md");
+
+/** The policy for an account that writes alone, as docs/s3.md has it. */
+function policyOf(guide: string): Omit<Statement, "account">[] {
+  const [, json = ""] = /```json\n(\{\s*"Version"[\s\S]*?)```/.exec(guide) ?? [];
+  const { Statement } = JSON.parse(json) as {
+    Statement: Record<"Effect" | "Action" | "Resource", unknown>[];
+  };
+  return Statement.map(({ Effect, Action, Resource }) => {
+    const on = [Resource]
+      .flat()
+      .map((resource) => String(resource).replace(/^arn:aws:s3:::my-bucket\/?/, ""));
+    return {
+      effect: Effect === "Allow" ? "Allow" : "Deny",
+      actions: [Action].flat().map(String),
+      ...(on.some((one) => one !== "") && { on }),
+    };
+  });
+}
 
 const missing = whyNoS3();
 if (missing !== undefined) test.skip(`permissions in a bucket (${missing})`, () => undefined);
@@ -39,25 +60,10 @@ describe.skipIf(missing !== undefined)("permissions in a bucket", () => {
 
   test("an account that may write alone backs up, and can neither read data nor take anything away", async () => {
     const { directory, uri, db, table, bucket, owner, address, say } = await arrange();
-    // As docs/s3.md has it.
-    await say(
-      { effect: "Allow", actions: ["s3:ListBucket"] },
-      { effect: "Allow", actions: ["s3:PutObject"], on: ["vault/*"] },
-      {
-        effect: "Allow",
-        actions: ["s3:GetObject"],
-        on: ["vault/repository.json", "vault/snapshots/*", "vault/leases/*"],
-      },
-      { effect: "Allow", actions: ["s3:DeleteObject"], on: ["vault/leases/*", "vault/.probe-*"] },
-      { effect: "Deny", actions: ["s3:GetObject"], on: ["vault/blobs/*"] },
-      {
-        effect: "Deny",
-        actions: ["s3:DeleteObject", "s3:DeleteObjectVersion"],
-        on: ["vault/repository.json", "vault/snapshots/*", "vault/blobs/*", "vault/marks/*"],
-      },
-    );
+    const documented = policyOf(readFileSync(GUIDE, "utf8"));
+    await say(...documented);
     await table.add(sampleRows(500, 20));
-    const writer = await Repository.open(address, { logger, cache: false });
+    const writer = await Repository.open(address, { logger, cache: false, audit: "all" });
     const { id } = await writer.backup({ source: uri });
     await writer.backup({ source: uri });
     const target = join(directory, "by-writer");
@@ -67,6 +73,11 @@ describe.skipIf(missing !== undefined)("permissions in a bucket", () => {
     await expect(writer.delete("first")).rejects.toMatchObject(needs("s3:DeleteObject"));
     const prune = writer.prune({ keepLast: 1, graceHours: 0 });
     await expect(prune).rejects.toMatchObject(needs("s3:DeleteObject"));
+    const recorded = (await owner.audit()).filter(({ outcome }) => outcome === "success");
+    expect(recorded.filter(({ details }) => details["snapshot"] === id)).toMatchObject([
+      { operation: "backup" },
+    ]);
+    expect(await owner.verifyAudit()).toMatchObject({ ok: true });
     const keys = await server.keys(bucket);
     expect(keys.filter((key) => /leases|probe/.test(key))).toEqual([]);
     expect((await owner.verify()).filter(({ ok }) => !ok)).toEqual([]);

@@ -9,6 +9,7 @@ import {
   ShrunkError,
 } from "lancedb-backup";
 import { describe, expect, test } from "vitest";
+import { reportPage } from "../../src/cli/report/report-page.ts";
 import type { Progress, PruneReport, TakenSnapshot } from "../../src/repository/index.ts";
 import { LocalStorage } from "../../src/storage/local-storage.ts";
 import { run, runJson } from "../cli/cli.ts";
@@ -83,6 +84,14 @@ test("the command says so in text and JSON; asked to fail, it makes no snapshot"
   expect(again.shrunk).toBeUndefined(); // it is as it was in the one before
   const doctor = await run(["doctor", uri], { env });
   expect(doctor.stdout).toContain("table docs had 10,000 rows and was gone");
+  const list = await run(["list"], { env });
+  expect(list.stdout).toMatch(/: table docs had 10,000 rows and was gone, from snapshot \S+ to \S+\.\n/);
+  const page = reportPage({
+    ...{ location: place.repository.location, madeAt: new Date(), snapshots: await place.repository.list() },
+    ...{ newest: [], stored: undefined, verification: { kind: "", results: [] } },
+    retention: { rules: "", plan: { kept: [], removed: [], timeZone: "UTC" } },
+  });
+  expect(page).toMatch(/Tables that have shrunk.*<li>\S+: table docs had 10,000 rows and was gone, from /s);
 });
 
 test("retention keeps the last snapshot from before, says why, and delete removes it", async () => {

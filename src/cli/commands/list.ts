@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import type { Snapshot, SnapshotFilter } from "../../repository/index.ts";
-import { formatBytes, formatCount, formatTime } from "../../util/format.ts";
+import { counted, formatBytes, formatCount, formatTime } from "../../util/format.ts";
 import { printable } from "../../util/printable.ts";
 import { collect, momentArgument, parseCount } from "../arguments.ts";
 import {
@@ -30,7 +30,7 @@ export function listCommand(): Command {
   return newCommand("list", {
     summary: "List the snapshots, the newest first.",
     description:
-      "Lists the snapshots of a repository, the newest first. Times are on this machine's clock. A snapshot whose document is damaged is left out with a warning; verify names it. On a narrow terminal snapshots stand below their source, by the end of their ids, which every command takes.",
+      "Lists the snapshots of a repository, the newest first. Times are on this machine's clock. A snapshot whose document is damaged is left out with a warning; verify names it. Tables that lost most of their rows from one to the next, and have not had as many since, are named below. On a narrow terminal snapshots stand below their source, by the end of their ids, which every command takes.",
     examples: ["list --repo ./vault", "list --tag keep --after 7d", "list --ids"],
     json: `[{ id, name?, description?, tags, pinned?: { since, reason? }, source: { type, id, uri, host }, createdAt, taken?, durationMs, history, files, bytes,
 newFiles, newBytes, storedBytes, parts: [{ source, files, bytes }], rows, tables: [{ id, directory, version, digest, versionCount, files, bytes, rows, tags,
@@ -53,12 +53,22 @@ async function run(context: Context, options: Options): Promise<Answer> {
   const filter = { name, source: sourceFrom(options), tags, before, after };
   const all = await repository.list(filter);
   const snapshots = all.slice(0, limit);
-  const text = options.ids
-    ? snapshots.map(({ id }) => id).join("\n")
-    : snapshots.length > 0
-      ? snapshotTable(context.terminal, snapshots)
-      : nothing(filter);
-  return { json: snapshots, text };
+  if (options.ids) return { json: snapshots, text: snapshots.map(({ id }) => id).join("\n") };
+  if (snapshots.length === 0) return { json: snapshots, text: nothing(filter) };
+  const table = snapshotTable(context.terminal, snapshots);
+  return { json: snapshots, text: [table, ...(await shrunkSince(context.terminal, all))].join("\n") };
+}
+
+const MOST_FALLS = 5;
+
+/** Tables that have lost most of their rows, in words. */
+async function shrunkSince(terminal: Terminal, snapshots: readonly Snapshot[]): Promise<string[]> {
+  const { fallsAmong, fallShown } = await import("../../sources/lancedb/snapshot-view.ts");
+  const falls = fallsAmong(snapshots);
+  const lines = falls.slice(0, MOST_FALLS).map((fall) => `${printable(fallShown(fall))}.`);
+  const more = falls.length - lines.length;
+  if (more > 0) lines.push(`${counted(more, "table")} more lost most of their rows: doctor names them.`);
+  return lines.map((line) => terminal.style("yellow", line));
 }
 
 function nothing(filter: SnapshotFilter): string {

@@ -2,11 +2,13 @@ import { bars, compared, steps, strip, timeline } from "../../html/charts.ts";
 import { escapeHtml, htmlTable } from "../../html/html.ts";
 import { STYLE } from "../../html/style.ts";
 import type { Snapshot, SnapshotTableDetails } from "../../repository/index.ts";
+import { fallShown, fallsAmong } from "../../sources/lancedb/snapshot-view.ts";
 import { counted, formatAge, formatBytes, formatTime } from "../../util/format.ts";
 import type { ReportData } from "./report-data.ts";
 
 /** Charts of so many tables are drawn; the others are in the table below them. */
 const MOST_TABLES = 12;
+const MOST_FALLS = 50;
 
 /** By this a page is known as one of ours. */
 export const PAGE_START = "<!doctype html><!-- lancedb-backup report -->";
@@ -29,6 +31,7 @@ function sectionsOf(data: ReportData): string[] {
   const oldestFirst = data.snapshots.toReversed();
   return [
     figures(data),
+    ...fallsOf(data.snapshots),
     section("Timeline", timelineOf(oldestFirst)),
     section("Size over time", sizesOf(oldestFirst)),
     section("Deduplication", deduplicationOf(data)),
@@ -54,6 +57,16 @@ function figures({ snapshots, stored, verification, madeAt }: ReportData): strin
   const items = pairs.map(([name, value]) => `<div><dt>${name}</dt><dd>${value}</dd></div>`);
   const verdict = isWhole ? '<dd class="good">whole</dd>' : '<dd class="bad">damage</dd>';
   return `<dl class="figures">${items.join("")}<div><dt>Verification</dt>${verdict}</div></dl>`;
+}
+
+/** Tables that have lost most of their rows, in words. */
+function fallsOf(snapshots: readonly Snapshot[]): string[] {
+  const falls = fallsAmong(snapshots);
+  if (falls.length === 0) return [];
+  const items = falls.slice(0, MOST_FALLS).map((fall) => `<li>${escapeHtml(fallShown(fall))}</li>`);
+  const more = falls.length - items.length;
+  if (more > 0) items.push(`<li>and ${counted(more, "table")} more</li>`);
+  return [section("Tables that have shrunk", `<ul class="bad">${items.join("")}</ul>`)];
 }
 
 function timelineOf(oldestFirst: readonly Snapshot[]): string {

@@ -34,6 +34,8 @@ export class Program implements AsyncDisposable {
   readonly #ended: Promise<{ readonly code: number | null; readonly signal: NodeJS.Signals | null }>;
   readonly #timers: NodeJS.Timeout[] = [];
   readonly #abort = () => this.stop();
+  /** One that does not end when it is asked to must not outlive a process that leaves at once. */
+  readonly #leave = () => this.#kill("SIGKILL");
   #stderr = Buffer.alloc(0);
   #isLate = false;
 
@@ -51,6 +53,7 @@ export class Program implements AsyncDisposable {
     this.child.stderr?.on("data", (bytes: Buffer) => {
       this.#stderr = Buffer.concat([this.#stderr, bytes]).subarray(-TAIL_BYTES);
     });
+    process.once("exit", this.#leave);
     const { timeoutMs, signal } = options;
     if (timeoutMs !== undefined) {
       const late = () => {
@@ -120,6 +123,7 @@ export class Program implements AsyncDisposable {
 
   #release(): void {
     for (const timer of this.#timers) clearTimeout(timer);
+    process.off("exit", this.#leave);
     this.#options.signal?.removeEventListener("abort", this.#abort);
   }
 

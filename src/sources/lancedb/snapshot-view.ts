@@ -1,4 +1,4 @@
-import type { Telling } from "../../engine/retention/falls.ts";
+import { fallsBetween, type Telling } from "../../engine/retention/falls.ts";
 import type {
   PartContent,
   Piece,
@@ -11,7 +11,7 @@ import type {
 import { kindOf } from "../../engine/source-kind.ts";
 import { CorruptError, ValidationError } from "../../errors.ts";
 import { advice } from "../../hint.ts";
-import type { ShrunkTable } from "../../util/shrunk-tables.ts";
+import { type Fall, fallInWords, type ShrunkTable } from "../../util/shrunk-tables.ts";
 import {
   holdingsOf,
   type LanceAbout,
@@ -178,4 +178,16 @@ function fileOf({ size, sha256, stamp, pieces }: StoredEntry, path: string): Sna
 /** A snapshot with what it tells of its tables. */
 export function tellingView(snapshot: Snapshot): Snapshot & Telling {
   return { ...snapshot, holdings: holdingsOf(snapshot) };
+}
+
+/** Tables of each database that lost most of their rows, and have not had as many since. @param newestFirst of any databases */
+export function fallsAmong(newestFirst: readonly Snapshot[]): Fall<Snapshot>[] {
+  const groups = [...Map.groupBy(newestFirst, ({ source }) => source.id).values()];
+  return groups.flatMap((group) => fallsBetween(group.toReversed().map(tellingView)));
+}
+
+/** `/db: table docs had 10,000 rows and was gone, from snapshot 2026… to 2026…` */
+export function fallShown(fall: Fall<Snapshot>): string {
+  const { before, after } = fall;
+  return `${before.source.uri}: table ${fallInWords(fall)}, from snapshot ${before.id} to ${after.id}`;
 }

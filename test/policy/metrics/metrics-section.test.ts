@@ -1,22 +1,16 @@
-import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { loadPolicies } from "../../../src/policy/policies.ts";
 import { PolicyFileError } from "../../../src/policy/policy-file-error.ts";
 import { newDirectory } from "../../support/database.ts";
+import { writePolicies } from "../../support/policies.ts";
 
 async function load(metrics: string, env: Record<string, string> = {}) {
   const directory = await newDirectory();
-  const file = join(directory, "backup.yaml");
-  writeFileSync(
-    file,
-    `backup_manager:
-  storage: { type: local, path: vault }
-  metrics: ${metrics}
-policies:
-  one: { sources: [{ type: sqlite, path: db }], schedule: { full: 1d } }
-`,
-  );
+  const file = writePolicies(directory, {
+    defaults: `metrics: ${metrics}`,
+    policies: "one: { sources: [{ type: sqlite, path: db }], schedule: { full: 1d } }",
+  });
   return { directory, set: await loadPolicies(file, env) };
 }
 

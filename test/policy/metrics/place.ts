@@ -7,6 +7,7 @@ import { BackupService, type BackupServiceOptions } from "../../../src/policy/ba
 import { samplesOfText } from "../../../src/policy/metrics/prometheus-text.ts";
 import { loadPolicies } from "../../../src/policy/policies.ts";
 import { newDirectory, recordingLogger } from "../../support/database.ts";
+import { writePolicies } from "../../support/policies.ts";
 
 /** Files to back up, a place for a repository, and services of a configuration. */
 export async function newPlace() {
@@ -16,19 +17,13 @@ export async function newPlace() {
   writeFileSync(join(files, "a.txt"), "first");
   const { logger, logged } = recordingLogger();
   const config = join(directory, "backup.yaml");
-
   /** @param metrics the section of that name; @param policies further ones. */
   const configure = (metrics: string, policies = "", rest = "schedule: { full: 1d, retry_window: 1s }") =>
-    writeFileSync(
-      config,
-      `backup_manager:
-  storage: { type: local, path: vault, create: true }
-  metrics: ${metrics}
-policies:
-  one: { sources: [{ type: filesystem, paths: [${files}] }], ${rest} }
-${policies}
-`,
-    );
+    writePolicies(directory, {
+      storage: "type: local, path: vault, create: true",
+      defaults: `metrics: ${metrics}`,
+      policies: [`one: { sources: [{ type: filesystem, paths: [${files}] }], ${rest} }`, policies.trim()],
+    });
   const service = async (options: BackupServiceOptions = {}) => {
     const made = new BackupService(await loadPolicies(config), { logger, ...options });
     onTestFinished(() => made.stop());

@@ -14,12 +14,12 @@ import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { describe, expect, onTestFinished, test } from "vitest";
+import { MAIN } from "../../cli/cli.ts";
 import { missingPrograms } from "../../support/programs.ts";
 import { freePort, newPlace, valueIn, waitFor } from "./place.ts";
 
 const run = promisify(execFile);
 const ONE = { policy: "one" };
-const MAIN = join(import.meta.dirname, "../../../src/cli/main.ts");
 
 describe("a text file", () => {
   const written = async () => {

@@ -8,9 +8,9 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import type { BackupService } from "../../../src/policy/backup-service.ts";
 import { prometheusText } from "../../../src/policy/metrics/prometheus-text.ts";
 import { Repository } from "../../../src/repository/index.ts";
+import { MAIN } from "../../cli/cli.ts";
 import { freePort, newPlace, valueIn, waitFor } from "./place.ts";
 
-const MAIN = join(import.meta.dirname, "../../../src/cli/main.ts");
 const ONE = { policy: "one" };
 
 const textOf = (service: BackupService) => prometheusText(service.metrics);
