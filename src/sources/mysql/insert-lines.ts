@@ -146,12 +146,12 @@ class LineSplitter {
       const isLast = end > 0;
       const stretch = buffer.subarray(from, isLast ? end : buffer.length);
       from += stretch.length;
-      this.#held.push(stretch);
       this.#heldBytes += stretch.length;
-      if (isLast || this.#heldBytes > LONG_BYTES) yield this.#take(isLast);
+      const isTaken = isLast || this.#heldBytes > LONG_BYTES;
+      // What stays is the caller's, who may use it again.
+      this.#held.push(isTaken ? stretch : Buffer.from(stretch));
+      if (isTaken) yield this.#take(isLast);
     }
-    // What is held is the caller's, who may use it again.
-    this.#held = this.#held.map((stretch) => Buffer.from(stretch));
   }
 
   *end(): Generator<LinePiece> {
