@@ -1,3 +1,5 @@
+import type { PartContent } from "../engine/snapshot.ts";
+
 /**
  * A database is cut into some 1,000 to 2,000 pieces, so that a hundredth of it that changes in one place costs little more than that
  * (docs/sqlite.md and docs/postgresql.md have figures), and no fewer bytes a piece than are worth an object.
@@ -8,10 +10,11 @@ const [LEAST_PIECE, LARGEST_PIECE] = [32 << 10, 1 << 20];
 /**
  * A power of 2. It doubles where the database has doubled: then all of it is new once.
  *
- * @param before what was chosen the last time: it stays where it is no more than twice what it should be, or half of that.
+ * @param previous what was chosen the last time stays where it is no more than twice what it should be, or half of that.
  */
-export function pieceBytes(size: number, before?: number): number {
+export function pieceBytes(size: number, previous?: Pick<PartContent, "details">): number {
+  const before = previous?.details["pieceBytes"];
   const wanted = 2 ** Math.ceil(Math.log2(Math.max(1, size / MOST_PIECES)));
   const chosen = Math.min(LARGEST_PIECE, Math.max(LEAST_PIECE, wanted));
-  return before !== undefined && before <= chosen * 2 && before * 2 >= chosen ? before : chosen;
+  return typeof before === "number" && before <= chosen * 2 && before * 2 >= chosen ? before : chosen;
 }

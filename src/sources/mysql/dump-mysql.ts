@@ -8,7 +8,7 @@ import { matchesAny } from "../programs/match-names.ts";
 import { inWords, type RunningProgram } from "../programs/run-program.ts";
 import { RowCounter } from "./insert-lines.ts";
 import { type MysqlAddress, parseMysqlUrl } from "./mysql-address.ts";
-import { type Flavor, flavorOf, MysqlClient, type MysqlClientOptions } from "./mysql-client.ts";
+import { type Flavor, flavorOf, MysqlClient, type MysqlClientOptions, quoteName } from "./mysql-client.ts";
 import { mysqlFailure } from "./mysql-failure.ts";
 
 export interface DumpMysqlOptions extends MysqlClientOptions {
@@ -114,7 +114,7 @@ export class MysqlDump implements AsyncDisposable {
     if (ending.code !== 0)
       throw mysqlFailure(`${program.path} could not dump ${uri}, ${inWords(ending)}`, dumping.said);
     const tables = namesOf(selected.taken);
-    const none = (name: string) => `SELECT 1 FROM \`${name.replaceAll("`", "``")}\` LIMIT 0;`;
+    const none = (name: string) => `SELECT 1 FROM ${quoteName(name)} LIMIT 0;`;
     if (tables.length > 0) await client.rows(tables.map(none).join("\n"), { database });
     return { facts, program, tables };
   }

@@ -1,8 +1,6 @@
-import { chmodSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { makeTemporaryScratch, type Scratch } from "../../engine/scratch.ts";
 import { CorruptError, UnsupportedError } from "../../errors.ts";
-import { toIoError } from "../../fs/io.ts";
 import { type FoundProgram, findPrograms } from "../programs/find-programs.ts";
 import {
   answerOf,
@@ -11,6 +9,7 @@ import {
   type ProgramToRun,
   RunningProgram,
 } from "../programs/run-program.ts";
+import { writeSecret } from "../programs/server-database.ts";
 import type { MysqlAddress } from "./mysql-address.ts";
 import { mysqlFailure } from "./mysql-failure.ts";
 
@@ -114,12 +113,7 @@ export class MysqlClient implements AsyncDisposable {
     const known = this.#files.get(flavor);
     if (known !== undefined) return known;
     const file = join(this.#scratch.directory, `${flavor}.cnf`);
-    try {
-      writeFileSync(file, optionFile(this.address, flavor), { mode: 0o600, flag: "wx" });
-      chmodSync(file, 0o600);
-    } catch (error) {
-      throw toIoError(error, "write", file);
-    }
+    writeSecret(file, optionFile(this.address, flavor));
     this.#files.set(flavor, file);
     return file;
   }
@@ -166,4 +160,9 @@ function sslLines({ sslMode }: MysqlAddress, flavor: Flavor): string[] {
 
 function quoted(value: string): string {
   return `"${value.replaceAll("\\", "\\\\").replaceAll('"', '\\"')}"`;
+}
+
+/** A name in SQL. */
+export function quoteName(name: string): string {
+  return `\`${name.replaceAll("`", "``")}\``;
 }

@@ -1,19 +1,15 @@
-import { randomBytes } from "node:crypto";
 import type { PartContent } from "../../engine/snapshot.ts";
 import type { PartToTest, SourceKind } from "../../engine/source-kind.ts";
-import { UnsupportedError } from "../../errors.ts";
+import { ABANDONED_SECONDS, ageOfScratch, SCRATCH_NAMES, scratchOf } from "../programs/scratch-names.ts";
+import { assertAll } from "../programs/server-database.ts";
 import { proved } from "../proved-entry.ts";
-import { type MysqlAddress, parseMysqlUrl } from "./mysql-address.ts";
+import { parseMysqlUrl } from "./mysql-address.ts";
 import { MysqlClient } from "./mysql-client.ts";
 import { entryOf, holdingsOf, MysqlSource, readAbout, readDetails } from "./mysql-source.ts";
 import { dropMysql, inspectTarget, restoreMysql } from "./restore-mysql.ts";
 
 /** Where a restore test makes its database. Default: on the server of the source, by the programs' own ways to log in. */
 const SCRATCH_URL = "LANCEDB_BACKUP_MYSQL_SCRATCH";
-
-const SCRATCH_NAME = "lancedb_backup_test";
-/** One that is older was left by a process that died: no restore test lasts so long without its server's knowing. */
-const ABANDONED_SECONDS = 7 * 86_400;
 
 /** MySQL and MariaDB databases, among the kinds of sources. */
 export const MYSQL_KIND: SourceKind = {
@@ -29,13 +25,9 @@ export const MYSQL_KIND: SourceKind = {
     entryOf(part, place);
   },
   holdings: (part) => holdingsOf(readAbout(part, part.source.uri)),
-  async planRestore({ part, target, mode, paths, tables, options = {}, signal }) {
-    if (paths ?? tables) {
-      throw new UnsupportedError(
-        `Of ${part.source.uri} all is restored, or nothing: paths and tables choose none of it.`,
-      );
-    }
-    const { env, binDir } = options;
+  async planRestore(request) {
+    assertAll(request);
+    const { target, mode, options: { env, binDir } = {}, signal } = request;
     await using client = await MysqlClient.open(parseMysqlUrl(target, { ...process.env, ...env }), {
       ...{ env, binDir, signal },
     });
@@ -46,7 +38,7 @@ export const MYSQL_KIND: SourceKind = {
     await restoreMysql(address, contentOf(request), { mode, env, binDir, signal });
   },
   async test({ scratch: _scratch, signal, ...request }) {
-    const address = scratchAddress(process.env[SCRATCH_URL] || request.part.source.uri);
+    const address = scratchOf(parseMysqlUrl(process.env[SCRATCH_URL] || request.part.source.uri));
     await using client = await MysqlClient.open(address, { signal });
     await sweep(client);
     const content = contentOf(request);
@@ -68,19 +60,12 @@ function contentOf({ part, read }: Pick<PartToTest, "read"> & { readonly part: P
   return { facts, rows, read: () => proved(entry, read(entry), uri) };
 }
 
-function scratchAddress(url: string): MysqlAddress {
-  const address = parseMysqlUrl(url);
-  const database = `${SCRATCH_NAME}_${Math.floor(Date.now() / 1000)}_${randomBytes(4).toString("hex")}`;
-  return { ...address, database, uri: address.uri.replace(/[^/]*$/, database) };
-}
-
 /** Drops those that dead processes left. (A database of this kind of server can say nothing of whose it is.) */
 async function sweep(client: MysqlClient): Promise<void> {
   const names = await client.rows<string>(
-    `SELECT JSON_QUOTE(SCHEMA_NAME) FROM information_schema.SCHEMATA WHERE SCHEMA_NAME REGEXP '^${SCRATCH_NAME}_[0-9]+_[0-9a-f]{8}$';`,
+    `SELECT JSON_QUOTE(SCHEMA_NAME) FROM information_schema.SCHEMATA WHERE SCHEMA_NAME REGEXP '${SCRATCH_NAMES}';`,
   );
   for (const name of names) {
-    const madeAt = Number(name.split("_")[3]);
-    if (Date.now() / 1000 - madeAt > ABANDONED_SECONDS) await dropMysql(client, name);
+    if (ageOfScratch(name) > ABANDONED_SECONDS) await dropMysql(client, name);
   }
 }

@@ -11,9 +11,10 @@ import type {
   Source,
   SourceDetails,
 } from "../../engine/source-contract.ts";
-import { CorruptError, ValidationError } from "../../errors.ts";
+import { CorruptError } from "../../errors.ts";
 import { counted, formatBytes } from "../../util/format.ts";
 import { pieceBytes } from "../piece-bytes.ts";
+import { assertTables, wantedTables } from "../programs/server-database.ts";
 import { type DumpMysqlOptions, MysqlDump } from "./dump-mysql.ts";
 import { type MysqlAddress, parseMysqlUrl } from "./mysql-address.ts";
 
@@ -54,16 +55,9 @@ export class MysqlSource implements Source {
   }
 
   /** Connects, and has the dump program try. @throws as `capture` */
-  async check({ tables, exclude = [], allowEmpty = false, signal }: CheckRequest): Promise<string> {
-    const found = await MysqlDump.check(this.#address, {
-      ...this.#options,
-      tables: tables ?? this.#options.tables,
-      excludeTables: [...(this.#options.excludeTables ?? []), ...exclude],
-      signal,
-    });
-    if (found.tables.length === 0 && !allowEmpty) {
-      throw new ValidationError(`The database ${this.uri} has no table.`);
-    }
+  async check(request: CheckRequest): Promise<string> {
+    const found = await MysqlDump.check(this.#address, this.#dumpOptions(request));
+    assertTables(this, found.tables, request);
     const { serverVersion, bytes } = found.facts;
     return `${this.uri}: ${serverVersion}, ${counted(found.tables.length, "table")}, ${formatBytes(bytes)}, to be dumped by ${found.program.path}`;
   }
@@ -72,31 +66,22 @@ export class MysqlSource implements Source {
    * @throws UnsupportedError where there is no dump program. @throws IoError where the server is not there, or does not let the user in or read a
    * table (`EACCES`). @throws ValidationError where there is no such database, or no table in it, unless that is allowed.
    */
-  async capture({
-    tables,
-    exclude = [],
-    allowEmpty = false,
-    previous,
-    signal,
-  }: CaptureRequest): Promise<Capture> {
-    const selection = tables ?? this.#options.tables;
-    const excludeTables = [...(this.#options.excludeTables ?? []), ...exclude];
-    const dump = await MysqlDump.begin(this.#address, {
-      ...this.#options,
-      tables: selection,
-      excludeTables,
-      signal,
-    });
-    if (!allowEmpty && dump.tables.length === 0) {
+  async capture(request: CaptureRequest): Promise<Capture> {
+    const options = this.#dumpOptions(request);
+    const dump = await MysqlDump.begin(this.#address, options);
+    try {
+      assertTables(this, dump.tables, request);
+    } catch (error) {
       await dump[Symbol.asyncDispose]();
-      throw new ValidationError(
-        `The database ${this.uri} has no table. Where that is meant, allow it to be empty.`,
-      );
+      throw error;
     }
-    const before = previous?.details["pieceBytes"];
+    const { previous } = request;
     const size = previous?.entries[0]?.size ?? dump.facts.bytes;
-    const cut = pieceBytes(size, typeof before === "number" ? before : undefined);
-    return new MysqlCapture(dump, selection !== undefined, cut);
+    return new MysqlCapture(dump, options.tables !== undefined, pieceBytes(size, previous));
+  }
+
+  #dumpOptions(request: CheckRequest): DumpMysqlOptions {
+    return { ...this.#options, ...wantedTables(request, this.#options), signal: request.signal };
   }
 }
 

@@ -3,7 +3,7 @@ import { inWords } from "../programs/run-program.ts";
 import { type MysqlFacts, serverFlavor } from "./dump-mysql.ts";
 import { joinInserts } from "./insert-lines.ts";
 import { type MysqlAddress, parseMysqlUrl } from "./mysql-address.ts";
-import { MysqlClient, type MysqlClientOptions } from "./mysql-client.ts";
+import { MysqlClient, type MysqlClientOptions, quoteName } from "./mysql-client.ts";
 import { mysqlFailure } from "./mysql-failure.ts";
 
 /** A dump that is to be restored. */
@@ -146,10 +146,6 @@ async function assertRows(client: MysqlClient, rows: ReadonlyMap<string, number>
 
 function createStatement(database: string, { charset, collation }: MysqlFacts): string {
   return `CREATE DATABASE ${quoteName(database)} CHARACTER SET ${quoteText(charset)} COLLATE ${quoteText(collation)};`;
-}
-
-function quoteName(name: string): string {
-  return `\`${name.replaceAll("`", "``")}\``;
 }
 
 function quoteText(text: string): string {

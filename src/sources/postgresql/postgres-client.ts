@@ -1,9 +1,8 @@
-import { chmodSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { makeTemporaryScratch, type Scratch } from "../../engine/scratch.ts";
-import { toIoError } from "../../fs/io.ts";
 import type { FoundProgram } from "../programs/find-programs.ts";
 import { foreignEnvironment, RunningProgram } from "../programs/run-program.ts";
+import { writeSecret } from "../programs/server-database.ts";
 import type { PostgresAddress } from "./postgres-address.ts";
 import { type ProgramName, programFor } from "./postgres-versions.ts";
 import { PsqlSession } from "./psql-session.ts";
@@ -97,11 +96,6 @@ function environmentOf(
 /** For whatever server and user: one connection's programs alone read it. */
 function writePassfile(directory: string, password: string): string {
   const file = join(directory, "passfile");
-  try {
-    writeFileSync(file, `*:*:*:*:${password.replace(/[\\:]/g, "\\$&")}\n`, { mode: 0o600, flag: "wx" });
-    chmodSync(file, 0o600);
-  } catch (error) {
-    throw toIoError(error, "write", file);
-  }
+  writeSecret(file, `*:*:*:*:${password.replace(/[\\:]/g, "\\$&")}\n`);
   return file;
 }

@@ -1,4 +1,3 @@
-import { randomBytes } from "node:crypto";
 import { createWriteStream, mkdirSync } from "node:fs";
 import { basename, join } from "node:path";
 import { Readable } from "node:stream";
@@ -6,8 +5,9 @@ import { pipeline } from "node:stream/promises";
 import { makeTemporaryScratch } from "../../engine/scratch.ts";
 import type { PartContent } from "../../engine/snapshot.ts";
 import type { PartToRestore, PartToTest, SourceKind } from "../../engine/source-kind.ts";
-import { UnsupportedError } from "../../errors.ts";
 import { toIoError } from "../../fs/io.ts";
+import { scratchOf } from "../programs/scratch-names.ts";
+import { assertAll } from "../programs/server-database.ts";
 import { proved } from "../proved-entry.ts";
 import { type PostgresAddress, parsePostgresUrl } from "./postgres-address.ts";
 import { type ClientOptions, PostgresClient } from "./postgres-client.ts";
@@ -45,13 +45,10 @@ export const POSTGRES_KIND: SourceKind = {
     dumpEntries(part, readAbout(part, place).format, place);
   },
   holdings: (part) => holdingsOf(readAbout(part, part.source.uri)),
-  async planRestore({ part, target, mode, paths, tables, options = {}, signal }) {
-    if (paths ?? tables)
-      throw new UnsupportedError(
-        `Of ${part.source.uri} all is restored, or nothing: paths and tables choose none of it.`,
-      );
-    assertJobs(options.jobs);
-    const { env, binDir } = options;
+  async planRestore(request) {
+    assertAll(request);
+    const { part, target, mode, options: { jobs, env, binDir } = {}, signal } = request;
+    assertJobs(jobs);
     const address = parsePostgresUrl(target, { ...process.env, ...env });
     await using client = await PostgresClient.open(address, { env, binDir, signal });
     await inspectTarget(client, factsOf(part), { mode });
@@ -63,7 +60,7 @@ export const POSTGRES_KIND: SourceKind = {
   },
   async test({ scratch: _scratch, ...request }) {
     const { part, signal, logger } = request;
-    const address = scratchAddress(process.env[SCRATCH_URL] || part.source.uri);
+    const address = scratchOf(parsePostgresUrl(process.env[SCRATCH_URL] || part.source.uri));
     await using client = await PostgresClient.open(address, { signal });
     await sweepScratchDatabases(client, logger);
     try {
@@ -79,12 +76,6 @@ export const POSTGRES_KIND: SourceKind = {
     return `restored into a database of ${address.uri.replace(/\/[^/]*$/, "")}: ${tables.length} tables, ${rows} rows`;
   },
 };
-
-function scratchAddress(url: string): PostgresAddress {
-  const address = parsePostgresUrl(url);
-  const database = `lancedb_backup_test_${Math.floor(Date.now() / 1000)}_${randomBytes(4).toString("hex")}`;
-  return { ...address, database, uri: address.uri.replace(/[^/]*$/, database) };
-}
 
 function factsOf(part: PartContent): Omit<PostgresContent, "read" | "directory" | "tables"> {
   const { uri } = part.source;

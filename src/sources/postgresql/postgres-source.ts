@@ -16,6 +16,7 @@ import { IoError, ValidationError } from "../../errors.ts";
 import { toIoError } from "../../fs/io.ts";
 import { counted, formatBytes } from "../../util/format.ts";
 import { pieceBytes } from "../piece-bytes.ts";
+import { assertTables, wantedTables } from "../programs/server-database.ts";
 import { type DumpPostgresOptions, PostgresDump } from "./dump-postgres.ts";
 import { type PostgresAddress, parsePostgresUrl } from "./postgres-address.ts";
 import { tableId } from "./postgres-catalog.ts";
@@ -76,53 +77,41 @@ export class PostgresSource implements Source {
   }
 
   /** Connects, and finds the dump program. @throws as `capture` */
-  async check({ tables, exclude = [], allowEmpty = false, signal }: CheckRequest): Promise<string> {
-    await using dump = await PostgresDump.begin(this.#address, {
-      ...this.#options,
-      tables: tables ?? this.#options.tables,
-      excludeTables: [...(this.#options.excludeTables ?? []), ...exclude],
-      signal,
-    });
-    const count = dump.selected.tables.length;
-    if (count === 0 && !allowEmpty) throw new ValidationError(`The database ${this.uri} has no table.`);
+  async check(request: CheckRequest): Promise<string> {
+    await using dump = await PostgresDump.begin(this.#address, this.#dumpOptions(request));
+    const { tables } = dump.selected;
+    assertTables(this, tables, request);
     const mayNot = await dump.unreadable();
     if (mayNot.length > 0) {
       throw new IoError(`The user may not read of ${this.uri}: ${mayNot.slice(0, MOST_TOLD).join(", ")}.`, {
         errno: "EACCES",
       });
     }
-    return `${this.uri}: PostgreSQL ${dump.facts.serverVersion}, ${counted(count, "table")}, ${formatBytes(dump.size)}, to be dumped by ${dump.program.path}`;
+    return `${this.uri}: PostgreSQL ${dump.facts.serverVersion}, ${counted(tables.length, "table")}, ${formatBytes(dump.size)}, to be dumped by ${dump.program.path}`;
   }
 
   /**
    * @throws UnsupportedError where there is no pg_dump for the server's version. @throws IoError where the server is not there, or does not
    * let the user in or read a table (`EACCES`). @throws ValidationError where there is no such database, or no table in it, unless that is allowed.
    */
-  async capture({
-    tables,
-    exclude = [],
-    allowEmpty = false,
-    previous,
-    signal,
-  }: CaptureRequest): Promise<Capture> {
-    const { excludeTables = [] } = this.#options;
-    const dump = await PostgresDump.begin(this.#address, {
-      ...this.#options,
-      tables: tables ?? this.#options.tables,
-      excludeTables: [...excludeTables, ...exclude],
-      signal,
-    });
-    const before = previous?.details["pieceBytes"];
-    const capture = new PostgresCapture(dump, {
-      isSelected: (tables ?? this.#options.tables ?? this.#options.schemas) !== undefined,
+  async capture(request: CaptureRequest): Promise<Capture> {
+    const options = this.#dumpOptions(request);
+    const dump = await PostgresDump.begin(this.#address, options);
+    try {
+      assertTables(this, dump.selected.tables, request);
+    } catch (error) {
+      await dump[Symbol.asyncDispose]();
+      throw error;
+    }
+    return new PostgresCapture(dump, {
+      isSelected: (options.tables ?? options.schemas) !== undefined,
       globals: this.#options.globals ?? false,
-      pieceBefore: typeof before === "number" ? before : undefined,
+      pieceBytes: pieceBytes(dump.size, request.previous),
     });
-    if (allowEmpty || dump.selected.tables.length > 0) return capture;
-    await dump[Symbol.asyncDispose]();
-    throw new ValidationError(
-      `The database ${this.uri} has no table. Where that is meant, allow it to be empty.`,
-    );
+  }
+
+  #dumpOptions(request: CheckRequest): DumpPostgresOptions {
+    return { ...this.#options, ...wantedTables(request, this.#options), signal: request.signal };
   }
 }
 
@@ -134,14 +123,13 @@ export function assertJobs(jobs: number | undefined): void {
 interface CaptureSettings {
   readonly isSelected: boolean;
   readonly globals: boolean;
-  readonly pieceBefore: number | undefined;
+  readonly pieceBytes: number;
 }
 
 class PostgresCapture implements Capture {
   readonly capturedAt: Date;
   readonly #dump: PostgresDump;
   readonly #settings: CaptureSettings;
-  readonly #pieceBytes: number;
   #tables: readonly CountedTable[] | undefined;
   readonly #toRead = new Set<string>();
 
@@ -149,7 +137,6 @@ class PostgresCapture implements Capture {
     this.capturedAt = dump.capturedAt;
     this.#dump = dump;
     this.#settings = settings;
-    this.#pieceBytes = pieceBytes(dump.size, settings.pieceBefore);
   }
 
   get holdings(): Holdings | undefined {
@@ -197,7 +184,7 @@ class PostgresCapture implements Capture {
   }
 
   #cut(): Pick<Entry, "changesInPlace" | "pieceBytes"> {
-    return { changesInPlace: true, pieceBytes: this.#pieceBytes };
+    return { changesInPlace: true, pieceBytes: this.#settings.pieceBytes };
   }
 
   async finish(): Promise<SourceDetails> {
@@ -206,7 +193,7 @@ class PostgresCapture implements Capture {
     const { serverMajor, encoding, collate, ctype } = facts;
     const details: JsonObject = {
       ...{ serverMajor, encoding, collate, ctype },
-      ...{ program: program.version, programMajor: program.major, pieceBytes: this.#pieceBytes },
+      ...{ program: program.version, programMajor: program.major, pieceBytes: this.#settings.pieceBytes },
     };
     return { about: writeAbout(this.#about(this.#tables)), details };
   }

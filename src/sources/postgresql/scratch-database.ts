@@ -1,12 +1,12 @@
 import { livenessOfToken, PROCESS_TOKEN } from "../../fs/this-process.ts";
 import type { Logger } from "../../logger.ts";
+import { ABANDONED_SECONDS, ageOfScratch, SCRATCH_NAMES } from "../programs/scratch-names.ts";
 import type { PostgresClient } from "./postgres-client.ts";
 import { type PsqlSession, quoteName, quoteText } from "./psql-session.ts";
 import { dropPostgres, inMaintenance } from "./restore-postgres.ts";
 
 // Databases of restore tests. Each says in its comment whose it is, so that those of processes that died are found.
 
-const PATTERN = "^lancedb_backup_test_[0-9]+_[0-9a-f]{8}$";
 /** One without a comment was made by a process that died just then. */
 const NAMELESS_SECONDS = 3600;
 
@@ -26,15 +26,13 @@ export async function sweepScratchDatabases(
 ): Promise<void> {
   const found = await inMaintenance(client, (session) =>
     session.rows<{ name: string; token: string | null }>(
-      `SELECT json_build_object('name', datname, 'token', shobj_description(oid, 'pg_database')) FROM pg_database WHERE datname ~ ${quoteText(PATTERN)};`,
+      `SELECT json_build_object('name', datname, 'token', shobj_description(oid, 'pg_database')) FROM pg_database WHERE datname ~ ${quoteText(SCRATCH_NAMES)};`,
     ),
   );
   for (const { name, token } of found) {
-    const madeAt = Number(name.split("_")[3]);
-    const isDead = token
-      ? livenessOfToken(token, "") === "dead"
-      : Date.now() / 1000 - madeAt > NAMELESS_SECONDS;
-    if (!isDead) continue;
+    const life = token ? livenessOfToken(token, "") : "unknown";
+    const longest = token ? ABANDONED_SECONDS : NAMELESS_SECONDS;
+    if (life === "alive" || (life === "unknown" && ageOfScratch(name) <= longest)) continue;
     await dropPostgres(client, name).catch((error: unknown) => {
       logger?.warn("a database that a restore test left cannot be dropped", {
         database: name,
