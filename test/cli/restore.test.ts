@@ -20,7 +20,17 @@ test("restore of one table at an older version; a dry run writes nothing", async
   const place = await newPlace();
   await snapshotOf(place);
   const target = join(place.directory, "restored");
-  const args = ["restore", "latest", target, "--table", "words", "--table-version", "words=2"];
+  const args = [
+    "restore",
+    "latest",
+    target,
+    "--table",
+    "words",
+    "--table-version",
+    "words=2",
+    "--parallel",
+    "2",
+  ];
   const planned = await runJson<{ dryRun: boolean; tables: unknown[] }>([...args, "--dry-run"], {
     env: place.env,
   });

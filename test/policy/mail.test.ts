@@ -6,9 +6,9 @@ import { describe, expect, test } from "vitest";
 import { BackupService, loadPolicies, PolicyFileError } from "../../src/index.ts";
 import type { Notice } from "../../src/policy/notice.ts";
 import { sendMail } from "../../src/policy/send-mail.ts";
+import { newCertificate } from "../support/certificate.ts";
 import { newDirectory, recordingLogger } from "../support/database.ts";
 import {
-  newCertificate,
   newMailServer,
   newSilentServer,
   newToldService,

@@ -1,6 +1,5 @@
-import { execFileSync } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync, renameSync, writeFileSync } from "node:fs";
+import { renameSync, writeFileSync } from "node:fs";
 import { createServer, type IncomingHttpHeaders } from "node:http";
 import { type AddressInfo, createServer as createTcpServer } from "node:net";
 import { join } from "node:path";
@@ -51,21 +50,6 @@ export interface ReceivedMail {
   readonly to: readonly string[];
   readonly isSecure: boolean;
   readonly user?: string | undefined;
-}
-
-/** A certificate of the test's own for 127.0.0.1, and its key. */
-export function newCertificate(directory: string): { file: string; cert: Buffer; key: Buffer } {
-  const [file, keyFile] = [join(directory, "cert.pem"), join(directory, "key.pem")];
-  execFileSync(
-    "openssl",
-    [
-      ..."req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2".split(" "),
-      ...["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"],
-      ...["-keyout", keyFile, "-out", file],
-    ],
-    { stdio: "ignore" },
-  );
-  return { file, cert: readFileSync(file), key: readFileSync(keyFile) };
 }
 
 /** A real mail server that keeps what it gets. */

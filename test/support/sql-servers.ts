@@ -16,16 +16,24 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import { afterAll, beforeAll } from "vitest";
+import { newCertificate } from "./certificate.ts";
 
 /** A real server of databases on loopback, for the tests of one file. */
 export interface SqlServer {
   readonly port: number;
   /** Where its socket lies. */
   readonly socketDirectory: string;
+  /** Of a server with TLS: its certificate, for `localhost` and no other name, signed by itself. */
+  readonly certificate: string;
   /** The address of one of its databases, as a user gives it. */
   url(
     database: string,
-    as?: { readonly user?: string; readonly password?: string; readonly port?: number },
+    as?: {
+      readonly user?: string;
+      readonly password?: string;
+      readonly host?: string;
+      readonly port?: number;
+    },
   ): string;
   /** Makes a database of a new name, and answers with the name. */
   create(): Promise<string>;
@@ -64,12 +72,14 @@ export function whyNoMariadb(): string | undefined {
   return isThere ? undefined : "no MariaDB here (Debian: mariadb-server mariadb-client)";
 }
 
+type Tls = readonly [certificate: string, key: string];
+
 interface Recipe {
   readonly scheme: string;
   /** Makes an empty cluster in `root`. */
   install(root: string): void;
-  /** Program and arguments. */
-  command(root: string, port: number): readonly [string, readonly string[]];
+  /** Program and arguments. @param tls Certificate and key. */
+  command(root: string, port: number, tls: Tls | undefined): readonly [string, readonly string[]];
   run(root: string, port: number, database: string, sql: string): Promise<string>;
   /** What makes the user of the tests. */
   readonly setUp: readonly string[];
@@ -97,8 +107,9 @@ const POSTGRES: Recipe = {
       { stdio: "pipe", cwd: root, ...ids },
     );
   },
-  command: (root, port) => {
+  command: (root, port, tls) => {
     const settings = {
+      ...(tls && { ssl: "on", ssl_cert_file: tls[0], ssl_key_file: tls[1] }),
       listen_addresses: "127.0.0.1",
       port,
       unix_socket_directories: root,
@@ -131,13 +142,15 @@ const MARIADB: Recipe = {
     const args = [...options, `--datadir=${join(root, "data")}`, "--innodb-log-file-size=8M"];
     execFileSync("mariadb-install-db", args, { stdio: "pipe", cwd: root, ...ids });
   },
-  command: (root, port) => [
+  command: (root, port, tls) => [
     "/usr/sbin/mariadbd",
     [
       "--no-defaults",
+      ...(tls ? [`--ssl-cert=${tls[0]}`, `--ssl-key=${tls[1]}`] : []),
       `--datadir=${join(root, "data")}`,
       `--socket=${join(root, "mysqld.sock")}`,
       `--pid-file=${join(root, "pid")}`,
+      `--tmpdir=${root}`,
       `--port=${port}`,
       "--bind-address=127.0.0.1",
       "--skip-name-resolve",
@@ -179,16 +192,22 @@ const MARIADB: Recipe = {
 };
 
 /** Starts one before the tests of a file, and ends it after them. */
-export const usePostgres = (): SqlServer => useServer(POSTGRES);
-export const useMariadb = (): SqlServer => useServer(MARIADB);
+export const usePostgres = (options?: ServerOptions): SqlServer => useServer(POSTGRES, options);
+export const useMariadb = (options?: ServerOptions): SqlServer => useServer(MARIADB, options);
 
-function useServer(recipe: Recipe): SqlServer {
+interface ServerOptions {
+  /** Whether it has a certificate. Default false. */
+  readonly tls?: boolean;
+}
+
+function useServer(recipe: Recipe, { tls = false }: ServerOptions = {}): SqlServer {
   let root = "";
   let port = 0;
   let child: ChildProcess | undefined;
   let made = 0;
   const start = async () => {
-    const [program, args] = recipe.command(root, port);
+    const files: Tls = [join(root, "cert.pem"), join(root, "key.pem")];
+    const [program, args] = recipe.command(root, port, tls ? files : undefined);
     const started = spawn(program, args, { stdio: ["ignore", "ignore", "pipe"], cwd: root, ...ids });
     child = started;
     let said = "";
@@ -216,6 +235,7 @@ function useServer(recipe: Recipe): SqlServer {
     root = mkdtempSync(join(tmpdir(), `lancedb-backup-${recipe.scheme}-`));
     chmodSync(root, 0o755);
     mkdirSync(join(root, "data"), { mode: 0o700 });
+    if (tls) newCertificate(root, "DNS:localhost");
     if (NOBODY !== undefined) execFileSync("chown", ["-R", `${NOBODY}:${NOBODY}`, root]);
     recipe.install(root);
     port = await freePort();
@@ -234,9 +254,12 @@ function useServer(recipe: Recipe): SqlServer {
     get socketDirectory() {
       return root;
     },
-    url(database, { user = ADMIN, password = SERVER_PASSWORD, port: at = port } = {}) {
+    get certificate() {
+      return join(root, "cert.pem");
+    },
+    url(database, { user = ADMIN, password = SERVER_PASSWORD, host = "127.0.0.1", port: at = port } = {}) {
       const [name, secret, path] = [user, password, database].map(encodeURIComponent);
-      return `${recipe.scheme}://${name}:${secret}@127.0.0.1:${at}/${path}`;
+      return `${recipe.scheme}://${name}:${secret}@${host}:${at}/${path}`;
     },
     async create() {
       const name = `db_${++made}`;

@@ -36,9 +36,11 @@ const MEANINGS: readonly (readonly [RegExp, (message: string) => BackupError])[]
   [/could not translate host name/, (message) => new IoError(message, { errno: "ENOTFOUND" })],
   [/timeout expired|Connection timed out/, (message) => new IoError(message, { errno: "ETIMEDOUT" })],
   [
-    /server closed the connection|terminating connection|connection not open|could not receive data|SSL connection has been closed|lost synchronization/,
+    /server closed the connection|terminating connection|connection not open|could not receive data|SSL connection has been closed|SSL SYSCALL error|unexpected eof while reading|lost synchronization/,
     (message) => new IoError(message, { errno: "ECONNRESET" }),
   ],
+  // TLS that is wanted and not to be had, or not as it is wanted.
+  [/does not support SSL|SSL error|certificate/, (message) => new IoError(message, { errno: "EPROTO" })],
 ];
 
 /** What a program's ending was, by what it said. */

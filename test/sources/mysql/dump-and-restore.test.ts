@@ -1,6 +1,10 @@
-import { describe, expect, test } from "vitest";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { MysqlDump } from "../../../src/sources/mysql/dump-mysql.ts";
 import { type MysqlContent, restoreMysql } from "../../../src/sources/mysql/restore-mysql.ts";
+import { newCertificate } from "../../support/certificate.ts";
 import { useMariadb, whyNoMariadb } from "../../support/sql-servers.ts";
 
 const reason = whyNoMariadb();
@@ -20,7 +24,7 @@ CREATE PROCEDURE p() INSERT INTO empty VALUES (1)
 `;
 
 describe.skipIf(reason)("a dump of MariaDB", () => {
-  const server = useMariadb();
+  const server = useMariadb({ tls: true });
   const contentOf = async (database: string): Promise<MysqlContent> => {
     await using dump = await MysqlDump.begin(server.url(database));
     const pieces: Uint8Array[] = [];
@@ -60,5 +64,30 @@ describe.skipIf(reason)("a dump of MariaDB", () => {
     const again = await contentOf(to);
     expect(again.rows.get("empty")).toBe(1);
     await expect(restoreMysql(server.url(to), content)).rejects.toMatchObject({ code: "VALIDATION" });
+  });
+
+  test("is made by TLS as its address asks for it, and never by less", async () => {
+    // Who is let in by TLS alone.
+    await server.run("mysql", "CREATE USER tls@'%' IDENTIFIED BY 'secret' REQUIRE SSL");
+    await server.run("mysql", "GRANT ALL ON *.* TO tls@'%'");
+    const database = await server.create();
+    const whole = async (query: string, host = "localhost") => {
+      const url = server.url(database, { user: "tls", password: "secret", host });
+      await using dump = await MysqlDump.begin(`${url}?${query}`);
+      for await (const _piece of dump.read());
+    };
+    const certificate = `ssl-ca=${encodeURIComponent(server.certificate)}`;
+    for (const mode of ["REQUIRED", "VERIFY_CA", "VERIFY_IDENTITY"]) {
+      await whole(`ssl-mode=${mode}&${certificate}`);
+    }
+    await whole("ssl-mode=PREFERRED");
+    await expect(whole("ssl-mode=DISABLED")).rejects.toMatchObject({ code: "IO", errno: "EACCES" });
+    const directory = mkdtempSync(join(tmpdir(), "lancedb-backup-test-"));
+    onTestFinished(() => rmSync(directory, { recursive: true }));
+    const foreign = `ssl-ca=${encodeURIComponent(newCertificate(directory).file)}`;
+    const refused = { code: "IO", errno: "EPROTO" };
+    await expect(whole(`ssl-mode=VERIFY_CA&${foreign}`)).rejects.toMatchObject(refused);
+    const byNumber = whole(`ssl-mode=VERIFY_IDENTITY&${certificate}`, "127.0.0.1");
+    await expect(byNumber).rejects.toMatchObject(refused);
   });
 });

@@ -1,11 +1,14 @@
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statfsSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Readable } from "node:stream";
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from "vitest";
-import { type BackupOptions, Repository, sourceFromUrl } from "../../../src/repository/index.ts";
+import { type BackupOptions, Repository, type Source, sourceFromUrl } from "../../../src/repository/index.ts";
 import { MysqlDump } from "../../../src/sources/mysql/dump-mysql.ts";
 import { fakeProgram } from "../../support/fake-programs.ts";
 import { filesBelow } from "../../support/files.ts";
+import { otherFileSystem } from "../../support/other-file-system.ts";
 import { SERVER_PASSWORD, useMariadb, whyNoMariadb } from "../../support/sql-servers.ts";
 import { cuttingProxy } from "../../support/tcp-proxy.ts";
 import { watchProcesses } from "../../support/watch-processes.ts";
@@ -15,6 +18,7 @@ if (reason) console.warn(reason);
 
 const inOptionFile = SERVER_PASSWORD.replaceAll("\\", "\\\\").replaceAll('"', '\\"');
 const SECRETS = [SERVER_PASSWORD, encodeURIComponent(SERVER_PASSWORD), inOptionFile];
+const seconds = () => Math.floor(Date.now() / 1000);
 const BODY = "CONCAT(SHA2(seq, 512), SHA2(seq + 0.5, 512))";
 
 describe.skipIf(reason)("a MariaDB database in a repository", () => {
@@ -72,12 +76,17 @@ describe.skipIf(reason)("a MariaDB database in a repository", () => {
 
     process.env["LANCEDB_BACKUP_MYSQL_SCRATCH"] = server.url(database);
     onTestFinished(() => void delete process.env["LANCEDB_BACKUP_MYSQL_SCRATCH"]);
+    const [old, young] = [
+      "lancedb_backup_test_1000000000_01234567",
+      `lancedb_backup_test_${seconds()}_01234567`,
+    ];
+    await server.run("mysql", `CREATE DATABASE ${old}; CREATE DATABASE ${young}`);
     const verified = await repository.verify(changed.id, { restoreTest: true });
     expect(verified.find(({ check }) => check.startsWith("restore"))).toMatchObject({
       ok: true,
       details: expect.stringContaining("2 tables, 30300 rows"),
     });
-    expect(await server.run("mysql", "SHOW DATABASES LIKE 'lancedb%'")).toBe("");
+    expect(await server.run("mysql", "SHOW DATABASES LIKE 'lancedb%'")).toBe(young);
 
     expect(await watch.end()).toEqual([]);
     expect([...watch.seen].some((program) => program.endsWith("mariadb-dump"))).toBe(true);
@@ -93,6 +102,8 @@ describe.skipIf(reason)("a MariaDB database in a repository", () => {
     const one = await server.create();
     await server.run(one, `CREATE TABLE t (id int); INSERT INTO t SELECT seq FROM seq_1_to_50000`);
     await using dump = await MysqlDump.begin(server.url(one));
+    const files = filesBelow(tmpdir()).map((file) => statSync(join(tmpdir(), file)).mode & 0o777);
+    expect(files).toEqual([0o600, 0o600]); // with the password, and what is held of the dump
     await server.run(one, "INSERT INTO t VALUES (0)");
     for await (const _piece of dump.read());
     expect(dump.rows.get("t")).toBe(50_000);
@@ -105,10 +116,14 @@ describe.skipIf(reason)("a MariaDB database in a repository", () => {
       (thrown: unknown) => thrown,
     );
     expect(await repository.list()).toEqual([]);
+    expectNothingTold(error);
+    return error;
+  }
+
+  function expectNothingTold(error: unknown): void {
     expect(readdirSync(tmpdir())).toEqual([]);
     const told = [String(error), JSON.stringify(error), ...logged].join("\n");
     for (const secret of [...SECRETS, "wrong-secret"]) expect(told).not.toContain(secret);
-    return error;
   }
 
   test("is not backed up where the server is down, does not let the user in, or has no such database", async () => {
@@ -170,5 +185,43 @@ describe.skipIf(reason)("a MariaDB database in a repository", () => {
     const options = { targets: [{ part: "mysql", target: server.url("half") }], targetOptions: { binDir } };
     await expect(repository.restore(id, options)).rejects.toMatchObject({ code: "IO" });
     expect(await isThere("half")).toBe(false);
+  });
+
+  test("is not backed up where the disk of temporary files is full before the dump is asked for", async () => {
+    const full = await otherFileSystem("1m");
+    if (full === undefined) return;
+    process.env["TMPDIR"] = full;
+    const slow: Source = {
+      ...{ type: "slow", id: "slow:x", uri: "slow:x" },
+      async capture() {
+        while (statfsSync(full).bfree > 0) await sleep(10);
+        return {
+          capturedAt: new Date(),
+          entries: () => Readable.from([]),
+          finish: async () => ({ about: {}, details: {} }),
+          [Symbol.asyncDispose]: async () => undefined,
+        };
+      },
+    };
+    const sources = [server.url(database), slow];
+    expect(await failure({ sources })).toMatchObject({ code: "IO", errno: "ENOSPC" });
+  });
+
+  // The last one, since the server stays down.
+  test("is not backed up, and told not to be whole where it was restored to, where the server is killed", async () => {
+    const dumping = await cuttingProxy(server.port, 2_000_000, { act: server.kill });
+    const error = await failure({ source: server.url(database, { port: dumping }) });
+    expect(error).toMatchObject({ code: "IO", errno: "ECONNRESET" });
+
+    await server.start();
+    const { id } = await repository.backup({ source: server.url(database) });
+    const port = await cuttingProxy(server.port, 2_000_000, { of: "requests", act: server.kill });
+    const restoring = await repository.restore(id, { target: server.url("half", { port }) }).then(
+      () => expect.fail("it did not fail"),
+      (thrown: unknown) => thrown,
+    );
+    expect(restoring).toMatchObject({ code: "RESTORE", restoreError: { code: "IO", errno: "ECONNRESET" } });
+    expect(String(restoring)).toContain("must be dropped by hand");
+    expectNothingTold(restoring);
   });
 });

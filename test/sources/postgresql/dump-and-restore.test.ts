@@ -7,6 +7,7 @@ import { CorruptError } from "../../../src/errors.ts";
 import { PostgresDump, type PostgresFormat } from "../../../src/sources/postgresql/dump-postgres.ts";
 import { type PostgresSelection, tableId } from "../../../src/sources/postgresql/postgres-catalog.ts";
 import { type PostgresContent, restorePostgres } from "../../../src/sources/postgresql/restore-postgres.ts";
+import { newCertificate } from "../../support/certificate.ts";
 import { dumpTables } from "../../support/postgres-content.ts";
 import { usePostgres, whyNoPostgres } from "../../support/sql-servers.ts";
 
@@ -14,7 +15,7 @@ const reason = whyNoPostgres();
 if (reason) console.warn(reason);
 
 describe.skipIf(reason)("a dump of PostgreSQL", () => {
-  const server = usePostgres();
+  const server = usePostgres({ tls: true });
 
   /** A dump that is whole, in memory or in a directory. */
   async function contentOf(database: string, format: PostgresFormat = "sql"): Promise<PostgresContent> {
@@ -39,6 +40,8 @@ describe.skipIf(reason)("a dump of PostgreSQL", () => {
     const to = `restored "$(x) ${format}`;
     await restorePostgres(server.url(to), content, { jobs: 2 });
     expect(await dumpTables(server, to)).toEqual(await dumpTables(server, from));
+    // As ANALYZE has found it; nothing else does it here.
+    expect(await server.run(to, "SELECT reltuples FROM pg_class WHERE relname = 'items'")).toBe("1000");
     await server.run(to, "DELETE FROM items WHERE id < 50; CREATE TABLE later (x int)");
     await restorePostgres(server.url(to), content, { mode: "in-place" });
     expect(await dumpTables(server, to)).toEqual({ ...(await dumpTables(server, from)), "public.later": "" });
@@ -149,6 +152,17 @@ describe.skipIf(reason)("a dump of PostgreSQL", () => {
     await expect(restoring).rejects.toMatchObject({ code: "LOCKED" });
   });
 
+  test("has and counts what was there when it began, whatever is written until it is read", async () => {
+    const database = await server.create();
+    await server.run(database, "CREATE TABLE t AS SELECT generate_series(1, 5) AS x");
+    await using dump = await PostgresDump.begin(server.url(database));
+    await server.run(database, "INSERT INTO t VALUES (6)");
+    expect(await dump.countRows()).toEqual(new Map([["public.t", 5]]));
+    await server.run(database, "DELETE FROM t");
+    const script = Buffer.concat(await Readable.from(dump.read()).toArray()).toString();
+    expect(script).toContain("\n1\n2\n3\n4\n5\n\\.\n");
+  });
+
   test("leaves out what it is told to, and knows what it has", async () => {
     const database = await server.create();
     await server.run(
@@ -170,12 +184,37 @@ describe.skipIf(reason)("a dump of PostgreSQL", () => {
     await expect(tablesOf({ tables: ["nothing"] })).rejects.toMatchObject({ code: "VALIDATION" });
   });
 
-  test("is not made without TLS where its address asks for TLS", async () => {
-    const url = `${server.url("postgres")}?sslmode=require`;
-    await expect(PostgresDump.begin(url)).rejects.toMatchObject({
-      code: "IO",
-      message: expect.stringContaining("SSL"),
-    });
+  test("is made by TLS as its address or the environment asks for it, and never by less", async () => {
+    const secure = async (url: string, env: Record<string, string> = {}) => {
+      await using dump = await PostgresDump.begin(url, { env });
+      const sessions = `SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE client_port > 0`;
+      const isSecure = await server.run("postgres", sessions);
+      for await (const _piece of dump.read());
+      return isSecure;
+    };
+    const [named, other] = [server.url("postgres", { host: "localhost" }), server.url("postgres")];
+    const root = `sslrootcert=${encodeURIComponent(server.certificate)}`;
+    for (const url of [
+      `${named}?sslmode=verify-full&${root}`,
+      `${other}?sslmode=verify-ca&${root}`,
+      `${other}?sslmode=require`,
+    ]) {
+      expect(await secure(url)).toBe("t");
+    }
+    expect(await secure(`${other}?sslmode=disable`)).toBe("f");
+    const directory = mkdtempSync(join(tmpdir(), "lancedb-backup-test-"));
+    onTestFinished(() => rmSync(directory, { recursive: true }));
+    const foreign = `sslrootcert=${encodeURIComponent(newCertificate(directory).file)}`;
+    for (const url of [
+      `${other}?sslmode=verify-full&${root}`,
+      `${named}?sslmode=verify-full&${foreign}`,
+      `${named}?sslmode=verify-ca&${foreign}`,
+    ]) {
+      await expect(secure(url)).rejects.toMatchObject({ code: "IO", errno: "EPROTO" });
+    }
+    const env = { PGSSLMODE: "verify-full", PGSSLROOTCERT: server.certificate };
+    expect(await secure(named, env)).toBe("t");
+    await expect(secure(other, env)).rejects.toMatchObject({ code: "IO", errno: "EPROTO" });
   });
 });
 
