@@ -35,6 +35,7 @@ export default defineConfig({
     // Tests make real databases on a real disk; a slow one is no failure.
     testTimeout: nightly ? 3_600_000 : 300_000,
     hookTimeout: nightly ? 3_600_000 : 300_000,
+    expect: { poll: { timeout: 120_000 } },
     reporters: ["default", "./scripts/count-reporter.ts"],
   },
 });

@@ -149,9 +149,11 @@ export function pageRoutes(site: Site): Hono<Env> {
     const cookie = peers.getCookie(c, cookieName());
     const session = c.get("session");
     const isIn = () => signIn.session(cookie) !== undefined;
-    return peers.streamSSE(c, (stream) =>
-      events.follow(stream, session, { policy: c.req.query("policy"), isIn }),
-    );
+    return peers.streamSSE(c, async (stream) => {
+      const why = await events.follow(stream, session, { policy: c.req.query("policy"), isIn });
+      // What was not taken would be waited for.
+      if (why === "gone") c.env.outgoing.destroy();
+    });
   });
   app.get("/policies/:policy", needs("reader"), async (c) => {
     const data = await source.policy(c.req.param("policy"));

@@ -1,19 +1,15 @@
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { get } from "node:http";
+import { mkdirSync } from "node:fs";
 import { get as getOverTls } from "node:https";
 import { join } from "node:path";
-import { connect } from "@lancedb/lancedb";
 import { expect, test } from "vitest";
-import { IoError, type SnapshotDetails, ValidationError } from "../../src/index.ts";
+import { IoError, ValidationError } from "../../src/index.ts";
 import { isTokenHash, newToken, ownerOf } from "../../src/page/access-token.ts";
 import { type Role, servePage } from "../../src/page/index.ts";
-import { nameOfSource, placesOf, restorableParts } from "../../src/page/restore-places.ts";
-import { serveReplaceable } from "../../src/page/serve-page.ts";
 import { SignIn } from "../../src/page/sign-in.ts";
 import { newDirectory } from "../support/database.ts";
 import { TestClock } from "../support/test-clock.ts";
-import { ask, newPage, ROLES, TOKENS, tokenOf, visit } from "./page-place.ts";
+import { ask, newPage, pageTokens, ROLES, TOKENS, tokenOf, visit } from "./page-place.ts";
 
 test("each route is for the roles that it is for, and for nobody without a session", async () => {
   const { url, service, ran, directory } = await newPage();
@@ -130,20 +126,9 @@ test("a session is as long as browsers keep a cookie: the longest works, a longe
   const day = 86_400_000;
   const { url, service } = await newPage({ sessionMs: 400 * day });
   expect((await visit(url, "reader")).cookie).toMatch(/=/);
-  const tokens = (await TOKENS).map(({ name, role, hash }) => ({ name, role, hash }));
+  const tokens = await pageTokens();
   for (const sessionMs of [400 * day + 1, Number.NaN, 0])
     await expect(servePage(service, { tokens, sessionMs })).rejects.toThrow("400 days");
-});
-
-test("who asks for the heads of live events, or for many of them, does not take the places of others", async () => {
-  const { url } = await newPage();
-  const [reader, other] = [await visit(url, "reader"), await visit(url, "reader")];
-  const headers = { cookie: reader.cookie };
-  for (let asked = 0; asked < 25; asked++)
-    expect((await ask(`${url}/events`, { method: "HEAD", headers })).status).toBe(200);
-  for (let listeners = 0; listeners < 20; listeners++) await listen(`${url}/events`, reader.cookie).open;
-  expect((await reader.get("/events")).status).toBe(503);
-  await listen(`${url}/events`, other.cookie).open;
 });
 
 test("it answers to its own names alone", async () => {
@@ -206,22 +191,6 @@ test("by HTTP too: 401, then 429 with the seconds to wait, also with the right t
   expect(JSON.stringify(logged)).not.toContain("guessed");
 });
 
-test("a session ends: what is asked then is refused, and who is told live is told so", async () => {
-  const clock = new TestClock(new Date());
-  const { url, service } = await newPage({ sessionMs: 60_000, clock });
-  const visitor = await visit(url, "operator");
-  const { body, open } = listen(`${url}/events`, visitor.cookie);
-  await open;
-  await clock.pass(59_000, 0);
-  expect((await visitor.get("/")).status).toBe(200);
-  await clock.pass(1000, 0);
-  expect((await visitor.get("/")).headers.location).toBe("/login");
-  expect((await visitor.post("/policies/one/run")).status).toBe(401);
-  await service.run("one"); // something to tell
-  expect(await body).toMatch(/event: over\ndata: \n\n$/);
-  expect(await body).not.toContain("event: changed");
-});
-
 test("a token is 256 random bits, and its hash does not tell it", async () => {
   const [made, other] = await Promise.all([newToken(), newToken()]);
   expect(made.token).toMatch(/^lbp_[\w-]{22}_[\w-]{43}$/);
@@ -239,7 +208,7 @@ test("a token is 256 random bits, and its hash does not tell it", async () => {
 
 test("elsewhere than on loopback it needs TLS, or somebody who says that it does not", async () => {
   const { service } = await newPage();
-  const tokens = (await TOKENS).map(({ name, role, hash }) => ({ name, role, hash }));
+  const tokens = await pageTokens();
   for (const listen of ["0.0.0.0:0", "[::]:0", "192.168.1.1:80"])
     await expect(servePage(service, { tokens, listen })).rejects.toThrow(/TLS|certificate/);
   for (const listen of ["example.com:80", "8420", "127.0.0.1", "127.0.0.1:70000", "::1:80", ""])
@@ -294,156 +263,3 @@ test("elsewhere than on loopback it needs TLS, or somebody who says that it does
   });
   expect(answered).toEqual({ status: 200, hsts: "max-age=31536000" });
 });
-
-test("a restore goes into a new directory below those that the file names, whole", async () => {
-  const { url, service, directory, page } = await newPage();
-  const { snapshot } = await service.run("one");
-  const root = join(directory, "restored");
-  mkdirSync(join(root, "taken"), { recursive: true });
-  const visitor = await visit(url, "administrator");
-  const path = `/policies/one/snapshots/${snapshot?.id}`;
-  const restore = (fields: Record<string, string>) => visitor.post(`${path}/restore`, fields);
-  for (const fields of [
-    { root, name: "../escaped" },
-    { root, name: "a/b" },
-    { root, name: ".hidden" },
-    { root, name: "" },
-    { root: directory, name: "elsewhere" },
-    { root: `${root}/..`, name: "elsewhere" },
-    { name: "nowhere" },
-    { root, name: "taken" },
-  ] as Record<string, string>[]) {
-    const { status, body } = await restore(fields);
-    expect({ fields, status }).toEqual({ fields, status: 400 });
-    expect(JSON.parse(body).problem).toMatch(/\w/);
-  }
-  expect(existsSync(join(directory, "escaped")) || existsSync(join(directory, "elsewhere"))).toBe(false);
-
-  const listened = listen(`${url}/events`, visitor.cookie);
-  await listened.open;
-  expect((await restore({ root, name: "back" })).status).toBe(202);
-  await listened.saw("one: restore, done.");
-  const table = await (await connect(join(root, "back"))).openTable("words");
-  expect(await table.countRows()).toBe(2);
-  const { body } = await visitor.get("/policies/one");
-  expect(body).toContain(`into ${join(root, "back")}.`);
-  expect(body).toContain("asked for by administrator");
-
-  expect((await visitor.post(`${path.replace("one", "gated")}/restore`, { root, name: "x" })).status).toBe(
-    404,
-  );
-  expect((await visitor.post("/policies/one/snapshots/none/restore", { root, name: "x" })).status).toBe(404);
-  await page.close();
-  await expect(ask(url)).rejects.toThrow("ECONNREFUSED");
-});
-
-test("a restore of a snapshot of several sources restores each", async () => {
-  const { url, service, directory } = await newPage({
-    policies: `  both: { sources: [{ type: lancedb, path: db }, { type: filesystem, paths: [papers] }] }`,
-  });
-  mkdirSync(join(directory, "papers"));
-  writeFileSync(join(directory, "papers", "a.txt"), "kept");
-  const root = join(directory, "restored");
-  mkdirSync(root);
-  const { snapshot } = await service.run("both");
-  const visitor = await visit(url, "administrator");
-  const path = `/policies/both/snapshots/${snapshot?.id}`;
-  expect((await visitor.get(path)).body).toContain("Each source goes into a directory of its own");
-  const listened = listen(`${url}/events`, visitor.cookie);
-  await listened.open;
-  expect((await visitor.post(`${path}/restore`, { root, name: "back" })).status).toBe(202);
-  await listened.saw("both: restore, ");
-  expect((await visitor.get("/policies/both")).body).not.toContain("Without");
-  expect(await (await connect(join(root, "back", "lancedb"))).tableNames()).toEqual(["words"]);
-  expect(readFileSync(join(root, "back", "files", "a.txt"), "utf8")).toBe("kept");
-});
-
-test("what goes into a database server is left out of a restore, and named", () => {
-  const part = (type: string, id: string) =>
-    ({ source: { type, id, uri: `${type}:x` } }) as SnapshotDetails["parts"][number];
-  const { parts, left } = restorableParts([part("postgresql", "p"), part("files", "1"), part("files", "2")]);
-  expect(left.map(nameOfSource)).toEqual(["postgresql postgresql:x"]);
-  expect(placesOf(parts, "/r")).toEqual([
-    { part: "1", target: "/r/files" },
-    { part: "2", target: "/r/files-2" },
-  ]);
-});
-
-test("a page that gives way lets in the new tokens alone, everyone anew, and begins nothing more", async () => {
-  const { service } = await newPage();
-  const tokens = (await TOKENS).map(({ name, role, hash }) => ({ name, role, hash }));
-  await using page = await serveReplaceable(service, { tokens, listen: "127.0.0.1:0" });
-  const visitor = await visit(page.url, "operator");
-  const { body, open } = listen(`${page.url}/events`, visitor.cookie);
-  await open;
-  page.giveWay(tokens.filter(({ role }) => role === "administrator"));
-  expect(await body).toContain("event: over");
-  expect((await visitor.get("/")).headers.location).toBe("/login");
-  await expect(visit(page.url, "operator")).rejects.toThrow("401");
-  const administrator = await visit(page.url, "administrator");
-  expect((await administrator.get("/policies/one")).status).toBe(200);
-  expect((await administrator.post("/policies/one/run")).status).toBe(409);
-  expect(service.work).toEqual([]);
-});
-
-test("what is not there, too much, and too often is refused in words", async () => {
-  const { url, service, openGate, ran } = await newPage();
-  const visitor = await visit(url, "operator");
-  for (const path of [
-    "/policies/two",
-    "/policies/one/snapshots/x",
-    "/policies/one/snapshots/..%2F..%2Fx",
-    "/else",
-  ])
-    expect([path, (await visitor.get(path)).status]).toEqual([path, 404]);
-  expect((await visitor.post("/policies/two/run")).status).toBe(400);
-  expect((await visitor.post("/policies/one/run", { type: "odd" })).status).toBe(400);
-  expect((await visitor.post("/policies/one/run", { type: "x".repeat(20_000) })).status).toBe(413);
-
-  const ended = ran();
-  expect((await visitor.post("/policies/gated/run")).status).toBe(202);
-  const again = await visitor.post("/policies/gated/run");
-  expect([again.status, JSON.parse(again.body)]).toEqual([
-    409,
-    { problem: "gated runs already. Wait for its end." },
-  ]);
-  const byForm = await visitor.post("/policies/gated/run", {}, { accept: "text/html" });
-  expect([byForm.status, byForm.body.includes("gated runs already")]).toEqual([409, true]);
-  await openGate();
-  expect((await ended).outcome).toBe("success");
-  expect(service.work).toEqual([]);
-
-  // Without a script a form leads back to its page, which says once what was begun.
-  const done = ran();
-  const plain = await visitor.post("/policies/one/run", {}, { accept: "text/html" });
-  expect([plain.status, plain.headers.location]).toEqual([303, "/policies/one"]);
-  expect((await visitor.get("/policies/one")).body).toContain("A backup of one begins.</p>");
-  expect((await visitor.get("/policies/one")).body).not.toContain("A backup of one begins.</p>");
-  await done;
-});
-
-/** Listens to server-sent events. */
-function listen(url: string, cookie: string) {
-  let text = "";
-  const opened = Promise.withResolvers<void>();
-  const waiting = new Set<() => void>();
-  const body = new Promise<string>((resolve, reject) => {
-    get(url, { headers: { cookie }, agent: false }, (response) => {
-      response.setEncoding("utf8").on("data", (piece: string) => {
-        text += piece;
-        opened.resolve();
-        for (const look of waiting) look();
-      });
-      response.on("end", () => resolve(text));
-      response.on("error", () => resolve(text));
-    }).on("error", reject);
-  });
-  body.catch(() => undefined);
-  const saw = (what: string) =>
-    new Promise<void>((resolve) => {
-      const look = () => text.includes(what) && resolve();
-      waiting.add(look);
-      look();
-    });
-  return { body, open: opened.promise, saw };
-}

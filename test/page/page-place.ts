@@ -1,13 +1,13 @@
 import { execFileSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { open } from "node:fs/promises";
-import { type IncomingHttpHeaders, request } from "node:http";
+import { get, type IncomingHttpHeaders, request } from "node:http";
 import { join } from "node:path";
 import { connect } from "@lancedb/lancedb";
 import { onTestFinished } from "vitest";
 import { BackupService, loadPolicies, type RunReport } from "../../src/index.ts";
 import { tokenOf as makeToken } from "../../src/page/access-token.ts";
-import { type PageOptions, type Role, servePage } from "../../src/page/index.ts";
+import { type PageOptions, type PageToken, type Role, servePage } from "../../src/page/index.ts";
 import { systemClock } from "../../src/util/clock.ts";
 import { newDirectory, recordingLogger } from "../support/database.ts";
 
@@ -18,13 +18,20 @@ export const TOKENS = Promise.all(
   ROLES.map(async (role) => ({ role, name: role, ...(await makeToken({ ln: 10, r: 8, p: 1 })) })),
 );
 
+/** As a configuration has them. */
+export async function pageTokens(): Promise<PageToken[]> {
+  return (await TOKENS).map(({ name, role, hash }) => ({ name, role, hash }));
+}
+
 export async function tokenOf(role: Role): Promise<string> {
   return (await TOKENS).find((token) => token.role === role)?.token ?? "";
 }
 
 /** A database, a service with two policies, and its page. `gated` runs until its gate is opened. */
-export async function newPage(options: Partial<PageOptions> & { readonly policies?: string } = {}) {
-  const { policies = "", ...pageOptions } = options;
+export async function newPage(
+  options: Partial<PageOptions> & { readonly policies?: string; readonly stateDirectory?: string } = {},
+) {
+  const { policies = "", stateDirectory, ...pageOptions } = options;
   const directory = await newDirectory();
   const db = await connect(join(directory, "db"));
   await db.createTable("words", [{ id: 1 }, { id: 2 }]);
@@ -41,8 +48,9 @@ policies:
 ${policies}`,
   );
   const { logger, logged } = recordingLogger();
-  const service = new BackupService(await loadPolicies(file), { logger });
-  const tokens = (await TOKENS).map(({ name, role, hash }) => ({ name, role, hash }));
+  const state = stateDirectory === undefined ? false : join(directory, stateDirectory);
+  const service = new BackupService(await loadPolicies(file), { logger, stateDirectory: state });
+  const tokens = await pageTokens();
   const restoreTo = [join(directory, "restored")];
   const page = await servePage(service, {
     ...{ listen: "127.0.0.1:0", tokens, restoreTo, logger, clock: systemClock },
@@ -120,4 +128,30 @@ export async function visit(url: string, role: Role): Promise<Visitor> {
       headers: { cookie, accept: "application/json", ...headers },
     });
   return { cookie, csrf, get, post };
+}
+
+/** Listens to server-sent events. */
+export function listen(url: string, cookie: string) {
+  let text = "";
+  const opened = Promise.withResolvers<void>();
+  const waiting = new Set<() => void>();
+  const body = new Promise<string>((resolve, reject) => {
+    get(url, { headers: { cookie }, agent: false }, (response) => {
+      response.setEncoding("utf8").on("data", (piece: string) => {
+        text += piece;
+        opened.resolve();
+        for (const look of waiting) look();
+      });
+      response.on("end", () => resolve(text));
+      response.on("error", () => resolve(text));
+    }).on("error", reject);
+  });
+  body.catch(() => undefined);
+  const saw = (what: string) =>
+    new Promise<void>((resolve) => {
+      const look = () => text.includes(what) && resolve();
+      waiting.add(look);
+      look();
+    });
+  return { body, open: opened.promise, saw };
 }
