@@ -57,7 +57,9 @@ export function samplePage(now = new Date()): PageSource {
         days: daysOf(runs, now),
       },
       counts: new Map(STATES.map((state) => [state, cards.filter((one) => one.state === state).length])),
-      nextRun: { policy: "customers", at: at(22 * 60_000) },
+      coming: cards
+        .flatMap(({ name: policy, nextRun }) => (nextRun ? [{ policy, at: nextRun }] : []))
+        .sort((a, b) => a.at.getTime() - b.at.getTime()),
       ...{ search: "", page: 1, pages: 1 },
     }),
     policy: async (name) => {
@@ -120,7 +122,7 @@ function card(
     why: state === "failed" || state === "overdue" ? why[state] : undefined,
     schedule: { full: "0 2 * * 0", incremental: "6h", timeZone: "Europe/Berlin" },
     lastSuccess: at(isLate ? -31 * HOUR_MS : -2.4 * HOUR_MS),
-    nextRun: state === "off" ? undefined : at(22 * 60_000 + name.length * 9 * 60_000),
+    nextRun: state === "off" ? undefined : at(((name.charCodeAt(0) % 8) * 37 - 15) * 60_000),
     lastVerify: { at: at(-2 * DAY_MS), ok: true },
   };
   return { card: one, size };

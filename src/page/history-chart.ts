@@ -7,17 +7,27 @@ export interface Point {
   readonly value: number;
 }
 
+interface Chart {
+  readonly title: string;
+  readonly unit: "bytes" | "time";
+  readonly look: "line" | "bars";
+  /** What stands for several, where there are too many to draw each. */
+  readonly together: "last" | "sum" | "longest";
+}
+
+const MOST_POINTS = 200;
+
 /**
  * How a number went over time. The client draws it (client/page.js) from what stands in `data-chart`; who sees no drawing
  * has the numbers in a table and the gist in its name.
+ *
+ * @param all the oldest first.
  */
-export function chartOf(
-  title: string,
-  unit: "bytes" | "time",
-  look: "line" | "bars",
-  points: readonly Point[],
-): Markup {
+export function chartOf({ title: what, unit, look, together }: Chart, all: readonly Point[]): Markup {
   const format = unit === "bytes" ? formatBytes : formatDuration;
+  const each = Math.ceil(all.length / MOST_POINTS);
+  const title = each <= 1 ? what : `${what}, ${TOGETHER[together]} of each ${each}`;
+  const points = each <= 1 ? all : thinned(all, each, together);
   const last = points.at(-1);
   if (!last) {
     return html`<figure class="chart"><figcaption><b>${title}</b></figcaption><p class="soft nothing">None known yet.</p></figure>`;
@@ -39,4 +49,19 @@ export function chartOf(
     .map(
       ({ at, value }) => html`<tr><td>${formatTime(at)}</td><td class="number">${format(value)}</td></tr>`,
     )}</tbody></table></div></details></figure>`;
+}
+
+const TOGETHER: Record<Chart["together"], string> = { last: "last", sum: "sum", longest: "longest" };
+
+/** One in place of each so many, counted from the newest. */
+function thinned(points: readonly Point[], each: number, together: Chart["together"]): Point[] {
+  const first = points.length % each;
+  const groups = Map.groupBy(points, (_, index) => Math.floor((index - first) / each));
+  return [...groups.values()].map((group) => {
+    const values = group.map(({ value }) => value);
+    const end = group.at(-1) ?? { at: new Date(0), value: 0 };
+    if (together === "last") return end;
+    const value = together === "sum" ? values.reduce((sum, one) => sum + one, 0) : highestOf(0, values);
+    return { at: end.at, value };
+  });
 }

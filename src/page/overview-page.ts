@@ -1,5 +1,5 @@
 import { html, type Markup } from "../html/markup.ts";
-import { counted, formatBytes } from "../util/format.ts";
+import { counted, formatBytes, formatTime } from "../util/format.ts";
 import { mayAs } from "./access-token.ts";
 import { actionButton, live, pageOf } from "./page-frame.ts";
 import {
@@ -17,7 +17,7 @@ import type { Session } from "./sign-in.ts";
 
 /** All policies: what has to be looked after first. */
 export function overviewPage(data: Overview, session: Session, said?: string): Markup {
-  const { file, now, cards, work, runs, days } = data;
+  const { file, now, cards, work, runs, days, coming } = data;
   return pageOf(
     { title: titleOf(data), session, said },
     html`<div class="head"><h1>Backups</h1><p class="soft"><code>${file}</code></p></div>
@@ -25,9 +25,18 @@ ${live("figures", figures(data))}
 <section aria-labelledby="work-head"><h2 id="work-head">Under way</h2>${live("work", workList(work, now))}</section>
 <section aria-labelledby="policies-head"><div class="head"><h2 id="policies-head">Policies</h2>${searchForm(data)}</div>
 ${live("policies", html`${cards.length === 0 ? html`<p class="soft">No policy is called so.</p>` : html`<ul class="cards">${cards.map((card) => cardOf(card, data, session))}</ul>`}${pagesOf(data)}`)}</section>
-<section aria-labelledby="calendar-head"><h2 id="calendar-head">Calendar</h2>${live("calendar", calendar(days))}</section>
+<div class="beside"><section aria-labelledby="calendar-head"><h2 id="calendar-head">Calendar</h2>${live("calendar", calendar(days))}</section>
+<section aria-labelledby="coming-head"><h2 id="coming-head">Coming up</h2>${live("coming", comingList(coming, now))}</section></div>
 <section aria-labelledby="runs-head"><h2 id="runs-head">Latest</h2>${live("runs", runsTable(runs, now, true))}</section>`,
   );
+}
+
+function comingList(coming: Overview["coming"], now: Date): Markup {
+  if (coming.length === 0) return html`<p class="soft">Nothing runs by itself.</p>`;
+  return html`<ol class="plain panel coming">${coming.map(
+    ({ policy, at }) =>
+      html`<li><a href="${policyPath(policy)}">${policy}</a> <span>${when(at, now)} <span class="soft">${formatTime(at).slice(11, 16)}</span></span></li>`,
+  )}</ol>`;
 }
 
 const TROUBLE: readonly PolicyState[] = ["failed", "damaged", "overdue"];
@@ -43,7 +52,7 @@ function titleOf(data: Overview): string {
 }
 
 function figures(data: Overview): Markup {
-  const { counts, nextRun, now, runs } = data;
+  const { counts, coming, now, runs } = data;
   const total = STATES.reduce((sum, state) => sum + (counts.get(state) ?? 0), 0);
   const wrong = TROUBLE.filter((state) => counts.get(state)).map(
     (state) => `${counts.get(state)} ${stateWord(state).toLowerCase()}`,
@@ -57,7 +66,7 @@ function figures(data: Overview): Markup {
       : html`<dd class="bad"><span aria-hidden="true">✕</span> ${wrong.join(", ")}</dd>`;
   return html`<dl class="figures"><div class="wide-figure"><dt>${counted(total, "policy").replace(/policys$/, "policies")}</dt>${verdict}</div>
 <div><dt>Last backup</dt><dd>${when(latest?.at, now)}</dd></div>
-<div><dt>Next run</dt><dd>${when(nextRun?.at, now, "none")}</dd></div>
+<div><dt>Next run</dt><dd>${when(coming[0]?.at, now, "none")}</dd></div>
 <div><dt>Under way</dt><dd>${data.work.length}</dd></div></dl>`;
 }
 

@@ -31,7 +31,7 @@ export function pageOf({ title, session, crumbs = [], said }: Frame, content: Ma
 <link rel="icon" href="/assets/icon.svg" type="image/svg+xml"><link rel="stylesheet" href="/assets/uplot.css"><link rel="stylesheet" href="/assets/page.css">
 ${SCRIPTS}</head>
 <body${session && html` data-live="yes"`}><a class="skip" href="#${SKIP}">To the content</a>
-<header class="top"><div class="bar"><a class="brand" href="/">${LOGO}<span>Backups</span></a>${session && whoOf(session)}</div></header>
+<header class="top"><div class="bar"><a class="brand" href="/">${LOGO}<span>lancedb-backup</span></a>${session && whoOf(session)}</div></header>
 <main id="${SKIP}" tabindex="-1">
 ${crumbs.length > 0 && html`<nav aria-label="Where this is"><ol class="crumbs">${crumbs.map(({ text, href }) => html`<li><a href="${href}">${text}</a></li>`)}</ol></nav>`}
 <p id="said" class="said" role="status" aria-live="polite">${said}</p>
@@ -44,7 +44,7 @@ ${content}
 const LOGO = html`<svg class="logo" viewBox="0 0 24 24" aria-hidden="true" focusable="false"><path d="M12 2 3 6v6c0 5 3.8 8.6 9 10 5.2-1.4 9-5 9-10V6z"/><path class="tick" d="m8 12 3 3 5-6"/></svg>`;
 
 function whoOf({ name, role, csrf }: Session): Markup {
-  return html`<div class="who"><span><b>${name}</b><span class="role">${role}</span></span>
+  return html`<div class="visitor"><span><b>${name}</b><span class="role">${role}</span></span>
 <form method="post" action="/logout">${csrfField(csrf)}<button class="quiet">Sign out</button></form></div>`;
 }
 

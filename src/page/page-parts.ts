@@ -1,4 +1,4 @@
-import { html, type Markup } from "../html/markup.ts";
+import { html, type Markup, type MarkupValue } from "../html/markup.ts";
 import { formatAge, formatBytes, formatDuration, formatTime } from "../util/format.ts";
 import type { Day, PastRun, PolicyState, RunKind, Work } from "./page-state.ts";
 
@@ -115,20 +115,64 @@ const OUTCOMES = { success: ["✓", "Done"], failure: ["✕", "Failed"], aborted
 
 export function runsTable(runs: readonly PastRun[], now: Date, withPolicy: boolean): Markup {
   if (runs.length === 0) return html`<p class="soft">Nothing has been done yet.</p>`;
-  const rows = runs.map((run) => {
-    const [sign, word] = OUTCOMES[run.outcome];
-    const what =
-      run.snapshot === undefined
-        ? kindWord(run.kind)
-        : html`<a href="${snapshotPath(run.policy, run.snapshot)}">${kindWord(run.kind)}</a>`;
-    const came =
-      run.details ??
-      (run.bytes === undefined ? "" : `${formatBytes(run.bytes)}, new ${formatBytes(run.newBytes ?? 0)}`);
-    return html`<tr>${withPolicy && html`<th scope="row"><a href="${policyPath(run.policy)}">${run.policy}</a></th>`}<td data-head="What">${what}</td>
-<td data-head="Outcome"><span class="outcome ${run.outcome}"><span aria-hidden="true">${sign}</span> ${word}</span></td><td data-head="When">${when(run.at, now)}</td>
-<td data-head="Took" class="number">${run.durationMs !== undefined && formatDuration(run.durationMs)}</td><td data-head="Result" class="came">${came}${run.by !== undefined && html` <span class="soft">asked for by ${run.by}</span>`}</td></tr>`;
-  });
-  return html`<div class="scroll" tabindex="0" role="region" aria-label="Runs, the newest first"><table class="stack"><thead><tr>${withPolicy && html`<th scope="col">Policy</th>`}<th scope="col">What</th><th scope="col">Outcome</th><th scope="col">When</th><th scope="col" class="number">Took</th><th scope="col">Result</th></tr></thead><tbody>${rows}</tbody></table></div>`;
+  const columns: readonly Column[] = [
+    ...(withPolicy ? [{ head: "Policy", look: "who" } as const] : []),
+    { head: "What", look: "what" },
+    ...[{ head: "Outcome" }, { head: "When" }, { head: "Took", look: "number" } as const],
+    { head: "Result", look: "came" },
+  ];
+  const rows = runs.map(
+    ({ policy, kind, snapshot, outcome, at, durationMs, details, bytes, newBytes, by }) => {
+      const [sign, word] = OUTCOMES[outcome];
+      const what =
+        snapshot === undefined
+          ? kindWord(kind)
+          : html`<a href="${snapshotPath(policy, snapshot)}">${kindWord(kind)}</a>`;
+      const came =
+        details ?? (bytes === undefined ? "" : `${formatBytes(bytes)}, new ${formatBytes(newBytes ?? 0)}`);
+      return [
+        ...(withPolicy ? [html`<a href="${policyPath(policy)}">${policy}</a>`] : []),
+        what,
+        html`<span class="outcome ${outcome}"><span aria-hidden="true">${sign}</span> ${word}</span>`,
+        when(at, now),
+        durationMs !== undefined && formatDuration(durationMs),
+        html`${came}${by !== undefined && html` <span class="soft">asked for by ${by}</span>`}`,
+      ];
+    },
+  );
+  return stackTable("Runs, the newest first", columns, rows);
+}
+
+interface Column {
+  readonly head: string;
+  readonly look?: "number" | "who" | "what" | "came";
+}
+
+/**
+ * A table that is a list of its rows where it is narrow. What it is, is said by roles besides: there browsers may not tell it
+ * any more.
+ *
+ * @param rows the first cell of each is its head.
+ */
+export function stackTable(
+  label: string,
+  columns: readonly Column[],
+  rows: readonly (readonly MarkupValue[])[],
+  { isTall = false }: { readonly isTall?: boolean } = {},
+): Markup {
+  const look = (index: number) => {
+    const of = columns[index]?.look;
+    return of && html` class="${of}"`;
+  };
+  const heads = columns.map(
+    ({ head }, index) => html`<th scope="col" role="columnheader"${look(index)}>${head}</th>`,
+  );
+  const cell = (value: MarkupValue, index: number) =>
+    index === 0
+      ? html`<th scope="row" role="rowheader"${look(index)}>${value}</th>`
+      : html`<td role="cell" data-head="${columns[index]?.head}"${look(index)}>${value}</td>`;
+  const body = rows.map((cells) => html`<tr role="row">${cells.map(cell)}</tr>`);
+  return html`<div class="scroll${isTall && " tall"}" tabindex="0" role="region" aria-label="${label}"><table class="stack" role="table"><caption class="unseen">${label}</caption><thead role="rowgroup"><tr role="row">${heads}</tr></thead><tbody role="rowgroup">${body}</tbody></table></div>`;
 }
 
 const STEP_WORDS = { backup: "backing up", prune: "removing old snapshots", verify: "verifying" } as const;

@@ -38,7 +38,7 @@ export interface Work {
   readonly by?: string | undefined;
 }
 
-/** What was done in one day. */
+/** What was done in one day. Removals that went well follow backups, and are not counted. */
 export interface Day {
   /** Its midnight, on the clock of this machine. */
   readonly date: Date;
@@ -75,7 +75,8 @@ export interface Overview {
   readonly now: Date;
   /** How many policies are in each state, whatever is sought. */
   readonly counts: ReadonlyMap<PolicyState, number>;
-  readonly nextRun?: { readonly policy: string; readonly at: Date } | undefined;
+  /** What runs next, the soonest first; a few. */
+  readonly coming: readonly { readonly policy: string; readonly at: Date }[];
   readonly search: string;
   /** From 1 on. */
   readonly page: number;
@@ -140,7 +141,8 @@ const DAYS = 91;
 /** The last thirteen weeks, the newest last. */
 export function daysOf(runs: readonly PastRun[], now: Date, count = DAYS): Day[] {
   const counts = new Map<string, { well: number; failed: number }>();
-  for (const { at, outcome } of runs) {
+  for (const { at, outcome, kind } of runs) {
+    if (kind === "prune" && outcome === "success") continue;
     const key = dayKey(at);
     const of = counts.get(key) ?? { well: 0, failed: 0 };
     if (outcome === "success") of.well++;

@@ -4,8 +4,17 @@ import { counted, formatBytes, formatCount, formatTime } from "../util/format.ts
 import { mayAs } from "./access-token.ts";
 import { chartOf } from "./history-chart.ts";
 import { actionButton, csrfField, live, pageOf } from "./page-frame.ts";
-import { calendar, policyPath, runsTable, snapshotPath, stateBadge, when, workList } from "./page-parts.ts";
-import type { PolicyCard, PolicyPage } from "./page-state.ts";
+import {
+  calendar,
+  policyPath,
+  runsTable,
+  snapshotPath,
+  stackTable,
+  stateBadge,
+  when,
+  workList,
+} from "./page-parts.ts";
+import type { PolicyCard, PolicyPage, RunKind } from "./page-state.ts";
 import type { Session } from "./sign-in.ts";
 
 const MOST_SNAPSHOTS = 200;
@@ -15,7 +24,7 @@ const HOME = { text: "All policies", href: "/" };
 
 /** One policy: its history, its snapshots, and what may be done. */
 export function policyPage(data: PolicyPage, session: Session, said?: string): Markup {
-  const { card, now, work, runs, days, snapshots } = data;
+  const { card, now, work, runs, snapshots } = data;
   const { name, description } = card;
   return pageOf(
     { title: `${name} – Backups`, session, crumbs: [HOME], said },
@@ -25,7 +34,6 @@ ${live("about", aboutOf(card, now))}
 ${live("actions", actionsOf(data, session))}
 <section aria-labelledby="work-head"><h2 id="work-head">Under way</h2>${live("work", workList(work, now))}</section>
 <section aria-labelledby="history-head"><h2 id="history-head">Over time</h2>${live("charts", chartsOf(data))}</section>
-<section aria-labelledby="calendar-head"><h2 id="calendar-head">Calendar</h2>${live("calendar", calendar(days))}</section>
 <section aria-labelledby="snapshots-head"><h2 id="snapshots-head">Snapshots</h2>${live("snapshots", snapshotsTable(name, snapshots, now))}</section>
 <section aria-labelledby="runs-head"><h2 id="runs-head">Latest</h2>${live("runs", runsTable(runs.slice(0, MOST_RUNS), now, false))}</section>`,
   );
@@ -59,65 +67,67 @@ ${actionButton({ action: `${path}/verify`, csrf, text: "Verify", label: `Verify 
 ${mayAs(role, "administrator") && html`<a class="button" href="${path}/prune">Remove old snapshots …</a>`}</div>`;
 }
 
-function chartsOf({ snapshots, runs }: PolicyPage): Markup {
-  const oldestFirst = snapshots.slice(0, MOST_SNAPSHOTS).toReversed();
+function chartsOf({ snapshots, runs, days }: PolicyPage): Markup {
+  const oldestFirst = snapshots.toReversed();
   const of = (value: (snapshot: Snapshot) => number) =>
     oldestFirst.map((snapshot) => ({ at: snapshot.createdAt, value: value(snapshot) }));
-  const times = (kind: string) =>
+  const times = (kind: RunKind) =>
     runs
-      .filter((run) => run.kind === kind && run.outcome === "success" && run.durationMs !== undefined)
-      .slice(0, MOST_SNAPSHOTS)
+      .filter((run) => run.kind === kind && run.outcome === "success")
       .toReversed()
-      .map(({ at, durationMs = 0 }) => ({ at, value: durationMs }));
-  return html`<div class="charts">${chartOf(
-    "Size",
-    "bytes",
-    "line",
-    of(({ bytes }) => bytes),
-  )}
-${chartOf(
-  "New bytes",
-  "bytes",
-  "bars",
-  of(({ newBytes }) => newBytes),
-)}
-${chartOf(
-  "Time of backups",
-  "time",
-  "bars",
-  of(({ durationMs }) => durationMs),
-)}
-${chartOf("Time of verifications", "time", "bars", times("verify"))}
-${chartOf("Time of restores", "time", "bars", times("restore"))}</div>`;
+      .flatMap(({ at, durationMs }) => (durationMs === undefined ? [] : [{ at, value: durationMs }]));
+  const charts = [
+    chartOf(
+      { title: "Size", unit: "bytes", look: "line", together: "last" },
+      of(({ bytes }) => bytes),
+    ),
+    chartOf(
+      { title: "New bytes", unit: "bytes", look: "bars", together: "sum" },
+      of(({ newBytes }) => newBytes),
+    ),
+    chartOf(
+      { title: "Time of backups", unit: "time", look: "bars", together: "longest" },
+      of(({ durationMs }) => durationMs),
+    ),
+    chartOf(
+      { title: "Time of verifications", unit: "time", look: "bars", together: "longest" },
+      times("verify"),
+    ),
+    chartOf({ title: "Time of restores", unit: "time", look: "bars", together: "longest" }, times("restore")),
+  ];
+  return html`<div class="charts">${charts}<figure class="chart days"><figcaption><b>Calendar</b></figcaption>${calendar(days)}</figure></div>`;
 }
 
 function snapshotsTable(policy: string, snapshots: readonly Snapshot[], now: Date): Markup {
   if (snapshots.length === 0) return html`<p class="soft">There is no snapshot yet.</p>`;
   const rows = snapshots
     .slice(0, MOST_SNAPSHOTS)
-    .map(({ id, createdAt, tables, rows, bytes, newBytes, tags }) => {
-      const cells = [
-        formatCount(tables.length),
-        formatCount(rows),
-        formatBytes(bytes),
-        formatBytes(newBytes),
-      ];
-      const heads = ["Tables", "Rows", "Size", "New"];
-      return html`<tr><th scope="row"><a href="${snapshotPath(policy, id)}">${formatTime(createdAt)}</a></th><td data-head="Age">${when(createdAt, now)}</td>${cells.map((text, index) => html`<td class="number" data-head="${heads[index]}">${text}</td>`)}<td data-head="Tags">${tags.join(" ")}</td></tr>`;
-    });
+    .map(({ id, createdAt, tables, rows, bytes, newBytes, tags }) => [
+      html`<a href="${snapshotPath(policy, id)}">${formatTime(createdAt)}</a>`,
+      when(createdAt, now),
+      ...[formatCount(tables.length), formatCount(rows), formatBytes(bytes), formatBytes(newBytes)],
+      tags.join(" "),
+    ]);
+  const numbers = ["Tables", "Rows", "Size", "New"].map((head) => ({ head, look: "number" }) as const);
+  const columns = [{ head: "Taken" }, { head: "Age" }, ...numbers, { head: "Tags" }];
   const more = snapshots.length - MOST_SNAPSHOTS;
-  return html`<div class="scroll tall" tabindex="0" role="region" aria-label="Snapshots, the newest first"><table class="stack"><thead><tr><th scope="col">Taken</th><th scope="col">Age</th><th scope="col" class="number">Tables</th><th scope="col" class="number">Rows</th><th scope="col" class="number">Size</th><th scope="col" class="number">New</th><th scope="col">Tags</th></tr></thead><tbody>${rows}</tbody></table></div>
-${more > 0 && html`<p class="soft">And ${counted(more, "older one")}: lancedb-backup list shows all.</p>`}`;
+  return html`${stackTable("Snapshots, the newest first", columns, rows, { isTall: true })}
+${more > 0 && html`<p class="soft">And ${counted(more, "older one")}: <code>lancedb-backup list</code> shows all.</p>`}`;
 }
 
 /** What a prune would remove, before it is asked for. */
 export function prunePage(policy: string, plan: PruneReport, session: Session): Markup {
   const { removed, kept, freed, marked, waiting } = plan;
   const due = freed.bytes + marked.bytes + waiting.reduce((sum, { bytes }) => sum + bytes, 0);
-  const list = removed.map(
-    ({ snapshot, reason }) =>
-      html`<tr><th scope="row"><a href="${snapshotPath(policy, snapshot.id)}">${formatTime(snapshot.createdAt)}</a></th><td class="number">${formatBytes(snapshot.bytes)}</td><td>${reason}</td></tr>`,
-  );
+  const list = removed
+    .slice(0, MOST_SNAPSHOTS)
+    .map(({ snapshot, reason }) => [
+      html`<a href="${snapshotPath(policy, snapshot.id)}">${formatTime(snapshot.createdAt)}</a>`,
+      formatBytes(snapshot.bytes),
+      reason,
+    ]);
+  const columns = [{ head: "Taken" }, { head: "Size", look: "number" }, { head: "Why" }] as const;
+  const more = removed.length - list.length;
   return pageOf(
     {
       title: `Remove old snapshots of ${policy} – Backups`,
@@ -126,7 +136,8 @@ export function prunePage(policy: string, plan: PruneReport, session: Session): 
     },
     html`<h1>Remove old snapshots of ${policy}</h1>
 <p>By the policy's retention ${counted(kept.length, "snapshot")} ${kept.length === 1 ? "stays" : "stay"} and <b>${removed.length} ${removed.length === 1 ? "goes" : "go"}</b>. What nobody needs any more takes ${formatBytes(due)}, and is freed after the time of grace.</p>
-${removed.length > 0 && html`<div class="scroll tall" tabindex="0" role="region" aria-label="Snapshots that go"><table><thead><tr><th scope="col">Taken</th><th scope="col" class="number">Size</th><th scope="col">Why</th></tr></thead><tbody>${list}</tbody></table></div>`}
+${list.length > 0 && stackTable("Snapshots that go", columns, list, { isTall: true })}
+${more > 0 && html`<p class="soft">And ${formatCount(more)} more.</p>`}
 <form class="actions" method="post" action="${policyPath(policy)}/prune">${csrfField(session.csrf)}<button class="danger">${removed.length > 0 ? `Remove ${counted(removed.length, "snapshot")}` : "Free what nobody needs"}</button><a class="button" href="${policyPath(policy)}">Change nothing</a></form>`,
   );
 }

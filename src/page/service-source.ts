@@ -22,34 +22,34 @@ import {
   STATES,
   type Work,
 } from "./page-state.ts";
-import { type Content, NewestEntries, runsIn } from "./recorded-runs.ts";
+import { failedBefore, reportedRun, runsIn } from "./recorded-runs.ts";
+import { RepositoryContents } from "./repository-content.ts";
 import { inDirectory, nameOfSource, placesOf, restorableParts } from "./restore-places.ts";
 import { soonest, stateOf } from "./standing.ts";
 
 /** So many things that were done are kept in mind; what took snapshots is in the repository besides. */
 const MOST_REMEMBERED = 1000;
-/** A listing is asked for again after so long, or when a run has ended. */
-const FRESH_MS = 15_000;
 const LATEST = 20;
 const CARD_DAYS = 30;
-const CARDS_A_PAGE = 50;
+const MOST_COMING = 6;
+/** To look at so many policies takes a second of a processor: it is done for all who look at them, once in so long. */
+const MANY_POLICIES = 1000;
+const MANY_MS = 10_000;
 
-interface Listed {
-  readonly at: number;
-  readonly content: Promise<Content>;
+interface Standing {
+  readonly statuses: readonly PolicyStatus[];
+  /** Of every policy, the newest first. */
+  readonly runs: readonly PastRun[];
 }
-
-const NOTHING: Content = { snapshots: [], entries: [] };
+const CARDS_A_PAGE = 50;
 
 /** What the page shows of a service, and asks of it. */
 export class ServiceSource implements PageSource {
   readonly #service: BackupService;
   readonly #logger: Logger;
   readonly #clock: Clock;
-  /** By the repository's location. */
-  readonly #listed = new Map<string, Listed>();
-  readonly #newest = new Map<string, NewestEntries>();
-  /** What neither snapshots nor the audit log tell: failures, prunes, and the others where there is no log. The oldest first. */
+  readonly #contents: RepositoryContents;
+  /** What failed, also before the start, and what was done where there is no audit log. The oldest first. */
   readonly #remembered: PastRun[] = [];
   readonly #askedBy = new Map<string, string>();
   readonly #jobs = new Map<object, Work>();
@@ -58,11 +58,15 @@ export class ServiceSource implements PageSource {
   readonly #listeners = new Set<(what: "work" | "changed", said?: string) => void>();
   readonly #unlisten: (() => void)[];
   #running = "";
+  /** How many policies stood then, and when those are told who have seen what is no longer so. */
+  #stood: { readonly at: number; readonly standing: Promise<Standing>; again?: NodeJS.Timeout } | undefined;
 
   constructor(service: BackupService, logger: Logger, clock: Clock) {
     this.#service = service;
     this.#logger = logger;
     this.#clock = clock;
+    this.#contents = new RepositoryContents(service, logger, clock);
+    this.#remembered.push(...failedBefore(service).slice(-MOST_REMEMBERED));
     this.#unlisten = [
       service.onRun((report) => this.#keepRun(report)),
       service.onWork((work) => {
@@ -76,7 +80,7 @@ export class ServiceSource implements PageSource {
 
   async overview({ search = "", page = 1 }: OverviewAsked = {}): Promise<Overview> {
     const now = new Date(this.#clock.now());
-    const [all, runs] = await Promise.all([this.#service.status(), this.#allRuns()]);
+    const { statuses: all, runs } = await this.#standing();
     const byPolicy = Map.groupBy(runs, ({ policy }) => policy);
     const sought = search.trim().toLowerCase();
     const statuses = all
@@ -93,7 +97,7 @@ export class ServiceSource implements PageSource {
       counts: new Map(
         STATES.map((state) => [state, all.filter((status) => stateOf(status).state === state).length]),
       ),
-      nextRun: soonest(all),
+      coming: soonest(all, MOST_COMING),
       ...{ runs: runs.slice(0, LATEST), days: daysOf(runs, now) },
     };
   }
@@ -104,12 +108,14 @@ export class ServiceSource implements PageSource {
     const now = new Date(this.#clock.now());
     const [[status], { snapshots: all, entries }] = await Promise.all([
       this.#service.status({ policies: [name] }),
-      this.#contentOf(settings),
+      this.#contents.of(settings),
     ]);
     if (!status) return undefined;
     const snapshots = all.filter((snapshot) => snapshot.name === name);
     const own = this.#remembered.filter((run) => run.policy === name);
-    const runs = runsIn([{ snapshots, entries }], own);
+    const runs = runsIn([{ snapshots, entries }], own, this.#retryWindowMs).filter(
+      ({ policy }) => policy === name,
+    );
     const work = this.work().filter(({ policy }) => policy === name);
     return { now, card: this.#card(status, runs, now), work, runs, days: daysOf(runs, now), snapshots };
   }
@@ -202,6 +208,7 @@ export class ServiceSource implements PageSource {
 
   async close(): Promise<void> {
     for (const unlisten of this.#unlisten) unlisten();
+    clearTimeout(this.#stood?.again);
     this.#stop.abort(new Error("The page was closed."));
     await Promise.all(this.#ended);
   }
@@ -211,6 +218,9 @@ export class ServiceSource implements PageSource {
     if (!found) throw new ValidationError(`There is no policy ${JSON.stringify(policy)}.`);
     return found.settings;
   }
+
+  readonly #retryWindowMs = (policy: string): number =>
+    this.#service.policies.get(policy)?.settings.schedule.retryWindowMs ?? 0;
 
   /** One thing of a policy at a time is asked for here: the page shows what runs, and a second button press means nothing. */
   #begin(policy: string, by: string, said: string, work: () => Promise<unknown>): string {
@@ -265,81 +275,54 @@ export class ServiceSource implements PageSource {
   }
 
   #keepRun(report: RunReport): void {
-    const {
-      policy,
-      type,
-      outcome,
-      endedAt: at,
-      durationMs,
-      snapshot,
-      verification,
-      prune,
-      error,
-      step,
-    } = report;
-    const by = this.#askedBy.get(policy);
-    // A backup that went well is known by its snapshot: what failed behind it is told.
-    const failed = step === "backup" ? undefined : step;
-    const kind = failed ?? type ?? (verification ? "verify" : prune ? "prune" : "incremental");
-    const { id, bytes, newBytes } = snapshot ?? {};
-    const details =
-      outcome !== "success"
-        ? reasonOf(error)
-        : prune && !snapshot
-          ? `${counted(prune.removed.length, "snapshot")} removed.`
-          : undefined;
-    this.#remember({
-      ...{ policy, kind, at, outcome, durationMs, snapshot: id, bytes, newBytes, by, details },
-    });
+    this.#remember({ ...reportedRun(report), by: this.#askedBy.get(report.policy) });
   }
 
   #remember(run: PastRun): void {
-    this.#listed.clear();
+    this.#contents.forget();
     this.#remembered.push(run);
     if (this.#remembered.length > MOST_REMEMBERED) this.#remembered.shift();
     this.#tell("changed", `${run.policy}: ${KIND_IN_WORDS[run.kind]}, ${OUTCOME_IN_WORDS[run.outcome]}.`);
   }
 
+  #standing(): Promise<Standing> {
+    const now = this.#clock.monotonic();
+    if (this.#stood && now - this.#stood.at < MANY_MS) return this.#stood.standing;
+    const looking = Promise.all([this.#service.status(), this.#allRuns()]);
+    const standing = looking.then(([statuses, runs]) => ({ statuses, runs }));
+    if (this.#service.policies.names.length <= MANY_POLICIES) return standing;
+    clearTimeout(this.#stood?.again);
+    const stood = { at: now, standing };
+    this.#stood = stood;
+    standing.catch(() => {
+      if (this.#stood === stood) this.#stood = undefined;
+    });
+    return standing;
+  }
+
   #tell(what: "work" | "changed", said?: string): void {
+    const stood = this.#stood;
+    if (what === "changed" && stood && !stood.again) {
+      const tellAgain = () => {
+        if (this.#stood === stood) this.#stood = undefined;
+        this.#tell("changed");
+      };
+      const left = Math.max(0, stood.at + MANY_MS - this.#clock.monotonic());
+      stood.again = setTimeout(tellAgain, left).unref();
+    }
     for (const listener of [...this.#listeners]) listener(what, said);
   }
 
   /** Of every policy, the newest first. */
   async #allRuns(): Promise<PastRun[]> {
-    const policies = [...this.#service.policies].map(({ settings }) => settings);
-    const groups = Map.groupBy(policies, ({ storage }) => storage.location);
-    const contents = await Promise.all(
-      [...groups.values()].map(([first]) => (first ? this.#contentOf(first) : NOTHING)),
-    );
+    const contents = await this.#contents.all();
     const known = new Set(this.#service.policies.names);
-    return runsIn(contents, this.#remembered).filter(({ policy }) => known.has(policy));
+    return runsIn(contents, this.#remembered, this.#retryWindowMs).filter(({ policy }) => known.has(policy));
   }
 
   async #snapshotsOf(settings: PolicySettings): Promise<readonly Snapshot[]> {
-    const { snapshots } = await this.#contentOf(settings);
+    const { snapshots } = await this.#contents.of(settings);
     return snapshots.filter(({ name }) => name === settings.name);
-  }
-
-  /** None where there is no repository yet, or it cannot be read: the policy's state says so. */
-  #contentOf(settings: PolicySettings): Promise<Content> {
-    const { location } = settings.storage;
-    const now = this.#clock.monotonic();
-    const listed = this.#listed.get(location);
-    if (listed && now - listed.at < FRESH_MS) return listed.content;
-    const content = this.#read(settings).catch((error: unknown): Content => {
-      this.#logger.debug("the page cannot list a repository", { location, reason: reasonOf(error) });
-      return NOTHING;
-    });
-    this.#listed.set(location, { at: now, content });
-    return content;
-  }
-
-  async #read({ name, storage: { location } }: PolicySettings): Promise<Content> {
-    const repository = await this.#service.repository(name);
-    const newest = this.#newest.get(location) ?? new NewestEntries();
-    this.#newest.set(location, newest);
-    const [snapshots, entries] = await Promise.all([repository.list(), newest.read(repository)]);
-    return { snapshots, entries };
   }
 
   /** Undefined where the policy, or the snapshot in it, is not there. */

@@ -25,11 +25,10 @@ export function stateOf(status: PolicyStatus): {
   return overdue ? { state: "overdue", why } : { state: "well" };
 }
 
-/** What runs next of all. */
-export function soonest(statuses: readonly PolicyStatus[]): Overview["nextRun"] {
-  let next: { policy: string; at: Date } | undefined;
-  for (const { policy, nextRun: at } of statuses) {
-    if (at && (!next || at < next.at)) next = { policy, at };
-  }
-  return next;
+/** What runs next of all, the soonest first. */
+export function soonest(statuses: readonly PolicyStatus[], count: number): Overview["coming"] {
+  return statuses
+    .flatMap(({ policy, nextRun: at, running }) => (at && !running ? [{ policy, at }] : []))
+    .sort((a, b) => a.at.getTime() - b.at.getTime())
+    .slice(0, count);
 }

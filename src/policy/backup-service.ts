@@ -14,7 +14,7 @@ import type { PolicyStatus } from "./policy-status.ts";
 import { readStatuses } from "./read-statuses.ts";
 import { type RunReport, type RunRequest, type RunType, runPolicy } from "./run-policy.ts";
 import { type Slot, Slots, within } from "./run-slots.ts";
-import { ServiceState, stateDirectory } from "./service-state.ts";
+import { type FailedRun, ServiceState, stateDirectory } from "./service-state.ts";
 import { WatchedPolicy } from "./watched-policy.ts";
 import { type RunListener, type WorkListener, type WorkUnderWay, WorkWatch } from "./work-under-way.ts";
 
@@ -148,6 +148,11 @@ export class BackupService implements AsyncDisposable {
   /** What runs now, in the order in which it began. */
   get work(): readonly WorkUnderWay[] {
     return this.#watch.work;
+  }
+
+  /** The last runs of a policy that failed on this machine, also before this service began; the oldest first, a few at most. @internal */
+  failedRuns(policy: string): readonly FailedRun[] {
+    return this.#state.read(this.#named(policy).settings).failed ?? [];
   }
 
   /** What it tells by metrics, as they are now: for `prometheusText`, and what else reads them. */

@@ -31,11 +31,29 @@ export interface WaitingNotice {
   readonly next: number;
 }
 
+/** A run that failed. Moments are milliseconds since 1970. */
+export interface FailedRun {
+  /** When it ended. */
+  readonly at: number;
+  readonly durationMs: number;
+  readonly type?: RunReport["type"];
+  readonly step?: RunReport["step"];
+  /** Of the snapshot that was taken before something behind it failed. */
+  readonly snapshot?: string | undefined;
+  /** In words, cut where it is long. */
+  readonly error: string;
+}
+
+const MOST_FAILED = 20;
+const MOST_ERROR_CHARACTERS = 1000;
+
 /** What is to be known of a policy after a restart, and is not in its repository. Moments are milliseconds since 1970. */
 export interface PolicyState {
   /** How many runs have failed in a row. */
   readonly failures: number;
   readonly lastError?: string | undefined;
+  /** The last runs that failed, the oldest first: what ended them is in no repository. Kept when others go well again. */
+  readonly failed?: readonly FailedRun[] | undefined;
   /** Whether the last backup failed: a verification that goes well does not end that. */
   readonly backupFails?: boolean | undefined;
   readonly lastVerify?: { readonly at: number; readonly ok: boolean } | undefined;
@@ -83,9 +101,10 @@ export class ServiceState {
     }
   }
 
-  /** Whether anything is remembered of a policy on this machine. */
+  /** Whether anything is remembered of how a policy stands on this machine. */
   knows(settings: PolicySettings): boolean {
-    return !isDeepStrictEqual(this.read(settings), NOTHING);
+    const { failed: _failed, ...state } = this.read(settings);
+    return !isDeepStrictEqual(state, NOTHING);
   }
 
   /** What a status tells of it. */
@@ -123,6 +142,7 @@ export class ServiceState {
         ...verified,
         failures,
         lastError: reasonOf(error),
+        failed: [...(state.failed ?? []), failedRun(report)].slice(-MOST_FAILED),
         ...(fails && { backupFails: true }),
       };
     });
@@ -167,6 +187,16 @@ export class ServiceState {
     }
     return after;
   }
+}
+
+function failedRun({ endedAt, durationMs, type, step, snapshot, error }: RunReport): FailedRun {
+  return {
+    ...{ at: endedAt.getTime(), durationMs },
+    ...(type !== undefined && { type }),
+    ...(step !== undefined && { step }),
+    ...(snapshot && { snapshot: snapshot.id }),
+    error: reasonOf(error).slice(0, MOST_ERROR_CHARACTERS),
+  };
 }
 
 /** Whether a run ends what failed before: a backup that fails is not put right by a verification. */

@@ -69,10 +69,11 @@ export function auditedVerify(
   };
 }
 
-export function auditedPrune(force: boolean): Audited<PruneReport> {
+/** @param name whose snapshots alone are looked at, where not all are */
+export function auditedPrune(force: boolean, name: string | undefined): Audited<PruneReport> {
   return {
     operation: "prune",
-    details: force ? { force } : {},
+    details: { ...(name !== undefined && { name }), ...(force && { force }) },
     told: ({ dryRun, removed, freed }) => {
       if (dryRun) return undefined; // somebody must agree first
       const snapshots = removed.map(({ snapshot }) => snapshot.id);

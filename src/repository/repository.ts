@@ -300,7 +300,7 @@ export class Repository extends RepositoryBase {
    */
   async prune(policy: PruneOptions = {}): Promise<PruneReport> {
     const { pruneRepository } = await import("./prune-repository.ts");
-    const audited = auditedPrune(policy?.force === true);
+    const audited = auditedPrune(policy?.force === true, policy?.name);
     return this.at.during({ type: "prune" }, audited, policy, () => pruneRepository(this.at, policy));
   }
 

@@ -1,10 +1,11 @@
 import { mkdirSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { BackupService, loadPolicies } from "../../src/index.ts";
+import { BackupService, loadPolicies, sourceFromUrl } from "../../src/index.ts";
 import { servePage } from "../../src/page/index.ts";
-import { NewestEntries, runsIn } from "../../src/page/recorded-runs.ts";
-import { ask, newPage, TOKENS, visit } from "./page-place.ts";
+import { runsIn } from "../../src/page/recorded-runs.ts";
+import { NewestEntries } from "../../src/page/repository-content.ts";
+import { ask, listen, newPage, pageTokens, visit } from "./page-place.ts";
 
 test("what is asked for on the page is in the audit log by the token's name, and known after a restart", async () => {
   const { directory, service, url, ran, page } = await newPage();
@@ -38,12 +39,6 @@ test("what is asked for on the page is in the audit log by the token's name, and
     { actor: "administrator", snapshot: id, targets: [join(directory, "restored", "back")] },
   ]);
 
-  const rowsOf = (body: string) => {
-    const latest = body.slice(body.indexOf('id="runs-head"'));
-    return [
-      ...latest.matchAll(/<td data-head="What">(?:<a[^>]*>)?([^<]+).*?(?:asked for by (\w+)|<\/tr>)/gs),
-    ].map(([, what, by]) => [what, by]);
-  };
   const rows = [
     ["Verification", undefined],
     ["Restore", "administrator"],
@@ -56,10 +51,51 @@ test("what is asked for on the page is in the audit log by the token's name, and
   await service.stop();
 
   await using another = new BackupService(await loadPolicies(join(directory, "backup.yaml")));
-  const tokens = (await TOKENS).map(({ name, role, hash }) => ({ name, role, hash }));
+  const tokens = await pageTokens();
   await using second = await servePage(another, { listen: "127.0.0.1:0", tokens });
   const reader = await visit(second.url, "reader");
   expect(rowsOf((await reader.get("/policies/one")).body)).toEqual(rows);
+});
+
+test("what failed or was removed before the service began is shown: in words where this machine did it, else by the log", async () => {
+  const { directory, service, page } = await newPage({
+    policies: `  broken: { sources: [{ type: command, name: b, command: ["false"] }], schedule: { retry_window: 0s } }
+  few: { sources: [{ type: lancedb, path: db }], retention: { keep_last: 1 } }`,
+    stateDirectory: "state",
+  });
+  expect((await service.run("broken")).outcome).toBe("failure");
+  for (const _ of [1, 2]) expect((await service.run("few")).outcome).toBe("success");
+  expect((await service.runOnly("few", "verify")).outcome).toBe("success");
+  expect((await service.run("few")).prune?.removed).toHaveLength(1);
+  const repository = await service.repository("few");
+  // Attempts of one run, that came to nothing.
+  const failing = { source: sourceFromUrl("command:b", { argv: ["false"] }), name: "one" };
+  for (const _ of [1, 2]) await expect(repository.backup(failing)).rejects.toThrow("false");
+  const kinds = (await repository.audit()).map(({ operation, outcome }) => `${operation} ${outcome}`);
+  await page.close();
+  await service.stop();
+
+  const after = async (state: string | false) => {
+    const policies = await loadPolicies(join(directory, "backup.yaml"));
+    await using another = new BackupService(policies, { stateDirectory: state });
+    const tokens = await pageTokens();
+    await using served = await servePage(another, { listen: "127.0.0.1:0", tokens });
+    const { get } = await visit(served.url, "reader");
+    const bodies = await Promise.all(["broken", "few", "one"].map((name) => get(`/policies/${name}`)));
+    return bodies.map(({ body }) => body.slice(body.indexOf('id="runs-head"')));
+  };
+  const [broken = "", few = "", one = ""] = await after(join(directory, "state"));
+  expect(rowsOf(broken)).toEqual([["Full backup", undefined]]);
+  expect(broken).toMatch(/Failed.*false/s);
+  // A verification of a snapshot that is gone since is still known.
+  const removal = ["Removal of old snapshots", undefined];
+  expect(rowsOf(few)).toEqual([removal, ["Full backup", undefined], ["Verification", undefined], removal]);
+  expect(few.match(/1 snapshot removed\./g)).toHaveLength(2);
+  expect(kinds.slice(0, 2)).toEqual(["backup failure", "backup failure"]);
+  expect(rowsOf(one)).toEqual([["Backup", undefined]]);
+  const [elsewhere = ""] = await after(false);
+  expect(rowsOf(elsewhere)).toEqual([["Full backup", undefined]]);
+  expect(elsewhere).toMatch(/Failed.*class="came">[A-Z_]+/s);
 });
 
 test("entries that are asked for by two at once are there once", async () => {
@@ -85,7 +121,7 @@ test("what fails behind a backup that went well is shown, by what failed", async
   expect(body.slice(body.indexOf('id="runs-head"'))).toContain("Verification");
   const failed = { policy: "one", kind: "prune", at: new Date(), outcome: "failure" } as const;
   const listed = await (await service.repository("one")).list();
-  const runs = runsIn([{ snapshots: listed, entries: [] }], [{ ...failed, snapshot: snapshot?.id }]);
+  const runs = runsIn([{ snapshots: listed, entries: [] }], [{ ...failed, snapshot: snapshot?.id }], () => 0);
   expect(runs.map(({ kind, outcome }) => [kind, outcome])).toEqual([
     ["prune", "failure"],
     ["full", "success"],
@@ -113,3 +149,37 @@ test("of many policies fifty are shown at a time, those in trouble first; the ot
   expect((await get("/")).body).toContain("122 policies");
   expect((await ask(`${url}/?q=shop`)).status).toBe(401);
 });
+
+test.runIf(process.env["NIGHTLY"] === "1")(
+  "10,000 policies are looked at once for all who look at the page, and what happens meanwhile is shown in the end",
+  async () => {
+    const many = Array.from({ length: 10_000 }, (_, index) => {
+      return `  p${index}: { sources: [{ type: lancedb, path: db }], schedule: { full: "${index % 60} ${index % 24} * * *" } }`;
+    });
+    const { url, service } = await newPage({ policies: many.join("\n") });
+    const { get, cookie } = await visit(url, "reader");
+    let looks = 0;
+    const status = service.status.bind(service);
+    service.status = (options) => {
+      looks++;
+      return status(options);
+    };
+    const bodies = await Promise.all(Array.from({ length: 30 }, () => get("/")));
+    expect(bodies.every(({ body }) => body.includes("10,002 policies"))).toBe(true);
+    expect(looks).toBeLessThanOrEqual(2);
+    const { open, saw } = listen(`${url}/events`, cookie);
+    await open;
+    await service.run("one");
+    await saw("one: full backup, done.");
+    await expect.poll(async () => (await get("/?q=one")).body, { interval: 2000 }).toContain("Well");
+    expect((await get("/policies/one")).status).toBe(200);
+  },
+);
+
+/** What was done, and who asked for it, as the page of a policy has it. */
+function rowsOf(body: string): unknown[][] {
+  const latest = body.slice(body.indexOf('id="runs-head"'));
+  return [
+    ...latest.matchAll(/<th scope="row"[^>]*>(?:<a[^>]*>)?([^<]+).*?(?:asked for by (\w+)|<\/tr>)/gs),
+  ].map(([, what, by]) => [what, by]);
+}

@@ -6,11 +6,13 @@ import { pageSettings } from "../../src/page/page-options.ts";
 import type { PageSource } from "../../src/page/page-state.ts";
 import { serveSource } from "../../src/page/serve-page.ts";
 import { systemClock } from "../../src/util/clock.ts";
-import { newPage, TOKENS, tokenOf } from "./page-place.ts";
+import { newPage, pageTokens, tokenOf } from "./page-place.ts";
 
 const CHROMIUM = "/usr/bin/chromium";
 const NIGHTLY = process.env["NIGHTLY"] === "1";
-const HOSTILE = `<img src=x onerror="document.title='taken'"><script>document.title='taken'</script>'&"`;
+const HOSTILE = `<img src=x onerror="document.title='taken'"><script>document.title='taken'</script>'&"\u0007\u202Eesrever\u2066 \u05d2\u05d9\u05d1\u05d5\u05d9 ${"w".repeat(400)}`;
+/** Controls and turns of the direction of writing; what is written from right to left may be. */
+const TURNING = ["\u0007", "\u202E", "\u2066"];
 
 describe.skipIf(!existsSync(CHROMIUM))("in Chromium", () => {
   let browser: Browser;
@@ -49,7 +51,7 @@ describe.skipIf(!existsSync(CHROMIUM))("in Chromium", () => {
 
   async function serveSample(change: (source: PageSource) => PageSource = (source) => source) {
     const now = new Date(2026, 10, 27, 14, 20).getTime();
-    const tokens = (await TOKENS).map(({ name, role, hash }) => ({ name, role, hash }));
+    const tokens = await pageTokens();
     const clock = { ...systemClock, now: () => now };
     const settings = pageSettings({ listen: "127.0.0.1:0", tokens, clock, restoreTo: ["/restore"] });
     const source = change(samplePage(new Date(now)));
@@ -272,6 +274,8 @@ describe.skipIf(!existsSync(CHROMIUM))("in Chromium", () => {
       expect(await page.locator("img, main script").count()).toBe(0);
       expect(await page.textContent("main")).toContain(`<img src=x onerror="document.title='taken'">`);
       expect(await page.title()).not.toBe("taken");
+      const content = await page.content();
+      expect(TURNING.filter((sign) => content.includes(sign))).toEqual([]);
       await page.setViewportSize({ width: 320, height: 700 });
       expect([path, await page.evaluate("document.documentElement.scrollWidth")]).toEqual([path, 320]);
     }

@@ -195,7 +195,7 @@ function draw(element) {
   new plot(
     {
       width: element.clientWidth,
-      height: 160,
+      height: element.clientHeight,
       cursor: { drag: { x: false, y: false }, y: false },
       legend: { show: false },
       scales: {
@@ -210,6 +210,7 @@ function draw(element) {
       axes: [
         {
           ...axis,
+          size: 30,
           space: 80,
           values: (/** @type {any} */ _u, /** @type {number[]} */ ticks) =>
             ticks.map((tick) => dayOf(tick, last - first)),
