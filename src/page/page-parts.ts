@@ -136,7 +136,9 @@ export function runsTable(runs: readonly PastRun[], now: Date, withPolicy: boole
         html`<span class="outcome ${outcome}"><span aria-hidden="true">${sign}</span> ${word}</span>`,
         when(at, now),
         durationMs !== undefined && formatDuration(durationMs),
-        html`${came}${by !== undefined && html` <span class="soft">asked for by ${by}</span>`}`,
+        // In one piece, also where the cell's name stands beside it.
+        (came !== "" || by !== undefined) &&
+          html`<span>${came}${by !== undefined && html` <span class="soft">asked for by ${by}</span>`}</span>`,
       ];
     },
   );

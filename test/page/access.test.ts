@@ -1,6 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { mkdirSync } from "node:fs";
-import { get as getOverTls } from "node:https";
+import type { IncomingMessage } from "node:http";
+import { request as requestOverTls } from "node:https";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { IoError, ValidationError } from "../../src/index.ts";
@@ -188,7 +189,13 @@ test("by HTTP too: 401, then 429 with the seconds to wait, also with the right t
   for (let attempt = 0; attempt < 5; attempt++) expect((await enter("guessed")).status).toBe(401);
   const { status, headers } = await enter(await tokenOf("administrator"));
   expect([status, headers["retry-after"]]).toEqual([429, "1"]);
-  expect(JSON.stringify(logged)).not.toContain("guessed");
+  const reader = await tokenOf("reader");
+  const later = await newPage();
+  const { headers: entered } = await ask(`${later.url}/login`, { method: "POST", fields: { token: reader } });
+  expect(entered.location).toBe("/");
+  const told = JSON.stringify([logged, later.logged]);
+  expect(told).toContain("signed in on the page");
+  for (const secret of ["guessed", reader.slice(-43)]) expect(told).not.toContain(secret);
 });
 
 test("a token is 256 random bits, and its hash does not tell it", async () => {
@@ -252,14 +259,18 @@ test("elsewhere than on loopback it needs TLS, or somebody who says that it does
     ValidationError,
   );
   await expect(servePage(service, { tokens, tls: { cert: `${cert}x`, key } })).rejects.toThrow(IoError);
+  const reader = await tokenOf("reader");
   await using secure = await servePage(service, { tokens, listen: "127.0.0.1:0", tls: { cert, key } });
   expect(secure.url).toMatch(/^https:/);
-  const answered = await new Promise<{ status?: number; hsts?: string }>((resolve, reject) => {
-    getOverTls(`${secure.url}/login`, { rejectUnauthorized: false, agent: false }, (response) => {
-      response.resume();
-      const hsts = String(response.headers["strict-transport-security"]);
-      resolve({ ...(response.statusCode && { status: response.statusCode }), hsts });
-    }).on("error", reject);
+  const answered = await new Promise<IncomingMessage>((resolve, reject) => {
+    const form = { "content-type": "application/x-www-form-urlencoded" };
+    const options = { method: "POST", headers: form, rejectUnauthorized: false, agent: false };
+    const asked = requestOverTls(`${secure.url}/login`, options, (response) => resolve(response.resume()));
+    asked.on("error", reject).end(`token=${reader}`);
   });
-  expect(answered).toEqual({ status: 200, hsts: "max-age=31536000" });
+  expect(answered.statusCode).toBe(303);
+  expect(answered.headers["strict-transport-security"]).toBe("max-age=31536000");
+  expect(answered.headers["set-cookie"]).toEqual([
+    expect.stringMatching(/; HttpOnly; Secure; SameSite=Strict$/),
+  ]);
 });

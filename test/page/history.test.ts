@@ -95,7 +95,7 @@ test("what failed or was removed before the service began is shown: in words whe
   expect(rowsOf(one)).toEqual([["Backup", undefined]]);
   const [elsewhere = ""] = await after(false);
   expect(rowsOf(elsewhere)).toEqual([["Full backup", undefined]]);
-  expect(elsewhere).toMatch(/Failed.*class="came">[A-Z_]+/s);
+  expect(elsewhere).toMatch(/Failed.*class="came"><span>[A-Z_]+/s);
 });
 
 test("entries that are asked for by two at once are there once", async () => {
