@@ -47,7 +47,7 @@ async function idsIn(uri: string): Promise<number[]> {
 /** Another process adds a row in guarded work, and is killed in it. */
 function dieInside(uri: string, backupDir: string): void {
   const program = `
-    const { BackupManager } = await import(${JSON.stringify(join(import.meta.dirname, "../../src/guard/backup-manager.ts"))});
+    const { BackupManager } = await import(${JSON.stringify(join(import.meta.dirname, "../../dist/index.js"))});
     const manager = new BackupManager(${JSON.stringify({ uri, backupDir })});
     await manager.withBackup("directory-copy", async (db) => {
       await (await db.openTable("t")).add([{ id: 2 }]);

@@ -15,7 +15,7 @@ async function placeWithFull() {
 
 /** Restores in a process that is killed when its first table is there. */
 function dieRestoring(backupDir: string, target: string): void {
-  const index = join(import.meta.dirname, "../../src/index.ts");
+  const index = join(import.meta.dirname, "../../dist/index.js");
   const program = `
     import fs from "node:fs";
     const { restoreLatest } = await import(${JSON.stringify(index)});
@@ -84,7 +84,7 @@ describe("loadBackup and restoreLatest", () => {
     execFileSync("chown", ["65534", target]);
     execFileSync("chmod", ["-R", "a+rX", place.root]);
     chmodSync(parent, 0o755);
-    const index = join(import.meta.dirname, "../../src/index.ts");
+    const index = join(import.meta.dirname, "../../dist/index.js");
     const program = `const { restoreLatest } = await import(${JSON.stringify(index)});
       await restoreLatest(${JSON.stringify(place.backupDir)}, ${JSON.stringify(target)});`;
     const as = ["--reuid=65534", "--clear-groups", process.execPath, "--input-type=module", "-e", program];

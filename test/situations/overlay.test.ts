@@ -71,7 +71,7 @@ async function dropKilledAt(at: number) {
   await makeTables(uri);
   const backupDir = join(place, "backups");
   const program = `
-    const { BackupManager } = await import(${JSON.stringify(join(import.meta.dirname, "../../src/guard/backup-manager.ts"))});
+    const { BackupManager } = await import(${JSON.stringify(join(import.meta.dirname, "../../dist/index.js"))});
     const manager = new BackupManager(${JSON.stringify({ uri, backupDir })});
     await manager.withBackup("lance-version", (db) => db.dropTable("t"));`;
   vi.stubEnv("REFUSE_DIRECTORIES", uri);

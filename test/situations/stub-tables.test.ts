@@ -249,7 +249,7 @@ describe("a creation by others that is under way", () => {
 test.each(["fails", "succeeds"] as const)(
   "work that %s, killed at steps of its own: the files are there or aside",
   async (end) => {
-    const source = JSON.stringify(join(import.meta.dirname, "../../src/guard/backup-manager.ts"));
+    const source = JSON.stringify(join(import.meta.dirname, "../../dist/index.js"));
     const run = async (at: number) => {
       const place = await withStub("only data");
       const { uri, backupDir, directory } = place;

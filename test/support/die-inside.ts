@@ -12,7 +12,7 @@ export function dieInside(
 ): void {
   const { uri, backupDir } = place;
   const program = `
-    const { BackupManager } = await import(${JSON.stringify(join(import.meta.dirname, "../../src/guard/backup-manager.ts"))});
+    const { BackupManager } = await import(${JSON.stringify(join(import.meta.dirname, "../../dist/index.js"))});
     const manager = new BackupManager(${JSON.stringify({ uri, backupDir })});
     await manager.withBackup(${JSON.stringify(strategy)}, async (db) => {
       ${work};

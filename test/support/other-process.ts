@@ -13,7 +13,8 @@ export interface OtherProcess {
   ended(): Promise<string>;
 }
 
-const SOURCES = join(import.meta.dirname, "../../src");
+/** The packed library: a fifth of the time to load. */
+const LIBRARY = join(import.meta.dirname, "../../dist");
 const PRELOAD = join(import.meta.dirname, "another-machine.mjs");
 
 /** A machine that is not this one; its host name may be. */
@@ -32,8 +33,8 @@ export interface Machine {
  */
 export function startProcess(program: string, machine?: Machine, uid?: number): OtherProcess {
   const text = `
-    const { BackupManager, PeriodicBackupManager } = await import(${JSON.stringify(join(SOURCES, "index.ts"))});
-    const { Repository } = await import(${JSON.stringify(join(SOURCES, "repository/index.ts"))});
+    const { BackupManager, PeriodicBackupManager } = await import(${JSON.stringify(join(LIBRARY, "index.js"))});
+    const { Repository } = await import(${JSON.stringify(join(LIBRARY, "repository/index.js"))});
     const { once } = await import("node:events");
     const { setTimeout: sleep } = await import("node:timers/promises");
     const silent = { debug() {}, info() {}, warn() {}, error() {} };

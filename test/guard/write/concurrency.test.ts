@@ -79,7 +79,7 @@ describe("calls at the same time wait for each other", () => {
 describe("what a dead process left is undone before the table is looked at", () => {
   /** Runs guarded work in a process of its own, which is killed in the middle of it. */
   async function dieIn(at: Place, work: string): Promise<void> {
-    const index = new URL("../../../src/guard/backup-manager.ts", import.meta.url).href;
+    const index = new URL("../../../dist/index.js", import.meta.url).href;
     const code = `
       import { BackupManager } from ${JSON.stringify(index)};
       const manager = new BackupManager(${JSON.stringify({ uri: at.uri, backupDir: at.backupDir })});

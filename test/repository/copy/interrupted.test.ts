@@ -41,7 +41,7 @@ test.each([
 ])(
   "a copy to %s that fails at any call of the target leaves whole snapshots, and goes on",
   async (_, isRemote) => {
-    const source = await newSource();
+    const source = await newSource({ large: isRemote });
     const { location: template } = await newTarget(isRemote);
     const whole = await failing(await emptyTarget(template), isRemote);
     await source.repository.copy(whole.repository);
@@ -64,7 +64,7 @@ test.each([
 );
 
 test("a copy that fails at any call of the source, and one that is aborted anywhere", async () => {
-  const source = await newSource();
+  const source = await newSource({ large: false });
   const away = await newTarget(true);
   await source.repository.copy(away.repository);
   const { location: template } = await newTarget(false);

@@ -1,7 +1,10 @@
+import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Connection, connect } from "@lancedb/lancedb";
-import { expect, onTestFinished } from "vitest";
+import { afterAll, expect, onTestFinished } from "vitest";
 import { Catalog } from "../../../src/engine/catalog/catalog.ts";
 import type { StoredContent } from "../../../src/engine/snapshot.ts";
 import { Repository } from "../../../src/repository/repository.ts";
@@ -23,11 +26,27 @@ export interface Source {
   readonly held: Readonly<Record<string, Record<string, TableSnapshot>>>;
 }
 
-export async function newSource(): Promise<Source> {
+/** A new one for each test, as a copy of what is made once; with `large` it has a file of more than a blob elsewhere holds. */
+export async function newSource({ large = true }: { large?: boolean } = {}): Promise<Source> {
+  const { directory: template, held } = await (made[`${large}`] ??= makeSource(large));
   const directory = await newDirectory();
+  execFileSync("cp", ["-a", `${template}/.`, directory]);
   const [uri, location] = [join(directory, "db"), join(directory, "vault")];
   const db = await connect(uri);
   onTestFinished(() => db.close());
+  return { directory, uri, db, location, repository: await Repository.open(location, { logger: silent }), held };
+}
+
+const made: Record<string, Promise<Pick<Source, "directory" | "held">>> = {};
+
+afterAll(async () => {
+  for (const source of Object.values(made)) rmSync((await source).directory, { recursive: true });
+});
+
+async function makeSource(large: boolean): Promise<Pick<Source, "directory" | "held">> {
+  const directory = mkdtempSync(join(tmpdir(), "lancedb-backup-test-"));
+  const [uri, location] = [join(directory, "db"), join(directory, "vault")];
+  const db = await connect(uri);
   const repository = await Repository.init(location, { logger: silent });
   const held: Record<string, Record<string, TableSnapshot>> = {};
   const take = async (name: string) => {
@@ -38,13 +57,16 @@ export async function newSource(): Promise<Source> {
   await makeSampleTable(db, "other", { rows: 10 });
   await take("first");
   await table.add(sampleRows(100, 20));
-  // More than a blob elsewhere has.
-  const rows = Array.from({ length: 2200 }, (_, id) => ({ id, bytes: randomBytes(8192).toString("latin1") }));
+  const rows = Array.from({ length: large ? 12 : 1 }, (_, id) => ({
+    id,
+    bytes: randomBytes(large ? 1 << 20 : 1 << 16).toString("latin1"), // half as much again as UTF-8
+  }));
   await db.createTable("large", rows);
   await take("second");
   await table.delete("id < 10");
   await take("third");
-  return { directory, uri, db, location, repository, held };
+  db.close();
+  return { directory, held };
 }
 
 /** An empty repository; not as a local one where `isRemote`. */

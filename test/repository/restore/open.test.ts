@@ -76,7 +76,7 @@ describe.each(["links", "symbolic links", "fetched files"])("by %s", (how) => {
     expect(opened(root)).toEqual(earlier);
   });
 
-  test.each(KINDS_OF_WORK)("what is written there reaches no blob: $name", async ({ run }) => {
+  test("what is written there, of any kind, reaches no blob, and no other that is open", async () => {
     const { db, uri, storage } = await newRestorePlace();
     await arrangeTables(db);
     const before = await snapshotOf(db);
@@ -84,13 +84,16 @@ describe.each(["links", "symbolic links", "fetched files"])("by %s", (how) => {
     const place = await placeOf(storage);
     const blobs = blobFiles(storage);
     const another = await openSnapshot({ blobs: blobsOf(place), lancedb }, content);
-    const snapshot = await openSnapshot({ blobs: blobsOf(place), lancedb }, content);
-    await run(snapshot);
-    await workMore(snapshot);
-    expect(await snapshotOf(snapshot)).not.toEqual(before);
-    expect(await snapshotOf(another)).toEqual(before);
-    await snapshot[Symbol.asyncDispose]();
-    await snapshot[Symbol.asyncDispose]();
+    for (const { name, run } of KINDS_OF_WORK) {
+      const snapshot = await openSnapshot({ blobs: blobsOf(place), lancedb }, content);
+      await run(snapshot);
+      await workMore(snapshot);
+      expect(await snapshotOf(snapshot), name).not.toEqual(before);
+      expect(await snapshotOf(another), name).toEqual(before);
+      await snapshot[Symbol.asyncDispose]();
+      await snapshot[Symbol.asyncDispose]();
+      expect(blobFiles(storage), name).toEqual(blobs);
+    }
     expect(await snapshotOf(another)).toEqual(before);
     await another[Symbol.asyncDispose]();
     expect(blobFiles(storage)).toEqual(blobs);
@@ -173,7 +176,7 @@ test("what a dead process left is swept by the next", async () => {
   expect(opened(storage.directory)).toEqual([".open-of-somebody-else"]);
 });
 
-test("300 files are opened in milliseconds", async () => {
+test("300 files are opened in milliseconds of a processor", async () => {
   const { db, uri, storage } = await newRestorePlace();
   for (let n = 0; n < 3; n++) {
     const table = await db.createTable(`t${n}`, sampleRows(0, 1));
@@ -183,12 +186,12 @@ test("300 files are opened in milliseconds", async () => {
   expect(content.snapshot.files).toBeGreaterThan(290);
   const times: number[] = [];
   for (let n = 0; n < 20; n++) {
-    const started = performance.now();
+    const started = process.cpuUsage();
     await using _snapshot = await openSnapshot({ blobs: blobsOf(storage), lancedb }, content);
-    times.push(performance.now() - started);
+    const { user, system } = process.cpuUsage(started);
+    times.push((user + system) / 1000);
   }
   expect(filesOf(content, "t0").length).toBeGreaterThan(90);
   expect(existsSync(storage.directory)).toBe(true);
-  // 15 are the target; a loaded machine gets some more.
   expect(times.sort((a, b) => a - b)[2]).toBeLessThan(25);
 });
