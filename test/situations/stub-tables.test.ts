@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import {
   cpSync,
   existsSync,
@@ -282,5 +283,47 @@ test.each(["fails", "succeeds"] as const)(
     const steps = (await run(0)) ?? 0;
     expect(steps).toBeGreaterThan(50);
     for (const at of spread(steps - 1, nightly ? Number.POSITIVE_INFINITY : 4)) await run(at + 1);
+  },
+);
+
+test.each([
+  ["only data", "made, dropped and made", {}],
+  ["only data", "made", {}],
+  ["empty _versions", "made, dropped and made", {}],
+  ["only data", "made, dropped and made", { adopt: "all" }],
+] as const)(
+  "%s, given back by a rollback that dies before it says so, is there after the next (%s, %j)",
+  async (kind, work, options) => {
+    const place = await withStub(kind);
+    const { uri, backupDir } = place;
+    const again = work === "made" ? "" : `await db.dropTable("x"); await db.createTable("x", [{ id: 2 }]);`;
+    const program = `
+      import fs from "node:fs";
+      import { syncBuiltinESMExports } from "node:module";
+      let isGoingBack = false;
+      for (const [at, name] of [[fs, "renameSync"], [fs.promises, "rename"]]) {
+        const real = at[name];
+        at[name] = (from, ...to) => {
+          if (isGoingBack && String(from).endsWith("armed.json")) process.kill(process.pid, "SIGKILL");
+          return real(from, ...to);
+        };
+      }
+      syncBuiltinESMExports();
+      const { BackupManager } = await import(${JSON.stringify(join(import.meta.dirname, "../../dist/index.js"))});
+      const manager = new BackupManager(${JSON.stringify({ uri, backupDir })});
+      await manager.withBackup("lance-version", async (db) => {
+        await db.createTable("x", [{ id: 1 }]);
+        ${again}
+        isGoingBack = true;
+        throw new Error("on purpose");
+      }, ${JSON.stringify(options)});`;
+    const { signal, stderr } = spawnSync(process.execPath, ["--input-type=module", "-e", program], {
+      encoding: "utf8",
+    });
+    expect([signal, stderr]).toEqual(["SIGKILL", expect.stringContaining("moved aside")]);
+    expect(filesOf(place.stub)).toEqual(place.names);
+    const { entries } = await place.newManager().recover();
+    expect(entries.map(({ action }) => action)).toEqual(["rolled-back"]);
+    expect(filesOf(place.stub)).toEqual(place.names);
   },
 );

@@ -15,7 +15,7 @@ import { isLinked, isRealDirectory } from "../../lance/stubs.ts";
 import type { LanceDB } from "../../lance/which-lancedb.ts";
 import { highestOf } from "../../util/extremes.ts";
 import { type CapturedTable, type EntryRecord, isAdopted, type OnConflict } from "../journal/entry-record.ts";
-import type { LoggedIntent } from "../journal/intent-log.ts";
+import type { Intent, LoggedIntent } from "../journal/intent-log.ts";
 import { planTags, type TagPlan } from "./captured-tags.ts";
 import { LiveNamespaces, type NamespacePlan, planNamespaces } from "./namespace-entries.ts";
 import { type MovedStub, stubsOf } from "./set-aside.ts";
@@ -117,7 +117,8 @@ export async function planRollback(
     }
     const made = live.madeEntry(table, history, explicit);
     const hasAside = stubs.some((stub) => stub.table === table.id);
-    drops.push(...(await planDrops(database, table, { history, made, hasAside }, asked, assume)));
+    const isBack = !hasAside && request.log.some(({ intent }) => movesStub(intent, table.id));
+    drops.push(...(await planDrops(database, table, { history, made, hasAside, isBack }, asked, assume)));
     if (made !== undefined) gone.push({ table: table.id, directory: made });
   }
   const conflicts = conflictsOf(puts, drops, request.onConflict);
@@ -150,6 +151,8 @@ async function madeMeanwhile(database: string, record: EntryRecord): Promise<Cap
     .filter((id) => !known.has(id))
     .map((id) => ({ id, state: "absent", stub: existing.has(rootDirectory(id) ?? "") || undefined }));
 }
+
+const movesStub = (intent: Intent, table: string) => intent.step === "stub" && intent.table === table;
 
 type Assume = (table: string, versions: readonly number[]) => void;
 
@@ -231,7 +234,8 @@ async function planDrops(
     history,
     made,
     hasAside,
-  }: { history: TableHistory | undefined; made: string | undefined; hasAside: boolean },
+    isBack,
+  }: { history: TableHistory | undefined; made: string | undefined; hasAside: boolean; isBack: boolean },
   { explicit, lastSign, record, adopted, again }: TableRequest,
   assume: Assume,
 ): Promise<DropPlan[]> {
@@ -263,6 +267,8 @@ async function planDrops(
   for (const directory of [...found, ...others]) {
     const dataset = join(database, directory);
     if (!existsSync(dataset)) continue;
+    // A rollback that died late has put it back already: it is what was there before the work.
+    if (isBack && directory === root && !(await isTable(directory))) continue;
     const { ours, doubtful, assumed } = await ownVersions(dataset, current, undefined, lastSign);
     const foreign = adopted
       ? again
