@@ -28,22 +28,31 @@ export interface Source {
 
 /** A new one for each test, as a copy of what is made once; with `large` it has a file of more than a blob elsewhere holds. */
 export async function newSource({ large = true }: { large?: boolean } = {}): Promise<Source> {
-  const { directory: template, held } = await (made[`${large}`] ??= makeSource(large));
+  made[`${large}`] ??= makeSource(large);
+  const { directory: template, held } = (await made[`${large}`]) as Made;
   const directory = await newDirectory();
   execFileSync("cp", ["-a", `${template}/.`, directory]);
   const [uri, location] = [join(directory, "db"), join(directory, "vault")];
   const db = await connect(uri);
   onTestFinished(() => db.close());
-  return { directory, uri, db, location, repository: await Repository.open(location, { logger: silent }), held };
+  return {
+    directory,
+    uri,
+    db,
+    location,
+    repository: await Repository.open(location, { logger: silent }),
+    held,
+  };
 }
 
-const made: Record<string, Promise<Pick<Source, "directory" | "held">>> = {};
+type Made = Pick<Source, "directory" | "held">;
+const made: Record<string, Promise<Made>> = {};
 
 afterAll(async () => {
   for (const source of Object.values(made)) rmSync((await source).directory, { recursive: true });
 });
 
-async function makeSource(large: boolean): Promise<Pick<Source, "directory" | "held">> {
+async function makeSource(large: boolean): Promise<Made> {
   const directory = mkdtempSync(join(tmpdir(), "lancedb-backup-test-"));
   const [uri, location] = [join(directory, "db"), join(directory, "vault")];
   const db = await connect(uri);
