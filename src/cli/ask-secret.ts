@@ -1,5 +1,5 @@
 import type { Context } from "./context.ts";
-import { UsageError } from "./failure.ts";
+import { UsageError } from "./usage-error.ts";
 
 const [ENTER, LINE_FEED, CTRL_C, CTRL_D, CTRL_U] = ["\r", "\n", "\u0003", "\u0004", "\u0015"];
 const BACKSPACES = new Set(["\u007f", "\b"]);

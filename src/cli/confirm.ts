@@ -1,6 +1,6 @@
 import { createInterface } from "node:readline/promises";
 import type { Context } from "./context.ts";
-import { Declined, UsageError } from "./failure.ts";
+import { Declined, UsageError } from "./usage-error.ts";
 
 /**
  * Has somebody agree to what cannot be undone: `--yes`, or the answer at a terminal, where the plan is shown first.

@@ -2,7 +2,7 @@ import { existsSync, statSync } from "node:fs";
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { reasonOf } from "../fs/io.ts";
-import { UsageError } from "./failure.ts";
+import { UsageError } from "./usage-error.ts";
 
 /** Absolute; a database is named by a path or a `file:///` address. @throws UsageError */
 export function pathOf(database: string): string {

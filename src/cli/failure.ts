@@ -13,22 +13,7 @@ import { inCommandWords } from "./command-words.ts";
 import { damagedSnapshot } from "./damaged-document.ts";
 import { EXIT, type ExitCode } from "./exit-codes.ts";
 import { Interrupted } from "./interrupt.ts";
-
-/** The command was called wrongly, or not confirmed; what the message says is all there is to say. */
-export class UsageError extends Error {
-  constructor(message: string) {
-    super(message);
-    this.name = "UsageError";
-  }
-}
-
-/** Somebody was asked and said no. */
-export class Declined extends Error {
-  constructor() {
-    super("Nothing was done.");
-    this.name = "Declined";
-  }
-}
+import { Declined, UsageError } from "./usage-error.ts";
 
 /** How a command ended that did not do what it was for. */
 export interface Failure {

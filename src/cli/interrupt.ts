@@ -1,5 +1,4 @@
 import { EXIT } from "./exit-codes.ts";
-import type { Screen } from "./output/screen.ts";
 
 /** The reason of the signal when somebody pressed Ctrl-C, or asked the process to end. */
 export class Interrupted extends Error {
@@ -7,6 +6,12 @@ export class Interrupted extends Error {
     super("It was interrupted.");
     this.name = "Interrupted";
   }
+}
+
+/** The two things that it wants of a screen. */
+interface Teller {
+  line(text: string): void;
+  status(text: string): void;
 }
 
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
@@ -17,12 +22,12 @@ const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
  */
 export class Interrupt {
   readonly #controller = new AbortController();
-  readonly #screen: Screen;
+  readonly #screen: Teller;
   #state = "";
   #leftBehind = "";
   #isStoppable = true;
 
-  constructor(screen: Screen) {
+  constructor(screen: Teller) {
     this.#screen = screen;
   }
 

@@ -6,7 +6,7 @@ import type { RepositoryKey } from "../repository/index.ts";
 import { collect } from "./arguments.ts";
 import { askNewSecret, askSecret, canAsk } from "./ask-secret.ts";
 import type { Context, KeyOptions } from "./context.ts";
-import { UsageError } from "./failure.ts";
+import { UsageError } from "./usage-error.ts";
 
 /** The environment variable that holds the passphrase of repositories. */
 export const PASSWORD_VARIABLE = "LANCEDB_BACKUP_PASSWORD";

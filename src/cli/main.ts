@@ -1,10 +1,10 @@
 #!/usr/bin/env node
 import { CommanderError } from "commander";
 import { EXIT } from "./exit-codes.ts";
-import { UsageError } from "./failure.ts";
 import { fail, screenOf } from "./handle.ts";
 import { watchOutputs } from "./output/unwritable.ts";
 import { buildProgram } from "./program.ts";
+import { UsageError } from "./usage-error.ts";
 
 // LanceDB's own warnings are for its developers.
 process.env["LANCEDB_LOG"] ??= "error";

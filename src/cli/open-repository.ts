@@ -5,8 +5,8 @@ import { schemeOf } from "../storage/open-storage.ts";
 import { printable } from "../util/printable.ts";
 import { type LimitOptions, REPOSITORY_VARIABLE, type RepositoryOption } from "./command.ts";
 import type { Context } from "./context.ts";
-import { UsageError } from "./failure.ts";
 import { keysToOpen } from "./key-options.ts";
+import { UsageError } from "./usage-error.ts";
 
 /** An address stays as it is. */
 const placeOf = (location: string) => (schemeOf(location) === undefined ? resolve(location) : location);

@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import type { RestoreReport } from "../repository/index.ts";
 import { printable } from "../util/printable.ts";
 import { pathOf } from "./database-argument.ts";
-import { UsageError } from "./failure.ts";
+import { UsageError } from "./usage-error.ts";
 
 export interface OtherSourceOptions {
   readonly yes?: boolean;

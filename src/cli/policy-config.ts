@@ -2,7 +2,7 @@ import { InvalidArgumentError, Option } from "commander";
 import { parseDuration } from "../policy/duration.ts";
 import type { PolicySet } from "../policy/policy-set.ts";
 import type { Context } from "./context.ts";
-import { UsageError } from "./failure.ts";
+import { UsageError } from "./usage-error.ts";
 
 /** The environment variable that names the configuration file. */
 const CONFIG_VARIABLE = "LANCEDB_BACKUP_CONFIG";

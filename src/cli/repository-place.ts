@@ -2,7 +2,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { Context } from "./context.ts";
 import { pathOf } from "./database-argument.ts";
-import { UsageError } from "./failure.ts";
+import { UsageError } from "./usage-error.ts";
 
 /**
  * Looks where a new repository would lie. Beside tables it is a bad neighbour, of which is warned.

@@ -7,8 +7,8 @@ import { type ConfirmOptions, type RepositoryOption, type SourceOption, sourceFr
 import { confirm } from "./confirm.ts";
 import type { Answer, Context } from "./context.ts";
 import { assertDatabase, pathOf } from "./database-argument.ts";
-import { UsageError } from "./failure.ts";
 import { openRepository } from "./open-repository.ts";
+import { UsageError } from "./usage-error.ts";
 
 export interface RowOptions extends RepositoryOption, SourceOption, ConfirmOptions {
   readonly table?: string[];

@@ -3,8 +3,8 @@ import { join } from "node:path";
 import { BackupError } from "../errors.ts";
 import { listNames } from "../fs/directory-tree.ts";
 import { isMissing } from "../fs/io.ts";
+import { readManifest } from "../lance/image.ts";
 import type { ManifestName } from "../lance/manifest.ts";
-import { readManifest } from "../lance/put-back/table-state.ts";
 import { tagOfFile, versionOfTag } from "../lance/tag-file.ts";
 import type { Finding } from "./finding.ts";
 

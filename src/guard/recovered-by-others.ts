@@ -2,14 +2,8 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { BackupError, IoError, RestoreError } from "../errors.ts";
 import { rootDirectory } from "../lance/database.ts";
-import { listManifests } from "../lance/image.ts";
-import {
-  digestOfVersion,
-  findManifest,
-  hasVersion,
-  inspectTable,
-  readManifest,
-} from "../lance/put-back/table-state.ts";
+import { listManifests, readManifest } from "../lance/image.ts";
+import { digestOfVersion, findManifest, hasVersion, inspectTable } from "../lance/put-back/table-state.ts";
 import { sameContent } from "../lance/same-content.ts";
 import { highestOf } from "../util/extremes.ts";
 import { type CapturedTable, type EntryRecord, isAdopted } from "./journal/entry-record.ts";

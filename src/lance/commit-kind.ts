@@ -5,6 +5,7 @@ import { fromBinary } from "@bufbuild/protobuf";
 import { BinaryReader } from "@bufbuild/protobuf/wire";
 import { isMissing, toIoError } from "../fs/io.ts";
 import { assertInnerPath } from "../fs/safe-names.ts";
+import { readManifest } from "./image.ts";
 import type { Manifest, ManifestName } from "./manifest.ts";
 import {
   type DataFragment,
@@ -12,7 +13,6 @@ import {
   type Transaction,
   TransactionSchema,
 } from "./proto/lance_pb.ts";
-import { readManifest } from "./put-back/table-state.ts";
 
 /** What a version's commit was, as Lance's transaction names it. */
 export type CommitKind = NonNullable<Transaction["operation"]["case"]>;

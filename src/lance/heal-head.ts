@@ -1,7 +1,8 @@
 import { CorruptError } from "../errors.ts";
 import { highestOf } from "../util/extremes.ts";
+import { readManifest } from "./image.ts";
 import { putBack } from "./put-back/put-back.ts";
-import { inspectTable, readManifest } from "./put-back/table-state.ts";
+import { inspectTable } from "./put-back/table-state.ts";
 import type { LanceDB } from "./which-lancedb.ts";
 
 /** What was done about a table whose newest manifest was damaged. */

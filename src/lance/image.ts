@@ -3,7 +3,7 @@ import { closeSync, fstatSync, openSync, readFileSync, readSync } from "node:fs"
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { UnsupportedError } from "../errors.ts";
-import { ifThereLater } from "../fs/held-root.ts";
+import { ifThere, ifThereLater } from "../fs/held-root.ts";
 import { isMissing, toIoError } from "../fs/io.ts";
 import { isStray } from "../fs/safe-names.ts";
 import {
@@ -334,4 +334,19 @@ export function assertCapturable(dataset: string, manifest: Manifest): void {
     if (index.name === LSM_INDEX) refuse("the LSM write path, which keeps rows outside every manifest");
     if (index.baseId !== undefined) refuse("an index under another base path");
   }
+}
+
+/** A manifest and its digest; undefined where it is not there. */
+export function readManifest(
+  dataset: string,
+  name: ManifestName,
+): { manifest: Manifest; digest: string } | undefined {
+  const path = join(dataset, VERSIONS, name.name);
+  let bytes: Buffer | undefined;
+  try {
+    bytes = ifThere(path, () => readFileSync(path));
+  } catch (error) {
+    throw toIoError(error, "read", path);
+  }
+  return bytes && { manifest: parseManifest(bytes, name.version, path), digest: digestOf(bytes) };
 }

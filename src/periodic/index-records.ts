@@ -1,6 +1,7 @@
 import type { FtsOptions, HnswPqOptions, Index, IvfFlatOptions, IvfPqOptions, Table } from "@lancedb/lancedb";
 import { ValidationError } from "../errors.ts";
 import { reasonOf } from "../fs/io.ts";
+import { isObject } from "../fs/record.ts";
 import type { LanceDB, LanceDBApi } from "../lance/which-lancedb.ts";
 import type { Logger } from "../logger.ts";
 import type { IndexRecord } from "./file/backup-file.ts";
@@ -49,10 +50,6 @@ export async function recordIndices(table: Table): Promise<IndexRecord[]> {
     records.push({ name, columns, type: indexType, distanceType, details });
   }
   return records;
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 /**

@@ -5,6 +5,7 @@ import { listNames, makeDirectory } from "../fs/directory-tree.ts";
 import { ifThere, isStampOf, stampOf } from "../fs/held-root.ts";
 import { toIoError } from "../fs/io.ts";
 import { PIN_ORDER, Placer } from "../fs/placer.ts";
+import { isObject } from "../fs/record.ts";
 import { takeOwner } from "../fs/take-owner.ts";
 import { isLeftBehind, PROCESS_TOKEN } from "../fs/this-process.ts";
 import { type Capture, captureTable } from "../lance/capture.ts";
@@ -248,8 +249,4 @@ function isPinnedTable(value: unknown): boolean {
     Number.isSafeInteger(position["version"]) &&
     typeof position["digest"] === "string"
   );
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null;
 }

@@ -5,14 +5,19 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { CorruptError, UnsupportedError } from "../../src/index.ts";
 import { commitKindOf } from "../../src/lance/commit-kind.ts";
-import { assertCapturable, digestOf, ImageReader, listManifests } from "../../src/lance/image.ts";
+import {
+  assertCapturable,
+  digestOf,
+  ImageReader,
+  listManifests,
+  readManifest,
+} from "../../src/lance/image.ts";
 import {
   manifestName,
   parseManifest,
   parseManifestName,
   renumberManifest,
 } from "../../src/lance/manifest.ts";
-import { readManifest } from "../../src/lance/put-back/table-state.ts";
 import { sameContent } from "../../src/lance/same-content.ts";
 import { newDatabase, newDirectory } from "../support/database.ts";
 import { filesBelow, newestManifest } from "../support/files.ts";

@@ -6,11 +6,11 @@ import { collect, momentArgument, parseCount } from "../arguments.ts";
 import { newCommand, type RepositoryOption, repositoryOption } from "../command.ts";
 import type { Answer, Context } from "../context.ts";
 import { EXIT } from "../exit-codes.ts";
-import { UsageError } from "../failure.ts";
 import { handle } from "../handle.ts";
 import { openRepository } from "../open-repository.ts";
 import { formatTable } from "../output/table.ts";
 import type { Terminal } from "../output/terminal.ts";
+import { UsageError } from "../usage-error.ts";
 
 interface Options extends RepositoryOption {
   readonly operation?: string[];

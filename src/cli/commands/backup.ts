@@ -13,11 +13,11 @@ import {
 } from "../command.ts";
 import type { Answer, Context } from "../context.ts";
 import { EXIT } from "../exit-codes.ts";
-import { UsageError } from "../failure.ts";
 import { handle } from "../handle.ts";
 import { openRepository } from "../open-repository.ts";
 import { displayOf } from "../progress-display.ts";
 import { recoverFirst } from "../recover-first.ts";
+import { UsageError } from "../usage-error.ts";
 
 interface Options extends RepositoryOption, LimitOptions {
   readonly sourceId?: string;

@@ -17,10 +17,10 @@ import {
 import { confirm } from "../confirm.ts";
 import type { Answer, Context } from "../context.ts";
 import { damagedSnapshot } from "../damaged-document.ts";
-import { UsageError } from "../failure.ts";
 import { handle } from "../handle.ts";
 import { openRepository, repositoryPath } from "../open-repository.ts";
 import { commandLine } from "../output/command-line.ts";
+import { UsageError } from "../usage-error.ts";
 
 interface Options extends RepositoryOption, SourceOption, ConfirmOptions {}
 

@@ -12,11 +12,11 @@ import {
   sourceOption,
 } from "../command.ts";
 import type { Answer, Context } from "../context.ts";
-import { UsageError } from "../failure.ts";
 import { handle } from "../handle.ts";
 import { openRepository } from "../open-repository.ts";
 import { formatTable } from "../output/table.ts";
 import type { Style, Terminal } from "../output/terminal.ts";
+import { UsageError } from "../usage-error.ts";
 
 interface Options extends RepositoryOption, SourceOption {
   readonly rows?: string;

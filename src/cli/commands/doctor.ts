@@ -1,7 +1,4 @@
 import type { Command } from "commander";
-import type { Finding } from "../../doctor/finding.ts";
-import { counted, withLocalTimes } from "../../util/format.ts";
-import { printable } from "../../util/printable.ts";
 import {
   type LimitOptions,
   limitOptions,
@@ -14,7 +11,7 @@ import { EXIT } from "../exit-codes.ts";
 import { handle } from "../handle.ts";
 import { keysToOpen } from "../key-options.ts";
 import { storageOptions } from "../open-repository.ts";
-import type { Style, Terminal } from "../output/terminal.ts";
+import { findingsText } from "../output/findings-text.ts";
 
 export function doctorCommand(): Command {
   const command = newCommand("doctor", {
@@ -51,25 +48,4 @@ async function run(
     text: findingsText(terminal, diagnosis.findings),
     exitCode: diagnosis.ok ? EXIT.done : EXIT.failed,
   };
-}
-
-const LOOKS: Record<Finding["level"], readonly [mark: string, style: Style]> = {
-  ok: ["ok", "green"],
-  note: ["note", "cyan"],
-  warning: ["warning", "yellow"],
-  problem: ["PROBLEM", "red"],
-};
-
-const WIDEST = "PROBLEM".length;
-
-/** One finding a paragraph; what to do stands below it, behind an arrow. */
-export function findingsText(terminal: Terminal, findings: readonly Finding[]): string {
-  const lines = findings.map(({ check, about, level, details, advice }) => {
-    const [mark, style] = LOOKS[level];
-    const head = `${terminal.style(style, mark.padEnd(WIDEST))}  ${check} ${terminal.style("bold", printable(about))}: ${printable(withLocalTimes(details))}`;
-    return advice === undefined ? head : `${head}\n${" ".repeat(WIDEST)}  -> ${printable(advice)}`;
-  });
-  const problems = findings.filter(({ level }) => level === "problem").length;
-  const warnings = findings.filter(({ level }) => level === "warning").length;
-  return [...lines, "", `${counted(problems, "problem")}, ${counted(warnings, "warning")}.`].join("\n");
 }

@@ -5,12 +5,12 @@ import { collect } from "../arguments.ts";
 import { canAsk } from "../ask-secret.ts";
 import { newCommand, type RepositoryOption, repositoryOption } from "../command.ts";
 import type { Answer, Context } from "../context.ts";
-import { UsageError } from "../failure.ts";
 import { handle } from "../handle.ts";
 import { namedKeys, newPassphrase, PASSWORD_VARIABLE } from "../key-options.ts";
 import { namedRepository } from "../open-repository.ts";
 import { commandLine } from "../output/command-line.ts";
 import { assertPlace } from "../repository-place.ts";
+import { UsageError } from "../usage-error.ts";
 
 export function initCommand(): Command {
   return newCommand("init", {

@@ -11,12 +11,12 @@ import {
 } from "../command.ts";
 import { confirm } from "../confirm.ts";
 import type { Answer, Context } from "../context.ts";
-import { UsageError } from "../failure.ts";
 import { handle } from "../handle.ts";
 import { newPassphrase, printedBy, secretIn } from "../key-options.ts";
 import { openRepository } from "../open-repository.ts";
 import { formatTable } from "../output/table.ts";
 import type { Terminal } from "../output/terminal.ts";
+import { UsageError } from "../usage-error.ts";
 
 const SLOT = "{ id, kind, epoch, createdAt }";
 

@@ -2,8 +2,8 @@ import { Command, Option } from "commander";
 import { newToken, ROLES, type Role } from "../../page/access-token.ts";
 import { newCommand } from "../command.ts";
 import type { Answer, Context } from "../context.ts";
-import { UsageError } from "../failure.ts";
 import { handle } from "../handle.ts";
+import { UsageError } from "../usage-error.ts";
 
 export function pageCommand(): Command {
   const command = new Command("page")

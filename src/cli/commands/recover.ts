@@ -8,11 +8,11 @@ import { confirm } from "../confirm.ts";
 import type { Answer, Context } from "../context.ts";
 import { assertDatabase } from "../database-argument.ts";
 import { EXIT } from "../exit-codes.ts";
-import { UsageError } from "../failure.ts";
 import { handle } from "../handle.ts";
 import { commandLine } from "../output/command-line.ts";
+import { findingsText } from "../output/findings-text.ts";
 import { restoredTables } from "../output/restored-tables.ts";
-import { findingsText } from "./doctor.ts";
+import { UsageError } from "../usage-error.ts";
 
 interface Options extends ConfirmOptions {
   readonly overwrite?: boolean;

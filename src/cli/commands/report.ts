@@ -11,11 +11,11 @@ import {
 } from "../command.ts";
 import type { Answer, Context } from "../context.ts";
 import { EXIT } from "../exit-codes.ts";
-import { UsageError } from "../failure.ts";
 import { handle } from "../handle.ts";
 import { namedRepository, openRepository, storageOptions } from "../open-repository.ts";
 import { displayOf } from "../progress-display.ts";
 import { addRetentionOptions, policyInWords, policyOf, type RetentionOptions } from "../retention-options.ts";
+import { UsageError } from "../usage-error.ts";
 
 interface Options extends RepositoryOption, LimitOptions, RetentionOptions {
   readonly html: string;

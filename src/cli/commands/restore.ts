@@ -20,13 +20,13 @@ import {
 import { confirm } from "../confirm.ts";
 import type { Answer, Context } from "../context.ts";
 import { EXIT, type ExitCode } from "../exit-codes.ts";
-import { UsageError } from "../failure.ts";
 import { handle } from "../handle.ts";
 import { openRepository } from "../open-repository.ts";
 import { otherSource } from "../other-source.ts";
 import { restorePlan } from "../output/restore-plan.ts";
 import { displayOf } from "../progress-display.ts";
 import { restoreRows } from "../row-restore.ts";
+import { UsageError } from "../usage-error.ts";
 
 interface Options extends RepositoryOption, LimitOptions, SourceOption, ConfirmOptions {
   readonly targetUrl?: string;

@@ -9,10 +9,10 @@ import { parseNumber } from "../arguments.ts";
 import { newCommand } from "../command.ts";
 import type { Answer, Context } from "../context.ts";
 import { EXIT, type ExitCode } from "../exit-codes.ts";
-import { UsageError } from "../failure.ts";
 import { handle } from "../handle.ts";
 import { type ConfigOption, configOption, namedPolicies, readConfig } from "../policy-config.ts";
 import { type Lasting, stayUntilTold } from "../stay.ts";
+import { UsageError } from "../usage-error.ts";
 
 interface Options extends ConfigOption {
   readonly once?: boolean;

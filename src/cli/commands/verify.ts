@@ -18,12 +18,12 @@ import {
 import type { Answer, Context } from "../context.ts";
 import { damagedSnapshot } from "../damaged-document.ts";
 import { EXIT } from "../exit-codes.ts";
-import { UsageError } from "../failure.ts";
 import { handle } from "../handle.ts";
 import { openRepository, repositoryPath } from "../open-repository.ts";
 import { commandLine } from "../output/command-line.ts";
 import type { Terminal } from "../output/terminal.ts";
 import { displayOf } from "../progress-display.ts";
+import { UsageError } from "../usage-error.ts";
 
 interface Options extends RepositoryOption, LimitOptions, SourceOption {
   readonly read?: number;

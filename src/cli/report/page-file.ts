@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { type FileHandle, lstat, open, realpath, rename, rm, writeFile } from "node:fs/promises";
 import { basename, dirname, join, relative, sep } from "node:path";
 import { isMissing, reasonOf } from "../../fs/io.ts";
-import { UsageError } from "../failure.ts";
+import { UsageError } from "../usage-error.ts";
 import { PAGE_START } from "./report-page.ts";
 
 /**

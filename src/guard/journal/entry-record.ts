@@ -1,4 +1,5 @@
 import { CorruptError } from "../../errors.ts";
+import { isObject } from "../../fs/record.ts";
 import { assertInnerPath } from "../../fs/safe-names.ts";
 import { WHOLE_DATABASE } from "../../lance/lock/locked-tables.ts";
 import type { NamespaceEntry } from "../../lance/namespaces.ts";
@@ -186,10 +187,6 @@ function isNamespaceEntry(value: unknown, path: string): boolean {
  */
 function isTableId(value: unknown): value is string {
   return typeof value === "string" && !/^\.{0,2}$|[/\\\0]/.test(value);
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 export type OnConflict = "fail" | "overwrite";

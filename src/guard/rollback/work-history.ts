@@ -2,10 +2,10 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { CorruptError } from "../../errors.ts";
 import { type CommitKind, type CommitMark, canBe, commitKindOf } from "../../lance/commit-kind.ts";
-import { listManifests } from "../../lance/image.ts";
+import { listManifests, readManifest } from "../../lance/image.ts";
 import type { Manifest, ManifestName } from "../../lance/manifest.ts";
 import { privateDirectory } from "../../lance/private-directory.ts";
-import { isRemade, readManifest, type VersionIdentities } from "../../lance/put-back/table-state.ts";
+import { isRemade, type VersionIdentities } from "../../lance/put-back/table-state.ts";
 import type { LoggedIntent, Outcome } from "../journal/intent-log.ts";
 
 /** A commit that was announced, and of which nobody knows what came: its process died. */

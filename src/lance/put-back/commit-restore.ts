@@ -8,7 +8,7 @@ import { PIN_ORDER, Placer } from "../../fs/placer.ts";
 import { takeOwner } from "../../fs/take-owner.ts";
 import { Door } from "../door.ts";
 import { FragmentFiles, hasTrueCounts, type ImageFile, isCounted } from "../fragment-files.ts";
-import { listFiles, listManifests, manifestPath, placeOf, VERSIONS } from "../image.ts";
+import { listFiles, listManifests, manifestPath, placeOf, readManifest, VERSIONS } from "../image.ts";
 import {
   type ManifestName,
   manifestName,
@@ -19,7 +19,6 @@ import {
 import { makeStagingDirectory, removeStagingDirectory } from "../private-directory.ts";
 import { sameContent } from "../same-content.ts";
 import type { LanceDB } from "../which-lancedb.ts";
-import { readManifest } from "./table-state.ts";
 
 /** Where LanceDB notes the newest version's number; it may be absent. */
 const VERSION_HINT = "latest_version_hint.json";

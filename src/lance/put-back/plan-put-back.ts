@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { CorruptError } from "../../errors.ts";
 import { highestOf } from "../../util/extremes.ts";
-import { listManifests } from "../image.ts";
+import { listManifests, readManifest } from "../image.ts";
 import type { Manifest, ManifestName } from "../manifest.ts";
 import { sameContent } from "../same-content.ts";
 import { linkTarget } from "../stubs.ts";
@@ -10,7 +10,6 @@ import {
   inspectTable,
   isBornAfter,
   isKnown,
-  readManifest,
   type TableState,
   type VersionIdentities,
 } from "./table-state.ts";

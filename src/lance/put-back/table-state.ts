@@ -3,8 +3,8 @@ import { join } from "node:path";
 import { CorruptError, LanceError } from "../../errors.ts";
 import { ifThere } from "../../fs/held-root.ts";
 import { toIoError } from "../../fs/io.ts";
-import { digestOf, listManifests, VERSIONS } from "../image.ts";
-import { type Manifest, type ManifestName, manifestName, parseManifest } from "../manifest.ts";
+import { digestOf, listManifests, readManifest, VERSIONS } from "../image.ts";
+import { type Manifest, type ManifestName, manifestName } from "../manifest.ts";
 
 /** What lies in a table's directory now. */
 export interface TableState {
@@ -49,21 +49,6 @@ function readState(dataset: string, all: readonly ManifestName[]): TableState | 
     }
   }
   return { manifests: [], damaged, head: undefined, headDigest: undefined };
-}
-
-/** A manifest and its digest; undefined where it is not there. */
-export function readManifest(
-  dataset: string,
-  name: ManifestName,
-): { manifest: Manifest; digest: string } | undefined {
-  const path = join(dataset, VERSIONS, name.name);
-  let bytes: Buffer | undefined;
-  try {
-    bytes = ifThere(path, () => readFileSync(path));
-  } catch (error) {
-    throw toIoError(error, "read", path);
-  }
-  return bytes && { manifest: parseManifest(bytes, name.version, path), digest: digestOf(bytes) };
 }
 
 /** The manifest of `version` in a dataset, if its bytes have this digest. */

@@ -2,8 +2,14 @@ import { BackupError } from "../../errors.ts";
 import { isAway } from "../../fs/held-root.ts";
 import type { PeriodicSettings } from "../periodic-options.ts";
 import type { PinDocument, PinStore } from "../table-pins.ts";
-import type { ChainEnd } from "../write/write-context.ts";
 import { type BackupFileName, backToFull, type Heads, listBackupFiles, soundFiles } from "./chain-files.ts";
+
+/** The file that a delta follows, and what is pinned of it. */
+export interface ChainEnd {
+  readonly file: BackupFileName;
+  readonly sha256: string;
+  readonly document: PinDocument;
+}
 
 /** Where the next delta can go on; or why it cannot, and a full has to begin a new chain. */
 export type Resumed =
@@ -67,17 +73,7 @@ async function newestOf(
   for (const file of files.toReversed()) {
     const document = pins.read(file.name);
     if (document !== undefined) return { file, document };
-    if (identity !== undefined && (await isOf(identity, file, heads))) return { file, document };
+    if (identity !== undefined && (await heads.isOf(identity, file))) return { file, document };
   }
   return undefined;
-}
-
-/** False also where that cannot be told, because the file is damaged. */
-export async function isOf(identity: string, { name }: BackupFileName, heads: Heads): Promise<boolean> {
-  try {
-    return (await heads.read(name)).head.database === identity;
-  } catch (error) {
-    if (error instanceof BackupError && !isAway(error)) return false;
-    throw error;
-  }
 }

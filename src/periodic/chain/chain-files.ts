@@ -1,8 +1,8 @@
 import { statSync } from "node:fs";
 import { join } from "node:path";
-import { CorruptError } from "../../errors.ts";
+import { BackupError, CorruptError } from "../../errors.ts";
 import { listNames } from "../../fs/directory-tree.ts";
-import { assertRoot } from "../../fs/held-root.ts";
+import { assertRoot, isAway } from "../../fs/held-root.ts";
 import { toIoError } from "../../fs/io.ts";
 import { liesInFuture } from "../../util/clock.ts";
 import type { FileFormat, FileHead } from "../file/backup-file.ts";
@@ -114,6 +114,16 @@ export class Heads {
     const rows = await peekRows(path);
     this.#rows.set(name, { stamp, rows });
     return rows;
+  }
+
+  /** Whether a file is of that database. False also where that cannot be told, because the file is damaged. */
+  async isOf(identity: string, { name }: BackupFileName): Promise<boolean> {
+    try {
+      return (await this.read(name)).head.database === identity;
+    } catch (error) {
+      if (error instanceof BackupError && !isAway(error)) return false;
+      throw error;
+    }
   }
 
   /** Forgets files that are gone. */

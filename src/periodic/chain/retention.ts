@@ -4,7 +4,6 @@ import { BackupError } from "../../errors.ts";
 import { syncDirectory } from "../../fs/durable.ts";
 import { toIoError } from "../../fs/io.ts";
 import { fallsInWords, openFalls, type RowsOf, unseenFalls } from "../../util/shrunk-tables.ts";
-import { isOf } from "./chain-end.ts";
 import { type BackupFileName, type Heads, listBackupFiles, soundFiles } from "./chain-files.ts";
 
 /** What a retention would remove, newest first, so that no delta ever lies there without its full. */
@@ -33,7 +32,7 @@ export interface Retention {
 export async function planRetention(directory: string, retention: Retention): Promise<RetentionPlan> {
   const { keep, database, heads, nowMs } = retention;
   const own: BackupFileName[] = [];
-  for (const file of listBackupFiles(directory)) if (await isOf(database, file, heads)) own.push(file);
+  for (const file of listBackupFiles(directory)) if (await heads.isOf(database, file)) own.push(file);
   const fulls = soundFiles(own, nowMs).filter((file) => file.type === "full");
   const oldest = fulls.at(-keep);
   const newer = oldest === undefined ? own : own.filter((file) => file.micros >= oldest.micros);

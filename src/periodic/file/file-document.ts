@@ -1,6 +1,7 @@
 import type { Schema } from "apache-arrow";
 import { arrow } from "../../arrow/arrow.ts";
 import { Problem } from "../../arrow/bad-value.ts";
+import { isObject } from "../../fs/record.ts";
 import { assertTableId } from "../../lance/database.ts";
 import type {
   FileHead,
@@ -16,9 +17,8 @@ import type {
 export type Json = Readonly<Record<string, unknown>>;
 
 export function asObject(value: unknown, what: string): Json {
-  if (typeof value !== "object" || value === null || Array.isArray(value))
-    throw new Problem(`${what} is no object`);
-  return value as Json;
+  if (!isObject(value)) throw new Problem(`${what} is no object`);
+  return value;
 }
 
 function asString(value: unknown, what: string): string {

@@ -1,6 +1,5 @@
 import { BackupError } from "../../errors.ts";
 import { assertNotShrunk, inWords, shrunkTables } from "../../util/shrunk-tables.ts";
-import { isOf } from "../chain/chain-end.ts";
 import { type Heads, listBackupFiles, soundFiles } from "../chain/chain-files.ts";
 import type { PinnedTable } from "../table-pins.ts";
 import type { WriteContext } from "./write-context.ts";
@@ -34,7 +33,7 @@ export async function rowsOfNewestFull(
   if (identity === undefined) return undefined;
   const files = soundFiles(listBackupFiles(settings.backupDir), settings.clock.now());
   for (const file of files.toReversed()) {
-    if (file.type !== "full" || !(await isOf(identity, file, heads))) continue;
+    if (file.type !== "full" || !(await heads.isOf(identity, file))) continue;
     try {
       return { rows: await heads.rows(file.name), file: file.name };
     } catch (error) {

@@ -2,21 +2,13 @@ import { existsSync } from "node:fs";
 import { UnsupportedError, ValidationError } from "../../errors.ts";
 import { advice } from "../../hint.ts";
 import { listStrayTables, type TableLocation } from "../../lance/database.ts";
-import type { BackupFileName } from "../chain/chain-files.ts";
 import type { PeriodicSettings } from "../periodic-options.ts";
-import { type PinDocument, type PinnedTable, type PinStore, positionOf } from "../table-pins.ts";
+import { type PinnedTable, type PinStore, positionOf } from "../table-pins.ts";
 import { datasetOf, findTables } from "./live-tables.ts";
 
 export interface WriteContext {
   readonly settings: PeriodicSettings;
   readonly pins: PinStore;
-}
-
-/** The file that a delta follows, and what is pinned of it. */
-export interface ChainEnd {
-  readonly file: BackupFileName;
-  readonly sha256: string;
-  readonly document: PinDocument;
 }
 
 /** @throws ValidationError where there is no database. */

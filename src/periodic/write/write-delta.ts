@@ -2,19 +2,13 @@ import type { TableLocation } from "../../lance/database.ts";
 import { Door } from "../../lance/door.ts";
 import { onlyMovesRows, planDelta, type TableDelta } from "../../lance/row-delta/plan-delta.ts";
 import { type OpenVersion, rowsAt } from "../../lance/row-delta/scan-rows.ts";
+import type { ChainEnd } from "../chain/chain-end.ts";
 import type { BackupFileWriter, TablePosition } from "../file/backup-file.ts";
 import type { PinnedTable } from "../table-pins.ts";
 import { assertDropped, currentPosition, datasetOf } from "./live-tables.ts";
+import { publish, writeAllRows } from "./publish-file.ts";
 import { rowsPinned, tellShrunk } from "./rows-before.ts";
-import {
-  assertAnyTable,
-  type ChainEnd,
-  pinTable,
-  tablesOf,
-  unlessUnsupported,
-  type WriteContext,
-} from "./write-context.ts";
-import { publish, writeAllRows } from "./write-full.ts";
+import { assertAnyTable, pinTable, tablesOf, unlessUnsupported, type WriteContext } from "./write-context.ts";
 import { openSource, PinLostError, reading, type Source } from "./write-sources.ts";
 
 /** A table that changed since the file before. */

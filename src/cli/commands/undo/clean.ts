@@ -6,8 +6,8 @@ import { momentArgument } from "../../arguments.ts";
 import { type ConfirmOptions, confirmOptions, newCommand } from "../../command.ts";
 import { confirm } from "../../confirm.ts";
 import type { Answer, Context } from "../../context.ts";
-import { UsageError } from "../../failure.ts";
 import { handle } from "../../handle.ts";
+import { UsageError } from "../../usage-error.ts";
 import { type BackupDirOption, backupDirOption, backupTable, openManager } from "./backups.ts";
 
 interface Options extends ConfirmOptions, BackupDirOption {

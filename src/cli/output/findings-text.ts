@@ -1,0 +1,25 @@
+import type { Finding } from "../../doctor/finding.ts";
+import { counted, withLocalTimes } from "../../util/format.ts";
+import { printable } from "../../util/printable.ts";
+import type { Style, Terminal } from "./terminal.ts";
+
+const LOOKS: Record<Finding["level"], readonly [mark: string, style: Style]> = {
+  ok: ["ok", "green"],
+  note: ["note", "cyan"],
+  warning: ["warning", "yellow"],
+  problem: ["PROBLEM", "red"],
+};
+
+const WIDEST = "PROBLEM".length;
+
+/** One finding a paragraph; what to do stands below it, behind an arrow. */
+export function findingsText(terminal: Terminal, findings: readonly Finding[]): string {
+  const lines = findings.map(({ check, about, level, details, advice }) => {
+    const [mark, style] = LOOKS[level];
+    const head = `${terminal.style(style, mark.padEnd(WIDEST))}  ${check} ${terminal.style("bold", printable(about))}: ${printable(withLocalTimes(details))}`;
+    return advice === undefined ? head : `${head}\n${" ".repeat(WIDEST)}  -> ${printable(advice)}`;
+  });
+  const problems = findings.filter(({ level }) => level === "problem").length;
+  const warnings = findings.filter(({ level }) => level === "warning").length;
+  return [...lines, "", `${counted(problems, "problem")}, ${counted(warnings, "warning")}.`].join("\n");
+}
