@@ -15,7 +15,7 @@ try {
   const size = statSync(versions[0] ?? "").size;
   console.log(`${rows} rows, ${(size / 1e6).toFixed(0)} MB; new bytes in percent`);
   console.log("pieces   number  changed  appended  100 random  unchanged  MB a CPU second");
-  for (const kib of [32, 64, 128, 256, 512, 1024]) {
+  for (const kib of [4, 8, 16, 32, 64, 128, 256, 512, 1024]) {
     const started = process.cpuUsage();
     const sets: Map<string, number>[] = [];
     for (const version of versions) sets.push(await piecesOf(version, kib * 1024));

@@ -2,10 +2,11 @@ import type { PartContent } from "../engine/snapshot.ts";
 
 /**
  * A database is cut into some 1,000 to 2,000 pieces, so that a hundredth of it that changes in one place costs little more than that
- * (docs/sqlite.md and docs/postgresql.md have figures), and no fewer bytes a piece than are worth an object.
+ * (docs/sqlite.md and docs/postgresql.md have figures), and no fewer bytes a piece than are worth an object: a small one
+ * into fewer.
  */
 const MOST_PIECES = 2048;
-const [LEAST_PIECE, LARGEST_PIECE] = [32 << 10, 1 << 20];
+const [LEAST_PIECE, LARGEST_PIECE] = [8 << 10, 1 << 20];
 
 /**
  * A power of 2. It doubles where the database has doubled: then all of it is new once.
