@@ -51,8 +51,19 @@ export async function measureSmallFiles(
       figures.push(ratio(`${about(when)} / restic: of processors`, own, other));
     }
     if (process.platform !== "linux") return figures;
-    for (const { name, backup } of contenders) {
-      figures.push(amount(`${about(`memory, ${name}`)}`, "MB", [await peakMemory(...backup)]));
+    for (const { name, of, backup } of contenders) {
+      rmSync(join(place, name === "restic" ? name : "ours"), { recursive: true, force: true });
+      await processorTime(...of("init"));
+      const back = join(place, `back of ${name}`);
+      const restore =
+        name === "restic" ? of("restore", "latest", "--target", back) : of("restore", "latest", back);
+      for (const [when, program] of [
+        ["first", backup],
+        ["unchanged", backup],
+        ["restore", restore],
+      ] as const) {
+        figures.push(amount(about(`memory, ${when}, ${name}`), "MB", [await peakMemory(...program)]));
+      }
     }
     return figures;
   } finally {

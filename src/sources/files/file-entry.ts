@@ -3,7 +3,7 @@ import type { EntryAttributes } from "../../engine/snapshot.ts";
 import type { Entry } from "../../engine/source-contract.ts";
 import { type BackupError, IoError, isNotFound, NotFoundError } from "../../errors.ts";
 import { isNoFileNow, mayNotBeRead, toReadError } from "../../fs/io.ts";
-import { type FileName, shownName } from "./file-names.ts";
+import { type FileName, placeBelow, shownName } from "./file-names.ts";
 
 /** What is more is not read at once. */
 const WHOLE_BYTES = 4 << 20;
@@ -27,7 +27,7 @@ export class FileEntry implements Entry {
   readonly path: string;
   readonly mayVanish = true;
   readonly changesInPlace = true;
-  readonly #place: FileName;
+  readonly #root: string;
   readonly #events: FileEvents;
   #stats: Seen;
   #hardLink: number | undefined;
@@ -35,11 +35,17 @@ export class FileEntry implements Entry {
   #isTorn = false;
   #reads = 0;
 
-  constructor(path: string, place: FileName, stats: Stats, events: FileEvents) {
+  /** @param root absolute; `path` is below it. */
+  constructor(path: string, root: string, stats: Stats, events: FileEvents) {
     this.path = path;
-    this.#place = place;
+    this.#root = root;
     this.#stats = seenOf(stats);
     this.#events = events;
+  }
+
+  /** Made when it is needed: of many files it is much memory. */
+  get #place(): FileName {
+    return placeBelow(this.#root, this.path);
   }
 
   get size(): number {
@@ -91,10 +97,11 @@ export class FileEntry implements Entry {
   async *open({ signal }: { readonly signal?: AbortSignal | undefined } = {}): AsyncGenerator<Uint8Array> {
     const { file, before } = this.#begin();
     try {
-      const stretch = Buffer.allocUnsafeSlow(STRETCH_BYTES);
+      // A byte more than there should be, as for `readAll`.
+      const stretch = Buffer.allocUnsafeSlow(Math.min(before.size + 1, STRETCH_BYTES));
       for (;;) {
         signal?.throwIfAborted();
-        const bytes = this.#tried(() => readSync(file, stretch, 0, STRETCH_BYTES, null));
+        const bytes = this.#tried(() => readSync(file, stretch, 0, stretch.length, null));
         if (bytes === 0) break;
         yield stretch.subarray(0, bytes);
         await new Promise((resolve) => setImmediate(resolve));

@@ -125,6 +125,19 @@ export function joinName(directory: FileName, name: FileName): FileName {
   return Buffer.concat([Buffer.from(directory as string), SLASH, Buffer.from(name as string)]);
 }
 
+/** Where an entry lies below a directory. @throws CorruptError as `pathBytes` */
+export function placeBelow(directory: FileName, path: string): FileName {
+  return joinName(directory, unescapePath(path, shownName(directory)));
+}
+
+/** The path of an entry as the file system takes it: text where its bytes are that text's. @throws CorruptError as `pathBytes` */
+export function unescapePath(path: string, place: string): FileName {
+  if (!path.includes("%")) return path;
+  const bytes = pathBytes(path, place);
+  const text = bytes.toString();
+  return isText(bytes, text) ? text : bytes;
+}
+
 /** For messages; what is not text is shown as it can be. */
 export function shownName(name: FileName): string {
   return typeof name === "string" ? name : name.toString();

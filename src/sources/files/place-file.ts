@@ -195,6 +195,11 @@ function halfBeside(place: FileName): FileName {
   return joinName(place.subarray(0, place.lastIndexOf(0x2f)), name);
 }
 
+/** Whether a name is that of a file that a restore has not finished. */
+export function isHalf(name: FileName): boolean {
+  return (typeof name === "string" ? name : name.toString("latin1")).startsWith(HALF);
+}
+
 /** Removes what dead restores have left in a directory. */
 export function sweepHalves(directory: FileName): void {
   for (const name of readdirSync(directory)) {

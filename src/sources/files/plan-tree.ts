@@ -6,21 +6,15 @@ import { ValidationError } from "../../errors.ts";
 import { isMissing, toIoError } from "../../fs/io.ts";
 import { localPath } from "../../fs/local-path.ts";
 import { type LandingPlace, lookAtTarget } from "../../lance/landing.ts";
-import { joinName, pathBytes, shownName } from "./file-names.ts";
+import { placeBelow, shownName, unescapePath } from "./file-names.ts";
 import { assertFilesPart } from "./files-part.ts";
-
-/** An entry, and its path as bytes. */
-export interface TreeItem {
-  readonly entry: StoredEntry;
-  readonly path: Buffer;
-}
 
 /** What a restore will do; made without writing anything. */
 export interface TreePlan {
   /** Those above others first. */
-  readonly directories: readonly TreeItem[];
-  readonly files: readonly TreeItem[];
-  readonly links: readonly TreeItem[];
+  readonly directories: readonly StoredEntry[];
+  readonly files: readonly StoredEntry[];
+  readonly links: readonly StoredEntry[];
   readonly bytes: number;
   /** Undefined: into `target`, which is there. */
   readonly place: LandingPlace | undefined;
@@ -39,16 +33,16 @@ export function planTree({
 }: Omit<PartToRestore, "read" | "readAll" | "snapshot">): TreePlan {
   assertFilesPart(part, part.source.uri);
   const path = localPath(target, "target");
-  const items = choose(part.entries, part.source.uri, paths);
+  const entries = choose(part.entries, part.source.uri, paths);
   const {
     directories = [],
     links = [],
     files = [],
-  } = Object.groupBy(items, ({ entry: { attributes } }) =>
+  } = Object.groupBy(entries, ({ attributes }) =>
     attributes?.directory ? "directories" : attributes?.link !== undefined ? "links" : "files",
   );
-  const bytes = files.reduce((sum, { entry }) => sum + entry.size, 0);
-  const sizes = [{ files: files.map(({ entry }) => entry) }];
+  const bytes = files.reduce((sum, { size }) => sum + size, 0);
+  const sizes = [{ files }];
   const plan = { directories, links, files, bytes };
   if (mode === "new") {
     const place = lookAtTarget(path);
@@ -57,7 +51,7 @@ export function planTree({
   }
   assertThere(path);
   assertSpace(path, sizes);
-  for (const item of items) assertTakes(path, item);
+  for (const entry of entries) assertTakes(path, entry);
   return { ...plan, place: undefined, target: path };
 }
 
@@ -65,9 +59,8 @@ function choose(
   entries: readonly StoredEntry[],
   place: string,
   paths: readonly string[] | undefined,
-): TreeItem[] {
-  const all = entries.map((entry) => ({ entry, path: pathBytes(entry.path, place) }));
-  if (paths === undefined) return all;
+): readonly StoredEntry[] {
+  if (paths === undefined) return entries;
   if (!Array.isArray(paths) || paths.some((path) => typeof path !== "string"))
     throw new TypeError("paths must be a list of paths.");
   if (paths.length === 0) throw new ValidationError("paths is empty: name one at least, or leave it out.");
@@ -76,13 +69,13 @@ function choose(
     text: path.replace(/^\.\//, "").replace(/\/+$/, ""),
     isFound: false,
   }));
-  const chosen = new Set<TreeItem>();
-  for (const item of all) {
-    const names = [item.entry.path, item.path.toString()];
+  const chosen = new Set<StoredEntry>();
+  for (const entry of entries) {
+    const names = [entry.path, unescapePath(entry.path, place).toString()];
     for (const one of wanted) {
       if (!names.some((name) => name === one.text || name.startsWith(`${one.text}/`))) continue;
       one.isFound = true;
-      chosen.add(item);
+      chosen.add(entry);
     }
   }
   const missing = wanted.find(({ isFound }) => !isFound);
@@ -90,8 +83,8 @@ function choose(
     throw new ValidationError(
       `The snapshot has no ${JSON.stringify(missing.path)}: paths are relative to ${place}.`,
     );
-  const above = new Set([...chosen].flatMap(({ entry: { path } }) => parentsOf(path)));
-  return all.filter((item) => chosen.has(item) || above.has(item.entry.path));
+  const above = new Set([...chosen].flatMap(({ path }) => parentsOf(path)));
+  return entries.filter((entry) => chosen.has(entry) || above.has(entry.path));
 }
 
 function parentsOf(path: string): string[] {
@@ -111,11 +104,11 @@ function assertThere(path: string): void {
 }
 
 /** A directory stays one, and what is none does not become one; nothing is written through a link. */
-function assertTakes(target: string, { path, entry }: TreeItem): void {
-  const place = joinName(target, path);
+function assertTakes(target: string, { path, attributes }: StoredEntry): void {
+  const place = placeBelow(target, path);
   const there = lookAt(place);
   if (!there) return;
-  const isDirectory = entry.attributes?.directory === true;
+  const isDirectory = attributes?.directory === true;
   if (there.isDirectory() === isDirectory) return;
   const what = there.isDirectory()
     ? "a directory"

@@ -1,14 +1,14 @@
 import { mkdirSync } from "node:fs";
-import type { EntryAttributes } from "../../engine/snapshot.ts";
+import type { EntryAttributes, StoredEntry } from "../../engine/snapshot.ts";
 import type { PartToRestore, RestoredPart } from "../../engine/source-kind.ts";
 import { ValidationError } from "../../errors.ts";
 import { syncTogether } from "../../fs/durable.ts";
 import { toIoError } from "../../fs/io.ts";
 import { takeOwner } from "../../fs/take-owner.ts";
 import { Landing } from "../../lance/landing.ts";
-import { joinName, shownName } from "./file-names.ts";
+import { type FileName, joinName, shownName, unescapePath } from "./file-names.ts";
 import { applyAttributes, Owners, sweepHalves, writeFile, writeLink, writeSymlink } from "./place-file.ts";
-import { lookAt, planTree, type TreeItem, type TreePlan } from "./plan-tree.ts";
+import { lookAt, planTree, type TreePlan } from "./plan-tree.ts";
 
 /**
  * Restores files: into a new directory, which appears whole or not at all, or in place, each file by a rename. Every one is compared with its digest
@@ -60,6 +60,8 @@ class TreeWriter {
   readonly #isInPlace: boolean;
   /** Of directories that are looked at or made in this run: no link is among them. */
   readonly #entered = new Set<string>();
+  /** Of those whose path is no text. */
+  readonly #enteredBytes = new Set<string>();
   /** To be put on the disk. */
   readonly #written: string[] = [];
 
@@ -82,15 +84,15 @@ class TreeWriter {
 
   async #writeAll(): Promise<void> {
     const { directories, links } = this.#plan;
-    for (const { path } of directories) this.#enter(path);
+    if (this.#isInPlace) sweepHalves(this.#root);
+    for (const { path } of directories) this.#enter(this.#innerPath(path));
     await this.#writeFiles();
-    for (const { path, entry } of links) {
-      this.#enter(parentOf(path));
-      writeSymlink(this.#placeOf(path), entry.attributes ?? {}, this.#owners, this.#isInPlace);
+    for (const { path, attributes = {} } of links) {
+      writeSymlink(this.#enterAbove(path), attributes, this.#owners, this.#isInPlace);
     }
     // Last, the innermost first: what is made in a directory moves its time, and may need to be written to.
-    for (const { path, entry } of directories.toReversed()) {
-      applyAttributes(this.#placeOf(path), entry.attributes ?? {}, this.#owners);
+    for (const { path, attributes = {} } of directories.toReversed()) {
+      applyAttributes(joinName(this.#root, this.#innerPath(path)), attributes, this.#owners);
     }
     await syncTogether(this.#root, [...this.#written, this.#root]);
   }
@@ -99,17 +101,13 @@ class TreeWriter {
     const { files, bytes: totalBytes } = this.#plan;
     const { readAll, onProgress, signal } = this.#request;
     const { first, others } = byFile(files);
-    const items = new Map(first.map((item) => [item.entry, item]));
     let [done, bytes] = [0, 0];
-    for await (const { entry, content } of readAll(first.map((item) => item.entry))) {
+    for await (const { entry, content } of readAll(first)) {
       signal?.throwIfAborted();
-      const item = items.get(entry);
-      if (!item) continue;
-      this.#enter(parentOf(item.path));
-      const place = this.#placeOf(item.path);
+      const place = this.#enterAbove(entry.path);
       await writeFile(place, entry, content, { owners: this.#owners, isInPlace: this.#isInPlace, signal });
       if (!this.#isInPlace && typeof place === "string") this.#written.push(place);
-      for (const other of others.get(item) ?? []) await this.#writeOther(item, other);
+      for (const other of others.get(entry) ?? []) await this.#writeOther(place, other);
       done++;
       bytes += entry.size;
       onProgress?.({ phase: "write", files: done, bytes, totalFiles: first.length, totalBytes });
@@ -117,9 +115,8 @@ class TreeWriter {
   }
 
   /** Another name of a file; a file of its own where it cannot be linked. */
-  async #writeOther(first: TreeItem, { path, entry }: TreeItem): Promise<void> {
-    this.#enter(parentOf(path));
-    const [from, to] = [this.#placeOf(first.path), this.#placeOf(path)];
+  async #writeOther(from: FileName, entry: StoredEntry): Promise<void> {
+    const to = this.#enterAbove(entry.path);
     if (writeLink(from, to, this.#isInPlace)) return;
     await writeFile(to, entry, this.#request.read(entry), {
       owners: this.#owners,
@@ -129,11 +126,13 @@ class TreeWriter {
   }
 
   /** Makes a directory and those above it, where they are missing; one that is a link is refused. */
-  #enter(path: Buffer): void {
-    const key = path.toString("latin1");
-    if (path.length === 0 || this.#entered.has(key)) return;
+  #enter(path: FileName): void {
+    // What is text and what is none have no name in common.
+    const key = typeof path === "string" ? path : path.toString("latin1");
+    const entered = typeof path === "string" ? this.#entered : this.#enteredBytes;
+    if (path.length === 0 || entered.has(key)) return;
     this.#enter(parentOf(path));
-    const place = this.#placeOf(path);
+    const place = joinName(this.#root, path);
     const there = this.#isInPlace ? lookAt(place) : undefined;
     if (there && !there.isDirectory()) {
       throw new ValidationError(`${shownName(place)} is no directory by now: nothing is written through it.`);
@@ -147,33 +146,43 @@ class TreeWriter {
       if (typeof place === "string") takeOwner(place);
     } else sweepHalves(place);
     if (typeof place === "string") this.#written.push(place);
-    this.#entered.add(key);
+    entered.add(key);
   }
 
-  #placeOf(path: Buffer): string | Buffer {
-    const text = path.toString();
-    return joinName(this.#root, Buffer.from(text).equals(path) ? text : path);
+  /** Where an entry is to lie, with the directory that it lies in. */
+  #enterAbove(path: string): FileName {
+    const inner = this.#innerPath(path);
+    this.#enter(parentOf(inner));
+    return joinName(this.#root, inner);
+  }
+
+  #innerPath(path: string): FileName {
+    return unescapePath(path, this.#request.part.source.uri);
   }
 }
 
 /** Of files with several names the one that is written, and the others. */
-function byFile(files: readonly TreeItem[]) {
-  const first: TreeItem[] = [];
-  const others = new Map<TreeItem, TreeItem[]>();
-  const byNumber = new Map<string, TreeItem>();
-  for (const item of files) {
-    const { attributes: { hardLink } = {}, sha256 } = item.entry;
-    const key = `${hardLink} ${sha256}`;
-    const known = hardLink === undefined ? undefined : byNumber.get(key);
-    if (known) others.set(known, [...(others.get(known) ?? []), item]);
+function byFile(files: readonly StoredEntry[]) {
+  const first: StoredEntry[] = [];
+  const others = new Map<StoredEntry, StoredEntry[]>();
+  const byNumber = new Map<string, StoredEntry>();
+  for (const entry of files) {
+    const { attributes: { hardLink } = {}, sha256 } = entry;
+    const key = hardLink === undefined ? undefined : `${hardLink} ${sha256}`;
+    const known = key === undefined ? undefined : byNumber.get(key);
+    if (known) others.set(known, [...(others.get(known) ?? []), entry]);
     else {
-      first.push(item);
-      if (hardLink !== undefined) byNumber.set(key, item);
+      first.push(entry);
+      if (key !== undefined) byNumber.set(key, entry);
     }
   }
   return { first, others };
 }
 
-function parentOf(path: Buffer): Buffer {
-  return path.subarray(0, Math.max(path.lastIndexOf(0x2f), 0));
+function parentOf(path: FileName): FileName {
+  // A parent of what is no text may be one.
+  if (typeof path === "string") return path.slice(0, Math.max(path.lastIndexOf("/"), 0));
+  const parent = path.subarray(0, Math.max(path.lastIndexOf(0x2f), 0));
+  const text = parent.toString();
+  return Buffer.from(text).equals(parent) ? text : parent;
 }

@@ -6,6 +6,7 @@ import { isMissing, isNoLink, isOfSystem, reasonOf, toIoError } from "../../fs/i
 import { attributesOf, FileEntry, type FileEvents, LinkedEntry, withAdvice } from "./file-entry.ts";
 import { escapeLink, escapeNames, type FileName, joinName, shownName } from "./file-names.ts";
 import { IGNORE_FILE, type IgnoreRules } from "./ignore-rules.ts";
+import { isHalf } from "./place-file.ts";
 
 /** Longer ones no snapshot can name. */
 const LONGEST_PATH_BYTES = 4096;
@@ -117,6 +118,7 @@ class Walk {
   }
 
   #look(directory: Directory, name: FileName, escaped: string): Directory | undefined {
+    if (isHalf(name)) return undefined; // of a restore in place that is under way, or was killed
     const place = joinName(directory.place, name);
     const path = directory.path === "" ? escaped : `${directory.path}/${escaped}`;
     const shown = directory.shown === "" ? shownName(name) : `${directory.shown}/${shownName(name)}`;
@@ -126,7 +128,7 @@ class Walk {
       this.#leaveOut(path, "unsupported", "its path is too long for a snapshot");
       return undefined;
     }
-    if (found.isFile()) this.#addFile(path, place, found);
+    if (found.isFile()) this.#addFile(path, found);
     else if (found.isSymbolicLink()) this.#addLink(path, place, found);
     else if (found.isDirectory()) {
       this.#counts.directories++;
@@ -142,17 +144,17 @@ class Walk {
     return undefined;
   }
 
-  #addFile(path: string, place: FileName, found: Stats): void {
+  #addFile(path: string, found: Stats): void {
     this.#counts.files++;
-    const file = `${found.dev}:${found.ino}`;
-    const first = found.nlink > 1 ? this.#linked.get(file) : undefined;
+    const file = found.nlink > 1 ? `${found.dev}:${found.ino}` : undefined;
+    const first = file === undefined ? undefined : this.#linked.get(file);
     if (first) {
       first.hardLink ??= ++this.#hardLinks;
       this.#entries.push(new LinkedEntry(path, first));
       return;
     }
-    const entry = new FileEntry(path, place, found, this.#options.events);
-    if (found.nlink > 1) this.#linked.set(file, entry);
+    const entry = new FileEntry(path, this.#rootPlace, found, this.#options.events);
+    if (file !== undefined) this.#linked.set(file, entry);
     this.#entries.push(entry);
   }
 

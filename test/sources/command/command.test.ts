@@ -69,11 +69,13 @@ test("a time limit of more than timers take is not over at once", async () => {
 });
 
 test("a program that takes too long is stopped, with what it has started; an abort does the same", async () => {
-  const { repository, source } = await newPlace();
+  const { place, repository, source } = await newPlace();
   const script = `require("child_process").spawn("sleep", ["1000"], { stdio: "inherit" }); console.log(process.pid); setInterval(() => {}, 1000)`;
   await expect(repository.backup({ source: source(script, { timeoutMs: 300 }) })).rejects.toThrow(
     /time limit of 0\.3 s/,
   );
+  const late = await run(["backup", "command:sleep 1000", "--time-limit", "0.3", "--repo", place("vault")]);
+  expect(late).toMatchObject({ code: 1, stderr: expect.stringContaining("time limit of 0.3 s") });
   const reason = new Error("enough");
   const abort = new AbortController();
   setTimeout(() => abort.abort(reason), 300);

@@ -196,6 +196,8 @@ test("what is mounted below is named and left out, unless it is asked for", asyn
   expect(taken.files).toBe(2);
   const all = await repository.backup({ source: around, sourceOptions: { oneFileSystem: false } });
   expect(all.files).toBe(3);
+  const asked = await run(["backup", around, "--cross-mounts", "--repo", place("vault")]);
+  expect(asked).toMatchObject({ code: 0, stdout: expect.stringContaining("3 files") });
   await repository.restore(all.id, { target: place("back") });
   expect(readFileSync(join(place("back"), "mount/far"), "utf8")).toBe("far");
 });
@@ -265,8 +267,12 @@ test("the command backs files up by a path, leaves out, and restores some paths"
   write(join(tree, "a/two"), "2");
   write(join(tree, "b/three"), "3");
   write(join(tree, "c.log"), "4");
+  for (const name of ["one", "two"]) write(join(tree, `${name}.tmp`), "5");
+  write(place("patterns"), "one.tmp\n");
+  write(place("others"), "two.tmp\n");
   const repo = ["--repo", place("vault")];
-  const taken = await runJson<{ files: number }>(["backup", tree, "--exclude", "*.log", ...repo]);
+  const from = ["patterns", "others"].flatMap((name) => ["--exclude-from", place(name)]);
+  const taken = await runJson<{ files: number }>(["backup", tree, "--exclude", "*.log", ...from, ...repo]);
   expect(taken.files).toBe(5);
   const told = await run(["restore", "latest", place("back"), "--path", "a/one", "--path", "b", ...repo]);
   expect(told).toMatchObject({ code: 0, stdout: expect.stringContaining("4 files") });

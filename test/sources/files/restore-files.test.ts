@@ -3,14 +3,17 @@ import { createHash } from "node:crypto";
 import {
   chmodSync,
   chownSync,
+  closeSync,
   existsSync,
   mkdirSync,
+  openSync,
   readdirSync,
   readFileSync,
   rmSync,
   statSync,
   symlinkSync,
   writeFileSync,
+  writeSync,
 } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -22,13 +25,15 @@ import type {
   StoredEntry,
   StoredSnapshot,
 } from "../../../src/engine/snapshot.ts";
-import { loadKind } from "../../../src/engine/source-kind.ts";
-import { CorruptError, ValidationError } from "../../../src/errors.ts";
+import { loadKind, type PartToRestore } from "../../../src/engine/source-kind.ts";
+import { CorruptError, IoError, ValidationError } from "../../../src/errors.ts";
 import { PROCESS_TOKEN } from "../../../src/fs/this-process.ts";
 import { Repository } from "../../../src/repository/repository.ts";
-import { run } from "../../cli/cli.ts";
+import { MAIN, run } from "../../cli/cli.ts";
+import { runInjected } from "../../crash/injected.ts";
 import { silent } from "../../crash/silent.ts";
 import { newDirectory } from "../../support/database.ts";
+import { otherFileSystem } from "../../support/other-file-system.ts";
 import { treeAt } from "../../support/trees.ts";
 
 const TOKEN_MODULE = join(import.meta.dirname, "../../../src/fs/this-process.ts");
@@ -75,6 +80,7 @@ async function restoreHostile(
   contents: Record<string, string>,
   target: string,
   mode: "new" | "in-place",
+  contentsOf?: PartToRestore["readAll"],
 ) {
   const kind = await loadKind("files");
   const read = (one: StoredEntry) =>
@@ -83,9 +89,11 @@ async function restoreHostile(
     })();
   await kind?.restore?.({
     ...{ snapshot: "20260101T000000Z-00000000", part: partOf(entries), target, mode, read },
-    readAll: async function* (all) {
-      for (const one of all) yield { entry: one, content: read(one) };
-    },
+    readAll:
+      contentsOf ??
+      async function* (all) {
+        for (const one of all) yield { entry: one, content: read(one) };
+      },
   });
 }
 
@@ -179,9 +187,13 @@ test("in place files go back one by one, what the snapshot does not have stays, 
   const dead = execFileSync(process.execPath, ["--input-type=module", "-e", token], { encoding: "utf8" });
   const half = join(tree, `in/.lancedb-backup-restore-${dead}.1`);
   writeFileSync(half, "of a dead one");
+  const above = join(tree, `.lancedb-backup-restore-${dead}.2`);
+  writeFileSync(above, "of a dead one");
   const report = await repository.restore("latest", { target: tree, mode: "in-place" });
   expect(report).toMatchObject({ snapshot: id, mode: "in-place" });
-  expect([existsSync(own), existsSync(half)]).toEqual([true, false]);
+  expect([own, half, above].filter(existsSync)).toEqual([own]);
+  const again = await repository.backup({ source: tree });
+  expect(again.files).toBe(Object.keys(before).length + 1); // in/mine, and nothing half
   rmSync(own);
   expect(readFileSync(join(tree, "in/mine"), "utf8")).toBe("mine");
   rmSync(join(tree, "in/mine"));
@@ -227,7 +239,8 @@ test.runIf(isRoot)(
     await repository.restore(id, { target: place("theirs/new") });
     const taken = statSync(place("theirs/new/a"));
     expect([taken.uid, taken.gid, taken.mode & 0o7777]).toEqual([4321, 4322, 0o755]);
-    await repository.restore(id, { target: place("kept"), targetOptions: { owner: true } });
+    const asked = await run(["restore", id, place("kept"), "--owner", "--repo", place("vault")]);
+    expect(asked).toMatchObject({ code: 0 });
     const kept = statSync(place("kept/a"));
     expect([kept.uid, kept.gid, kept.mode & 0o7777]).toEqual([1234, 1235, 0o4755]);
   },
@@ -251,3 +264,110 @@ test.runIf(isRoot)("what cannot be read fails the backup, or is left out and nam
     /Not in the snapshot: a: .*\n.*Not in the snapshot: in\/deep: |in\/deep: .*\n.*a: /,
   );
 });
+
+/** Of all steps of a restore, those at which it is killed. */
+const killsOf = (steps: number): readonly number[] =>
+  process.env["NIGHTLY"] === "1"
+    ? Array.from({ length: steps }, (_, index) => index + 1)
+    : [Math.ceil(steps * 0.4), Math.ceil(steps * 0.8)];
+
+test.each(["new", "in-place"] as const)(
+  "a death at any moment of a restore (%s) leaves nothing half, and the next takes away what is left",
+  async (mode) => {
+    const { place, tree, repository, id } = await newPlace();
+    const whole = treeAt(tree);
+    const target = place("target");
+    const arrange = () => {
+      rmSync(target, { recursive: true, force: true });
+      if (mode === "new") return {};
+      mkdirSync(join(target, "in"), { recursive: true });
+      for (const name of ["a", "in/b", "in/mine"]) writeFileSync(join(target, name), "of before");
+      return treeAt(target);
+    };
+    const to = mode === "in-place" ? [target, "--in-place", "--yes", "--other-source"] : [target];
+    const argv = [process.execPath, MAIN, "restore", id, ...to, "--repo", place("vault")];
+    arrange();
+    const { calls = 0 } = await runInjected(argv, { root: target, at: 0 });
+    expect(calls).toBeGreaterThan(10);
+    const wrong: unknown[] = [];
+    for (const at of killsOf(calls)) {
+      const before = arrange();
+      const { hit, signal, stderr } = await runInjected(argv, { root: target, at });
+      expect(signal, stderr).toBe("SIGKILL");
+      const there = existsSync(target) ? treeAt(target) : {};
+      for (const [path, found] of Object.entries(there)) {
+        const { sha256 = "" } = found as { sha256?: string };
+        const known = [before[path], whole[path]] as { sha256?: string }[];
+        const isHalf = path.includes(".lancedb-backup-restore-");
+        if (!isHalf && !known.some((one) => one && (one.sha256 ?? "") === sha256)) wrong.push([hit, path]);
+      }
+      for (const path of Object.keys(before)) if (!(path in there)) wrong.push([hit, path, "gone"]);
+      if (mode === "new" && existsSync(target)) {
+        expect(Object.keys(there)).toEqual(Object.keys(whole));
+        rmSync(target, { recursive: true });
+      }
+      await repository.restore(id, { target, mode });
+      const mine = mode === "new" ? {} : { "in/mine": before["in/mine"] };
+      expect(treeAt(target), hit).toEqual({ ...whole, ...mine });
+      expect(readdirSync(place("")).sort(), hit).toEqual(["target", "tree", "vault"]);
+    }
+    expect(wrong).toEqual([]);
+  },
+);
+
+test.each(["new", "in-place"] as const)(
+  "a disk that is full in the middle of a restore (%s) leaves what was there, and nothing half",
+  async (mode) => {
+    const mount = await otherFileSystem("1m");
+    if (!mount) return;
+    const target = join(mount, "target");
+    if (mode === "in-place") {
+      mkdirSync(target);
+      for (const name of ["a", "b"]) writeFileSync(join(target, name), "of before");
+    }
+    const large = "x".repeat(100_000);
+    const entries = [entry("a", "new"), entry("b", large)];
+    async function* readAll() {
+      yield { entry: entries[0] as StoredEntry, content: [Buffer.from("new")] };
+      const filler = openSync(join(mount as string, "filler"), "w");
+      try {
+        for (;;) writeSync(filler, Buffer.alloc(4096));
+      } catch (error) {
+        expect(error).toMatchObject({ code: "ENOSPC" });
+      } finally {
+        closeSync(filler);
+      }
+      yield { entry: entries[1] as StoredEntry, content: [Buffer.from(large)] };
+    }
+    const failed = await restoreHostile(entries, {}, target, mode, readAll).catch((error: unknown) => error);
+    expect(failed).toBeInstanceOf(IoError);
+    expect(failed).toMatchObject({ errno: "ENOSPC", message: expect.stringMatching(/disk .*full/) });
+    expect(readdirSync(mount).sort()).toEqual(mode === "new" ? ["filler"] : ["filler", "target"]);
+    if (mode === "new") return;
+    expect(readdirSync(target).sort()).toEqual(["a", "b"]);
+    expect([readFileSync(join(target, "a"), "utf8"), readFileSync(join(target, "b"), "utf8")]).toEqual([
+      "new",
+      "of before",
+    ]);
+  },
+);
+
+test.runIf(isRoot)(
+  "directories that keep their owner out are tested, restored and swept by who is not root",
+  async () => {
+    const { place, tree } = await newPlace();
+    for (const path of ["", "tree"]) chmodSync(place(path), 0o777);
+    const options = { uid: 65534 };
+    mkdirSync(join(tree, "closed/inner"), { recursive: true });
+    writeFileSync(join(tree, "closed/inner/x"), "x");
+    for (const path of ["closed/inner", "closed"]) chmodSync(join(tree, path), 0o555);
+    const repo = ["--repo", place("theirs")];
+    await run(["init", ...repo], options);
+    await run(["backup", tree, ...repo], options);
+    const verified = await run(["verify", "latest", "--restore-test", ...repo], options);
+    expect(verified, verified.stdout + verified.stderr).toMatchObject({ code: 0 });
+    expect(readdirSync(place("theirs")).filter((name) => name.startsWith(".open-"))).toEqual([]);
+    expect(await run(["restore", "latest", place("back"), ...repo], options)).toMatchObject({ code: 0 });
+    expect(treeAt(place("back"))).toEqual(treeAt(tree));
+  },
+);
