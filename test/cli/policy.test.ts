@@ -6,25 +6,22 @@ import { type PolicyStatus, Repository, type RunReport } from "../../src/index.t
 import { newDirectory } from "../support/database.ts";
 import { filesBelow } from "../support/files.ts";
 import { newReceiver } from "../support/notice-receivers.ts";
+import { writePolicies } from "../support/policies.ts";
 import { MAIN, run, runJson } from "./cli.ts";
 import { newPlace, type Place, STRANGER } from "./fixture.ts";
 
 /** A file with policies beside a database. */
-async function newConfig(policies: (place: Place) => string) {
+async function newConfig(policies: (place: Place) => string | string[]) {
   const place = await newPlace();
   const vault = join(place.directory, "policy-vault");
-  const file = join(place.directory, "backup.yaml");
-  const write = (text: string) =>
-    writeFileSync(
-      file,
-      `backup_manager:\n  storage: { type: local, path: policy-vault }\npolicies:\n${text}\n`,
-    );
-  write(policies(place));
+  const storage = "type: local, path: policy-vault";
+  const write = (policies: string | string[]) => writePolicies(place.directory, { storage, policies });
+  const file = write(policies(place));
   return { place, vault, file, write };
 }
 
 const policy = (place: Place, name: string, rest: string) =>
-  `  ${name}: { sources: [{ type: lancedb, path: "${place.database}" }], ${rest} }`;
+  `${name}: { sources: [{ type: lancedb, path: "${place.database}" }], ${rest} }`;
 
 describe("policy", () => {
   test("list, show and check tell of a file and change nothing", async () => {
@@ -58,7 +55,7 @@ describe("policy", () => {
     mkdirSync(join(place.directory, "files"));
     writeFileSync(secret, "x", { mode: 0o600 });
     if (STRANGER.uid === undefined) chmodSync(secret, 0);
-    write(`  one: { sources: [{ type: files, paths: [${place.directory}/files] }] }`);
+    write(`one: { sources: [{ type: files, paths: [${place.directory}/files] }] }`);
     chmodSync(place.directory, 0o777);
     chmodSync(file, 0o644);
     const check = await run(["policy", "check", "--config", file, "--json"], STRANGER);
@@ -69,9 +66,7 @@ describe("policy", () => {
   });
 
   test("everything that is wrong in a file is told, a line each", async () => {
-    const { file } = await newConfig(
-      (place) => `${policy(place, "one", "retention: { keep: 1 }")}\n  two: {}`,
-    );
+    const { file } = await newConfig((place) => [policy(place, "one", "retention: { keep: 1 }"), "two: {}"]);
     const ran = await run(["policy", "check", "--config", file]);
     expect(ran.code).toBe(2);
     const lines = ran.stderr.trim().split("\n");
@@ -95,12 +90,10 @@ describe("policy", () => {
 
 describe("run --once and status", () => {
   test("run the policies once, and tell what is overdue by exit code 1", async () => {
-    const { place, file, vault } = await newConfig((place) =>
-      [
-        policy(place, "one", "schedule: { full: 1d }, retention: { keep_last: 3 }"),
-        policy(place, "off", "schedule: { full: 1d }, enabled: false"),
-      ].join("\n"),
-    );
+    const { place, file, vault } = await newConfig((place) => [
+      policy(place, "one", "schedule: { full: 1d }, retention: { keep_last: 3 }"),
+      policy(place, "off", "schedule: { full: 1d }, enabled: false"),
+    ]);
     const before = await run(["status", "--config", file]);
     expect(before.code).toBe(1);
     expect(before.stdout).toMatch(/one +overdue +never/);
@@ -197,7 +190,7 @@ test("SIGTERM ends the service within its time also where a run does not stop, a
   const { place, file, vault } = await newConfig((place) => {
     const [pid, out] = [join(place.directory, "pid"), join(place.directory, "out")];
     const stubborn = `trap '' TERM; echo $$ > ${pid}.new; mv ${pid}.new ${pid}; while :; do sleep 0.1; done > ${out}`;
-    return `  one: { sources: [{ type: command, name: slow, command: [sh, -c, "${stubborn}"] }], schedule: { full: 1d } }`;
+    return `one: { sources: [{ type: command, name: slow, command: [sh, -c, "${stubborn}"] }], schedule: { full: 1d } }`;
   });
   const service = startService(file, { options: ["--stop-timeout", "0.3"] });
   const pidFile = join(place.directory, "pid");
@@ -217,12 +210,10 @@ const SECONDS = process.env["NIGHTLY"] ? 180 : 4;
 test(`a service that is killed at any moment for ${SECONDS} s loses no snapshot, and leaves nothing behind that bars the next; what fails is told`, async () => {
   const { until, url } = await newReceiver();
   const state = { LANCEDB_BACKUP_STATE: join(await newDirectory(), "state") };
-  const { place, file, vault } = await newConfig((place) =>
-    [
-      policy(place, "one", "schedule: { incremental: 1s }, retention: { keep_last: 1000 }"),
-      `  gone: { sources: [{ type: files, paths: [nowhere] }], schedule: { full: 1s, retry_window: 1ms }, notifications: [{ type: webhook, url: "${url}" }] }`,
-    ].join("\n"),
-  );
+  const { place, file, vault } = await newConfig((place) => [
+    policy(place, "one", "schedule: { incremental: 1s }, retention: { keep_last: 1000 }"),
+    `gone: { sources: [{ type: files, paths: [nowhere] }], schedule: { full: 1s, retry_window: 1ms }, notifications: [{ type: webhook, url: "${url}" }] }`,
+  ]);
   const told = new Set<string>();
   const end = performance.now() + SECONDS * 1000;
   for (let round = 0; performance.now() < end; round++) {

@@ -13,6 +13,7 @@ import {
 import { jitterOf } from "../../src/policy/due-times.ts";
 import { OpenRepositories } from "../../src/policy/policy-repository.ts";
 import { newDirectory, recordingLogger } from "../support/database.ts";
+import { writePolicies } from "../support/policies.ts";
 import { TestClock } from "../support/test-clock.ts";
 
 /** A configuration, a database, and a place for the repository, in a temporary directory. */
@@ -24,10 +25,8 @@ async function newPlace() {
   const { logger, logged } = recordingLogger();
   let clock: TestClock | undefined;
   const vault = join(directory, "vault");
-  const service = async (policies: string, options: { at?: string; defaults?: string } = {}) => {
-    const file = join(directory, "backup.yaml");
-    const defaults = `backup_manager:\n  storage: { type: local, path: vault }\n${options.defaults ?? ""}`;
-    writeFileSync(file, `${defaults}\npolicies:\n${policies}\n`);
+  const service = async (policies: string | string[], options: { at?: string; defaults?: string } = {}) => {
+    const file = writePolicies(directory, { defaults: options.defaults ?? [], policies });
     const set = await loadPolicies(file);
     clock = new TestClock(options.at);
     const made = new BackupService(set, { logger, clock });
@@ -43,7 +42,7 @@ async function newPlace() {
 
 const SOURCE = "sources: [{ type: lancedb, path: DB }]";
 const policy = (place: { database: string }, name: string, rest: string) =>
-  `  ${name}: { ${SOURCE.replace("DB", place.database)}, ${rest} }`;
+  `${name}: { ${SOURCE.replace("DB", place.database)}, ${rest} }`;
 
 /** Lets the service begin what is due, and waits until nothing runs. */
 async function settle(service: BackupService, clock: TestClock): Promise<void> {
@@ -55,9 +54,12 @@ async function settle(service: BackupService, clock: TestClock): Promise<void> {
 }
 
 /** So many quarters of an hour go by, and whatever is due is done in each. */
-async function quarters(service: BackupService, clock: TestClock, count: number): Promise<void> {
+const quarters = (service: BackupService, clock: TestClock, count: number) =>
+  steps(service, clock, count, 15);
+
+async function steps(service: BackupService, clock: TestClock, count: number, minutes: number) {
   for (let index = 0; index < count; index++) {
-    clock.sleep(15 * 60_000 - 1000);
+    clock.sleep(minutes * 60_000 - 1000);
     await settle(service, clock);
   }
 }
@@ -71,7 +73,7 @@ describe("run", () => {
         "one",
         "tags: [nightly], schedule: { full: 1d, incremental: 1h }, retention: { keep_last: 2 }",
       ),
-      { defaults: "  compression: { algorithm: zstd, level: 3 }" },
+      { defaults: "compression: { algorithm: zstd, level: 3 }" },
     );
     const first = await service.run("one");
     expect(first).toMatchObject({ policy: "one", type: "full", outcome: "success", attempts: 1 });
@@ -127,12 +129,10 @@ describe("run", () => {
 
   test("a policy's rules leave the snapshots of other policies alone", async () => {
     const place = await newPlace();
-    const { service } = await place.service(
-      [
-        policy(place, "few", "schedule: { full: 1d }, retention: { keep_last: 1 }"),
-        policy(place, "many", "schedule: { full: 1d }"),
-      ].join("\n"),
-    );
+    const { service } = await place.service([
+      policy(place, "few", "schedule: { full: 1d }, retention: { keep_last: 1 }"),
+      policy(place, "many", "schedule: { full: 1d }"),
+    ]);
     for (const name of ["many", "many", "few", "few"]) await service.run(name);
     const names = (await place.snapshots()).map(({ name }) => name);
     expect(names).toEqual(["few", "many", "many"]);
@@ -144,8 +144,8 @@ describe("run", () => {
       [
         policy(place, "silent", "schedule: { full: 1d }"),
         policy(place, "told", "schedule: { full: 1d }, audit: all"),
-      ].join("\n"),
-      { defaults: "  audit: off" },
+      ],
+      { defaults: "audit: off" },
     );
     for (const name of ["silent", "told", "silent"]) await service.run(name);
     const entries = await (await Repository.open(place.vault, { logger: place.logger })).audit();
@@ -193,10 +193,10 @@ describe("run", () => {
     const place = await newPlace();
     const { service, reports } = await place.service(
       [
-        `  away: { sources: [{ type: command, name: x, command: ["false"] }], schedule: { full: 1d } }`,
+        `away: { sources: [{ type: command, name: x, command: ["false"] }], schedule: { full: 1d } }`,
         policy(place, "good", "schedule: { full: 1d }"),
-      ].join("\n"),
-      { defaults: "  scheduling: { concurrency: 1, retry_window: 1h }" },
+      ],
+      { defaults: "scheduling: { concurrency: 1, retry_window: 1h }" },
     );
     void service.run("away");
     expect((await service.run("good")).outcome).toBe("success");
@@ -394,7 +394,7 @@ describe("by its schedule", () => {
     );
     service.start();
     await settle(service, clock);
-    await quarters(service, clock, 4 * 48);
+    await steps(service, clock, 2 * 48, 30);
     expect(reports).toHaveLength(3);
   });
 
@@ -414,8 +414,8 @@ describe("by its schedule", () => {
     const place = await newPlace();
     const names = ["a", "b", "c", "d", "e"];
     const { service } = await place.service(
-      names.map((name) => policy(place, name, "schedule: { full: 1h }")).join("\n"),
-      { defaults: "  scheduling: { concurrency: 2 }" },
+      names.map((name) => policy(place, name, "schedule: { full: 1h }")),
+      { defaults: "scheduling: { concurrency: 2 }" },
     );
     const runs = await Promise.all(names.map((name) => service.run(name)));
     const moments = runs.flatMap(({ startedAt, durationMs, snapshot }) => {
@@ -436,10 +436,8 @@ describe("by its schedule", () => {
   test("stop ends a run under way, waits for it, and begins nothing more", async () => {
     const place = await newPlace();
     const { service, clock, reports } = await place.service(
-      [policy(place, "one", "schedule: { full: 1h }"), policy(place, "two", "schedule: { full: 1h }")].join(
-        "\n",
-      ),
-      { defaults: "  scheduling: { concurrency: 1 }" },
+      [policy(place, "one", "schedule: { full: 1h }"), policy(place, "two", "schedule: { full: 1h }")],
+      { defaults: "scheduling: { concurrency: 1 }" },
     );
     const runs = [service.run("one"), service.run("two")];
     service.start();

@@ -7,6 +7,7 @@ import { BackupService, loadPolicies, Repository } from "../../src/index.ts";
 import { checkPolicy } from "../../src/policy/check-policy.ts";
 import { newDirectory, recordingLogger } from "../support/database.ts";
 import { stampOf } from "../support/files.ts";
+import { writePolicies } from "../support/policies.ts";
 import { useProfiles } from "../support/profiles.ts";
 import { useS3Server, whyNoS3 } from "../support/s3-server.ts";
 import {
@@ -22,14 +23,10 @@ const { logger } = recordingLogger();
 /** What a check says of a policy over one source, in a directory. */
 async function check(source: string, directory?: string, storage = "type: local, path: vault") {
   const place = directory ?? (await newDirectory());
-  const file = join(place, "backup.yaml");
-  writeFileSync(
-    file,
-    `backup_manager: { storage: { ${storage} } }
-policies:
-  one: { sources: [${source}], schedule: { full: "0 2 * * *" } }
-`,
-  );
+  const file = writePolicies(place, {
+    storage,
+    policies: `one: { sources: [${source}], schedule: { full: "0 2 * * *" } }`,
+  });
   const { settings } = (await loadPolicies(file, { PASSWORD: SERVER_PASSWORD })).get("one")!;
   return checkPolicy(settings, logger);
 }
