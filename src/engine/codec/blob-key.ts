@@ -1,4 +1,5 @@
 import { createCipheriv, createDecipheriv, createHash, createHmac, hkdfSync } from "node:crypto";
+import { freeMemory } from "../../util/free-memory.ts";
 import { isDigest } from "../format/names.ts";
 import { SALT_BYTES, TAG_BYTES } from "./blob-head.ts";
 
@@ -15,6 +16,8 @@ export interface BlobKey {
 const KEY_BYTES = 32;
 const INFO = "lancedb-backup blob 2";
 const CIPHER = "aes-256-gcm";
+/** Encrypted at a time: what comes of it is copied while the processor has it near. */
+const STRETCH_BYTES = 128 * 1024;
 
 /** Which of a blob's tags: the head is number 0, and no last one. */
 export interface TagPlace {
@@ -26,8 +29,8 @@ export const HEAD_TAG: TagPlace = { number: 0, isLast: false };
 
 /** Makes and checks the tags of one blob, whose head is bound to each of them. */
 export interface BlobSeal {
-  /** What is stored, as long as `data`, and its tag. */
-  seal(place: TagPlace, data: Uint8Array): { readonly stored: Uint8Array; readonly tag: Uint8Array };
+  /** Puts what is stored into `target`, which is as long as `data` and may be its memory, and answers with the tag. */
+  seal(place: TagPlace, data: Uint8Array, target: Uint8Array): Uint8Array;
   /** What was sealed; undefined where it, its place, the head or the key are not those. */
   open(place: TagPlace, stored: Uint8Array, tag: Uint8Array): Uint8Array | undefined;
 }
@@ -37,7 +40,10 @@ export function checkedSeal(head: Buffer): BlobSeal {
   const tagOf = (place: TagPlace, data: Uint8Array) =>
     createHash("sha256").update(head).update(nonceOf(place)).update(data).digest().subarray(0, TAG_BYTES);
   return {
-    seal: (place, data) => ({ stored: data, tag: tagOf(place, data) }),
+    seal(place, data, target) {
+      if (target !== data) target.set(data);
+      return tagOf(place, data);
+    },
     open: (place, stored, tag) => (tagOf(place, stored).equals(tag) ? stored : undefined),
   };
 }
@@ -54,11 +60,15 @@ export function encryptedSeal(head: Buffer, salt: Uint8Array, { key }: BlobKey):
   }
   const own = Buffer.from(hkdfSync("sha256", key, salt, INFO, KEY_BYTES));
   return {
-    seal(place, data) {
+    seal(place, data, target) {
       const cipher = createCipheriv(CIPHER, own, nonceOf(place), { authTagLength: TAG_BYTES }).setAAD(head);
-      const stored = cipher.update(data);
+      for (let at = 0; at < data.length; at += STRETCH_BYTES) {
+        const stored = cipher.update(data.subarray(at, at + STRETCH_BYTES));
+        target.set(stored, at);
+        freeMemory(stored);
+      }
       cipher.final(); // GCM holds nothing back
-      return { stored, tag: cipher.getAuthTag() };
+      return cipher.getAuthTag();
     },
     open(place, stored, tag) {
       const decipher = createDecipheriv(CIPHER, own, nonceOf(place), { authTagLength: TAG_BYTES });

@@ -93,15 +93,12 @@ function sealInPlace(blob: Buffer, head: BlobHead, content: Uint8Array, key: Blo
   const bytes = headToBytes(head);
   const seal = key ? encryptedSeal(bytes, head.salt, key) : checkedSeal(bytes);
   blob.set(bytes);
-  blob.set(seal.seal(HEAD_TAG, new Uint8Array()).tag, bytes.length);
+  blob.set(seal.seal(HEAD_TAG, new Uint8Array(), new Uint8Array()), bytes.length);
   for (const [index, segment] of segmentsOf(head).entries()) {
     const end = segment.at + segment.storedBytes;
     const isPlain = segment.storedBytes === segment.contentBytes;
-    const part = isPlain ? segmentOf(content, index) : blob.subarray(segment.at, end);
-    const { stored, tag } = seal.seal(segment, part);
-    if (isPlain || stored !== part) blob.set(stored, segment.at);
-    blob.set(tag, end);
-    if (stored !== part) freeMemory(stored);
+    const target = blob.subarray(segment.at, end);
+    blob.set(seal.seal(segment, isPlain ? segmentOf(content, index) : target, target), end);
   }
 }
 

@@ -18,8 +18,11 @@ import { Fields } from "./fields.ts";
 import { FORMAT, fitsSources, isDigest } from "./names.ts";
 import { shown } from "./shown.ts";
 
-/** A document of more is read line by line, and what it says of files is kept as lines: half a gigabyte of objects are spared. */
-const LONG_BYTES = 4 << 20;
+/**
+ * A document of more, of some 65,000 files, is read line by line, and what it says of files is kept as lines. Each walk through
+ * them takes time that objects do not, so that short ones are objects.
+ */
+const LONG_BYTES = 16 << 20;
 
 /** What a listing needs, from the first line of a document. Nothing after it is looked at, and the checksum is not. */
 export function decodeSummary(firstLine: string, id: string, place: string): StoredSnapshot {
@@ -56,7 +59,7 @@ export function decodeSnapshot(bytes: Uint8Array, id: string, place: string): St
 }
 
 /**
- * The same of a document that comes in pieces. One of more than 4 MiB is never in memory as a whole, and its entries are made when they
+ * The same of a document that comes in pieces. One of more than 16 MiB is never in memory as a whole, and its entries are made when they
  * are asked for; it must be in the lines that docs/formats.md lays down.
  *
  * @param most bytes that a document can have.

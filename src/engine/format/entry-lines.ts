@@ -6,7 +6,7 @@ import { entryOf } from "./decode-entry.ts";
 export const CHUNK_BYTES = 64 * 1024;
 
 /** Of fewer entries objects are kept as they are: they take little, and are quicker to use. */
-const MANY_ENTRIES = 10_000;
+const MANY_ENTRIES = 65_000;
 
 /** A blob of which entries have pieces, with the bytes of its content; entries say its number. */
 export type NumberedBlob = readonly [name: string, bytes: number];
