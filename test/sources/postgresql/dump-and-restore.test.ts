@@ -40,8 +40,10 @@ describe.skipIf(reason)("a dump of PostgreSQL", () => {
     const to = `restored "$(x) ${format}`;
     await restorePostgres(server.url(to), content, { jobs: 2 });
     expect(await dumpTables(server, to)).toEqual(await dumpTables(server, from));
-    // As ANALYZE has found it; nothing else does it here.
-    expect(await server.run(to, "SELECT reltuples FROM pg_class WHERE relname = 'items'")).toBe("1000");
+    // By ANALYZE: nothing else makes them here.
+    expect(await server.run(to, "SELECT DISTINCT tablename FROM pg_stats WHERE tablename = 'items'")).toBe(
+      "items",
+    );
     await server.run(to, "DELETE FROM items WHERE id < 50; CREATE TABLE later (x int)");
     await restorePostgres(server.url(to), content, { mode: "in-place" });
     expect(await dumpTables(server, to)).toEqual({ ...(await dumpTables(server, from)), "public.later": "" });
