@@ -202,7 +202,9 @@ describe.skipIf(reason)("a PostgreSQL database that cannot be backed up", () => 
 
   test("but where it can, no process, document or file tells the password", async () => {
     const watch = watchProcesses(SECRETS);
-    const names = ["host=127.0.0.1 dbname=other", "--help", "postgresql://evil.example/x", `'"\\ $(x) é`];
+    const odd = `--help '"\\ $(x) é`;
+    const more = process.env["NIGHTLY"] === "1" ? ["--help", "host=127.0.0.1 dbname=other"] : [];
+    const names = ["postgresql://evil.example/x", odd, ...more];
     for (const name of names) {
       await server.run("postgres", `CREATE DATABASE "${name.replaceAll('"', '""')}"`);
       await server.run(name, "CREATE TABLE t AS SELECT 1 AS x");
