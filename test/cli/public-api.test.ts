@@ -7,8 +7,20 @@ const IMPORT =
   /import\s+(?:type\s+)?\{([^}]*)\}\s+from\s+"(?:\.\.\/)+((?:guard|doctor|repository|lance|fs|storage|sources|periodic)\/[^"]+|errors\.ts|logger\.ts)"/g;
 const DYNAMIC = /\{([^{}]*)\}\s*=\s*await import\("(?:\.\.\/)+((?:guard|doctor|repository)\/[^"]+)"\)/g;
 
-/** What an error is, and what an address: no part of a repository's or a manager's work. */
-const WORDS = new Set(["isError", "isFull", "reasonOf", "schemeOf"]);
+/** What an error is, what an address, and how falls are told: no part of a repository's or a manager's work. */
+const WORDS = new Set([
+  ...[
+    "isError",
+    "isFull",
+    "isMissing",
+    "isNotRead",
+    "isNotWritable",
+    "isOfSystem",
+    "isReadOnly",
+    "isRefused",
+  ],
+  ...["reasonOf", "toIoError", "schemeOf", "fallShown", "fallsAmong"],
+]);
 
 test("the command uses what every user of the package can use, and nothing else", () => {
   const entries = ["index.ts", "repository/index.ts", "errors.ts", "logger.ts"];
