@@ -1,9 +1,6 @@
 import { LockedError } from "../errors.ts";
 import type { Storage } from "../storage/storage.ts";
-import { blobName, REPOSITORY } from "./format/names.ts";
-
-/** What encrypted repositories keep their keys in. */
-const KEYS = "keys/";
+import { blobName, KEYS, REPOSITORY } from "./format/names.ts";
 
 /**
  * Where a storage locks objects, has those that a new snapshot needs locked for as long as the snapshot itself: blobs that were

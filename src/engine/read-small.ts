@@ -1,7 +1,6 @@
 import { CorruptError } from "../errors.ts";
 import type { Storage } from "../storage/storage.ts";
 import { takeMemory } from "../util/spare-memory.ts";
-import type { ReadRange } from "./codec/decode-blob.ts";
 
 /** Records, and blobs with their head, have less. */
 export const MOST_BYTES = 32 << 20;
@@ -38,6 +37,9 @@ export async function gatherSmall(
   }
   return Buffer.concat(all, bytes);
 }
+
+/** Bytes of an object: fewer than `length` only where it ends. */
+export type ReadRange = (offset: number, length: number) => Promise<Buffer>;
 
 /** Reads stretches of an object, each into one piece of memory; fewer bytes come where it ends. */
 export function readRange(storage: Storage, name: string, signal?: AbortSignal): ReadRange {

@@ -301,8 +301,9 @@ describe("a pin whose record cannot be read", () => {
   test("since it is a newer version's is left as it is", async () => {
     const { repository, id, file } = await newUnreadable(newer);
     const before = readFileSync(file, "utf8");
-    for (const said of [repository.tag(id, { add: ["x"] }), repository.unpin(id), repository.pin(id)])
-      expect(await rejection(said)).toMatchObject({ code: "UNSUPPORTED" });
+    const said = [repository.tag(id, { add: ["x"] }), repository.unpin(id), repository.pin(id)];
+    for (const error of await Promise.all(said.map(rejection)))
+      expect(error).toMatchObject({ code: "UNSUPPORTED" });
     expect(readFileSync(file, "utf8")).toBe(before);
     expect((await repository.get(id)).pinned).toBeDefined();
   });

@@ -1,12 +1,10 @@
 import { randomBytes } from "node:crypto";
 import { decodeRecord, encodeRecord } from "../../fs/record.ts";
-import type { DocumentCodec } from "../codec/document-codec.ts";
+import type { DocumentKind } from "../documents.ts";
 import { Fields } from "../format/fields.ts";
 import { AUDIT, FORMAT } from "../format/names.ts";
 
 export const AUDIT_HEAD = "audit/head.json";
-/** The ids that entries and the head are sealed by, in an encrypted repository. */
-const HEAD_ID = "audit-head";
 
 const NUMBERED = /^audit\/(\d{10})\.json$/;
 const DIGITS = 10;
@@ -80,13 +78,42 @@ export function parseEntryName(name: string): number | undefined {
   return digits === undefined || Number(digits) === 0 ? undefined : Number(digits);
 }
 
-/** An entry as an object. Answers with its digest, too. */
-export function sealEntry(
-  documents: DocumentCodec,
+/** A record as it is written: in one line. */
+export interface EncodedRecord {
+  readonly line: Buffer;
+  /** By which the next entry knows it. */
+  readonly sha256: string;
+}
+
+/** Entries by their numbers. */
+export const ENTRY_DOCUMENTS: DocumentKind<number, AuditEntry, EncodedRecord> = {
+  prefix: AUDIT,
+  nameOf: entryName,
+  keyOf: parseEntryName,
+  sealedAs: (number) => `audit-${digitsOf(number)}`,
+  encode: ({ line }) => line,
+  decode: decodeEntry,
+};
+
+/** There is one at most. */
+export const HEAD = "audit-head";
+export const HEAD_DOCUMENT: DocumentKind<typeof HEAD, AuditPoint> = {
+  prefix: AUDIT,
+  nameOf: () => AUDIT_HEAD,
+  keyOf: (name) => (name === AUDIT_HEAD ? HEAD : undefined),
+  sealedAs: () => HEAD,
+  encode: ({ number, sha256 }) => encodeLine({ number, sha256 }).line,
+  decode(bytes, _key, place) {
+    const fields = new Fields(decodeLine(bytes, place).body, place, "head");
+    return { number: fields.count("number"), sha256: fields.digest("sha256") };
+  },
+};
+
+export function encodeEntry(
   point: { readonly number: number; readonly previous: string | null },
   { at, durationMs, operation, outcome, actor, details }: AuditAction,
   software: AuditEntry["software"],
-): { readonly object: Buffer; readonly sha256: string } {
+): EncodedRecord {
   const { number, previous } = point;
   const { user, host, name } = actor;
   const who = { user, host, ...(name !== undefined && { name }) };
@@ -96,19 +123,11 @@ export function sealEntry(
     ...{ at: at.toISOString(), durationMs, operation, outcome },
     ...{ actor: who, software, details },
   };
-  const line = inOneLine(encodeRecord(body, FORMAT));
-  const { sha256 } = JSON.parse(line.toString("utf8")) as { sha256: string };
-  return { object: documents.seal(line, idOf(number)), sha256 };
+  return encodeLine(body);
 }
 
-/** @throws CorruptError, UnsupportedError */
-export async function openEntry(
-  documents: DocumentCodec,
-  object: Buffer,
-  number: number,
-  place: string,
-): Promise<AuditEntry> {
-  const { body, sha256 } = await openRecord(documents, object, idOf(number), place);
+function decodeEntry(bytes: Buffer, _number: number, place: string): AuditEntry {
+  const { body, sha256 } = decodeLine(bytes, place);
   const fields = new Fields(body, place, "entry");
   const actor = fields.object("actor");
   const previous = body["previous"] === null ? null : fields.digest("previous");
@@ -125,44 +144,20 @@ export async function openEntry(
   };
 }
 
-export function sealHead(documents: DocumentCodec, { number, sha256 }: AuditPoint): Buffer {
-  return documents.seal(inOneLine(encodeRecord({ number, sha256 }, FORMAT)), HEAD_ID);
-}
-
-/** @throws CorruptError, UnsupportedError */
-export async function openHead(documents: DocumentCodec, object: Buffer, place: string): Promise<AuditPoint> {
-  const { body } = await openRecord(documents, object, HEAD_ID, place);
-  const fields = new Fields(body, place, "head");
-  return { number: fields.count("number"), sha256: fields.digest("sha256") };
-}
-
-/** What an object below `audit/` holds, to be sealed by another epoch's key. @param name its own, of an entry or the head. */
-export function sealIdOf(name: string): string | undefined {
-  if (name === AUDIT_HEAD) return HEAD_ID;
-  const number = parseEntryName(name);
-  return number === undefined ? undefined : idOf(number);
-}
-
-async function openRecord(
-  documents: DocumentCodec,
-  object: Buffer,
-  id: string,
+function decodeLine(
+  bytes: Buffer,
   place: string,
-): Promise<{ readonly body: Record<string, unknown>; readonly sha256: string }> {
-  const bytes = await documents.open(object, id, place);
+): { readonly body: Record<string, unknown>; readonly sha256: string } {
   const body = decodeRecord(bytes, place, FORMAT);
   const { sha256 } = JSON.parse(bytes.toString("utf8")) as { sha256: string };
   return { body, sha256 };
 }
 
-function idOf(number: number): string {
-  return `audit-${digitsOf(number)}`;
+function encodeLine(body: object): EncodedRecord {
+  const record = JSON.parse(encodeRecord(body, FORMAT).toString("utf8")) as { sha256: string };
+  return { line: Buffer.from(`${JSON.stringify(record)}\n`), sha256: record.sha256 };
 }
 
 function digitsOf(number: number): string {
   return String(number).padStart(DIGITS, "0");
-}
-
-function inOneLine(record: Buffer): Buffer {
-  return Buffer.from(`${JSON.stringify(JSON.parse(record.toString("utf8")))}\n`);
 }

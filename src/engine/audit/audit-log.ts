@@ -6,20 +6,19 @@ import { assertWritable } from "../../storage/layers/read-only-storage.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { forEachParallel } from "../../util/parallel.ts";
 import type { DocumentCodec } from "../codec/document-codec.ts";
+import { Documents } from "../documents.ts";
 import { AUDIT } from "../format/names.ts";
-import { readSmall } from "../read-small.ts";
 import { software } from "../software.ts";
 import {
-  AUDIT_HEAD,
   type AuditAction,
   type AuditEntry,
   type AuditPoint,
+  ENTRY_DOCUMENTS,
+  encodeEntry,
   entryName,
-  openEntry,
-  openHead,
+  HEAD,
+  HEAD_DOCUMENT,
   parseEntryName,
-  sealEntry,
-  sealHead,
 } from "./audit-entry.ts";
 
 /** Of a repository: by which codec its documents are sealed now. */
@@ -63,29 +62,22 @@ export async function entryNumbers(storage: Storage, signal?: AbortSignal): Prom
   return numbers.sort((a, b) => a - b);
 }
 
-/** @throws CorruptError, UnsupportedError, IoError */
-export async function readEntry(
-  { storage, documents }: AuditPlace,
-  number: number,
-  signal?: AbortSignal,
-): Promise<AuditEntry> {
-  const name = entryName(number);
-  const object = await readSmall(storage, name, signal);
-  return openEntry(documents, object, number, `${storage.location}/${name}`);
+/** @throws NotFoundError, CorruptError, UnsupportedError, IoError */
+export function readEntry(place: AuditPlace, number: number, signal?: AbortSignal): Promise<AuditEntry> {
+  return entriesOf(place).read(number, signal);
 }
 
 /** Undefined where there is none. @throws CorruptError, UnsupportedError, IoError */
-export async function readHead(
-  { storage, documents }: AuditPlace,
-  signal?: AbortSignal,
-): Promise<AuditPoint | undefined> {
-  try {
-    const object = await readSmall(storage, AUDIT_HEAD, signal);
-    return await openHead(documents, object, `${storage.location}/${AUDIT_HEAD}`);
-  } catch (error) {
-    if (isNotFound(error)) return undefined;
-    throw error;
-  }
+export function readHead(place: AuditPlace, signal?: AbortSignal): Promise<AuditPoint | undefined> {
+  return headOf(place).find(HEAD, signal);
+}
+
+export function entriesOf({ storage, documents }: Pick<AuditPlace, "storage" | "documents">) {
+  return new Documents(ENTRY_DOCUMENTS, storage, documents);
+}
+
+export function headOf({ storage, documents }: Pick<AuditPlace, "storage" | "documents">) {
+  return new Documents(HEAD_DOCUMENT, storage, documents);
 }
 
 /**
@@ -102,25 +94,21 @@ export async function appendEntry(
   after?: AuditPoint,
   signal?: AbortSignal,
 ): Promise<AuditPoint> {
-  const { storage, logger, documents } = place;
+  const { storage, logger } = place;
   assertWritable(storage);
+  const [entries, head] = [entriesOf(place), headOf(place)];
   let last: Newest | undefined = await newestKnown(place, after, signal);
   for (let turn = 0; turn < MOST_TRIES; turn++) {
     const number = (last?.number ?? 0) + 1;
-    const { object, sha256 } = sealEntry(
-      documents,
-      { number, previous: last?.sha256 ?? null },
-      action,
-      software,
-    );
-    if (await storage.writeNew(entryName(number), object, { lock: true, signal })) {
-      const point = { number, sha256 };
+    const entry = encodeEntry({ number, previous: last?.sha256 ?? null }, action, software);
+    if (await entries.writeNew(number, entry, { lock: true, signal })) {
+      const point = { number, sha256: entry.sha256 };
       if (last && (await isInRemovedRange(place, last.number, point, signal))) {
         await withdraw(place, number, signal);
         last = await newestEntry(place, signal);
         continue;
       }
-      await storage.write(AUDIT_HEAD, sealHead(documents, point), { signal }).catch((error: unknown) => {
+      await head.write(HEAD, point, { signal }).catch((error: unknown) => {
         logger.debug("the head of the audit log was not written", { reason: reasonOf(error) });
       });
       return point;

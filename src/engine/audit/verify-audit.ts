@@ -3,8 +3,16 @@ import { reasonOf } from "../../fs/io.ts";
 import { forEachParallel } from "../../util/parallel.ts";
 import { AUDIT } from "../format/names.ts";
 import { gatherSmall, MOST_BYTES } from "../read-small.ts";
-import { AUDIT_HEAD, type AuditEntry, type AuditPoint, openEntry, parseEntryName } from "./audit-entry.ts";
-import { type AuditPlace, auditNames, entryNumbers, isUnreadable, readEntry, readHead } from "./audit-log.ts";
+import { AUDIT_HEAD, type AuditEntry, type AuditPoint, parseEntryName } from "./audit-entry.ts";
+import {
+  type AuditPlace,
+  auditNames,
+  entriesOf,
+  entryNumbers,
+  isUnreadable,
+  readEntry,
+  readHead,
+} from "./audit-log.ts";
 
 /** What is wrong with an audit log. */
 export interface AuditProblem {
@@ -199,7 +207,7 @@ async function copies(
   read: ReadonlyMap<number, AuditEntry>,
   signal: AbortSignal | undefined,
 ): Promise<AuditProblem[]> {
-  const { storage, documents } = place;
+  const { storage } = place;
   const names = new Set<string>();
   for await (const name of auditNames(storage, signal)) names.add(name);
   for await (const { name, kind } of storage.local?.strays(AUDIT, { deep: false }) ?? [])
@@ -211,7 +219,7 @@ async function copies(
     const at = `${storage.location}/${name}`;
     try {
       const pieces = storage.local ? storage.local.readStray(name) : storage.read(name, { signal });
-      const entry = await openEntry(documents, await gatherSmall(pieces, at, MOST_BYTES), number, at);
+      const entry = await entriesOf(place).open(await gatherSmall(pieces, at, MOST_BYTES), number, at);
       if (entry.sha256 === read.get(number)?.sha256) continue;
       problems.push({
         kind: "forked",

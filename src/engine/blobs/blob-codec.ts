@@ -4,8 +4,9 @@ import { LONGEST_HEAD_BYTES, SEGMENT_BYTES, segmentCount, TAG_BYTES } from "../c
 import { blobNameUnderKey } from "../codec/blob-key.ts";
 import { asBuffer } from "../codec/codec-tasks.ts";
 import { codecThreads } from "../codec/codec-threads.ts";
-import { openBlob, type ReadRange, type WantedBlob } from "../codec/decode-blob.ts";
+import { openBlob, type WantedBlob } from "../codec/decode-blob.ts";
 import type { Compression, EncodeOptions } from "../codec/encode-blob.ts";
+import type { ReadRange } from "../read-small.ts";
 import type { Piece } from "../snapshot.ts";
 
 /** How the plain content of blobs becomes objects. What it is given to encode or decode must be nobody else's, and is empty afterwards. */

@@ -12,7 +12,9 @@ import type { Storage } from "../../storage/storage.ts";
 import { type Clock, liesInFuture, systemClock } from "../../util/clock.ts";
 import { forEachParallel } from "../../util/parallel.ts";
 import type { DocumentCodec } from "../codec/document-codec.ts";
-import { isSnapshotId, mayBeOf, parseSnapshotName, SNAPSHOTS, snapshotName } from "../format/names.ts";
+import { Documents } from "../documents.ts";
+import { isSnapshotId, mayBeOf, snapshotName } from "../format/names.ts";
+import { SNAPSHOT_DOCUMENTS } from "../format/snapshot-document.ts";
 import { assertNotLocked } from "../keep-locked.ts";
 import { withLabels } from "../labels/label-record.ts";
 import { LabelStore, labelsOf } from "../labels/label-store.ts";
@@ -153,11 +155,7 @@ export class Catalog {
   /** Ids of all documents, ascending, which is the order of their times to the second. Reads none of them. */
   async ids(signal?: AbortSignal): Promise<string[]> {
     const ids = new Set<string>(); // one that is listed twice would count twice
-    for await (const { name } of this.#storage.list(SNAPSHOTS)) {
-      signal?.throwIfAborted();
-      const id = parseSnapshotName(name);
-      if (id !== undefined) ids.add(id);
-    }
+    for await (const { key } of new Documents(SNAPSHOT_DOCUMENTS, this.#storage).list(signal)) ids.add(key);
     return [...ids].sort();
   }
 

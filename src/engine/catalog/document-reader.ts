@@ -1,9 +1,11 @@
 import { CorruptError, UnsupportedError } from "../../errors.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { type DocumentCodec, PLAIN_DOCUMENTS } from "../codec/document-codec.ts";
+import { Documents } from "../documents.ts";
 import { decodeSummary, readSnapshot } from "../format/decode-snapshot.ts";
 import { snapshotName } from "../format/names.ts";
-import { MOST_DOCUMENT_BYTES, readRange, readSmall } from "../read-small.ts";
+import { SNAPSHOT_DOCUMENTS } from "../format/snapshot-document.ts";
+import { readRange } from "../read-small.ts";
 import type { StoredContent, StoredSnapshot } from "../snapshot.ts";
 import { loadKindsIn } from "../source-kind.ts";
 
@@ -39,11 +41,13 @@ export class DocumentReader {
   readonly #storage: Storage;
   readonly #cache: DocumentCache | undefined;
   readonly #codec: DocumentCodec;
+  readonly #documents: Documents<string, StoredContent, Buffer>;
 
   constructor(storage: Storage, cache?: DocumentCache, codec = PLAIN_DOCUMENTS) {
     this.#storage = storage;
     this.#cache = cache;
     this.#codec = codec;
+    this.#documents = new Documents(SNAPSHOT_DOCUMENTS, storage, codec);
   }
 
   /**
@@ -67,7 +71,7 @@ export class DocumentReader {
 
   /** A whole document, every rule of the format checked. @throws as `summary` */
   async whole(id: string, signal: AbortSignal | undefined, known: Known): Promise<ReadDocument> {
-    const read = () => readSmall(this.#storage, snapshotName(id), signal, MOST_DOCUMENT_BYTES);
+    const read = () => this.#documents.object(id, signal);
     const decode = async (object: Buffer) => {
       const bytes = await this.#codec.open(object, id, this.#placeOf(id));
       return { bytes, content: await readSnapshot([bytes], { id, place: this.#placeOf(id) }) };
@@ -117,6 +121,6 @@ export class DocumentReader {
   }
 
   #placeOf(id: string): string {
-    return `${this.#storage.location}/${snapshotName(id)}`;
+    return this.#documents.placeOf(id);
   }
 }

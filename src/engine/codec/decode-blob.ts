@@ -3,6 +3,7 @@ import { constants, gunzipSync, zstdDecompressSync } from "node:zlib";
 import { ValidationError } from "../../errors.ts";
 import { freeMemory } from "../../util/free-memory.ts";
 import { takeMemory } from "../../util/spare-memory.ts";
+import type { ReadRange } from "../read-small.ts";
 import {
   type BlobHead,
   type CompressionAlgorithm,
@@ -29,9 +30,6 @@ export interface WantedBlob {
   /** Where it is, for messages. */
   readonly place: string;
 }
-
-/** Bytes of an object: fewer than `length` only where it ends. */
-export type ReadRange = (offset: number, length: number) => Promise<Buffer>;
 
 /** A blob whose head was read and checked. */
 export interface OpenBlob {

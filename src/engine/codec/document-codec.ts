@@ -1,25 +1,17 @@
 import { createHash } from "node:crypto";
 import { CorruptError } from "../../errors.ts";
-import { gatherSmall, MOST_DOCUMENT_BYTES } from "../read-small.ts";
+import type { Sealing } from "../documents.ts";
+import { gatherSmall, MOST_DOCUMENT_BYTES, type ReadRange } from "../read-small.ts";
 import { damaged, encodedBytes, LONGEST_HEAD_BYTES, MAX_CONTENT_BYTES, parseHead } from "./blob-head.ts";
 import type { BlobKey } from "./blob-key.ts";
-import { decodeBlob, epochOf, type ReadRange } from "./decode-blob.ts";
+import { decodeBlob, epochOf } from "./decode-blob.ts";
 import { type Compression, encodeBlob } from "./encode-blob.ts";
 
 /** How the documents of snapshots become objects. */
-export interface DocumentCodec {
+export interface DocumentCodec extends Sealing {
   /** Whether a document may come in the place of another of the same snapshot: when keys are rotated. */
   readonly mayBeReplaced: boolean;
-  /** @param id the snapshot's. */
-  seal(document: Buffer, id: string): Buffer;
-  /**
-   * The document of a whole object.
-   *
-   * @param place of the object, for messages.
-   * @throws CorruptError where it is not what was written for this snapshot.
-   */
-  open(object: Buffer, id: string, place: string): Promise<Buffer>;
-  /** The same in pieces, so that the document is not in memory as a whole. @throws as `open`, and what the object's pieces throw */
+  /** What `open` gives, in pieces, so that the document is not in memory as a whole. @throws as `open`, and what the object's pieces throw */
   pieces(object: Pieces, id: string, place: string): AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
   /** So much of an object as its first line needs: this may be kept. @throws as `open` */
   readBeginning(read: ReadRange, id: string, place: string): Promise<Buffer>;
@@ -40,6 +32,7 @@ export const PLAIN_DOCUMENTS: DocumentCodec = {
   mayBeReplaced: false,
   seal: (document) => document,
   open: async (object) => object,
+  epochOf: () => 0,
   pieces: (object) => object,
   async readBeginning(read, _id, place) {
     const pieces: Buffer[] = [];
@@ -89,6 +82,7 @@ export function sealedDocuments(keys: DocumentKeys, compression: Compression): D
   }
   return {
     mayBeReplaced: true,
+    epochOf: (object, place) => epochOf(object.subarray(0, LONGEST_HEAD_BYTES), place),
     seal(document, id) {
       const contents = partsOf(document);
       return Buffer.concat(
@@ -135,11 +129,6 @@ export function sealedDocuments(keys: DocumentKeys, compression: Compression): D
       return line.subarray(0, end);
     },
   };
-}
-
-/** By which epoch's key a sealed document says that it is encrypted. @param object its beginning, or all */
-export function epochOfDocument(object: Buffer, place: string): number {
-  return epochOf(object.subarray(0, LONGEST_HEAD_BYTES), place);
 }
 
 /** The first line with its newline, so that it is read without the rest; then the rest; as many blobs as it takes. */

@@ -88,9 +88,11 @@ export function labelsName(id: string, number: number): string {
 }
 
 /** What the name of such a record says; undefined for any other name. */
-export function parseLabelsName(name: string): { readonly id: string; readonly number: number } | undefined {
-  const [, id, number] = LABELS_RECORD.exec(name) ?? [];
-  return id === undefined ? undefined : { id, number: Number(number) };
+export function parseLabelsName(
+  name: string,
+): { readonly snapshot: string; readonly number: number } | undefined {
+  const [, snapshot, number] = LABELS_RECORD.exec(name) ?? [];
+  return snapshot === undefined ? undefined : { snapshot, number: Number(number) };
 }
 
 /** What the ids of snapshots of several sources have in place of digits of the source. */

@@ -1,4 +1,5 @@
 import { decodeRecord, encodeRecord } from "../../fs/record.ts";
+import type { DocumentKind } from "../documents.ts";
 import { Fields } from "../format/fields.ts";
 import { FORMAT, KEYS } from "../format/names.ts";
 
@@ -27,12 +28,19 @@ export function parseEpochRecordName(name: string): number | undefined {
   return digits === undefined ? undefined : Number(digits);
 }
 
-export function encodeEpochRecord({ epoch, createdAt, check }: EpochRecord): Buffer {
-  return encodeRecord({ epoch, createdAt: createdAt.toISOString(), check }, FORMAT);
-}
-
-/** @throws CorruptError, UnsupportedError */
-export function decodeEpochRecord(bytes: Uint8Array, place: string): EpochRecord {
-  const fields = new Fields(decodeRecord(bytes, place, FORMAT), place, "epoch");
-  return { epoch: fields.count("epoch"), createdAt: fields.date("createdAt"), check: fields.digest("check") };
-}
+/** By their numbers. */
+export const EPOCH_DOCUMENTS: DocumentKind<number, EpochRecord> = {
+  prefix: KEYS,
+  nameOf: epochRecordName,
+  keyOf: parseEpochRecordName,
+  encode: ({ epoch, createdAt, check }) =>
+    encodeRecord({ epoch, createdAt: createdAt.toISOString(), check }, FORMAT),
+  decode(bytes, _epoch, place) {
+    const fields = new Fields(decodeRecord(bytes, place, FORMAT), place, "epoch");
+    return {
+      epoch: fields.count("epoch"),
+      createdAt: fields.date("createdAt"),
+      check: fields.digest("check"),
+    };
+  },
+};

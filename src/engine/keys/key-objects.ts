@@ -1,11 +1,11 @@
-import { type BackupError, CorruptError, isNotFound, UnsupportedError } from "../../errors.ts";
+import { type BackupError, CorruptError, UnsupportedError } from "../../errors.ts";
 import { isUnreadable } from "../../fs/io.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { forEachParallel } from "../../util/parallel.ts";
+import { Documents } from "../documents.ts";
 import { KEYS } from "../format/names.ts";
-import { readSmall } from "../read-small.ts";
-import { decodeEpochRecord, epochRecordName, parseEpochRecordName, rewriteName } from "./epoch-record.ts";
-import { decodeSlot, parseSlotName, type SealedSlot, slotName } from "./slot.ts";
+import { EPOCH_DOCUMENTS, parseEpochRecordName, rewriteName } from "./epoch-record.ts";
+import { parseSlotName, type SealedSlot, SLOT_DOCUMENTS } from "./slot.ts";
 
 /** An epoch as a repository says it in the open. */
 export interface KnownEpoch {
@@ -73,13 +73,14 @@ export async function readKeyObjects(
   }
   const found = new Map<string, SealedSlot>();
   const damaged: DamagedSlot[] = [];
+  const documents = new Documents(SLOT_DOCUMENTS, storage);
   await forEachParallel(ids, PARALLEL_READS, async (id) => {
     try {
-      const bytes = await readSmall(storage, slotName(id));
-      found.set(id, decodeSlot(bytes, id, `${storage.location}/${slotName(id)}`));
+      const slot = await documents.find(id);
+      if (slot) found.set(id, slot); // else removed since it was listed
     } catch (error) {
-      if (isDamage(error)) damaged.push({ id, error });
-      else if (!isNotFound(error)) throw error; // removed since it was listed
+      if (!isDamage(error)) throw error;
+      damaged.push({ id, error });
     }
   });
   const slots = ids.flatMap((id) => found.get(id) ?? []);
@@ -113,12 +114,11 @@ async function currentEpoch(
 
 /** Undefined where the object is damaged, or gone by now: slots say the same. */
 async function checkOf(storage: Storage, epoch: number): Promise<string | undefined> {
-  const name = epochRecordName(epoch);
   try {
-    const record = decodeEpochRecord(await readSmall(storage, name), `${storage.location}/${name}`);
-    return record.epoch === epoch ? record.check : undefined;
+    const record = await new Documents(EPOCH_DOCUMENTS, storage).find(epoch);
+    return record?.epoch === epoch ? record.check : undefined;
   } catch (error) {
-    if (isDamage(error) || isNotFound(error)) return undefined;
+    if (isDamage(error)) return undefined;
     throw error;
   }
 }

@@ -14,15 +14,7 @@ import {
   signatureOf,
 } from "./key-objects.ts";
 import { MASTER_BYTES, type RepositoryKey } from "./repository-key.ts";
-import {
-  damagedSlot,
-  encodeSlot,
-  newSlotId,
-  openSeal,
-  type SealedSlot,
-  type Slot,
-  slotName,
-} from "./slot.ts";
+import { damagedSlot, newSlotId, openSeal, type SealedSlot, type Slot, slotName, writeSlot } from "./slot.ts";
 
 export interface RingPlace {
   readonly storage: Storage;
@@ -91,7 +83,7 @@ export class KeyRing {
     const first = epochKeys({ epoch: 1, master: randomBytes(MASTER_BYTES) });
     const slots: Slot[] = [];
     for (const key of keys) slots.push(await newSlot(key, repository, first));
-    for (const slot of slots) await place.storage.writeNew(slotName(slot.id), encodeSlot(slot, first, []));
+    for (const slot of slots) await writeSlot(place.storage, slot, first);
     const ring = new KeyRing(place, { first: { epoch: 1, check: first.check }, repository }, keys);
     ring.#keep(first);
     ring.#current = 1;

@@ -3,13 +3,14 @@ import { CorruptError, LockedError, ValidationError } from "../../errors.ts";
 import { reasonOf } from "../../fs/io.ts";
 import type { Logger } from "../../logger.ts";
 import type { Storage } from "../../storage/storage.ts";
+import { Documents } from "../documents.ts";
 import { recipientsOfSlot } from "./age-key.ts";
 import { awsKms } from "./aws-kms-key.ts";
 import { type EpochKeys, type EpochMaster, epochKeys } from "./epoch-keys.ts";
-import { encodeEpochRecord, epochRecordName } from "./epoch-record.ts";
+import { EPOCH_DOCUMENTS } from "./epoch-record.ts";
 import { type KeyRing, newSlot } from "./key-ring.ts";
 import { type KeyOfSlot, MASTER_BYTES, type RepositoryKey } from "./repository-key.ts";
-import { encodeSlot, openSeal, type SealedSlot, type Slot, slotName } from "./slot.ts";
+import { openSeal, replaceSlot, type SealedSlot, type Slot, slotName, writeSlot } from "./slot.ts";
 
 export interface KeysPlace {
   readonly storage: Storage;
@@ -51,7 +52,7 @@ export async function addKey(place: KeysPlace, key: RepositoryKey): Promise<KeyS
   for (;;) {
     const { current } = ring;
     const slot = await newSlot(key, ring.repository, current);
-    await storage.writeNew(slotName(slot.id), encodeSlot(slot, current, olderMasters(ring)));
+    await writeSlot(storage, slot, current, olderMasters(ring));
     await ring.refresh();
     if (ring.current.epoch === slot.epoch) {
       await warnOfClouds(place);
@@ -81,7 +82,7 @@ export async function removeKey(place: KeysPlace, id: string): Promise<void> {
   await storage.remove(slotName(id));
   if ((await ring.ownSlots()).length === 0) {
     // Somebody else has removed the other one at the same moment.
-    if (slot) await storage.write(slotName(id), encodeSlot(slot, ring.current, olderMasters(ring)));
+    if (slot) await replaceSlot(storage, slot, ring.current, olderMasters(ring));
     throw lastSlot(storage, id);
   }
   logger.info("key slot removed", { slot: id });
@@ -153,9 +154,10 @@ export async function beginEpoch(
   { keys, slots }: NewEpoch,
 ): Promise<void> {
   const older: EpochMaster[] = [...olderMasters(ring), ring.current];
-  for (const slot of slots) await storage.writeNew(slotName(slot.id), encodeSlot(slot, keys, older));
-  const record = encodeEpochRecord({ epoch: keys.epoch, createdAt: new Date(), check: keys.check });
-  if (!(await storage.writeNew(epochRecordName(keys.epoch), record))) {
+  for (const slot of slots) await writeSlot(storage, slot, keys, older);
+  const { epoch, check } = keys;
+  const record = { epoch, createdAt: new Date(), check };
+  if (!(await new Documents(EPOCH_DOCUMENTS, storage).writeNew(epoch, record))) {
     for (const { id } of slots) await storage.remove(slotName(id));
     throw new LockedError(
       `The keys of ${storage.location} were rotated by somebody else at this moment. Look whether it is needed once more.`,
@@ -183,7 +185,7 @@ export async function removeStaleSlots({ storage, ring, logger }: KeysPlace): Pr
 export async function dropOlderEpochs({ storage, ring }: KeysPlace): Promise<void> {
   for (const slot of await ring.ownSlots()) {
     if ((openSeal(slot, ring.current) ?? []).length === 0) continue;
-    await storage.write(slotName(slot.id), encodeSlot(slot, ring.current, []));
+    await replaceSlot(storage, slot, ring.current);
   }
   await ring.refresh();
 }

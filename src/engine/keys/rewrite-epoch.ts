@@ -7,16 +7,16 @@ import { digestOf } from "../blobs/blob-codec.ts";
 import type { BlobStore } from "../blobs/blob-store.ts";
 import { LONGEST_HEAD_BYTES } from "../codec/blob-head.ts";
 import { epochOf } from "../codec/decode-blob.ts";
-import { epochOfDocument } from "../codec/document-codec.ts";
-import { decodeSnapshot } from "../format/decode-snapshot.ts";
+import { Documents } from "../documents.ts";
 import { encodeSnapshot } from "../format/encode-snapshot.ts";
 import { blobName, FORMAT, ROLLING, snapshotName } from "../format/names.ts";
+import { SNAPSHOT_DOCUMENTS } from "../format/snapshot-document.ts";
 import { LabelStore } from "../labels/label-store.ts";
 import type { Lease } from "../lease/lease.ts";
 import { leaserOf } from "../lease/leaser.ts";
 import { documentsIn } from "../prune/document-names.ts";
 import { writeMarks } from "../prune/mark.ts";
-import { MOST_DOCUMENT_BYTES, readRange, readSmall } from "../read-small.ts";
+import { readRange } from "../read-small.ts";
 import { blobsOfContent, type PartContent, piecesOfEntry, type StoredContent } from "../snapshot.ts";
 import { rewriteName } from "./epoch-record.ts";
 import { dropOlderEpochs, type KeysPlace, removeStaleSlots } from "./manage-keys.ts";
@@ -68,10 +68,7 @@ export async function rewriteEpoch(place: RewritePlace, options: RewriteOptions)
     await using lease = await leaser.acquire("exclusive", options);
     await rewrite.all(lease);
     rewrite.assertWhole();
-    await new LabelStore({ storage, documents: (await place.blobs.renewed()).documents }).reseal(
-      options.signal,
-    );
-    await resealAudit(place, options.signal);
+    await resealRecords(place, options.signal);
     await lease.assertHeld();
     await writeMarks(storage, new Date(), rewrite.replaced);
     await dropOlderEpochs(place);
@@ -83,8 +80,9 @@ export async function rewriteEpoch(place: RewritePlace, options: RewriteOptions)
 }
 
 /** What was verified when is forgotten: all blobs have just been read, and have other names. */
-async function resealAudit({ storage, logger, blobs }: RewritePlace, signal?: AbortSignal): Promise<void> {
+async function resealRecords({ storage, logger, blobs }: RewritePlace, signal?: AbortSignal): Promise<void> {
   const { documents, codec } = await blobs.renewed();
+  await new LabelStore({ storage, documents }).reseal(codec.epoch, signal);
   await sealAnew({ storage, logger, documents, epoch: codec.epoch }, undefined, signal);
   await storage.remove(ROLLING, { signal });
 }
@@ -126,10 +124,10 @@ async function readContent(
   id: string,
   signal: AbortSignal | undefined,
 ): Promise<ReadContent | undefined> {
-  const place = `${storage.location}/${snapshotName(id)}`;
+  const snapshots = new Documents(SNAPSHOT_DOCUMENTS, storage, documents);
   try {
-    const object = await readSmall(storage, snapshotName(id), signal, MOST_DOCUMENT_BYTES);
-    return { object, content: decodeSnapshot(await documents.open(object, id, place), id, place) };
+    const object = await snapshots.object(id, signal);
+    return { object, content: await snapshots.open(object, id) };
   } catch (error) {
     if (isNotFound(error)) return undefined;
     throw error;
@@ -198,7 +196,7 @@ class Rewrite {
     const { object, content } = read;
     const named = blobsOfContent(content);
     const old = await this.#olderOf([...named.keys()]);
-    const isOld = epochOfDocument(object, blobs.storage.location) !== this.#epoch;
+    const isOld = blobs.documents.epochOf(object, blobs.storage.location) !== this.#epoch;
     if (old.length === 0 && !isOld) return;
     await forEachParallel(old, PARALLEL_BLOBS, (name) => this.#blob(name));
     await this.#publish(content, object, lease);

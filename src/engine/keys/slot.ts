@@ -1,6 +1,8 @@
 import { createCipheriv, createDecipheriv, randomBytes } from "node:crypto";
 import { CorruptError } from "../../errors.ts";
 import { decodeRecord, encodeRecord } from "../../fs/record.ts";
+import type { Storage } from "../../storage/storage.ts";
+import { type DocumentKind, Documents } from "../documents.ts";
 import { Fields } from "../format/fields.ts";
 import { FORMAT, KEYS } from "../format/names.ts";
 import type { JsonObject } from "../snapshot.ts";
@@ -48,12 +50,45 @@ export function parseSlotName(name: string): string | undefined {
   return ID.exec(name)?.[1];
 }
 
-/**
- * A slot as it is written.
- *
- * @param keys of its epoch. @param older masters of the epochs before that are still needed; they are sealed in it.
- */
-export function encodeSlot(slot: Slot, keys: EpochKeys, older: readonly EpochMaster[]): Buffer {
+/** What a slot is made of. */
+export interface NewSlot {
+  readonly slot: Slot;
+  /** Of its epoch. */
+  readonly keys: EpochKeys;
+  /** Masters of the epochs before that are still needed; they are sealed in it. */
+  readonly older: readonly EpochMaster[];
+}
+
+/** Slots by their ids. */
+export const SLOT_DOCUMENTS: DocumentKind<string, SealedSlot, NewSlot> = {
+  prefix: KEYS,
+  nameOf: slotName,
+  keyOf: parseSlotName,
+  encode: encodeSlot,
+  decode: decodeSlot,
+};
+
+/** @param older default: none. */
+export function writeSlot(
+  storage: Storage,
+  slot: Slot,
+  keys: EpochKeys,
+  older: readonly EpochMaster[] = [],
+): Promise<boolean> {
+  return new Documents(SLOT_DOCUMENTS, storage).writeNew(slot.id, { slot, keys, older });
+}
+
+/** The same in the place of one that has its id. */
+export function replaceSlot(
+  storage: Storage,
+  slot: Slot,
+  keys: EpochKeys,
+  older: readonly EpochMaster[] = [],
+): Promise<void> {
+  return new Documents(SLOT_DOCUMENTS, storage).write(slot.id, { slot, keys, older });
+}
+
+function encodeSlot({ slot, keys, older }: NewSlot): Buffer {
   const open = openPart(slot);
   const nonce = randomBytes(NONCE_BYTES);
   const cipher = createCipheriv(CIPHER, keys.slots, nonce, { authTagLength: TAG_BYTES }).setAAD(
@@ -63,8 +98,7 @@ export function encodeSlot(slot: Slot, keys: EpochKeys, older: readonly EpochMas
   return encodeRecord({ ...open, seal: Buffer.concat([nonce, ...sealed]).toString("hex") }, FORMAT);
 }
 
-/** @param place of the object, for messages. @throws CorruptError, UnsupportedError */
-export function decodeSlot(bytes: Uint8Array, id: string, place: string): SealedSlot {
+function decodeSlot(bytes: Uint8Array, id: string, place: string): SealedSlot {
   const fields = new Fields(decodeRecord(bytes, place, FORMAT), place, "slot");
   const slot = {
     id: fields.text("id"),

@@ -1,9 +1,9 @@
 import { randomUUID } from "node:crypto";
 import { CorruptError, ValidationError } from "../../errors.ts";
 import { decodeRecord, encodeRecord } from "../../fs/record.ts";
-import type { DocumentCodec } from "../codec/document-codec.ts";
+import type { DocumentKind } from "../documents.ts";
 import { Fields } from "../format/fields.ts";
-import { assertLabel, FORMAT, labelsName } from "../format/names.ts";
+import { assertLabel, FORMAT, LABELS, labelsName, parseLabelsName } from "../format/names.ts";
 import type { Pin, StoredSnapshot } from "../snapshot.ts";
 
 /** What was said of a snapshot after it was taken. */
@@ -23,15 +23,22 @@ export interface LabelsRecord extends Labels {
 /** Characters. */
 export const LONGEST_REASON = 1000;
 
-/** Of the record as an object: by this it is sealed, where the repository is encrypted. */
-function sealedAs({ snapshot, number }: Pick<LabelsRecord, "snapshot" | "number">): string {
-  return labelsName(snapshot, number).replace(/\.json$/, "");
-}
+type LabelsKey = Pick<LabelsRecord, "snapshot" | "number">;
 
-export function encodeLabels(record: LabelsRecord, changedAt: Date, documents: DocumentCodec): Buffer {
-  const { snapshot, number, tags, pinned } = record;
+/** Records of labels, each under a number of its own. */
+export const LABEL_DOCUMENTS: DocumentKind<LabelsKey, LabelsRecord, Labels> = {
+  prefix: LABELS,
+  nameOf: ({ snapshot, number }) => labelsName(snapshot, number),
+  keyOf: parseLabelsName,
+  sealedAs: ({ snapshot, number }) => labelsName(snapshot, number).replace(/\.json$/, ""),
+  encode: encodeLabels,
+  decode: decodeLabels,
+};
+
+/** Each time another one, also of the same labels. */
+function encodeLabels({ tags, pinned }: Labels, { snapshot, number }: LabelsKey): Buffer {
   const body = {
-    ...{ snapshot, number, changedAt: changedAt.toISOString(), revision: randomUUID(), tags },
+    ...{ snapshot, number, changedAt: new Date().toISOString(), revision: randomUUID(), tags },
     ...(pinned && {
       pinned: {
         since: pinned.since.toISOString(),
@@ -39,27 +46,10 @@ export function encodeLabels(record: LabelsRecord, changedAt: Date, documents: D
       },
     }),
   };
-  return documents.seal(encodeRecord(body, FORMAT), sealedAs(record));
+  return encodeRecord(body, FORMAT);
 }
 
-/** The same record by the newest key. @throws CorruptError, UnsupportedError */
-export async function resealLabels(
-  object: Buffer,
-  record: Pick<LabelsRecord, "snapshot" | "number">,
-  place: string,
-  documents: DocumentCodec,
-): Promise<Buffer> {
-  return documents.seal(await documents.open(object, sealedAs(record), place), sealedAs(record));
-}
-
-/** @param place for messages. @throws CorruptError, UnsupportedError */
-export async function decodeLabels(
-  object: Buffer,
-  wanted: Pick<LabelsRecord, "snapshot" | "number">,
-  place: string,
-  documents: DocumentCodec,
-): Promise<LabelsRecord> {
-  const bytes = await documents.open(object, sealedAs(wanted), place);
+function decodeLabels(bytes: Buffer, wanted: LabelsKey, place: string): LabelsRecord {
   const fields = new Fields(decodeRecord(bytes, place, FORMAT), place, "labels");
   const [snapshot, number] = [fields.text("snapshot"), fields.count("number")];
   if (snapshot !== wanted.snapshot || number !== wanted.number) {

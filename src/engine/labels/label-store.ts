@@ -3,22 +3,14 @@ import {
   BackupNotFoundError,
   CorruptError,
   IoError,
-  isNotFound,
   UnsupportedError,
 } from "../../errors.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { forEachParallel } from "../../util/parallel.ts";
-import { type DocumentCodec, PLAIN_DOCUMENTS } from "../codec/document-codec.ts";
-import { LABELS, labelsName, parseLabelsName, snapshotName } from "../format/names.ts";
-import { readSmall } from "../read-small.ts";
-import {
-  decodeLabels,
-  encodeLabels,
-  type Labels,
-  type LabelsRecord,
-  LONGEST_REASON,
-  resealLabels,
-} from "./label-record.ts";
+import type { DocumentCodec } from "../codec/document-codec.ts";
+import { Documents } from "../documents.ts";
+import { LABELS, snapshotName } from "../format/names.ts";
+import { LABEL_DOCUMENTS, type Labels, type LabelsRecord, LONGEST_REASON } from "./label-record.ts";
 
 const PARALLEL_READS = 16;
 /** Others change the same snapshot's labels at the same time; each turn one of them is done. */
@@ -42,11 +34,11 @@ interface LabelsPlace {
 /** What was said of snapshots after they were taken (docs/formats.md, *Labels*). */
 export class LabelStore {
   readonly #storage: Storage;
-  readonly #documents: DocumentCodec;
+  readonly #records: Documents<Pick<LabelsRecord, "snapshot" | "number">, LabelsRecord, Labels>;
 
-  constructor({ storage, documents = PLAIN_DOCUMENTS }: LabelsPlace) {
+  constructor({ storage, documents }: LabelsPlace) {
     this.#storage = storage;
-    this.#documents = documents;
+    this.#records = new Documents(LABEL_DOCUMENTS, storage, documents);
   }
 
   /** The newest record of every snapshot that has any, by its id. @throws IoError where the storage cannot be read */
@@ -95,18 +87,18 @@ export class LabelStore {
       if (next === now && !found?.error) return now;
       if (!(await this.#isThere(id, signal))) throw new BackupNotFoundError(id);
       const number = (found?.number ?? 0) + 1;
-      const bytes = encodeLabels({ ...next, snapshot: id, number }, new Date(), this.#documents);
-      if (!(await this.#storage.writeNew(labelsName(id, number), bytes, { signal }))) continue;
+      const key = { snapshot: id, number };
+      if (!(await this.#records.writeNew(key, next, { signal }))) continue;
       if (!(await this.#isThere(id, signal))) {
         // This record alone: a removal that finds another's pin brings the snapshot back.
-        await this.#storage.remove(labelsName(id, number));
+        await this.#records.remove(key);
         throw new BackupNotFoundError(id);
       }
       // A number that had been used, and removed, was free again: others have gone on without this record, or from it.
       const isNewest = (await this.#newest(`${LABELS}${id}.`, signal)).get(id)?.number === number;
       await this.#removeBelow(id, number);
       if (isNewest) return next;
-      await this.#storage.remove(labelsName(id, number));
+      await this.#records.remove(key);
     }
     throw new IoError(`The labels of snapshot ${id} change faster than they can be written.`, {
       path: `${this.#storage.location}/${LABELS}`,
@@ -123,16 +115,14 @@ export class LabelStore {
     return [...(await this.#newest(LABELS, signal)).keys()];
   }
 
-  /** Seals every record by the newest key, where documents are sealed. For who holds an exclusive lease. @throws CorruptError */
-  async reseal(signal?: AbortSignal): Promise<void> {
-    for (const [id, { number }] of await this.#newest(LABELS, signal)) {
-      const name = labelsName(id, number);
-      const place = this.#placeOf(name);
-      const object = await readSmall(this.#storage, name, signal);
-      const wanted = { snapshot: id, number };
-      const sealed = await resealLabels(object, wanted, place, this.#documents);
-      await this.#storage.write(name, sealed, { signal });
-    }
+  /**
+   * Seals every record by the newest key, where documents are sealed. For who holds an exclusive lease.
+   *
+   * @param epoch of that key. @throws CorruptError
+   */
+  async reseal(epoch: number, signal?: AbortSignal): Promise<void> {
+    for (const [snapshot, { number }] of await this.#newest(LABELS, signal))
+      await this.#records.seal({ snapshot, number }, epoch, { signal });
   }
 
   async #read(
@@ -141,14 +131,11 @@ export class LabelStore {
     modified: Date,
     signal: AbortSignal | undefined,
   ): Promise<FoundLabels | undefined> {
-    const name = labelsName(id, number);
     try {
-      const object = await readSmall(this.#storage, name, signal);
-      const wanted = { snapshot: id, number };
-      const record = await decodeLabels(object, wanted, this.#placeOf(name), this.#documents);
+      const record = await this.#records.find({ snapshot: id, number }, signal);
+      if (!record) return undefined;
       return { record, number, modified };
     } catch (error) {
-      if (isNotFound(error)) return undefined;
       if (!(error instanceof CorruptError || error instanceof UnsupportedError)) throw error;
       return { record: undefined, number, modified, error };
     }
@@ -157,11 +144,9 @@ export class LabelStore {
   /** The highest number of each snapshot. */
   async #newest(prefix: string, signal: AbortSignal | undefined) {
     const newest = new Map<string, { readonly number: number; readonly modified: Date }>();
-    for await (const { name, modified } of this.#storage.list(prefix, { signal })) {
-      signal?.throwIfAborted();
-      const { id, number } = parseLabelsName(name) ?? {};
-      if (id === undefined || number === undefined) continue;
-      if (number > (newest.get(id)?.number ?? 0)) newest.set(id, { number, modified });
+    for await (const { key, modified } of this.#records.list(signal, prefix)) {
+      const { snapshot, number } = key;
+      if (number > (newest.get(snapshot)?.number ?? 0)) newest.set(snapshot, { number, modified });
     }
     return newest;
   }
@@ -171,14 +156,8 @@ export class LabelStore {
   }
 
   async #removeBelow(id: string, number: number): Promise<void> {
-    for await (const { name } of this.#storage.list(`${LABELS}${id}.`)) {
-      const found = parseLabelsName(name);
-      if (found?.id === id && found.number < number) await this.#storage.remove(name);
-    }
-  }
-
-  #placeOf(name: string): string {
-    return `${this.#storage.location}/${name}`;
+    for await (const { key } of this.#records.list(undefined, `${LABELS}${id}.`))
+      if (key.snapshot === id && key.number < number) await this.#records.remove(key);
   }
 }
 

@@ -2,8 +2,8 @@ import { isNotFound, LockedError } from "../../errors.ts";
 import { advice } from "../../hint.ts";
 import type { Storage } from "../../storage/storage.ts";
 import type { DocumentCodec } from "../codec/document-codec.ts";
-import { snapshotName } from "../format/names.ts";
-import { MOST_DOCUMENT_BYTES, readSmall } from "../read-small.ts";
+import { Documents } from "../documents.ts";
+import { SNAPSHOT_DOCUMENTS } from "../format/snapshot-document.ts";
 import type { Pin } from "../snapshot.ts";
 import { LabelStore, labelsOf } from "./label-store.ts";
 
@@ -29,17 +29,17 @@ export async function removeUnlessPinned(
   const pinOf = async () => labelsOf(await labels.of(id), { tags: [] })?.pinned;
   const before = await pinOf();
   if (before) return before;
-  const name = snapshotName(id);
+  const documents = new Documents(SNAPSHOT_DOCUMENTS, storage);
   let document: Buffer;
   try {
-    document = await readSmall(storage, name, signal, MOST_DOCUMENT_BYTES);
+    document = await documents.object(id, signal);
   } catch (error) {
     if (!isNotFound(error)) throw error;
     await labels.forget(id);
     return undefined;
   }
-  await storage.remove(name);
-  const bringBack = () => storage.writeNew(name, document, { lock: true });
+  await documents.remove(id);
+  const bringBack = () => documents.writeNew(id, document, { lock: true }); // as it was, sealed or not
   let after: Pin | undefined;
   try {
     after = await pinOf();

@@ -1,23 +1,23 @@
-import { isNotFound } from "../../errors.ts";
 import { livenessBySign } from "../../fs/sign-of-life.ts";
 import type { LocalFiles } from "../../storage/local-files.ts";
 import type { StoredObject } from "../../storage/object-name.ts";
 import type { Storage } from "../../storage/storage.ts";
-import { LEASES, type LeaseKind, newLeaseName, parseLeaseName } from "../format/names.ts";
-import { readSmall } from "../read-small.ts";
+import { LEASES, type LeaseKind, parseLeaseName } from "../format/names.ts";
 import { DiskLease } from "./disk-lease.ts";
-import type { AcquireOptions, Lease, LeasePlace, Leaser } from "./lease.ts";
+import type { AcquireOptions, Lease, LeasePlace, Leaser, NewLease } from "./lease.ts";
 import {
   type FoundLease,
   hasEnded,
   holderInWords,
   LONGEST_DEAD_AFTER_MS,
-  tryDecodeLease,
+  readLease,
 } from "./lease-record.ts";
-import { Waiting } from "./waiting.ts";
+import { acquireLease, type LeaseWay } from "./waiting.ts";
 
 /** Leases as files. Signs of life tell more than clocks, which may be wrong. */
-export class DiskLeaser implements Leaser {
+export class DiskLeaser implements Leaser, LeaseWay {
+  readonly looksFirst = true;
+  readonly longestLookMs = Number.POSITIVE_INFINITY;
   readonly #place: LeasePlace & { readonly storage: Storage };
   readonly #local: LocalFiles;
 
@@ -26,31 +26,19 @@ export class DiskLeaser implements Leaser {
     this.#local = local;
   }
 
-  async acquire(kind: LeaseKind, options: AcquireOptions = {}): Promise<Lease> {
-    const { signal, timeoutMs = 60_000 } = options;
-    const waiting = new Waiting(this.#place, kind, timeoutMs, signal);
-    const holders = async (held: LeaseKind, mine?: string) =>
-      (await this.list(signal)).filter((lease) => lease.alive && lease.kind === held && lease.name !== mine);
-    for (let turn = 0; ; turn++) {
-      // Who waits for an exclusive lease makes none meanwhile, which its holder would wait for.
-      await waiting.untilNone(() => holders("exclusive"));
-      const lease = new DiskLease(this.#place, this.#local, kind, newLeaseName(kind));
-      await lease.create(signal);
-      try {
-        const rivals = await holders("exclusive", lease.name);
-        if (rivals.length === 0) {
-          if (kind === "exclusive") await waiting.untilNone(() => holders("shared"));
-          await lease.assertHeld();
-          return lease;
-        }
-        waiting.orTimeUp(rivals);
-      } catch (error) {
-        await lease.release();
-        throw error;
-      }
-      await lease.release();
-      await waiting.pause(turn);
-    }
+  acquire(kind: LeaseKind, options: AcquireOptions = {}): Promise<Lease> {
+    return acquireLease(this, this.#place, kind, options);
+  }
+
+  newLease(kind: LeaseKind): DiskLease {
+    return new DiskLease(this.#place, this.#local, kind);
+  }
+
+  lookFrom(own: NewLease | undefined, signal: AbortSignal | undefined) {
+    return async (held: LeaseKind) =>
+      (await this.list(signal)).filter(
+        ({ alive, kind, name }) => alive && kind === held && name !== own?.name,
+      );
   }
 
   async list(signal?: AbortSignal): Promise<FoundLease[]> {
@@ -74,18 +62,14 @@ export class DiskLeaser implements Leaser {
     const parsed = parseLeaseName(name);
     if (parsed?.lease !== name) return undefined;
     const { kind } = parsed;
-    try {
-      const record = tryDecodeLease(await readSmall(storage, name, signal), kind, name);
-      const readable = typeof record === "string" ? undefined : record;
-      const seen = readable ? await livenessBySign(readable.owner, this.#local.pathOf(name)) : "unknown";
-      const sign = Math.max(readable?.renewedAt.getTime() ?? 0, modified.getTime());
-      const isOld = clock.now() - sign > (readable?.deadAfterMs ?? LONGEST_DEAD_AFTER_MS);
-      const life = hasEnded(name) || (seen === "unknown" && isOld) ? "dead" : seen;
-      const found = { name, kind, life, alive: life !== "dead", lastSign: modified };
-      return { ...found, since: readable?.since, holder: holderInWords(record) };
-    } catch (error) {
-      if (isNotFound(error)) return undefined;
-      throw error;
-    }
+    const record = await readLease(storage, { object: name, kind }, signal);
+    if (record === undefined) return undefined;
+    const readable = typeof record === "string" ? undefined : record;
+    const seen = readable ? await livenessBySign(readable.owner, this.#local.pathOf(name)) : "unknown";
+    const sign = Math.max(readable?.renewedAt.getTime() ?? 0, modified.getTime());
+    const isOld = clock.now() - sign > (readable?.deadAfterMs ?? LONGEST_DEAD_AFTER_MS);
+    const life = hasEnded(name) || (seen === "unknown" && isOld) ? "dead" : seen;
+    const found = { name, kind, life, alive: life !== "dead", lastSign: modified };
+    return { ...found, since: readable?.since, holder: holderInWords(record) };
   }
 }

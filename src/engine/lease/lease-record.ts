@@ -1,8 +1,10 @@
-import { BackupError, CorruptError } from "../../errors.ts";
+import { CorruptError, UnsupportedError } from "../../errors.ts";
 import { decodeRecord, encodeRecord } from "../../fs/record.ts";
 import { isProcessIdentity, type Liveness, type ProcessIdentity } from "../../fs/this-process.ts";
+import type { Storage } from "../../storage/storage.ts";
+import { type DocumentKind, Documents } from "../documents.ts";
 import { Fields } from "../format/fields.ts";
-import { FORMAT, type LeaseKind } from "../format/names.ts";
+import { FORMAT, LEASES, type LeaseKind, parseLeaseName } from "../format/names.ts";
 
 /** What a lease says of itself, so that others need not know who made it. Milliseconds. */
 interface StatedTerms {
@@ -42,6 +44,24 @@ export interface FoundLease {
 /** The longest time that a lease of a holder that cannot be seen bars others. */
 export const LONGEST_DEAD_AFTER_MS = 60 * 60 * 1000;
 
+/** A lease's object: what it is called, and whose it is. */
+export interface LeaseObject {
+  readonly object: string;
+  readonly kind: LeaseKind;
+}
+
+/** Objects of leases: on a disk one a lease, in a store one a renewal. */
+export const LEASE_DOCUMENTS: DocumentKind<LeaseObject, LeaseRecord> = {
+  prefix: LEASES,
+  nameOf: ({ object }) => object,
+  keyOf(object) {
+    const kind = parseLeaseName(object)?.kind;
+    return kind && { object, kind };
+  },
+  encode: encodeLease,
+  decode: decodeLease,
+};
+
 export function encodeLease(lease: LeaseRecord): Buffer {
   const { kind, owner, since, renewedAt, renewEveryMs, deadAfterMs } = lease;
   const [begun, renewed] = [since.toISOString(), renewedAt.toISOString()];
@@ -49,7 +69,11 @@ export function encodeLease(lease: LeaseRecord): Buffer {
 }
 
 /** @throws CorruptError where it is damaged or says another kind than its name. @throws UnsupportedError */
-export function decodeLease(bytes: Uint8Array, kind: LeaseKind, place: string): LeaseRecord {
+export function decodeLease(
+  bytes: Uint8Array,
+  { kind }: Pick<LeaseObject, "kind">,
+  place: string,
+): LeaseRecord {
   const body = decodeRecord(bytes, place, FORMAT);
   const fields = new Fields(body, place, "lease");
   fields.oneOf("kind", [kind]);
@@ -67,12 +91,16 @@ export function decodeLease(bytes: Uint8Array, kind: LeaseKind, place: string): 
   };
 }
 
-/** The same; the reason where it cannot be read. */
-export function tryDecodeLease(bytes: Uint8Array, kind: LeaseKind, place: string): LeaseRecord | string {
+/** What an object says; the reason where that cannot be told, undefined where there is none. @throws IoError */
+export async function readLease(
+  storage: Storage,
+  lease: LeaseObject,
+  signal: AbortSignal | undefined,
+): Promise<LeaseRecord | string | undefined> {
   try {
-    return decodeLease(bytes, kind, place);
+    return await new Documents(LEASE_DOCUMENTS, storage).find(lease, signal);
   } catch (error) {
-    if (error instanceof BackupError) return error.message;
+    if (error instanceof CorruptError || error instanceof UnsupportedError) return error.message;
     throw error;
   }
 }

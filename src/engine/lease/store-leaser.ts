@@ -1,22 +1,21 @@
 import { randomUUID } from "node:crypto";
-import { isNotFound, LockedError } from "../../errors.ts";
+import { LockedError } from "../../errors.ts";
 import { reasonOf } from "../../fs/io.ts";
 import { isSeen, type Liveness, livenessOf } from "../../fs/this-process.ts";
 import type { StoredObject } from "../../storage/object-name.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { LEASES, type LeaseKind, parseLeaseName } from "../format/names.ts";
-import { readSmall } from "../read-small.ts";
-import type { AcquireOptions, Lease, LeasePlace, Leaser } from "./lease.ts";
+import type { AcquireOptions, Lease, LeasePlace, Leaser, NewLease } from "./lease.ts";
 import {
   type FoundLease,
   hasEnded,
   holderInWords,
   type LeaseRecord,
   LONGEST_DEAD_AFTER_MS,
-  tryDecodeLease,
+  readLease,
 } from "./lease-record.ts";
 import { StoreLease } from "./store-lease.ts";
-import { Waiting } from "./waiting.ts";
+import { acquireLease, type LeaseWay } from "./waiting.ts";
 
 /** Others are only looked at for so long; then a new lease tells the store's time anew. */
 const LOOK_MS = 15_000;
@@ -35,47 +34,35 @@ interface Listed {
  * Leases as objects in a store, their age told by its clock alone. A shared one that nobody is in the way of costs three
  * requests: PUT, LIST, DELETE.
  */
-export class StoreLeaser implements Leaser {
+export class StoreLeaser implements Leaser, LeaseWay {
+  readonly looksFirst = false;
+  readonly longestLookMs = LOOK_MS;
   readonly #place: LeasePlace & { readonly storage: Storage };
 
   constructor(place: LeasePlace & { readonly storage: Storage }) {
     this.#place = place;
   }
 
-  async acquire(kind: LeaseKind, options: AcquireOptions = {}): Promise<Lease> {
-    const { signal, timeoutMs = 60_000 } = options;
-    const waiting = new Waiting(this.#place, kind, timeoutMs, signal);
-    for (let turn = 0; ; turn++) {
-      signal?.throwIfAborted();
-      const lease = new StoreLease(this.#place, kind);
-      await lease.create(signal);
-      // What is older than this is older by more now: it makes others look too young, never too old.
-      let storeNow = 0;
-      const holders = async (held: LeaseKind) => {
-        const objects = await this.#objects(signal);
-        const mine = objects.filter(({ name }) => parseLeaseName(name)?.lease === lease.name);
-        storeNow = Math.max(storeNow, ...mine.map(({ modified }) => modified.getTime()));
-        const others = groupsOf(objects).filter(({ name, kind }) => kind === held && name !== lease.name);
-        return (await this.#judgeAll(others, storeNow, signal)).filter(({ alive }) => alive);
-      };
-      try {
-        const rivals = await holders("exclusive");
-        if (storeNow === 0) throw notListed(this.#place.location, lease.name);
-        if (rivals.length === 0) {
-          if (kind === "exclusive") await waiting.untilNone(() => holders("shared"));
-          await lease.assertHeld();
-          return lease;
-        }
-        waiting.orTimeUp(rivals);
-      } catch (error) {
-        await lease.release();
-        throw error;
-      }
-      await lease.release();
-      await waiting.pause(turn);
-      // Who waits for an exclusive lease makes none meanwhile, which its holder would wait for.
-      await waiting.untilNone(() => holders("exclusive"), LOOK_MS);
-    }
+  acquire(kind: LeaseKind, options: AcquireOptions = {}): Promise<Lease> {
+    return acquireLease(this, this.#place, kind, options);
+  }
+
+  newLease(kind: LeaseKind): StoreLease {
+    return new StoreLease(this.#place, kind);
+  }
+
+  lookFrom(own: NewLease | undefined, signal: AbortSignal | undefined) {
+    // What is older than this is older by more now: it makes others look too young, never too old.
+    let storeNow = 0;
+    return async (held: LeaseKind) => {
+      const objects = await this.#objects(signal);
+      const mine = objects.filter(({ name }) => parseLeaseName(name)?.lease === own?.name);
+      storeNow = Math.max(storeNow, ...mine.map(({ modified }) => modified.getTime()));
+      const others = groupsOf(objects).filter(({ name, kind }) => kind === held && name !== own?.name);
+      const alive = (await this.#judgeAll(others, storeNow, signal)).filter((lease) => lease.alive);
+      if (own && storeNow === 0) throw notListed(this.#place.location, own.name);
+      return alive;
+    };
   }
 
   async list(signal?: AbortSignal): Promise<FoundLease[]> {
@@ -144,7 +131,7 @@ export class StoreLeaser implements Leaser {
     let current: Listed | undefined = listed;
     for (let listings = 0; current; listings++) {
       const { newest } = current;
-      const record = await this.#read(newest.name, kind, signal);
+      const record = await readLease(this.#place.storage, { object: newest.name, kind }, signal);
       if (record !== undefined || listings === MOST_LISTINGS) {
         const life = hasEnded(name)
           ? "dead"
@@ -157,20 +144,6 @@ export class StoreLeaser implements Leaser {
       current = groupsOf(await this.#objects(signal)).find((one) => one.name === name);
     }
     return undefined;
-  }
-
-  /** Undefined where it is not there; the reason where it cannot be read. */
-  async #read(
-    object: string,
-    kind: LeaseKind,
-    signal: AbortSignal | undefined,
-  ): Promise<LeaseRecord | string | undefined> {
-    try {
-      return tryDecodeLease(await readSmall(this.#place.storage, object, signal), kind, object);
-    } catch (error) {
-      if (isNotFound(error)) return undefined;
-      throw error;
-    }
   }
 }
 

@@ -4,13 +4,14 @@ import { advice } from "../../hint.ts";
 import type { Logger } from "../../logger.ts";
 import { ToldWait } from "../../util/tell-waiting.ts";
 import type { LeaseKind } from "../format/names.ts";
+import type { AcquireOptions, Lease, LeasePlace, NewLease } from "./lease.ts";
 import type { FoundLease } from "./lease-record.ts";
 
 const FIRST_PAUSE_MS = 20;
 const LONGEST_PAUSE_MS = 1000;
 
 /** A wait for other holders, that ends at its time limit or by a signal. */
-export class Waiting {
+class Waiting {
   readonly #location: string;
   readonly #kind: LeaseKind;
   readonly #deadline: number;
@@ -66,5 +67,52 @@ export class Waiting {
       this.#signal?.throwIfAborted();
       throw error;
     }
+  }
+}
+
+/** How one kind of storage makes leases, and sees others'. */
+export interface LeaseWay {
+  /** Whether others are looked for before the first lease is made, too. Where a look costs a request, they are not. */
+  readonly looksFirst: boolean;
+  /** For how long others are only looked at before a new lease is made. */
+  readonly longestLookMs: number;
+  newLease(kind: LeaseKind): NewLease;
+  /** The live leases of a kind, but the given one, as its holder sees them. */
+  lookFrom(
+    lease: NewLease | undefined,
+    signal: AbortSignal | undefined,
+  ): (held: LeaseKind) => Promise<readonly FoundLease[]>;
+}
+
+/** Acquires a lease as `Leaser.acquire` says: it is made first, and had when no exclusive one is seen behind it. */
+export async function acquireLease(
+  way: LeaseWay,
+  place: LeasePlace,
+  kind: LeaseKind,
+  { signal, timeoutMs = 60_000 }: AcquireOptions,
+): Promise<Lease> {
+  const waiting = new Waiting(place, kind, timeoutMs, signal);
+  let look = way.lookFrom(undefined, signal);
+  for (let turn = 0; ; turn++) {
+    signal?.throwIfAborted();
+    // Who waits for an exclusive lease makes none meanwhile, which its holder would wait for.
+    if (turn > 0 || way.looksFirst) await waiting.untilNone(() => look("exclusive"), way.longestLookMs);
+    const lease = way.newLease(kind);
+    await lease.create(signal);
+    look = way.lookFrom(lease, signal);
+    try {
+      const rivals = await look("exclusive");
+      if (rivals.length === 0) {
+        if (kind === "exclusive") await waiting.untilNone(() => look("shared"));
+        await lease.assertHeld();
+        return lease;
+      }
+      waiting.orTimeUp(rivals);
+    } catch (error) {
+      await lease.release();
+      throw error;
+    }
+    await lease.release();
+    await waiting.pause(turn);
   }
 }

@@ -1,10 +1,10 @@
-import { CorruptError, isNotFound, UnsupportedError } from "../../errors.ts";
+import { CorruptError, UnsupportedError } from "../../errors.ts";
 import { decodeRecord, encodeRecord } from "../../fs/record.ts";
 import type { Logger } from "../../logger.ts";
 import type { Storage } from "../../storage/storage.ts";
+import { type DocumentKind, Documents } from "../documents.ts";
 import { Fields } from "../format/fields.ts";
 import { FORMAT, isDigest, isMarkName, MARKS, newMarkName } from "../format/names.ts";
-import { readSmall } from "../read-small.ts";
 
 /** Blobs that no snapshot named when a prune looked. */
 export interface Mark {
@@ -18,19 +18,21 @@ export interface Mark {
 /** So many go on one mark; more go on several. */
 const MOST_BLOBS = 50_000;
 
-export function encodeMark(createdAt: Date, blobs: readonly string[]): Buffer {
-  return encodeRecord({ createdAt: createdAt.toISOString(), blobs }, FORMAT);
-}
-
-/** @throws CorruptError, UnsupportedError */
-export function decodeMark(bytes: Uint8Array, name: string, place: string): Mark {
-  const fields = new Fields(decodeRecord(bytes, place, FORMAT), place, "mark");
-  const blobs = fields.list("blobs");
-  if (!blobs.every(isDigest)) {
-    throw new CorruptError(`${place} is damaged: it lists what is no blob.`, { path: place });
-  }
-  return { name, createdAt: fields.date("createdAt"), blobs };
-}
+/** Marks by their names. */
+export const MARK_DOCUMENTS: DocumentKind<string, Mark, Omit<Mark, "name">> = {
+  prefix: MARKS,
+  nameOf: (name) => name,
+  keyOf: (name) => (isMarkName(name) ? name : undefined),
+  encode: ({ createdAt, blobs }) => encodeRecord({ createdAt: createdAt.toISOString(), blobs }, FORMAT),
+  decode(bytes, name, place) {
+    const fields = new Fields(decodeRecord(bytes, place, FORMAT), place, "mark");
+    const blobs = fields.list("blobs");
+    if (!blobs.every(isDigest)) {
+      throw new CorruptError(`${place} is damaged: it lists what is no blob.`, { path: place });
+    }
+    return { name, createdAt: fields.date("createdAt"), blobs };
+  },
+};
 
 /** Puts blobs on new marks. */
 export async function writeMarks(
@@ -46,7 +48,7 @@ export async function writeMarks(
       createdAt,
       blobs: blobs.slice(start, start + MOST_BLOBS),
     };
-    await storage.writeNew(mark.name, encodeMark(createdAt, mark.blobs), { signal });
+    await new Documents(MARK_DOCUMENTS, storage).writeNew(mark.name, mark, { signal });
     marks.push(mark);
   }
   return marks;
@@ -79,12 +81,12 @@ export async function findMarks(
 ): Promise<{ marks: Mark[]; damaged: string[] }> {
   const marks: Mark[] = [];
   const damaged: string[] = [];
-  for await (const { name } of storage.list(MARKS)) {
-    if (!isMarkName(name)) continue;
+  const documents = new Documents(MARK_DOCUMENTS, storage);
+  for await (const { key: name } of documents.list(signal)) {
     try {
-      marks.push(decodeMark(await readSmall(storage, name, signal), name, `${storage.location}/${name}`));
+      const mark = await documents.find(name, signal);
+      if (mark) marks.push(mark);
     } catch (error) {
-      if (isNotFound(error)) continue;
       if (!(error instanceof CorruptError || error instanceof UnsupportedError)) throw error;
       logger.warn("a mark cannot be read; its blobs are marked anew", { mark: name, reason: error.message });
       if (error instanceof CorruptError) damaged.push(name);

@@ -1,13 +1,9 @@
-import { isNotFound } from "../../errors.ts";
 import { decodeRecord, encodeRecord } from "../../fs/record.ts";
-import type { Storage } from "../../storage/storage.ts";
 import { lowestOf } from "../../util/extremes.ts";
-import type { DocumentCodec } from "../codec/document-codec.ts";
+import type { DocumentKind } from "../documents.ts";
 import { Fields } from "../format/fields.ts";
-import { FORMAT, isDigest, ROLLING } from "../format/names.ts";
-import { readSmall } from "../read-small.ts";
+import { FORMAT, isDigest, ROLLING, VERIFY } from "../format/names.ts";
 
-const SEAL_ID = "verify-rolling";
 /** The last name that a blob can have. */
 export const LAST_NAME = "f".repeat(64);
 /** More are not kept: what would be more does not count as read. */
@@ -38,21 +34,19 @@ export function newCursor(now: number): RollingCursor {
   return { startedAt: now, stretches: [{ to: LAST_NAME, readAt: null }], damaged: [] };
 }
 
-/** Undefined where there is none. @throws CorruptError, UnsupportedError, IoError */
-export async function readCursor(
-  storage: Storage,
-  documents: DocumentCodec,
-  signal?: AbortSignal,
-): Promise<RollingCursor | undefined> {
-  const place = `${storage.location}/${ROLLING}`;
-  let object: Buffer;
-  try {
-    object = await readSmall(storage, ROLLING, signal);
-  } catch (error) {
-    if (isNotFound(error)) return undefined;
-    throw error;
-  }
-  const body = decodeRecord(await documents.open(object, SEAL_ID, place), place, FORMAT);
+/** There is one at most. */
+export const CURSOR = "verify-rolling";
+export const CURSOR_DOCUMENT: DocumentKind<typeof CURSOR, RollingCursor> = {
+  prefix: VERIFY,
+  nameOf: () => ROLLING,
+  keyOf: (name) => (name === ROLLING ? CURSOR : undefined),
+  sealedAs: () => CURSOR,
+  encode: encodeCursor,
+  decode: decodeCursor,
+};
+
+function decodeCursor(bytes: Buffer, _key: unknown, place: string): RollingCursor {
+  const body = decodeRecord(bytes, place, FORMAT);
   const fields = new Fields(body, place, "body");
   const stretches = fields.objects("stretches").map((stretch) => ({
     to: stretch.digest("to"),
@@ -67,11 +61,7 @@ export async function readCursor(
   return { startedAt, at, stretches, damaged };
 }
 
-export async function writeCursor(
-  storage: Storage,
-  documents: DocumentCodec,
-  { startedAt, at, stretches, damaged }: RollingCursor,
-): Promise<void> {
+function encodeCursor({ startedAt, at, stretches, damaged }: RollingCursor): Buffer {
   const time = (ms: number) => new Date(ms).toISOString();
   const body = {
     startedAt: time(startedAt),
@@ -79,7 +69,7 @@ export async function writeCursor(
     stretches: stretches.map(({ to, readAt }) => ({ to, ...(readAt !== null && { readAt: time(readAt) }) })),
     damaged: damaged.slice(0, MOST_DAMAGED),
   };
-  await storage.write(ROLLING, documents.seal(encodeRecord(body, FORMAT), SEAL_ID));
+  return encodeRecord(body, FORMAT);
 }
 
 /** The stretch that a blob is in. */

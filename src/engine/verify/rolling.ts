@@ -6,20 +6,21 @@ import type { StoredObject } from "../../storage/object-name.ts";
 import { highestOf } from "../../util/extremes.ts";
 import { counted } from "../../util/format.ts";
 import type { BlobStore } from "../blobs/blob-store.ts";
+import { Documents } from "../documents.ts";
 import { BLOBS, parseBlobName } from "../format/names.ts";
 import type { OnProgress } from "../progress.ts";
 import { type BlobState, lookAt, readBlobs } from "./blob-survey.ts";
 import { passed, type VerificationResult } from "./result.ts";
 import {
+  CURSOR,
+  CURSOR_DOCUMENT,
   LAST_NAME,
   MOST_DAMAGED,
   markRead,
   newCursor,
   type RollingCursor,
-  readCursor,
   startOf,
   stretchOf,
-  writeCursor,
 } from "./rolling-cursor.ts";
 
 const DAY_MS = 86_400_000;
@@ -59,7 +60,7 @@ export async function rollOn(
   const { store, logger, named, days, now, signal } = request;
   const { storage } = store;
   assertWritable(storage);
-  const { documents } = await store.renewed();
+  const records = new Documents(CURSOR_DOCUMENT, storage, (await store.renewed()).documents);
   const began = now();
   const withinMs = days * DAY_MS;
   const before = await cursorOf(request, began);
@@ -75,7 +76,7 @@ export async function rollOn(
   /** What the store has let nothing be read of, behind what it did. */
   const held: { readonly behind: string; readonly to: string; readonly readAt: number }[] = [];
   let heldBlobs = 0;
-  const save = () => writeCursor(storage, documents, { ...cursor, damaged: turn.damaged(before.damaged) });
+  const save = () => records.write(CURSOR, { ...cursor, damaged: turn.damaged(before.damaged) });
   try {
     await turn.read(again);
     let behind = startOf(before);
@@ -131,19 +132,14 @@ export async function tellAllRead(
   states: ReadonlyMap<string, BlobState>,
   began: number,
 ): Promise<void> {
-  const { storage, documents } = store;
+  const records = new Documents(CURSOR_DOCUMENT, store.storage, store.documents);
   try {
-    const cursor = await readCursor(storage, documents);
+    const cursor = await records.find(CURSOR);
     if (!cursor) return;
     const damaged = [...states].filter(([name, state]) => state.size !== undefined && !isGood(name, state));
     if (damaged.length > MOST_DAMAGED) return;
     const stretches = [{ to: LAST_NAME, readAt: began }];
-    await writeCursor(storage, documents, {
-      ...cursor,
-      at: began,
-      stretches,
-      damaged: damaged.map(([name]) => name),
-    });
+    await records.write(CURSOR, { ...cursor, at: began, stretches, damaged: damaged.map(([name]) => name) });
   } catch (error) {
     if (!(error instanceof BackupError)) throw error;
     logger.debug("that all was read could not be noted", { reason: error.message });
@@ -153,7 +149,8 @@ export async function tellAllRead(
 /** One that cannot be read says nothing: it begins anew. */
 async function cursorOf({ store, logger, signal }: RollingRequest, now: number): Promise<RollingCursor> {
   try {
-    return (await readCursor(store.storage, store.documents, signal)) ?? newCursor(now);
+    const records = new Documents(CURSOR_DOCUMENT, store.storage, store.documents);
+    return (await records.find(CURSOR, signal)) ?? newCursor(now);
   } catch (error) {
     if (!(error instanceof BackupError) || (error.code !== "CORRUPT" && error.code !== "UNSUPPORTED"))
       throw error;

@@ -1,8 +1,14 @@
 import { readdirSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { type AuditAction, sealEntry } from "../../../src/engine/audit/audit-entry.ts";
-import { type AuditPlace, appendEntry, listEntries, readHead } from "../../../src/engine/audit/audit-log.ts";
+import { type AuditAction, encodeEntry } from "../../../src/engine/audit/audit-entry.ts";
+import {
+  type AuditPlace,
+  appendEntry,
+  entriesOf,
+  listEntries,
+  readHead,
+} from "../../../src/engine/audit/audit-log.ts";
 import { forgetEntries } from "../../../src/engine/audit/forget-entries.ts";
 import { verifyAuditLog } from "../../../src/engine/audit/verify-audit.ts";
 import { PLAIN_DOCUMENTS } from "../../../src/engine/codec/document-codec.ts";
@@ -242,8 +248,7 @@ describe("old entries", () => {
   test("one that was written under a number that was removed before is seen", async () => {
     const place = await aged([90, 80, 20]);
     expect(await forgetEntries(place, who, 60)).toBe(2);
-    const { object } = sealEntry(place.documents, { number: 2, previous: null }, action({}, NOW + 1), {});
-    await place.storage.writeNew(place.file(2).slice(place.directory.length + 1), object);
+    await entriesOf(place).writeNew(2, encodeEntry({ number: 2, previous: null }, action({}, NOW + 1), {}));
     expect(await kinds(place)).toContain("forked 2");
   });
 

@@ -1,7 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { readPiece } from "../../../src/engine/blobs/blob-codec.ts";
-import { type OpenBlob, openBlob, type ReadRange } from "../../../src/engine/codec/decode-blob.ts";
+import { type OpenBlob, openBlob } from "../../../src/engine/codec/decode-blob.ts";
+import type { ReadRange } from "../../../src/engine/read-small.ts";
 import { CorruptError, ValidationError } from "../../../src/errors.ts";
 import { asWanted, encode, KINDS } from "./blob-kinds.ts";
 import { MIB, noise, words } from "./forge-blob.ts";

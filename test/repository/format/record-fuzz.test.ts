@@ -1,11 +1,14 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { decodeLease, encodeLease } from "../../../src/engine/lease/lease-record.ts";
-import { decodeMark, encodeMark } from "../../../src/engine/prune/mark.ts";
+import { MARK_DOCUMENTS, type Mark } from "../../../src/engine/prune/mark.ts";
 import { CorruptError, UnsupportedError } from "../../../src/errors.ts";
 import { decodeRecord, encodeRecord } from "../../../src/fs/record.ts";
 import { thisProcess } from "../../../src/fs/this-process.ts";
 import { digestOf } from "../fixture.ts";
+
+const decodeMark = (bytes: Uint8Array, name: string, place: string) =>
+  MARK_DOCUMENTS.decode(Buffer.from(bytes), name, place) as Mark;
 
 const numRuns = process.env["NIGHTLY"] === "1" ? 20_000 : 300;
 
@@ -25,9 +28,12 @@ const readers = {
     document: encodeRecord({ kind: "x", id: 1 }),
     read: (bytes: Uint8Array) => decodeRecord(bytes, "here"),
   },
-  lease: { document: encodeLease(lease), read: (bytes: Uint8Array) => decodeLease(bytes, "shared", "here") },
+  lease: {
+    document: encodeLease(lease),
+    read: (bytes: Uint8Array) => decodeLease(bytes, { kind: "shared" }, "here"),
+  },
   mark: {
-    document: encodeMark(at, blobs),
+    document: MARK_DOCUMENTS.encode({ createdAt: at, blobs }, "marks/m"),
     read: (bytes: Uint8Array) => decodeMark(bytes, "marks/m", "here"),
   },
 };
@@ -140,7 +146,9 @@ describe("records that somebody hostile has sealed", () => {
     { renewedAt: "2026-11-05" },
     { renewedAt: undefined },
   ])("a lease with %j is refused", (edit) => {
-    expect(accepted(() => decodeLease(encodeRecord({ ...body, ...edit }), "shared", "here"))).toBe(false);
+    expect(accepted(() => decodeLease(encodeRecord({ ...body, ...edit }), { kind: "shared" }, "here"))).toBe(
+      false,
+    );
   });
 
   test.each([

@@ -13,7 +13,7 @@ const PAUSE_MS = 11 * 60_000;
 /** Nobody is seen by another: all are on machines of their own. */
 function asFromElsewhere(bytes: Buffer): Buffer {
   const kind = bytes.includes('"exclusive"') ? "exclusive" : "shared";
-  return encodeLease({ ...decodeLease(bytes, kind, "here"), owner: owners.unknown });
+  return encodeLease({ ...decodeLease(bytes, { kind }, "here"), owner: owners.unknown });
 }
 
 /** One who takes a lease once, and gives it back. Each request waits to be let go on. */

@@ -154,7 +154,7 @@ describe("whose lease counts", () => {
 
 describe("holding on", () => {
   const renewedAt = async (name: string) =>
-    decodeLease(await readAll(storage, name), "shared", name).renewedAt.getTime();
+    decodeLease(await readAll(storage, name), { kind: "shared" }, name).renewedAt.getTime();
 
   test("it is renewed at least every 30 seconds", async () => {
     const lease = await acquire("shared");

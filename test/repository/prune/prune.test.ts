@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { beforeEach, describe, expect, test } from "vitest";
 import { snapshotName } from "../../../src/engine/format/names.ts";
-import { encodeMark } from "../../../src/engine/prune/mark.ts";
+import { MARK_DOCUMENTS } from "../../../src/engine/prune/mark.ts";
 import { CorruptError, LockedError, UnsupportedError, ValidationError } from "../../../src/errors.ts";
 import { encodeRecord } from "../../../src/fs/record.ts";
 import { thisProcess } from "../../../src/fs/this-process.ts";
@@ -299,7 +299,10 @@ describe("marks", () => {
 
   test("from the future are never due: their blobs are marked anew", async () => {
     const orphans = await putBlobs(place.storage, "a", "b");
-    await place.storage.write(NAME, encodeMark(new Date(place.clock.now() + 1), orphans));
+    await place.storage.write(
+      NAME,
+      MARK_DOCUMENTS.encode({ createdAt: new Date(place.clock.now() + 1), blobs: orphans }, NAME),
+    );
     expect(await place.prune()).toMatchObject({ marked: { blobs: 2 }, freed: none, waiting: [{ blobs: 2 }] });
     expect(await marks()).not.toContain(NAME);
     place.clock.sleep(24 * HOUR);
@@ -310,7 +313,10 @@ describe("marks", () => {
     const orphans = await putBlobs(place.storage, "a");
     await place.prune();
     place.clock.sleep(24 * HOUR);
-    await place.storage.write(NAME, encodeMark(new Date(place.clock.now() + HOUR), orphans));
+    await place.storage.write(
+      NAME,
+      MARK_DOCUMENTS.encode({ createdAt: new Date(place.clock.now() + HOUR), blobs: orphans }, NAME),
+    );
     expect(await place.prune()).toMatchObject({ marked: { blobs: 1 }, freed: none });
   });
 
