@@ -12,6 +12,23 @@ import { onMachine } from "../support/other-machine.ts";
 
 const as = (place: Place, host: string) => ({ env: { ...place.env, ...onMachine({ host }) } });
 
+/** In a namespace of its own, where a host name can really be another one. */
+const CAN_NAME =
+  spawnSync("unshare", [
+    "--user",
+    "--map-root-user",
+    "--uts",
+    "sh",
+    "-c",
+    "echo a >/proc/sys/kernel/hostname",
+  ]).status === 0;
+
+/** Takes a snapshot as a container does that has this name. */
+function backUpInContainer({ database, env }: Place, host: string): Snapshot {
+  const script = `echo ${host} >/proc/sys/kernel/hostname && exec "$@"`;
+  return inNamespace("--uts", script, ["backup", database], env);
+}
+
 const backUp = (place: Place, host: string, database = place.database, ...options: string[]) =>
   runJson<Snapshot>(["backup", database, ...options], as(place, host));
 
@@ -22,8 +39,17 @@ const CAN_MOUNT = spawnSync("unshare", ["--user", "--map-root-user", "--mount", 
 function runReadOnly({ database, env }: Place, at: string, ...words: string[]) {
   mkdirSync(at, { recursive: true });
   const script = `mount --bind '${database}' '${at}' && mount -o remount,bind,ro '${at}' && exec "$@"`;
+  return inNamespace("--mount", script, words, env);
+}
+
+function inNamespace(
+  kind: "--mount" | "--uts",
+  script: string,
+  words: readonly string[],
+  env: NodeJS.ProcessEnv,
+) {
   const command = [process.execPath, MAIN, ...words, "--json"];
-  const args = ["--user", "--map-root-user", "--mount", "sh", "-c", script, "sh", ...command];
+  const args = ["--user", "--map-root-user", kind, "sh", "-c", script, "sh", ...command];
   const { stdout, stderr, status } = spawnSync("unshare", args, {
     encoding: "utf8",
     env: { ...process.env, ...env },
@@ -36,7 +62,7 @@ test("five backups by five host names are of one database: retention, scrub, doc
   const place = await newPlace();
   const taken: Snapshot[] = [];
   for (let run = 1; run <= 5; run++) {
-    taken.push(await backUp(place, `c${run}`));
+    taken.push(CAN_NAME ? backUpInContainer(place, `c${run}`) : await backUp(place, `c${run}`));
     await addRow(place, 1000 + run);
   }
   expect(new Set(taken.map(({ source }) => source.id)).size).toBe(1);

@@ -128,3 +128,17 @@ test("a directory with tables in namespaces alone is a LanceDB database, and one
   expect(sourceFromUrl(join(directory, "db")).type).toBe("lancedb");
   expect(sourceFromUrl(directory).type).toBe("files");
 });
+
+test.each([
+  [
+    "postgresql://db.example/app",
+    "postgresql://me:secret@db.example:5432/app",
+    "postgres://db.example/app?sslmode=require",
+  ],
+  ["mysql://db.example/app", "mysql://me:secret@db.example:3306/app", "mariadb://db.example/app"],
+])("a server's database is the same with its port and without, whoever asks: %s", (url, ...same) => {
+  const { id } = sourceFromUrl(url);
+  expect(same.map((other) => sourceFromUrl(other).id)).toEqual([id, id]);
+  for (const other of [url.replace("example", "example:4000"), url.replace("/app", "/other")])
+    expect(sourceFromUrl(other).id).not.toBe(id);
+});
