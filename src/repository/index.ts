@@ -78,7 +78,9 @@ export type {
   SnapshotVersion,
   TakenSnapshot,
 } from "../sources/lancedb/snapshot-view.ts";
+export { fallShown, fallsAmong } from "../sources/lancedb/snapshot-view.ts";
 export { sourceFromUrl } from "../sources/source-from-url.ts";
+
 export type { StorageRequest } from "../storage/layers/counted-storage.ts";
 export type { StorageOptions } from "../storage/layers/layered.ts";
 export type { RateLimits } from "../storage/layers/rate-limited-storage.ts";
@@ -101,7 +103,7 @@ export type {
   StorageLimits,
   WriteOptions,
 } from "../storage/storage.ts";
-export type { ShrunkTable } from "../util/shrunk-tables.ts";
+export type { Fall, ShrunkTable } from "../util/shrunk-tables.ts";
 export { withoutPassword } from "../util/without-password.ts";
 export type { AuditFilter, RestoreRecord } from "./audit-queries.ts";
 export type { AuditMode } from "./audit-trail.ts";

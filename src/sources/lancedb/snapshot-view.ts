@@ -180,13 +180,18 @@ export function tellingView(snapshot: Snapshot): Snapshot & Telling {
   return { ...snapshot, holdings: holdingsOf(snapshot) };
 }
 
-/** Tables of each database that lost most of their rows, and have not had as many since. @param newestFirst of any databases */
+/**
+ * Tables that lost most of their rows from one snapshot of their database to the next, and have not had as many since: less than half
+ * of 100 rows or more is left, or a table is gone that had any. The last snapshot from before is kept by retention.
+ *
+ * @param newestFirst as `Repository.list` answers, of one database or several.
+ */
 export function fallsAmong(newestFirst: readonly Snapshot[]): Fall<Snapshot>[] {
   const groups = [...Map.groupBy(newestFirst, ({ source }) => source.id).values()];
   return groups.flatMap((group) => fallsBetween(group.toReversed().map(tellingView)));
 }
 
-/** `/db: table docs had 10,000 rows and was gone, from snapshot 2026… to 2026…` */
+/** In words: `/db: table docs had 10,000 rows and was gone, from snapshot 2026… to 2026…` */
 export function fallShown(fall: Fall<Snapshot>): string {
   const { before, after } = fall;
   return `${before.source.uri}: table ${fallInWords(fall)}, from snapshot ${before.id} to ${after.id}`;
