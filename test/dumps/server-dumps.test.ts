@@ -17,6 +17,7 @@ import {
   whyNoMariadb,
   whyNoPostgres,
 } from "../support/sql-servers.ts";
+import { cuttingProxy } from "../support/tcp-proxy.ts";
 
 const missing = whyNoPostgres();
 
@@ -78,6 +79,24 @@ describe.skipIf(missing !== undefined)(`PostgreSQL ${missing ?? ""}`, () => {
     await expect(backups.restorePostgres("nightly", server.url(database))).rejects.toThrow(CorruptError);
     rmSync(path);
     await expect(backups.restorePostgres("nightly", server.url(database))).rejects.toThrow(CorruptError);
+  });
+
+  test("a connection that is cut in the middle leaves neither a file nor an entry", async () => {
+    const { database, backupDir, backups } = await newPlace();
+    await server.run(
+      database,
+      "CREATE TABLE long AS SELECT repeat(md5(i::text), 4) AS x FROM generate_series(1, 20000) i",
+    );
+    const cut = async () => server.url(database, { port: await cuttingProxy(server.port, 1_000_000) });
+    const reset = { code: "IO", errno: "ECONNRESET" };
+    for (const format of FORMATS) {
+      await expect(backups.backupPostgres(await cut(), "cut", format)).rejects.toMatchObject(reset);
+    }
+    expect(await backupDatabase(await cut(), { backupDir, logger: silent })).toMatchObject({
+      success: false,
+    });
+    expect(await backups.listBackups()).toEqual([]);
+    expect(filesBelow(backupDir)).toEqual([]);
   });
 
   test("one packed file, and back; a server that is not there is a result, without the password", async () => {
