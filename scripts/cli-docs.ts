@@ -12,12 +12,12 @@ const INTRODUCTION = `# The command
 
 Generated from the command's own help by \`npm run docs:cli\`; do not edit it here.
 
-\`npx lancedb-backup <command>\`, or \`lancedb-backup\` where the package is installed globally. The repository is named by
-\`--repo\`, or once for all in \`LANCEDB_BACKUP_REPO\`. What a command answers goes to standard output; progress, warnings,
-questions and errors go to standard error. With \`--json\` the answer is exactly one JSON value, times in ISO 8601 (UTC); a
-command that fails answers \`{ "error": { "code", "message", "hints"? } }\`, where the code is a \`BackupError\`'s, or \`USAGE\`,
-\`INTERRUPTED\`, \`DECLINED\`, \`UNEXPECTED\`. What destroys asks on a terminal, and needs \`--yes\` elsewhere. Ctrl-C stops where
-nothing is half-made, and says what state things are in; a second one leaves at once, and the next run recovers.
+\`npx lancedb-backup <command>\`, or \`lancedb-backup\` where the package is installed globally. Name the repository by
+\`--repo\`, or once and for all in \`LANCEDB_BACKUP_REPO\`. Results go to standard output; progress, warnings, questions and errors
+go to standard error. With \`--json\` the result is exactly one JSON value, with times in ISO 8601 (UTC). A command that fails
+prints \`{ "error": { "code", "message", "hints"? } }\`, where the code is a \`BackupError\`'s, or \`USAGE\`,
+\`INTERRUPTED\`, \`DECLINED\`, \`UNEXPECTED\`. Commands that destroy something ask on a terminal, and need \`--yes\` elsewhere. Ctrl-C
+stops without leaving anything half-made, and says what state things are in. A second Ctrl-C leaves at once, and the next run recovers.
 
 What \`report\` writes, in light and in dark:
 

@@ -15,27 +15,35 @@ interface Section {
   /** As the tests name it. */
   readonly table: string;
   readonly text: string;
+  /** How many of the places of a line were tried, and how many there are. */
+  readonly tried?: (line: Line) => readonly [number, number];
 }
+
+const kills = (line: Line) => [Number(line["kills"]), Number(line["steps"])] as const;
 
 const ROOT = join(import.meta.dirname, "..");
 const TARGET = join(ROOT, "docs/reliability.md");
 
 const SECTIONS: readonly Section[] = [
   {
-    table: "Killed at every step",
+    table: "Guarded work, killed",
     text: "A process does guarded work and is killed with SIGKILL after one of its system calls that changes a file, whether Node or LanceDB made it. Then `recover()` runs. Every table has to be as before the work or as after it, all of them the same: as after it exactly when the journal entry had been renamed to `done`. No version number may have gone backwards, nothing of ours may be left, and the next operation has to work. `steps` are the calls of a run that survives.",
+    tried: kills,
   },
   {
-    table: "Recovery killed at every step, twice in a row",
+    table: "Recovery, killed twice in a row",
     text: "The work is killed when all of it is written and nothing final; so is the recovery, and the recovery after that, at another step. The third one finishes. Every table has to be as before.",
+    tried: kills,
   },
   {
-    table: "A restore killed at every step",
+    table: "A restore, killed",
     text: "`restoreBackup` puts four tables back (two written to since, one made anew, one that was not there) and is killed after one of its system calls that changes a file. Then `recover()` runs. All tables have to be as the backup has them exactly when the restore had been armed, and all as they were otherwise.",
+    tried: (line) => [Number(line["before"]) + Number(line["after"]), Number(line["steps"])],
   },
   {
-    table: "Errors at every step of ours",
+    table: "Errors of our own calls",
     text: "One of our own file calls fails, or all of them from one on. The caller has to be told, with path and cause; after success the tables are as after, after an error as before (where the disk refuses the rollback too: after `recover()`).",
+    tried: (line) => [Number(line["errors"]), Number(line["calls"])],
   },
   {
     table: "Errors of LanceDB's own calls",
@@ -73,9 +81,10 @@ const SECTIONS: readonly Section[] = [
   {
     table: "Repository: killed after a change of a file",
     text: "Backup, delete, prune and both ways of restoring are killed after one of their system calls that changes a file. Every snapshot that is there has to verify and to restore to what it was; none may be missing but those that were to go; the database is as it was, or, for a restore in place, each table as before or as in the snapshot; and the same work, done again, succeeds.",
+    tried: kills,
   },
   {
-    table: "Renamed away at every step",
+    table: "Renamed away",
     text: "A root (database, repository, backup directory, the directory around a target) is renamed away before one of our own calls that read or change a file, and back one call later, seven calls later, or when the operation has ended. It must have succeeded, with all of it there, or have failed; then the next operations have to work. `calls` are those of a run in which nothing goes away, `made again` counts the runs in which LanceDB made the directory anew meanwhile: no success among them.",
   },
   {
@@ -162,9 +171,12 @@ function documentOf(tables: ReadonlyMap<string, Table>): string {
   const unknown = [...tables.keys()].filter((name) => !SECTIONS.some((section) => section.table === name));
   if (unknown.length > 0)
     throw new Error(`No section of docs/reliability.md has the tables ${unknown.join(", ")}.`);
-  const sections = SECTIONS.map(({ table, text }) => {
+  const sections = SECTIONS.map(({ table, text, tried }) => {
     const found = tables.get(table);
-    const body = found ? `${tableOf(found.lines)}\n\n${commitsOf(found)}` : "Not run on this machine.";
+    const coverage = found && tried ? `${coverageOf(found.lines, tried)}\n\n` : "";
+    const body = found
+      ? `${coverage}${tableOf(found.lines)}\n\n${commitsOf(found)}`
+      : "Not run on this machine.";
     return `## ${table}\n\n${text}\n\n${body}\n`;
   });
   const sampled =
@@ -178,10 +190,20 @@ function documentOf(tables: ReadonlyMap<string, Table>): string {
   const machine = `Node ${process.versions.node}, LanceDB ${version}, ${process.platform} ${release()}, ${cpus().length} processors`;
   return `# How reliable it is
 
-The promise: after a guarded operation ends in any way, every table is as the operation left it on success, or as it was before, and no commit of others is lost. This page is what came of trying to break it. Written by \`${command}\` on ${new Date().toISOString().slice(0, 10)} (${machine}); the tests are in [test/crash](../test/crash), [test/concurrency](../test/concurrency) and [test/repository](../test/repository).
+The promise: after a guarded operation ends in any way, every table is as the operation left it on success, or as it was before, and no commit of others is lost. This page shows what came of trying to break it. Where a table says **sampled**, the test suite tries some of the steps, and the nightly run all of them. The commit below a table is the one that was tested. Written by \`${command}\` on ${new Date().toISOString().slice(0, 10)} (${machine}); the tests are in [test/crash](../test/crash), [test/concurrency](../test/concurrency) and [test/repository](../test/repository).
 
 ${sections.join("\n")}
 ${REMAINS}`;
+}
+
+/** Whether every place was tried, or a sample of them. */
+function coverageOf(lines: readonly Line[], tried: NonNullable<Section["tried"]>): string {
+  const sampled = lines.map(tried).filter(([done, all]) => done < all);
+  if (sampled.length === 0) return "Tried at every step.";
+  const sum = (index: 0 | 1) => sampled.reduce((total, line) => total + line[index], 0).toLocaleString("en");
+  const others = lines.length - sampled.length;
+  const rest = others > 0 ? ` The other ${others} were tried at every step.` : "";
+  return `**Sampled** in ${sampled.length} of ${lines.length} rows: ${sum(0)} of their ${sum(1)} steps were tried.${rest}`;
 }
 
 function commitsOf({ lines, commits }: Table): string {

@@ -33,7 +33,18 @@ export abstract class BackupError extends Error {
     if (typeof message !== "string" && message.hints.length > 0) this.hints = message.hints;
   }
 
-  /** What `JSON.stringify` writes: name, code, message and the error's own fields; of the errors behind it the same. */
+  /**
+   * What `JSON.stringify` writes: name, code, message and the error's own fields; of the errors behind it the same.
+   *
+   * @example
+   * ```ts
+   * try {
+   *   await repository.get("nightly");
+   * } catch (error) {
+   *   console.log(JSON.stringify(error)); // {"name":"BackupNotFoundError","code":"BACKUP_NOT_FOUND",…}
+   * }
+   * ```
+   */
   toJSON(): Record<string, unknown> {
     return fieldsOf(this, 0);
   }
@@ -95,7 +106,19 @@ const CODES = {
   IMPLAUSIBLE: true,
 } as const satisfies Record<BackupErrorCode, true>;
 
-/** Whether this package raised an error on purpose. By its code, so that the errors of another copy of it are known too. */
+/**
+ * Whether this package raised an error on purpose. By its code, so that the errors of another copy of it are known too.
+ *
+ * @example
+ * ```ts
+ * try {
+ *   await manager.withBackup(async (db) => void (await db.dropTable("documents")));
+ * } catch (error) {
+ *   if (isBackupError(error) && error.code === "CONFLICT") console.log(error.backup, error.conflicts);
+ *   else throw error;
+ * }
+ * ```
+ */
 export function isBackupError(error: unknown): error is AnyBackupError {
   return types.isNativeError(error) && "code" in error && Object.hasOwn(CODES, String(error.code));
 }
@@ -126,8 +149,8 @@ export class IoError extends BackupError {
 }
 
 /**
- * A storage has no object of this name, or a source has lost a file: `path` says which. An `IoError`, so that who handles
- * those handles this. Its `errno` tells it from nothing: a directory that is away has that, too.
+ * A storage has no object of this name, or a source has lost a file: `path` says which. It is an `IoError`, so that code that handles
+ * those handles this too. Do not tell it by its `errno`: a directory that is away has the same.
  */
 export class NotFoundError extends IoError {
   override readonly code = "NOT_FOUND";
@@ -140,6 +163,15 @@ export class NotFoundError extends IoError {
 /**
  * Whether an error says that a storage or a source has no such object. By its code, so that the errors of another copy of this
  * package are known too.
+ *
+ * @example
+ * ```ts
+ * try {
+ *   for await (const piece of storage.read("notes/first")) console.log(piece.length);
+ * } catch (error) {
+ *   if (!isNotFound(error)) throw error;
+ * }
+ * ```
  */
 export function isNotFound(error: unknown): boolean {
   return types.isNativeError(error) && "code" in error && error.code === "NOT_FOUND";
@@ -167,7 +199,7 @@ export class ValidationError extends BackupError {
   }
 }
 
-/** No backup has this id (or what it needs is gone). */
+/** No backup has this id, or its files are gone. */
 export class BackupNotFoundError extends BackupError {
   readonly code = "BACKUP_NOT_FOUND";
   readonly id: string;
@@ -205,7 +237,7 @@ export class ConflictError extends BackupError {
   }
 }
 
-/** Somebody else holds the table's lock, or it cannot be known whether its holder is alive. */
+/** Another process holds the table's lock, or it cannot be known whether that process is alive. */
 export class LockedError extends BackupError {
   readonly code = "LOCKED";
 }
@@ -247,7 +279,7 @@ export class UnsupportedError extends BackupError {
   readonly code = "UNSUPPORTED";
 }
 
-/** Tables are gone, or have far fewer rows than in the backup before, and `failOnShrink` asks not to go on then. */
+/** Tables are gone, or have far fewer rows than in the backup before, and `failOnShrink` was set. */
 export class ShrunkError extends BackupError {
   readonly code = "SHRUNK";
   readonly tables: readonly {
@@ -263,7 +295,7 @@ export class ShrunkError extends BackupError {
   }
 }
 
-/** A prune would remove good snapshots behind such as are not to be believed. Nothing was removed; `force` does it all the same. */
+/** A prune would remove good snapshots and keep implausible ones. Nothing was removed; `force` does it anyway. */
 export class ImplausibleError extends BackupError {
   readonly code = "IMPLAUSIBLE";
   /** The snapshots that would be lost, by their ids, each with the reason. */

@@ -225,7 +225,7 @@ export class FtpStorage implements Storage {
       );
       if (!excludes)
         throw new UnsupportedError(
-          `${this.location}: this server renames directories over others, so that two writers could not exclude each other.`,
+          `${this.location}: this server renames directories over others, so that two writers could not cannot be used together.`,
         );
     } finally {
       for (const made of [first, second]) await this.#discard(made);

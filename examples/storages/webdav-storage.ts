@@ -231,7 +231,7 @@ export class WebdavStorage implements Storage {
     const server = answer.headers.get("server") ?? "unknown";
     if (this.#isTrusted || server.startsWith("Apache")) return;
     throw new UnsupportedError(
-      `${this.location}: of this server (${server}) it is not known whether two writers exclude each other.`,
+      `${this.location}: of this server (${server}) it is not known whether two writers cannot be used together.`,
     );
   }
 

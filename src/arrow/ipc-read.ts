@@ -156,7 +156,7 @@ function verifyRegions(
     return inner.reduce<number>((sum, field) => sum + buffersOf(field.type), BUFFERS[layout]);
   };
   if (regions.length !== types.reduce((sum, type) => sum + buffersOf(type), 0))
-    throw new Problem("a batch has not the buffers of its schema");
+    throw new Problem("a batch lacks buffers of its schema");
   let last = 0;
   for (const [offset, bytes] of regions) {
     if (offset % 8 !== 0 || offset < last || offset + bytes > bodyBytes) {
@@ -198,7 +198,7 @@ export function readBatch(schema: Schema, rows: number, messages: readonly Uint8
   const columns = columnsIn(messages);
   const verified = schema.fields.map(({ type }, at) => {
     const data = columns[at];
-    if (data?.length !== rows) throw new Problem("a batch has not the columns of its schema");
+    if (data?.length !== rows) throw new Problem("a batch lacks columns of its schema");
     assertBuffers(type, data);
     return retyped(type, data);
   });
@@ -227,7 +227,7 @@ function assertBuffers(type: DataType, data: Data): void {
   const layout = layoutOf(type);
   if (layout === "null") return;
   const inner = layout === "dictionary" ? [] : fieldsIn(type);
-  if (data.children.length < inner.length) throw new Problem("a column has not the columns inside it");
+  if (data.children.length < inner.length) throw new Problem("a column lacks its inner columns");
   const bitmap: Uint8Array = data.nullBitmap ?? new Uint8Array(0);
   if (nullCount > 0) {
     assertSize(bitmap, bitmapBytes(length));

@@ -114,7 +114,7 @@ export function membersOf(value: unknown, fields: readonly { readonly name: stri
     return value[name];
   });
   if (Object.keys(value).length === fields.length) return members;
-  throw new Problem("an object has not the members of its type");
+  throw new Problem("an object lacks members of its type");
 }
 
 /** `Map`s, arrays of pairs, or plain objects; in JSON and as they are read, arrays of pairs. */

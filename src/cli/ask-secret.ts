@@ -15,7 +15,7 @@ export function canAsk({ screen }: Pick<Context, "screen">): boolean {
  * @throws UsageError where there is nobody to ask, or nothing is typed. @throws the signal's reason after Ctrl-C.
  */
 export async function askSecret(context: Context, question: string): Promise<string> {
-  if (!canAsk(context)) throw new UsageError(`There is no terminal to ask at: ${question}`);
+  if (!canAsk(context)) throw new UsageError(`There is no terminal to ask on: ${question}`);
   context.screen.status("");
   const secret = await readHidden(context, question);
   if (secret === "") throw new UsageError("Nothing was typed.");
@@ -26,7 +26,7 @@ export async function askSecret(context: Context, question: string): Promise<str
 export async function askNewSecret(context: Context, question: string): Promise<string> {
   const secret = await askSecret(context, question);
   if ((await askSecret(context, "Once more")) === secret) return secret;
-  throw new UsageError("The two are not the same. Nothing was done.");
+  throw new UsageError("The two entries differ. Nothing was done.");
 }
 
 function readHidden({ interrupt, signal }: Context, question: string): Promise<string> {

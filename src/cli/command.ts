@@ -51,7 +51,7 @@ export interface LimitOptions {
 /** Of commands that move a repository's data. */
 export function limitOptions(): [Option, Option] {
   const option = (flag: string, what: string) =>
-    new Option(`${flag} <KiB/s>`, `${what} at most so many KiB a second, on average.`).argParser(
+    new Option(`${flag} <KiB/s>`, `${what} at most <n> KiB per second, on average.`).argParser(
       (value) => parseCount(value) * 1024,
     );
   return [option("--limit-upload", "Write to a store"), option("--limit-download", "Read from a store")];
@@ -62,14 +62,12 @@ export interface SourceOption {
 }
 
 /** What an argument says that is a snapshot. */
-export const A_SNAPSHOT = "A snapshot: its id, the beginning of it, its name, or latest.";
+export const A_SNAPSHOT =
+  "A snapshot: its id, part of its id (the beginning or the end), its name, or latest.";
 
 /** Of commands that name a snapshot. */
 export function sourceOption(): Option {
-  return new Option(
-    "--source <database>",
-    "Of which database the snapshot is to be: its directory, or its id.",
-  );
+  return new Option("--source <database>", "If several databases fit: which one, by its directory or id.");
 }
 
 /** A database that is named by an address or by a path from here; an id stays as it is. */
@@ -86,6 +84,6 @@ export interface ConfirmOptions {
 export function confirmOptions(): [Option, Option] {
   return [
     new Option("-n, --dry-run", "Show what would be done, and change nothing."),
-    new Option("-y, --yes", "Do not ask; needed where there is no terminal."),
+    new Option("-y, --yes", "Do not ask. Needed without a terminal."),
   ];
 }

@@ -66,7 +66,7 @@ export function failureOf(error: unknown, state: string): Failure {
   return {
     exitCode: EXIT.failed,
     code: "UNEXPECTED",
-    message: `${printable(message)} (Not expected; --verbose tells where it comes from.)`,
+    message: `${printable(message)} (Unexpected; --verbose shows where it comes from.)`,
   };
 }
 
@@ -74,7 +74,7 @@ export function failureOf(error: unknown, state: string): Failure {
 function adviceFor(error: BackupError, message: string): string {
   const id = damagedSnapshot(error);
   if (id === undefined || message.includes("lancedb-backup ")) return "";
-  return ` Another snapshot can be named by its id (list shows them); verify says what is damaged, and "lancedb-backup delete ${id}" gives this one up.`;
+  return ` Choose another snapshot by its id (see list). verify says what is damaged, and "lancedb-backup delete ${id}" removes this one.`;
 }
 
 /** What the file system refused, by the system's own words; undefined for every other error. */

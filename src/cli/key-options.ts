@@ -15,14 +15,15 @@ export function keyOptions(): Option[] {
   return [
     new Option(
       "--password-file <file>",
-      "Open encrypted repositories by the passphrase in a file; several times: any.",
+      "Open encrypted repositories with the passphrase in a file. May be given several times: any may fit.",
     ).argParser(collect),
-    new Option("--password-command <command>", "By the passphrase that a command prints."),
-    new Option("--recovery-key-file <file>", "By the recovery key in a file, as it was printed."),
-    new Option("--kms-key <arn>", "By a key of AWS KMS; several times: any.").argParser(collect),
-    new Option("--age-identity <file>", "By the age identities in a file; several times: any.").argParser(
-      collect,
-    ),
+    new Option("--password-command <command>", "With the passphrase that a command prints."),
+    new Option("--recovery-key-file <file>", "With the recovery key in a file, as it was printed."),
+    new Option("--kms-key <arn>", "With a key in AWS KMS. May be given several times.").argParser(collect),
+    new Option(
+      "--age-identity <file>",
+      "With the age identities in a file. May be given several times.",
+    ).argParser(collect),
   ];
 }
 

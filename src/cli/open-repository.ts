@@ -30,7 +30,7 @@ export function namedRepository(
   const { repo } = options;
   if (path === undefined) return repositoryPath(options);
   if (repo !== undefined && repo !== env[REPOSITORY_VARIABLE] && placeOf(repo) !== placeOf(path)) {
-    throw new UsageError(`Which repository: ${path}, or ${repo} as --repo says? Name one.`);
+    throw new UsageError(`Two repositories are named: ${path}, and ${repo} by --repo. Name one.`);
   }
   return path;
 }
@@ -44,7 +44,7 @@ export async function openRepository(
   // A misspelt path is not offered to be made a repository. One in quotes is told of where all paths are.
   if (schemeOf(path) === undefined && !/^["'`]/.test(path) && !existsSync(path)) {
     throw new UsageError(
-      `There is no repository at ${printable(resolve(path))}: there is nothing. Is it misspelt, or its disk not mounted?`,
+      `There is no repository at ${printable(resolve(path))}: nothing is there. Is the path misspelt, or the disk not mounted?`,
     );
   }
   const { Repository } = await import("../repository/index.ts");

@@ -25,7 +25,7 @@ export async function otherSource(
   if (source.id === sourceFromUrl(pathOf(database)).id) return "";
   const told = `Snapshot ${id} was taken from another database: ${printable(source.uri)} on ${printable(source.host)} (id ${printable(source.id)}).`;
   if (yes && !dryRun && !otherSource) {
-    throw new UsageError(`${told} To restore it into ${database} all the same, add --other-source.`);
+    throw new UsageError(`${told} To restore it into ${database} anyway, add --other-source.`);
   }
   return told;
 }

@@ -84,16 +84,13 @@ export function buildProgram(): Command {
     .helpCommand("help [command]", "Show the help of a command.")
     .option("--json", "Print one JSON value on standard output, and nothing else.")
     .option("-q, --quiet", "Show no progress.")
-    .option("-v, --verbose", "Tell every step; with an error, the stack and its causes.")
-    .option(
-      "--no-color",
-      "No colours. (NO_COLOR does the same; elsewhere than on a terminal there are none.)",
-    )
-    .option("--read-only", "Open repositories for reading alone: nothing is written to one.")
+    .option("-v, --verbose", "Log every step; for errors, show the stack and causes.")
+    .option("--no-color", "No colours. (The same as NO_COLOR. Without a terminal there are none.)")
+    .option("--read-only", "Open repositories for reading only; nothing is written to them.")
     .addOption(
       new Option(
         "--audit <what>",
-        "What of the work the repository's audit log records: all, off, or auto, which is all but backups that went well in a store. Default: what LANCEDB_BACKUP_AUDIT says, or auto.",
+        "What to record in the repository's audit log: all, off, or auto (all, but in a store no successful backups). Default: LANCEDB_BACKUP_AUDIT, or auto.",
       ).choices(["auto", "all", "off"] satisfies AuditMode[]),
     )
     .addHelpText("after", `${EXAMPLES}\n\n${EXIT_CODES_HELP}`);

@@ -8,7 +8,7 @@ export interface RetentionOptions extends Omit<RetentionPolicy, "keepTags"> {
 }
 
 export function addRetentionOptions(command: Command): Command {
-  command.option("--keep-last <count>", "Keep the newest so many.", parseCount);
+  command.option("--keep-last <count>", "Keep the newest <n>.", parseCount);
   for (const [period, unit] of [
     ["hourly", "hours"],
     ["daily", "days"],
@@ -16,18 +16,21 @@ export function addRetentionOptions(command: Command): Command {
     ["monthly", "months"],
     ["yearly", "years"],
   ]) {
-    const text = `Keep the newest of each of the last so many ${unit}.`;
+    const text = `Keep the newest of each of the last <n> ${unit}.`;
     command.option(`--keep-${period} <count>`, text, parseCount);
   }
   return command
     .option("--keep-tag <tag>", "Keep all that have this tag; may be given several times.", collect)
     .option(
       "--max-age-days <days>",
-      "Remove those that are older, also where a rule keeps them.",
+      "Remove snapshots that are older, even if a rule keeps them.",
       parseNumber,
     )
-    .option("--max-backups <count>", "Keep at most so many, the newest of those that rules keep.", parseCount)
-    .option("--time-zone <zone>", "Whose calendar counts, such as Europe/Berlin. Default: this machine's.");
+    .option("--max-backups <count>", "Keep at most <n>: the newest of those that the rules keep.", parseCount)
+    .option(
+      "--time-zone <zone>",
+      "The time zone for days, weeks and months, such as Europe/Berlin. Default: this machine's.",
+    );
 }
 
 /** The policy alone: a member that a policy does not know is refused. */

@@ -39,7 +39,9 @@ export async function stayUntilTold(
     try {
       next = await make();
     } catch (error) {
-      logger.error("the file is not read anew; the policies stay as they were", { reason: reasonOf(error) });
+      logger.error("the file could not be read again; the policies stay as they were", {
+        reason: reasonOf(error),
+      });
       return;
     }
     current.giveWay?.();
@@ -54,15 +56,15 @@ export async function stayUntilTold(
       try {
         await current.stop({ graceMs: Number.POSITIVE_INFINITY });
       } catch (error) {
-        logger.error("what ran before did not end as it is to", { reason: reasonOf(error) });
+        logger.error("the previous run did not end cleanly", { reason: reasonOf(error) });
       }
       current = next;
       next = undefined;
       try {
         if (!isEnding) await current.start();
-        screen.line("The policies were read anew.");
+        screen.line("The policies were read again.");
       } catch (error) {
-        logger.error("what was read anew cannot start; SIGHUP tries again", { reason: reasonOf(error) });
+        logger.error("the new policies cannot start; SIGHUP tries again", { reason: reasonOf(error) });
       }
     }
     // Told to end while it started, it was stopped before there was anything to stop.

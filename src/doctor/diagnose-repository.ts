@@ -81,7 +81,7 @@ export async function diagnoseRepository(
       findings.push({
         ...base,
         level: "warning",
-        details: "It lies on the same file system as the database: a lost disk takes both.",
+        details: "It lies on the same file system as the database: if that disk is lost, so are both.",
         advice: "Keep a repository on another disk, or a copy of this one.",
       });
     }
@@ -127,7 +127,7 @@ function diagnoseSnapshots(
     {
       ...base,
       level: isStale ? "warning" : "ok",
-      details: `${counted(mine.length - ahead.length, "snapshot")}${of}; the newest is of ${newest.createdAt.toISOString()}${age}.`,
+      details: `${counted(mine.length - ahead.length, "snapshot")}${of}; the newest was taken ${newest.createdAt.toISOString()}${age}.`,
       advice: isStale ? "Take one, and look why none was taken." : undefined,
     },
     ...future,

@@ -64,7 +64,7 @@ function inTheWay(root: string, path: string, entry: Dirent): Finding | undefine
   }
   if (folder.endsWith(`/${TAGS}/`) && name.endsWith(".json") && tagOfFile(name) === undefined) {
     const details =
-      "It is no tag, and LanceDB takes it for one: tags.list() and optimize() may throw, or list a tag that nobody made.";
+      "It is not a tag, but LanceDB takes it for one: tags.list() and optimize() may throw, or list a tag that nobody made.";
     return { ...base, level: "problem", details, advice: `${MOVE}.` };
   }
   if (folder === "" && isStrayDirectory(name) && isDataset(join(root, path))) {
@@ -74,7 +74,7 @@ function inTheWay(root: string, path: string, entry: Dirent): Finding | undefine
     return { ...base, level: "warning", details, advice };
   }
   if (folder === "" && !entry.isDirectory() && isStray(name) && name.endsWith(".lance")) {
-    const details = "It is no table, and LanceDB lists it as one.";
+    const details = "It is not a table, but LanceDB lists it as one.";
     return { ...base, level: "warning", details, advice: `${MOVE}.` };
   }
   return undefined;

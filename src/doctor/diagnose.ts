@@ -46,6 +46,11 @@ const placeOf = (repository: string) =>
  * others do meanwhile may be seen half-way: look again before you act on a `problem` of a table that is being written.
  *
  * @throws ValidationError where there is no such database. @throws UnsupportedError where it is not local.
+ * @example
+ * ```ts
+ * const { findings } = await diagnose({ uri: "data/lancedb-table", repository: "vault" });
+ * for (const { level, details, advice } of findings) console.log(level, details, advice);
+ * ```
  */
 export async function diagnose(options: DiagnoseOptions = {}): Promise<Diagnosis> {
   assertKnown(options, "diagnose", { uri: true, repository: true, keys: true, storage: true, signal: true });

@@ -120,7 +120,7 @@ function restoreAdvice(remedies: Remedies, id: string): string {
   const { repository, newest, database } = remedies;
   if (newest && remedies.has(id)) return `Restore the table: ${remedies.restore(newest.id, id)}`;
   if (repository !== undefined)
-    return `The newest snapshot of this database in ${repository} has not the table.`;
+    return `The newest snapshot of this database in ${repository} does not have the table.`;
   const list = commandLine("list", "--source", database);
   return `Restore the table in place from a snapshot of this database: ${list} shows them.`;
 }
@@ -137,7 +137,8 @@ function diagnoseFiles(remedies: Remedies, id: string, dataset: string, image: V
   if (bad.length === 0) {
     const rows = image.rows === undefined ? "" : `${counted(image.rows, "row")}, `;
     const size = `${rows}${counted(image.files.length, "file")}`;
-    const whole = brokenIndices(dataset, image).length === 0 ? "all there in their sizes" : "all rows there";
+    const whole =
+      brokenIndices(dataset, image).length === 0 ? "all present with the right sizes" : "all rows there";
     return { ...base, level: "ok", details: `Version ${image.version}: ${size}, ${whole}.` };
   }
   const more = bad.length > 3 ? ` and ${bad.length - 3} more` : "";
@@ -176,15 +177,15 @@ async function emptyDirectories(database: string): Promise<Finding[]> {
 
 function emptyTable(about: string, directory: string): Finding {
   const base = { check: "table", about, level: "warning" } as const;
-  const details = "LanceDB lists it as a table, and it holds none: it has no manifests.";
+  const details = "LanceDB lists it as a table, but it is not one: it has no manifests.";
   const link = linkTarget(directory);
   if (link !== undefined && !existsSync(directory)) {
     const advice = "Mount the disk on which it lies, or remove the link.";
-    return { ...base, details: `It is a symbolic link to ${link}, and there is nothing.`, advice };
+    return { ...base, details: `It is a symbolic link to ${link}, which does not exist.`, advice };
   }
   if (isPlainFile(directory)) {
     const advice = "Move it elsewhere: no table of that name can be made, and dropAllTables() fails.";
-    return { ...base, details: "LanceDB lists it as a table, and it is a file.", advice };
+    return { ...base, details: "LanceDB lists it as a table, but it is a file.", advice };
   }
   if (!existsSync(directory)) {
     const advice = "Rename it, by a program that shows its bytes; then look at it again.";
@@ -192,7 +193,7 @@ function emptyTable(about: string, directory: string): Finding {
   }
   if (existsSync(join(directory, "repository.json"))) {
     const advice = "Move it out of the database, best to another disk.";
-    return { ...base, details: "It is a repository, and LanceDB lists it as a table.", advice };
+    return { ...base, details: "It is a repository, but LanceDB lists it as a table.", advice };
   }
   const holds = readdirSync(directory).length;
   const advice = holds === 0 ? "It is empty: remove it." : "Look at what is in it, and move that elsewhere.";

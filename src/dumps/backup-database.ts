@@ -59,6 +59,11 @@ export interface BackupResult {
  *
  * @param url `sqlite:path`, `postgresql://…`, `mysql://…` or `mariadb://…`.
  * @returns also where it fails: then `success` is false, and nothing is left. @throws the signal's reason; TypeError for a mistake in the types.
+ * @example
+ * ```ts
+ * const { success, backup, error } = await backupDatabase("sqlite:data/app.db", { backupDir: "dumps" });
+ * if (success) console.log(backup?.id);
+ * ```
  */
 export async function backupDatabase(url: string, options: BackupDatabaseOptions): Promise<BackupResult> {
   assertString(url, "url");
@@ -93,6 +98,10 @@ export async function backupDatabase(url: string, options: BackupDatabaseOptions
  *
  * @param backupId or a name: the newest of it. @param targetUrl as for `backupDatabase`, of the same kind of database.
  * @returns as `backupDatabase`
+ * @example
+ * ```ts
+ * const { success } = await restoreDatabase(id, "sqlite:data/app.db", { backupDir: "dumps" });
+ * ```
  */
 export async function restoreDatabase(
   backupId: string,

@@ -129,7 +129,7 @@ export class BackupManifest {
       return JSON.parse(text);
     } catch (error) {
       throw new CorruptError(
-        `${this.#path} is damaged: it is no JSON. Nothing was changed; the dumps beside it are whole.`,
+        `${this.#path} is damaged: it is not JSON. Nothing was changed; the dumps beside it are whole.`,
         { cause: error, path: this.#path },
       );
     }

@@ -48,6 +48,13 @@ export interface PruneDumpsOptions {
  *
  * Every method throws `BackupError`s: `ValidationError` for what is no database or name, `LockedError` where somebody does not let go,
  * `CorruptError` for damage, `UnsupportedError` where a program is missing, `IoError`.
+ *
+ * @example
+ * ```ts
+ * const dumps = new DatabaseBackup("dumps");
+ * await dumps.backupSqlite("data/app.db", "app");
+ * await dumps.prune({ maxAgeDays: 30, maxBackups: 10 });
+ * ```
  */
 export class DatabaseBackup {
   readonly #directory: DumpDirectory;
@@ -69,7 +76,14 @@ export class DatabaseBackup {
     this.#directory = new DumpDirectory(backupDir, options);
   }
 
-  /** Copies a SQLite database as it is at one moment, beside writers, and checks the copy. */
+  /**
+   * Copies a SQLite database as it is at one moment, beside writers, and checks the copy.
+   *
+   * @example
+   * ```ts
+   * const { filePath } = await dumps.backupSqlite("data/app.db", "app");
+   * ```
+   */
   backupSqlite(path: string, name: string, options: DumpSqliteOptions = {}): Promise<BackupMetadata> {
     assertKnown(options, "backupSqlite", { compact: true, signal: true });
     assertFlag(options.compact, "compact");
@@ -82,6 +96,10 @@ export class DatabaseBackup {
    *
    * @param name the newest of this name; or an id. So everywhere.
    * @throws LockedError where a process has the target open.
+   * @example
+   * ```ts
+   * await dumps.restoreSqlite("app", "data/app.db");
+   * ```
    */
   restoreSqlite(
     name: string,
@@ -97,6 +115,10 @@ export class DatabaseBackup {
    *
    * @param connection an address, or its parts.
    * @param format default `custom`.
+   * @example
+   * ```ts
+   * await dumps.backupPostgres("postgresql://backup@localhost/shop", "shop", BackupFormat.Directory);
+   * ```
    */
   backupPostgres(
     connection: string | DatabaseConnection,
@@ -108,7 +130,14 @@ export class DatabaseBackup {
     return this.#backup("postgresql", addressOf("postgresql", connection), name, { ...options, format });
   }
 
-  /** Restores into a database, in one transaction: what the dump has is put in the place of what is there. One that is not there is made. */
+  /**
+   * Restores into a database, in one transaction: what the dump has is put in the place of what is there. One that is not there is made.
+   *
+   * @example
+   * ```ts
+   * await dumps.restorePostgres("shop", { host: "localhost", user: "admin", database: "shop_restored" });
+   * ```
+   */
   restorePostgres(
     name: string,
     connection: string | DatabaseConnection,
@@ -117,7 +146,14 @@ export class DatabaseBackup {
     return this.#restore("postgresql", name, addressOf("postgresql", connection), options);
   }
 
-  /** Dumps a MySQL or MariaDB database as SQL. */
+  /**
+   * Dumps a MySQL or MariaDB database as SQL.
+   *
+   * @example
+   * ```ts
+   * await dumps.backupMysql({ host: "localhost", user: "backup", database: "shop" }, "shop");
+   * ```
+   */
   backupMysql(
     connection: string | DatabaseConnection,
     name: string,
@@ -129,6 +165,11 @@ export class DatabaseBackup {
   /**
    * Restores into a database that is not there, which is made, or is empty: servers of this kind take back no table that was made or dropped, so
    * what is there is never replaced.
+   *
+   * @example
+   * ```ts
+   * await dumps.restoreMysql("shop", "mysql://admin@localhost/shop_restored");
+   * ```
    */
   restoreMysql(
     name: string,
@@ -138,7 +179,14 @@ export class DatabaseBackup {
     return this.#restore("mysql", name, addressOf("mysql", connection), options);
   }
 
-  /** All dumps that are listed, the newest first. */
+  /**
+   * All dumps that are listed, the newest first.
+   *
+   * @example
+   * ```ts
+   * for (const { name, timestamp, sizeBytes } of await dumps.listBackups()) console.log(name, timestamp, sizeBytes);
+   * ```
+   */
   async listBackups(): Promise<BackupMetadata[]> {
     const all = this.#directory.list().map((record) => this.#directory.metadataOf(record));
     return all.sort((a, b) => b.timestamp.getTime() - a.timestamp.getTime());
@@ -147,6 +195,11 @@ export class DatabaseBackup {
   /**
    * Removes dumps by age and number, of each database by itself; the newest of each stays, however old it is. Answers with how many were
    * removed.
+   *
+   * @example
+   * ```ts
+   * const removed = await dumps.prune({ maxAgeDays: 30, maxBackups: 10 });
+   * ```
    */
   async prune(options: PruneDumpsOptions): Promise<number> {
     assertKnown(options, "prune", { maxAgeDays: true, maxBackups: true });

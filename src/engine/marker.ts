@@ -53,7 +53,7 @@ export async function createMarker(storage: Storage, options: MarkerOptions = {}
   const isThere = (await storage.stat(REPOSITORY)) !== undefined;
   if (!isThere && (await hasObjects(storage))) {
     throw new ValidationError(
-      `${storage.location} holds snapshots or blobs already, and no ${REPOSITORY}. Open it to see what is there, or choose another place.`,
+      `${storage.location} already holds snapshots or blobs, but no ${REPOSITORY}. Open it to see what is there, or choose another place.`,
     );
   }
   if (!isThere) {
@@ -65,7 +65,7 @@ export async function createMarker(storage: Storage, options: MarkerOptions = {}
       return marker;
   }
   await readMarker(storage); // one that cannot be opened says why
-  throw new ValidationError(`${storage.location} is a repository already, and can be used as it is.`);
+  throw new ValidationError(`${storage.location} is already a repository, and can be used as it is.`);
 }
 
 function bodyOf({
@@ -168,7 +168,7 @@ export async function assertStill(
   }
   const which = opened ? ` with the id ${opened.id}` : "";
   throw new IoError(
-    `${storage.location} is not the repository any more that was opened there${which}. Is its disk mounted?`,
+    `${storage.location} is no longer the repository that was opened there${which}. Is its disk mounted?`,
     { path: storage.location, cause },
   );
 }

@@ -135,7 +135,15 @@ export interface LazyKind {
 const kinds = new Map<string, SourceKind>();
 const lazyKinds = new Map<string, LazyKind>();
 
-/** Makes a kind known. One of the same type is replaced. */
+/**
+ * Makes a kind known. One of the same type is replaced.
+ *
+ * @example
+ * ```ts
+ * registerSource({ type: "wiki", schemes: ["wiki"], fromUrl: (url) => new WikiSource(url) });
+ * await repository.backup({ source: "wiki:handbook" });
+ * ```
+ */
 export function registerSource(kind: SourceKind): void {
   kinds.set(kind.type, kind);
 }

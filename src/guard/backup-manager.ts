@@ -90,6 +90,12 @@ export class BackupManager implements AsyncDisposable {
   /**
    * A plain connection to the database, not guarded, opened when what dead processes left is rolled back.
    * Shared: closed with the manager.
+   *
+   * @example
+   * ```ts
+   * const db = await manager.connection();
+   * console.log(await db.tableNames());
+   * ```
    */
   async connection(): Promise<Connection> {
     await this.#ready();
@@ -102,11 +108,16 @@ export class BackupManager implements AsyncDisposable {
   }
 
   /**
-   * LanceDB's `connect`, to be handed to what connects by itself: a function of its own, whatever it is called on.
-   * Inside of guarded work on the database that is named, however deep, it gives a guarded connection of that work, as
-   * `db` is one; elsewhere, and for another database, what LanceDB's own gives. Arguments are LanceDB's.
+   * LanceDB's `connect`, for code that connects by itself; it needs no `this`. Inside guarded work on the named database,
+   * however deep, it returns a guarded connection of that work, like `db`. Elsewhere, and for other databases, it returns what
+   * LanceDB's own does. It takes LanceDB's arguments.
    *
-   * What imports LanceDB's own `connect` cannot be told; `withBackup(…, { adopt: "all" })` is for that.
+   * For code that imports LanceDB's own `connect` there is `withBackup(…, { adopt: "all" })`.
+   *
+   * @example
+   * ```ts
+   * const db = await manager.connect("data/lancedb-table"); // in place of LanceDB's own connect
+   * ```
    */
   readonly connect: Connect = async (...args: unknown[]) => {
     const { connectInWork } = await import("./connection/work-connect.ts");
@@ -120,6 +131,10 @@ export class BackupManager implements AsyncDisposable {
    * @param strategy default: the manager's.
    * @throws ValidationError, UnsupportedError (a table that cannot be captured in full), CorruptError,
    * LockedError, IoError. On any error nothing is left behind.
+   * @example
+   * ```ts
+   * const id = await manager.createBackup("directory-copy", { tables: ["documents"] });
+   * ```
    */
   async createBackup(
     strategy: BackupStrategy = this.strategy,
@@ -143,8 +158,8 @@ export class BackupManager implements AsyncDisposable {
   }
 
   /**
-   * Makes the backup's tables equal to it again, each as a new version: history stays, and what was
-   * committed since is passed over but reachable by its number. The backup stays.
+   * Restores the tables of a backup, each as a new version. History stays: commits made since are no longer
+   * current, but reachable by number. The backup stays.
    *
    * All of its tables go back, or none. When the process dies in between, the next guarded operation on one
    * of them or `recover()` finishes the restore; `recover()` reports it, with what it passed over, and commits
@@ -155,6 +170,12 @@ export class BackupManager implements AsyncDisposable {
    *
    * @throws BackupNotFoundError, ConflictError, LockedError, RestoreError (its message says whether anything
    * was changed), IoError, the signal's reason (nothing was changed then).
+   * @example
+   * ```ts
+   * const plan = await manager.restoreBackup(id, { dryRun: true }); // what would become of each table
+   * await manager.restoreBackup(id);
+   * await manager.cleanupBackup(id);
+   * ```
    */
   async restoreBackup(id: string, options: RestoreBackupOptions = {}): Promise<RestoreResult> {
     assertBackupId(id);
@@ -178,6 +199,12 @@ export class BackupManager implements AsyncDisposable {
    *
    * @throws BackupNotFoundError, LockedError (also while its restore is under way), IoError. ValidationError
    * where it may be needed by another database, of which this one is a copy: nothing is removed then.
+   * @example
+   * ```ts
+   * for (const { id, state } of await manager.listBackups()) {
+   *   if (state === "kept") await manager.cleanupBackup(id);
+   * }
+   * ```
    */
   async cleanupBackup(id: string): Promise<void> {
     assertBackupId(id);
@@ -186,7 +213,14 @@ export class BackupManager implements AsyncDisposable {
     await this.#places.inPlace(roots, () => cleanupBackup(this.#settings, id));
   }
 
-  /** The backups of this database, oldest first: made by hand, kept after a conflict, in use, interrupted. */
+  /**
+   * The backups of this database, oldest first: made by hand, kept after a conflict, in use, interrupted.
+   *
+   * @example
+   * ```ts
+   * for (const { id, createdAt, tables } of await manager.listBackups()) console.log(id, createdAt, tables);
+   * ```
+   */
   async listBackups(): Promise<BackupInfo[]> {
     const { listBackups } = await import("./explicit-backup.ts");
     return listBackups(this.#settings);
@@ -207,6 +241,15 @@ export class BackupManager implements AsyncDisposable {
    * go back; RestoreError where the rollback itself failed, or somebody else has recovered the journal entry meanwhile
    * (its message says what each table holds, `workError` why the work failed, if it did); LockedError where a table is in use for longer
    * than `lockTimeoutMs`, at once where operations of this process wait for each other; the signal's reason.
+   * @example
+   * ```ts
+   * const rows = await manager.withBackup(async (db) => {
+   *   const table = await db.openTable("documents");
+   *   await table.delete("doc_id = 'handbook'");
+   *   await table.add(chunks); // if this throws, the handbook is back
+   *   return table.countRows();
+   * });
+   * ```
    */
   withBackup<T>(work: GuardedWork<T>, options?: GuardedWorkOptions | undefined): Promise<T>;
   withBackup<T>(
@@ -247,12 +290,12 @@ export class BackupManager implements AsyncDisposable {
   }
 
   /**
-   * Calls `listener` when guarded work of this manager has ended: `committed`, `rolledBack` (not where a conflict or an
-   * error leaves the tables to somebody's decision), and when something was done about what dead processes left:
-   * `recovered`. The event says tables, versions, rows and milliseconds. Answers with the function that ends it. What a
-   * listener throws is logged, and changes nothing.
+   * Calls `listener` when guarded work of this manager has ended: `committed`, `rolledBack` (not if a conflict or an
+   * error leaves the decision to you), and `recovered` when leftovers of dead processes were settled. The event has tables,
+   * versions, rows and milliseconds. Returns a function that stops listening. An error of a listener is logged, and changes
+   * nothing.
    *
-   * @throws TypeError for an event that there is not.
+   * @throws TypeError for an unknown event.
    * @example
    * ```ts
    * manager.on("committed", ({ tables, durationMs }) => console.log(tables, durationMs));
@@ -262,7 +305,15 @@ export class BackupManager implements AsyncDisposable {
     return this.#listeners.on(name, listener);
   }
 
-  /** The same as `on("committed", listener)`. */
+  /**
+   * The same as `on("committed", listener)`.
+   *
+   * @example
+   * ```ts
+   * const end = manager.onCommitted(({ tables }) => console.log(tables));
+   * end(); // no longer
+   * ```
+   */
   onCommitted(listener: (event: GuardEvents["committed"]) => void): () => void {
     return this.on("committed", listener);
   }
@@ -281,6 +332,11 @@ export class BackupManager implements AsyncDisposable {
    *
    * @throws LockedError where an owner cannot be known to be dead, IoError or LanceError where going back was
    * refused; both when everything else is done.
+   * @example
+   * ```ts
+   * const { entries } = await manager.recover();
+   * for (const { id, action, tables } of entries) console.log(id, action, tables);
+   * ```
    */
   async recover(options: RecoverOptions = {}): Promise<RecoveryReport> {
     assertKnown(options, "recover", { onConflict: true, force: true, heal: true });

@@ -304,7 +304,7 @@ async function takeAlone(writer: SingleWriter): Promise<Adoption> {
   const assertAlone = () => assertNobodyAtWork(writer);
   if (locks.isInside) {
     throw new LockedError(
-      'adopt: "all" is not for work inside of another guarded operation: whose the commits are could not be told. Use the connection that it handed over.',
+      'adopt: "all" cannot be used inside another guarded operation: nobody could tell whose commits they are. Use the connection of that operation.',
     );
   }
   await assertAlone();
@@ -328,7 +328,7 @@ async function assertNobodyAtWork({ database, entry, tables }: SingleWriter): Pr
     if (!isInTheWay || other.state !== "armed") continue;
     const names = claims.filter((id) => id !== WHOLE_DATABASE);
     throw new LockedError(
-      advice`The guarded operation ${other.id} is under way${names.length > 0 ? ` (tables ${names.join(", ")})` : ""}, and adopt: "all" needs ${tables ? "its tables" : "the database"} to itself: whose the commits are could not be told. Wait for it to end; where its process is on a host that is gone: ${{ call: "recover", database, options: { force: true } }}.`,
+      advice`The guarded operation ${other.id} is under way${names.length > 0 ? ` (tables ${names.join(", ")})` : ""}, and adopt: "all" needs ${tables ? "its tables" : "the database"} to itself: otherwise nobody could tell whose commits they are. Wait for it to end. If its process is on a host that is gone: ${{ call: "recover", database, options: { force: true } }}.`,
     );
   }
 }

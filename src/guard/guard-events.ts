@@ -70,7 +70,7 @@ export async function tablesWritten(operation: Operation): Promise<WrittenTable[
         const newest = directory === undefined ? undefined : await readNewest(join(database, directory));
         return { ...table, version: newest?.version, rows: newest?.rows };
       } catch (error) {
-        logger.warn("what a table holds now cannot be told", { table: captured.id, error: reasonOf(error) });
+        logger.warn("the state of a table is unknown", { table: captured.id, error: reasonOf(error) });
         return { ...table, version: undefined, rows: undefined };
       }
     }),

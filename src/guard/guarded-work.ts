@@ -124,7 +124,7 @@ function warnOfOthers(settings: Settings, { database, entry, record, logger }: O
     if (others <= 0 || told.has(table.id)) continue;
     told.add(table.id);
     logger.warn(
-      "others committed to a table while guarded work wrote to it, and stay. Where that was the work itself, by a table that it had opened before: open it through the connection that the work is given, or it is not guarded",
+      "others committed to a table while guarded work wrote to it; their commits stay. If that was the work itself, through a table that it had opened before: open it through the connection that the work is given, or it is not guarded",
       { table: table.id, commits: others },
     );
   }

@@ -276,7 +276,7 @@ export class Operation implements OpenWork {
       return await this.#identified(intent.table, (await write.failure?.()) ?? { versions: [] });
     } catch (error) {
       const reason = reasonOf(error);
-      this.logger.warn("it cannot be told what a failed write committed", {
+      this.logger.warn("it is unknown what a failed write committed", {
         table: intent.table,
         error: reason,
       });

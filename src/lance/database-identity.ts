@@ -29,7 +29,14 @@ export interface DatabaseIdentity {
   readonly origin: "kept" | "new" | "derived";
 }
 
-/** Which database this is. Reads, never writes: of one that has no id yet, what it would get, another at each call. */
+/**
+ * Which database this is. Reads, never writes: of one that has no id yet, what it would get, another at each call.
+ *
+ * @example
+ * ```ts
+ * const { id, origin } = identifyDatabase("data/lancedb-table");
+ * ```
+ */
 export function identifyDatabase(database: string): DatabaseIdentity {
   const kept = keptIdentity(database);
   if (kept !== undefined) return { id: kept, origin: "kept" };

@@ -328,7 +328,7 @@ export function assertCapturable(dataset: string, manifest: Manifest): void {
   const flags = manifest.message.readerFeatureFlags | manifest.message.writerFeatureFlags;
   for (const [flag, name] of NAMES) if ((flags & flag) !== 0n) refuse(name);
   if ((flags & ~KNOWN) !== 0n)
-    refuse(`a feature of Lance that this version does not know (flags ${flags & ~KNOWN})`);
+    refuse(`a Lance feature that this version does not know (flags ${flags & ~KNOWN})`);
   if (manifest.message.basePaths.length > 0) refuse("several base paths (a shallow clone?)");
   for (const index of manifest.indices) {
     if (index.name === LSM_INDEX) refuse("the LSM write path, which keeps rows outside every manifest");

@@ -64,7 +64,7 @@ export class LanceDB {
     const { arrow } = await import("../arrow/arrow.ts"); // who only lists snapshots does without
     if (makeArrowTable([{ id: 1 }]).constructor === arrow.Table) return;
     throw new UnsupportedError(
-      "The LanceDB that was given has another copy of apache-arrow than lancedb-backup, and rows that one hands to the other may be lost. Have one copy in the project: npm ls apache-arrow tells of them, and npm dedupe, or the same version for all, makes one of them.",
+      "The LanceDB that was given has another copy of apache-arrow than lancedb-backup, and rows that one passes to the other may be lost. Use one copy in the project: npm ls apache-arrow shows them, and npm dedupe, or the same version everywhere, leaves one.",
     );
   }
 

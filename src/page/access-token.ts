@@ -25,7 +25,15 @@ const HIGHEST_LN = 18;
 const TOKEN = /^lbp_([A-Za-z0-9_-]{22})_([A-Za-z0-9_-]{43})$/;
 const HASH = /^\$scrypt\$ln=(\d{1,2}),r=(\d{1,2}),p=(\d{1,2})\$([A-Za-z0-9_-]{22})\$([A-Za-z0-9_-]{43})$/;
 
-/** A token of 256 random bits, and what a configuration keeps in its place. */
+/**
+ * A token of 256 random bits, and what a configuration keeps in its place.
+ *
+ * @example
+ * ```ts
+ * const { token, hash } = await newToken();
+ * console.log(token); // for who signs in; the configuration keeps the hash
+ * ```
+ */
 export function newToken(): Promise<{ readonly token: string; readonly hash: string }> {
   return tokenOf(COST);
 }

@@ -13,7 +13,7 @@ export interface PageOptions {
   readonly tokens: readonly PageToken[];
   /** Address and port, `127.0.0.1:8420` (the default) or `[::1]:0`; port 0 is any that is free. */
   readonly listen?: string | undefined;
-  /** Files in PEM. Needed where it listens elsewhere than on loopback. */
+  /** Files in PEM. Needed if it listens on more than loopback. */
   readonly tls?: { readonly cert: string; readonly key: string } | undefined;
   /** Listen elsewhere than on loopback without TLS: behind something that does it. Default false. */
   readonly plainHttp?: boolean | undefined;
@@ -112,7 +112,7 @@ function assertPrivate(
 ): void {
   if (isEncrypted || plainHttp || isLoopback(host)) return;
   throw new ValidationError(
-    `On ${host} others could read tokens on the wire: give the page a certificate (tls: cert, key), or allow plain HTTP where something before it encrypts.`,
+    `On ${host} others could read tokens on the network. Give the page a certificate (tls: cert, key), or allow plain HTTP if a proxy in front of it encrypts.`,
   );
 }
 
@@ -138,7 +138,7 @@ function assertTokens(tokens: readonly PageToken[]): void {
     }
     if (!isTokenHash(hash)) {
       throw new ValidationError(
-        `The hash of ${JSON.stringify(name)} is none of a token: "lancedb-backup page token" makes one.`,
+        `The hash of ${JSON.stringify(name)} is not the hash of a token. Make one with "lancedb-backup page token".`,
       );
     }
   }

@@ -66,15 +66,12 @@ export function pageRoutes(site: Site): Hono<Env> {
   });
   app.use(async (c, next) => {
     if (isOurHost(c, settings)) return next();
-    return c.text(
-      "This host's name is not known here: hosts in the configuration names those that are.\n",
-      421,
-    );
+    return c.text("This host name is not allowed: list it under hosts in the configuration.\n", 421);
   });
   app.use(peers.bodyLimit({ maxSize: MOST_BODY_BYTES, onError: (c) => c.text("Too much.\n", 413) }));
   app.use(async (c, next) => {
     if (c.req.method === "GET" || c.req.method === "HEAD" || isSameOrigin(c, settings)) return next();
-    return c.text("This was not asked for from the page itself.\n", 403);
+    return c.text("This request did not come from the page itself.\n", 403);
   });
 
   app.get("/assets/:file", (c) => {
@@ -105,7 +102,7 @@ export function pageRoutes(site: Site): Hono<Env> {
       return c.redirect("/", 303);
     }
     logger.warn("a wrong token on the page", { address, outcome: attempt.outcome });
-    if (attempt.outcome === "wrong") return show(c, signInPage("There is no such token."), 401);
+    if (attempt.outcome === "wrong") return show(c, signInPage("This token is not valid."), 401);
     c.header("Retry-After", String(attempt.seconds));
     return show(c, signInPage(`Too many wrong tokens. Wait ${attempt.seconds} s.`), 429);
   });
@@ -123,7 +120,7 @@ export function pageRoutes(site: Site): Hono<Env> {
   app.post("*", async (c, next) => {
     const { csrf = "" } = await fieldsOf(c);
     if (isSame(csrf, c.get("session").csrf)) return next();
-    return c.text("This form is of another session: load the page again.\n", 403);
+    return c.text("This form belongs to another session: load the page again.\n", 403);
   });
 
   app.post("/logout", (c) => {
@@ -134,7 +131,7 @@ export function pageRoutes(site: Site): Hono<Env> {
 
   app.post("*", (_c, next) => {
     if (!site.isGivingWay()) return next();
-    throw new LockedError("The policies are being read anew. Wait for the end of what is under way.");
+    throw new LockedError("The policies are being read again. Wait until running work has ended.");
   });
 
   app.get("/", needs("reader"), async (c) => {
@@ -145,7 +142,7 @@ export function pageRoutes(site: Site): Hono<Env> {
   app.get("/events", needs("reader"), (c) => {
     // A stream that nobody reads would be followed for ever.
     if (c.req.method === "HEAD") return c.body(null, 200, { "Content-Type": "text/event-stream" });
-    if (events.isFull(c.get("session"))) return c.text("Too many look at it.\n", 503);
+    if (events.isFull(c.get("session"))) return c.text("Too many visitors.\n", 503);
     const cookie = peers.getCookie(c, cookieName());
     const session = c.get("session");
     const isIn = () => signIn.session(cookie) !== undefined;

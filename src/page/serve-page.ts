@@ -38,6 +38,12 @@ const MOST_CONNECTIONS = 500;
  *
  * @throws ValidationError for options that cannot be: no token, elsewhere than on loopback without TLS, a certificate that is
  * none. @throws UnsupportedError where hono or its server is not installed. @throws IoError where the address is taken.
+ * @example
+ * ```ts
+ * const { token, hash } = await newToken();
+ * await using page = await servePage(service, { tokens: [{ name: "me", role: "operator", hash }] });
+ * console.log(page.url, token);
+ * ```
  */
 export async function servePage(service: BackupService, options: PageOptions): Promise<ServedPage> {
   return serveReplaceable(service, options);
@@ -118,7 +124,7 @@ async function readTls({ tls }: PageSettings): Promise<{ cert: Buffer; key: Buff
     createSecureContext({ cert, key });
   } catch (error) {
     const why = isError(error) ? error.message : reasonOf(error);
-    throw new ValidationError(`${tls.cert} and ${tls.key} are no certificate and its key: ${why}.`, {
+    throw new ValidationError(`${tls.cert} and ${tls.key} are not a certificate and its key: ${why}.`, {
       cause: error,
     });
   }

@@ -177,7 +177,7 @@ export class ServiceSource implements PageSource {
     const repository = await this.#needed(policy, id, by);
     const { parts, left } = restorableParts((await repository.get(id)).parts);
     if (parts.length === 0) {
-      throw new ValidationError("It goes into a database server: restore it on a terminal.");
+      throw new ValidationError("It belongs in a database server: restore it from a terminal.");
     }
     if (existsSync(target)) {
       throw new ValidationError(
@@ -231,7 +231,9 @@ export class ServiceSource implements PageSource {
     this.#askedBy.set(policy, by);
     this.#logger.info("asked for on the page", { policy, by, said });
     const ended = work()
-      .catch((error: unknown) => this.#logger.error("a run broke off", { policy, reason: reasonOf(error) }))
+      .catch((error: unknown) =>
+        this.#logger.error("a run ended unexpectedly", { policy, reason: reasonOf(error) }),
+      )
       .finally(() => {
         this.#askedBy.delete(policy);
         this.#tell("changed");

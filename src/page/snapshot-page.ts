@@ -78,7 +78,7 @@ function restoreForm(
   }
   return html`<section aria-labelledby="restore-head"><h2 id="restore-head">Restore</h2>
 <p class="soft">Into a new directory. What is there already is never written over.${parts.length > 1 && html` Each source goes into a directory of its own in it.`}</p>
-${left.length > 0 && html`<p class="why">Without ${left.map(nameOfSource).join(", ")}: what goes into a server is restored on a terminal.</p>`}
+${left.length > 0 && html`<p class="why">Without ${left.map(nameOfSource).join(", ")}: what belongs in a server is restored from a terminal.</p>`}
 <form class="restore panel" method="post" action="${snapshotPath(policy, id)}/restore">${csrfField(csrf)}
 <div><label for="root">Below</label><select id="root" name="root">${roots.map((root) => html`<option>${root}</option>`)}</select></div>
 <div><label for="name">New directory</label><input id="name" name="name" required maxlength="100" pattern="[A-Za-z0-9][A-Za-z0-9._\\-]*" value="${policy.replace(/[^A-Za-z0-9._-]/g, "-")}-${id.slice(0, 8)}" aria-describedby="name-help" spellcheck="false">

@@ -64,6 +64,11 @@ export class PeriodicBackupManager implements AsyncDisposable {
    * Begins to back up every `backupInterval` seconds, counted from the newest file in the backup directory:
    * a process that restarts often backs up all the same. Without any file the first backup begins at once.
    * Where nothing changed, an incremental manager writes nothing. The timer does not keep the process alive.
+   *
+   * @example
+   * ```ts
+   * periodic.start();
+   * ```
    */
   start(): void {
     const { clock, backupDir } = this.#settings;
@@ -74,6 +79,11 @@ export class PeriodicBackupManager implements AsyncDisposable {
   /**
    * Ends the timer, and resolves when the backups that were asked for are over; one of the timer's that waits for another
    * manager is given up. `start` begins again.
+   *
+   * @example
+   * ```ts
+   * await periodic.stop();
+   * ```
    */
   async stop(): Promise<void> {
     this.#schedule.stop();
@@ -98,6 +108,10 @@ export class PeriodicBackupManager implements AsyncDisposable {
    *
    * @throws ValidationError (no database, a missing key column), UnsupportedError, CorruptError, IoError. No
    * file is left behind then.
+   * @example
+   * ```ts
+   * const file = await periodic.backupNow();
+   * ```
    */
   async backupNow(): Promise<string> {
     const { backupDir } = this.#settings;
@@ -105,7 +119,14 @@ export class PeriodicBackupManager implements AsyncDisposable {
     return written ?? join(backupDir, this.#writer.newest ?? "");
   }
 
-  /** Writes all rows of all tables; answers with the file's path. @throws as `backupNow`. */
+  /**
+   * Writes all rows of all tables; answers with the file's path. @throws as `backupNow`.
+   *
+   * @example
+   * ```ts
+   * const file = await periodic.backupFull();
+   * ```
+   */
   async backupFull(): Promise<string> {
     return (await this.#backup("full")) as string;
   }
@@ -115,6 +136,10 @@ export class PeriodicBackupManager implements AsyncDisposable {
    * has another version. Where there is no file to follow, or its pin was lost, a full is written instead.
    *
    * @throws ValidationError where `incremental` is off; else as `backupNow`.
+   * @example
+   * ```ts
+   * const file = await periodic.backupDelta(); // null: nothing has changed
+   * ```
    */
   async backupDelta(): Promise<string | null> {
     if (!this.#settings.incremental) {
@@ -126,12 +151,25 @@ export class PeriodicBackupManager implements AsyncDisposable {
   /**
    * Tells that something was written: a backup begins at once, or when `minBackupInterval` has passed since
    * the last one ended. Many calls make one backup. Before `start` it is only remembered.
+   *
+   * @example
+   * ```ts
+   * await table.add(chunks);
+   * periodic.notifyChange();
+   * ```
    */
   notifyChange(): void {
     this.#schedule.change();
   }
 
-  /** Takes each guarded success of a `BackupManager` for a change. Answers with what ends that. */
+  /**
+   * Takes each guarded success of a `BackupManager` for a change. Answers with what ends that.
+   *
+   * @example
+   * ```ts
+   * const detach = periodic.attach(manager);
+   * ```
+   */
   attach(source: CommitSource): () => void {
     return source.onCommitted(() => this.notifyChange());
   }

@@ -57,6 +57,13 @@ const LOOK_MS = 30_000;
  * Runs policies by their schedules. Never two runs of a policy at a time; of all, as many as the file says. A run that was
  * missed is made up once, by what the repository has; a policy without any snapshot runs at once. When the clock is set,
  * back or forth, the schedules go by what it says then.
+ *
+ * @example
+ * ```ts
+ * await using service = new BackupService(await loadPolicies("backup.yaml"));
+ * service.onRun(({ policy, outcome }) => console.log(policy, outcome));
+ * service.start();
+ * ```
  */
 export class BackupService implements AsyncDisposable {
   readonly #policies: PolicySet;
@@ -97,7 +104,14 @@ export class BackupService implements AsyncDisposable {
     );
   }
 
-  /** Begins to run what is due, now and from now on; keeps the process alive. Where it has begun already, nothing is done. */
+  /**
+   * Begins to run what is due, now and from now on; keeps the process alive. Where it has begun already, nothing is done.
+   *
+   * @example
+   * ```ts
+   * service.start();
+   * ```
+   */
   start(): void {
     if (this.#end) return;
     this.#lookedAt = { wall: this.#clock.now(), monotonic: this.#clock.monotonic() };
@@ -116,6 +130,10 @@ export class BackupService implements AsyncDisposable {
    * Ends what is under way at a place where nothing is half-made, and begins nothing more.
    *
    * @param options.graceMs how long what is under way may go on to its own end first, milliseconds. Default 0.
+   * @example
+   * ```ts
+   * process.once("SIGTERM", () => service.stop({ graceMs: 60_000 }));
+   * ```
    */
   async stop({ graceMs = 0 }: { readonly graceMs?: number } = {}): Promise<void> {
     assertMilliseconds(graceMs, "graceMs");
@@ -132,7 +150,14 @@ export class BackupService implements AsyncDisposable {
     this.#closing = false;
   }
 
-  /** Calls back when a run has ended. Answers with the function that ends it. What a listener throws is a warning. */
+  /**
+   * Calls back when a run has ended. Answers with the function that ends it. What a listener throws is a warning.
+   *
+   * @example
+   * ```ts
+   * service.onRun(({ policy, outcome }) => console.log(policy, outcome));
+   * ```
+   */
   onRun(listener: RunListener): () => void {
     return this.#watch.onRun(listener);
   }
@@ -140,6 +165,11 @@ export class BackupService implements AsyncDisposable {
   /**
    * Calls back when a run begins, gets on, or ends, with all that are under way; many times a second. Answers with the
    * function that ends it. What a listener throws is a warning.
+   *
+   * @example
+   * ```ts
+   * service.onWork((work) => console.log(work.map(({ policy }) => policy)));
+   * ```
    */
   onWork(listener: WorkListener): () => void {
     return this.#watch.onWork(listener);
@@ -163,6 +193,12 @@ export class BackupService implements AsyncDisposable {
   /**
    * Writes and pushes the metrics as the file says (`textfile`, `push`): for a process that runs policies once. What fails is a
    * warning.
+   *
+   * @example
+   * ```ts
+   * await service.run("nightly");
+   * await service.publishMetrics();
+   * ```
    */
   async publishMetrics(): Promise<void> {
     const { publishMetrics } = await import("./metrics/publish-metrics.ts");
@@ -178,6 +214,11 @@ export class BackupService implements AsyncDisposable {
    *
    * @param options.actor whom the audit log is to name as who does what is done with it.
    * @throws ValidationError where there is no such policy, or none yet; the errors of `Repository.open`.
+   * @example
+   * ```ts
+   * const repository = await service.repository("nightly");
+   * console.log(await repository.list());
+   * ```
    */
   async repository(policy: string, { actor }: AskedBy = {}): Promise<Repository> {
     return this.#repositories.open(this.#named(policy).settings, { actor });
@@ -190,6 +231,10 @@ export class BackupService implements AsyncDisposable {
    * @param type default: `full` where a full backup is due, or the policy has no other.
    * @param options.actor whom the audit log is to name as who asked for it.
    * @throws ValidationError where there is no such policy.
+   * @example
+   * ```ts
+   * const { outcome } = await service.run("nightly", "full");
+   * ```
    */
   async run(policy: string, type?: RunType, { actor }: AskedBy = {}): Promise<RunReport> {
     const watched = this.#named(policy);
@@ -209,6 +254,10 @@ export class BackupService implements AsyncDisposable {
    *
    * @param options as of `run`.
    * @throws ValidationError where there is no such policy.
+   * @example
+   * ```ts
+   * await service.runOnly("nightly", "verify");
+   * ```
    */
   async runOnly(policy: string, step: "verify" | "prune", { actor }: AskedBy = {}): Promise<RunReport> {
     if (step !== "verify" && step !== "prune") {
@@ -224,6 +273,12 @@ export class BackupService implements AsyncDisposable {
    * @param options.maxAgeMs the age of the newest snapshot from which on a policy is overdue, in place of its own.
    * @param options.notify whether those are told of what is overdue, and is no more, whom its policy names. Default false.
    * @throws ValidationError where there is no such policy.
+   * @example
+   * ```ts
+   * for (const { policy, overdue, reason } of await service.status()) {
+   *   if (overdue) console.warn(policy, reason);
+   * }
+   * ```
    */
   async status(options: StatusOptions = {}): Promise<PolicyStatus[]> {
     const { policies = this.#policies.names, maxAgeMs, notify = false } = options;
@@ -316,7 +371,7 @@ export class BackupService implements AsyncDisposable {
     if (!watched.isKnown) {
       await this.#look([watched]).catch((error: unknown) => {
         const meta = { policy: watched.settings.name, reason: reasonOf(error) };
-        this.#logger.debug("it is not known when the policy ran last", meta);
+        this.#logger.debug("it is unknown when the policy ran last", meta);
       });
     }
     return watched.due(this.#clock.now());
@@ -335,7 +390,7 @@ export class BackupService implements AsyncDisposable {
     })();
     const settled = run.then(
       () => undefined,
-      (error: unknown) => this.#logger.error("a run broke off", { reason: reasonOf(error) }),
+      (error: unknown) => this.#logger.error("a run ended unexpectedly", { reason: reasonOf(error) }),
     );
     watched.running = settled;
     void settled.then(() => {

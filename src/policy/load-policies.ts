@@ -90,7 +90,7 @@ class Loader {
       return new Policy(settings, () => shownValues(this.#yaml, this.#file, settings));
     });
     const metrics = this.#metrics(manager?.metrics ?? {});
-    if (loaded.length === 0) this.#add(["policies"], "it must have a policy at least");
+    if (loaded.length === 0) this.#add(["policies"], "it must have at least one policy");
     if (this.#problems.length > 0) throw new PolicyFileError(this.#yaml.file, this.#problems);
     return new PolicySet(this.#yaml.file, loaded, {
       concurrency: manager?.scheduling?.concurrency ?? DEFAULT_CONCURRENCY,
@@ -332,13 +332,14 @@ class Loader {
       const tell = (key: string, message: string) => this.#tell([name, "notifications", index, key], message);
       if (section.type === "ping") return section;
       if (section.on !== undefined && section.severity !== undefined) {
-        tell("severity", "it stands in place of on: say one of them");
+        tell("severity", "use either this or on, not both");
       }
       if (section.type !== "mail") return section;
       const { tls, host, user, password, ca } = section;
-      if ((user === undefined) !== (password === undefined)) tell("user", "user and password go together");
+      if ((user === undefined) !== (password === undefined))
+        tell("user", "user and password must be given together");
       if (tls === "none" && password !== undefined && !isLoopback(host)) {
-        tell("tls", "a password is not sent without TLS, but to this machine");
+        tell("tls", "a password is only sent with TLS, except to this machine");
       }
       return { ...section, ...(ca !== undefined && { ca: this.#path(ca) }) };
     });

@@ -140,7 +140,7 @@ export class Notices {
     try {
       await work();
     } catch (error) {
-      this.#logger.warn("what is to be told broke off", { policy: name, reason: reasonOf(error) });
+      this.#logger.warn("a notice could not be made", { policy: name, reason: reasonOf(error) });
     }
   }
 
@@ -261,7 +261,10 @@ export class Notices {
       try {
         const refused = await (await sender()).sendNotice(receiver.section, id, notice, signal);
         if (refused.length > 0)
-          this.#logger.warn("a notice was not taken for some", { ...meta, refused: refused.join(", ") });
+          this.#logger.warn("a notice was refused for some receivers", {
+            ...meta,
+            refused: refused.join(", "),
+          });
         await forget(told);
       } catch (error) {
         const givenUp = told.filter((one) => this.#now() - one.waiting.since > GIVEN_UP_MS);
@@ -304,7 +307,7 @@ export class Notices {
     const asked = this.#now();
     const send = async (signal: AbortSignal) => {
       try {
-        if (this.#now() - asked > LONGEST_LINE_MS) throw new IoError("those before it took too long");
+        if (this.#now() - asked > LONGEST_LINE_MS) throw new IoError("the notices before it took too long");
         await (await sender()).sendPing(url, what, text, signal);
       } catch (error) {
         this.#logger.warn("a notice was not sent", { policy: settings.name, reason: reasonOf(error) });
@@ -324,7 +327,7 @@ export class Notices {
     const sending: Promise<void> = before
       .then(() => slots.within(() => send(signal)))
       .catch((error: unknown) => {
-        this.#logger.error("what is to be told broke off", { reason: reasonOf(error) });
+        this.#logger.error("a notice could not be made", { reason: reasonOf(error) });
       })
       .finally(() => {
         if (this.#sending.get(line) === sending) this.#sending.delete(line);

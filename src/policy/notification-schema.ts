@@ -16,7 +16,7 @@ const wanted = {
     .optional(),
   severity: choice(
     SEVERITIES,
-    "In place of on: what is as bad as this, or worse, and the first success after it.",
+    "Instead of on: notices of this severity or worse, and the first success after them.",
   ).optional(),
   repeat: duration(
     "While a policy fails, is overdue or damaged, it is told again after so long. Default 24h.",
@@ -37,7 +37,7 @@ const kinds = [
     secret: z
       .string("it must be a text")
       .regex(/^whsec_[A-Za-z0-9+/]{32,}={0,2}$/, "it must be whsec_ and 24 bytes or more in base64")
-      .meta({ description: "By which the receiver knows the sender." })
+      .meta({ description: "The secret by which the receiver knows the sender." })
       .optional(),
     ...wanted,
   }),
@@ -53,13 +53,13 @@ const kinds = [
       "Default starttls: a server that does not offer it is sent nothing. none: not with a password, but on this machine.",
     ).optional(),
     ca: text("A file with certificates that are trusted besides the public ones.").optional(),
-    user: text("Who is to be let in, where the server asks.").optional(),
+    user: text("The user, if the server asks for one.").optional(),
     password: text("Filled in from the environment, a file or a credential.").optional(),
-    from: mailbox().meta({ description: "Whom it comes from." }),
+    from: mailbox().meta({ description: "The sender." }),
     to: z
       .array(mailbox(), "it must be a list of addresses")
       .min(1, "it must not be empty")
-      .meta({ description: "Whom it goes to." }),
+      .meta({ description: "The receivers." }),
     ...wanted,
   }),
   section({

@@ -11,19 +11,17 @@ export const page = section({
     .meta({ description: "Address and port. Default 127.0.0.1:8420." })
     .optional(),
   tls: section({ cert: text("A file in PEM."), key: text("A file in PEM.") })
-    .meta({ description: "Needed where it listens elsewhere than on loopback." })
+    .meta({ description: "Needed if it listens on more than loopback." })
     .optional(),
-  plain_http: flag(
-    "Listen elsewhere without TLS: where something before it encrypts. Default false.",
-  ).optional(),
-  hosts: list("Names by which it is called, besides localhost and its address.").optional(),
+  plain_http: flag("Listen elsewhere without TLS: behind a proxy that encrypts. Default false.").optional(),
+  hosts: list("Host names of the page, besides localhost and its address.").optional(),
   tokens: z
     .array(
       section({
-        name: text("Who it was made for."),
+        name: text("Whose token it is."),
         role: choice(
           ["reader", "operator", "administrator"],
-          "Sees; runs and verifies; restores and prunes.",
+          "reader looks; operator also runs and verifies; administrator also restores and prunes.",
         ),
         hash: z
           .string("it must be a text")
@@ -33,9 +31,9 @@ export const page = section({
       "it must be a list of tokens",
     )
     .min(1, 'it must not be empty: "lancedb-backup page token" makes one')
-    .meta({ description: "Who may come in." }),
+    .meta({ description: "Who may sign in." }),
   restore_to: list("Directories below which an administrator may restore. Default: none.").optional(),
-  session: duration("How long who has come in stays in, 400d at most. Default 12h.", "400d").optional(),
+  session: duration("How long a session lasts, at most 400d. Default 12h.", "400d").optional(),
 }).meta({ description: "A page that run serves." });
 
 export type PageSection = z.infer<typeof page>;

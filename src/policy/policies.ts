@@ -7,6 +7,11 @@ import type { PolicySet } from "./policy-set.ts";
  * @param env what `${NAME}` stands for. Default: the process's environment.
  * @throws PolicyFileError, a ValidationError, with everything that is wrong in the file: each with its line, its key, and
  * what is allowed. No message holds what a placeholder stands for. @throws IoError where the file cannot be read.
+ * @example
+ * ```ts
+ * const policies = await loadPolicies("backup.yaml");
+ * console.log(policies.names);
+ * ```
  */
 export async function loadPolicies(
   file: string,

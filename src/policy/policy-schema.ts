@@ -68,7 +68,7 @@ const LONGEST_TIMEOUT = "24d";
 const timing = {
   timezone: text("IANA name of the zone of cron patterns. Default UTC.").optional(),
   jitter: duration(
-    "Each run is late by up to so much, always the same for one policy and moment.",
+    "Each run is delayed by up to this much; always the same delay for one policy and time.",
   ).optional(),
   max_age: duration(
     "A policy is overdue whose last success is older. Default: when a run and its retries are missed.",
@@ -83,7 +83,7 @@ const scheduling = section({
   full_backup: schedule("When every byte is read again").optional(),
   incremental_backup: schedule("When what has changed is read").optional(),
   ...timing,
-  concurrency: whole("So many policies run at a time. Default 2.", 1, 1000).optional(),
+  concurrency: whole("How many policies run at the same time. Default 2.", 1, 1000).optional(),
 });
 
 const policySchedule = section({
@@ -93,19 +93,19 @@ const policySchedule = section({
 });
 
 const retention = section({
-  keep_last: whole("The newest so many.").optional(),
-  keep_hourly: whole("The newest of so many hours.").optional(),
-  keep_daily: whole("The newest of so many days.").optional(),
-  keep_weekly: whole("The newest of so many weeks.").optional(),
-  keep_monthly: whole("The newest of so many months.").optional(),
-  keep_yearly: whole("The newest of so many years.").optional(),
+  keep_last: whole("How many of the newest to keep.").optional(),
+  keep_hourly: whole("Keep the newest of each of this many hours.").optional(),
+  keep_daily: whole("Keep the newest of each of this many days.").optional(),
+  keep_weekly: whole("Keep the newest of each of this many weeks.").optional(),
+  keep_monthly: whole("Keep the newest of each of this many months.").optional(),
+  keep_yearly: whole("Keep the newest of each of this many years.").optional(),
   keep_tags: list("Snapshots with one of these tags stay.").optional(),
   max_age_days: z
     .number("it must be a number above 0")
     .gt(0, "it must be above 0")
     .meta({ description: "Older ones are removed." })
     .optional(),
-  max_backups: whole("At most so many stay.").optional(),
+  max_backups: whole("Keep at most this many.").optional(),
   grace_hours: z
     .number("it must be a number from 0")
     .min(0, "it must be 0 or more")
@@ -127,7 +127,7 @@ const verification = section({
 });
 
 const tablesOf = {
-  tables: list("Of what it holds, these alone.").optional(),
+  tables: list("Only these of its tables.").optional(),
   exclude: list("What of it is left out; * and ? stand for characters.").optional(),
 };
 const id = label("The source's id, where it is not to be made of its place.").optional();
@@ -145,7 +145,7 @@ const source = z
         ...tablesOf,
         on_unsupported: choice(
           ["fail", "leave-out"],
-          "What becomes of a table that cannot be captured in full.",
+          "What to do with a table that cannot be captured in full.",
         ).optional(),
         history: choice(["all", "latest"], "Whether older versions of tables are taken too.").optional(),
         id,
@@ -169,7 +169,7 @@ const source = z
         schemas: list("These schemas alone.").optional(),
         ...tablesOf,
         format: choice(["custom", "directory", "sql", "tar"], "Of the dump.").optional(),
-        jobs: whole("So many processes at a time.").optional(),
+        jobs: whole("How many processes at the same time.").optional(),
         id,
       }),
       section({ type: z.enum(["mysql", "mariadb"]), connection, ...tablesOf, id }),
@@ -226,7 +226,7 @@ const defaults = {
 };
 
 const policy = section({
-  sources: z.array(source, "it must be a list of sources").min(1, "it must name a source at least"),
+  sources: z.array(source, "it must be a list of sources").min(1, "it must name at least one source"),
   schedule: policySchedule.optional(),
   ...defaults,
   enabled: flag("Whether it runs by its schedule. Default true.").optional(),
@@ -250,7 +250,7 @@ export const policyFile = section({
     page: page.optional(),
   })
     .optional()
-    .meta({ description: "What holds for every policy that does not say otherwise." }),
+    .meta({ description: "Defaults for every policy." }),
   policies: z
     .record(label("A policy's name; its snapshots have it."), policy, {
       error: (issue) =>

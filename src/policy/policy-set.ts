@@ -149,6 +149,14 @@ export class PolicySet implements Iterable<Policy> {
     return [...this.#policies.keys()];
   }
 
+  /**
+   * The policy of this name; undefined where there is none.
+   *
+   * @example
+   * ```ts
+   * const nightly = policies.get("nightly");
+   * ```
+   */
   get(name: string): Policy | undefined {
     return this.#policies.get(name);
   }

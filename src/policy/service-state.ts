@@ -95,7 +95,7 @@ export class ServiceState {
     } catch (error) {
       if (!isMissing(error)) {
         const meta = { policy: settings.name, reason: reasonOf(error) };
-        this.#logger.warn("what was known of a policy cannot be read", meta);
+        this.#logger.warn("the stored state of a policy cannot be read", meta);
       }
       return NOTHING;
     }
@@ -183,7 +183,7 @@ export class ServiceState {
       if (this.#isBroken) return after;
       this.#isBroken = true;
       const meta = { directory: this.#directory, reason: reasonOf(error) };
-      this.#logger.warn("what is to be known after a restart cannot be kept", meta);
+      this.#logger.warn("the state for the next start cannot be stored", meta);
     }
     return after;
   }

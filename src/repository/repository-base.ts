@@ -18,7 +18,7 @@ export interface GetOptions {
   readonly source?: string | undefined;
 }
 
-/** What a repository is besides its snapshots: who works in it, what opens it, what is said of its snapshots later, and what they take. */
+/** What a repository has besides snapshots: leases, keys, pins and tags, statistics, the audit log. */
 export abstract class RepositoryBase implements AsyncDisposable {
   /** A path or an address, for messages. */
   readonly location: string;
@@ -47,10 +47,14 @@ export abstract class RepositoryBase implements AsyncDisposable {
   }
 
   /**
-   * Listens to what this repository's operations come to: one event for each, when it has ended. Answers with the function
-   * that ends it. What a listener throws, or rejects with, is a warning in the log; the operation waits for no listener.
+   * Listens to the operations of this repository: one event for each, when it has ended. Returns a function that stops
+   * listening. An error of a listener is logged as a warning; no operation waits for listeners.
    *
    * @throws TypeError
+   * @example
+   * ```ts
+   * repository.on("warning", ({ message }) => console.warn(message));
+   * ```
    */
   on<N extends keyof RepositoryEvents>(
     name: N,
@@ -60,12 +64,16 @@ export abstract class RepositoryBase implements AsyncDisposable {
   }
 
   /**
-   * Pins a snapshot: no rule of retention removes it, and `delete` refuses it, until it is unpinned. What is said so lies beside
-   * the snapshot, which does not change. One that is pinned stays pinned since then; another reason takes the place of its own.
+   * Pins a snapshot: no retention rule removes it, and `delete` refuses it, until it is unpinned. The snapshot itself does not
+   * change. Pinning it again keeps the time of the first pin, and replaces the reason.
    *
    * @param id as for `get`.
    * @returns the snapshot, as `get` shows it now
    * @throws BackupNotFoundError, ValidationError. @throws LockedError where the repository is encrypted, and a prune does not end in time
+   * @example
+   * ```ts
+   * await repository.pin("latest", { reason: "before the migration" });
+   * ```
    */
   async pin(id: string, options: PinOptions = {}): Promise<SnapshotDetails> {
     const { pinSnapshot } = await import("./label-snapshot.ts");
@@ -74,7 +82,14 @@ export abstract class RepositoryBase implements AsyncDisposable {
     );
   }
 
-  /** Takes a pin away. One that is not pinned is success. @param id as for `get`. @throws as `pin` */
+  /**
+   * Removes a pin. Does nothing if the snapshot is not pinned. @param id as for `get`. @throws as `pin`
+   *
+   * @example
+   * ```ts
+   * await repository.unpin("20261128");
+   * ```
+   */
   async unpin(id: string, options: LabelOptions = {}): Promise<SnapshotDetails> {
     const { unpinSnapshot } = await import("./label-snapshot.ts");
     return this.at.trail.during(auditedSnapshot("unpin", id), undefined, () =>
@@ -83,10 +98,14 @@ export abstract class RepositoryBase implements AsyncDisposable {
   }
 
   /**
-   * Adds tags to a snapshot that was taken, and removes others. One that it has already, or has not, is success.
+   * Adds and removes tags of a snapshot. Adding a tag that it has, or removing one that it does not have, does nothing.
    *
    * @param id as for `get`.
    * @throws as `pin`; ValidationError for what is no tag, and for one that is to be added and removed.
+   * @example
+   * ```ts
+   * await repository.tag("latest", { add: ["release-3"], remove: ["candidate"] });
+   * ```
    */
   async tag(id: string, options: TagOptions): Promise<SnapshotDetails> {
     const { tagSnapshot } = await import("./label-snapshot.ts");
@@ -96,10 +115,15 @@ export abstract class RepositoryBase implements AsyncDisposable {
   }
 
   /**
-   * What takes the room: the newest snapshots, their history, what no snapshot needs, and by source; and what a prune would free. Reads
-   * every document, and no blob.
+   * What takes up space: the newest snapshots, older ones, what no snapshot needs, also by source; and what a prune would free.
+   * Reads every document, but no blobs.
    *
    * @throws ValidationError, IoError
+   * @example
+   * ```ts
+   * const { prune } = await repository.stats({ policy: { keepDaily: 7 } });
+   * console.log(prune?.now.bytes);
+   * ```
    */
   async stats(options: StatsOptions = {}): Promise<RepositoryStats> {
     const { statsOf } = await import("./repository-stats.ts");
@@ -115,16 +139,27 @@ export abstract class RepositoryBase implements AsyncDisposable {
     return this.at.trail.during(audited, options, work);
   }
 
-  /** Who works in the repository now, or died in it. */
+  /**
+   * The leases: which processes use the repository, or have died while using it.
+   *
+   * @example
+   * ```ts
+   * for (const { name, alive } of await repository.leases()) console.log(name, alive);
+   * ```
+   */
   async leases(): Promise<FoundLease[]> {
     const { leaserOf } = await import("../engine/lease/leaser.ts");
     return this.at.inPlace(() => leaserOf(this.at.storage, { logger: this.at.logger }).list());
   }
 
   /**
-   * Removes leases by hand, one by its name or those of the dead, and answers with them.
+   * Removes leases by hand: one by its name, or those of dead processes. Returns the removed ones.
    *
    * @throws ValidationError where there is no such lease. @throws LockedError for a live one without `force`.
+   * @example
+   * ```ts
+   * await repository.unlock({ dead: true });
+   * ```
    */
   async unlock(options: UnlockOptions): Promise<FoundLease[]> {
     this.at.assertMarked();
@@ -138,34 +173,50 @@ export abstract class RepositoryBase implements AsyncDisposable {
   }
 
   /**
-   * Entries of the audit log, the newest first: who did what when, and how it ended. What is recorded the option `audit` of `open` says. One that
-   * cannot be read is left out with a warning.
+   * Entries of the audit log, newest first: who did what, when, and how it ended. The option `audit` of `open` sets what is
+   * recorded. An entry that cannot be read is left out with a warning.
    *
    * @throws ValidationError, IoError
+   * @example
+   * ```ts
+   * const entries = await repository.audit({ operations: ["prune", "delete"], limit: 20 });
+   * ```
    */
   async audit(filter: AuditFilter = {}): Promise<AuditEntry[]> {
     const { listAudit } = await import("./audit-queries.ts");
     return listAudit(this.at, filter);
   }
 
-  /** Restores from this repository, the newest first, by its audit log. @throws as `audit` */
+  /**
+   * Restores from this repository, newest first, from its audit log. @throws as `audit`
+   *
+   * @example
+   * ```ts
+   * for (const { snapshot } of await repository.restores({ limit: 5 })) console.log(snapshot);
+   * ```
+   */
   async restores(filter: Omit<AuditFilter, "operations"> = {}): Promise<RestoreRecord[]> {
     const { listRestores } = await import("./audit-queries.ts");
     return listRestores(this.at, filter);
   }
 
   /**
-   * Checks the audit log: whether entries are missing, were changed, or are there twice (docs/formats.md, "Audit log"). What is wrong is in
-   * the report, never an exception.
+   * Checks the audit log for entries that are missing, changed or duplicated (docs/formats.md, "Audit log"). Problems are in the
+   * report, never an exception.
    *
    * @throws ValidationError, IoError
+   * @example
+   * ```ts
+   * const { problems } = await repository.verifyAudit();
+   * console.log(problems.length === 0);
+   * ```
    */
   async verifyAudit(options: VerifyAuditOptions = {}): Promise<AuditReport> {
     const { checkAudit } = await import("./audit-queries.ts");
     return checkAudit(this.at, options);
   }
 
-  /** Nothing is held between calls; there to be written with `await using`, and for storages that hold connections. */
+  /** For `await using`. Nothing is held between calls, except by storages that hold connections. */
   [Symbol.asyncDispose](): Promise<void> {
     return Promise.resolve();
   }

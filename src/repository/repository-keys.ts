@@ -12,8 +12,8 @@ import type { AuditTrail } from "./audit-trail.ts";
 
 export interface RotateOptions {
   /**
-   * Encrypt by the new key also what is there, read and written anew, and drop the keys before. Default false: it stays as it is,
-   * and whoever has a key opens all.
+   * Also read existing data and encrypt it again with the new master key, and drop the old ones. Default false: existing data stays
+   * as it is.
    */
   readonly rewrite?: boolean | undefined;
   /** Say what would be done, and change nothing. Default false. */
@@ -38,7 +38,14 @@ export interface RepositoryKeysPlace {
 
 const DEFAULT_TIMEOUT_MS = 60_000;
 
-/** The keys of a repository: what opens it. Each has a slot, which holds the master that everything is encrypted by. */
+/**
+ * The keys that open a repository. Each has a slot, which holds the master key that encrypts everything.
+ *
+ * @example
+ * ```ts
+ * for (const { id, kind } of await repository.keys.list()) console.log(id, kind);
+ * ```
+ */
 export class RepositoryKeys {
   readonly #of: RepositoryKeysPlace;
 
@@ -46,7 +53,14 @@ export class RepositoryKeys {
     this.#of = of;
   }
 
-  /** The slots; none where the repository is not encrypted. @throws IoError */
+  /**
+   * The key slots. None if the repository is not encrypted. @throws IoError
+   *
+   * @example
+   * ```ts
+   * const slots = await repository.keys.list();
+   * ```
+   */
   async list(): Promise<KeySlot[]> {
     const { ring, inPlace } = this.#of;
     if (!ring) return [];
@@ -55,9 +69,15 @@ export class RepositoryKeys {
   }
 
   /**
-   * Lets another key open the repository. Nothing is encrypted anew.
+   * Adds a key that can open the repository. Nothing is re-encrypted.
    *
    * @throws ValidationError where the repository is not encrypted, or the key can only open (`ageIdentity`). @throws IoError
+   * @example
+   * ```ts
+   * const printed = recoveryKey();
+   * await repository.keys.add(printed);
+   * console.log(printed.print());
+   * ```
    */
   async add(key: RepositoryKey): Promise<KeySlot> {
     assertKeys([key], "key");
@@ -70,11 +90,16 @@ export class RepositoryKeys {
   }
 
   /**
-   * Takes a key its slot. Who has opened the repository by it before may have kept what is in it: `rotate` locks them out of what is
-   * written from then on, and with `rewrite` of all that is there.
+   * Removes a key slot. Somebody who opened the repository with that key may have kept the master key: `rotate` locks them out of
+   * new data, and with `rewrite` of all data.
    *
-   * @param id as `list` says.
+   * @param id as in `list`.
    * @throws ValidationError for the last one, and where there is no such slot.
+   * @example
+   * ```ts
+   * const [first] = await repository.keys.list();
+   * if (first) await repository.keys.remove(first.id);
+   * ```
    */
   async remove(id: string): Promise<void> {
     if (typeof id !== "string") throw new TypeError("A key slot is named by a string.");
@@ -86,13 +111,17 @@ export class RepositoryKeys {
   }
 
   /**
-   * Makes a new master, by which everything is encrypted from now on, and a slot of it for each key. The keys by which the
-   * repository was opened must be those of all slots, but for age and AWS KMS, whose slots say how others are made. Others
-   * may work in the repository meanwhile. Interrupted anywhere, everything stays readable, and the next call goes on.
+   * Makes a new master key, which encrypts everything from now on, and a slot of it for each key. The repository must have been
+   * opened with the keys of all slots, except those of age and AWS KMS. Others may work in the repository meanwhile. If it is
+   * interrupted, everything stays readable, and the next call continues.
    *
    * @throws ValidationError naming a slot whose key is not at hand. @throws LockedError where somebody else rotates at this moment, or
    * with `rewrite` backups do not end in time. @throws CorruptError with `rewrite`, where a snapshot is damaged: all else was encrypted
    * anew, and the keys before stay.
+   * @example
+   * ```ts
+   * const { epoch } = await repository.keys.rotate({ rewrite: true });
+   * ```
    */
   async rotate(options: RotateOptions = {}): Promise<RotationReport> {
     assertKnown(options, "rotate", { rewrite: true, dryRun: true, lockTimeoutMs: true, signal: true });

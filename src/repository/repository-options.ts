@@ -99,7 +99,7 @@ export async function placeOf(location: string | Storage, options: RepositoryOpt
   const use = { retry, readOnly, onRequest, limitUpload, limitDownload, limitRequests };
   assertStorageOptions(use, "Repository");
   const tell = ({ error, failures, pauseMs }: Retry) =>
-    logger.info("the store did not do as asked; it is asked again", {
+    logger.info("a call to the store failed and is repeated", {
       error: reasonOf(error),
       failures,
       pauseMs,

@@ -48,6 +48,13 @@ registerBuiltInKinds();
  * (`ValidationError`, or `TypeError` for a programmer's mistake), and takes an abort signal where work is long.
  *
  * What a method alone needs is loaded by it: to list snapshots takes a fifth of the modules, and a command starts with it.
+ *
+ * @example
+ * ```ts
+ * await using repository = await Repository.init("vault");
+ * await repository.backup({ source: "data/lancedb-table", name: "nightly" });
+ * await repository.restore("latest", { target: "restored" });
+ * ```
  */
 export class Repository extends RepositoryBase {
   /**
@@ -57,6 +64,14 @@ export class Repository extends RepositoryBase {
    * @throws ValidationError where there is one already, or for an address that cannot be read. @throws UnsupportedError
    * where the address's scheme is not known, its package not installed, or the store does not exclude one writer from
    * making what another has made.
+   * @example
+   * ```ts
+   * const local = await Repository.init("vault");
+   * const bucket = await Repository.init("s3://my-bucket/vault?region=eu-central-1", {
+   *   compression: { algorithm: "zstd" },
+   *   encryption: { keys: [passphrase(secret), recoveryKey()] },
+   * });
+   * ```
    */
   static async init(location: string | Storage, options: InitOptions = {}): Promise<Repository> {
     const { compression, encryption, unsafeNoExclusive, ...rest } = options;
@@ -79,6 +94,10 @@ export class Repository extends RepositoryBase {
    *
    * @throws ValidationError where there is none; where it is encrypted and none of `keys` opens it, naming its slots.
    * @throws CorruptError, UnsupportedError where its mark is damaged or of a newer format, or no slot is left.
+   * @example
+   * ```ts
+   * await using repository = await Repository.open("vault", { keys: [passphrase(secret)] });
+   * ```
    */
   static async open(location: string | Storage, options: OpenRepositoryOptions = {}): Promise<Repository> {
     const { keys, ...rest } = options;
@@ -99,17 +118,23 @@ export class Repository extends RepositoryBase {
    * Takes a snapshot of a database while others write to it. It waits for guarded writes, so that its tables fit
    * together, and holds up nobody else. What the snapshot before it has is not read again.
    *
-   * Interrupted in any way it leaves no snapshot, and the next run uses the blobs that are there. With `dryRun` it tells what it would
+   * If it is interrupted there is no snapshot, and the next run reuses the blobs that are there. With `dryRun` it returns what it would
    * read and leave out, and writes nothing, not even a lease, or an id beside the database.
    *
-   * A table that is gone, or has less than half of 100 rows or more that it had in the snapshot before, is a warning, and
-   * in the result.
+   * A table that is gone, or had 100 rows or more in the snapshot before and has lost more than half, is a warning, and is
+   * in the result (`shrunk`).
    *
    * @throws ValidationError where there is no such database or table, or no table at all without `allowEmpty`.
    * @throws ShrunkError where tables have lost more than `failOnShrink` allows: no snapshot was taken.
    * @throws LockedError where guarded writes or a
    * prune do not end within `lockTimeoutMs`, or where a dead process left guarded work: call `recover()` first.
    * @throws UnsupportedError, CorruptError naming a table that cannot be captured in full. @throws IoError
+   * @example
+   * ```ts
+   * const snapshot = await repository.backup({ source: "data/lancedb-table", name: "nightly" });
+   * const { parts } = await repository.backup({ sources: ["data/lancedb-table", "sqlite:data/app.db"] });
+   * const forecast = await repository.backup({ source: "data/lancedb-table", dryRun: true });
+   * ```
    */
   backup(options: BackupOptions & { dryRun?: false | undefined }): Promise<TakenSnapshot>;
   backup(options: DryBackupOptions): Promise<BackupForecast>;
@@ -144,7 +169,16 @@ export class Repository extends RepositoryBase {
     return this.at.inPlace(() => foretellSnapshot(context, options));
   }
 
-  /** Snapshots, the newest first. Those whose documents are damaged are left out with a warning; `verify` names them. */
+  /**
+   * Snapshots, the newest first. Those whose documents are damaged are left out with a warning; `verify` names them.
+   *
+   * @example
+   * ```ts
+   * for (const { id, name, createdAt } of await repository.list({ tags: ["before-import"] })) {
+   *   console.log(id, name, createdAt);
+   * }
+   * ```
+   */
   list(filter: SnapshotFilter = {}): Promise<Snapshot[]> {
     return this.at.inPlace(() => this.at.catalog.list(filter));
   }
@@ -156,6 +190,10 @@ export class Repository extends RepositoryBase {
    * future is not the newest, unless all do, and is warned of.
    * @throws BackupNotFoundError. @throws ValidationError where several ids begin so, or several databases have a snapshot
    * that may be meant, naming them. @throws CorruptError, UnsupportedError where its document is damaged or newer.
+   * @example
+   * ```ts
+   * const { parts } = await repository.get("latest");
+   * ```
    */
   async get(id: string, options: GetOptions = {}): Promise<SnapshotDetails> {
     assertKnown(options, "get", { source: true });
@@ -167,6 +205,10 @@ export class Repository extends RepositoryBase {
    *
    * @param id as for `get`; a damaged one by its whole id.
    * @throws BackupNotFoundError, ValidationError
+   * @example
+   * ```ts
+   * await repository.delete("20261128");
+   * ```
    */
   async delete(id: string, options: GetOptions = {}): Promise<void> {
     assertKnown(options, "delete", { source: true });
@@ -195,6 +237,12 @@ export class Repository extends RepositoryBase {
    * @throws CorruptError where the snapshot or a blob is damaged, before anything is written where it can be known then.
    * @throws RestoreError where a restore in place ended half-way: it names the tables that had gone back, and can be
    * done again. @throws IoError, LockedError; the signal's reason.
+   * @example
+   * ```ts
+   * await repository.restore("nightly", { target: "restored" }); // a new database
+   * await repository.restore("latest", { target: "data/lancedb-table", mode: "in-place" });
+   * await repository.restore("latest", { target: "noon", at: new Date("2026-11-28T12:00:00Z"), tables: ["documents"] });
+   * ```
    */
   restore(id: string, options: RestoreOptions & PartOptions): Promise<RestoreReport>;
   restore(id: string, options: RestorePartsOptions): Promise<RestorePartsReport>;
@@ -221,6 +269,11 @@ export class Repository extends RepositoryBase {
    *
    * @param id as for `restore`.
    * @throws BackupNotFoundError, ValidationError. @throws CorruptError where a blob is missing or has another size.
+   * @example
+   * ```ts
+   * await using db = await repository.openSnapshot("nightly");
+   * console.log(await (await db.openTable("documents")).countRows());
+   * ```
    */
   async openSnapshot(id: string, options: OpenOptions = {}): Promise<OpenedSnapshot> {
     const { openSnapshot } = await import("../sources/lancedb/open-snapshot.ts");
@@ -240,6 +293,12 @@ export class Repository extends RepositoryBase {
    *
    * @param id as for `get`. Default: all.
    * @throws BackupNotFoundError, ValidationError. @throws IoError where the snapshots cannot be listed.
+   * @example
+   * ```ts
+   * const results = await repository.verify("latest", { restoreTest: true });
+   * console.log(results.every(({ ok }) => ok));
+   * await repository.verify(undefined, { rollingDays: 30 }); // a share of all blobs: in 30 days each was read
+   * ```
    */
   async verify(id?: string, options: VerifyOptions = {}): Promise<VerificationResult[]> {
     const { verifyRepository } = await import("./verify-repository.ts");
@@ -258,11 +317,15 @@ export class Repository extends RepositoryBase {
   }
 
   /**
-   * What lies between two snapshots: tables, versions, files and bytes; with `rows` also the rows, told apart by their
+   * The differences between two snapshots: tables, versions, files and bytes; with `rows` also rows, compared by their
    * keys.
    *
    * @param from as for `get`; so is `to`.
    * @throws BackupNotFoundError, ValidationError, CorruptError, UnsupportedError, LanceError
+   * @example
+   * ```ts
+   * const { parts } = await repository.diff("nightly", "latest", { rows: "id" });
+   * ```
    */
   async diff(from: string, to: string, options: DiffOptions = {}): Promise<SnapshotDiff> {
     const { diff } = await import("../sources/lancedb/diff/diff-snapshots.ts");
@@ -271,11 +334,16 @@ export class Repository extends RepositoryBase {
   }
 
   /**
-   * Compares the files of a live database with their digests in its newest snapshot, and tells what is damaged: LanceDB
-   * reads flipped bits in silence. With `heal` the snapshot's files take the places of damaged ones, which are kept aside.
+   * Compares the files of a live database with their digests in its newest snapshot, and reports damage: LanceDB does not
+   * notice flipped bits. With `heal` damaged files are replaced by those of the snapshot, and kept aside.
    *
    * @throws ValidationError where there is no such database. @throws BackupNotFoundError where there is no snapshot of it.
    * @throws CorruptError, UnsupportedError, IoError
+   * @example
+   * ```ts
+   * const { damage } = await repository.scrub("data/lancedb-table", { heal: true });
+   * for (const { details, mended } of damage) console.log(details, mended);
+   * ```
    */
   async scrub(uri: string, options: ScrubOptions = {}): Promise<ScrubReport> {
     const { scrub } = await import("../sources/lancedb/scrub/scrub-tables.ts");
@@ -294,9 +362,14 @@ export class Repository extends RepositoryBase {
    * Removes the snapshots that a policy does not keep, and the blobs that nobody has needed for a grace period. Without
    * any rule no snapshot is removed.
    *
-   * @throws ImplausibleError where good snapshots would go behind implausible ones: nothing is removed.
+   * @throws ImplausibleError if good snapshots would be removed and implausible ones kept: nothing is removed.
    * @throws CorruptError, UnsupportedError where any snapshot cannot be read: no blob is removed then.
    * @throws ValidationError
+   * @example
+   * ```ts
+   * const plan = await repository.prune({ keepDaily: 7, keepWeekly: 4, dryRun: true });
+   * for (const { snapshot, reason } of plan.removed) console.log(snapshot.id, reason);
+   * ```
    */
   async prune(policy: PruneOptions = {}): Promise<PruneReport> {
     const { pruneRepository } = await import("./prune-repository.ts");
@@ -305,14 +378,19 @@ export class Repository extends RepositoryBase {
   }
 
   /**
-   * Copies snapshots into another repository, of whatever layout and codec: those that it does not have, the oldest
-   * first, each whole or not at all. What is there is not sent again; interrupted in any way, the next run goes on. Every
-   * file is held to its SHA-256: a damaged snapshot is in the report with its error, and the others are copied. Nothing
-   * is pruned in either repository meanwhile; in this one only where it can be written to, which the log says if not.
+   * Copies the snapshots that another repository does not have, whatever its layout and codec, oldest first, each whole or
+   * not at all. Data that is there is not sent again. If it is interrupted, the next run continues. Every file is compared with
+   * its SHA-256: a damaged snapshot is in the report with its error, and the others are copied. Nothing is pruned in either
+   * repository meanwhile; if this one cannot be written to, that does not hold for it, and a warning says so.
    *
    * @throws ValidationError where both are one repository, or an id stands for another snapshot there, naming both.
    * @throws LockedError where a prune does not end in time. @throws CorruptError where the target has no
    * `repository.json`. @throws IoError; the signal's reason.
+   * @example
+   * ```ts
+   * const second = await Repository.open("s3://my-bucket/vault?region=eu-central-1");
+   * await repository.copy(second, { name: "nightly" });
+   * ```
    */
   async copy(to: Repository, options: CopyOptions = {}): Promise<CopyReport> {
     if (!(to instanceof Repository)) throw new TypeError("What is copied to must be a Repository.");

@@ -63,6 +63,12 @@ export interface RestoredRows {
  * have one key; UnsupportedError where a column keeps blobs: nothing was written.
  * @throws CorruptError where the snapshot's files are damaged. @throws LanceError for a filter that LanceDB does not take.
  * @throws those of `BackupManager.withBackup`; the signal's reason
+ * @example
+ * ```ts
+ * const lost = { table: "documents", rows: "doc_id = 'handbook'", key: "chunk_id" };
+ * await restoreRowsWithBackup(repository, "latest", { ...lost, dryRun: true });
+ * const { added, changed } = await restoreRowsWithBackup(repository, "latest", lost);
+ * ```
  */
 export async function restoreRowsWithBackup(
   repository: Repository,

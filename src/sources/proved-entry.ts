@@ -16,7 +16,7 @@ export async function* proved(
     held = piece;
   }
   if (hash.digest("hex") !== sha256) {
-    throw new CorruptError(`${path} of ${uri} is not what the snapshot says: it is damaged.`, { path });
+    throw new CorruptError(`${path} of ${uri} differs from the snapshot: it is damaged.`, { path });
   }
   if (held) yield held;
 }

@@ -49,6 +49,11 @@ const ELSEWHERE = new Set(["s3", "s3+ddb", "gs", "az", "db"]);
  *
  * @throws ValidationError for a scheme that nobody knows, naming those that are known. @throws UnsupportedError for a LanceDB database
  * that is not local. Options that its kind does not have are refused when it is backed up.
+ * @example
+ * ```ts
+ * const source = sourceFromUrl("postgresql://backup@localhost/shop", { sourceId: "shop" });
+ * await repository.backup({ source });
+ * ```
  */
 export function sourceFromUrl(url: string, options: SourceUrlOptions = {}): Source {
   if (typeof url !== "string") throw new TypeError("A source's address must be a string.");

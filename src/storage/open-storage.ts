@@ -40,11 +40,16 @@ export function schemeOf(location: string): string | undefined {
  * `s3`, too, where it is registered anew.
  *
  * @throws ValidationError for what is no scheme.
+ * @example
+ * ```ts
+ * registerStorage("sftp", (address) => new SftpStorage(address));
+ * const repository = await Repository.init("sftp://backup@nas/vault");
+ * ```
  */
 export function registerStorage(scheme: string, open: StorageOpener): void {
   if (schemeOf(`${scheme}://`) !== scheme) {
     throw new ValidationError(
-      `${JSON.stringify(scheme)} is no scheme that can be registered, such as "sftp".`,
+      `${JSON.stringify(scheme)} cannot be registered as a scheme. Use one such as "sftp".`,
     );
   }
   if (typeof open !== "function") throw new TypeError("open must be a function that answers with a Storage.");
@@ -59,6 +64,11 @@ export function registerStorage(scheme: string, open: StorageOpener): void {
  * @param onRetry told of each call that is made again
  * @throws UnsupportedError for a scheme that nobody has registered, or whose package is not installed.
  * @throws ValidationError for a location that is none. @throws TypeError for what is no string.
+ * @example
+ * ```ts
+ * const storage = await openStorage("s3://my-bucket/vault?region=eu-central-1", { readOnly: true });
+ * for await (const { name, size } of storage.list("snapshots/")) console.log(name, size);
+ * ```
  */
 export async function openStorage(
   location: string,

@@ -4,6 +4,11 @@ import type { Content } from "./storage.ts";
 /**
  * The pieces of what is to be written. An abort ends them with the signal's reason, also while the next piece is
  * waited for; the source is then told to end, and not waited for.
+ *
+ * @example
+ * ```ts
+ * for await (const piece of piecesOf(content, signal)) await file.write(piece);
+ * ```
  */
 export async function* piecesOf(
   content: Content,

@@ -64,7 +64,7 @@ export function assertNotShrunk(
   const shrunk = compare(before, now, isTooFew);
   if (shrunk.length === 0) return;
   throw new ShrunkError(
-    advice`Nothing was backed up: ${inWords(shrunk)} (before: ${comparedWith(shrunk)}). Where that is meant, back it up once ${{ options: { failOnShrink: false } }}.`,
+    advice`Nothing was backed up: ${inWords(shrunk)} (before: ${comparedWith(shrunk)}). If that is meant, back it up once ${{ options: { failOnShrink: false } }}.`,
     shrunk,
   );
 }

@@ -8,6 +8,11 @@ const NO_USER = /^(\[[^\]]*\]|[^@:/?#]*)(:\d+)?(\/[^@?#]*)?\?[^@=]+=[^@]*$/;
 /**
  * An address without the password that it may hold, to be shown and stored: in the user's part, and in the parameters. What is no address
  * stays as it is. Where it is not well formed, as by a password whose `@` or `/` is not written `%40` or `%2F`, rather more is taken out.
+ *
+ * @example
+ * ```ts
+ * withoutPassword("postgresql://me:secret@db/shop"); // "postgresql://me@db/shop"
+ * ```
  */
 export function withoutPassword(url: string): string {
   const [, scheme, slashes = "", rest] = ADDRESS.exec(url) ?? [];

@@ -44,7 +44,7 @@ test.each([
   ["prune --keep-daily 0", 2, "It must be a whole number from 1."],
   ["prune --time-zone Nowhere", 2, "is no time zone"],
   ["prune --keep-dayly 7", 2, "Did you mean --keep-daily?"],
-  ["verify --read 10% --sizes-only", 2, "exclude each other"],
+  ["verify --read 10% --sizes-only", 2, "cannot be used together"],
   ["backup DB --repo gs://bucket/x", 1, "No storage is registered for"],
   ["backup DB --lock-timeout soon", 2, "It must be a number, 0 or more."],
   ["undo", 2, ""],

@@ -131,7 +131,7 @@ test("verify latest where the newest document is damaged is damage, and says wha
   const { code, stdout } = await run(["verify", "latest"], { env: place.env });
   expect(code).toBe(3);
   expect(stdout).toMatch(new RegExp(`^DAMAGE {2}${id} document: `, "m"));
-  expect(stdout).toContain(`-> Nothing can be restored from snapshot ${id}`);
+  expect(stdout).toContain(`-> Snapshot ${id} cannot be restored`);
   expect(stdout).toContain(`lancedb-backup delete ${id} --repo ${place.repo} removes it`);
   const json = await run(["verify", "latest", "--json"], { env: place.env });
   expect(JSON.parse(json.stdout)).toMatchObject([{ snapshot: id, check: "document", ok: false }]);

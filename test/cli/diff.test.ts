@@ -26,7 +26,7 @@ test("diff shows tables, versions, files and rows that differ", async () => {
 test.each([
   ["an unknown snapshot", ["diff", "latest", "nope"], 2, "nope"],
   ["a bad key", ["diff", "latest", "latest", "--key", "words"], 2, "It must be a table and its key columns"],
-  ["both", ["diff", "a", "b", "--rows", "id", "--key", "words=id"], 2, "exclude each other"],
+  ["both", ["diff", "a", "b", "--rows", "id", "--key", "words=id"], 2, "cannot be used together"],
   ["one snapshot alone", ["diff", "latest"], 2, "missing required argument 'b'"],
 ])("diff of %s is refused", async (_what, args, code, message) => {
   const place = await newPlace();

@@ -47,9 +47,9 @@ test("all is well: versions, file systems, tables and the repository; and nothin
     /^ok {7}links .*: Reflinks: (yes|no)\. Hard links: (yes|no)\.$/m,
     /^ok {7}space .*: [\d.,]+ of [\d.,]+ GB are free for the database\.$/m,
     /^ok {7}journal .*: Nothing was left in the journal\.$/m,
-    /^ok {7}table words: Version 4: 39 rows, \d+ files, all there in their sizes\.$/m,
-    /^ok {7}repository .*: 1 snapshot of .*; the newest is of /m,
-    /^warning {2}repository .*: It lies on the same file system as the database: a lost disk takes both\.$/m,
+    /^ok {7}table words: Version 4: 39 rows, \d+ files, all present with the right sizes\.$/m,
+    /^ok {7}repository .*: 1 snapshot of .*; the newest was taken /m,
+    /^warning {2}repository .*: It lies on the same file system as the database: if that disk is lost, so are both\.$/m,
     /^0 problems, \d warnings?\.$/m,
   ]) {
     expect(stdout).toMatch(line);

@@ -125,7 +125,7 @@ test("a second Ctrl-C in a restore says what is left beside the target, and the 
     clearInterval(watch);
     if (stderr.includes("Left at once. Nothing was restored")) told = stderr;
   }
-  expect(told).toContain(`.partial-… beside the target or in it: the next restore to ${target} removes that`);
+  expect(told).toContain(`.partial-… beside the target or in it. The next restore to ${target} removes it`);
   await runJson(["restore", "latest", target], { env: place.env });
   expect(readdirSync(place.directory).filter((name) => name.includes(".partial-"))).toEqual([]);
 });

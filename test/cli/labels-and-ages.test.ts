@@ -127,7 +127,7 @@ test("restore --rows and --as: shown first, asked, and done", async () => {
 test("a damaged newest document gives advice, and a path that is not there is not offered to be made one", async () => {
   const { repo, env, young, old } = await aged();
   const missing = await run(["list", "--repo", `${repo}x`], { env });
-  expect(missing).toMatchObject({ code: 2, stderr: expect.stringContaining("Is it misspelt") });
+  expect(missing).toMatchObject({ code: 2, stderr: expect.stringContaining("Is the path misspelt") });
   expect(missing.stderr).not.toContain("init");
   writeFileSync(join(repo, "snapshots", `${young.id}.json`), "{");
   const info = await run(["info", "latest"], { env });

@@ -190,7 +190,7 @@ test("a full disk behind standard output is an error in a line, and a backup say
       env: { ...process.env, ...env },
       encoding: "utf8",
     });
-  const lost = "error: The answer could not be written to standard output: the disk is full.";
+  const lost = "error: The output could not be written: the disk is full.";
   for (const words of ["list", "--help", "list --json"]) {
     expect(full(words)).toMatchObject({ status: 1, stderr: `${lost}\n` });
   }
@@ -251,7 +251,7 @@ test("times are the machine's, for people; an empty repository is called so; dam
     .slice(0, 19)
     .replace("T", " ");
   const doctor = await run(["doctor", database, "--repo", env["LANCEDB_BACKUP_REPO"] ?? ""], { env: local });
-  expect(doctor.stdout).toContain(`the newest is of ${there}.`);
+  expect(doctor.stdout).toContain(`the newest was taken ${there}.`);
   const past = await run(["restore", "latest", `${database}2`, "--at", "1w"], { env: local });
   expect(past.stderr).not.toMatch(/\d\.\d{3}Z/);
 
@@ -277,13 +277,12 @@ test.each([40, 80, 160])(
     expect(id.endsWith(shown)).toBe(true);
     expect(lines.at(-1)).toMatch(/ \d{4}-\d\d-\d\d \d\d:\d\d:\d\d {2}nightly/);
     expect((await run(["info", shown], { env })).stdout).toContain(id);
-    if (columns < 60) return; // of a plan less than that cannot be shown
-    const plan = await runOnTerminal(["prune", "--keep-last", "1", "--dry-run"], { env, columns });
-    expect(withoutEscapes(plan.stdout)).toMatch(
-      new RegExp(
-        `^${columns < 100 ? id.slice(-8) : id} {2}\\d{4}-\\d\\d-\\d\\d \\d\\d:\\d\\d:\\d\\d {2}nightly`,
-        "m",
-      ),
+    const plan = withoutEscapes(
+      (await runOnTerminal(["prune", "--keep-last", "1", "--dry-run"], { env, columns })).stdout,
     );
+    const row = `${columns < 100 ? id.slice(-8) : id} {2}\\d{4}-\\d\\d-\\d\\d \\d\\d:\\d\\d:\\d\\d {2}nightly`;
+    // What does not fit beside each other stands below each other.
+    const block = `SNAPSHOT {2}${id.slice(-8)}\nTIME {6}\\S+ \\S{8}\nNAME {6}nightly\nACTION {4}keep\nWHY {7}keepLast`;
+    expect(plan).toMatch(new RegExp(`^${columns < 60 ? block : row}`, "m"));
   },
 );

@@ -173,7 +173,7 @@ describe("run", () => {
     write(policy(place, "two", "schedule: { full: 1s }"));
     service.child.kill("SIGHUP");
     await service.until(/two: success/, 2);
-    const before = service.said().split("The policies were read anew.")[1] ?? "";
+    const before = service.said().split("The policies were read again.")[1] ?? "";
     expect(before).not.toContain("one: success");
     service.child.kill("SIGTERM");
     expect(await service.ended).toBe(0);

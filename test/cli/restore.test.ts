@@ -76,7 +76,7 @@ test("restore in place asks with the plan, and needs --yes where nobody can be a
   const { code, stdout } = await runOnTerminal(args, { env: place.env, type: [["[y/N]", "y\n"]] });
   expect(code).toBe(0);
   const shown = withoutEscapes(stdout);
-  expect(shown).toMatch(/^docs +4 +39 .* is so already$/m);
+  expect(shown).toMatch(/^docs +4 +39 .* needs no change$/m);
   expect(shown).toMatch(/^words +4 +39 .* goes back +5$/m);
   expect(await countRows(place.database, "words")).toBe(39);
 });
@@ -111,7 +111,7 @@ test("restore in place from another database's snapshot says so, and needs more 
   expect(refused.stderr).toContain("--other-source");
   const no = await runOnTerminal(args, { env, columns: 200, type: [["[y/N]", "n\n"]] });
   expect(no.code).toBe(1);
-  expect(withoutEscapes(no.stdout)).toMatch(/another database: .*\nRestore it all the same\?/);
+  expect(withoutEscapes(no.stdout)).toMatch(/another database: .*\nRestore it anyway\?/);
   expect(await countRows(place.database, "words")).toBe(39);
 
   expect((await run([...args, "--yes", "--other-source"], { env })).code).toBe(0);

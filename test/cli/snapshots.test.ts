@@ -24,7 +24,7 @@ test("init a second time is wrong use, and changes nothing", async () => {
   const { repo } = await newPlace();
   const { code, stderr } = await run(["init", "--repo", repo]);
   expect(code).toBe(2);
-  expect(stderr).toContain("is a repository already");
+  expect(stderr).toContain("is already a repository");
 });
 
 test("backup, list and info tell of the same snapshot", async () => {

@@ -69,7 +69,7 @@ describe("a root renamed away and back: success with all of it there, or an erro
     for (const [index, at] of spread(line.calls - 1, SAMPLE).entries()) {
       await runAt(at + 1, LENGTHS[(nightly ? at : index + turn) % LENGTHS.length]!);
     }
-    recordFigures("Renamed away at every step", [{ operation: name, root, ...line }], `${name} ${root}`);
+    recordFigures("Renamed away", [{ operation: name, root, ...line }], `${name} ${root}`);
     rmSync(kept.root, { recursive: true });
     rmSync(start.root, { recursive: true, force: true });
     expect(problems).toEqual([]);

@@ -101,11 +101,12 @@ describe("each of our own file calls fails, the caller hears of it, all is as be
       "guarded work": scenario,
       strategy,
       error: kind,
+      calls: total,
       errors,
       "the caller was told": answers.join(", "),
       lost: problems.length,
     };
-    recordFigures("Errors at every step of ours", [line], `${scenario} ${strategy} ${kind}`);
+    recordFigures("Errors of our own calls", [line], `${scenario} ${strategy} ${kind}`);
     expect(problems).toEqual([]);
   });
 });

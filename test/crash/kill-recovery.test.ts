@@ -58,7 +58,7 @@ describe.skipIf(!hasStrace)("recovery killed, killed again, then left to finish"
       }
     }
     recordFigures(
-      "Recovery killed at every step, twice in a row",
+      "Recovery, killed twice in a row",
       [{ "guarded work": scenario, strategy, steps: total, kills, lost: problems.length }],
       `${scenario} ${strategy}`,
     );

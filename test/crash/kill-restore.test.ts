@@ -165,5 +165,5 @@ describe("restoreBackup killed after each change of a file, then recovered: all 
     expect(seen.size).toBeGreaterThan(1);
   });
 
-  afterAll(() => recordFigures("A restore killed at every step", lines));
+  afterAll(() => recordFigures("A restore, killed", lines));
 });

@@ -100,7 +100,7 @@ describe("killed after each change of a file, recovered, all is as before or as 
     // A run may have a step more than the one that was counted: on until one survives.
     for (let at = line.steps; nightly && (await killAt(at)); at++);
     recordFigures(
-      "Killed at every step",
+      "Guarded work, killed",
       [{ "guarded work": scenario, strategy, ...line }],
       `${scenario} ${strategy}`,
     );

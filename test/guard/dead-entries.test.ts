@@ -80,7 +80,7 @@ describe("a process dies while a manager lives", () => {
     dieInside(place, ADD_TWO);
     await (await place.db.openTable("t")).delete("id = 1");
     for (let round = 0; round < 3; round++) await place.manager.withBackup("lance-version", addToU);
-    expect(place.logged.filter(({ message }) => message.includes("needs a look"))).toHaveLength(1);
+    expect(place.logged.filter(({ message }) => message.includes("needs attention"))).toHaveLength(1);
     const write = place.manager.withBackup("lance-version", async (db) =>
       (await db.openTable("t")).add([{ id: 5 }]),
     );

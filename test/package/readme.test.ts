@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
 import { newDirectory } from "../support/database.ts";
+import { examples, withoutExample } from "./examples.ts";
 import { makeProject, snippetsOf } from "./readme.ts";
 
 // What the README shows is what a reader copies: every program in it is whole, of the right types, and runs.
@@ -18,9 +19,16 @@ test("there are snippets, and each imports what it uses from the package", () =>
   for (const { title, text } of snippets) expect(text, title).toContain('from "lancedb-backup"');
 });
 
-test("every snippet is of the right types", async () => {
+test("every function and every method that users call has an example in its comment", async () => {
+  const { all, bare } = await withoutExample();
+  expect(bare).toEqual([]);
+  expect(all).toBeGreaterThan(80);
+});
+
+test("every snippet, and every example in a comment, is of the right types", async () => {
   const directory = await newDirectory();
-  makeProject(directory, [...snippets, ...events, ...snippetsOf("docs/metrics.md", "metrics")]);
+  const metrics = snippetsOf("docs/metrics.md", "metrics");
+  makeProject(directory, [...snippets, ...events, ...metrics, ...(await examples())]);
   const { stdout } = await run(TSC, ["--noEmit", "-p", directory]).catch((error: unknown) => {
     return error as { stdout: string };
   });

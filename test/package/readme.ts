@@ -41,7 +41,13 @@ export function makeProject(directory: string, snippets: readonly Snippet[]): vo
   const source = join(ROOT, "src/index.ts");
   symlinkSync(join(ROOT, "node_modules"), join(directory, "node_modules"), "junction");
   writeFileSync(join(directory, "package.json"), JSON.stringify({ type: "module" }));
-  const compilerOptions = { paths: { "lancedb-backup": [source] }, typeRoots: ["node_modules/@types"] };
+  const paths = {
+    "lancedb-backup": [source],
+    "lancedb-backup/s3": [join(ROOT, "src/storage/s3/index.ts")],
+    "lancedb-backup/page": [join(ROOT, "src/page/index.ts")],
+    "lancedb-backup/storage-conformance": [join(ROOT, "src/storage/conformance/index.ts")],
+  };
+  const compilerOptions = { paths, typeRoots: ["node_modules/@types"] };
   writeFileSync(
     join(directory, "tsconfig.json"),
     JSON.stringify({ extends: join(ROOT, "tsconfig.json"), compilerOptions, include: ["*.ts"] }),

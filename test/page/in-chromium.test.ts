@@ -91,7 +91,7 @@ describe.skipIf(!existsSync(CHROMIUM))("in Chromium", () => {
     expect(new URL(stranger.url()).pathname).toBe("/login");
     await stranger.getByLabel("Token").fill("lbp_guessed");
     await stranger.getByRole("button", { name: "Sign in" }).click();
-    await stranger.getByRole("alert").getByText("There is no such token.").waitFor();
+    await stranger.getByRole("alert").getByText("This token is not valid.").waitFor();
     await context.close();
 
     const page = await enter(url, "operator");

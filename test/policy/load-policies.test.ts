@@ -325,7 +325,7 @@ policies:
     ["a tag that YAML does not have", "policies: !!js/function x\n", /^1 : .*tag/],
     ["a list where a mapping is to be", "- 1\n", /^1 : it must be a mapping with backup_manager, policies$/],
     ["nothing at all", "", /^1 : it must be a mapping with backup_manager, policies$/],
-    ["no policy", `${STORAGE}policies: {}\n`, /^2 policies: it must have a policy at least$/],
+    ["no policy", `${STORAGE}policies: {}\n`, /^2 policies: it must have at least one policy$/],
     [
       "a name that JavaScript knows",
       `${STORAGE}policies:\n  __proto__: {}\n`,

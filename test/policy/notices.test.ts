@@ -146,7 +146,7 @@ test("a ping that has waited in line for more than a minute is not sent", async 
   held.resolve();
   await service.stop();
   expect(paths).toEqual(["/uuid/start"]);
-  expect(logged.map(({ meta }) => meta?.["reason"])).toContain("those before it took too long");
+  expect(logged.map(({ meta }) => meta?.["reason"])).toContain("the notices before it took too long");
 });
 
 test("an address that is none keeps no run from being made and told of, and ends no service", async () => {
@@ -164,7 +164,7 @@ test("an address that is none keeps no run from being made and told of, and ends
   expect((await service.run("one")).outcome).toBe("success");
   expect([heard, service.work]).toEqual([["success"], []]);
   expect((await until(2)).map(({ path }) => path)).toEqual(["/good/start", "/good"]);
-  const brokeOff = () => logged.filter(({ message }) => message === "what is to be told broke off");
+  const brokeOff = () => logged.filter(({ message }) => message === "a notice could not be made");
   const before = brokeOff().length;
   expect(before).toBe(3);
   service.start();

@@ -342,7 +342,7 @@ describe("the directory of the state", () => {
     writeFileSync(join(state, name), text.slice(0, 100));
     expect(await again().status()).toMatchObject([{ consecutiveFailures: 0 }]);
     expect(logged).toContainEqual(
-      expect.objectContaining({ level: "warn", message: "what was known of a policy cannot be read" }),
+      expect.objectContaining({ level: "warn", message: "the stored state of a policy cannot be read" }),
     );
     await again().run("one");
     expect(await again().status()).toMatchObject([{ consecutiveFailures: 1 }]);

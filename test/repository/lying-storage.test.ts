@@ -238,7 +238,7 @@ describe("repository.json of another repository, put in place between open and u
     ]) {
       await expect(attempt()).rejects.toMatchObject({
         code: "IO",
-        message: expect.stringMatching(/not the repository any more/),
+        message: expect.stringMatching(/no longer the repository/),
       });
     }
     expect(look()).toEqual(before);

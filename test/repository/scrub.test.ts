@@ -110,7 +110,7 @@ describe.each(KINDS)("a flipped bit in $name", ({ table, pattern, told }) => {
       refused: undefined,
       size: sound.length,
     });
-    expect(found.details).toContain(`Table ${table}: ${path} has not the bytes that it had`);
+    expect(found.details).toContain(`Table ${table}: ${path} has other bytes than in the snapshot`);
     expect(readFileSync(file)).toEqual(damaged); // without `heal` nothing is touched
 
     const { mode } = statSync(file);

@@ -118,8 +118,8 @@ describe.skipIf(missing !== undefined)("what a bucket refuses, and what is refus
     const Key = "vault/repository.json";
     await server.client.send(new PutObjectCommand({ Bucket: bucket, Key, Body: Buffer.concat(pieces) }));
     const before = (await server.keys(bucket)).sort();
-    await expect(opened.backup({ source: uri })).rejects.toThrow(/is not the repository any more/);
-    await expect(opened.prune({ keepLast: 1 })).rejects.toThrow(/is not the repository any more/);
+    await expect(opened.backup({ source: uri })).rejects.toThrow(/is no longer the repository/);
+    await expect(opened.prune({ keepLast: 1 })).rejects.toThrow(/is no longer the repository/);
     expect((await server.keys(bucket)).sort()).toEqual(before);
   });
 
@@ -131,12 +131,12 @@ describe.skipIf(missing !== undefined)("what a bucket refuses, and what is refus
     const opened = await Repository.init(address, { logger, encryption: { keys } });
     for (const Key of await server.keys(bucket))
       await server.client.send(new DeleteObjectCommand({ Bucket: bucket, Key }));
-    await expect(opened.backup({ source: uri })).rejects.toThrow(/is not the repository any more/);
+    await expect(opened.backup({ source: uri })).rejects.toThrow(/is no longer the repository/);
     expect(await server.keys(bucket)).toEqual([]);
     await Repository.init(address, { logger, encryption: { keys } });
     const before = (await server.keys(bucket)).sort();
-    await expect(opened.backup({ source: uri })).rejects.toThrow(/is not the repository any more/);
-    await expect(opened.prune({ keepLast: 1 })).rejects.toThrow(/is not the repository any more/);
+    await expect(opened.backup({ source: uri })).rejects.toThrow(/is no longer the repository/);
+    await expect(opened.prune({ keepLast: 1 })).rejects.toThrow(/is no longer the repository/);
     expect((await server.keys(bucket)).sort()).toEqual(before);
   });
 

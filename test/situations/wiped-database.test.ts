@@ -107,7 +107,9 @@ test("retention keeps the last snapshot from before, says why, and delete remove
   expect(text.stdout).toMatch(new RegExp(`${good.id}.* keep `));
   const report = await repository.prune({ keepLast: 3, maxAgeDays: 1e-9, maxBackups: 1 });
   expect(report.kept.find(({ snapshot }) => snapshot.id === good.id)?.reasons).toEqual([
-    expect.stringMatching(/^the last before a fall: .*docs had 10,000 rows and was gone.*only delete/),
+    expect.stringMatching(
+      /^the last before a table shrank: .*docs had 10,000 rows and was gone.*only delete/,
+    ),
   ]);
   expect(report.removed.length).toBeGreaterThan(0);
   for (let turn = 0; turn < 3; turn++) {
@@ -134,7 +136,7 @@ test("while not all rows are back, a fall is not forgotten with the snapshots th
   for (let turn = 0; turn < 3; turn++) {
     const { kept } = await repository.prune({ keepLast: 1 });
     expect(kept.map(({ snapshot }) => snapshot.id)).toEqual([partly.id, fallen.id, good.id]);
-    expect(kept[1]?.reasons).toEqual(["the first after the fall of users"]);
+    expect(kept[1]?.reasons).toEqual(["the first after a table shrank: users"]);
   }
 });
 

@@ -24,9 +24,9 @@ interface Options extends RepositoryOption {
 
 export function auditCommand(): Command {
   return newCommand("audit", {
-    summary: "Show who did what in a repository, or check that no entry of that is missing or changed.",
+    summary: "Show who did what in a repository, or check that no entry is missing or changed.",
     description:
-      "Lists the audit log, the newest entry first: who did what when, and how it ended. Each entry names the digest of the one before. With --verify the log is checked instead: exit code 3 where entries are missing, were changed, or are there twice. What it prints of the newest entry, kept elsewhere and given as --expect, shows later that nothing was put back. In a bucket backups that went well are not in the log, but are what list shows.",
+      "Lists the audit log, newest entry first: who did what, when, and how it ended. Each entry holds the digest of the entry before it. --verify checks the log instead: exit code 3 if entries are missing, changed or duplicated. It prints the newest entry: keep that elsewhere, and pass it later as --expect to prove that the log was not rolled back. In a bucket, successful backups are not logged; list shows them.",
     examples: [
       "audit --repo ./vault",
       "audit --restores --after 30d",
@@ -38,17 +38,17 @@ with --restores [{ snapshot, at, durationMs, outcome, user, host, actor?, target
 with --verify { ok, entries, forgottenThrough, newest?: { number, sha256 }, problems: [{ kind, number, details }] }`,
   })
     .addOption(repositoryOption())
-    .option("--operation <name>", "Only such, as restore; given several times, any of them.", collect)
-    .option("--before <moment>", 'Only older ones: "2026-11-21 02:30", or 2h, 3d, 1w ago.', momentArgument)
-    .option("--after <moment>", "Only those of this moment or later.", momentArgument)
-    .option("--limit <count>", "At most so many, the newest.", parseCount)
-    .option("--restores", "List restores alone, with what came of them.")
-    .option("--verify", "Check the log.")
     .option(
-      "--expect <entry>",
-      "With --verify: an entry that must be there, by its number, a colon and its SHA-256.",
-      parsePoint,
+      "--operation <name>",
+      "Only this operation, such as restore; may be given several times.",
+      collect,
     )
+    .option("--before <moment>", 'Only older ones: "2026-11-21 02:30", or 2h, 3d, 1w ago.', momentArgument)
+    .option("--after <moment>", "Only from this time on.", momentArgument)
+    .option("--limit <count>", "Only the newest <n>.", parseCount)
+    .option("--restores", "List restores only, with their results.")
+    .option("--verify", "Check the log.")
+    .option("--expect <entry>", "With --verify: an entry that must exist, as <number>:<SHA-256>.", parsePoint)
     .action(handle(run));
 }
 
@@ -57,8 +57,8 @@ async function run(context: Context, options: Options): Promise<Answer> {
   const { signal, terminal } = context;
   const isFiltered = [operations, before, after, limit, restores].some((value) => value !== undefined);
   if (verify && isFiltered) throw new UsageError("--verify checks the whole log.");
-  if (expect && !verify) throw new UsageError("--expect is for --verify.");
-  if (restores && operations) throw new UsageError("--restores and --operation exclude each other.");
+  if (expect && !verify) throw new UsageError("--expect needs --verify.");
+  if (restores && operations) throw new UsageError("--restores and --operation cannot be used together.");
   await using repository = await openRepository(context, options);
   if (verify) {
     const report = await repository.verifyAudit({ expect, signal });
@@ -88,7 +88,7 @@ function table(terminal: Terminal, entries: readonly AuditEntry[]): string {
         style: ({ outcome }) => (outcome === "success" ? "green" : "red"),
       },
       { title: "TOOK", value: ({ durationMs }) => formatDuration(durationMs), align: "right" },
-      { title: "DETAILS", value: detailsOf, least: 12 },
+      { title: "DETAILS", value: detailsOf, least: 24, wrap: true },
     ],
     entries,
   );

@@ -47,7 +47,7 @@ export function backupCommand(): Command {
   const command = newCommand("backup", {
     summary: "Take a snapshot of a database.",
     description:
-      "Takes a snapshot of a database while others write to it. It waits for guarded writes and holds up nobody else. What the repository has already is not stored again. Interrupted in any way it leaves no snapshot, and the next run uses what was stored. Exit code 4 where the snapshot lacks something of a table: a branch, an older version that is damaged.",
+      "Takes a snapshot of a database, also while others write to it. It waits for guarded writes and blocks nobody else. Data that the repository already has is not stored again. If it is interrupted, there is no snapshot, and the next run reuses what was stored. Exit code 4 if the snapshot lacks part of a table, such as a branch or a damaged older version.",
     examples: [
       "backup data/lancedb-table --repo ./vault",
       "backup data/lancedb-table --name nightly --tag keep --table documents",
@@ -62,14 +62,17 @@ before?, isForetold, known: { files, bytes }, read: { files, bytes } }], known, 
   })
     .argument(
       "<database...>",
-      "The database's directory, or the address of another source (docs/sources.md); several are taken together, at one moment.",
+      "The database's directory, or the address of another source (docs/sources.md). Several are backed up together, at one moment.",
     )
     .addOption(repositoryOption())
     .option(
       "--source-id <id>",
-      "The database's id from now on; by default a UUID that is kept in it, by which its snapshots belong together.",
+      "The database's id from now on. Snapshots with the same id belong together. Default: a UUID that is kept in the database.",
     )
-    .option("--name <name>", "A name by which the newest snapshot that has it is found.")
+    .option(
+      "--name <name>",
+      "A name; restore and others then take it for the newest snapshot with that name.",
+    )
     .option("--description <text>", "Anything.")
     .option("--tag <tag>", "A tag; may be given several times.", collect)
     .option("--table <id>", "Only this table (ns$table in a namespace); may be given several times.", collect)
@@ -80,48 +83,36 @@ before?, isForetold, known: { files, bytes }, read: { files, bytes } }], known, 
     )
     .option(
       "--exclude-from <file>",
-      "Of files: patterns to leave out, a line each. May be given several times; .backupignore in any directory is one, too.",
+      "Files: a file with patterns to leave out, one per line. May be given several times. A .backupignore in any directory works too.",
       collect,
     )
-    .option("--cross-mounts", "Of files: also what is mounted below the directory.")
+    .option("--cross-mounts", "Files: also what is mounted below the directory.")
     .addOption(
-      new Option("--format <format>", "Of a PostgreSQL database: how it is dumped.").choices([
+      new Option("--format <format>", "PostgreSQL: the format of the dump.").choices([
         "sql",
         "custom",
         "directory",
         "tar",
       ]),
     )
-    .option(
-      "--schema <name>",
-      "Of a PostgreSQL database: only this schema; may be given several times.",
-      collect,
-    )
-    .option(
-      "--exclude-schema <name>",
-      "Of a PostgreSQL database: not this schema; may be given several times.",
-      collect,
-    )
-    .option("--jobs <count>", "Of a database server: how many processes dump it.", parseCount)
-    .option("--compact", "Of an SQLite database: written anew, without what is free in it.")
-    .option(
-      "--time-limit <seconds>",
-      "Of what is no LanceDB database: how long reading it may take.",
-      parseNumber,
-    )
+    .option("--schema <name>", "PostgreSQL: only this schema; may be given several times.", collect)
+    .option("--exclude-schema <name>", "PostgreSQL: not this schema; may be given several times.", collect)
+    .option("--jobs <count>", "Database servers: how many processes dump.", parseCount)
+    .option("--compact", "SQLite: compact the copy, without free pages.")
+    .option("--time-limit <seconds>", "Sources other than LanceDB: how long reading may take.", parseNumber)
     .addOption(
       new Option(
         "--on-unsupported <what>",
-        "Where a table cannot be backed up in full, as a shallow clone: no snapshot, or one without that table.",
+        "If a table cannot be backed up in full, such as a shallow clone: fail, or leave that table out.",
       )
         .choices(["fail", "leave-out"])
         .default("fail"),
     )
     .option("--latest-only", "Leave older versions of the tables out.")
-    .option("--allow-empty", "Take a snapshot also where there is no table; a wrong directory has none.")
+    .option("--allow-empty", "Take a snapshot even if there is no table. (A wrong directory has none.)")
     .option(
       "--fail-on-shrink [part]",
-      "Fail where a table is gone, or has lost more than half of 100 rows or more since the snapshot before; with a part, such as 0.2 or 20%, more than that of however few.",
+      "Fail if a table is gone, or a table of 100 rows or more has lost more than half since the last snapshot. With a fraction such as 0.2 or 20%: if any table has lost more than that.",
       parseFraction,
     )
     .addOption(
@@ -131,11 +122,11 @@ before?, isForetold, known: { files, bytes }, read: { files, bytes } }], known, 
     )
     .option(
       "--recover",
-      "Roll back first what dead processes left half-done, so that a nightly backup outlives the crash of an application.",
+      "First roll back what crashed processes left half-done, so that a nightly backup works after a crash.",
     )
     .option(
       "-n, --dry-run",
-      "Show what would be read and left out, and write nothing, neither in the repository nor in the database.",
+      "Show what would be read and left out. Writes nothing, neither to the repository nor to the database.",
     )
     .action(handle(run));
   for (const option of limitOptions()) command.addOption(option);
@@ -180,7 +171,9 @@ async function run(context: Context, databases: string[], options: Options): Pro
   await using repository = await openRepository(context, options);
   if (options.dryRun) {
     if (options.recover)
-      throw new UsageError("--recover writes, and --dry-run does not: recover --dry-run tells.");
+      throw new UsageError(
+        "--recover writes, and --dry-run must not. Use recover --dry-run to see what would be rolled back.",
+      );
     return foretold(await repository.backup({ ...requestOf(context, databases, options), dryRun: true }));
   }
   const recovered = options.recover ? await recoverFirst(context, databases) : [];

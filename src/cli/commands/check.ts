@@ -31,19 +31,16 @@ interface Checked {
 
 export function checkCommand(): Command {
   return newCommand("check", {
-    summary: "Tell whether the newest snapshots are young enough.",
+    summary: "Check whether the newest snapshots are recent enough.",
     description:
-      "For monitoring. Looks at the newest snapshot of each database that the repository has, or of those that are named, and fails with exit code 1 where one is older than --max-age, or there is none. One whose time lies in the future does not count. Only reads the repository. Whether snapshots are whole is what verify tells.",
+      "For monitoring. Looks at the newest snapshot of each database in the repository, or of the databases that are named. Exit code 1 if one is older than --max-age, or missing. Snapshots dated in the future do not count. Only reads the repository. To check whether snapshots are whole, use verify.",
     examples: [
       "check --max-age 26h --repo ./vault",
       "check data/lancedb-table --max-age 2d --name nightly --json",
     ],
     json: "{ ok, maxAgeMs, sources: [{ source, id?, snapshot?, createdAt?, ageMs?, overdue }] }",
   })
-    .argument(
-      "[database...]",
-      "Databases, by their directories, addresses or ids. Default: all that the repository has.",
-    )
+    .argument("[database...]", "Databases: directories, addresses or ids. Default: all in the repository.")
     .addOption(repositoryOption())
     .requiredOption("--max-age <time>", "How old a newest snapshot may be: 26h, 2d, ….", parseAge)
     .option("--name <name>", "Only snapshots of this name count.")
@@ -108,7 +105,7 @@ function tableOf({ terminal }: Context, sources: readonly Checked[]): string {
       },
       { title: "NEWEST", value: ({ createdAt }) => (createdAt ? formatTime(createdAt) : "none") },
       { title: "AGE", value: ({ createdAt }) => (createdAt ? formatAge(createdAt) : "") },
-      { title: "SOURCE", value: ({ source }) => printable(source), least: 8 },
+      { title: "SOURCE", value: ({ source }) => printable(source), least: 8, keep: "end" },
     ],
     sources,
   );

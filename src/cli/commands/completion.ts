@@ -6,9 +6,9 @@ import { handle } from "../handle.ts";
 
 export function completionCommand(): Command {
   return newCommand("completion", {
-    summary: "Print what makes a shell complete this command.",
+    summary: "Print a shell completion script.",
     description:
-      "Prints a script that makes a shell complete commands, options, directories, and snapshots where the repository is named.",
+      "Prints a script for completing commands, options, directories, and snapshots if the repository is named.",
     examples: [
       "completion bash >> ~/.bashrc",
       "completion zsh > ~/.zfunc/_lancedb-backup",

@@ -36,7 +36,7 @@ export function copyCommand(): Command {
   const command = newCommand("copy", {
     summary: "Copy snapshots to another repository.",
     description:
-      "Copies snapshots from one repository to another, on another disk or in a store: those that it does not have, the oldest first, each whole or not at all. What is there is not sent again, and every file is compared with its SHA-256 on the way. Interrupted in any way, the next run goes on. Exit code 3 where snapshots are damaged; the others are copied. --read-only is for the repository that is copied from.",
+      "Copies the snapshots that the other repository does not have, oldest first, each whole or not at all. Data that is already there is not sent again. Every file is compared with its SHA-256 on the way. If it is interrupted, the next run continues. Exit code 3 if snapshots are damaged; the others are copied. --read-only applies to the repository that is copied from.",
     examples: [
       "copy s3://my-bucket/backups?region=eu-central-1 --repo ./vault",
       "copy /mnt/usb/vault --repo ./vault --tag monthly --dry-run",
@@ -46,18 +46,15 @@ snapshot in copied as in list`,
   })
     .argument("<to>", "The other repository's directory or address; make it with init.")
     .addOption(repositoryOption())
-    .option("--name <name>", "Only those of this name.")
-    .option("--source <database>", "Only those of this database: its directory, or its id.")
-    .option("--tag <tag>", "Only those that have this tag; given several times, all of them.", collect)
+    .option("--name <name>", "Only snapshots with this name.")
+    .option("--source <database>", "Only snapshots of this database: its directory or its id.")
+    .option("--tag <tag>", "Only snapshots with this tag; if given several times, with all of them.", collect)
     .option("--before <moment>", 'Only older ones: "2026-11-21 02:30", or 2h, 3d, 1w ago.', momentArgument)
-    .option("--after <moment>", "Only those of this moment or later.", momentArgument)
-    .option(
-      "--labels",
-      "Also what was said of snapshots later: what is pinned here, or has a tag, is and has it there, too. Nothing is taken away there.",
-    )
+    .option("--after <moment>", "Only from this time on.", momentArgument)
+    .option("--labels", "Also copy pins and tags that were set after the snapshot. None are removed there.")
     .option("-n, --dry-run", "Show what would be copied, and write nothing.")
     .addOption(
-      new Option("--lock-timeout <seconds>", "How long to wait for a prune to end, here and there.")
+      new Option("--lock-timeout <seconds>", "How long to wait for a prune in either repository.")
         .argParser(parseNumber)
         .default(30),
     )
@@ -116,7 +113,7 @@ function describe(terminal: Terminal, report: CopyReport, to: string): string {
           { title: "NAME", value: ({ snapshot }) => snapshot.name ?? "" },
           { title: "SIZE", value: ({ snapshot }) => formatBytes(snapshot.bytes), align: "right" },
           { title: "STORED", value: storedIn(dryRun), align: "right" },
-          { title: "SOURCE", value: ({ snapshot }) => snapshot.source.uri, least: 8 },
+          { title: "SOURCE", value: ({ snapshot }) => snapshot.source.uri, least: 8, keep: "end" },
         ],
         copied,
       ),

@@ -28,7 +28,7 @@ export function deleteCommand(): Command {
   const command = newCommand("delete", {
     summary: "Delete a snapshot.",
     description:
-      "Deletes a snapshot. Its space comes back with prune, when no other snapshot needs its blobs. Asks first; a snapshot whose document is damaged is deleted by its id, or the beginning of it. One that is pinned is unpinned first.",
+      "Deletes a snapshot. Asks first. The space comes back with the next prune, unless other snapshots need the same blobs. A snapshot with a damaged document is deleted by its id, or the beginning of its id. Unpin a pinned snapshot first.",
     examples: ["delete 20261121T033000Z-1a2b3c4d --repo ./vault", "delete nightly --yes"],
     json: "{ id, dryRun }",
   })
@@ -68,7 +68,7 @@ async function look(
     if (id !== undefined && reference === "latest") {
       const command = commandLine("delete", id, "--repo", repositoryPath(options));
       throw new UsageError(
-        `Snapshot ${id} may be the latest, and its document is damaged. Where that is the one: ${command}`,
+        `Snapshot ${id} may be the latest, but its document is damaged. If that is the one you mean: ${command}`,
       );
     }
     if (id !== undefined) return { id };

@@ -26,9 +26,9 @@ interface Options extends RepositoryOption, SourceOption {
 
 export function diffCommand(): Command {
   return newCommand("diff", {
-    summary: "Show what lies between two snapshots.",
+    summary: "Show the differences between two snapshots.",
     description:
-      "Shows which tables, versions, files and bytes differ between two snapshots; with --rows or --key also which rows, told apart by key columns.",
+      "Shows which tables, versions, files and bytes differ between two snapshots. --rows and --key also compare rows, by key columns.",
     examples: [
       "diff 20261120 20261121 --repo ./vault",
       "diff nightly latest --rows id",
@@ -42,20 +42,20 @@ rows, files, bytes }, versions: { added, removed }, files, rows?: { comparable, 
     .argument("<b>", "The later snapshot.")
     .addOption(repositoryOption())
     .addOption(sourceOption())
-    .option("--rows <column>", "Also compare rows, by this key column, of every table that has it.")
+    .option("--rows <column>", "Also compare rows by this key column, in every table that has it.")
     .addOption(
       new Option(
         "--key <table=columns>",
         "Also compare rows of this table by these columns; may be given several times.",
       ).argParser(collectKey),
     )
-    .option("--examples <count>", "How many keys to show of each kind of change. Default: 10.", parseCount)
+    .option("--examples <count>", "How many keys to show for each kind of change. Default: 10.", parseCount)
     .action(handle(run));
 }
 
 async function run(context: Context, from: string, to: string, options: Options): Promise<Answer> {
   const { rows, key, examples } = options;
-  if (rows !== undefined && key) throw new UsageError("--rows and --key exclude each other.");
+  if (rows !== undefined && key) throw new UsageError("--rows and --key cannot be used together.");
   await using repository = await openRepository(context, options);
   context.interrupt.describe("Nothing was changed.");
   const difference = await repository.diff(from, to, {
@@ -109,7 +109,7 @@ function partsTable(terminal: Terminal, { parts }: SnapshotDiff): string {
       { title: "CHANGE", value: ({ change }) => change, style: ({ change }) => STYLES[change] },
       { title: "NEW FILES", value: ({ files }) => part(files.added, files.addedBytes), align: "right" },
       { title: "GONE FILES", value: ({ files }) => part(files.removed, files.removedBytes), align: "right" },
-      { title: "SOURCE", value: ({ source }) => source.uri, least: 8 },
+      { title: "SOURCE", value: ({ source }) => source.uri, least: 8, keep: "end" },
     ],
     parts,
   );

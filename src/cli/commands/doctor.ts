@@ -15,9 +15,9 @@ import { findingsText } from "../output/findings-text.ts";
 
 export function doctorCommand(): Command {
   const command = newCommand("doctor", {
-    summary: "Look for what is wrong, and say what to do about it.",
+    summary: "Look for problems, and say what to do about them.",
     description:
-      "Looks at versions, at what the file systems can do and how much room they have, at what processes left behind, at every table (a damaged newest version, missing files, what cannot be captured and why, tags that make optimize throw), and at the repository. Changes nothing. Fails where something is a problem.",
+      "Looks at versions, file systems and their free space, leftovers of processes, every table (a damaged newest version, missing files, what cannot be captured and why, tags that make optimize throw), and the repository. Changes nothing. Exit code 1 if there is a problem.",
     examples: ["doctor", "doctor data/lancedb-table --repo ./vault"],
     json: `{ ok, findings: [{ check, about, level, details, advice? }] }, where level is "ok", "note", "warning" or
 "problem"; ok is false where there is a problem`,

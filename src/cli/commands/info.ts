@@ -36,8 +36,7 @@ interface Options extends RepositoryOption, SourceOption {
 export function infoCommand(): Command {
   return newCommand("info", {
     summary: "Show a snapshot: its tables and their versions.",
-    description:
-      "Shows what a snapshot holds. Its document is checked; its blobs are not, which verify does.",
+    description: "Shows what is in a snapshot. Checks its document, but not its blobs; verify does that.",
     examples: ["info latest --repo ./vault", "info nightly --versions"],
     json: `The snapshot: { id, name?, description?, tags, pinned?: { since, reason? }, source: { type, id, uri, host }, createdAt, taken?, durationMs, history,
 files, bytes, newFiles, newBytes, storedBytes, parts: [{ source, files, bytes }], rows, tables: [{ id, directory, version, digest, versionCount, files, bytes,
@@ -102,7 +101,7 @@ function partsOf(terminal: Terminal, { parts }: SnapshotDetails): string {
     terminal,
     [
       { title: "PART", value: ({ source }) => source.type, style: () => "cyan" },
-      { title: "SOURCE", value: ({ source }) => source.uri, least: 8 },
+      { title: "SOURCE", value: ({ source }) => source.uri, least: 8, keep: "end" },
       { title: "ID", value: ({ source }) => source.id, least: 8 },
       { title: "FILES", value: ({ files }) => formatCount(files), align: "right" },
       { title: "SIZE", value: ({ bytes }) => formatBytes(bytes), align: "right" },

@@ -16,7 +16,7 @@ export function initCommand(): Command {
   return newCommand("init", {
     summary: "Make a repository.",
     description:
-      "Makes an empty repository, and its directory where it is missing; or in a bucket, s3://bucket/prefix?region=eu-central-1, with credentials as the AWS SDK finds them. Put it on another disk than the databases, so that one lost disk does not take both.",
+      "Makes an empty repository in a directory, or in a bucket (s3://bucket/prefix?region=eu-central-1, with credentials as the AWS SDK finds them). Put it on another disk than the databases, so that you cannot lose both at once.",
     examples: [
       "init ./vault",
       "init --repo /mnt/backups/vault",
@@ -31,22 +31,22 @@ export function initCommand(): Command {
     .addOption(
       new Option(
         "--compression <algorithm:level>",
-        "Compress what is stored: zstd:1 to zstd:19, gzip:1 to gzip:9, or none. Blobs of a local repository are then no plain files of their content any more.",
+        "Compression: zstd:1 to zstd:19, gzip:1 to gzip:9, or none. With compression the blobs of a local repository are not plain files.",
       ).argParser(parseCompression),
     )
     .option(
       "--encrypt",
-      "Encrypt everything: by --password-file or --password-command, LANCEDB_BACKUP_PASSWORD, or a passphrase that is asked for, twice.",
+      "Encrypt everything. The passphrase comes from --password-file, --password-command or LANCEDB_BACKUP_PASSWORD, or is asked for twice.",
     )
-    .option("--no-encrypt", "Encrypt nothing, also in a bucket or on a server.")
+    .option("--no-encrypt", "Do not encrypt, not even in a bucket or on a server.")
     .option(
       "--age-recipient <recipient>",
-      "Encrypt for an age recipient; several times: any of them opens it.",
+      "Encrypt for an age recipient. May be given several times: any of them opens it.",
       collect,
     )
     .option(
       "--unsafe-no-exclusive",
-      "Also in a store that does not keep two writers apart: then only one process may write at a time.",
+      "Accept a store that cannot keep two writers apart. Then only one process may write at a time.",
     )
     .action(handle(run));
 }
@@ -96,7 +96,7 @@ async function encryptionFor(
     );
   }
   throw new UsageError(
-    "Whoever runs that store can read what is not encrypted: give a key (--password-file, --password-command, --age-recipient, --kms-key), or say --no-encrypt.",
+    "Whoever runs that store can read an unencrypted repository. Give a key (--password-file, --password-command, --age-recipient, --kms-key), or say --no-encrypt.",
   );
 }
 

@@ -24,7 +24,7 @@ export function keyCommand(): Command {
   const command = new Command("key")
     .summary("List, add, remove and rotate the keys of an encrypted repository.")
     .description(
-      "A repository is opened by any one of its keys: passphrases, age recipients, keys of AWS KMS. Each has a slot in the repository. Keys come and go without anything being encrypted anew; rotate makes a new master, and with --rewrite encrypts everything by it.",
+      "Any one key opens a repository: a passphrase, an age identity, a key in AWS KMS. Each key has a slot in the repository. Adding and removing keys re-encrypts nothing. rotate makes a new master key, and rotate --rewrite encrypts everything again with it.",
     )
     .helpOption("-h, --help", "Show this help.")
     .helpCommand("help [command]", "Show the help of a command.");
@@ -35,8 +35,8 @@ export function keyCommand(): Command {
 
 function listCommand(): Command {
   return newCommand("list", {
-    summary: "List what opens the repository.",
-    description: "Lists the key slots of a repository: none where it is not encrypted.",
+    summary: "List the keys of a repository.",
+    description: "Lists the key slots of a repository. There are none if it is not encrypted.",
     examples: ["key list --repo ./vault"],
     json: `[${SLOT}]`,
   })
@@ -62,9 +62,9 @@ interface AddFlags extends RepositoryOption {
 
 function addCommand(): Command {
   return newCommand("add", {
-    summary: "Let another key open the repository.",
+    summary: "Add a key to the repository.",
     description:
-      "Makes a slot for another key; without one of the options a new passphrase is asked for, twice. Nothing is encrypted anew.",
+      "Adds a key. Without one of the options it asks for a new passphrase, twice. Nothing is re-encrypted.",
     examples: ["key add --repo ./vault", "key add --age-recipient age1… --repo ./vault"],
     json: "{ id, kind, epoch, createdAt, recoveryKey? }",
   })
@@ -109,9 +109,9 @@ async function newKey(context: Context, options: AddFlags): Promise<RepositoryKe
 
 function removeCommand(): Command {
   return newCommand("remove", {
-    summary: "Take a key its slot.",
+    summary: "Remove a key from the repository.",
     description:
-      "Removes a key slot; the last one stays. Who has opened the repository by it may have kept what was in it: rotate locks them out of what is written from then on, and rotate --rewrite of all that is there.",
+      "Removes a key slot, but never the last one. Somebody who opened the repository with that key may have kept the master key: rotate locks them out of new data, and rotate --rewrite out of all data.",
     examples: ["key remove 3f2a9c0d1e4b5a67 --repo ./vault"],
     json: "{ removed: id, slots: [as in list] }",
   })
@@ -135,14 +135,14 @@ interface RotateFlags extends RepositoryOption, ConfirmOptions {
 
 function rotateCommand(): Command {
   const command = newCommand("rotate", {
-    summary: "Make a new master key, and encrypt by it from now on.",
+    summary: "Make a new master key, and encrypt new data with it.",
     description:
-      "Makes a new master and a slot of it for each key: of passphrases all must be given, with --password-file several times. What is there stays as it is and readable; with --rewrite it is read and encrypted anew, and the keys before are dropped. Backups may run meanwhile. Interrupted in any way, the next run goes on.",
+      "Makes a new master key, and a slot for each key. All passphrases must be given: --password-file several times. Existing data stays as it is, and readable. With --rewrite it is read and encrypted again, and the old master keys are dropped. Backups may run meanwhile. If it is interrupted, the next run continues.",
     examples: ["key rotate --repo ./vault", "key rotate --rewrite --dry-run"],
     json: `{ dryRun, epoch, olderEpochs: [epoch], slots: [${SLOT}], rewritten?: { snapshots, blobs, bytes } }`,
   })
     .addOption(repositoryOption())
-    .option("--rewrite", "Encrypt anew also what is there.")
+    .option("--rewrite", "Also encrypt existing data again.")
     .option("--lock-timeout <seconds>", "How long to wait for backups to end. Default 60.", parseNumber);
   for (const option of confirmOptions()) command.addOption(option);
   return command.action(handle(rotate));

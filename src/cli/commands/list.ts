@@ -30,20 +30,20 @@ export function listCommand(): Command {
   return newCommand("list", {
     summary: "List the snapshots, the newest first.",
     description:
-      "Lists the snapshots of a repository, the newest first. Times are on this machine's clock. A snapshot whose document is damaged is left out with a warning; verify names it. Tables that lost most of their rows from one to the next, and have not had as many since, are named below. On a narrow terminal snapshots stand below their source, by the end of their ids, which every command takes.",
+      "Lists the snapshots of a repository, newest first. Times are in this machine's time zone. A snapshot with a damaged document is left out with a warning; verify names it. Tables that lost most of their rows between two snapshots, and have not had as many since, are named below. On a narrow terminal, snapshots are grouped by source and shown by the end of their ids, which every command accepts.",
     examples: ["list --repo ./vault", "list --tag keep --after 7d", "list --ids"],
     json: `[{ id, name?, description?, tags, pinned?: { since, reason? }, source: { type, id, uri, host }, createdAt, taken?, durationMs, history, files, bytes,
 newFiles, newBytes, storedBytes, parts: [{ source, files, bytes }], rows, tables: [{ id, directory, version, digest, versionCount, files, bytes, rows, tags,
 leftOut }], leftOut?: [{ table, why, what }], software }], the newest first`,
   })
     .addOption(repositoryOption())
-    .option("--name <name>", "Only those of this name.")
-    .option("--source <database>", "Only those of this database: its directory, or its id.")
-    .option("--tag <tag>", "Only those that have this tag; given several times, all of them.", collect)
+    .option("--name <name>", "Only snapshots with this name.")
+    .option("--source <database>", "Only snapshots of this database: its directory or its id.")
+    .option("--tag <tag>", "Only snapshots with this tag; if given several times, with all of them.", collect)
     .option("--before <moment>", 'Only older ones: "2026-11-21 02:30", or 2h, 3d, 1w ago.', momentArgument)
-    .option("--after <moment>", "Only those of this moment or later.", momentArgument)
-    .option("--limit <count>", "At most so many, the newest.", parseCount)
-    .option("--ids", "Print ids alone, one a line.")
+    .option("--after <moment>", "Only from this time on.", momentArgument)
+    .option("--limit <count>", "Only the newest <n>.", parseCount)
+    .option("--ids", "Print only the ids, one per line.")
     .action(handle(run));
 }
 

@@ -7,9 +7,9 @@ import { UsageError } from "../usage-error.ts";
 
 export function pageCommand(): Command {
   const command = new Command("page")
-    .summary("Make tokens for the page that run serves.")
+    .summary("Make tokens for the web page that run serves.")
     .description(
-      "run serves a page of its policies where their file has a section page. Who looks at it comes in with a token, of which the file holds a hash alone.",
+      "run serves a web page about its policies if their file has a section page. Visitors sign in with a token; the file holds only its hash.",
     )
     .helpOption("-h, --help", "Show this help.")
     .helpCommand("help [command]", "Show the help of a command.");
@@ -20,12 +20,12 @@ function tokenCommand(): Command {
   return newCommand("token", {
     summary: "Make a token, and the line for the file.",
     description:
-      "Makes a token of 256 random bits. It is shown this once, with the line for the file, from which it cannot be told. A reader sees; an operator runs and verifies; an administrator restores and prunes. To take it back, remove its line and send SIGHUP.",
+      "Makes a token of 256 random bits and shows it once, with the line for the file, which holds only its hash. A reader looks; an operator also runs and verifies; an administrator also restores and prunes. To revoke a token, remove its line and send SIGHUP.",
     examples: ["page token --role reader", "page token --role operator --name anna"],
     json: "{ token, name, role, hash }",
   })
-    .addOption(new Option("--role <role>", "What it is for.").choices([...ROLES]).makeOptionMandatory())
-    .option("--name <name>", "Who it is for; shown on the page. Default: the role.")
+    .addOption(new Option("--role <role>", "The role.").choices([...ROLES]).makeOptionMandatory())
+    .option("--name <name>", "The name shown on the page. Default: the role.")
     .action(handle(makeToken));
 }
 

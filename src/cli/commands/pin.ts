@@ -19,9 +19,9 @@ interface Options extends RepositoryOption, SourceOption {
 
 export function pinCommand(): Command {
   return newCommand("pin", {
-    summary: "Keep a snapshot, whatever the rules of prune say.",
+    summary: "Protect a snapshot from prune and delete.",
     description:
-      "Pins a snapshot: no prune removes it, and delete refuses it, until it is unpinned. What is said so lies beside the snapshot, which does not change.",
+      "Pins a snapshot: prune keeps it and delete refuses it, until it is unpinned. The snapshot itself does not change.",
     examples: ["pin latest --reason 'before the migration' --repo ./vault", "pin 20261121T033000Z-1a2b3c4d"],
     json: "{ id, tags, pinned: { since, reason? } }",
   })
@@ -34,8 +34,9 @@ export function pinCommand(): Command {
 
 export function unpinCommand(): Command {
   return newCommand("unpin", {
-    summary: "Have the rules of prune count for a pinned snapshot again.",
-    description: "Takes the pin of a snapshot away. One that is not pinned stays as it is.",
+    summary: "Remove the pin of a snapshot.",
+    description:
+      "Removes the pin of a snapshot, so that the rules of prune apply to it again. Does nothing if it is not pinned.",
     examples: ["unpin nightly --repo ./vault"],
     json: "{ id, tags }",
   })

@@ -29,9 +29,9 @@ interface Options extends RepositoryOption, ConfirmOptions, RetentionOptions {
 
 export function pruneCommand(): Command {
   const command = newCommand("prune", {
-    summary: "Remove old snapshots by rules, and give back the space that nobody needs.",
+    summary: "Remove old snapshots by rules, and free the space.",
     description:
-      "Removes the snapshots that the rules do not keep, and the blobs that no snapshot has needed for a grace period. Without a rule no snapshot is removed. The rules count for each database by itself; its newest snapshot always stays, and those that are pinned, and the last one from before a table was gone or lost most of its rows. Refuses, without --force, to remove good snapshots behind implausible ones. Shows the plan and asks first. Exit code 4 where blobs could not be removed yet, since the repository is in use.",
+      "Removes the snapshots that the rules do not keep, and blobs that no snapshot has needed for a grace period. Without a rule no snapshot is removed. The rules apply to each database separately. Never removed: the newest snapshot of a database, pinned snapshots, and the last snapshot from before a table disappeared or lost most of its rows. Without --force it refuses to remove good snapshots in favour of implausible ones. Shows the plan and asks first. Exit code 4 if blobs could not be removed yet because the repository is in use.",
     examples: [
       "prune --repo ./vault --keep-daily 7 --keep-weekly 4 --keep-monthly 12 --dry-run",
       "prune --keep-last 10 --keep-tag keep --yes",
@@ -42,17 +42,17 @@ endangered?: [{ snapshot, reason }], auditEntriesRemoved? }; snapshot as in list
   }).addOption(repositoryOption());
   addRetentionOptions(command).option(
     "--grace-hours <hours>",
-    "How long blobs stay after they were found unneeded. Default: 24.",
+    "How long blobs are kept after they were found unneeded. Default: 24.",
     parseNumber,
   );
   command.option(
     "--keep-audit-days <days>",
-    "Remove also entries of the audit log that are older. Default: none is removed.",
+    "Also remove audit log entries that are older. Default: keep all.",
     parseNumber,
   );
   command.option(
     "--force",
-    "Remove also good snapshots behind implausible ones, which is refused otherwise: where all that stay in their place have far less in them, or dates that cannot be right.",
+    "Remove good snapshots even if all that remain in their place are implausible: far smaller, or dated wrongly.",
   );
   command.addOption(
     new Option("--lock-timeout <seconds>", "How long to wait for backups to end before blobs are removed.")
@@ -127,11 +127,12 @@ function describe(terminal: Terminal, report: PruneReport): string {
             value: ({ action }) => action,
             style: ({ action }) => (action === "remove" ? "red" : "green"),
           },
-          { title: "WHY", value: ({ why }) => why, least: 12 },
+          { title: "WHY", value: ({ why }) => why, least: 16, wrap: true },
         ],
         rows,
       ),
-      `Times, and the days, weeks and months of the rules, are those of ${timeZone}.`,
+      "",
+      `Time zone of all times and rules: ${timeZone}.`,
       "",
     );
   }

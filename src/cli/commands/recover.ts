@@ -22,9 +22,9 @@ interface Options extends ConfirmOptions {
 
 export function recoverCommand(): Command {
   const command = newCommand("recover", {
-    summary: "Roll back what dead processes left half-done in a database.",
+    summary: "Roll back what crashed processes left half-done in a database.",
     description:
-      "Rolls back guarded work whose process died, finishes restores that were cut off, removes what was never finished, and moves damaged newest versions aside, after it has asked: a snapshot may have them whole, and scrub --heal brings them back. The next guarded operation does the same by itself. Tables that others have committed to since are reported and left alone, unless --overwrite or --keep says what to do; then exit code 1.",
+      "Rolls back guarded work of crashed processes, finishes interrupted restores, and removes leftovers. After asking, it also moves damaged newest versions aside; if a snapshot has them whole, scrub --heal brings them back instead. The next guarded operation does the same by itself. Tables that others have committed to since are reported and left alone (exit code 1), unless --overwrite or --keep says what to do.",
     examples: ["recover data/lancedb-table --dry-run", "recover data/lancedb-table --keep"],
     json: `{ entries: [{ id, action, backup?, tables: [{ table, action, version?, passedOver }], assumed?: [{ table,
 versions }], conflicts: [{ table, versions }], error? }], healed: [{ table, damaged, openedAt }],
@@ -34,15 +34,15 @@ unreadable: [{ table, error }] }, where action is "rolled-back", "restored", "sw
     .argument("<database>", "The database's directory.")
     .option(
       "--overwrite",
-      "Go back also where others have committed since; their versions stay reachable by number.",
+      "Roll back even if others have committed since. Their versions stay reachable by number.",
     )
     .option(
       "--keep",
-      "Restore nothing: leave all tables as they are, and keep the backups of what was not finished.",
+      "Roll back nothing: leave all tables as they are, and keep the backups of unfinished work.",
     )
     .option(
       "--force",
-      "Take owners for dead of whom nothing can be known: on another host, in another container. Not those that give signs of life.",
+      "Treat processes as dead if that cannot be checked from here: on another host, in another container. Never those that show signs of life.",
     );
   for (const option of confirmOptions()) command.addOption(option);
   return command.action(handle(run));
@@ -50,7 +50,7 @@ unreadable: [{ table, error }] }, where action is "rolled-back", "restored", "sw
 
 async function run(context: Context, database: string, options: Options): Promise<Answer> {
   const { overwrite, keep, force, dryRun, yes } = options;
-  if (overwrite && keep) throw new UsageError("--overwrite and --keep exclude each other.");
+  if (overwrite && keep) throw new UsageError("--overwrite and --keep cannot be used together.");
   assertDatabase(database);
   if (dryRun) return foretell(context, database);
   if (!yes) await ask(context, database, options);
@@ -75,8 +75,12 @@ async function ask(context: Context, database: string, { overwrite, force }: Opt
   const plan = [
     findingsText(context.terminal, findings),
     `Recovery of ${database}.`,
-    ...(overwrite ? ["Commits that others made since are passed over where they are in the way."] : []),
-    ...(force ? ["Processes on other hosts that may be at work are taken for dead."] : []),
+    ...(overwrite
+      ? [
+          "Commits that others made since are rolled back where they are in the way; they stay reachable by number.",
+        ]
+      : []),
+    ...(force ? ["Processes on other hosts are treated as dead, even if they may be at work."] : []),
   ];
   await confirm(context, false, plan.join("\n"), "Go on?");
 }
@@ -104,14 +108,14 @@ const WORDS: Record<string, string> = {
   held: "a backup that waits for undo restore or undo clean",
   active: "its process is at work",
   conflict: "others have committed since; nothing was touched",
-  locked: "whether its process lives cannot be known from here; --force takes it for dead",
+  locked: "it cannot be known from here whether its process is alive; --force treats it as dead",
   damaged: "its record cannot be read; nothing was touched",
   failed: "it could not be rolled back; it can be tried again",
 };
 
 function choices(database: string): string[] {
   return [
-    `  ${commandLine("recover", database, "--overwrite")} goes back all the same; their versions stay reachable by number.`,
+    `  ${commandLine("recover", database, "--overwrite")} rolls back anyway; their versions stay reachable by number.`,
     `  ${commandLine("recover", database, "--keep")} leaves the tables as they are, and keeps the backup.`,
   ];
 }

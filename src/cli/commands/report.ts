@@ -28,9 +28,9 @@ const EXAMPLE_POLICY: RetentionPolicy = { keepDaily: 7, keepWeekly: 4, keepMonth
 
 export function reportCommand(): Command {
   const command = newCommand("report", {
-    summary: "Write a page about a repository.",
+    summary: "Write an HTML report about a repository.",
     description:
-      "Writes one HTML file that needs no network: the timeline of the snapshots, their sizes and new bytes, what deduplication saves, the rows of each table over its versions, what retention rules would do, and a verification that is made now. Changes nothing in the repository. The page is written also where damage is found; then exit code 3.",
+      "Writes one HTML file that needs no network: a timeline of snapshots, their sizes and new bytes, savings by deduplication, rows of each table by version, what retention rules would remove, and the result of a verification that runs now. Changes nothing in the repository. Exit code 3 if damage is found; the report is written all the same.",
     examples: [
       "report ./vault --html report.html",
       "report ./vault --html report.html --keep-last 10 --read-all",
@@ -42,11 +42,11 @@ export function reportCommand(): Command {
     .addOption(
       new Option(
         "--html <file>",
-        "Where to write the page; an earlier page of this name is replaced.",
+        "Where to write the report. An earlier report of that name is replaced.",
       ).makeOptionMandatory(),
     )
-    .option("--force", "Replace a file that is no such page.")
-    .option("--read-all", "Verify every byte; without, names and sizes alone.");
+    .option("--force", "Replace a file that is not a report.")
+    .option("--read-all", "Verify every byte. Default: names and sizes only.");
   for (const option of limitOptions()) command.addOption(option);
   return addRetentionOptions(command).action(handle(run));
 }

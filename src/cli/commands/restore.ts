@@ -53,7 +53,7 @@ export function restoreCommand(): Command {
   const command = newCommand("restore", {
     summary: "Restore a snapshot, into a new directory or in place.",
     description:
-      "Restores a snapshot into a new directory, which appears whole or not at all; or with --in-place into a database that is in use, where each table goes back as a new version: history stays, and tables made since are left alone. Every file is compared with its digest as it is written. In place it asks first, and says so where the snapshot was taken from another database. With --at, latest and a name stand for the earliest snapshot, taken then or later, that has what every table held. --as gives tables other names, in place beside the live ones. --rows and --keys bring rows of one table back into the live database: those that it lacks or has with other values, all or none; other rows stay. Exit code 4 where something was left out.",
+      "Restores a snapshot into a new directory, which appears whole or not at all. With --in-place it restores into a live database: each table goes back as a new version, history stays, and tables made since are left alone. It asks first, and warns if the snapshot is of another database. Every file is compared with its digest as it is written. With --at, latest or a name means the earliest snapshot, taken at that time or later, that has the contents of that time. --as restores tables under other names, in place beside the live ones. --rows and --keys bring rows of one table back into the live database: missing and changed rows, all or none; other rows stay. Exit code 4 if something was left out.",
     examples: [
       "restore latest ./restored --repo ./vault",
       'restore latest ./restored --at "2026-11-21 02:30" --table documents',
@@ -65,11 +65,11 @@ export function restoreCommand(): Command {
 action, version?, passedOver }], files, bytes, leftOut: [{ table, what }], leftAlone, durationMs, parts?: with --part, the same of each }; of tables with another name also original. With --rows or --keys: { snapshot, table, dryRun, added, changed, same, version }`,
   })
     .argument("<id>", A_SNAPSHOT)
-    .argument("[target]", "The directory: missing or empty, or with --in-place a database.")
+    .argument("[target]", "The directory: new or empty, or with --in-place a database.")
     .addOption(
       new Option(
         "--target-url <url>",
-        "In place of the target, of a snapshot of what is no LanceDB database: the address of a database. It may hold a password, which is better kept out of arguments: use the variable.",
+        "Instead of a target, for a snapshot of another kind of database: its address. If that holds a password, use the variable instead of an argument.",
       ).env("LANCEDB_BACKUP_TARGET_URL"),
     )
     .addOption(repositoryOption())
@@ -77,29 +77,29 @@ action, version?, passedOver }], files, bytes, leftOut: [{ table, what }], leftA
     .addOption(
       new Option(
         "--part <part=target>",
-        "Of a snapshot of several sources, this part (its kind, or its source's id) to this place; may be given several times, in place of the target.",
+        "For a snapshot of several sources: restore this part (its kind or source id) to this place. May be given several times, instead of a target.",
       ).argParser(collectPart),
     )
     .option("--table <id>", "Only this table; may be given several times.", collect)
     .addOption(
       new Option(
         "--as <table=name>",
-        "This table under another name, in place beside the live one; may be given several times.",
+        "Restore this table under another name, with --in-place beside the live one; may be given several times.",
       ).argParser(collectName),
     )
     .option(
       "--rows <filter>",
       'Only these rows of one --table, into the live database: a filter such as "id in (1, 2)".',
     )
-    .option("--keys <file>", "The same by their keys, one a line or a list in JSON.")
-    .option("--key <column>", "Of --rows and --keys: the column that tells rows apart. (default: id)")
+    .option("--keys <file>", "The same by their keys: a file with one per line, or a JSON list.")
+    .option("--key <column>", "For --rows and --keys: the key column. (default: id)")
     .option(
       "--path <path>",
-      "Of files: only this, and what is below it; may be given several times.",
+      "Files: only this path, and what is below it; may be given several times.",
       collect,
     )
-    .option("--owner", "Of files: with the owners that they had, not the target's.")
-    .option("--jobs <count>", "Of a database server: how many processes restore it.", parseCount)
+    .option("--owner", "Files: with their original owners, not the target's.")
+    .option("--jobs <count>", "Database servers: how many processes restore.", parseCount)
     .option("--at <moment>", 'Each table as it was then: "2026-11-21 02:30", or 2h, 3d ago.', momentArgument)
     .addOption(
       new Option(
@@ -107,14 +107,14 @@ action, version?, passedOver }], files, bytes, leftOut: [{ table, what }], leftA
         "This version of a table; may be given several times.",
       ).argParser(collectVersion),
     )
-    .option("--in-place", "Into a database that is there, as new versions.")
+    .option("--in-place", "Restore into a live database, as new versions.")
+    .option("--other-source", "With --in-place --yes: accept a snapshot of another database.")
     .option(
-      "--other-source",
-      "In place with --yes: also from a snapshot that was taken from another database.",
+      "--link",
+      "Restore by hard links to the repository's files: instant and without extra space, but shared with the repository.",
     )
-    .option("--link", "By hard links to the repository's files: at once, without space, but shared with it.")
     .option("--no-verify", "Do not compare files with their digests.")
-    .option("--parallel <count>", "How many files to write at a time.", parseCount)
+    .option("--parallel <count>", "How many files to write at the same time.", parseCount)
     .addOption(
       new Option("--lock-timeout <seconds>", "In place: how long to wait for guarded writes to end.")
         .argParser(parseNumber)
@@ -205,7 +205,7 @@ async function restoreOne(
     const plan = [restorePlan(context.terminal, planned), warning].filter(Boolean).join("\n");
     if (options.dryRun) return { json: planned, text: plan, exitCode: codeOf(planned, options) };
     id = planned.snapshot; // the one that was asked about, whatever is taken meanwhile
-    await confirm(context, options.yes, plan, warning === "" ? "Restore?" : "Restore it all the same?");
+    await confirm(context, options.yes, plan, warning === "" ? "Restore?" : "Restore it anyway?");
   }
   context.interrupt.describe(
     options.inPlace
@@ -214,7 +214,7 @@ async function restoreOne(
     options.inPlace
       ? {}
       : {
-          leftBehind: `Half of it may lie in a directory named .partial-… beside the target or in it: the next restore to ${withoutPassword(target)} removes that, or you can.`,
+          leftBehind: `An unfinished part may lie in a directory named .partial-… beside the target or in it. The next restore to ${withoutPassword(target)} removes it, or you can.`,
         },
   );
   const progress = await displayOf(context);

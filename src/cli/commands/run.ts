@@ -22,9 +22,9 @@ interface Options extends ConfigOption {
 
 export function runCommand(): Command {
   return newCommand("run", {
-    summary: "Run policies by their schedules, or once.",
+    summary: "Run policies on their schedules, or once.",
     description:
-      "Stays, and runs the policies of a file by their schedules, and serves a page of them where the file says so. What was missed while it was off is made up once. SIGTERM and Ctrl-C end it: runs under way stop at a place where nothing is half-made. SIGHUP has it read the file anew; where that is wrong, the policies stay as they were. With --once it runs the named policies, or all, once, and ends: for cron and systemd timers. Exit code 1 where a run failed, 3 where a verification found damage, 4 where something was left out or postponed.",
+      "Keeps running, runs the policies of a file on their schedules, and serves a web page about them if the file says so. A run that was missed while it was off is made up once. SIGTERM and Ctrl-C stop it, and leave nothing half-made. SIGHUP makes it read the file again; if the file is wrong, the policies stay as they were. --once runs the named policies, or all, once and ends: for cron and systemd timers. Exit code 1 if a run failed, 3 if a verification found damage, 4 if something was left out or postponed.",
     examples: [
       "run --config /etc/lancedb-backup.yaml",
       "run --once --config backup.yaml",
@@ -33,17 +33,17 @@ export function runCommand(): Command {
     json: `With --once [{ policy, type?, step?, outcome, startedAt, endedAt, durationMs, attempts, snapshot?, prune?, verification?, error? }],
 step: where it failed, snapshot as in backup, prune as in prune, verification as in verify, error: { code?, message }; else { runs, failures }`,
   })
-    .argument("[policy...]", "With --once: names of policies. Default: all that are enabled.")
+    .argument("[policy...]", "With --once: names of policies. Default: all enabled policies.")
     .addOption(configOption())
-    .option("--once", "Run each once, now, and end.")
+    .option("--once", "Run each policy once, now, and end.")
     .addOption(
       new Option(
         "--type <type>",
-        "With --once: full reads every byte again. Default: as the schedule says.",
+        "With --once: full reads every byte again. Default: what the schedule says.",
       ).choices(["full", "incremental"]),
     )
     .addOption(
-      new Option("--stop-timeout <seconds>", "How long runs under way may take to stop.")
+      new Option("--stop-timeout <seconds>", "How long to wait for running backups when stopping.")
         .argParser(parseNumber)
         .default(30),
     )
@@ -57,7 +57,7 @@ function run(context: Context, names: string[], options: Options): Promise<Answe
     throw new UsageError("What is recorded the policies' file says: audit, for all or of one.");
   if (options.once) return runOnce(context, names, options);
   if (names.length > 0 || options.type !== undefined) {
-    throw new UsageError("Policies and --type are named with --once: without it all run by their schedules.");
+    throw new UsageError("Policies and --type need --once: without it all policies run on their schedules.");
   }
   return stay(context, options);
 }

@@ -28,9 +28,9 @@ interface Options extends RepositoryOption, SourceOption, ConfirmOptions {
 
 export function scrubCommand(): Command {
   const command = newCommand("scrub", {
-    summary: "Find bit rot in a live database, and mend it.",
+    summary: "Find bit rot in a live database, and heal it.",
     description:
-      "Compares the files of a live database with their digests in a snapshot: LanceDB reads flipped bits in silence. With --heal the snapshot's files take the places of damaged ones, which are kept below <database>/.lancedb-backup/aside; it asks first. Files that are newer than the snapshot are looked at by size alone. Mends data before it judges manifests by them. Exit code 3 where damage is left, 0 where there was none or all of it was mended.",
+      "Compares the files of a live database with their digests in a snapshot. LanceDB itself does not notice flipped bits. --heal replaces damaged files with those of the snapshot, after asking, and keeps the damaged ones below <database>/.lancedb-backup/aside. Of files newer than the snapshot only the size is checked. Exit code 3 if damage is left, 0 if there was none or all of it was healed.",
     examples: ["scrub data/lancedb-table --repo ./vault", "scrub data/lancedb-table --heal"],
     json: `{ snapshot, source: { type, id, uri, host }, tables, missingTables, newTables, files, bytes, newFiles, damage: [{ table, path, file, kind, problem:
 "missing", "size" or "content", details, sha256?, size?, bytes?: { first, last, count }, version?, index?, columns?,
@@ -40,7 +40,7 @@ rows?: [{ fragment, first, last }], mended, refused?, aside? }] }`,
     .addOption(repositoryOption())
     .addOption(sourceOption())
     .option("--snapshot <id>", "The snapshot to compare with. Default: the newest of this database.")
-    .option("--heal", "Mend what the snapshot can mend.");
+    .option("--heal", "Heal what the snapshot can heal.");
   for (const option of confirmOptions()) command.addOption(option);
   return command.action(handle(run));
 }

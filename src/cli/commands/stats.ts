@@ -13,9 +13,9 @@ interface Options extends RepositoryOption, RetentionOptions {}
 
 export function statsCommand(): Command {
   const command = newCommand("stats", {
-    summary: "Show what takes the room of a repository.",
+    summary: "Show what takes up space in a repository.",
     description:
-      "Tells how many bytes the newest snapshots need, how many older ones alone, and how many no snapshot needs; the same for each source; and what a prune would free, with the rules that are given. Reads the snapshots' documents, and no blob.",
+      "Shows how many bytes the newest snapshots need, how many only older ones need, and how many no snapshot needs, also for each source, and what a prune with the given rules would free. Reads the snapshots' documents, not their blobs.",
     examples: ["stats --repo ./vault", "stats --keep-daily 7 --keep-weekly 4"],
     json: `{ snapshots, all: { blobs, bytes }, newest, history, orphans: the same, sources: [{ source: { type, id, uri, host }, snapshots, oldest, newest,
 all, current, own }], unreadable: [id], prune?: { removed, now, later } }`,
@@ -35,9 +35,9 @@ function describe(terminal: Terminal, stats: RepositoryStats): string {
     formatPairs(terminal, [
       ["Snapshots", formatCount(snapshots)],
       ["Stored", room(all)],
-      ["Newest", `${room(newest)}: what the newest snapshot of each source needs`],
-      ["History", `${room(history)}: what older snapshots alone need`],
-      ["Orphans", `${room(orphans)}: what no snapshot needs`],
+      ["Newest", `${room(newest)}: needed by the newest snapshot of each source`],
+      ["History", `${room(history)}: needed only by older snapshots`],
+      ["Orphans", `${room(orphans)}: not needed by any snapshot`],
     ]),
   ];
   if (sources.length > 0) parts.push(tableOf(terminal, sources));
@@ -59,7 +59,7 @@ function tableOf(terminal: Terminal, sources: readonly SourceRoom[]): string {
   return formatTable(
     terminal,
     [
-      { title: "SOURCE", value: ({ source }) => source.uri, least: 8, style: () => "cyan" },
+      { title: "SOURCE", value: ({ source }) => source.uri, least: 8, keep: "end", style: () => "cyan" },
       { title: "SNAPSHOTS", value: (one) => formatCount(one.snapshots), align: "right" },
       { title: "OLDEST", value: ({ oldest }) => formatTime(oldest) },
       { title: "ALL", value: (one) => formatBytes(one.all.bytes), align: "right" },

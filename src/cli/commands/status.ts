@@ -16,9 +16,9 @@ interface Options extends ConfigOption {
 
 export function statusCommand(): Command {
   return newCommand("status", {
-    summary: "Tell when policies ran last and run next, and which are overdue.",
+    summary: "Show when policies ran last and run next, and which are overdue.",
     description:
-      "Tells of each policy what its repository has: it need not run here, and the repository is only read. A policy is overdue where a run was due and the time in which it is tried again is over, or its newest snapshot is older than --max-age. With --notify those are told of it whom the policies name, once in a while. Exit code 1 where one is overdue, or cannot be read.",
+      "Shows for each policy what is in its repository. The policy need not run on this machine, and the repository is only read. A policy is overdue if a run was due and its retries are over, or if its newest snapshot is older than --max-age. --notify sends the notices that the policies define, once in a while. Exit code 1 if a policy is overdue or cannot be read.",
     examples: [
       "status --config backup.yaml",
       "status --config backup.yaml --max-age 26h",
@@ -28,8 +28,8 @@ export function statusCommand(): Command {
   })
     .argument("[policy...]", "Names of policies. Default: all.")
     .addOption(configOption())
-    .option("--max-age <time>", "Overdue is what has no snapshot of the last 26h, 2d, ….", parseAge)
-    .option("--notify", "Tell whom the policies name of what is overdue, and is no more.")
+    .option("--max-age <time>", "Overdue without a snapshot in the last 26h, 2d, ….", parseAge)
+    .option("--notify", "Send notices about what is overdue, and what no longer is.")
     .action(handle(run));
 }
 

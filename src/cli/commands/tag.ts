@@ -20,17 +20,17 @@ interface Options extends RepositoryOption, SourceOption {
 
 export function tagCommand(): Command {
   return newCommand("tag", {
-    summary: "Add tags to a snapshot that was taken, or remove some.",
+    summary: "Add or remove tags of a snapshot.",
     description:
-      "Changes the tags of a snapshot, which list and copy filter by, and prune keeps by --keep-tag. They lie beside the snapshot, which does not change.",
+      "Changes the tags of a snapshot. list and copy can filter by tags, and prune --keep-tag keeps them. The snapshot itself does not change.",
     examples: ["tag latest --add release-2 --repo ./vault", "tag nightly --add keep --remove trial"],
     json: "{ id, tags, pinned?: { since, reason? } }",
   })
     .argument("<id>", A_SNAPSHOT)
     .addOption(repositoryOption())
     .addOption(sourceOption())
-    .option("--add <tag>", "A tag that it is to have; may be given several times.", collect)
-    .option("--remove <tag>", "One that it is not to have any more; may be given several times.", collect)
+    .option("--add <tag>", "A tag to add; may be given several times.", collect)
+    .option("--remove <tag>", "A tag to remove; may be given several times.", collect)
     .action(handle(run));
 }
 

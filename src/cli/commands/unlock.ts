@@ -14,16 +14,19 @@ interface Options extends RepositoryOption {
 
 export function unlockCommand(): Command {
   return newCommand("unlock", {
-    summary: "Show who works in a repository, and remove what a dead process holds.",
+    summary: "Show who is using a repository, and remove leases of dead processes.",
     description:
-      "Without an argument lists the leases: who holds them, since when, and whether that process lives. Removes one by its name, or with --dead all of dead processes. A live one is removed only with --force.",
+      "Without an argument it lists the leases: who holds them, since when, and whether that process is alive. With a name it removes that lease, with --dead all leases of dead processes. A live one is only removed with --force.",
     examples: ["unlock --repo ./vault", "unlock --dead"],
     json: "{ leases: [{ name, kind, alive, life, holder, since?, lastSign }], removed: [the same] }",
   })
     .argument("[name]", "A lease, as the list names it.")
     .addOption(repositoryOption())
     .option("--dead", "Remove the leases of all dead processes.")
-    .option("--force", "Remove a live one, too: only when its process is known to do nothing any more.")
+    .option(
+      "--force",
+      "Also remove a live one. Only do this if you know that its process has stopped working.",
+    )
     .action(handle(run));
 }
 
@@ -32,7 +35,7 @@ async function run(context: Context, name: string | undefined, options: Options)
   const { dead, force } = options;
   if (name === undefined && !dead) {
     const leases = await repository.leases();
-    const text = leases.length === 0 ? "Nobody works in it." : leases.map(describe).join("\n");
+    const text = leases.length === 0 ? "Nobody is using it." : leases.map(describe).join("\n");
     return { json: { leases, removed: [] }, text };
   }
   const removed = await repository.unlock({ name, dead, force });

@@ -38,7 +38,7 @@ export function verifyCommand(): Command {
   const command = newCommand("verify", {
     summary: "Check one snapshot, or the whole repository.",
     description:
-      "Checks that every blob is there with its bytes, and that every file that a table's manifests name is in its snapshot; without an id of all snapshots, and the repository around them. Exit code 3 where anything is damaged. Changes nothing, unless --quarantine moves damaged blobs aside.",
+      "Checks that every blob exists with its bytes, and that every file that a table's manifests name is in the snapshot. Without an id it checks all snapshots, and the repository itself. Exit code 3 if anything is damaged. Changes nothing, except that --quarantine moves damaged blobs aside.",
     examples: [
       "verify --repo ./vault",
       "verify latest --restore-test",
@@ -53,23 +53,23 @@ export function verifyCommand(): Command {
     .addOption(sourceOption())
     .option(
       "--read <part>",
-      "How much of the bytes to read: 0.1 or 10% is a tenth, chosen at random.",
+      "How much of the data to read: 0.1 or 10% is a tenth, chosen at random.",
       parseFraction,
     )
-    .option("--sizes-only", "Look at sizes alone, and read nothing.")
+    .option("--sizes-only", "Check sizes only; read no data.")
     .option(
       "--rolling <time>",
-      "Read every blob within this time, such as 30d, by turns: this run reads its share and notes in the repository how far it came.",
+      "Read every blob once in this time, such as 30d: each run reads its share, and notes in the repository how far it came.",
       parseDays,
     )
-    .option("--min-bytes <size>", "A snapshot must have this size at least, such as 10MB.", parseBytes)
+    .option("--min-bytes <size>", "Fail if a snapshot is smaller than this, such as 10MB.", parseBytes)
     .option(
       "--restore-test",
-      "Also restore each snapshot into a temporary directory, and read it with LanceDB.",
+      "Also restore each snapshot into a temporary directory, and read it there with LanceDB.",
     )
     .option(
       "--quarantine",
-      "Move damaged blobs aside, so that the next backup of a database that still has the files stores them anew.",
+      "Move damaged blobs aside, so that the next backup stores them again if the database still has the files.",
     )
     .action(handle(run));
   for (const option of limitOptions()) command.addOption(option);
@@ -78,12 +78,15 @@ export function verifyCommand(): Command {
 
 async function run(context: Context, id: string | undefined, options: Options): Promise<Answer> {
   const { read, sizesOnly, minBytes, restoreTest = false, rolling } = options;
-  if (read !== undefined && sizesOnly) throw new UsageError("--read and --sizes-only exclude each other.");
+  if (read !== undefined && sizesOnly)
+    throw new UsageError("--read and --sizes-only cannot be used together.");
   if (rolling !== undefined && (read !== undefined || sizesOnly || id !== undefined || options.source))
-    throw new UsageError("--rolling reads blobs of all snapshots by turns, and goes with no other choice.");
+    throw new UsageError(
+      "--rolling reads a share of all snapshots' blobs: leave the snapshot and other ways of reading out.",
+    );
   await using repository = await openRepository(context, options);
   if (options.quarantine && sizesOnly)
-    throw new UsageError("--quarantine goes by bytes, and --sizes-only reads none.");
+    throw new UsageError("--quarantine needs to read data, and --sizes-only reads none.");
   context.interrupt.describe("Not all was checked; nothing was changed.");
   const checks: Check[] = rolling === undefined ? ["integrity", "completeness"] : ["integrity"];
   if (minBytes !== undefined) checks.push({ minBytes });
@@ -141,7 +144,7 @@ function adviceOf(results: readonly VerificationResult[], location: string): str
   const documents = bad.filter(({ check }) => check === "document");
   const lines = documents.map(
     ({ snapshot }) =>
-      `-> Nothing can be restored from snapshot ${snapshot}, and no blob is freed while it is there; the other snapshots are whole without it. ${commandLine("delete", snapshot, ...repo)} removes it; then take a new one.`,
+      `-> Snapshot ${snapshot} cannot be restored, and prune frees no blob while it exists. The other snapshots do not need it. ${commandLine("delete", snapshot, ...repo)} removes it; then take a new one.`,
   );
   const backup = commandLine("backup", "<database>", ...repo);
   if (bad.some(isBlob)) {
@@ -151,7 +154,7 @@ function adviceOf(results: readonly VerificationResult[], location: string): str
         ? byHand
         : wasMoved
           ? `-> Now: ${backup} stores again what the database still has; verify tells what is left.`
-          : `-> Where the database still has the files, they can be stored again: ${commandLine("verify", "--quarantine", ...repo)} moves damaged blobs aside, then ${backup}. What it has no more is lost to these snapshots; the rest of them can be restored, with --table.`,
+          : `-> Where the database still has the files, they can be stored again: ${commandLine("verify", "--quarantine", ...repo)} moves damaged blobs aside, then ${backup}. What the database no longer has is lost to these snapshots; their other tables can be restored with --table.`,
     );
   }
   return lines;

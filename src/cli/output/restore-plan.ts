@@ -6,7 +6,7 @@ import type { Terminal } from "./terminal.ts";
 
 const WORDS: Record<RestoredTable["action"], string> = {
   create: "made",
-  keep: "is so already",
+  keep: "needs no change",
   restore: "goes back",
   relink: "goes back, files from the repository",
   rebuild: "made again",

@@ -8,17 +8,22 @@ export interface Column<Row> {
   readonly value: (row: Row) => string;
   readonly align?: "left" | "right";
   readonly style?: (row: Row) => Style | undefined;
-  /** How far it may be cut, before others are, where the terminal is narrow. */
+  /** How far it may be cut where the terminal is narrow. Without, it is never cut. */
   readonly least?: number;
+  /** What is kept of a value that is cut. Default: its beginning. */
+  readonly keep?: "end";
+  /** Of the last column: it goes on in further lines in place of being cut. */
+  readonly wrap?: boolean;
 }
 
 const GAP = "  ";
-/** What a column of text keeps where even the columns that may be cut have no more to give. */
-const LEAST = 6;
+/** Text is not broken into lines that are shorter. */
+const SHORTEST = 10;
 
 /**
  * Rows in columns, with a line of titles. On a terminal it fits: the widest of the columns that may be cut gets
- * shorter, column by column. A column that is empty in every row is left out.
+ * shorter, column by column; where that is not enough, each row is a block with a line for each column. A column that is
+ * empty in every row is left out.
  */
 export function formatTable<Row>(
   terminal: Terminal,
@@ -37,18 +42,25 @@ export function formatTable<Row>(
     shown.map(({ column }) => column.least),
     terminal.columns,
   );
-  // Where that is not enough: text, but no number.
-  shrink(
-    widths,
-    shown.map(({ column }) => (column.align === "right" ? undefined : LEAST)),
-    terminal.columns,
-  );
+  if (totalOf(widths) > terminal.columns) {
+    const block = (_row: Row, number: number) =>
+      formatPairs(
+        terminal,
+        shown.map(({ column, cells }) => [column.title, cells[number]] as const),
+      );
+    return rows.map(block).join("\n\n");
+  }
   const line = (cellOf: (index: number) => string, styleOf: (index: number) => Style | undefined) =>
     shown
       .map(({ column }, index) => {
         const isLast = index === shown.length - 1;
-        const padded = pad(cut(cellOf(index), widths[index] ?? 0), widths[index] ?? 0, column.align, isLast);
+        const width = widths[index] ?? 0;
         const style = styleOf(index);
+        if (isLast && column.wrap) {
+          return wrap(cellOf(index), width, " ".repeat(totalOf(widths) - width));
+        }
+        const fitting = (column.keep === "end" ? cutLeft : cut)(cellOf(index), width);
+        const padded = pad(fitting, width, column.align, isLast);
         return style === undefined ? padded : terminal.style(style, padded);
       })
       .join(GAP)
@@ -76,21 +88,40 @@ export function tableWidth<Row>(columns: readonly Column<Row>[], rows: readonly 
   return widths.reduce((sum, width) => sum + width, 0) + GAP.length * Math.max(0, widths.length - 1);
 }
 
-/** Pairs of a label and what it is, one a line. */
+/** Pairs of a label and what it is, one a line; what is too long for the terminal goes on below. */
 export function formatPairs(
   terminal: Terminal,
   pairs: readonly (readonly [string, string | undefined])[],
 ): string {
   const there = pairs.filter((pair): pair is [string, string] => pair[1] !== undefined && pair[1] !== "");
   const width = there.reduce((widest, [label]) => Math.max(widest, label.length), 0);
+  const indent = " ".repeat(width + GAP.length);
   return there
-    .map(([label, value]) => `${terminal.style("bold", label.padEnd(width))}${GAP}${printable(value)}`)
+    .map(([label, value]) => {
+      const lines = wrap(printable(value), terminal.columns - indent.length, indent);
+      return `${terminal.style("bold", label.padEnd(width))}${GAP}${lines}`;
+    })
     .join("\n");
 }
 
+/** Words in lines of at most so many columns, all but the first behind an indent. What is longer by itself stays whole. */
+export function wrap(text: string, columns: number, indent: string): string {
+  const lines: string[] = [];
+  for (const word of text.split(" ")) {
+    const longer = `${lines.at(-1) ?? ""} ${word}`;
+    if (lines.length > 0 && stringWidth(longer) <= Math.max(columns, SHORTEST))
+      lines[lines.length - 1] = longer;
+    else lines.push(word);
+  }
+  return lines.join(`\n${indent}`);
+}
+
+function totalOf(widths: readonly number[]): number {
+  return widths.reduce((sum, width) => sum + width, 0) + GAP.length * (widths.length - 1);
+}
+
 function shrink(widths: number[], least: readonly (number | undefined)[], columns: number): void {
-  const total = () => widths.reduce((sum, width) => sum + width, 0) + GAP.length * (widths.length - 1);
-  while (total() > columns) {
+  while (totalOf(widths) > columns) {
     let widest = -1;
     for (const [index, width] of widths.entries()) {
       if (width > (least[index] ?? width) && width > (widths[widest] ?? 0)) widest = index;

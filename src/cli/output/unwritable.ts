@@ -15,7 +15,7 @@ export function watchOutputs(): void {
       // Who reads us may stop reading: `lancedb-backup list | head`.
       if (isNotRead(error)) process.exit();
       const reason = isFull(error) ? "the disk is full" : error.message;
-      const line = `error: The answer could not be written to standard output: ${reason}. ${done}`.trimEnd();
+      const line = `error: The output could not be written: ${reason}. ${done}`.trimEnd();
       if (stream === process.stdout) process.stderr.write(`${line}\n`);
       process.exit(EXIT.failed);
     });

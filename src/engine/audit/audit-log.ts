@@ -117,7 +117,7 @@ export async function appendEntry(
     last = await newestEntry(place, signal);
   }
   throw new LockedError(
-    `No entry was written to the audit log of ${storage.location}: others were first ${MOST_TRIES} times.`,
+    `No entry was written to the audit log of ${storage.location}: others were faster ${MOST_TRIES} times.`,
   );
 }
 

@@ -237,7 +237,7 @@ class BackupRun {
       const entry = read.get(path);
       if (!entry || files.get(entry)?.sha256 === then) continue;
       throw new CorruptError(
-        `${entry.path} of ${source.uri} has another content than in snapshot ${before?.snapshot.id}, and a file of that name never changes: it is damaged, or was then. No snapshot was made. Scrub tells, and with heal puts the snapshot's copy back; where it is the snapshot that is wrong, delete it.`,
+        `${entry.path} of ${source.uri} has other content than in snapshot ${before?.snapshot.id}, although a file of that name never changes: it is damaged now, or was then. No snapshot was made. scrub shows the damage, and with heal puts the snapshot's copy back. If the snapshot is wrong, delete it.`,
         { path: entry.file ?? entry.path },
       );
     }
@@ -318,7 +318,7 @@ class BackupRun {
     const id = (await source.keepId?.()) ?? source.id;
     if (source.isIdDerived) {
       this.#context.logger.warn(
-        "nothing can be written in the database: its id is derived from its path, and every database with that path has the same; sourceId (--source-id) gives it one",
+        "the database is not writable: its id is derived from its path, and any other database with that path has the same id; sourceId (--source-id) sets one",
         { database: source.uri, id },
       );
     }

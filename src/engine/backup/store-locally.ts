@@ -116,7 +116,7 @@ class LocalRun {
 function assertSize(file: LocalEntry, bytes: number): void {
   if (bytes === file.size) return;
   throw new CorruptError(
-    `${file.file} had ${file.size} bytes when it was captured, and ${bytes} when it was read. Nobody is to change it: who does?`,
+    `${file.file} had ${file.size} bytes when it was captured, and ${bytes} when it was read. It must not change while it is backed up: find out which program changes it.`,
     { path: file.file },
   );
 }

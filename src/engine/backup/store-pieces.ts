@@ -362,7 +362,7 @@ async function* asRead<Bytes extends Uint8Array>(
 function changed(entry: Entry, bytes: number): CorruptError {
   const place = entry.file ?? entry.path;
   return new CorruptError(
-    `${place} had ${entry.size} bytes when it was captured, and ${bytes} when it was read. Nobody is to change it: who does?`,
+    `${place} had ${entry.size} bytes when it was captured, and ${bytes} when it was read. It must not change while it is backed up: find out which program changes it.`,
     { path: place },
   );
 }

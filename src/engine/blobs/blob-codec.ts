@@ -139,7 +139,7 @@ function refused(error: unknown, place: string): never {
 }
 
 function notItsContent(place: string): CorruptError {
-  return new CorruptError(`The blob ${place} is damaged: its content is not what its name says.`, {
+  return new CorruptError(`The blob ${place} is damaged: its content does not match its name.`, {
     path: place,
   });
 }

@@ -16,7 +16,7 @@ export interface BlobUse {
 
 /** A blob of the right name whose content is not what it says. */
 export function damagedBlob(storage: Storage, use: BlobUse): CorruptError {
-  return corrupt(storage, use, "is damaged: its content is not what its name says");
+  return corrupt(storage, use, "is damaged: its content does not match its name");
 }
 
 /** @param found its size; undefined where it is not there. */

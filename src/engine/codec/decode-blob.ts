@@ -64,7 +64,7 @@ export function decodeBlob(
   }
   const content = decodeSegments(bytes, 0, segmentsOf(head), { head, seal, place });
   if (sha256 !== undefined && createHash("sha256").update(content).digest("hex") !== sha256) {
-    throw damaged(place, `its content has not the SHA-256 ${sha256}`);
+    throw damaged(place, `its content does not have the SHA-256 ${sha256}`);
   }
   return content;
 }

@@ -81,7 +81,7 @@ async function copyFiles(work: CopyWork, blobs: ReadonlyMap<string, number>): Pr
   }
 }
 
-const NOT_ITS_CONTENT = "is damaged: its content is not what its name says";
+const NOT_ITS_CONTENT = "is damaged: its content does not match its name";
 
 async function copyEach(work: CopyWork, blobs: ReadonlyMap<string, number>): Promise<number> {
   let stored = 0;

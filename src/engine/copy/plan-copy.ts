@@ -75,7 +75,7 @@ export async function isCopied(
   if (mine.snapshot.checksum === theirs.snapshot.checksum || isSame(mine, theirs)) return true;
   const places = [from, to].map(({ blobs }) => `${blobs.storage.location}/${snapshotName(id)}`);
   throw new ValidationError(
-    `The id ${id} stands for two different snapshots, ${places.join(" and ")}: nothing was copied over. Delete one of them, or name the snapshots to copy.`,
+    `Two different snapshots have the id ${id}, ${places.join(" and ")}: neither was overwritten. Delete one of them, or name the snapshots to copy.`,
   );
 }
 

@@ -48,7 +48,7 @@ export class SourceReader {
     const [first] = piecesOfEntry(entry);
     const how =
       bytes === entry.size
-        ? "is damaged: its content is not what the snapshot says"
+        ? "is damaged: its content differs from the snapshot"
         : `is damaged: it gives ${bytes} bytes in place of ${entry.size}`;
     throw damagedSource(this.#blobs, first?.blob ?? entry.sha256, this.#content, how);
   }

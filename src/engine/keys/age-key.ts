@@ -20,6 +20,10 @@ const IDENTITY = /^AGE-SECRET-KEY-1[02-9AC-HJ-NP-Z]{58}$/;
  *
  * @param recipients `age1…`, as `age-keygen` prints them; 1 to 100.
  * @throws ValidationError for what is none, also for recipients that are no X25519 ones: SSH keys, plugins, post-quantum ones.
+ * @example
+ * ```ts
+ * await repository.keys.add(ageRecipients("age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"));
+ * ```
  */
 export function ageRecipients(...recipients: readonly string[]): RepositoryKey {
   const own = [...new Set(recipients)];
@@ -38,6 +42,10 @@ export function ageRecipients(...recipients: readonly string[]): RepositoryKey {
  * @param text what `age-keygen` has written: a line `AGE-SECRET-KEY-1…` for each identity; empty lines, and such as begin with `#`,
  *   are passed over.
  * @throws ValidationError for anything else, with the number of the line. What is in it is never shown.
+ * @example
+ * ```ts
+ * const repository = await Repository.open("vault", { keys: [ageIdentity(readFileSync("key.txt", "utf8"))] });
+ * ```
  */
 export function ageIdentity(text: string): RepositoryKey {
   return new AgeIdentity(identitiesIn(text));

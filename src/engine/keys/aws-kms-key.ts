@@ -43,6 +43,11 @@ export interface AwsKmsOptions {
  *
  * @param keyId id, ARN, alias or ARN of an alias. Slots of any other key are not opened by it.
  * @throws ValidationError for an empty id, an endpoint that is none, or options that there are not.
+ * @example
+ * ```ts
+ * const keys = [awsKms("alias/backups", { region: "eu-central-1" }), recoveryKey()];
+ * const repository = await Repository.init("vault", { encryption: { keys } });
+ * ```
  */
 export function awsKms(keyId: string, options: AwsKmsOptions = {}): RepositoryKey {
   return new AwsKmsKey(keyId, options);

@@ -160,7 +160,7 @@ export async function beginEpoch(
   if (!(await new Documents(EPOCH_DOCUMENTS, storage).writeNew(epoch, record))) {
     for (const { id } of slots) await storage.remove(slotName(id));
     throw new LockedError(
-      `The keys of ${storage.location} were rotated by somebody else at this moment. Look whether it is needed once more.`,
+      `Somebody else just rotated the keys of ${storage.location}. Check whether you still need to.`,
     );
   }
   await ring.refresh();
@@ -206,7 +206,7 @@ export async function warnOfClouds({ storage, ring, logger }: KeysPlace): Promis
   const slots = await ring.ownSlots();
   if (slots.length === 0 || !slots.every(({ kind }) => CLOUD_KINDS.has(kind))) return;
   logger.warn(
-    "only a cloud's key opens this repository: where it is deleted or its account is lost, so is the data; add a passphrase or an age recipient",
+    "only a cloud key opens this repository: if it is deleted or the account is lost, so is the data; add a passphrase or an age recipient",
     { location: storage.location },
   );
 }

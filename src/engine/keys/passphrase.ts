@@ -26,6 +26,10 @@ const MOST_WORK = 2 ** 24;
  * A key that is remembered: scrypt makes guessing slow, so that a long one is safe where others read the repository.
  *
  * @param secret any text that is not empty; how its accents are composed does not count (Unicode NFC).
+ * @example
+ * ```ts
+ * const repository = await Repository.open("vault", { keys: [passphrase(secret)] });
+ * ```
  */
 export function passphrase(secret: string): RepositoryKey {
   return new Passphrase(secret);

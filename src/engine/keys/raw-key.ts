@@ -16,6 +16,10 @@ const INFO = "lancedb-backup raw slot 2";
  *
  * @param bytes 32 or more, of high entropy: not a passphrase.
  * @throws ValidationError for fewer.
+ * @example
+ * ```ts
+ * const repository = await Repository.open("vault", { keys: [rawKey(readFileSync("vault.key"))] });
+ * ```
  */
 export function rawKey(bytes: Uint8Array): RepositoryKey {
   return new RawKey(bytes);

@@ -24,6 +24,13 @@ export interface RecoveryKey extends RepositoryKey {
 /**
  * A new key to be printed, for the day on which all other keys are lost: a second slot beside a passphrase that can be forgotten, or a key in
  * a cloud whose account can be closed. Nothing keeps it: whoever does not print it has no use of its slot.
+ *
+ * @example
+ * ```ts
+ * const key = recoveryKey();
+ * await repository.keys.add(key);
+ * console.log(key.print());
+ * ```
  */
 export function recoveryKey(): RecoveryKey {
   return withPrint(randomBytes(KEY_BYTES));
@@ -34,6 +41,10 @@ export function recoveryKey(): RecoveryKey {
  *
  * @throws ValidationError for a typing error, by the number of its group, without what is in it. Found is every wrong character, every two
  * neighbours that were swapped, and every group in another's place.
+ * @example
+ * ```ts
+ * const repository = await Repository.open("vault", { keys: [parseRecoveryKey(typed)] });
+ * ```
  */
 export function parseRecoveryKey(text: string): RecoveryKey {
   if (typeof text !== "string") {

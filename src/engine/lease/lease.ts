@@ -76,7 +76,7 @@ export class LeaseState {
   }
 
   end(): void {
-    this.#lost ??= "it was given back";
+    this.#lost ??= "it was released";
   }
 
   whyLost(): string | undefined {

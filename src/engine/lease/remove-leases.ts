@@ -25,15 +25,15 @@ export async function unlock(leaser: Leaser, options: UnlockOptions): Promise<Fo
   assertFlag(force, "force");
   if (name !== undefined && typeof name !== "string") throw new TypeError("name must be a string.");
   if ((name !== undefined) === dead)
-    throw new ValidationError("Unlock one lease by its name, or the dead ones.");
+    throw new ValidationError("Say which lease to remove: a name, or dead: true.");
   const all = await leaser.list();
   const chosen = all.filter((lease) => (dead ? lease.life === "dead" : lease.name === name));
   if (!dead && chosen.length === 0)
-    throw new ValidationError(`There is no lease ${name}; it may have ended.`);
+    throw new ValidationError(`There is no lease ${name}; it may have ended already.`);
   const live = chosen.find(({ life }) => life === "alive");
   if (live && !force)
     throw new LockedError(
-      `${live.name} is held by ${live.holder}, which is at work. Removing it by force may cost a snapshot that is being taken.`,
+      `${live.name} is held by ${live.holder}, which is at work. Removing it with force may destroy a snapshot that is being taken.`,
     );
   for (const lease of chosen) await leaser.remove(lease.name);
   return chosen;

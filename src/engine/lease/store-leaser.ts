@@ -173,6 +173,6 @@ function lifeOf(record: LeaseRecord | string | undefined, ageMs: number, isTimeK
 
 function notListed(location: string, name: string): LockedError {
   return new LockedError(
-    `No lease was to be had on the repository ${location}: ${name} was written, and is not in the store's listing. Somebody removed it, or the store shows late what it has.`,
+    `Could not get a lease on the repository ${location}: ${name} was written, but is not in the store's listing. Somebody removed it, or the store's listings are delayed.`,
   );
 }

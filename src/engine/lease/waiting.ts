@@ -38,7 +38,7 @@ class Waiting {
     this.#told.turn(() => `the repository ${this.#location}, in use by ${who}`);
     if (performance.now() < this.#deadline) return;
     throw new LockedError(
-      advice`No ${this.#kind} lease was to be had on the repository ${this.#location}: it is in use by ${who}. Where that process has ended on another machine, its lease ends by itself some time after its last sign of life, or by hand: ${{ call: "unlock", repository: this.#location }}.`,
+      advice`Could not get the ${this.#kind} lease on the repository ${this.#location}: it is in use by ${who}. If that process has ended on another machine, its lease expires some time after its last sign of life, or can be removed: ${{ call: "unlock", repository: this.#location }}.`,
     );
   }
 

@@ -96,7 +96,7 @@ export async function prune(place: PrunePlace, options: PruneOptions = {}): Prom
 function assertPlausible({ location }: Storage, { endangered }: PrunePlan): void {
   if (endangered.length === 0) return;
   throw new ImplausibleError(
-    advice`Nothing was removed from ${location}, since good snapshots would go and implausible ones stay. ${endangeredInWords(endangered)}. Look at what stays; where that is meant, prune ${{ options: { force: true } }}, or pin what is to be kept.`,
+    advice`Nothing was removed from ${location}: good snapshots would be removed, and implausible ones kept. ${endangeredInWords(endangered)}. Look at the snapshots that would be kept. If they are right, prune ${{ options: { force: true } }}; if not, pin the good ones.`,
     endangered,
   );
 }

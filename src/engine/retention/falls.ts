@@ -44,7 +44,7 @@ export function reasonsBeforeFalls<S>(falls: readonly Fall<S>[]): Map<S, string>
   return new Map(
     groups.map(([before, group]) => [
       before,
-      `the last before a fall: ${fallsInWords(group)}; only delete removes it`,
+      `the last before a table shrank: ${fallsInWords(group)}; only delete removes it`,
     ]),
   );
 }
@@ -65,7 +65,7 @@ export function reasonsAfterFalls<S extends Telling>(
   return new Map(
     groups.map(([after, group]) => [
       after,
-      `the first after the fall of ${fallsInWords(group, ({ table }) => table)}`,
+      `the first after a table shrank: ${fallsInWords(group, ({ table }) => table)}`,
     ]),
   );
 }

@@ -166,7 +166,7 @@ function limitOf(snapshot: Ruled, policy: RetentionPolicy, now: Date, counted: n
   const ageMs = now.getTime() - snapshot.createdAt.getTime();
   if (maxAgeDays !== undefined && ageMs > maxAgeDays * DAY_MS) return `maxAgeDays ${maxAgeDays}: it is older`;
   if (maxBackups !== undefined && counted >= maxBackups) {
-    return `maxBackups ${maxBackups}: so many newer ones are kept`;
+    return `maxBackups ${maxBackups}: enough newer ones are kept`;
   }
   return undefined;
 }

@@ -13,7 +13,7 @@ import { assertLabel } from "../format/names.ts";
  * of a rule, either: neither a clock that was wrong nor a database that was wiped pushes anything out.)
  */
 export interface RetentionPolicy {
-  /** The newest so many. */
+  /** How many of the newest to keep. */
   readonly keepLast?: number | undefined;
   /** The newest of each of the last so many hours, of the clock on the wall in `timeZone`, that have one. */
   readonly keepHourly?: number | undefined;

@@ -59,7 +59,7 @@ export function problemOf(blobs: BlobStore, file: FileToRead, states: States): P
     }
     if (state.sha256 === undefined || state.sha256 === need.blob) continue;
     const other = states.has(state.sha256) ? `, but that of ${blobName(state.sha256)}` : "";
-    return say(`has not the content that its name says${other}`);
+    return say(`has content that does not match its name${other}`);
   }
   return undefined;
 }

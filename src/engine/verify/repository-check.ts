@@ -117,7 +117,7 @@ export async function checkRepository(
       continue;
     const how = found.error
       ? `cannot be read: ${found.error.message}`
-      : "has not the content that its name says";
+      : "has content that does not match its name";
     problems.push({
       what: `${blobName(sha256)}, which no snapshot names, ${how}`,
       path: at(blobName(sha256)),

@@ -81,7 +81,9 @@ function assertRolling({ rollingDays, readData, source }: VerifyOptions): void {
     throw new ValidationError(`rollingDays must be above 0, not ${rollingDays}.`);
   if (readData !== undefined || source !== undefined) {
     const other = source === undefined ? "readData" : "source";
-    throw new ValidationError(`rollingDays and ${other} exclude each other: blobs of all are read by turns.`);
+    throw new ValidationError(
+      `rollingDays and ${other} cannot be used together: rollingDays reads a share of all blobs.`,
+    );
   }
 }
 

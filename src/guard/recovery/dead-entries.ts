@@ -70,7 +70,7 @@ export class DeadEntries {
       if (!error) continue;
       const canChange = action === "locked" || action === "failed";
       this.#waiting.set(id, canChange ? performance.now() + PAUSE_MS : Number.POSITIVE_INFINITY);
-      this.#logger.warn("an entry of the journal needs a look", { backup: id, error: error.message });
+      this.#logger.warn("an entry of the journal needs attention", { backup: id, error: error.message });
     }
   }
 }

@@ -64,7 +64,10 @@ export async function recoverBeforeRestore(tables: readonly string[], on: Recove
     if (!error) continue;
     if (entry.isRestore && entry.state === "armed") throw error;
     if (error instanceof LockedError && tables.some((table) => !holds(locks, table))) throw error;
-    settings.logger.warn("an entry of the journal needs a look", { backup: entry.id, error: error.message });
+    settings.logger.warn("an entry of the journal needs attention", {
+      backup: entry.id,
+      error: error.message,
+    });
   }
 }
 
@@ -95,7 +98,7 @@ function claimsOf(entry: JournalEntry, { logger }: RecoverySettings): string[] {
     return entry.claims();
   } catch (error) {
     if (!(error instanceof CorruptError)) throw error;
-    logger.warn("an entry of the journal needs a look", { backup: entry.id, error: error.message });
+    logger.warn("an entry of the journal needs attention", { backup: entry.id, error: error.message });
     return [];
   }
 }
@@ -139,7 +142,7 @@ async function recoverEntry(entry: JournalEntry, settings: RecoverySettings): Pr
 function lockedError(entry: JournalEntry): LockedError {
   const owner = entry.readOwner()?.owner;
   return new LockedError(
-    advice`The journal entry ${entry.directory} belongs to ${owner ? describeOwner(owner) : "nobody"}. Whether it is alive cannot be known from here; if it is not: ${{ call: "recover", database: entry.database, options: { force: true } }}.`,
+    advice`The journal entry ${entry.directory} belongs to ${owner ? describeOwner(owner) : "nobody"}. It cannot be known from here whether it is alive. If it is not: ${{ call: "recover", database: entry.database, options: { force: true } }}.`,
   );
 }
 

@@ -161,7 +161,7 @@ export async function removeDeadEntry(
 function withoutWayBack(error: CorruptError | LanceError, entry: JournalEntry): CorruptError | LanceError {
   // Whoever gives an entry up takes its owner out of it; a dead process did not come to that.
   const how = entry.readOwner() ? "was cut off by the death of its process" : "failed";
-  const message = advice`The operation ${entry.id} ${how}, and cannot be rolled back: ${adviceOf(error)} Its tables are closed to guarded work until that is healed, or given up: ${{ call: "recover", database: entry.database, options: { onConflict: "keep" } }} leaves them as they are and keeps what there is of the backup.`;
+  const message = advice`The operation ${entry.id} ${how}, and cannot be rolled back: ${adviceOf(error)} Its tables are closed to guarded work until that is healed, or given up: ${{ call: "recover", database: entry.database, options: { onConflict: "keep" } }} leaves them as they are and keeps what is left of the backup.`;
   return error instanceof CorruptError
     ? new CorruptError(message, { path: error.path, cause: error })
     : new LanceError(message, { cause: error });

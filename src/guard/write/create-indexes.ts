@@ -45,6 +45,13 @@ export interface CreateIndexesResult {
  * Errors: `ValidationError` (nothing was written) for a table or column that does not exist and for specs
  * that ask for one name twice; `LanceError` with LanceDB's error as `cause`; those of
  * `BackupManager.withBackup`; the signal's reason.
+ *
+ * @example
+ * ```ts
+ * await createIndexesWithBackup("documents", [{ column: "text", config: Index.fts() }, { column: "vector" }], {
+ *   uri: "data/lancedb-table",
+ * });
+ * ```
  */
 export async function createIndexesWithBackup(
   table: string,

@@ -56,6 +56,13 @@ export interface DeleteRowsResult {
  * that is null, missing, NaN, or no value of the column's type, naming the row, counted from 0; `LanceError`
  * with LanceDB's error as `cause`; those of `BackupManager.withBackup`; the signal's reason; errors of the
  * caller's iterable, unchanged.
+ *
+ * @example
+ * ```ts
+ * const { deletedRows } = await deleteRowsWithBackup(["a1", "a2"], {
+ *   uri: "data/lancedb-table", table: "documents", key: "chunk_id",
+ * });
+ * ```
  */
 export async function deleteRowsWithBackup(
   rows: KeysInput,

@@ -1,4 +1,4 @@
-import type { EmbeddingFunction } from "@lancedb/lancedb/embedding";
+import type { embedding } from "@lancedb/lancedb";
 import type { Data, Field, FixedSizeList, Float, Schema } from "apache-arrow";
 import { arrow } from "../../arrow/arrow.ts";
 import { checkColumn } from "../../arrow/check-column.ts";
@@ -14,7 +14,7 @@ import { callLance } from "./target-table.ts";
 /** Which vectors are made from which column. */
 export interface Embedding {
   /** LanceDB's own kind: an instance of a class that extends `EmbeddingFunction`. */
-  readonly function: EmbeddingFunction;
+  readonly function: embedding.EmbeddingFunction;
   /** The column that the vectors are made from. */
   readonly source: string;
   /** The vector column. Default `"vector"`. */
@@ -30,7 +30,7 @@ export class Embedder {
   readonly source: string;
   /** Bytes of one vector. */
   readonly vectorBytes: number;
-  readonly #function: EmbeddingFunction;
+  readonly #function: embedding.EmbeddingFunction;
   readonly #field: Field;
 
   /** Throws `ValidationError` where the table lacks a column, or its vectors have another dimension. */
@@ -136,7 +136,7 @@ export async function withEmbedding(
 }
 
 /** The element type of the vectors that a function makes. */
-export function floatType(made: EmbeddingFunction): Float {
+export function floatType(made: embedding.EmbeddingFunction): Float {
   return new arrow.Float(made.embeddingDataType().precision);
 }
 

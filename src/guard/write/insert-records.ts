@@ -69,6 +69,13 @@ export interface InsertRecordsResult {
  * Errors: `ValidationError` for bad input; `LanceError` with LanceDB's error as `cause`; those of
  * `BackupManager.withBackup` (`ConflictError`, `LockedError`, `RestoreError`, `IoError`, …); the signal's
  * reason; errors of the caller's iterable and embedding function, unchanged. Rows count from 0.
+ *
+ * @example
+ * ```ts
+ * const { insertedRows, updatedRows } = await insertRecordsWithBackup(chunks, {
+ *   uri: "data/lancedb-table", table: "documents", mergeOn: "chunk_id",
+ * });
+ * ```
  */
 export async function insertRecordsWithBackup(
   data: RecordsInput,
@@ -147,7 +154,7 @@ function checkIntent(options: InsertRecordsOptions): WriteIntent {
   checkChoice("whenMatched", whenMatched, ["update", "keep"]);
   checkChoice("mode", mode, ["append", "overwrite"]);
   if (mergeOn.length > 0 && mode === "overwrite") {
-    throw new ValidationError('The options mergeOn and mode: "overwrite" exclude each other.');
+    throw new ValidationError('The options mergeOn and mode: "overwrite" cannot be used together.');
   }
   if (embedding !== undefined)
     assertKnown(embedding, "embedding", { function: true, source: true, vector: true });

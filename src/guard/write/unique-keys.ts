@@ -46,7 +46,7 @@ export class UniqueKeys {
       throw badValue(
         { column: this.#names.join(", "), rowOf: () => row },
         index,
-        `the key ${key} is that of row ${before} too`,
+        `row ${before} has the key ${key} too`,
       );
     }
   }

@@ -208,7 +208,7 @@ function stillBusy(database: string, busy: Busy | undefined, timeoutMs: number):
   return new LockedError(
     holding.life === "alive"
       ? `${where}. Table ${table} is in use by a guarded operation of ${who}; waited ${timeoutMs} ms for it.`
-      : advice`${where}. Table ${table} is held by ${who}. Whether it is alive cannot be known from here; if it is not: ${{ call: "recover", database, options: { force: true } }}, where the database can be written to.`,
+      : advice`${where}. Table ${table} is held by ${who}. It cannot be known from here whether it is alive. If it is not: ${{ call: "recover", database, options: { force: true } }}, where the database can be written to.`,
   );
 }
 

@@ -232,7 +232,7 @@ export class LockSet implements Holder {
     nowWaits(this, { table, holder });
     if (!isDeadlock(this)) return;
     throw new LockedError(
-      `Table ${table} is held by a guarded operation of this process that itself waits for a table that is held here: neither could go on. Name the tables of both in their option "tables", which takes them in one order, and do not run one guarded operation inside of another.`,
+      `Table ${table} is held by a guarded operation of this process that itself waits for a table that is held here: neither could continue. Name the tables of both in their option "tables", so that both lock them in the same order, and do not run one guarded operation inside another.`,
     );
   }
 
@@ -257,7 +257,7 @@ export class LockSet implements Holder {
     return new LockedError(
       known
         ? `${what} is in use by a guarded operation of ${who}; waited ${this.#timeoutMs} ms for it.`
-        : advice`${what} is held by ${who}. Whether it is alive cannot be known from here; if it is not: ${{ call: "recover", database: this.#database, options: { force: true } }}.`,
+        : advice`${what} is held by ${who}. It cannot be known from here whether it is alive. If it is not: ${{ call: "recover", database: this.#database, options: { force: true } }}.`,
     );
   }
 }

@@ -23,6 +23,10 @@ import { makeDatabase, type ReplayOptions, remakeIndices, replaySettings, writin
  * @param uri a directory that does not exist, or is empty.
  * @throws ValidationError where it is not, or where the file is a delta or cannot be loaded.
  * @throws CorruptError naming file and place where the file is damaged. On any error nothing is left behind.
+ * @example
+ * ```ts
+ * const db = await loadBackup("data/periodic/backup_1793882096_full.json", "restored");
+ * ```
  */
 export async function loadBackup(
   file: string,
@@ -58,6 +62,10 @@ export async function loadBackup(
  * @returns rows inserted, updated and deleted; for a table that is replaced, all its rows.
  * @throws ValidationError where the file is a full, or does not fit the database; CorruptError naming file and
  * place where the file is damaged. Nothing was written then.
+ * @example
+ * ```ts
+ * const rows = await applyDelta("restored", "data/periodic/backup_1793882396_delta.json");
+ * ```
  */
 export async function applyDelta(uri: string, file: string, options: ReplayOptions = {}): Promise<number> {
   const path = localPath(uri, "uri");

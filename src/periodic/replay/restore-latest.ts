@@ -46,6 +46,10 @@ export interface RestoreSummary {
  * @throws CorruptError where a file is missing, damaged, or not the one that the next one follows: it names
  * it. @throws ValidationError where the directory has files of several databases and none is named; it lists them.
  * @throws IoError. On any error nothing is left behind.
+ * @example
+ * ```ts
+ * await restoreLatest("data/periodic", "restored", { at: new Date("2026-11-28T12:00:00Z") });
+ * ```
  */
 export async function restoreLatest(
   backupDir: string,

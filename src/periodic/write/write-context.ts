@@ -53,7 +53,7 @@ export async function unlessUnsupported<T>(
 export function assertAnyTable(tables: readonly PinnedTable[], { database, allowEmpty }: PeriodicSettings) {
   if (tables.length > 0 || allowEmpty) return;
   throw new ValidationError(
-    advice`There is no table to back up in ${database}, so nothing was written, and what was written before stays. Is its disk mounted? Where it is meant to be empty, back it up ${{ options: { allowEmpty: true } }}.`,
+    advice`There is no table to back up in ${database}, so nothing was written, and what was written before stays. Is its disk mounted? If it is meant to be empty, back it up ${{ options: { allowEmpty: true } }}.`,
   );
 }
 

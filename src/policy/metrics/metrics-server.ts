@@ -69,8 +69,8 @@ export class MetricsServer {
     try {
       return [200, prometheusText(this.#registry)];
     } catch (error) {
-      this.#logger.error("metrics could not be told", { reason: reasonOf(error) });
-      return [500, "The metrics could not be told.\n"];
+      this.#logger.error("metrics could not be collected", { reason: reasonOf(error) });
+      return [500, "The metrics could not be collected.\n"];
     }
   }
 }

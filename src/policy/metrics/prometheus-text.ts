@@ -8,7 +8,14 @@ export interface MetricSource {
   families(): readonly MetricFamily[];
 }
 
-/** The metrics in Prometheus' text format, version 0.0.4. Those without any sample are left out. */
+/**
+ * The metrics in Prometheus' text format, version 0.0.4. Those without any sample are left out.
+ *
+ * @example
+ * ```ts
+ * const page = prometheusText(service.metrics);
+ * ```
+ */
 export function prometheusText(registry: MetricSource): string {
   const lines = registry.families().flatMap(({ name, kind, help, samples }) => {
     if (samples.length === 0) return [];

@@ -62,7 +62,7 @@ export class RepositoryHoldings {
     } catch (error) {
       this.#found.delete(location);
       this.#changed.add(location);
-      this.#logger.warn("what a repository holds cannot be told", { location, reason: reasonOf(error) });
+      this.#logger.warn("the contents of a repository cannot be read", { location, reason: reasonOf(error) });
     }
   }
 }

@@ -95,7 +95,7 @@ async function feed(
   }
   if (hash.digest("hex") !== sha256) {
     throw new CorruptError(
-      "What the program was given is not what the snapshot says: a blob is damaged. It was stopped.",
+      "The data given to the program differs from the snapshot: a blob is damaged. The program was stopped.",
     );
   }
   stdin.end();

@@ -132,7 +132,7 @@ function told(message: string, names: Iterable<string>) {
 function assertNotEmpty(uri: string, { entries }: Tree, allowEmpty: boolean | undefined): void {
   if (entries.length > 0 || allowEmpty) return;
   throw new ValidationError(
-    advice`There is nothing in ${uri} to be backed up, so no snapshot was made. Is its disk mounted? Where it is meant to be empty, back it up ${{ options: { allowEmpty: true } }}.`,
+    advice`There is nothing to back up in ${uri}, so no snapshot was made. Is its disk mounted? If it is meant to be empty, back it up ${{ options: { allowEmpty: true } }}.`,
   );
 }
 

@@ -126,7 +126,7 @@ async function writeContent(
   }
   if (attributes?.sparse) ftruncateSync(file, position);
   if (position === size && hash.digest("hex") === sha256) return;
-  throw new CorruptError(`${path} has not the content that the snapshot says: a blob of it is damaged.`, {
+  throw new CorruptError(`${path} has other content than in the snapshot: one of its blobs is damaged.`, {
     path,
   });
 }

@@ -53,7 +53,7 @@ function assertSame({ path, attributes = {} }: StoredEntry, there: EntryAttribut
   const isTime = mtimeMs === undefined || Math.abs(mtimeMs - (there.mtimeMs ?? 0)) < MOST_APART_MS;
   if (isMode && isTime && link === there.link && directory === there.directory) return;
   throw new CorruptError(
-    `${path} was restored, and is not what the snapshot says: ${JSON.stringify(there)} for ${JSON.stringify(attributes)}.`,
+    `${path} was restored, but differs from the snapshot: ${JSON.stringify(there)} instead of ${JSON.stringify(attributes)}.`,
   );
 }
 
@@ -66,5 +66,5 @@ async function assertContent(
   const whole = entry.whole();
   for await (const stretch of whole ? [whole] : entry.open({ signal })) hash.update(stretch);
   if (hash.digest("hex") === stored.sha256) return;
-  throw new CorruptError(`${entry.path} was restored, and has not the content that the snapshot says.`);
+  throw new CorruptError(`${entry.path} was restored, but its content differs from the snapshot.`);
 }

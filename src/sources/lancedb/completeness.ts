@@ -141,7 +141,7 @@ export class CompletenessCheck {
           const found = sizes.get(file.path);
           return say(
             found === undefined
-              ? `needs ${file.path}, which the snapshot has not`
+              ? `needs ${file.path}, which is not in the snapshot`
               : `needs ${file.path} with ${file.size} bytes, and the snapshot has it with ${found}`,
           );
         });

@@ -146,11 +146,11 @@ export function assertTables(
   if (isNone) {
     const list = leftOut.map(({ table, what }) => `${table}: ${what}`).join("; ");
     throw new ValidationError(
-      advice`Every table of ${uri} is left out, so no snapshot was made (${list}). Where that is meant, back it up ${{ options: { allowEmpty: true } }}.`,
+      advice`Every table of ${uri} is left out, so no snapshot was made (${list}). If that is meant, back it up ${{ options: { allowEmpty: true } }}.`,
     );
   }
   throw new ValidationError(
-    advice`There is no table in ${uri}, so no snapshot was made.${whatItIs(uri)} Where it is meant to be empty, back it up ${{ options: { allowEmpty: true } }}.`,
+    advice`There is no table in ${uri}, so no snapshot was made.${whatItIs(uri)} If it is meant to be empty, back it up ${{ options: { allowEmpty: true } }}.`,
   );
 }
 

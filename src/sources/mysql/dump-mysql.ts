@@ -150,7 +150,7 @@ export class MysqlDump implements AsyncDisposable {
     const { path } = this.program;
     const { uri } = this.#client.address;
     if (ending.code !== 0) {
-      throw mysqlFailure(`${path} has not dumped ${uri} and ${inWords(ending)}`, this.#dumping.said);
+      throw mysqlFailure(`${path} did not dump ${uri} and ${inWords(ending)}`, this.#dumping.said);
     }
     if (!END.test(last.toString("latin1"))) {
       throw new CorruptError(

@@ -79,18 +79,15 @@ export class MysqlClient implements AsyncDisposable {
     if (database !== undefined) args.push(`--database=${database}`);
     const { ending, output, said } = await answerOf(this.#toRun(program, args), `${sql}\n`);
     if (ending.code !== 0) {
-      throw mysqlFailure(`${this.address.uri} has not done what was asked of it, ${inWords(ending)}`, said);
+      throw mysqlFailure(`A query to ${this.address.uri} failed, ${inWords(ending)}`, said);
     }
     const lines = output.split("\n").filter((line) => line !== "");
     try {
       return lines.map((line) => JSON.parse(line) as T);
     } catch (cause) {
-      throw new CorruptError(
-        `The server of ${this.address.uri} has answered with what it was not asked for.`,
-        {
-          cause,
-        },
-      );
+      throw new CorruptError(`The server of ${this.address.uri} gave an unexpected answer.`, {
+        cause,
+      });
     }
   }
 

@@ -29,7 +29,7 @@ const NUMBER = /\bERROR (\d{4})\b|\berror:? (\d{4})\b|\((\d{4})\)/i;
 
 /** What a program's ending was, by what it said. */
 export function mysqlFailure(what: string, said: string): BackupError {
-  const message = `${what}: ${said === "" ? "it has not said why" : said}`;
+  const message = `${what}: ${said === "" ? "it gave no reason" : said}`;
   const [, ...numbers] = NUMBER.exec(said) ?? [];
   const number = Number(numbers.find((digits) => digits !== undefined));
   if (NOT_THERE.has(number)) return new ValidationError(message);

@@ -117,7 +117,7 @@ class MysqlCapture implements Capture {
   }
 
   async finish(): Promise<SourceDetails> {
-    if (!this.#isRead) throw new TypeError("Not all of the dump has been read.");
+    if (!this.#isRead) throw new TypeError("The dump was not read to its end.");
     const { facts, program, rows, leftOut, notTransactional } = this.#dump;
     const tables = [...rows].map(([name, count]) => ({ name, rows: count }));
     const about: JsonObject = {

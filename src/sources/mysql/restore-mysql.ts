@@ -109,7 +109,7 @@ async function run(client: MysqlClient, { facts, read }: MysqlContent): Promise<
   running.endInput();
   const ending = await running.ended();
   if (ending.code === 0 && isReading) return;
-  throw mysqlFailure(`${program.path} has not restored into ${uri} and ${inWords(ending)}`, running.said);
+  throw mysqlFailure(`${program.path} did not restore into ${uri} and ${inWords(ending)}`, running.said);
 }
 
 /** MariaDB's dumps begin with it. Other clients, and older ones of MariaDB, stop at it. */

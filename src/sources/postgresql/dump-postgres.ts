@@ -222,7 +222,7 @@ export class PostgresDump implements AsyncDisposable {
   async #assertEnded(dumping: RunningProgram): Promise<void> {
     const ending = await dumping.ended();
     if (ending.code === 0) return;
-    throw postgresFailure(`${this.#name} has not dumped ${this.#uri} and ${inWords(ending)}`, dumping.said);
+    throw postgresFailure(`${this.#name} did not dump ${this.#uri} and ${inWords(ending)}`, dumping.said);
   }
 
   async #assertReadable(reading: RunningProgram): Promise<void> {

@@ -45,7 +45,7 @@ const MEANINGS: readonly (readonly [RegExp, (message: string) => BackupError])[]
 
 /** What a program's ending was, by what it said. */
 export function postgresFailure(what: string, said: string): BackupError {
-  const message = `${what}: ${said === "" ? "it has not said why" : said}`;
+  const message = `${what}: ${said === "" ? "it gave no reason" : said}`;
   const meaning = MEANINGS.find(([pattern]) => pattern.test(said));
   return meaning ? meaning[1](message) : new IoError(message);
 }

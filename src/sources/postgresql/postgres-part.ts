@@ -97,7 +97,10 @@ export function dumpEntries(
     format === "directory" ? /^dump\/[^/]+$/.test(entry.path) : entry.path === path;
   const isWhole = format === "directory" ? others.length > 0 : others.length === 1;
   if (isWhole && others.every(isOfDump)) return others;
-  throw new CorruptError(`${place} is damaged: it has not the entries of a dump of the format ${format}.`, {
-    path: place,
-  });
+  throw new CorruptError(
+    `${place} is damaged: it does not have the entries of a dump in the format ${format}.`,
+    {
+      path: place,
+    },
+  );
 }

@@ -188,7 +188,7 @@ class PostgresCapture implements Capture {
   }
 
   async finish(): Promise<SourceDetails> {
-    if (!this.#tables || this.#toRead.size > 0) throw new TypeError("Not all of the dump has been read.");
+    if (!this.#tables || this.#toRead.size > 0) throw new TypeError("The dump was not read to its end.");
     const { facts, program } = this.#dump;
     const { serverMajor, encoding, collate, ctype } = facts;
     const details: JsonObject = {

@@ -61,7 +61,7 @@ export class PsqlSession implements AsyncDisposable {
     try {
       return JSON.parse(line) as T;
     } catch (cause) {
-      throw new CorruptError(`The server of ${this.#uri} has answered with what it was not asked for.`, {
+      throw new CorruptError(`The server of ${this.#uri} gave an unexpected answer.`, {
         cause,
       });
     }
@@ -69,7 +69,7 @@ export class PsqlSession implements AsyncDisposable {
 
   async #failure(): Promise<Error> {
     await this.#program.ended();
-    return postgresFailure(`${this.#uri} has not done what was asked of it`, this.#program.said);
+    return postgresFailure(`A query to ${this.#uri} failed`, this.#program.said);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

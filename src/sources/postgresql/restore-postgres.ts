@@ -291,7 +291,7 @@ class Restore {
 
   #failure({ path }: FoundProgram, how: string, said: string): BackupError {
     const { uri } = this.#client.address;
-    const what = `${path} has not restored into ${uri} and ${how}`;
+    const what = `${path} did not restore into ${uri} and ${how}`;
     return said.includes(ROWS_DIFFER) ? new CorruptError(`${what}: ${said}`) : postgresFailure(what, said);
   }
 }

@@ -26,14 +26,14 @@ export function assertTables(
   { allowEmpty = false }: Pick<CaptureRequest, "allowEmpty">,
 ): void {
   if (tables.length > 0 || allowEmpty) return;
-  throw new ValidationError(`The database ${uri} has no table. Where that is meant, allow it to be empty.`);
+  throw new ValidationError(`The database ${uri} has no table. If it is meant to be empty, set allowEmpty.`);
 }
 
 /** @throws UnsupportedError where only some of a database is to be restored. */
 export function assertAll({ part, paths, tables }: Pick<PartToRestore, "part" | "paths" | "tables">): void {
   if (!paths && !tables) return;
   throw new UnsupportedError(
-    `Of ${part.source.uri} all is restored, or nothing: paths and tables choose none of it.`,
+    `${part.source.uri} is restored as a whole: the options paths and tables do not apply.`,
   );
 }
 

@@ -44,7 +44,7 @@ export const SQLITE_KIND: SourceKind = {
 function assertWhole({ paths, tables, options = {} }: PartToRestore): void {
   const [name] = Object.entries({ paths, tables, ...options }).find(([, value]) => value !== undefined) ?? [];
   if (name === undefined) return;
-  throw new ValidationError(`A SQLite database is restored whole: it has no option ${name}.`);
+  throw new ValidationError(`A SQLite database is restored as a whole: the option ${name} does not apply.`);
 }
 
 /** A path, or an address. */

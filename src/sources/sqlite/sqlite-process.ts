@@ -110,7 +110,7 @@ function start(): ChildProcess {
 
 function tooLong(what: string, limitMs = 0): IoError {
   return new IoError(
-    `${what} was not done within ${limitMs / 1000} seconds (ETIMEDOUT). Where it is merely large, give it more time by timeoutMs.`,
+    `${what} did not finish within ${limitMs / 1000} seconds (ETIMEDOUT). If it is just large, give it more time with timeoutMs.`,
     { errno: "ETIMEDOUT" },
   );
 }

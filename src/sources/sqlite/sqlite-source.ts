@@ -172,7 +172,7 @@ class SqliteCapture implements Capture {
     const { exclude, allowEmpty = false } = this.#request;
     if (tables.length === 0 && !allowEmpty) {
       throw new ValidationError(
-        `${this.#path} has no table; where that is meant, allow it (allowEmpty, --allow-empty).`,
+        `${this.#path} has no table. If it is meant to be empty, set allowEmpty (--allow-empty).`,
       );
     }
     const isExcluded = excluder(exclude);

@@ -30,6 +30,12 @@ export type RegisterTest = (name: string, run: () => Promise<void>) => unknown;
  * storage has thrown. Some write a few dozen megabytes: over a network give them a minute each.
  *
  * @param open called by every test, and answers with a storage that nothing else writes to
+ * @example
+ * ```ts
+ * import { test } from "node:test";
+ *
+ * testStorage(async () => new SftpStorage(await emptyDirectory()), test);
+ * ```
  */
 export function testStorage(open: OpenEmptyStorage, test: RegisterTest): void {
   for (const { name, run } of storageChecks) {

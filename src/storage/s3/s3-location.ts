@@ -63,11 +63,15 @@ const BUCKET = /^[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]$/;
  * Reads `s3://bucket/prefix?region=…&endpoint=…`.
  *
  * @throws ValidationError for what is no such address, or has a parameter that is not known, or credentials in it.
+ * @example
+ * ```ts
+ * const { bucket, prefix } = parseS3Location("s3://my-bucket/vault?region=eu-central-1");
+ * ```
  */
 export function parseS3Location(address: string): S3Location {
   const refuse = (why: string) =>
     new ValidationError(
-      `${withoutSecrets(address)} is no address of a bucket: ${why}. Write s3://bucket/prefix?region=eu-central-1.`,
+      `${withoutSecrets(address)} is not the address of a bucket: ${why}. Write s3://bucket/prefix?region=eu-central-1.`,
     );
   // What the platform throws would have the whole address in it.
   if (!URL.canParse(address)) throw refuse("it cannot be read");
@@ -142,7 +146,14 @@ function assertValues(location: S3Location, refuse: (why: string) => ValidationE
     throw refuse(`lockDays must be a whole number from 1 to ${MOST_LOCK_DAYS}`);
 }
 
-/** The address that `parseS3Location` reads. It never holds credentials. */
+/**
+ * The address that `parseS3Location` reads. It never holds credentials.
+ *
+ * @example
+ * ```ts
+ * formatS3Location({ bucket: "my-bucket", prefix: "vault", region: "eu-central-1" });
+ * ```
+ */
 export function formatS3Location(location: S3Location): string {
   const parameters = Object.entries(PARAMETERS).flatMap(([name, key]) => {
     const value = location[key];

@@ -17,6 +17,12 @@ import { wholeOf, writeNewObject } from "./s3-write-new.ts";
  * with ranges, HeadObject, ListObjectsV2, DeleteObject, and multipart uploads for what is larger than 16 MiB. Before the
  * first write it is tried, in this very place, whether the store holds to `If-None-Match`: one that does not would let
  * two backups or prunes work as if each were alone, and is refused.
+ *
+ * @example
+ * ```ts
+ * const storage = await S3Storage.open(parseS3Location("s3://my-bucket/vault?region=eu-central-1"));
+ * const repository = await Repository.init(storage);
+ * ```
  */
 export class S3Storage implements Storage {
   readonly location: string;
@@ -38,6 +44,10 @@ export class S3Storage implements Storage {
    * @param retry for the parts of a large object and the pages of a listing; other requests are made once, and again by the
    * layer that openStorage and Repository add.
    * @throws UnsupportedError where the SDK is not installed.
+   * @example
+   * ```ts
+   * const storage = await S3Storage.open({ bucket: "my-bucket", prefix: "vault", region: "eu-central-1" });
+   * ```
    */
   static async open(place: S3Location, retry: RetryOptions = {}): Promise<S3Storage> {
     assertS3Location(place);

@@ -42,7 +42,7 @@ test("a repository is opened by one call of KMS, and rotated by two", async () =
   const { uri, init, open, warnings } = await newPlace();
   const { kms, key } = await newKms();
   const { id } = await (await init(key)).backup({ source: uri });
-  expect(warnings().join()).toContain("only a cloud's key opens this repository");
+  expect(warnings().join()).toContain("only a cloud key opens this repository");
   expect(kms.calls.map(({ action }) => action)).toEqual(["Encrypt"]);
   const repository = await open(key);
   expect((await repository.get(id)).id).toBe(id);

@@ -263,7 +263,7 @@ describe("keys of an upsert", () => {
     [
       "repeated",
       [{ ...good }, { ...good, id: 2n }, { ...good }],
-      /Row 2, column "id": the key 1n is that of row 0 too/,
+      /Row 2, column "id": row 0 has the key 1n too/,
     ],
     ["null", [good, { ...good, id: null }], /Row 1, column "id": null/],
     ["missing", [good, { must: "x" }], /Row 1, column "id": missing/],
@@ -284,7 +284,7 @@ describe("keys of an upsert", () => {
       { must: "b", ratio: -0 },
     ];
     await expect(upsert(at, zeros, "ratio")).rejects.toThrow(
-      /Row 1, column "ratio": the key 0 is that of row 0 too/,
+      /Row 1, column "ratio": row 0 has the key 0 too/,
     );
     await upsert(at, [zeros[0]], "ratio");
     expect(await upsert(at, [zeros[1]], "ratio")).toMatchObject({ insertedRows: 0, updatedRows: 1 });
@@ -297,7 +297,7 @@ describe("keys of an upsert", () => {
       insertedRows: 3,
     });
     await expect(upsert(at, [row("a", 1), row("b", 1), row("a", 1)], ["must", "count"])).rejects.toThrow(
-      /Row 2, column "must, count": the key "a", 1 is that of row 0 too/,
+      /Row 2, column "must, count": row 0 has the key "a", 1 too/,
     );
   });
 
@@ -309,9 +309,7 @@ describe("keys of an upsert", () => {
         yield Array.from({ length: 100 }, (_, index) => ({ ...good, id: BigInt(from + index) }));
       yield [{ id: 10n, must: "again" }];
     }
-    await expect(upsert(at, batches())).rejects.toThrow(
-      /Row 5000, column "id": the key 10n is that of row 0 too/,
-    );
+    await expect(upsert(at, batches())).rejects.toThrow(/Row 5000, column "id": row 0 has the key 10n too/);
     expect(await stateOf(at.db, "t")).toEqual(before);
   });
 

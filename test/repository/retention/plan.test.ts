@@ -130,7 +130,7 @@ describe("each rule by itself", () => {
         "2026-11-21T11:00: no rule removes it, the newest of its source",
         "2026-11-21T10:30: no rule removes it",
       ],
-      remove: expect.arrayContaining(["2024-06-01T12:00: maxBackups 2: so many newer ones are kept"]),
+      remove: expect.arrayContaining(["2024-06-01T12:00: maxBackups 2: enough newer ones are kept"]),
     });
   });
 });
@@ -157,8 +157,8 @@ describe("rules together", () => {
         "2026-10-31T12:00: keepMonthly 2026-10",
       ],
       remove: expect.arrayContaining([
-        "2026-01-02T12:00: maxBackups 2: so many newer ones are kept",
-        "2025-12-31T12:00: maxBackups 2: so many newer ones are kept",
+        "2026-01-02T12:00: maxBackups 2: enough newer ones are kept",
+        "2025-12-31T12:00: maxBackups 2: enough newer ones are kept",
         "2024-06-01T12:00: maxAgeDays 365: it is older",
         "2026-11-21T10:30: no rule keeps it",
       ]),

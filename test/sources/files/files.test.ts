@@ -208,9 +208,7 @@ test("a directory that is empty, or a file, is no source of files", async () => 
   write(place("file"), "x");
   await expect(repository.backup({ source: place("file") })).rejects.toThrow(ValidationError);
   write(join(tree, "a"), "a");
-  await expect(repository.backup({ source: tree, exclude: ["*"] })).rejects.toThrow(
-    /nothing in .* to be backed up/,
-  );
+  await expect(repository.backup({ source: tree, exclude: ["*"] })).rejects.toThrow(/nothing to back up in /);
   expect(await repository.list()).toEqual([]);
 });
 

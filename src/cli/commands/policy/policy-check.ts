@@ -12,7 +12,7 @@ export function policyCheckCommand(): Command {
   return newCommand("check", {
     summary: "Check policies: their file, their sources and repositories, and when they run next.",
     description:
-      "Reads the file, opens each repository and looks whether it can be written to, and asks each source: database servers whether they let the user in and read every table, LanceDB and SQLite whether they open, directories whether each file can be opened. Changes nothing. Exit code 1 where a policy could not run, 2 where the file is wrong.",
+      "Reads the file, checks that each repository can be written to, and checks each source: whether a database server lets the user in and read every table, whether LanceDB and SQLite databases open, whether each file in a directory can be opened. Changes nothing. Exit code 1 if a policy could not run, 2 if the file is wrong.",
     examples: ["policy check --config backup.yaml", "policy check database --config backup.yaml"],
     json: "[{ policy, location, ok, snapshots?, problems: [text], notes: [text], nextRuns: [time] }]",
   })

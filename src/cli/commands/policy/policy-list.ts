@@ -10,7 +10,7 @@ export function policyListCommand(): Command {
   return newCommand("list", {
     summary: "List the policies of a file.",
     description:
-      "Lists the policies of a file with their sources, schedules and repositories. Asks no server.",
+      "Lists the policies of a file with their sources, schedules and repositories. Contacts no server.",
     examples: ["policy list --config backup.yaml"],
     json: "[{ policy, enabled, sources: [type], full?, incremental?, timeZone, location }]",
   })
@@ -29,7 +29,7 @@ async function run(context: Context, options: ConfigOption): Promise<Answer> {
       { title: "FULL", value: ({ full = "" }) => full },
       { title: "INCREMENTAL", value: ({ incremental = "" }) => incremental },
       { title: "ZONE", value: ({ timeZone }) => timeZone },
-      { title: "REPOSITORY", value: ({ location }) => location, least: 20 },
+      { title: "REPOSITORY", value: ({ location }) => location, least: 12, keep: "end" },
     ],
     rows,
   );

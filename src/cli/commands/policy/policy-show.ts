@@ -7,9 +7,9 @@ import { type ConfigOption, configOption, namedPolicies, readConfig } from "../.
 
 export function policyShowCommand(): Command {
   return newCommand("show", {
-    summary: "Show every value of policies, and where it comes from.",
+    summary: "Show every setting of policies, and where it comes from.",
     description:
-      "Shows each value that holds for a policy with the file and line that it comes from: its own, or one for all policies. What is filled in from the environment, from files or credentials is shown as it was written, and passwords are not shown.",
+      "Shows each setting of a policy with the file and line that it comes from: the policy itself, or the defaults for all policies. Placeholders for variables, files and credentials are shown as they are written. Passwords are not shown.",
     examples: ["policy show database --config backup.yaml"],
     json: "[{ policy, values: [{ key, value, from }] }]",
   })

@@ -7,7 +7,7 @@ export function policyCommand(): Command {
   const command = new Command("policy")
     .summary("Check, list and show the policies of a configuration file.")
     .description(
-      "Policies say in a YAML file what is backed up when and where to, how long it is kept, and how it is verified. run runs them, status tells how they stand.",
+      "Policies are written in a YAML file: what is backed up, when, to where, how long it is kept, and how it is verified. run runs them; status shows how they are doing.",
     )
     .helpOption("-h, --help", "Show this help.")
     .helpCommand("help [command]", "Show the help of a command.");

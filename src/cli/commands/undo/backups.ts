@@ -14,7 +14,7 @@ export interface BackupDirOption {
 export function backupDirOption(): Option {
   return new Option(
     "--backup-dir <directory>",
-    "Where directory copies are, as the program that made them was told. Default: data/backups.",
+    "The backupDir of the program that made them. Default: data/backups.",
   );
 }
 
@@ -41,7 +41,7 @@ export function backupTable(terminal: Terminal, backups: readonly BackupInfo[]):
       },
       { title: "STRATEGY", value: ({ strategy }) => strategy },
       { title: "SIZE", value: ({ sizeBytes }) => formatBytes(sizeBytes), align: "right" },
-      { title: "TABLES", value: ({ tables }) => tables.join(" "), least: 10 },
+      { title: "TABLES", value: ({ tables }) => tables.join(" "), least: 10, wrap: true },
     ],
     backups,
   );

@@ -17,9 +17,9 @@ interface Options extends ConfirmOptions, BackupDirOption {
 
 export function undoCleanCommand(): Command {
   const command = newCommand("clean", {
-    summary: "Remove the guard's backups, and what they keep.",
+    summary: "Remove the guard's backups and their files.",
     description:
-      "Removes backups of the guard, and what they keep. Those of writes that are under way or were interrupted stay: they are needed. Asks first.",
+      "Removes backups of the guard and their files. Asks first. Backups of running and interrupted writes stay: they are needed.",
     examples: [
       "undo clean data/lancedb-table backup_1795250642",
       "undo clean data/lancedb-table --all --before 7d",
@@ -29,8 +29,8 @@ export function undoCleanCommand(): Command {
     .argument("<database>", "The database's directory.")
     .argument("[id...]", "The backups' ids.")
     .addOption(backupDirOption())
-    .option("--all", "All that are ready or kept.")
-    .option("--before <moment>", "Of these only older ones: a date, or 7d ago.", momentArgument);
+    .option("--all", "All backups that are ready or kept.")
+    .option("--before <moment>", "With --all: only older ones, such as 7d or a date.", momentArgument);
   for (const option of confirmOptions()) command.addOption(option);
   return command.action(handle(run));
 }

@@ -15,9 +15,9 @@ interface Options extends ConfirmOptions, BackupDirOption {
 
 export function undoRestoreCommand(): Command {
   const command = newCommand("restore", {
-    summary: "Make the tables of one of the guard's backups equal to it again.",
+    summary: "Restore the tables of one of the guard's backups.",
     description:
-      "Makes the tables of a backup equal to it again, each as a new version: history stays, and what was committed since is passed over but reachable by its number. All of its tables go back, or none. The backup stays; undo clean removes it. Asks first.",
+      "Restores the tables of a backup, all or none, each as a new version. Asks first. History stays: commits made since are no longer current, but reachable by number. The backup stays; undo clean removes it.",
     examples: [
       "undo restore data/lancedb-table backup_1795250642",
       "undo restore data/lancedb-table latest --yes",
@@ -27,7 +27,7 @@ export function undoRestoreCommand(): Command {
     .argument("<database>", "The database's directory.")
     .argument("<id>", "The backup's id, or latest.")
     .addOption(backupDirOption())
-    .option("--fail-on-conflict", "Refuse where anything was committed since the backup.");
+    .option("--fail-on-conflict", "Refuse if anything was committed since the backup.");
   for (const option of confirmOptions()) command.addOption(option);
   return command.action(handle(run));
 }

@@ -68,8 +68,8 @@ function versionOf(path: string): number | undefined {
 
 const PROBLEM = {
   missing: "is missing",
-  size: "has not the size that it had",
-  content: "has not the bytes that it had",
+  size: "has another size than in the snapshot",
+  content: "has other bytes than in the snapshot",
 } as const;
 
 function inWords(damage: Omit<Damage, "details">): string {
