@@ -328,7 +328,7 @@ describe("the directory of the state", () => {
     await service.run("one");
     await service.run("one");
     expect(await service.status()).toMatchObject([{ consecutiveFailures: 2 }]);
-    const warnings = logged.filter(({ message }) => message.includes("after a restart"));
+    const warnings = logged.filter(({ message }) => message.includes("for the next start"));
     expect(warnings).toHaveLength(1);
     await service.stop();
   });
@@ -365,7 +365,7 @@ test("a state that cannot be written is one warning, forgets nothing of other po
   // A directory is where the file is to be.
   unlinkSync(join(directory, other));
   mkdirSync(join(directory, other, "x"), { recursive: true });
-  const broken = () => logged.filter(({ message }) => message.includes("cannot be kept")).length;
+  const broken = () => logged.filter(({ message }) => message.includes("cannot be stored")).length;
   await fail(two);
   const unwritten = state.read(two).failures;
   await fail(two);

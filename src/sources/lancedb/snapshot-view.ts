@@ -185,13 +185,25 @@ export function tellingView(snapshot: Snapshot): Snapshot & Telling {
  * of 100 rows or more is left, or a table is gone that had any. The last snapshot from before is kept by retention.
  *
  * @param newestFirst as `Repository.list` answers, of one database or several.
+ * @example
+ * ```ts
+ * const falls = fallsAmong(await repository.list());
+ * for (const { table, before } of falls) console.log(table, before.id);
+ * ```
  */
 export function fallsAmong(newestFirst: readonly Snapshot[]): Fall<Snapshot>[] {
   const groups = [...Map.groupBy(newestFirst, ({ source }) => source.id).values()];
   return groups.flatMap((group) => fallsBetween(group.toReversed().map(tellingView)));
 }
 
-/** In words: `/db: table docs had 10,000 rows and was gone, from snapshot 2026… to 2026…` */
+/**
+ * In words: `/db: table docs had 10,000 rows and was gone, from snapshot 2026… to 2026…`
+ *
+ * @example
+ * ```ts
+ * for (const fall of fallsAmong(await repository.list())) console.warn(fallShown(fall));
+ * ```
+ */
 export function fallShown(fall: Fall<Snapshot>): string {
   const { before, after } = fall;
   return `${before.source.uri}: table ${fallInWords(fall)}, from snapshot ${before.id} to ${after.id}`;

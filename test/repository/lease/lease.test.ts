@@ -232,7 +232,7 @@ describe("holding on", () => {
     await clock.pass(16_000);
     await lease.release();
     expect(await namesBelow(storage)).toEqual([]);
-    expect(((await rejection(lease.assertHeld())) as Error).message).toMatch(/given back/);
+    expect(((await rejection(lease.assertHeld())) as Error).message).toMatch(/released/);
     await lease.release();
   });
 
