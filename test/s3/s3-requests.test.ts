@@ -97,6 +97,7 @@ describe.skipIf(missing !== undefined)("requests to a bucket", () => {
     expect(by).toMatchObject({ LIST: 4, GET: 2 });
     expect(total).toBeLessThanOrEqual(11);
     await backup(false);
-    expect(since().total).toBe(total + 1);
+    // One document, or those of the same second.
+    expect(since().by["GET"]).toBeGreaterThan(by["GET"] ?? 0);
   });
 });

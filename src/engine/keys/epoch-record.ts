@@ -14,7 +14,7 @@ export interface EpochRecord {
 
 const EPOCH = /^keys\/epoch-([1-9][0-9]{0,8})\.json$/;
 
-export function epochRecordName(epoch: number): string {
+function epochRecordName(epoch: number): string {
   return `${KEYS}epoch-${epoch}.json`;
 }
 
