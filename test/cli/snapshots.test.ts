@@ -231,7 +231,7 @@ test.each([
   const [error = ""] = stderr.split("\n").filter((line) => line.startsWith("error:"));
   expect(error).toContain(told);
   expect(error).toMatch(/^error: Could not \w+ \S*words\.lance/);
-  expect(error).not.toMatch(new RegExp(`Could not back up into ${repo}|Not expected`));
+  expect(error).not.toMatch(new RegExp(`Could not back up into ${repo}|Unexpected`));
 });
 
 test("init inside of a repository or a table is refused, and beside tables warned of", async () => {
