@@ -1,5 +1,3 @@
-import { isError, reasonOf } from "./thrown.ts";
-
 /**
  * What leads on from an error, as data: a call, or the call that failed, made once more with other options. The error's
  * message names it in the words of this library; a program that has its own words (a command, a page) makes them of this.
@@ -52,12 +50,6 @@ export function advice(
 function asAdvice(value: string | number | Hint | Advice): Advice {
   if (typeof value !== "object") return { text: String(value), hints: [] };
   return "text" in value ? value : { text: inCalls(value), hints: [value] };
-}
-
-/** What a thrown value says, and its hints, to be part of another message. */
-export function adviceOf(error: unknown): Advice {
-  const hints = isError(error) && "hints" in error && Array.isArray(error.hints) ? error.hints : [];
-  return { text: reasonOf(error), hints };
 }
 
 /** `recover({ onConflict: "keep" })`; of the call that failed `with link: false`, or `with the option source`. */

@@ -51,7 +51,7 @@ export interface LimitOptions {
 /** Of commands that move a repository's data. */
 export function limitOptions(): [Option, Option] {
   const option = (flag: string, what: string) =>
-    new Option(`${flag} <KiB/s>`, `${what} at most <n> KiB per second, on average.`).argParser(
+    new Option(`${flag} <KiB/s>`, `${what} at most this many KiB per second, on average.`).argParser(
       (value) => parseCount(value) * 1024,
     );
   return [option("--limit-upload", "Write to a store"), option("--limit-download", "Read from a store")];

@@ -8,15 +8,15 @@ export interface RetentionOptions extends Omit<RetentionPolicy, "keepTags"> {
 }
 
 export function addRetentionOptions(command: Command): Command {
-  command.option("--keep-last <count>", "Keep the newest <n>.", parseCount);
+  command.option("--keep-last <count>", "Keep this many, the newest.", parseCount);
   for (const [period, unit] of [
-    ["hourly", "hours"],
-    ["daily", "days"],
-    ["weekly", "weeks"],
-    ["monthly", "months"],
-    ["yearly", "years"],
+    ["hourly", "hour"],
+    ["daily", "day"],
+    ["weekly", "week"],
+    ["monthly", "month"],
+    ["yearly", "year"],
   ]) {
-    const text = `Keep the newest of each of the last <n> ${unit}.`;
+    const text = `Keep the newest of each ${unit}, for this many ${unit}s.`;
     command.option(`--keep-${period} <count>`, text, parseCount);
   }
   return command
@@ -26,7 +26,11 @@ export function addRetentionOptions(command: Command): Command {
       "Remove snapshots that are older, even if a rule keeps them.",
       parseNumber,
     )
-    .option("--max-backups <count>", "Keep at most <n>: the newest of those that the rules keep.", parseCount)
+    .option(
+      "--max-backups <count>",
+      "Keep at most this many: the newest of those that the rules keep.",
+      parseCount,
+    )
     .option(
       "--time-zone <zone>",
       "The time zone for days, weeks and months, such as Europe/Berlin. Default: this machine's.",

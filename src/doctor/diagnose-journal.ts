@@ -60,7 +60,7 @@ async function diagnoseEntry(entry: JournalEntry, remedies: Remedies): Promise<F
 function refused(cutOff: string, foreign: string, remedies: Remedies): Pick<Finding, "details" | "advice"> {
   return {
     details: `${cutOff}, and others have committed since: ${foreign}. It is not rolled back by itself, since that would hide their commits.`,
-    advice: `${remedies.recover("--overwrite")} rolls back anyway, and their versions stay reachable by number. ${remedies.recover("--keep")} leaves the tables as they are, and keeps the backup.`,
+    advice: `${remedies.recover("--overwrite")} rolls back anyway, and their versions stay reachable: by number, or below .lancedb-backup/aside/others where the table goes again. ${remedies.recover("--keep")} leaves the tables as they are, and keeps the backup.`,
   };
 }
 

@@ -77,7 +77,8 @@ export async function removeTree(directory: string): Promise<void> {
     try {
       await empty(current);
     } catch (error) {
-      if (errnoOf(error) !== "EACCES") throw error;
+      // Where the mode is not what keeps us out, as with another's tree, to go through it again at each level helps nobody.
+      if (errnoOf(error) !== "EACCES" || (statSync(current).mode & 0o700) === 0o700) throw error;
       chmodSync(current, 0o700);
       await empty(current);
     }

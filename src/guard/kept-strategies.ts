@@ -28,6 +28,7 @@ export const directoryCopy: Strategy = {
     const placer = new Placer(context.link, { syncLinked: durable });
     const capture = await captureTable(dataset, {
       ...{ target, placer, history: "all", signal, unsupportedVersions },
+      latestAlone: `with the strategy ${JSON.stringify(BackupStrategy.LanceVersion)}`,
     });
     const backup = dirname(target);
     await placer.sync([backup, dirname(backup), dirname(dirname(backup))]); // backupDir itself may be new

@@ -6,7 +6,8 @@ import { ifThere } from "../fs/held-root.ts";
 import { errnoOf, isMissing, toIoError } from "../fs/io.ts";
 import type { Placer } from "../fs/placer.ts";
 import { isStray } from "../fs/safe-names.ts";
-import { advice, adviceOf } from "../hint.ts";
+import { advice, type Hint } from "../hint.ts";
+import { adviceOf } from "../util/advice-of.ts";
 import { indicesWithoutList, leftOutIndex, sizesDiffer } from "./broken-indices.ts";
 import type { ImageFile, IndexPlace } from "./fragment-files.ts";
 import { type HistoryImage, ImageReader, listManifests, manifestPath } from "./image.ts";
@@ -26,6 +27,8 @@ export interface CaptureOptions {
    * Default `fail`; `leave-out` names it in `leftOut`.
    */
   readonly unsupportedVersions?: "fail" | "leave-out" | undefined;
+  /** What the message says where an older version fails: how the newest alone can be had. */
+  readonly latestAlone?: Hint | string | undefined;
   /** Told of each version that was taken, with its file list. */
   readonly onVersion?: ((image: HistoryImage) => void) | undefined;
   /** Told of each file, with its bytes. */
@@ -162,7 +165,7 @@ class CaptureSession {
         this.#leftOut.push(`version ${manifest.version}: ${missing.path} is missing`);
     } catch (error) {
       if (isUnsupported(error) && this.#options.unsupportedVersions !== "leave-out")
-        throw onlyOlder(error, manifest.version);
+        throw onlyOlder(error, manifest.version, this.#options.latestAlone);
       if (!isUnsupported(error) && !(error instanceof CorruptError)) throw error;
       this.#leftOut.push(`version ${manifest.version}: ${error.message}`);
     }
@@ -289,8 +292,12 @@ function isUnsupported(error: unknown): error is UnsupportedError {
   return error instanceof UnsupportedError && error.cause === undefined;
 }
 
-function onlyOlder(error: UnsupportedError, version: number): UnsupportedError {
+function onlyOlder(
+  error: UnsupportedError,
+  version: number,
+  how: Hint | string | undefined,
+): UnsupportedError {
   return new UnsupportedError(
-    advice`${adviceOf(error)} Only version ${version} and perhaps others from before the newest do: with the newest version alone the table can be backed up: ${{ options: { history: "latest" } }}, or with the strategy "lance-version".`,
+    advice`${adviceOf(error)} Only version ${version} and perhaps others from before the newest do: the newest alone can be backed up${how === undefined ? "" : advice`, ${how}`}.`,
   );
 }

@@ -58,7 +58,7 @@ test("verify: a snapshot that is too small is damage; a bad size is wrong use", 
   expect((await run(["verify", "--read", "200%"], { env: place.env })).code).toBe(2);
 });
 
-test("scrub finds a flipped bit and mends it, and asks before it does", async () => {
+test("scrub finds a flipped bit and heals it, and asks before it does", async () => {
   const place = await newPlace();
   await snapshotOf(place);
   const args = ["scrub", place.database];
@@ -75,10 +75,10 @@ test("scrub finds a flipped bit and mends it, and asks before it does", async ()
   expect(refused.code).toBe(2);
   const { code, stdout } = await runOnTerminal([...args, "--heal"], {
     env: place.env,
-    type: [["[y/N]", "y\n"]],
+    type: [["Heal it? [y/N]", "y\n"]],
   });
   expect(code).toBe(0);
-  expect(withoutEscapes(stdout)).toMatch(/MENDED {2}.*words/);
+  expect(withoutEscapes(stdout)).toMatch(/HEALED {2}.*words/);
   expect((await run(args, { env: place.env })).code).toBe(0);
 });
 

@@ -6,12 +6,14 @@ import { parseBytes, parseFraction, parseMoment } from "../../src/cli/arguments.
 import { failureOf } from "../../src/cli/failure.ts";
 import { Interrupted } from "../../src/cli/interrupt.ts";
 import { formatJson } from "../../src/cli/output/json.ts";
+import { restoredTables } from "../../src/cli/output/restored-tables.ts";
 import { Screen } from "../../src/cli/output/screen.ts";
 import { barLine, showProgress } from "../../src/cli/output/show-progress.ts";
 import { formatTable } from "../../src/cli/output/table.ts";
 import { terminalOf } from "../../src/cli/output/terminal.ts";
 import { CorruptError, IoError, LockedError, RestoreError } from "../../src/errors.ts";
-import { advice, adviceOf, type Hint } from "../../src/hint.ts";
+import { advice, type Hint } from "../../src/hint.ts";
+import { adviceOf } from "../../src/util/advice-of.ts";
 import { formatAge, formatBytes, formatDuration } from "../../src/util/format.ts";
 
 const plain = terminalOf({ isTTY: false, columns: 80 }, {}, { color: true });
@@ -161,7 +163,7 @@ test("JSON: times in UTC, errors by code", () => {
 });
 
 const database = "/data/a db";
-test.each<[Hint, string, string]>([
+test.each<[hint: Hint, call: string, words: string, ofCommand?: string]>([
   [{ call: "init", repository: "/v" }, "Repository.init()", "`lancedb-backup init /v`"],
   [{ call: "recover" }, "recover()", "`lancedb-backup recover <database>`"],
   [
@@ -187,12 +189,24 @@ test.each<[Hint, string, string]>([
   ],
   [{ call: "unpin", id: "s", repository: "/v" }, 'unpin("s")', "`lancedb-backup unpin s --repo /v`"],
   [{ call: "unlock", repository: "/v" }, "unlock()", "`lancedb-backup unlock --repo /v`"],
-  [{ options: { source: null } }, "with the option source", "with --source"],
-  [{ options: { link: false } }, "with link: false", "without --link"],
-  [{ options: { mode: "new" } }, 'with mode: "new"', "without --in-place"],
-  [{ options: { history: "latest" } }, 'with history: "latest"', "with --latest-only"],
-  [{ options: { onConflict: "overwrite" } }, 'with onConflict: "overwrite"', "without --fail-on-conflict"],
-])("a hint is told as a call, and by the command as its own: %j", async (hint, call, words) => {
+  [{ options: { source: null } }, "with the option source", "with --source", "restore"],
+  [{ options: { snapshot: null } }, "with the option snapshot", "with --snapshot", "scrub"],
+  [{ options: { primaryKey: null } }, "with the option primaryKey", "with --key", "restore"],
+  [{ options: { link: false } }, "with link: false", "without --link", "restore"],
+  [{ options: { mode: "new" } }, 'with mode: "new"', "without --in-place", "restore"],
+  [{ options: { history: "latest" } }, 'with history: "latest"', "with --latest-only", "backup"],
+  [{ options: { tables: null } }, "with the option tables", "with --table", "backup"],
+  [{ options: { exclude: null } }, "with the option exclude", "with --exclude", "backup"],
+  [{ options: { allowEmpty: true } }, "with allowEmpty: true", "with --allow-empty", "backup"],
+  [{ options: { failOnShrink: false } }, "with failOnShrink: false", "without --fail-on-shrink", "backup"],
+  [{ options: { force: true } }, "with force: true", "with --force", "prune"],
+  [
+    { options: { onConflict: "overwrite" } },
+    'with onConflict: "overwrite"',
+    "without --fail-on-conflict",
+    "undo restore",
+  ],
+])("a hint is told as a call, and by the command as its own: %j", async (hint, call, words, ofCommand) => {
   const inner = new LockedError(advice`It is busy: ${hint}, $& and ${3}.`);
   expect(inner).toMatchObject({ message: `It is busy: ${call}, $& and 3.`, hints: [hint] });
   const outer = new IoError(advice`It failed. ${adviceOf(inner)} Or ${hint}.`, { cause: inner });
@@ -202,10 +216,25 @@ test.each<[Hint, string, string]>([
   });
   expect(JSON.parse(JSON.stringify(inner)).hints).toEqual([hint]);
   const [, ...line] = words.startsWith("`") ? words.slice(1, -1).split(" ") : [];
-  const command = line.slice(0, line[0] === "undo" ? 2 : 1).join(" ");
-  const help = await readFile(join(import.meta.dirname, "../../docs/cli.md"), "utf8");
-  if (command !== "") expect(help).toContain(`## lancedb-backup ${command}\n`);
-  for (const [flag] of words.matchAll(/--[a-z-]+/g)) expect(help).toContain(flag);
+  const command = ofCommand ?? line.slice(0, line[0] === "undo" ? 2 : 1).join(" ");
+  const sections = (await readFile(join(import.meta.dirname, "../../docs/cli.md"), "utf8")).split(/^## /m);
+  const help = sections.find((section) => section.startsWith(`lancedb-backup ${command}\n`));
+  expect(help).toBeDefined();
+  for (const [flag] of words.matchAll(/--[a-z-]+/g)) expect(help).toMatch(new RegExp(`${flag}(?![a-z-])`));
+});
+
+test("what others call hints is none", () => {
+  const theirs = Object.assign(new Error("It failed."), { hints: ["try again", { call: "recover" }] });
+  expect(adviceOf(theirs)).toEqual({ text: "It failed.", hints: [] });
+});
+
+test("versions of others are reachable by number, but not where their table has gone", () => {
+  const back = { table: "a", action: "restore", version: 9, passedOver: [7, 8] } as const;
+  const gone = { table: "b", action: "drop", version: undefined, passedOver: [2] } as const;
+  expect(restoredTables([back, gone])).toEqual([
+    "  a: is as it was, now version 9; passed over, and reachable by number: 7, 8",
+    expect.stringMatching(/^ {2}b: is gone again; .*below \.lancedb-backup\/aside\/others .*: 2$/),
+  ]);
 });
 
 test("an error without hints has none in its JSON", () => {

@@ -97,6 +97,7 @@ test("recover leaves a table alone that others have committed to, and says what 
   expect(conflict.stdout).toContain("others have committed since");
   for (const flag of ["--overwrite", "--keep"])
     expect(conflict.stdout).toContain(`recover ${place.database} ${flag} `);
+  expect(conflict.stdout).toContain("or below .lancedb-backup/aside/others where the table goes again.");
   const foretold = await run(["recover", place.database, "--dry-run"]);
   expect(foretold.stdout).toMatch(/others have committed since: words, version \d+\. It is not rolled back/);
   const asked = await runOnTerminal(["recover", place.database, "--overwrite"], {

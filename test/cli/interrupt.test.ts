@@ -55,14 +55,14 @@ test("restore in place stops before it has touched a table", async () => {
   await snapshotOf(place);
   await addRow(place);
   const release = await holdTable(place);
-  const args = ["restore", "latest", place.database, "--in-place", "--yes", "--verbose"];
+  const args = ["restore", "latest", place.database, "--in-place", "--yes"];
   let sent = false;
   const { code, stderr } = await run(args, {
     env: place.env,
     onOutput: (written, kill) => {
-      if (sent || !written.includes("debug: begin")) return;
+      if (sent || !written.includes("Waiting for")) return;
       sent = true;
-      setTimeout(() => kill("SIGINT"), 500);
+      kill("SIGINT");
     },
   });
   await release();
@@ -78,13 +78,13 @@ test("what cannot stop half-way says so, and a second Ctrl-C leaves at once; the
   const id = await manager.createBackup("lance-version");
   await addRow(place);
   const release = await holdTable(place);
-  const args = ["undo", "restore", place.database, id, "--backup-dir", backupDir, "--yes", "--verbose"];
+  const args = ["undo", "restore", place.database, id, "--backup-dir", backupDir, "--yes"];
   let sent = 0;
   const { code, stderr } = await run(args, {
     onOutput: (written, kill) => {
-      if (sent === 0 && written.includes("debug: begin")) {
+      if (sent === 0 && written.includes("Waiting for")) {
         sent = 1;
-        setTimeout(() => kill("SIGINT"), 1500);
+        kill("SIGINT");
       } else if (sent === 1 && written.includes("Press Ctrl-C again")) {
         sent = 2;
         kill("SIGINT");

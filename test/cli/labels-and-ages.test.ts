@@ -43,6 +43,33 @@ test("check fails where the newest snapshot of a source is too old, or there is 
   expect((await run(["check", "--max-age", "soon"], { env })).code).toBe(2);
 });
 
+test("list tells of a table that fell by all snapshots, and of one of those that it shows", async () => {
+  const repo = join(await newDirectory(), "vault");
+  await runJson(["init", repo]);
+  const storage = new LocalStorage(repo);
+  const put = (uri: string, hours: number, rows: number, ...tags: string[]) =>
+    putSnapshot(storage, { at: Date.now() - hours * HOUR, uri, sourceId: uri.slice(1), rows, tags });
+  await put("/back", 9, 1000, "full");
+  await put("/back", 8, 10, "low");
+  await put("/back", 7, 1000);
+  const before = await put("/open", 5, 1000, "full");
+  await put("/open", 4, 10, "low");
+  await put("/open", 3, 10);
+  const ago = (hours: number) => new Date(Date.now() - hours * HOUR).toISOString();
+  const told = async (...filter: string[]) =>
+    (await run(["list", "--repo", repo, ...filter])).stdout.match(/^.*: table .*$/gm) ?? [];
+  const fall = [
+    expect.stringContaining(`/open: table t had 1,000 rows and then 10, from snapshot ${before.id} to`),
+  ];
+  for (const filter of [
+    ["--tag", "full"],
+    ["--tag", "low"],
+  ])
+    expect(await told(...filter), filter.join(" ")).toEqual(fall);
+  expect(await told("--after", ago(3.5))).toEqual([]); // neither of its snapshots is shown
+  expect(await told("--before", ago(7.5))).toEqual([]); // the rows are back since
+});
+
 test("pin, tag and unpin; list and info show it, prune keeps it, and delete refuses it", async () => {
   const { repo, env, old } = await aged();
   const pinned = await runJson(["pin", old.id, "--reason", "the audit"], { env });

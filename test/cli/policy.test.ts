@@ -231,9 +231,8 @@ test(`a service that is killed at any moment for ${SECONDS} s loses no snapshot,
   expect([...told].filter((id) => !there.has(id))).toEqual([]);
   expect((await run(["verify", "--repo", vault])).code).toBe(0);
   // The next run begins at once: what the dead held bars nobody.
-  const started = performance.now();
-  expect((await run(["run", "--once", "one", "--config", file])).code).toBe(0);
-  expect(performance.now() - started).toBeLessThan(20_000);
+  const next = await run(["run", "--once", "one", "--config", file]);
+  expect(next).toMatchObject({ code: 0, stderr: expect.not.stringContaining("Waiting for") });
   // Whenever it was killed, what never went well is known as such, and somebody was told.
   const status = await run(["status", "--notify", "--config", file, "--json"], { env: state });
   expect(status.code).toBe(1);

@@ -1,4 +1,4 @@
-import { chmodSync, existsSync, readdirSync, truncateSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readdirSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { connect } from "@lancedb/lancedb";
@@ -194,6 +194,13 @@ test("a damaged table stops a backup, which says how the others are kept meanwhi
 
 test("a table is left out by its name or because it cannot be backed up, and backup, info and list say so", async () => {
   const { database, env } = await newPlace();
+  const nested = join(database, "0a1b2c3d_ns$a");
+  mkdirSync(join(nested, "b/_versions"), { recursive: true });
+  const { stderr } = await run(["backup", database], { env });
+  expect(stderr).toMatch(
+    /"ns\$a\/b" has a "\/" .* with --table, or it with --exclude\. No snapshot was made\./,
+  );
+  rmSync(nested, { recursive: true });
   const db = await connect(database);
   await db.cloneTable("clone", join(database, "words.lance"));
   db.close();

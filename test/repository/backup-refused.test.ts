@@ -4,7 +4,7 @@ import { connect } from "@lancedb/lancedb";
 import { Field, Int32, Schema, Utf8 } from "apache-arrow";
 import { expect, onTestFinished, test } from "vitest";
 import { blobName } from "../../src/engine/format/names.ts";
-import { CorruptError, Repository, UnsupportedError } from "../../src/index.ts";
+import { BackupManager, CorruptError, Repository, UnsupportedError } from "../../src/index.ts";
 import { newDirectory } from "../support/database.ts";
 import { makeSampleTable } from "../support/sample.ts";
 import { silent } from "./sound.ts";
@@ -97,7 +97,20 @@ test("of a table that was on the LSM write path once, with its history: the newe
   await table.setLsmWriteSpec({ specType: "unsharded" });
   await table.unsetLsmWriteSpec();
   const all = repository.backup({ source: uri });
-  await expect(all).rejects.toMatchObject({ code: "UNSUPPORTED", message: /history: "latest"/ });
+  await expect(all).rejects.toMatchObject({
+    code: "UNSUPPORTED",
+    message: expect.stringMatching(/ the newest alone can be backed up, with history: "latest"\.$/),
+    hints: [{ options: { history: "latest" } }],
+  });
+  await using manager = new BackupManager({ uri });
+  await expect(manager.createBackup("directory-copy")).rejects.toMatchObject({
+    code: "UNSUPPORTED",
+    message: expect.stringMatching(
+      / the newest alone can be backed up, with the strategy "lance-version"\.$/,
+    ),
+    hints: undefined,
+  });
+  await manager.cleanupBackup(await manager.createBackup("lance-version"));
   const { id } = await repository.backup({ source: uri, history: "latest" });
   expect((await repository.verify(id, { restoreTest: true })).filter(({ ok }) => !ok)).toEqual([]);
 });

@@ -45,7 +45,7 @@ with --verify { ok, entries, forgottenThrough, newest?: { number, sha256 }, prob
     )
     .option("--before <moment>", 'Only older ones: "2026-11-21 02:30", or 2h, 3d, 1w ago.', momentArgument)
     .option("--after <moment>", "Only from this time on.", momentArgument)
-    .option("--limit <count>", "Only the newest <n>.", parseCount)
+    .option("--limit <count>", "Only this many, the newest.", parseCount)
     .option("--restores", "List restores only, with their results.")
     .option("--verify", "Check the log.")
     .option("--expect <entry>", "With --verify: an entry that must exist, as <number>:<SHA-256>.", parsePoint)

@@ -42,7 +42,7 @@ leftOut }], leftOut?: [{ table, why, what }], software }], the newest first`,
     .option("--tag <tag>", "Only snapshots with this tag; if given several times, with all of them.", collect)
     .option("--before <moment>", 'Only older ones: "2026-11-21 02:30", or 2h, 3d, 1w ago.', momentArgument)
     .option("--after <moment>", "Only from this time on.", momentArgument)
-    .option("--limit <count>", "Only the newest <n>.", parseCount)
+    .option("--limit <count>", "Only this many, the newest.", parseCount)
     .option("--ids", "Print only the ids, one per line.")
     .action(handle(run));
 }
@@ -51,20 +51,30 @@ async function run(context: Context, options: Options): Promise<Answer> {
   const { name, tag: tags, before, after, limit } = options;
   await using repository = await openRepository(context, options);
   const filter = { name, source: sourceFrom(options), tags, before, after };
-  const all = await repository.list(filter);
-  const snapshots = all.slice(0, limit);
+  const matching = await repository.list(filter);
+  const snapshots = matching.slice(0, limit);
   if (options.ids) return { json: snapshots, text: snapshots.map(({ id }) => id).join("\n") };
   if (snapshots.length === 0) return { json: snapshots, text: nothing(filter) };
   const table = snapshotTable(context.terminal, snapshots);
-  return { json: snapshots, text: [table, ...(await shrunkSince(context.terminal, all))].join("\n") };
+  // Only among all of a source can be seen what fell, and whether it has come back since.
+  const isPart = [name, tags, before, after].some((value) => value !== undefined);
+  const all = isPart ? await repository.list({ source: filter.source }) : matching;
+  const falls = await shrunkSince(context.terminal, all, new Set(matching.map(({ id }) => id)));
+  return { json: snapshots, text: [table, ...falls].join("\n") };
 }
 
 const MOST_FALLS = 5;
 
-/** Tables that have lost most of their rows, in words. */
-async function shrunkSince(terminal: Terminal, snapshots: readonly Snapshot[]): Promise<string[]> {
+/** Tables that have lost most of their rows from or to one of the snapshots that match, in words. */
+async function shrunkSince(
+  terminal: Terminal,
+  all: readonly Snapshot[],
+  matching: ReadonlySet<string>,
+): Promise<string[]> {
   const { fallsAmong, fallShown } = await import("../../sources/lancedb/snapshot-view.ts");
-  const falls = fallsAmong(snapshots);
+  const falls = fallsAmong(all).filter(
+    ({ before, after }) => matching.has(before.id) || matching.has(after.id),
+  );
   const lines = falls.slice(0, MOST_FALLS).map((fall) => `${printable(fallShown(fall))}.`);
   const more = falls.length - lines.length;
   if (more > 0) lines.push(`${counted(more, "table")} more lost most of their rows: doctor names them.`);

@@ -34,7 +34,7 @@ unreadable: [{ table, error }] }, where action is "rolled-back", "restored", "sw
     .argument("<database>", "The database's directory.")
     .option(
       "--overwrite",
-      "Roll back even if others have committed since. Their versions stay reachable by number.",
+      "Roll back even if others have committed since. Their versions stay reachable: by number, or below .lancedb-backup/aside/others if the table goes again.",
     )
     .option(
       "--keep",
@@ -77,7 +77,7 @@ async function ask(context: Context, database: string, { overwrite, force }: Opt
     `Recovery of ${database}.`,
     ...(overwrite
       ? [
-          "Commits that others made since are rolled back where they are in the way; they stay reachable by number.",
+          "Commits that others made since are rolled back where they are in the way; they stay reachable: by number, or below .lancedb-backup/aside/others where the table goes again.",
         ]
       : []),
     ...(force ? ["Processes on other hosts are treated as dead, even if they may be at work."] : []),
@@ -115,7 +115,7 @@ const WORDS: Record<string, string> = {
 
 function choices(database: string): string[] {
   return [
-    `  ${commandLine("recover", database, "--overwrite")} rolls back anyway; their versions stay reachable by number.`,
+    `  ${commandLine("recover", database, "--overwrite")} rolls back anyway; their versions stay reachable: by number, or below .lancedb-backup/aside/others where the table goes again.`,
     `  ${commandLine("recover", database, "--keep")} leaves the tables as they are, and keeps the backup.`,
   ];
 }

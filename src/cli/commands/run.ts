@@ -54,7 +54,9 @@ function run(context: Context, names: string[], options: Options): Promise<Answe
   const { readOnly, audit } = context.options;
   if (readOnly) throw new UsageError("Policies write to their repositories: run has no --read-only.");
   if (audit !== undefined)
-    throw new UsageError("What is recorded the policies' file says: audit, for all or of one.");
+    throw new UsageError(
+      "--audit cannot be used with run: set audit in the policies' file, for all policies or for one.",
+    );
   if (options.once) return runOnce(context, names, options);
   if (names.length > 0 || options.type !== undefined) {
     throw new UsageError("Policies and --type need --once: without it all policies run on their schedules.");

@@ -54,7 +54,7 @@ async function run(context: Context, database: string, options: Options): Promis
   const scrub = async (heals: boolean) => {
     context.interrupt.describe(
       heals
-        ? "Files that were mended stay so; scrub again for the rest."
+        ? "Files that were healed stay so; scrub again for the rest."
         : "Not all was compared; nothing was changed.",
     );
     const progress = await displayOf(context);
@@ -71,7 +71,7 @@ async function run(context: Context, database: string, options: Options): Promis
   let report = await scrub(heal && (yes ?? false) && !dryRun);
   const canHeal = report.damage.some(({ mended, refused }) => !mended && refused === undefined);
   if (heal && !yes && !dryRun && canHeal) {
-    await confirm(context, yes, describe(context.terminal, report), "Mend it?");
+    await confirm(context, yes, describe(context.terminal, report), "Heal it?");
     report = await scrub(true);
   }
   return {
@@ -94,14 +94,14 @@ function withoutDamage(logger: Logger): Logger {
 function describe(terminal: Terminal, report: ScrubReport): string {
   const { snapshot, source, tables, missingTables, newTables, files, bytes, newFiles, damage } = report;
   const parts = damage.map(({ details, mended, refused, aside }) => {
-    const mark = mended ? terminal.style("yellow", "MENDED") : terminal.style("red", "DAMAGE");
+    const mark = mended ? terminal.style("yellow", "HEALED") : terminal.style("red", "DAMAGE");
     const next = mended
       ? aside === undefined
         ? "the file was missing, and is there again"
         : `the damaged file is kept at ${aside}`
       : refused === undefined
         ? "--heal puts the snapshot's file in its place"
-        : `not mended: ${refused}`;
+        : `not healed: ${refused}`;
     return `${mark}  ${printable(details)}\n        -> ${printable(next)}`;
   });
   if (damage.length > 0) parts.push("");
@@ -116,7 +116,7 @@ function describe(terminal: Terminal, report: ScrubReport): string {
       ? terminal.style("green", "No damage.")
       : terminal.style(
           mended === damage.length ? "yellow" : "red",
-          `${counted(damage.length, "damaged file")}, ${mended === damage.length ? "all" : mended} mended.`,
+          `${counted(damage.length, "damaged file")}, ${mended === damage.length ? "all" : mended} healed.`,
         ),
   );
   return parts.join("\n");

@@ -14,8 +14,15 @@ const DONE: Record<string, string> = {
 export function restoredTables(tables: readonly TableRestore[]): string[] {
   return tables.map(({ table, action, version, passedOver }) => {
     const now = version === undefined ? "" : `, now version ${version}`;
-    const hidden =
-      passedOver.length === 0 ? "" : `; passed over, and reachable by number: ${passedOver.join(", ")}`;
-    return `  ${printable(table)}: ${DONE[action] ?? action}${now}${hidden}`;
+    return `  ${printable(table)}: ${DONE[action] ?? action}${now}${hiddenBy(action, passedOver)}`;
   });
+}
+
+/** What a table that goes had of others is kept where guarded work had made it. */
+function hiddenBy(action: TableRestore["action"], versions: readonly number[]): string {
+  if (versions.length === 0) return "";
+  const list = versions.join(", ");
+  return action === "drop"
+    ? `; with it went versions of others (kept below .lancedb-backup/aside/others if guarded work had made the table): ${list}`
+    : `; passed over, and reachable by number: ${list}`;
 }

@@ -1,7 +1,8 @@
 import { CorruptError, isNotFound, UnsupportedError } from "../../errors.ts";
 import { toIoError } from "../../fs/io.ts";
-import { advice, adviceOf } from "../../hint.ts";
+import { advice } from "../../hint.ts";
 import type { Storage } from "../../storage/storage.ts";
+import { adviceOf } from "../../util/advice-of.ts";
 import { forEachParallel } from "../../util/parallel.ts";
 import { type DocumentCodec, PLAIN_DOCUMENTS } from "../codec/document-codec.ts";
 import { readSnapshot } from "../format/decode-snapshot.ts";

@@ -7,19 +7,26 @@ import {
   CorruptError,
   LanceError,
 } from "../../errors.ts";
-import { advice, adviceOf } from "../../hint.ts";
+import { advice } from "../../hint.ts";
 import { listManifests } from "../../lance/image.ts";
 import type { LockSet } from "../../lance/lock/lock-set.ts";
 import { hasShown } from "../../lance/put-back/plan-put-back.ts";
 import { digestOfVersion } from "../../lance/put-back/table-state.ts";
 import type { LanceDB } from "../../lance/which-lancedb.ts";
 import type { Logger } from "../../logger.ts";
+import { adviceOf } from "../../util/advice-of.ts";
 import type { ArmedRestore, EntryRecord, OnConflict } from "../journal/entry-record.ts";
 import type { JournalEntry } from "../journal/journal-entry.ts";
 import { assertCopyInReach, keepEntry, keptDirectory, ownsBackup, removeEntry } from "../kept-backup.ts";
 import { planRestore } from "../restore/arm-restore.ts";
 import { conflictsOf, type DropPlan, planRollback, type RollbackPlan } from "../rollback/plan-rollback.ts";
-import { carryOut, conflictError, rollBackDrops, type TableRestore } from "../rollback/roll-back-tables.ts";
+import {
+  carryOut,
+  conflictError,
+  restoreConflict,
+  rollBackDrops,
+  type TableRestore,
+} from "../rollback/roll-back-tables.ts";
 import { rollBackTaken } from "../rollback/set-aside.ts";
 
 /** Rolls back what an armed entry whose process died stands for, or finishes its restore. */
@@ -201,8 +208,8 @@ async function finishRestore(
     logger.warn("finished a restore whose process had died", { backup: restore.backup, tables });
     return { action: "restored", tables, conflicts: [] };
   } catch (error) {
-    const isFinal =
-      error instanceof ConflictError || error instanceof CorruptError || error instanceof LanceError;
+    if (error instanceof ConflictError) throw restoreConflict(error, restore.backup, database);
+    const isFinal = error instanceof CorruptError || error instanceof LanceError;
     throw isFinal ? explained(error, restore.backup, database) : error;
   }
 }
@@ -267,13 +274,11 @@ async function isTheSame(dataset: string, head: ArmedRestore["heads"][number] | 
 }
 
 function explained(
-  error: ConflictError | CorruptError | LanceError,
+  error: CorruptError | LanceError,
   backup: string,
   database: string,
-): ConflictError | CorruptError | LanceError {
+): CorruptError | LanceError {
   const message = advice`The restore of backup ${backup} was cut off, and cannot be finished: ${adviceOf(error)} ${{ call: "recover", database, options: { onConflict: "keep" } }} leaves the tables as they are.`;
-  if (error instanceof ConflictError)
-    return new ConflictError(message, error.conflicts, { cause: error, backup });
   if (error instanceof LanceError) return new LanceError(message, { cause: error });
   return new CorruptError(message, { path: error.path, cause: error });
 }

@@ -1,7 +1,8 @@
-import { BackupNotFoundError, CorruptError, LockedError, RestoreError } from "../../errors.ts";
+import { BackupNotFoundError, ConflictError, CorruptError, LockedError, RestoreError } from "../../errors.ts";
 import { reasonOf } from "../../fs/io.ts";
-import { type Advice, advice, adviceOf } from "../../hint.ts";
+import { type Advice, advice } from "../../hint.ts";
 import { LockSet } from "../../lance/lock/lock-set.ts";
+import { adviceOf } from "../../util/advice-of.ts";
 import type { EntryRecord, OnConflict } from "../journal/entry-record.ts";
 import { type JournalEntry, NotThereError } from "../journal/journal-entry.ts";
 import { assertCopyInReach, removeEntry } from "../kept-backup.ts";
@@ -15,6 +16,7 @@ import {
   conflictError,
   foretold,
   type RestoreResult,
+  restoreConflict,
   type TableRestore,
 } from "../rollback/roll-back-tables.ts";
 import { armRestore, planRestore } from "./arm-restore.ts";
@@ -113,6 +115,8 @@ async function carryOutArmed(
       entry.abandon();
     }
     if (untouched && !(error instanceof CorruptError)) throw error;
+    if (!untouched && error instanceof ConflictError)
+      throw notRestored(id, record, restoreConflict(error, id, database), "It is done in part.");
     const next = untouched
       ? "Nothing was changed."
       : advice`It is done in part; ${{ call: "recover", database }} finishes it.`;

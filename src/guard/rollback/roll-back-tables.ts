@@ -7,7 +7,7 @@ import { syncDirectories } from "../../fs/durable.ts";
 import { errnoOf, io, isMissing, reasonOf, toIoError } from "../../fs/io.ts";
 import { PIN_ORDER, Placer } from "../../fs/placer.ts";
 import { isStray } from "../../fs/safe-names.ts";
-import { advice, adviceOf } from "../../hint.ts";
+import { advice } from "../../hint.ts";
 import { isInNamespace, NAMESPACE_TABLE } from "../../lance/database.ts";
 import { keepDroppedVersion } from "../../lance/dropped-versions.ts";
 import { listManifests } from "../../lance/image.ts";
@@ -19,6 +19,7 @@ import { type PutBackOutcome, putBack } from "../../lance/put-back/put-back.ts";
 import { isLinked, linkTarget } from "../../lance/stubs.ts";
 import type { LanceDB } from "../../lance/which-lancedb.ts";
 import type { Logger } from "../../logger.ts";
+import { adviceOf } from "../../util/advice-of.ts";
 import type { OnConflict } from "../journal/entry-record.ts";
 import { assertTagsKept, putTagsBack } from "./captured-tags.ts";
 import { putNamespacesBack } from "./namespace-entries.ts";
@@ -208,11 +209,8 @@ async function takeOwnFiles(drop: DropPlan, options: CarryOutOptions, undo: Step
 
 /** @param backup the one that was to be gone back to, where it is kept for a decision */
 export function conflictError(conflicts: readonly ConflictingVersions[], backup?: string): ConflictError {
-  const list = conflicts
-    .map(({ table, versions }) => `table ${table}, version ${versions.join(", ")}`)
-    .join("; ");
   return new ConflictError(
-    advice`Others have committed meanwhile (${list}), and going back would hide it. Nothing was changed and the backup is kept. To go back all the same, do it again ${{ options: { onConflict: "overwrite" } }}.`,
+    advice`Others have committed meanwhile (${listed(conflicts)}), and going back would hide it. Nothing was changed and the backup is kept. To go back all the same, do it again ${{ options: { onConflict: "overwrite" } }}.`,
     conflicts,
     { backup },
   );
@@ -323,6 +321,15 @@ export function recoveryConflict(found: ConflictError, id: string, database: str
     advice`The operation ${id} was cut off by the death of its process, and others have committed since (${listed(found.conflicts)}): going back would hide that. So nothing was rolled back, what it wrote is still in its tables, and they are closed to guarded work until you decide: ${{ call: "recover", database, options: { onConflict: "overwrite" } }} goes back all the same, and their commits stay reachable: by number, or where the table goes again below .lancedb-backup/aside/others; ${{ call: "recover", database, options: { onConflict: "keep" } }} leaves the tables as they are and keeps the backup.`,
     found.conflicts,
     { cause: found, backup: id },
+  );
+}
+
+/** A restore that was not to hide commits of others was cut off, and there are some now. */
+export function restoreConflict(found: ConflictError, backup: string, database: string): ConflictError {
+  return new ConflictError(
+    advice`The restore of backup ${backup} was cut off, and others have committed since (${listed(found.conflicts)}): going on would hide that. ${{ call: "recover", database, options: { onConflict: "overwrite" } }} goes on all the same; ${{ call: "recover", database, options: { onConflict: "keep" } }} leaves the tables as they are.`,
+    found.conflicts,
+    { cause: found, backup },
   );
 }
 

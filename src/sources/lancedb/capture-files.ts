@@ -73,6 +73,7 @@ async function capture(
     history,
     transactions: false,
     unsupportedVersions: onUnsupported,
+    latestAlone: { options: { history: "latest" } },
     signal,
     onFile: (path) => void paths.push(path),
     onVersion: ({ version, parsed, rows }: HistoryImage) =>

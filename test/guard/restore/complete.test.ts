@@ -127,6 +127,19 @@ describe.each(Object.values(BackupStrategy))("%s: a restore that was cut off", (
       expect(entries.find(({ action }) => action === "conflict")).toMatchObject({
         backup,
         conflicts: [{ table: "b", versions: [1] }],
+        error: {
+          message: expect.stringContaining("others have committed since (table b, version 1)"),
+          backup,
+          hints: [
+            { call: "recover", options: { onConflict: "overwrite" } },
+            { call: "recover", options: { onConflict: "keep" } },
+          ],
+        },
+      });
+      // To restore again, in whichever way, is no way out of it: that names what is.
+      await expect(place.manager.restoreBackup(backup)).rejects.toMatchObject({
+        code: "CONFLICT",
+        hints: [{ call: "recover" }, { call: "recover" }],
       });
       expect(await ids(place, "b")).toEqual([70]);
       const write = place

@@ -17,7 +17,7 @@ export function undoRestoreCommand(): Command {
   const command = newCommand("restore", {
     summary: "Restore the tables of one of the guard's backups.",
     description:
-      "Restores the tables of a backup, all or none, each as a new version. Asks first. History stays: commits made since are no longer current, but reachable by number. The backup stays; undo clean removes it.",
+      "Restores the tables of a backup, all or none, each as a new version. Asks first. History stays: commits made since are no longer current, but reachable by number. A table that did not exist then is removed. The backup stays; undo clean removes it.",
     examples: [
       "undo restore data/lancedb-table backup_1795250642",
       "undo restore data/lancedb-table latest --yes",
