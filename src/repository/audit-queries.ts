@@ -15,7 +15,7 @@ export interface AuditFilter {
   readonly after?: Date | undefined;
   /** Earlier than this. */
   readonly before?: Date | undefined;
-  /** How many of the newest to keep. In a store each entry that is looked at is a request. */
+  /** How many of the newest to return. In a store each entry that is looked at is a request. */
   readonly limit?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }

@@ -129,7 +129,7 @@ test("a snapshot that lacks a file which one of its manifests names is not compl
   );
   expect(result?.ok).toBe(false);
   expect(result?.details).toMatch(
-    new RegExp(`main: version \\d+ needs ${gone?.path}, which the snapshot has not`),
+    new RegExp(`main: version \\d+ needs ${gone?.path}, which is not in the snapshot`),
   );
 });
 
