@@ -148,21 +148,25 @@ function unknown(place: string, what: string): UnsupportedError {
 
 /**
  * Holds that what lies at its place is the repository that was opened: where a disk was unmounted, an empty directory
- * has the name. A mark that has gone or was damaged since is for others to tell.
+ * has the name. A mark that has gone or was damaged since is for others to tell, unless it is to be written to.
  *
- * @throws IoError where there is no repository, or another one.
+ * @throws IoError where there is no repository, or another one. @throws CorruptError, UnsupportedError for one that is to be written to,
+ * and whose mark is missing, damaged or of another format.
  */
 export async function assertStill(
   storage: Storage,
   opened: Pick<RepositoryMarker, "id"> | undefined,
+  { writes = false } = {},
 ): Promise<void> {
   let now: RepositoryMarker | undefined;
   let cause: unknown;
   try {
     now = await readMarker(storage);
+    if (writes) assertMarked(storage, now);
     if (now === undefined || opened === undefined || now.id === opened.id) return;
   } catch (error) {
-    if (error instanceof CorruptError || error instanceof UnsupportedError) return;
+    const isOfMark = error instanceof CorruptError || error instanceof UnsupportedError;
+    if (isOfMark && !writes) return;
     if (!(error instanceof ValidationError)) throw error;
     cause = error;
   }

@@ -21,6 +21,8 @@ const STAYS = 0.75;
 export class FileCache {
   readonly #directory: string;
   readonly #mostBytes: number;
+  /** Of a file; what is larger is not kept. */
+  readonly mostOfOne: number;
   readonly #onTrouble: (reason: string) => void;
   #isTold = false;
   /** Bytes written since the directory was looked through; undefined: it was not yet. */
@@ -34,6 +36,7 @@ export class FileCache {
   constructor(directory: string, mostBytes: number, onTrouble: (reason: string) => void) {
     this.#directory = directory;
     this.#mostBytes = mostBytes;
+    this.mostOfOne = mostBytes / 4;
     this.#onTrouble = onTrouble;
   }
 
@@ -51,7 +54,7 @@ export class FileCache {
   }
 
   async put(key: string, bytes: Uint8Array): Promise<void> {
-    if (bytes.length > this.#mostBytes / 4) return;
+    if (bytes.length > this.mostOfOne) return;
     const path = join(this.#directory, key);
     try {
       makePrivate(this.#directory);

@@ -78,16 +78,14 @@ export class OpenedRepository {
    * repository that was opened: where a disk was unmounted, an empty directory has the name. Elsewhere it is looked at before
    * anything is written: another repository may have another codec.
    *
-   * @param renews whether the task itself looks at the keys before it writes (`BlobStore.renewed`): then they are not looked at here,
-   * nor is the mark of an encrypted repository elsewhere, which they stand for.
+   * @param renews whether the task itself looks at the keys before it writes (`BlobStore.renewed`): then those of a repository elsewhere
+   * are not looked at here.
    */
   async inPlace<T>(task: () => Promise<T>, { writes = false, renews = false } = {}): Promise<T> {
     const { local } = this.storage;
-    const isLeftToTask = renews && !local && this.ring !== undefined;
     const begin = async () => {
-      if (isLeftToTask) return task();
-      if (writes || local) await assertStill(this.storage, this.marker);
-      await this.ring?.refresh(); // others may have rotated the keys
+      if (writes || local) await assertStill(this.storage, this.marker, { writes });
+      if (!renews || local) await this.ring?.refresh(); // others may have rotated the keys
       return task();
     };
     return local ? holding([{ path: local.root, what: "repository" }], begin) : begin();

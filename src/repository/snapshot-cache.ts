@@ -59,6 +59,7 @@ export function snapshotCache(
   const epochs = () => (ring ? `.${ring.needed.join("-")}` : "");
   const keyOf = (snapshot: string, what: Kept) => join(id, `${snapshot}${epochs()}.${what}`);
   return {
+    mostBytes: files.mostOfOne,
     get: async (snapshot, what) => (ring?.isRewriting ? undefined : files.get(keyOf(snapshot, what))),
     put: async (snapshot, what, bytes) => {
       if (!ring?.isRewriting) await files.put(keyOf(snapshot, what), bytes);

@@ -3,6 +3,7 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync }
 import { join } from "node:path";
 import { describe, expect, test, vi } from "vitest";
 import { type BackupContext, backup } from "../../src/engine/backup/back-up-sources.ts";
+import { planBackup } from "../../src/engine/backup/plan-backup.ts";
 import { BlobStore } from "../../src/engine/blobs/blob-store.ts";
 import { Catalog } from "../../src/engine/catalog/catalog.ts";
 import { codecThreads } from "../../src/engine/codec/codec-threads.ts";
@@ -45,6 +46,26 @@ async function restored(blobs: BlobStore, { parts }: StoredContent): Promise<Map
   await writeFiles({ blobs, directory, tables: [{ id: "all", directory: "all", files }] });
   return new Map(files.map(({ path }) => [path, readFileSync(join(directory, "all", path))]));
 }
+
+test("a content is known wherever it lies in a blob that can be used, also where another entry of it lies in one that cannot", () => {
+  const sha256 = "ab".repeat(32);
+  const entryIn = (path: string, blob: string) => ({
+    ...{ path, size: 5, sha256, stamp: "s", pieces: [{ blob, offset: 0, bytes: 5 }] },
+  });
+  const source = { type: "plain", id: "x", uri: "/", host: "here" };
+  const previous = {
+    ...{ source, files: 2, bytes: 10, about: {}, details: {} },
+    ...{
+      blobs: new Map([["gone", 5]]).set("there", 5),
+      entries: [entryIn("a", "gone"), entryIn("b", "there")],
+    },
+  };
+  const plan = planBackup([], previous, { distrusted: new Set(["gone"]) });
+  expect(plan.piecesOf(sha256, 5)).toEqual([{ blob: "there", offset: 0, bytes: 5 }]);
+  expect(plan.piecesOf(sha256, 6)).toBeUndefined();
+  const none = planBackup([], previous, { distrusted: new Set(["gone", "there"]) });
+  expect(none.piecesOf(sha256, 5)).toBeUndefined();
+});
 
 const objects = (location: string) => filesBelow(join(location, "blobs"));
 

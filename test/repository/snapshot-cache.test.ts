@@ -11,6 +11,8 @@ import {
 import { join } from "node:path";
 import { connect } from "@lancedb/lancedb";
 import { describe, expect, onTestFinished, test } from "vitest";
+import { Catalog } from "../../src/engine/catalog/catalog.ts";
+import { snapshotName } from "../../src/engine/format/names.ts";
 import { rawKey } from "../../src/engine/keys/raw-key.ts";
 import { BackupNotFoundError, ValidationError } from "../../src/errors.ts";
 import { FileCache } from "../../src/fs/file-cache.ts";
@@ -21,6 +23,7 @@ import { newDirectory, recordingLogger } from "../support/database.ts";
 import { FaultyStorage } from "../support/faulty-storage.ts";
 import { filesBelow } from "../support/files.ts";
 import { makeSampleTable, sampleRows } from "../support/sample.ts";
+import { documentOf, makeSnapshot } from "./fixture.ts";
 import { silent } from "./sound.ts";
 import { remote } from "./verify-run.ts";
 
@@ -144,6 +147,26 @@ describe("documents are kept near", () => {
       expect(await repository.get("latest")).toMatchObject({ id: all[0]?.id });
       expect(files.map((name) => readFileSync(name))).toEqual(contents);
       expect(await requests(() => repository.list())).toEqual(["list snapshots/"]);
+    }
+  });
+
+  test("one that is larger than what is kept is not held while it is read, and is not kept", async () => {
+    const content = makeSnapshot({ at: 0 });
+    const { id } = content.snapshot;
+    const document = documentOf(content);
+    const storage = new LocalStorage(await newDirectory());
+    await storage.write(snapshotName(id), document);
+    for (const room of [0, -1]) {
+      const kept: Uint8Array[] = [];
+      const cache = {
+        mostBytes: document.length + room,
+        get: async () => undefined,
+        put: async (_id: string, _what: string, bytes: Uint8Array) => void kept.push(bytes),
+        drop: async () => undefined,
+      };
+      const read = await new Catalog({ storage, logger: silent, cache }).content(id);
+      expect(read.snapshot.id).toBe(id);
+      expect(kept).toEqual(room < 0 ? [] : [Buffer.from(document)]);
     }
   });
 

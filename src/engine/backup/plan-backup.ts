@@ -61,10 +61,10 @@ export function planBackup(
       return index === undefined ? undefined : old[index];
     },
     piecesOf: (sha256, size) => {
-      byContent ??= contentsOf(old);
+      byContent ??= contentsOf(old, isUsable);
       const index = byContent.get(partOfDigest(sha256));
       const found = index === undefined ? undefined : old[index];
-      const isIt = found?.sha256 === sha256 && found.size === size && isUsable(found);
+      const isIt = found?.sha256 === sha256 && found.size === size;
       return isIt ? piecesOfEntry(found) : undefined;
     },
   };
@@ -98,11 +98,14 @@ function* inOrder(
   }
 }
 
-/** The number of an entry of each content, by a part of its digest. */
-function contentsOf(entries: readonly StoredEntry[]): NumberTable {
+/** The number of an entry of each content, by a part of its digest. The same content may lie in a blob that is usable, and in one that is not. */
+function contentsOf(entries: readonly StoredEntry[], isUsable: (entry: StoredEntry) => boolean): NumberTable {
   const numbers = new NumberTable();
   let index = 0;
-  for (const { sha256 } of entries) numbers.add(partOfDigest(sha256), index++);
+  for (const entry of entries) {
+    if (isUsable(entry)) numbers.add(partOfDigest(entry.sha256), index);
+    index++;
+  }
   return numbers;
 }
 

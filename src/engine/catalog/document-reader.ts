@@ -17,6 +17,8 @@ export type Kept = "summary" | "document";
  * know nothing but their ids. It never fails: what it cannot keep, or has lost, is read from the storage.
  */
 export interface DocumentCache {
+  /** Of an object that it keeps; what is larger is not kept. */
+  readonly mostBytes: number;
   /** The bytes that were kept; undefined where there are none, or not those. */
   get(id: string, what: Kept): Promise<Buffer | undefined>;
   put(id: string, what: Kept, bytes: Uint8Array): Promise<void>;
@@ -34,6 +36,35 @@ export interface ReadDocument {
   /** Of the document, not of its object. */
   readonly bytes: Buffer;
   readonly content: StoredContent;
+}
+
+type Pieces = AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
+
+/** The pieces of an object, which are held while they are read: all, or where they are more than so many bytes, none. */
+class Held {
+  readonly #source: AsyncIterable<Uint8Array>;
+  readonly #most: number;
+  #held: Uint8Array[] = [];
+  #bytes = 0;
+
+  constructor(source: AsyncIterable<Uint8Array>, most: number) {
+    this.#source = source;
+    this.#most = most;
+  }
+
+  async *pieces(): AsyncGenerator<Uint8Array> {
+    for await (const piece of this.#source) {
+      this.#bytes += piece.length;
+      if (this.#bytes <= this.#most) this.#held.push(piece);
+      else this.#held = [];
+      yield piece;
+    }
+  }
+
+  /** When all was read; undefined where it is larger. */
+  object(): Buffer | undefined {
+    return this.#bytes <= this.#most ? Buffer.concat(this.#held, this.#bytes) : undefined;
+  }
 }
 
 /** Reads the documents of snapshots, from the cache where they are known to be in the storage, else from there. */
@@ -85,12 +116,19 @@ export class DocumentReader {
     await this.#cache?.put(id, "document", object);
   }
 
-  /** What a document says. Where nothing keeps it, a long one is never in memory as a whole. @throws as `whole` */
+  /** What a document says. A long one is never in memory as a whole, unless a cache keeps its object. @throws as `whole` */
   async content(id: string, signal: AbortSignal | undefined, known: Known): Promise<StoredContent> {
-    if (this.#cache) return (await this.whole(id, signal, known)).content;
     const place = this.#placeOf(id);
-    const object = this.#storage.read(snapshotName(id), { signal });
-    return readSnapshot(this.#codec.pieces(object, id, place), { id, place });
+    const decode = async (object: Pieces) =>
+      readSnapshot(this.#codec.pieces(object, id, place), { id, place });
+    const isThere = this.#cache && (known.isListed || (await this.#storage.stat(snapshotName(id))));
+    const kept = isThere ? await this.#kept(id, "document", (object) => decode([object])) : undefined;
+    if (kept) return kept.value;
+    const held = new Held(this.#storage.read(snapshotName(id), { signal }), this.#cache?.mostBytes ?? 0);
+    const content = await decode(held.pieces());
+    const object = held.object();
+    if (object) await this.#cache?.put(id, "document", object);
+    return content;
   }
 
   /** The snapshot was deleted. */
@@ -105,19 +143,28 @@ export class DocumentReader {
     decode: (bytes: Buffer) => Promise<T>,
     read: () => Promise<Buffer>,
   ): Promise<T> {
-    const kept = await this.#cache?.get(id, what);
-    if (kept) {
-      try {
-        return await decode(kept);
-      } catch (error) {
-        // What was kept is not what is wanted: the storage has it.
-        if (!(error instanceof CorruptError || error instanceof UnsupportedError)) throw error;
-      }
-    }
+    const kept = await this.#kept(id, what, decode);
+    if (kept) return kept.value;
     const bytes = await read();
     const value = await decode(bytes);
     await this.#cache?.put(id, what, bytes);
     return value;
+  }
+
+  async #kept<T>(
+    id: string,
+    what: Kept,
+    decode: (bytes: Buffer) => Promise<T>,
+  ): Promise<{ value: T } | undefined> {
+    const kept = await this.#cache?.get(id, what);
+    if (!kept) return undefined;
+    try {
+      return { value: await decode(kept) };
+    } catch (error) {
+      // What was kept is not what is wanted: the storage has it.
+      if (!(error instanceof CorruptError || error instanceof UnsupportedError)) throw error;
+      return undefined;
+    }
   }
 
   #placeOf(id: string): string {

@@ -10,8 +10,6 @@ import { isDigest } from "./names.ts";
 
 /** `"}` and a newline after the 64 digits of the checksum. */
 export const TRAILER_BYTES = 67;
-/** The line of a file of 5 TB that is cut by content is not longer. */
-const LONGEST_LINE_BYTES = 128 << 20;
 
 const [NEWLINE, COMMA, BRACKET] = [0x0a, 0x2c, 0x5d];
 
@@ -85,9 +83,14 @@ export class DocumentLines {
   #together: Uint8Array[] = [];
   #togetherBytes = 0;
   #count = 0;
+  /** Whether the line before ends with a comma, after which another one must come; undefined at the beginning of a list. */
+  #hasComma: boolean | undefined;
+  readonly #chunkBytes: number;
 
-  constructor(place: string) {
+  /** @param chunkBytes of lines that are looked at together, and more. */
+  constructor(place: string, chunkBytes = CHUNK_BYTES) {
     this.#place = place;
+    this.#chunkBytes = chunkBytes;
   }
 
   /** @param bytes stay as they are. */
@@ -127,7 +130,6 @@ export class DocumentLines {
     for (let from = 0; from < bytes.length; ) {
       const end = bytes.indexOf(NEWLINE, from) + 1;
       const line = bytes.subarray(from, end === 0 ? bytes.length : end);
-      if (this.#begunBytes + line.length > LONGEST_LINE_BYTES) throw this.#misplaced();
       if (end === 0) {
         this.#begun.push(line);
         this.#begunBytes += line.length;
@@ -147,13 +149,20 @@ export class DocumentLines {
   #line(line: Buffer): void {
     const isList = this.#next === "blobs" || this.#next === "entries";
     if (isList && line[0] !== BRACKET) {
+      if (this.#hasComma === false) throw this.#misplaced();
+      this.#hasComma = line.at(-2) === COMMA;
       this.#together.push(line);
       this.#togetherBytes += line.length;
       this.#count++;
-      if (this.#togetherBytes >= CHUNK_BYTES) this.#take(false);
+      // The last line of a list has no comma, and is looked at when the list has ended.
+      if (this.#hasComma && this.#togetherBytes >= this.#chunkBytes) this.#take();
       return;
     }
-    if (isList) this.#take(true);
+    if (isList) {
+      if (this.#hasComma) throw this.#misplaced();
+      this.#take();
+      this.#hasComma = undefined;
+    }
     const text = line.toString("utf8", 0, line.length - 1);
     switch (this.#next) {
       case "head":
@@ -187,18 +196,17 @@ export class DocumentLines {
   #open(text: string, list: string): Record<string, unknown> {
     const opened: unknown = JSON.parse(`${text}]}`);
     const value = isObject(opened) ? opened[list] : undefined;
-    if (!isObject(opened) || !Array.isArray(value) || value.length > 0 || !text.endsWith(`"${list}":[`)) {
+    // With the comma: else a name that ends so could be taken for this one.
+    if (!isObject(opened) || !Array.isArray(value) || value.length > 0 || !text.endsWith(`,"${list}":[`)) {
       throw this.#misplaced();
     }
     return opened;
   }
 
-  #take(isLast: boolean): void {
+  #take(): void {
     if (this.#count === 0 || !this.#part) return;
     const bytes = Buffer.concat(this.#together, this.#togetherBytes);
-    const end = bytes.length - (isLast ? 1 : 2);
-    if (!isLast && bytes[end] !== COMMA) throw this.#misplaced();
-    const text = bytes.subarray(0, end);
+    const text = bytes.subarray(0, bytes.length - (this.#hasComma ? 2 : 1));
     const values = JSON.parse(`[${text.toString("utf8")}]`) as unknown[];
     const count = this.#count;
     if (values.length !== count) throw this.#misplaced();

@@ -67,7 +67,7 @@ export function decodeSnapshot(bytes: Uint8Array, id: string, place: string): St
  */
 export async function readSnapshot(
   pieces: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
-  { id, place, most = MOST_DOCUMENT_BYTES, long = LONG_BYTES }: ReadSnapshotOptions,
+  { id, place, most = MOST_DOCUMENT_BYTES, long = LONG_BYTES, chunk }: ReadSnapshotOptions,
 ): Promise<StoredContent> {
   const beginning: Uint8Array[] = [];
   let lines: DocumentLines | undefined;
@@ -78,7 +78,7 @@ export async function readSnapshot(
     if (lines) lines.push(piece);
     else beginning.push(piece);
     if (lines || bytes <= long) continue;
-    lines = new DocumentLines(place);
+    lines = new DocumentLines(place, chunk);
     for (const each of beginning.splice(0)) lines.push(each);
   }
   if (!lines) {
@@ -96,6 +96,8 @@ interface ReadSnapshotOptions {
   readonly most?: number;
   /** @internal Bytes of a document that is read by lines. */
   readonly long?: number;
+  /** @internal Bytes of lines that are looked at together. */
+  readonly chunk?: number | undefined;
 }
 
 function contentOf(lines: DocumentLines, id: string, place: string): StoredContent {

@@ -69,13 +69,13 @@ function choose(
     text: path.replace(/^\.\//, "").replace(/\/+$/, ""),
     isFound: false,
   }));
-  const chosen = new Set<StoredEntry>();
+  const chosen = new Set<string>(); // paths: of a long list each entry is made anew when it is asked for
   for (const entry of entries) {
     const names = [entry.path, unescapePath(entry.path, place).toString()];
     for (const one of wanted) {
       if (!names.some((name) => name === one.text || name.startsWith(`${one.text}/`))) continue;
       one.isFound = true;
-      chosen.add(entry);
+      chosen.add(entry.path);
     }
   }
   const missing = wanted.find(({ isFound }) => !isFound);
@@ -83,8 +83,8 @@ function choose(
     throw new ValidationError(
       `The snapshot has no ${JSON.stringify(missing.path)}: paths are relative to ${place}.`,
     );
-  const above = new Set([...chosen].flatMap(({ path }) => parentsOf(path)));
-  return entries.filter((entry) => chosen.has(entry) || above.has(entry.path));
+  const above = new Set([...chosen].flatMap(parentsOf));
+  return entries.filter(({ path }) => chosen.has(path) || above.has(path));
 }
 
 function parentsOf(path: string): string[] {

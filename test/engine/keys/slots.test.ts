@@ -5,8 +5,11 @@ import { passphrase } from "../../../src/engine/keys/passphrase.ts";
 import { rawKey } from "../../../src/engine/keys/raw-key.ts";
 import { CorruptError, ValidationError } from "../../../src/errors.ts";
 import { Repository } from "../../../src/repository/repository.ts";
+import { LocalStorage } from "../../../src/storage/local-storage.ts";
+import type { Storage } from "../../../src/storage/storage.ts";
 import { silent } from "../../crash/silent.ts";
 import { flipBit } from "../../repository/broken.ts";
+import { remote } from "../../repository/verify-run.ts";
 import { newDirectory } from "../../support/database.ts";
 import { filesBelow } from "../../support/files.ts";
 import { key } from "./encrypted-place.ts";
@@ -149,6 +152,42 @@ test("without its repository.json it is opened by its slots, and only read", asy
   expect(await opened.list()).toEqual([]);
   expect(await opened.keys.list()).toHaveLength(1);
   expect(repository.id).toBeDefined();
+});
+
+test.each([
+  ["in a local directory", (storage: LocalStorage): Storage => storage],
+  ["elsewhere", remote],
+])("one that loses its repository.json while it is open is not written to: %s", async (_where, through) => {
+  const directory = await newDirectory();
+  const [location, source] = [join(directory, "repository"), join(directory, "tree")];
+  mkdirSync(source);
+  writeFileSync(join(source, "a"), "a");
+  const repository = await Repository.init(through(new LocalStorage(location)), {
+    ...{ logger: silent, cache: false, audit: "all", encryption: { keys: [key()] } },
+  });
+  const { id } = await repository.backup({ source });
+  const path = join(location, "repository.json");
+  const mark = readFileSync(path, "utf8");
+  for (const [code, spoil] of [
+    ["CORRUPT", () => rmSync(path)],
+    ["CORRUPT", () => writeFileSync(path, mark.slice(0, 40))],
+    ["UNSUPPORTED", () => writeFileSync(path, mark.replace('"format": 2', '"format": 3'))],
+  ] as const) {
+    spoil();
+    const before = filesBelow(location);
+    for (const attempt of [
+      () => repository.backup({ source }),
+      () => repository.prune({ keepLast: 1, graceHours: 0 }),
+      () => repository.pin(id),
+      () => repository.delete(id),
+      () => repository.keys.add(key(8)),
+    ])
+      await expect(attempt()).rejects.toMatchObject({ code });
+    await repository.restore(id, { target: join(await newDirectory(), "back") });
+    expect(filesBelow(location)).toEqual(before);
+    writeFileSync(path, mark);
+  }
+  await repository.backup({ source });
 });
 
 test.each([

@@ -68,8 +68,14 @@ function* inPieces(bytes: Buffer, length: number): Generator<Buffer> {
   for (let at = 0; at < bytes.length; at += length) yield bytes.subarray(at, at + length);
 }
 
-const byLines = (bytes: Buffer, length = bytes.length, most?: number) =>
-  readSnapshot(inPieces(bytes, length), { id: ID, place: "here", long: 0, ...(most && { most }) });
+const byLines = (
+  bytes: Buffer,
+  length = bytes.length,
+  options: { most?: number; chunk?: number | undefined } = {},
+) => readSnapshot(inPieces(bytes, length), { id: ID, place: "here", long: 0, ...options });
+
+/** Bytes of lines that are looked at together: each line alone, some, and all. */
+const CHUNKS = [1, 100, 300, undefined];
 
 const plainly = (content: StoredContent) => ({
   ...content,
@@ -89,9 +95,20 @@ async function outcome(read: () => StoredContent | Promise<StoredContent>) {
 test("what is read by lines, in pieces of any length, is what is read at once", async () => {
   const whole = decodeSnapshot(DOCUMENT, ID, "here");
   for (const length of [1, 2, 3, 66, 67, 68, 500, DOCUMENT.length]) {
-    expect(plainly(await byLines(DOCUMENT, length))).toEqual(whole);
+    for (const chunk of CHUNKS)
+      expect(plainly(await byLines(DOCUMENT, length, { chunk })), `${length} ${chunk}`).toEqual(whole);
   }
   expect(whole.parts[0]?.entries).toEqual(entries);
+});
+
+test("the last line of a list may be longer than what is looked at together", async () => {
+  const pieces = Array.from({ length: 10_000 }, (_, offset) => ({ blob: one, offset, bytes: 1 }));
+  const long = { path: "d", size: pieces.length, sha256: digestOf("long"), pieces };
+  const all = [partOf("first", [...entries, long]), partOf("second", [long])];
+  const { id, bytes } = documentOf(all);
+  const read = await readSnapshot(inPieces(bytes, 65_536), { id, place: "here", long: 0 });
+  expect(plainly(read)).toEqual(decodeSnapshot(bytes, id, "here"));
+  expect(read.parts[0]?.entries.at(-1)).toEqual(long);
 });
 
 test("a list of lines is an array to who reads it", async () => {
@@ -129,11 +146,21 @@ test("entries that a backup gathers as lines make the same document", () => {
 });
 
 describe("read by lines, too", () => {
+  test("other lines than those of the format are refused, wherever they lie", async () => {
+    const text = DOCUMENT.subarray(0, -67).toString();
+    for (const other of [text.replaceAll("\n", "\r\n"), text.replaceAll(/,\n\[/g, "\n,[")]) {
+      const bytes = sealText(other);
+      decodeSnapshot(bytes, ID, "here");
+      for (const chunk of CHUNKS)
+        expect(await outcome(() => byLines(bytes, 100, { chunk })), `${chunk}`).toBeUndefined();
+    }
+  });
+
   test("a document that is cut anywhere, or has more bytes than one can have, is refused", async () => {
     for (let length = 0; length < DOCUMENT.length; length += isNightly ? 1 : 7) {
       expect(await outcome(() => byLines(DOCUMENT.subarray(0, length), 100))).toBeUndefined();
     }
-    await expect(byLines(DOCUMENT, 100, DOCUMENT.length - 1)).rejects.toThrow("has more than");
+    await expect(byLines(DOCUMENT, 100, { most: DOCUMENT.length - 1 })).rejects.toThrow("has more than");
   });
 
   test("a flip of any bit is refused", async () => {
@@ -163,7 +190,7 @@ describe("read by lines, too", () => {
     );
     let passed = 0;
     await fc.assert(
-      fc.asyncProperty(edit, async (change) => {
+      fc.asyncProperty(edit, fc.constantFrom(...CHUNKS), async (change, chunk) => {
         const edited = [...lines];
         if ("remove" in change) edited.splice(change.remove, 1);
         else if ("repeat" in change) edited.splice(change.to, 0, lines[change.repeat] as string);
@@ -176,7 +203,7 @@ describe("read by lines, too", () => {
         let body = edited.join("\n");
         if ("at" in change) body = body.slice(0, change.at) + change.put + body.slice(change.at + change.out);
         const bytes = sealText(body);
-        const found = await outcome(() => byLines(bytes, 100));
+        const found = await outcome(() => byLines(bytes, 100, { chunk }));
         if (!found) return;
         passed++;
         expect(found).toEqual(plainly(decodeSnapshot(bytes, ID, "here")));
@@ -201,12 +228,17 @@ describe("read by lines, too", () => {
       ['"id":"third"', '"id":"fourth"'],
       ['"details":{"x":[1]}', '"details":[]'],
       ['"directory":true', '"directory":1'],
+      ["]\n],", "],\n],"],
+      ["]\n]}", "],\n]}"],
+      ['"blobs":[\n', '"blobs":[],"my\\"blobs":[\n'],
+      ['"parts":[\n', '"parts":[],"my\\"parts":[\n'],
     ];
     for (const [from, to] of edits) {
       const bytes = sealText(text.replace(from, to));
       expect(bytes.equals(DOCUMENT)).toBe(false);
       expect(await outcome(() => decodeSnapshot(bytes, ID, "here"))).toBeUndefined();
-      expect(await outcome(() => byLines(bytes)), `${from} ${to}`).toBeUndefined();
+      for (const chunk of CHUNKS)
+        expect(await outcome(() => byLines(bytes, 100, { chunk })), `${from} ${to} ${chunk}`).toBeUndefined();
     }
   });
 });

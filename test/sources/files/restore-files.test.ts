@@ -19,6 +19,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { decodeSnapshot } from "../../../src/engine/format/decode-snapshot.ts";
 import { encodeSnapshot } from "../../../src/engine/format/encode-snapshot.ts";
+import { EntryGatherer } from "../../../src/engine/format/entry-lines.ts";
 import type {
   EntryAttributes,
   PartContent,
@@ -29,6 +30,7 @@ import { loadKind, type PartToRestore } from "../../../src/engine/source-kind.ts
 import { CorruptError, IoError, ValidationError } from "../../../src/errors.ts";
 import { PROCESS_TOKEN } from "../../../src/fs/this-process.ts";
 import { Repository } from "../../../src/repository/repository.ts";
+import { planTree } from "../../../src/sources/files/plan-tree.ts";
 import { MAIN, run } from "../../cli/cli.ts";
 import { runInjected } from "../../crash/injected.ts";
 import { silent } from "../../crash/silent.ts";
@@ -225,6 +227,32 @@ test("some paths alone come back, with the directories above them", async () => 
   );
   await expect(repository.restore(id, { target: place("x"), paths: [] })).rejects.toThrow(ValidationError);
   expect(existsSync(place("x"))).toBe(false);
+});
+
+test("some paths alone are chosen of a part of very many, whose entries are made when they are asked for", async () => {
+  const all = [
+    entry("a", "a"),
+    entry("in", "", { directory: true }),
+    entry("in/b", "b"),
+    entry("in/deep", "", { directory: true }),
+    entry("in/deep/c", "c"),
+    entry("to-a", "", { link: "a" }),
+  ];
+  const gatherer = new EntryGatherer(all.length, 0);
+  for (const one of all) gatherer.add(one, () => 0);
+  const source = { type: "file", id: "x", uri: "/tree", host: "here" };
+  const part: PartContent = {
+    ...{ source, files: all.length, bytes: 3, about: {}, details: { root: {} }, blobs: new Map() },
+    entries: gatherer.list(),
+  };
+  const target = join(await newDirectory(), "target");
+  const plan = planTree({ part, target, paths: ["./in/deep/", "to-a"] });
+  const pathsOf = (list: readonly StoredEntry[]) => list.map(({ path }) => path);
+  expect([plan.directories, plan.files, plan.links].map(pathsOf)).toEqual([
+    ["in", "in/deep"],
+    ["in/deep/c"],
+    ["to-a"],
+  ]);
 });
 
 test.runIf(isRoot)(
