@@ -23,8 +23,8 @@ export default defineConfig({
     exclude: [...configDefaults.exclude, ...(all ? [] : THOROUGH)],
     // Each file in a process of its own: LanceDB is a native module with threads, and some tests kill processes.
     pool: "forks",
-    // Much of their time is waiting for the disk and for programs: a third one uses what two leave idle.
-    maxWorkers: all ? 3 : 2,
+    // Much of their time is waiting for the disk and for programs: two more use what two leave idle.
+    maxWorkers: all ? 4 : 2,
     // For the thousands of programs that are started to be killed: half of their time is compiling.
     env: {
       NODE_COMPILE_CACHE: join(import.meta.dirname, "node_modules/.cache/node-compile"),
