@@ -108,7 +108,7 @@ test.each(NIGHTLY ? ALL_MACHINES : [CLONE])(
      print("LET IN");`,
       machine,
     );
-    expect(await other.ended()).toContain("FAILED LOCKED No exclusive lease");
+    expect(await other.ended()).toContain("FAILED LOCKED Could not get the exclusive lease");
     holder.goOn();
     expect(await holder.ended()).toContain("HELD TO THE END");
     await repository.prune({ keepLast: 1 });

@@ -106,7 +106,7 @@ test("a repository's calls are made again, as its options say", async () => {
   const flaky = new FlakyStorage(inner, () => (failures-- > 0 ? "fail" : undefined));
   const told = recordingLogger();
   await expect(Repository.open(flaky, { logger: told.logger })).resolves.toBeDefined();
-  expect(told.logged.map(({ message }) => message).join()).toContain("asked again");
+  expect(told.logged.map(({ message }) => message).join()).toContain("is repeated");
   failures = 1;
   await expect(Repository.open(flaky, { logger, retry: false })).rejects.toMatchObject({ errno: "EIO" });
   await expect(Repository.open(inner, { logger, retry: { attempts: 0 } })).rejects.toMatchObject({
