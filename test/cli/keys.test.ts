@@ -134,7 +134,7 @@ test("two passphrases that differ make nothing", async () => {
   ] as const;
   const made = await runOnTerminal(["init", repo, "--encrypt"], { type });
   expect(made.code).toBe(2);
-  expect(made.stdout).toContain("not the same");
+  expect(made.stdout).toContain("The two entries differ");
 });
 
 test("a repository elsewhere is encrypted, or somebody has said that it is not to be", async () => {

@@ -371,7 +371,7 @@ describe("beside other guarded operations", () => {
     );
     await manager.withBackup(LanceVersion, async () => {
       const inner = manager.withBackup(LanceVersion, nothing, ALL);
-      await expect(inner).rejects.toMatchObject({ code: "LOCKED", message: /inside of another/ });
+      await expect(inner).rejects.toMatchObject({ code: "LOCKED", message: /inside another/ });
     });
   });
 });

@@ -165,7 +165,7 @@ test("a page that is added while the service runs, and cannot be served, leaves 
   await once(other, "listening");
   const { port } = other.address() as AddressInfo;
   writeFileSync(file, withPage.replace("page: {", `page: { listen: "127.0.0.1:${port}",`));
-  const [told, read] = [nextSaid(child, /the page is not served(.*)/), nextSaid(child, /(read anew)/)];
+  const [told, read] = [nextSaid(child, /the page is not served(.*)/), nextSaid(child, /(were read again)/)];
   child.kill("SIGHUP");
   expect(await told).toContain(`cannot listen on 127.0.0.1:${port}`);
   await read;

@@ -269,7 +269,7 @@ describe("the page", () => {
       valueIn((await page()) ?? "", "lancedb_backup_runs_total", { outcome: "success" });
     await waitFor(async () => ((await runs()) === 1 ? true : undefined));
     command.kill("SIGHUP");
-    await waitFor(() => (said.includes("read anew") ? true : undefined));
+    await waitFor(() => (said.includes("were read again") ? true : undefined));
     await waitFor(async () => ((await runs()) === 0 ? true : undefined));
     const ended = once(command, "exit");
     command.kill("SIGTERM");
