@@ -107,6 +107,7 @@ export class Placer {
           method === "reflink" || method === "copy" ? CANNOT.has(errno ?? "") : hasNoLinks(error);
         if (!cannot) throw toIoError(error, `${method} to`, target);
         if (this.#methods.length === 1) {
+          if (method === "copy") throw toIoError(error, "copy to", target);
           throw new UnsupportedError(
             `The file system cannot ${method} ${source} to ${target} (${errno}). Use link: "auto" or "copy".`,
             { cause: error },

@@ -22,14 +22,19 @@ export function runsIn(
   const { runs, askedBy } = recordedRuns(entries, policiesOf(snapshots, entries));
   const backups = snapshots.map((snapshot) => ({ ...runOf(snapshot), by: askedBy.get(snapshot.id) }));
   const isThere = new Set(snapshots.map(({ id }) => id));
-  const rest = remembered.filter(
-    ({ kind, outcome, snapshot }) => !isBackup(kind) || outcome !== "success" || !isThere.has(snapshot ?? ""),
-  );
-  const failures = failedRuns(
-    entries.filter((entry) => !isTold(entry, remembered)),
-    backups,
-    retryWindowMs,
-  );
+  const askers = new Map<PastRun, string | undefined>();
+  const untold = entries.filter((entry) => {
+    const told = toldOf(entry, remembered);
+    if (told) askers.set(told, entry.actor.name);
+    return !told;
+  });
+  const rest = remembered
+    .filter(
+      ({ kind, outcome, snapshot }) =>
+        !isBackup(kind) || outcome !== "success" || !isThere.has(snapshot ?? ""),
+    )
+    .map((run) => ({ ...run, by: run.by ?? askers.get(run) }));
+  const failures = failedRuns(untold, backups, retryWindowMs);
   const all = [...backups, ...failures, ...eachOnce(runs, rest)];
   return all.sort((a, b) => b.at.getTime() - a.at.getTime());
 }
@@ -134,19 +139,20 @@ function isIdle({ outcome, details: { removed, freed } }: AuditEntry): boolean {
   return outcome === "success" && removed === 0 && blobs === 0;
 }
 
-/** Whether the service itself has told of a failure, in words: of a run whose attempts are an entry each. */
-function isTold({ operation, outcome, at, details }: AuditEntry, remembered: readonly PastRun[]): boolean {
-  return (
-    operation === "backup" &&
-    outcome !== "success" &&
-    remembered.some(
-      (run) =>
-        run.policy === details["name"] &&
-        run.outcome !== "success" &&
-        at.getTime() >= run.at.getTime() - (run.durationMs ?? 0) - NEAR_MS &&
-        at.getTime() <= run.at.getTime() + NEAR_MS,
-    )
+/** The failed run that the service itself tells of, in words; its attempts are an entry each. */
+function toldOf(
+  { operation, outcome, at, details }: AuditEntry,
+  remembered: readonly PastRun[],
+): PastRun | undefined {
+  if (operation !== "backup" || outcome === "success") return undefined;
+  const near = remembered.filter(
+    (run) =>
+      run.policy === details["name"] &&
+      run.outcome !== "success" &&
+      at.getTime() >= run.at.getTime() - (run.durationMs ?? 0) - NEAR_MS &&
+      at.getTime() <= run.at.getTime() + NEAR_MS,
   );
+  return near.find(({ kind }) => isBackup(kind)) ?? near[0];
 }
 
 /** Backups that failed, or were stopped: attempts of one run are one, and none where the run came to a snapshot. */
@@ -189,19 +195,21 @@ function failedRuns(
   });
 }
 
-/** Of what is recorded and remembered, one: of what failed, what the service remembers says why in words. */
+/** Of what is recorded and remembered, one: of what failed, what the service remembers says why in words, and the record who asked. */
 function eachOnce(recorded: readonly PastRun[], remembered: readonly PastRun[]): PastRun[] {
   const byPolicy = Map.groupBy(recorded, ({ policy }) => policy);
   const untold = new Set(recorded);
-  const rest = remembered.filter(({ policy, kind, at, durationMs = 0, outcome }) => {
+  const rest = remembered.flatMap((remembering) => {
+    const { policy, kind, at, durationMs = 0, outcome } = remembering;
     // An entry is made where a run ends, or just before.
     const same = byPolicy.get(policy)?.find((run) => {
       const before = at.getTime() - run.at.getTime();
       return run.kind === kind && untold.has(run) && Math.abs(before) <= durationMs + NEAR_MS;
     });
-    if (!same || outcome === "success") return !same;
+    if (!same) return [remembering];
+    if (outcome === "success") return [];
     untold.delete(same);
-    return true;
+    return [{ ...remembering, by: remembering.by ?? same.by }];
   });
   return [...untold, ...rest];
 }

@@ -95,7 +95,7 @@ export class BackupService implements AsyncDisposable {
     this.#slots = new Slots(policies.concurrency);
     this.#watch = new WorkWatch(logger);
     this.#state = new ServiceState(stateDirectory(options.stateDirectory), logger);
-    this.#notices = new Notices(logger, this.#state, () => clock.now());
+    this.#notices = new Notices(logger, this.#state, clock);
     const now = clock.now();
     this.#metrics = new ServiceMetrics(policies, { logger, meter, state: this.#state, clock });
     this.#repositories = new OpenRepositories(logger, this.#metrics);

@@ -40,6 +40,12 @@ export class NoticeOutbox<T> {
     return held;
   }
 
+  /** How long what is held has to wait; undefined: nothing is. */
+  remainingMs(now: number): number | undefined {
+    if (this.#since === undefined || this.#held.length === 0) return undefined;
+    return this.#isWithin(this.#since, now) ? this.#since + this.windowMs - now : 0;
+  }
+
   /** Where the clock has gone back, it is not known how long ago that was. */
   #isWithin(at: number, now: number): boolean {
     return at <= now && now - at < this.windowMs;

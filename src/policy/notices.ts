@@ -2,6 +2,7 @@ import { createHash, randomUUID } from "node:crypto";
 import { IoError } from "../errors.ts";
 import { reasonOf } from "../fs/io.ts";
 import type { Logger } from "../logger.ts";
+import type { Clock } from "../util/clock.ts";
 import { lowestOf } from "../util/extremes.ts";
 import { parseDuration } from "./duration.ts";
 import { digestOf, type Notice, noticesOf, type Overdue, otherRunNotice, overdueNotice } from "./notice.ts";
@@ -37,8 +38,10 @@ const sender = () => import("./send-notice.ts");
  */
 export class Notices {
   readonly #logger: Logger;
-  readonly #now: () => number;
+  readonly #clock: Clock;
   readonly #state: ServiceState;
+  /** What is being made of runs, and not sent yet. */
+  readonly #making = new Set<Promise<void>>();
   /** The last thing that is being sent to a receiver; it comes behind the others. */
   readonly #sending = new Map<string, Promise<void>>();
   readonly #hosts = new Map<string, Slots>();
@@ -50,10 +53,14 @@ export class Notices {
   readonly #again = new Map<PolicySettings, number>();
   #stop = new AbortController();
 
-  constructor(logger: Logger, state: ServiceState, now: () => number) {
+  constructor(logger: Logger, state: ServiceState, clock: Clock) {
     this.#logger = logger;
     this.#state = state;
-    this.#now = now;
+    this.#clock = clock;
+  }
+
+  #now(): number {
+    return this.#clock.now();
   }
 
   /** A run begins. */
@@ -126,8 +133,11 @@ export class Notices {
   async settle(): Promise<void> {
     const { signal } = this.#stop;
     const sent = async (): Promise<void> => {
-      this.#release(true);
-      while (this.#sending.size > 0) await Promise.all(this.#sending.values());
+      do {
+        await Promise.allSettled(this.#making);
+        this.#release(true);
+        await Promise.all(this.#sending.values());
+      } while (this.#making.size > 0 || this.#sending.size > 0);
     };
     await within(sent(), LONGEST_WAIT_MS, signal);
     this.#stop.abort(new Error("it is sent later"));
@@ -144,8 +154,22 @@ export class Notices {
     }
   }
 
+  /** `settle` waits for it. */
+  async #make(making: Promise<void>): Promise<void> {
+    this.#making.add(making);
+    try {
+      await making;
+    } finally {
+      this.#making.delete(making);
+    }
+  }
+
   /** Keeps notices for each receiver that wants them, and sends them. @param over kinds that go on no more. */
-  async #queue(
+  #queue(settings: PolicySettings, notices: readonly Notice[], over: readonly NoticeKind[]): Promise<void> {
+    return this.#make(this.#keepAndSend(settings, notices, over));
+  }
+
+  async #keepAndSend(
     settings: PolicySettings,
     notices: readonly Notice[],
     over: readonly NoticeKind[],
@@ -179,7 +203,12 @@ export class Notices {
   }
 
   /** Begins to send what is due. */
-  async #flush(settings: PolicySettings): Promise<void> {
+  #flush(settings: PolicySettings): Promise<void> {
+    return this.#make(this.#sendDue(settings));
+  }
+
+  async #sendDue(settings: PolicySettings): Promise<void> {
+    this.#release(false);
     const now = this.#now();
     const { waiting } = this.#state.read(settings);
     const due = waiting.filter(({ id, next }) => next <= now && !this.#atHand.has(id));
@@ -206,8 +235,10 @@ export class Notices {
       if (!isDueNow(one.id)) continue;
       const told = { settings, waiting: one };
       const outbox = held.get(one.id);
-      if (outbox) outbox.notices.hold(told, now);
-      else this.#send(receivers.get(one.receiver), [told]);
+      if (outbox) {
+        outbox.notices.hold(told, now);
+        this.#releaseInTime(outbox);
+      } else this.#send(receivers.get(one.receiver), [told]);
     }
     this.#planAgain(settings, state);
   }
@@ -231,6 +262,18 @@ export class Notices {
       const held = notices.release(this.#now(), isEnd);
       if (held.length > 0) this.#send(receiver, held);
     }
+  }
+
+  /** Also where nothing ticks: runs may be asked for without a start. */
+  #releaseInTime(outbox: Outbox): void {
+    const remaining = outbox.notices.remainingMs(this.#now());
+    if (outbox.endTimer || remaining === undefined) return;
+    outbox.endTimer = this.#clock.every(Math.max(remaining, 1), () => {
+      outbox.endTimer?.();
+      outbox.endTimer = undefined;
+      this.#release(false);
+      this.#releaseInTime(outbox);
+    });
   }
 
   #planAgain(settings: PolicySettings, { waiting } = this.#state.read(settings)): void {
@@ -267,12 +310,13 @@ export class Notices {
           });
         await forget(told);
       } catch (error) {
-        const givenUp = told.filter((one) => this.#now() - one.waiting.since > GIVEN_UP_MS);
+        const isOver = ({ waiting: { since } }: WaitingFor) => this.#now() - since > GIVEN_UP_MS;
+        const givenUp = told.filter(isOver);
+        const next = told.filter((one) => !givenUp.includes(one)).map((one) => one.waiting.next);
         this.#logger.warn("a notice was not sent", {
           ...{ ...meta, reason: reasonOf(error) },
-          ...(givenUp.length === told.length
-            ? { givenUp: true }
-            : { nextAttempt: new Date(waiting.next).toISOString() }),
+          ...(givenUp.length > 0 && { givenUp: givenUp.length }),
+          ...(next.length > 0 && { nextAttempt: new Date(lowestOf(Infinity, next)).toISOString() }),
         });
         await forget(givenUp);
       }
@@ -355,6 +399,8 @@ interface WaitingFor {
 interface Outbox {
   readonly receiver: Receiver;
   readonly notices: NoticeOutbox<WaitingFor>;
+  /** While a timer runs that releases what is held. */
+  endTimer?: (() => void) | undefined;
 }
 
 /** The same for the same notices, however often they are sent together. */

@@ -13,6 +13,7 @@ import { withSpan } from "../util/trace-span.ts";
 import type { PolicySettings } from "./policy-set.ts";
 import { sourcesOf } from "./policy-sources.ts";
 import type { Slot } from "./run-slots.ts";
+import { TimeLimit } from "./time-limit.ts";
 
 export type RunType = "full" | "incremental";
 
@@ -79,12 +80,13 @@ export async function runPolicy(context: RunContext, request: RunRequest): Promi
 async function carryOut(context: RunContext, request: RunRequest): Promise<RunReport> {
   const { settings, logger, now } = context;
   const { timeoutMs } = settings.schedule;
-  const timeout = timeoutMs === undefined ? [] : [AbortSignal.timeout(timeoutMs)];
-  const signal = AbortSignal.any([context.signal, ...timeout]);
+  using limit = timeoutMs === undefined ? undefined : new TimeLimit(timeoutMs);
+  const signal = AbortSignal.any([context.signal, ...(limit ? [limit.signal] : [])]);
   const [startedAt, started] = [new Date(now()), performance.now()];
   const done: { snapshot?: TakenSnapshot; prune?: PruneReport; verification?: VerificationResult[] } = {};
   let attempts = 0;
   let step: RunStep | undefined;
+  let lastError: unknown;
   const onStep: RunContext["onStep"] = (begun, progress) => {
     step = begun;
     context.onStep(begun, progress);
@@ -102,7 +104,10 @@ async function carryOut(context: RunContext, request: RunRequest): Promise<RunRe
       const { withRetries } = await import("./retry-run.ts");
       done.snapshot = await withRetries(
         async (attempt) => {
+          // What others take is not this run's time.
+          limit?.pause();
           await context.slot.enter(signal);
+          limit?.resume();
           attempts = attempt;
           return backUp({ ...context, signal, onStep }, type);
         },
@@ -111,12 +116,14 @@ async function carryOut(context: RunContext, request: RunRequest): Promise<RunRe
           signal,
           onRetry: (error, attempt, delayMs) => {
             context.slot.leave();
+            lastError = error;
             logger.warn("a backup failed and is tried again", {
               ...{ policy: settings.name, attempt, delayMs: Math.round(delayMs), reason: reasonFor(error) },
             });
           },
         },
       );
+      lastError = undefined;
     }
     if (request.prune) done.prune = await prune({ ...context, signal, onStep });
     if (request.verify) {
@@ -127,12 +134,15 @@ async function carryOut(context: RunContext, request: RunRequest): Promise<RunRe
     return report("success");
   } catch (error) {
     if (context.signal.aborted) return report("aborted", error);
-    return report("failure", signal.aborted ? tookTooLong(timeoutMs) : error);
+    return report("failure", signal.aborted ? tookTooLong(timeoutMs, lastError) : error);
   }
 }
 
-function tookTooLong(timeoutMs = 0): IoError {
-  return new IoError(`The run took longer than its timeout, ${formatDuration(timeoutMs)}, and was stopped.`);
+/** @param cause why what was tried before failed. */
+function tookTooLong(timeoutMs = 0, cause?: unknown): IoError {
+  const what = `The run took longer than its timeout, ${formatDuration(timeoutMs)}, and was stopped.`;
+  if (cause === undefined) return new IoError(what);
+  return new IoError(`${what} The attempt before had failed: ${reasonFor(cause)}`, { cause });
 }
 
 async function backUp(

@@ -4,6 +4,7 @@ import { PassThrough, pipeline } from "node:stream";
 import { IoError, ValidationError } from "../../errors.ts";
 import { isNoProcess, isVanished, toIoError } from "../../fs/io.ts";
 import { withoutPassword } from "../../util/without-password.ts";
+import { endWithProcess } from "../programs/end-with-process.ts";
 
 /** Of what a program says on stderr so much is kept, the last of it. */
 const TAIL_BYTES = 4096;
@@ -35,7 +36,7 @@ export class Program implements AsyncDisposable {
   readonly #timers: NodeJS.Timeout[] = [];
   readonly #abort = () => this.stop();
   /** One that does not end when it is asked to must not outlive a process that leaves at once. */
-  readonly #leave = () => this.#kill("SIGKILL");
+  readonly #hasEnded: () => void;
   #stderr = Buffer.alloc(0);
   #isLate = false;
 
@@ -53,7 +54,7 @@ export class Program implements AsyncDisposable {
     this.child.stderr?.on("data", (bytes: Buffer) => {
       this.#stderr = Buffer.concat([this.#stderr, bytes]).subarray(-TAIL_BYTES);
     });
-    process.once("exit", this.#leave);
+    this.#hasEnded = endWithProcess(() => this.#kill("SIGKILL"));
     const { timeoutMs, signal } = options;
     if (timeoutMs !== undefined) {
       const late = () => {
@@ -123,7 +124,7 @@ export class Program implements AsyncDisposable {
 
   #release(): void {
     for (const timer of this.#timers) clearTimeout(timer);
-    process.off("exit", this.#leave);
+    this.#hasEnded();
     this.#options.signal?.removeEventListener("abort", this.#abort);
   }
 

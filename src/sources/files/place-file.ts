@@ -9,11 +9,13 @@ import {
   futimesSync,
   lchownSync,
   linkSync,
+  lstatSync,
   lutimesSync,
   openSync,
   readdirSync,
   renameSync,
   rmSync,
+  type Stats,
   statSync,
   symlinkSync,
   unlinkSync,
@@ -31,6 +33,7 @@ import { type FileName, joinName, shownName, unescapeText } from "./file-names.t
 
 /** `.lancedb-backup-restore-<process>.<uuid>`: a file in place that has not its name yet. */
 const HALF = ".lancedb-backup-restore-";
+const HALF_REST = /^([\w-]+)\.[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 const HOLE_BYTES = 64 << 10;
 const ZEROS = Buffer.alloc(HOLE_BYTES);
 /** Of the mode: who runs a file runs it as its owner. Not without the owner that it is about. */
@@ -195,17 +198,27 @@ function halfBeside(place: FileName): FileName {
   return joinName(place.subarray(0, place.lastIndexOf(0x2f)), name);
 }
 
-/** Whether a name is that of a file that a restore has not finished. */
-export function isHalf(name: FileName): boolean {
-  return (typeof name === "string" ? name : name.toString("latin1")).startsWith(HALF);
+/** Whether it is a file, or a link, that a restore has not finished. */
+export function isHalf(name: FileName, found: Stats): boolean {
+  return (
+    typeof name === "string" && tokenOfHalf(name) !== undefined && (found.isFile() || found.isSymbolicLink())
+  );
+}
+
+/** Of the process that writes it; undefined for any other name. */
+function tokenOfHalf(name: string): string | undefined {
+  if (!name.startsWith(HALF)) return undefined; // nearly all are others
+  return HALF_REST.exec(name.slice(HALF.length))?.[1];
 }
 
 /** Removes what dead restores have left in a directory. */
 export function sweepHalves(directory: FileName): void {
   for (const name of readdirSync(directory)) {
-    if (!name.startsWith(HALF)) continue;
+    const token = tokenOfHalf(name);
+    if (token === undefined) continue;
     const place = joinName(directory, name);
-    const [token = ""] = name.slice(HALF.length).split(".");
+    const found = lstatSync(place, { throwIfNoEntry: false });
+    if (!found || !isHalf(name, found)) continue;
     if (livenessOfToken(token, shownName(place)) === "dead") unlinkSync(place);
   }
 }

@@ -118,11 +118,12 @@ class Walk {
   }
 
   #look(directory: Directory, name: FileName, escaped: string): Directory | undefined {
-    if (isHalf(name)) return undefined; // of a restore in place that is under way, or was killed
     const place = joinName(directory.place, name);
     const path = directory.path === "" ? escaped : `${directory.path}/${escaped}`;
     const shown = directory.shown === "" ? shownName(name) : `${directory.shown}/${shownName(name)}`;
     const found = this.#stats(path, place);
+    // Of a restore in place that is under way, or was killed.
+    if (found && isHalf(name, found)) return undefined;
     if (!found || directory.rules?.leavesOut(found.isDirectory() ? `${shown}/` : shown)) return undefined;
     if (path.length * 3 > LONGEST_PATH_BYTES && Buffer.byteLength(path) > LONGEST_PATH_BYTES) {
       this.#leaveOut(path, "unsupported", "its path is too long for a snapshot");

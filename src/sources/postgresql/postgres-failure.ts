@@ -39,8 +39,11 @@ const MEANINGS: readonly (readonly [RegExp, (message: string) => BackupError])[]
     /server closed the connection|terminating connection|connection not open|could not receive data|SSL connection has been closed|SSL SYSCALL error|unexpected eof while reading|lost synchronization/,
     (message) => new IoError(message, { errno: "ECONNRESET" }),
   ],
-  // TLS that is wanted and not to be had, or not as it is wanted.
-  [/does not support SSL|SSL error|certificate/, (message) => new IoError(message, { errno: "EPROTO" })],
+  // TLS that is wanted and not to be had, or not as it is wanted. Users' tables may be called after certificates, too.
+  [
+    /does not support SSL|SSL error|\b(?:server|client|root) certificate\b|certificate file|certificate could not be obtained|certificate present, but|certificate verify failed/,
+    (message) => new IoError(message, { errno: "EPROTO" }),
+  ],
 ];
 
 /** What a program's ending was, by what it said. */

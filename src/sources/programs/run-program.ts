@@ -2,6 +2,7 @@ import { type ChildProcessByStdio, spawn } from "node:child_process";
 import { PassThrough, pipeline, type Readable, type Writable } from "node:stream";
 import { UnsupportedError } from "../../errors.ts";
 import { isError, isVanished, toIoError } from "../../fs/io.ts";
+import { endWithProcess } from "./end-with-process.ts";
 
 export interface ProgramToRun {
   /** Absolute, or a name in PATH. */
@@ -57,7 +58,11 @@ export class RunningProgram implements AsyncDisposable {
       this.#child.once("close", (code, by) => resolve({ code, signal: by }));
     });
     signal?.addEventListener("abort", this.#onAbort, { once: true });
-    void this.#ended.then(() => signal?.removeEventListener("abort", this.#onAbort));
+    const hasEnded = endWithProcess(this.#onAbort);
+    void this.#ended.then(() => {
+      hasEnded();
+      signal?.removeEventListener("abort", this.#onAbort);
+    });
   }
 
   #hear(text: string): void {

@@ -3,6 +3,7 @@ import type { CaptureRequest } from "../../engine/source-contract.ts";
 import type { PartToRestore } from "../../engine/source-kind.ts";
 import { UnsupportedError, ValidationError } from "../../errors.ts";
 import { toIoError } from "../../fs/io.ts";
+import { advice } from "../../hint.ts";
 
 // What all databases on servers have alike.
 
@@ -26,7 +27,9 @@ export function assertTables(
   { allowEmpty = false }: Pick<CaptureRequest, "allowEmpty">,
 ): void {
   if (tables.length > 0 || allowEmpty) return;
-  throw new ValidationError(`The database ${uri} has no table. If it is meant to be empty, set allowEmpty.`);
+  throw new ValidationError(
+    advice`The database ${uri} has no table. If it is meant to be empty, back it up ${{ options: { allowEmpty: true } }}.`,
+  );
 }
 
 /** @throws UnsupportedError where only some of a database is to be restored. */

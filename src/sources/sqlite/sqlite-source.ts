@@ -10,6 +10,7 @@ import type {
   Source,
 } from "../../engine/source-contract.ts";
 import { isNotFound, UnsupportedError, ValidationError } from "../../errors.ts";
+import { advice } from "../../hint.ts";
 import { excluder } from "../../lance/left-out.ts";
 import { formatBytes } from "../../util/format.ts";
 import { pieceBytes } from "../piece-bytes.ts";
@@ -172,7 +173,7 @@ class SqliteCapture implements Capture {
     const { exclude, allowEmpty = false } = this.#request;
     if (tables.length === 0 && !allowEmpty) {
       throw new ValidationError(
-        `${this.#path} has no table. If it is meant to be empty, set allowEmpty (--allow-empty).`,
+        advice`${this.#path} has no table. If it is meant to be empty, back it up ${{ options: { allowEmpty: true } }}.`,
       );
     }
     const isExcluded = excluder(exclude);
