@@ -1,4 +1,4 @@
-import { linkSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, linkSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import {
@@ -67,6 +67,14 @@ test("auto passes to the next way where one cannot, and stays there", async (con
   await placer.place(from, to, "data/deep/b");
   await placer.sync();
   expect(filesBelow(to)).toEqual(["a", "data/deep/b"]);
+});
+
+test("a copy that fails is an error of the system, and no other way is advised", async (context) => {
+  const unreadable = "/sys/class/net/lo/speed"; // reading it is EINVAL
+  if (!existsSync(unreadable)) return context.skip();
+  const { to } = await source();
+  const copied = new Placer("copy").placeAs(unreadable, to, "x");
+  await expect(copied).rejects.toMatchObject({ code: "IO", errno: "EINVAL" });
 });
 
 test("many files", async () => {

@@ -5,6 +5,10 @@ import { Webhook } from "standardwebhooks";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { digestOf, type Notice } from "../../src/policy/notice.ts";
 import { htmlOf, slackOf, textOf, titleOf } from "../../src/policy/notice-text.ts";
+import { Notices } from "../../src/policy/notices.ts";
+import type { PolicySettings } from "../../src/policy/policy-set.ts";
+import { ServiceState } from "../../src/policy/service-state.ts";
+import { recordingLogger } from "../support/database.ts";
 import { newReceiver, newToldService } from "../support/notice-receivers.ts";
 
 const SECRET = `whsec_${Buffer.alloc(24, 7).toString("base64")}`;
@@ -236,6 +240,59 @@ describe("of many at once", () => {
     await until(6 + 8 + 6);
     await service.stop();
     expect(received).toHaveLength(6 + 8 + 6);
+  });
+
+  test("also where the service was not started: what is held goes with the next run, or when its time is over", async () => {
+    const { received, until, url } = await newReceiver();
+    const { service, clock } = await newToldService(
+      `[{ type: webhook, url: "${url}/", on: [success], digest: 5m }]`,
+    );
+    for (let i = 0; i < 6; i++) await service.run("one");
+    await until(3);
+    clock.sleep(300_000);
+    await service.run("one");
+    await until(4);
+    expect(JSON.parse(received[3]?.body ?? "")).toMatchObject({
+      type: "backup.digest",
+      data: { policies: { success: 1 } },
+    });
+    expect(JSON.parse(received[3]?.body ?? "").data.notices).toHaveLength(3);
+    await clock.pass(300_000, 0);
+    await until(5);
+    expect(kinds(received, "/").at(-1)).toBe("backup.success");
+  });
+
+  test("what is being made when the service is stopped is sent before it has ended", async () => {
+    const { received, url } = await newReceiver();
+    const { set, clock, stateDirectory } = await newToldService(
+      `[{ type: webhook, url: "${url}/", on: [success], digest: 5m }]`,
+    );
+    const { logger } = recordingLogger();
+    const state = new ServiceState(stateDirectory, logger);
+    const settings = set.get("one")?.settings as PolicySettings;
+    const notices = new Notices(logger, state, clock);
+    const [startedAt, endedAt] = [new Date(), new Date()];
+    const report = { policy: "one", type: "full", outcome: "success", startedAt, endedAt } as const;
+    const before = state.read(settings);
+    for (let i = 0; i < 5; i++) void notices.end(settings, { ...report, durationMs: 1, attempts: 1 }, before);
+    await notices.settle();
+    expect(kinds(received, "/")).toEqual([...Array(3).fill("backup.success"), "backup.digest"]);
+  });
+
+  test("of what is not taken in one, the oldest may be given up, which is said", async () => {
+    const { url } = await newReceiver(() => 404);
+    const { service, clock, logged } = await newToldService(
+      `[{ type: webhook, url: "${url}/", on: [success], digest: 1d }]`,
+    );
+    for (let i = 0; i < 4; i++) await service.run("one");
+    await service.stop();
+    clock.sleep(4 * 86_400_000);
+    await service.run("one");
+    await service.stop();
+    const nextAttempt = new Date(clock.now() + 86_400_000 + 60_000).toISOString();
+    expect(logged.filter(({ message }) => message === "a notice was not sent").at(-1)).toMatchObject({
+      meta: { kind: "digest", notices: 2, givenUp: 1, nextAttempt },
+    });
   });
 
   test("what is not taken in one is one warning, and waits", async () => {

@@ -9,8 +9,11 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
-import { BackupService, loadPolicies, Repository, ValidationError } from "../../src/index.ts";
+import { BackupService, IoError, loadPolicies, Repository, ValidationError } from "../../src/index.ts";
+import type { PolicySettings } from "../../src/policy/policy-set.ts";
+import { runPolicy } from "../../src/policy/run-policy.ts";
 import { ServiceState, stateDirectory } from "../../src/policy/service-state.ts";
 import { newDirectory, recordingLogger } from "../support/database.ts";
 import { newReceiver, newToldService } from "../support/notice-receivers.ts";
@@ -247,6 +250,40 @@ test("a run that takes longer than its timeout is a failure, which is told", asy
   expect(JSON.parse(body)).toMatchObject({
     type: "backup.failure",
     data: { message: expect.stringContaining("took longer than its timeout, 300 ms"), failures: 1 },
+  });
+});
+
+test("what others take of a run's places is not its time; where it has taken too long, why it failed before is told", async () => {
+  const { set } = await newToldService("[]", { schedule: "full: 1d, timeout: 1s, retry_window: 800ms" });
+  const settings = set.get("one")?.settings as PolicySettings;
+  const [{ logger }, away] = [recordingLogger(), new IoError("the bucket is away")];
+  const { signal } = new AbortController();
+  const runWith = (enter: () => Promise<void>, second: () => Promise<never>) => {
+    let tries = 0;
+    return runPolicy(
+      {
+        ...{ settings, logger, signal, now: Date.now, onStep: () => undefined },
+        openRepository: () => (++tries === 1 ? Promise.reject(away) : second()),
+        slot: { leave: () => undefined, enter: () => (tries === 0 ? Promise.resolve() : enter()) },
+      },
+      { type: "full", prune: false, verify: false },
+    );
+  };
+  const wrong = new ValidationError("another error");
+  const [waited, hung] = await Promise.all([
+    runWith(
+      () => sleep(1100),
+      () => Promise.reject(wrong),
+    ),
+    runWith(
+      () => Promise.resolve(),
+      () => sleep(1100).then(() => Promise.reject(wrong)),
+    ),
+  ]);
+  expect(waited).toMatchObject({ outcome: "failure", attempts: 2, error: wrong });
+  expect(hung.error).toMatchObject({
+    message: expect.stringMatching(/took longer than its timeout, 1.0 s, .* had failed: the bucket is away/),
+    cause: away,
   });
 });
 

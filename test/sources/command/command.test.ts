@@ -84,6 +84,34 @@ test("a program that takes too long is stopped, with what it has started; an abo
   expect(await repository.leases()).toEqual([]);
 });
 
+test("programs of all kinds are ended where this process leaves at once, by one listener", async () => {
+  const module = (name: string) =>
+    JSON.stringify(new URL(`../../../src/sources/${name}`, import.meta.url).href);
+  const script = `
+    const { RunningProgram } = await import(${module("programs/run-program.ts")});
+    const { Program } = await import(${module("command/command-program.ts")});
+    const args = ["-c", "echo $$; exec sleep 1000"];
+    const programs = [];
+    for (let i = 0; i < 6; i++) {
+      programs.push(new RunningProgram({ path: "sh", args, env: process.env }));
+      programs.push(await Program.start({ argv: ["sh", ...args] }, "ignore"));
+    }
+    const pids = [];
+    for (const { output } of programs) for await (const text of output.iterator({ destroyOnReturn: false })) {
+      pids.push(Number(text));
+      break;
+    }
+    await programs.pop()[Symbol.asyncDispose]();
+    console.log(JSON.stringify([process.listenerCount("exit"), ...pids]));
+    process.exit();`;
+  const said = execFileSync(process.execPath, ["--input-type=module", "-e", script], { encoding: "utf8" });
+  const [listeners, ...pids] = JSON.parse(said) as number[];
+  expect([listeners, pids.length]).toEqual([1, 12]);
+  const isThere = (pid: number) =>
+    existsSync(`/proc/${pid}`) && !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
+  await expect.poll(() => pids.filter(isThere)).toEqual([]);
+});
+
 test("what is secret in its environment is in no error, no document and no process's arguments", async () => {
   const { place, repository, source } = await newPlace();
   const env = { APP_PASSWORD: SECRET };

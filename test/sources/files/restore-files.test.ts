@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { createHash } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import {
   chmodSync,
   chownSync,
@@ -9,6 +9,7 @@ import {
   openSync,
   readdirSync,
   readFileSync,
+  rmdirSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -183,20 +184,26 @@ test("in place files go back one by one, what the snapshot does not have stays, 
   rmSync(join(tree, "to-a"));
   symlinkSync("elsewhere", join(tree, "to-a"));
   writeFileSync(join(tree, "in/mine"), "mine");
-  const own = join(tree, `in/.lancedb-backup-restore-${PROCESS_TOKEN}.1`);
+  const own = join(tree, `in/.lancedb-backup-restore-${PROCESS_TOKEN}.${randomUUID()}`);
   writeFileSync(own, "of a process that lives");
   const token = `import { PROCESS_TOKEN } from ${JSON.stringify(TOKEN_MODULE)}; process.stdout.write(PROCESS_TOKEN);`;
   const dead = execFileSync(process.execPath, ["--input-type=module", "-e", token], { encoding: "utf8" });
-  const half = join(tree, `in/.lancedb-backup-restore-${dead}.1`);
+  const half = join(tree, `in/.lancedb-backup-restore-${dead}.${randomUUID()}`);
   writeFileSync(half, "of a dead one");
-  const above = join(tree, `.lancedb-backup-restore-${dead}.2`);
+  const above = join(tree, `.lancedb-backup-restore-${dead}.${randomUUID()}`);
   writeFileSync(above, "of a dead one");
+  const named = join(tree, "in/.lancedb-backup-restore-notes");
+  writeFileSync(named, "of somebody who likes the name");
+  const directory = join(tree, `.lancedb-backup-restore-${dead}.${randomUUID()}`);
+  mkdirSync(directory);
   const report = await repository.restore("latest", { target: tree, mode: "in-place" });
   expect(report).toMatchObject({ snapshot: id, mode: "in-place" });
   expect([own, half, above].filter(existsSync)).toEqual([own]);
   const again = await repository.backup({ source: tree });
-  expect(again.files).toBe(Object.keys(before).length + 1); // in/mine, and nothing half
+  expect(again.files).toBe(Object.keys(before).length + 3); // in/mine, those that have but the name, and nothing half
   rmSync(own);
+  rmSync(named);
+  rmdirSync(directory);
   expect(readFileSync(join(tree, "in/mine"), "utf8")).toBe("mine");
   rmSync(join(tree, "in/mine"));
   await repository.restore(id, { target: tree, mode: "in-place" });

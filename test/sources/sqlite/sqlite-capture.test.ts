@@ -256,7 +256,10 @@ describe("files that are no database, or none that is whole", () => {
     await expect(refused(place("directory"))).rejects.toThrow(ValidationError);
     await expect(refused(place("nothing"))).rejects.toThrow(/no SQLite database at/);
     writeFileSync(place("empty"), "");
-    await expect(refused(place("empty"))).rejects.toThrow(/has no table/);
+    await expect(refused(place("empty"))).rejects.toMatchObject({
+      message: expect.stringContaining("has no table"),
+      hints: [{ options: { allowEmpty: true } }],
+    });
     await captureTo(place("empty"), place("copy"), {}, { allowEmpty: true });
   });
 
