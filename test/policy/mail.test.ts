@@ -242,10 +242,18 @@ test.each([
     /notifications\.0\.from: it must be an address/,
   ],
   ["a line end in an address", `from: a@b.c, to: ["x@y.z\\nBcc: d@e.f"]`, /to\.0: it must be an address/],
-  ["a password without TLS", `from: a@b.c, to: [x@y.z], tls: none, user: me, password: p4ss`, /only sent with TLS/],
+  [
+    "a password without TLS",
+    `from: a@b.c, to: [x@y.z], tls: none, user: me, password: p4ss`,
+    /only sent with TLS/,
+  ],
   ["a password without a user", `from: a@b.c, to: [x@y.z], password: p4ss`, /must be given together/],
   ["nobody", "from: a@b.c, to: []", /to: it must not be empty/],
-  ["both on and severity", "from: a@b.c, to: [x@y.z], on: [failure], severity: error", /severity: use either/],
+  [
+    "both on and severity",
+    "from: a@b.c, to: [x@y.z], on: [failure], severity: error",
+    /severity: use either/,
+  ],
   ["a port that there is not", "from: a@b.c, to: [x@y.z], port: 70000", /from 1 to 65535/],
 ])("refused in the file: %s", async (_what, text, expected) => {
   const file = writePolicies(await newDirectory(), {
