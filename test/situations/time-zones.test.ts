@@ -25,7 +25,7 @@ test.each([
   const { env } = await newVault();
   const args = ["prune", "--keep-daily", "5", "--dry-run", "--time-zone", zone];
   const { stdout } = await run(args, { env });
-  expect(stdout).toContain(`those of ${zone}.`);
+  expect(stdout).toContain(`rules: ${zone}.`);
   for (const time of times) expect(stdout).toContain(time);
   const report = await runJson<PruneReport>(args, { env });
   expect(report.timeZone).toBe(zone);
@@ -36,7 +36,7 @@ test("without the option it is the machine's, which is said too", async () => {
   const { env } = await newVault();
   const ran = { env: { ...env, TZ: "Asia/Kolkata" } };
   const { stdout } = await run(["prune", "--keep-daily", "1", "--dry-run"], ran);
-  expect(stdout).toMatch(/those of Asia\/(Kolkata|Calcutta)\./);
+  expect(stdout).toMatch(/rules: Asia\/(Kolkata|Calcutta)\./);
   expect(stdout).toContain("2026-01-10 17:00:00");
   const report = await runJson<PruneReport>(["prune", "--dry-run"], ran);
   expect(report.timeZone).toMatch(/^Asia\/(Kolkata|Calcutta)$/);
