@@ -3,7 +3,9 @@ import { ValidationError } from "../errors.ts";
 import { reasonOf } from "../fs/io.ts";
 import { defaultLogger, type Logger } from "../logger.ts";
 import type { Repository } from "../repository/index.ts";
+import { waitAtMost } from "../util/abortable.ts";
 import { type Clock, systemClock } from "../util/clock.ts";
+import { type Slot, Slots } from "../util/slots.ts";
 import type { Meter } from "./metrics/meter-instruments.ts";
 import type { MetricSource } from "./metrics/prometheus-text.ts";
 import { ServiceMetrics } from "./metrics/service-metrics.ts";
@@ -13,7 +15,6 @@ import type { PolicySet } from "./policy-set.ts";
 import type { PolicyStatus } from "./policy-status.ts";
 import { readStatuses } from "./read-statuses.ts";
 import { type RunReport, type RunRequest, type RunType, runPolicy } from "./run-policy.ts";
-import { type Slot, Slots, within } from "./run-slots.ts";
 import { type FailedRun, ServiceState, stateDirectory } from "./service-state.ts";
 import { WatchedPolicy } from "./watched-policy.ts";
 import { type RunListener, type WorkListener, type WorkUnderWay, WorkWatch } from "./work-under-way.ts";
@@ -141,7 +142,7 @@ export class BackupService implements AsyncDisposable {
     this.#end = undefined;
     this.#closing = true;
     const ended = Promise.all([...this.#watched.values()].map(({ running }) => running));
-    if (graceMs > 0) await within(ended, graceMs, this.#stop.signal);
+    if (graceMs > 0) await waitAtMost(ended, graceMs, this.#stop.signal);
     this.#stop.abort(new Error("The service was stopped."));
     await ended;
     await this.#notices.settle();
@@ -360,7 +361,7 @@ export class BackupService implements AsyncDisposable {
       const looking = this.#look([watched]).catch((error: unknown) => {
         this.#logger.warn("a repository cannot be read", { reason: reasonOf(error) });
       });
-      await within(looking, LOOK_MS, this.#stop.signal);
+      await waitAtMost(looking, LOOK_MS, this.#stop.signal);
       const work = this.work.find(({ policy }) => policy === settings.name);
       const overdue = watched.overdue(this.#clock.now());
       return overdue && { ...overdue, runningSince: work?.startedAt };

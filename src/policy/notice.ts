@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { hostname } from "node:os";
 import { ShrunkError } from "../errors.ts";
 import { reasonOf } from "../fs/io.ts";
@@ -177,3 +178,9 @@ function newNotice(
 }
 
 const times = (count: number) => (count === 1 ? "once" : `${count} times in a row`);
+
+/** The same for the same notices, however often they are sent together. */
+export function digestIdOf(waiting: readonly { readonly id: string }[]): string {
+  const ids = waiting.map(({ id }) => id).join();
+  return `msg_${createHash("sha256").update(ids).digest("hex").slice(0, 32)}`;
+}

@@ -1,17 +1,33 @@
-import { createHash, randomUUID } from "node:crypto";
+import { randomUUID } from "node:crypto";
 import { IoError } from "../errors.ts";
 import { reasonOf } from "../fs/io.ts";
 import type { Logger } from "../logger.ts";
+import { waitAtMost } from "../util/abortable.ts";
 import type { Clock } from "../util/clock.ts";
 import { lowestOf } from "../util/extremes.ts";
-import { parseDuration } from "./duration.ts";
-import { digestOf, type Notice, noticesOf, type Overdue, otherRunNotice, overdueNotice } from "./notice.ts";
+import { Slots } from "../util/slots.ts";
+import {
+  digestIdOf,
+  digestOf,
+  type Notice,
+  noticesOf,
+  type Overdue,
+  otherRunNotice,
+  overdueNotice,
+} from "./notice.ts";
 import { isLasting, isWanted, type NoticeKind } from "./notice-kinds.ts";
 import { NoticeOutbox } from "./notice-outbox.ts";
-import type { NotificationSection, ReceiverSection } from "./notification-schema.ts";
+import {
+  allReceivers,
+  digestMsOf,
+  hostOf,
+  isDue,
+  nameOf,
+  type Receiver,
+  receiversOf,
+} from "./policy-receivers.ts";
 import type { PolicySettings } from "./policy-set.ts";
 import type { RunReport } from "./run-policy.ts";
-import { Slots, within } from "./run-slots.ts";
 import { endsFailures, type PolicyState, type ServiceState, type WaitingNotice } from "./service-state.ts";
 
 /** How long the end of a run, or of the service, waits for what is being sent. */
@@ -25,8 +41,6 @@ const GIVEN_UP_MS = 3 * 86_400_000;
 const LONGEST_LINE_MS = 60_000;
 /** At a time to one host: a hundred policies may fail at once. */
 const AT_A_TIME = 4;
-/** Of people; programs are told of each by itself. */
-const DIGEST = "5m";
 
 /** Loaded where there is somebody to tell. */
 const sender = () => import("./send-notice.ts");
@@ -98,7 +112,8 @@ export class Notices {
   overdue(settings: PolicySettings, find: () => Promise<Overdue | undefined>): Promise<void> {
     return this.#attempt(settings, async () => {
       const state = this.#state.read(settings);
-      if (receiversOf(settings, "overdue").every((one) => !isDue(one, "overdue", state, this.#now()))) return;
+      if (receiversOf(settings, "overdue").every((one) => !isDue(one, "overdue", state.told, this.#now())))
+        return;
       const found = await find();
       // Who hears that each run fails need not hear that none ever went well.
       if (found && (found.lastSuccess || state.failures === 0))
@@ -139,7 +154,7 @@ export class Notices {
         await Promise.all(this.#sending.values());
       } while (this.#making.size > 0 || this.#sending.size > 0);
     };
-    await within(sent(), LONGEST_WAIT_MS, signal);
+    await waitAtMost(sent(), LONGEST_WAIT_MS, signal);
     this.#stop.abort(new Error("it is sent later"));
     await sent();
     this.#stop = new AbortController();
@@ -182,7 +197,7 @@ export class Notices {
         for (const receiver of receiversOf(settings, kind)) {
           // What failed since tables shrank is told once, to those who hear of both.
           const isTwice = kind === "shrink" && notice.failures > 0 && isWanted(receiver.section, "failure");
-          if (isTwice || !isDue(receiver, kind, { ...state, told }, now)) continue;
+          if (isTwice || !isDue(receiver, kind, told, now)) continue;
           if (isLasting(kind)) told[`${receiver.key} ${kind}`] = now;
           const id = `msg_${randomUUID()}`;
           waiting.push({
@@ -246,13 +261,10 @@ export class Notices {
   /** Undefined where each notice goes by itself. */
   #outboxOf(receiver: Receiver | undefined): Outbox | undefined {
     if (!receiver) return undefined;
-    const { type, digest = type === "webhook" ? false : DIGEST } = receiver.section;
-    if (digest === false) return undefined;
+    const windowMs = digestMsOf(receiver);
+    if (windowMs === undefined) return undefined;
     const name = nameOf(receiver);
-    const outbox = this.#outboxes.get(name) ?? {
-      receiver,
-      notices: new NoticeOutbox(parseDuration(digest) ?? 0),
-    };
+    const outbox = this.#outboxes.get(name) ?? { receiver, notices: new NoticeOutbox(windowMs) };
     this.#outboxes.set(name, outbox);
     return outbox;
   }
@@ -300,7 +312,7 @@ export class Notices {
         return forget(told);
       }
       const all = told.map((one) => one.waiting);
-      const [id, notice] = isOne ? [waiting.id, waiting.notice] : [idOf(all), digestOf(all)];
+      const [id, notice] = isOne ? [waiting.id, waiting.notice] : [digestIdOf(all), digestOf(all)];
       try {
         const refused = await (await sender()).sendNotice(receiver.section, id, notice, signal);
         if (refused.length > 0)
@@ -380,16 +392,6 @@ export class Notices {
   }
 }
 
-/** One that a policy tells, with a name that holds no secret and is the same after a restart. */
-interface Receiver {
-  readonly key: string;
-  readonly section: ReceiverSection;
-  readonly host: string;
-}
-
-/** Of several policies the same where they say the same of it. It may hold secrets. */
-const nameOf = ({ section }: Receiver) => JSON.stringify(section);
-
 /** A notice that waits, and whose it is. */
 interface WaitingFor {
   readonly settings: PolicySettings;
@@ -403,42 +405,7 @@ interface Outbox {
   endTimer?: (() => void) | undefined;
 }
 
-/** The same for the same notices, however often they are sent together. */
-function idOf(waiting: readonly WaitingNotice[]): string {
-  const ids = waiting.map(({ id }) => id).join();
-  return `msg_${createHash("sha256").update(ids).digest("hex").slice(0, 32)}`;
-}
-
-function allReceivers({ notifications }: PolicySettings): Receiver[] {
-  const counts = new Map<string, number>();
-  return notifications.filter(isReceiver).map((section) => {
-    const host = section.type === "mail" ? section.host : hostOf(section.url);
-    const place = section.type === "mail" ? `${host} ${shortHash(section.to.join(","))}` : host;
-    const same = counts.get(`${section.type} ${place}`) ?? 0;
-    counts.set(`${section.type} ${place}`, same + 1);
-    return { key: `${section.type} ${place} ${same}`, section, host };
-  });
-}
-
-function receiversOf(settings: PolicySettings, kind: NoticeKind): Receiver[] {
-  return allReceivers(settings).filter(({ section }) => isWanted(section, kind));
-}
-
-/** Whether a receiver is to be told: not where it was, of the same that still goes on, a short while ago. */
-function isDue({ key, section }: Receiver, kind: NoticeKind, { told }: PolicyState, now: number): boolean {
-  const last = told[`${key} ${kind}`];
-  if (!isLasting(kind) || last === undefined) return true;
-  // Where the clock has gone back, it is not known how long ago that was.
-  return now < last || now - last >= (parseDuration(section.repeat ?? "24h") ?? 0);
-}
-
 const isToldOverdue = ({ told }: PolicyState) => Object.keys(told).some((key) => key.endsWith(" overdue"));
 
 const pauseAfter = (attempts: number) =>
   Math.min(FIRST_PAUSE_MS * 2 ** Math.min(attempts - 1, 20), LONGEST_PAUSE_MS);
-
-const isReceiver = (section: NotificationSection): section is ReceiverSection => section.type !== "ping";
-
-const hostOf = (url: string) => new URL(url).host;
-
-const shortHash = (text: string) => createHash("sha256").update(text).digest("hex").slice(0, 8);

@@ -9,10 +9,10 @@ import type {
   VerificationResult,
 } from "../repository/index.ts";
 import { formatDuration } from "../util/format.ts";
+import type { Slot } from "../util/slots.ts";
 import { withSpan } from "../util/trace-span.ts";
 import type { PolicySettings } from "./policy-set.ts";
 import { sourcesOf } from "./policy-sources.ts";
-import type { Slot } from "./run-slots.ts";
 import { TimeLimit } from "./time-limit.ts";
 
 export type RunType = "full" | "incremental";

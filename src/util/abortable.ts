@@ -11,3 +11,19 @@ export async function abortable<T>(work: () => Promise<T>, signal: AbortSignal |
     signal.removeEventListener("abort", stop);
   }
 }
+
+/** Waits for the end, so long at most, and until the signal fires. @throws what `ended` rejects with */
+export async function waitAtMost(ended: Promise<unknown>, ms: number, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return;
+  const over = Promise.withResolvers<void>();
+  const stop = () => over.resolve();
+  signal.addEventListener("abort", stop, { once: true });
+  // Timers take no longer ones: they would end at once.
+  const timer = ms < 2 ** 31 ? setTimeout(stop, ms) : undefined;
+  try {
+    await Promise.race([ended, over.promise]);
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener("abort", stop);
+  }
+}

@@ -1,4 +1,6 @@
+import { getEventListeners } from "node:events";
 import { expect, test } from "vitest";
+import { abortable, waitAtMost } from "../../src/util/abortable.ts";
 import { Listeners } from "../../src/util/listeners.ts";
 
 interface Events {
@@ -65,4 +67,13 @@ test("an event that there is not, and what is no function, are refused", () => {
     new TypeError('There is no event "two": there are one, other.'),
   );
   expect(() => some.on("one", 7 as never)).toThrow(TypeError);
+});
+
+test("a wait leaves no listener on a signal that lives long, however it ends", async () => {
+  const { signal } = new AbortController();
+  await waitAtMost(Promise.resolve(), 60_000, signal);
+  await waitAtMost(new Promise(() => undefined), 1, signal);
+  await expect(waitAtMost(Promise.reject(new Error("failed")), 60_000, signal)).rejects.toThrow("failed");
+  await abortable(async () => undefined, signal);
+  expect(getEventListeners(signal, "abort")).toEqual([]);
 });

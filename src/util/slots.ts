@@ -14,16 +14,16 @@ export class Slots {
     this.#free = count;
   }
 
-  async within<T>(work: (slot: Slot) => Promise<T>): Promise<T> {
-    await this.#take();
+  async within<T>(work: (slot: Slot) => Promise<T>, signal?: AbortSignal): Promise<T> {
+    await this.take(signal);
     let isHeld = true;
     const leave = () => {
-      if (isHeld) this.#give();
+      if (isHeld) this.give();
       isHeld = false;
     };
     const enter = async (signal: AbortSignal) => {
       if (isHeld) return;
-      await this.#take(signal);
+      await this.take(signal);
       isHeld = true;
     };
     try {
@@ -33,7 +33,8 @@ export class Slots {
     }
   }
 
-  async #take(signal?: AbortSignal): Promise<void> {
+  /** Waits for a place. @throws the signal's reason, when that is aborted first; then none was taken */
+  async take(signal?: AbortSignal): Promise<void> {
     signal?.throwIfAborted();
     if (this.#free > 0) {
       this.#free--;
@@ -48,7 +49,8 @@ export class Slots {
     await promise.finally(() => signal?.removeEventListener("abort", abort));
   }
 
-  #give(): void {
+  /** To the next who waits, or for whoever comes. */
+  give(): void {
     const [next] = this.#waiting;
     if (!next) this.#free++;
     else {
@@ -56,14 +58,4 @@ export class Slots {
       next();
     }
   }
-}
-
-/** Waits for the end, so long, and until the signal is aborted. */
-export async function within(ended: Promise<unknown>, ms: number, signal: AbortSignal): Promise<void> {
-  const over = Promise.withResolvers<void>();
-  signal.addEventListener("abort", () => over.resolve(), { once: true });
-  // Timers take no longer ones: they would end at once.
-  const timer = ms < 2 ** 31 ? setTimeout(over.resolve, ms) : undefined;
-  await Promise.race([ended, over.promise]);
-  clearTimeout(timer);
 }
