@@ -212,13 +212,20 @@ const metrics = section({
   }).optional(),
 });
 
+/** What may stand for all policies and for one has an id: the JSON Schema says it once. */
 const defaults = {
-  notifications: z.array(notification, "it must be a list of notifications").optional(),
-  storage: storage.extend({ type: storage.shape.type.optional() }).optional(),
-  compression: compression.extend({ algorithm: compression.shape.algorithm.optional() }).optional(),
-  encryption: encryption.optional(),
-  retention: retention.optional(),
-  verification: verification.optional(),
+  notifications: z
+    .array(notification, "it must be a list of notifications")
+    .meta({ id: "notifications" })
+    .optional(),
+  storage: storage.extend({ type: storage.shape.type.optional() }).meta({ id: "storage" }).optional(),
+  compression: compression
+    .extend({ algorithm: compression.shape.algorithm.optional() })
+    .meta({ id: "compression" })
+    .optional(),
+  encryption: encryption.meta({ id: "encryption" }).optional(),
+  retention: retention.meta({ id: "retention" }).optional(),
+  verification: verification.meta({ id: "verification" }).optional(),
   audit: choice(
     AUDIT_MODES,
     "What the repository's audit log records: all, off, or auto, which is all but backups that went well in a store.",
@@ -273,6 +280,11 @@ export type CompressionSection = z.infer<typeof compression>;
 
 /** As a JSON Schema, of draft 2020-12: what lies in policy.schema.json. */
 export function policySchemaText(): string {
-  const schema = { title: "lancedb-backup policies", ...z.toJSONSchema(policyFile, { io: "input" }) };
-  return `${JSON.stringify(schema, null, 2)}\n`;
+  const { $schema, ...schema } = z.toJSONSchema(policyFile, {
+    io: "input",
+    // An "id" is no keyword of the draft, and validators refuse it.
+    override: ({ jsonSchema }) => void delete jsonSchema.id,
+  });
+  const titled = { $schema, title: "lancedb-backup policies", ...schema };
+  return `${JSON.stringify(titled, null, 2)}\n`;
 }

@@ -1,7 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { builtinModules } from "node:module";
-import { join } from "node:path";
+import { dirname, join, normalize } from "node:path";
 import { pathToFileURL } from "node:url";
 import { expect, test } from "vitest";
 import { parseAst } from "vitest/node";
@@ -61,4 +61,50 @@ test("importing the package loads few files of ours, and no package: each would 
   const files = loaded.filter((url) => !url.startsWith("node:"));
   expect(files.filter((url) => !url.startsWith(pathToFileURL(DIST).href))).toEqual([]);
   expect(files.length).toBeLessThanOrEqual(3);
+});
+
+/** What `npm pack` puts into the tarball. */
+function packed(): { readonly paths: ReadonlySet<string>; readonly size: number } {
+  const { stdout, stderr } = spawnSync("npm", ["pack", "--dry-run", "--json", "--ignore-scripts"], {
+    cwd: ROOT,
+    encoding: "utf8",
+  });
+  const answer = JSON.parse(stdout || JSON.stringify(stderr)) as
+    | readonly Tarball[]
+    | Readonly<Record<string, Tarball>>;
+  const [tarball] = Object.values(answer);
+  if (tarball === undefined) throw new Error(stderr);
+  return { paths: new Set(tarball.files.map(({ path }) => path)), size: tarball.unpackedSize };
+}
+
+interface Tarball {
+  readonly unpackedSize: number;
+  readonly files: readonly { readonly path: string }[];
+}
+
+test("each page and image that a packed page links to is packed; the tarball does not grow unseen", () => {
+  const { paths, size } = packed();
+  const pages = [...paths].filter((path) => path.endsWith(".md"));
+  expect(pages).toEqual(expect.arrayContaining(["README.md", "docs/runbook.md", "docs/formats.md"]));
+  const lost = pages.flatMap((page) => {
+    const text = readFileSync(join(ROOT, page), "utf8")
+      .replaceAll(/^```[\s\S]*?^```$/gm, "")
+      .replaceAll(/`[^`\n]*`/g, "");
+    return [...text.matchAll(/\]\(([^()\s]+)\)/g)]
+      .map(([, link = ""]) => link.replace(/#.*/, ""))
+      .filter((link) => link !== "" && !/^[a-z]+:/.test(link))
+      .filter((link) => !paths.has(normalize(join(dirname(page), link))))
+      .map((link) => `${page}: ${link}`);
+  });
+  expect(lost).toEqual([]);
+  expect(size).toBeLessThan(2_000_000);
+});
+
+test("each statement of what is published has a line, so that Node shows a short one of an error", () => {
+  const lengths = readdirSync(join(DIST, "parts"))
+    .filter((name) => name.endsWith(".js") && name !== "serve-page.js")
+    .flatMap((name) => readFileSync(join(DIST, "parts", name), "utf8").split("\n"))
+    .map((line) => line.length);
+  const long = lengths.filter((length) => length > 300);
+  expect(long.length).toBeLessThan(lengths.length / 200);
 });

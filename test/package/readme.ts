@@ -44,6 +44,7 @@ export function makeProject(directory: string, snippets: readonly Snippet[]): vo
   const paths = {
     "lancedb-backup": [source],
     "lancedb-backup/s3": [join(ROOT, "src/storage/s3/index.ts")],
+    "lancedb-backup/repository": [join(ROOT, "src/repository/index.ts")],
     "lancedb-backup/page": [join(ROOT, "src/page/index.ts")],
     "lancedb-backup/storage-conformance": [join(ROOT, "src/storage/conformance/index.ts")],
   };

@@ -3,6 +3,7 @@ import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { buildProgram } from "../../src/cli/program.ts";
+import { loadPolicies } from "../../src/index.ts";
 import { newDirectory } from "../support/database.ts";
 
 const UNITS = join(import.meta.dirname, "../../examples/systemd");
@@ -46,5 +47,41 @@ test("the units and the container call commands and options that there are", () 
     const command = program.commands.find((each) => each.name() === name);
     const known = command?.options.flatMap(({ long, short }) => [long, short]);
     for (const word of words.filter((each) => each.startsWith("-"))) expect(known).toContain(word);
+  }
+});
+
+const docs = (page: string) => readFileSync(join(import.meta.dirname, "../../docs", page), "utf8");
+
+test("docs/nightly.md shows the units, docs/docker.md the container, and the files of both load", async () => {
+  const nightly = docs("nightly.md");
+  for (const name of readdirSync(UNITS)) {
+    const text = readFileSync(join(UNITS, name), "utf8");
+    expect(nightly).toContain(`\`/etc/systemd/system/${name}\`:\n\n\`\`\`ini\n${text}\`\`\`\n`);
+  }
+  const [, container = "none"] = readFileSync(CONTAINER, "utf8").split(/(?=^FROM )/m);
+  expect(docs("docker.md")).toContain(`\`\`\`dockerfile\n${container}\`\`\``);
+  for (const page of ["nightly.md", "docker.md"]) {
+    const [, yaml = ""] = /^```yaml\n([\s\S]*?)^```$/m.exec(docs(page)) ?? [];
+    const file = join(await newDirectory(), "backup.yaml");
+    writeFileSync(file, yaml);
+    expect([...(await loadPolicies(file))].length, page).toBe(1);
+  }
+});
+
+test("the commands of docs/nightly.md and docs/docker.md are ones that there are, with their options", () => {
+  const program = buildProgram();
+  const lines = ["nightly.md", "docker.md"].flatMap((page) =>
+    [...docs(page).matchAll(/^.*lancedb-backup (policy check|run|status) (.*--config.*)$/gm)].map(
+      ([, name = "", words = ""]) => ({ name, options: words.match(/--[a-z-]+/g) ?? [] }),
+    ),
+  );
+  expect(lines.length).toBeGreaterThanOrEqual(8);
+  for (const { name, options } of lines) {
+    let command = program;
+    for (const word of name.split(" ")) {
+      command = command.commands.find((each) => each.name() === word) ?? command;
+    }
+    const known = command.options.map(({ long }) => long);
+    for (const option of options) expect(known, `${name} ${option}`).toContain(option);
   }
 });
