@@ -5,6 +5,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { rolldown } from "rolldown";
 import { dts } from "rolldown-plugin-dts";
+import { breakLines } from "./break-lines.mjs";
 import { inProject } from "./project.mjs";
 
 const [declarations = "", dist = ""] = process.argv.slice(2);
@@ -20,11 +21,11 @@ const isPacked = (id) => PACKED.some((name) => id === name || id.startsWith(`${n
 const isExternal = (id) =>
   id.startsWith("node:") || (/^[^./\0]/.test(id) && !/^[A-Za-z]:/.test(id) && !isPacked(id));
 
-/** Names stay as they are written, for whoever reads a stack. */
+/** Names stay as they are written, for whoever reads a stack; so does a line for each statement (`breakLines`). */
 const SMALL = {
   compress: { keepNames: { function: true, class: true } },
   mangle: { toplevel: true, keepNames: { function: true, class: true } },
-  codegen: { removeWhitespace: false },
+  codegen: { removeWhitespace: true },
 };
 
 /** "repository/index" for "./dist/repository/index.js". */
@@ -43,8 +44,17 @@ async function codeOf(path) {
     codeSplitting: false,
     exports: "none",
   });
-  return output[0].code;
+  return breakLines(output[0].code);
 }
+
+const lines = {
+  name: "lines",
+  generateBundle: (_options, bundle) => {
+    for (const chunk of Object.values(bundle)) {
+      if (chunk.type === "chunk") chunk.code = breakLines(chunk.code);
+    }
+  },
+};
 
 function common(plugins = []) {
   return {
@@ -89,7 +99,7 @@ async function code() {
   const input = Object.fromEntries(
     [...exported, ...programs].map((name) => [name, inProject(`src/${name}.ts`)]),
   );
-  const build = await rolldown({ ...common([facts(threads), gather]), input });
+  const build = await rolldown({ ...common([facts(threads), gather, lines]), input });
   await build.generate({ format: "esm" }); // so that all imports are known
   const atOnce = new Set();
   const visit = (id) => {
