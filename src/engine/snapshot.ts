@@ -46,6 +46,8 @@ export interface EntryAttributes {
   readonly hardLink?: number | undefined;
   /** Whether it had holes. */
   readonly sparse?: true | undefined;
+  /** Extended attributes: values in base64 by name, in which `%` and two hexadecimal digits stand for a byte that is no text. */
+  readonly xattrs?: Readonly<Record<string, string>> | undefined;
 }
 
 /** A file of a part. */

@@ -8,7 +8,11 @@ export interface DocumentedReader {
     repository: string,
     id: string,
     secret?: string | Buffer,
-  ): { source: { type: string; uri: string }; files: Map<string, Buffer> }[];
+  ): {
+    source: { type: string; uri: string };
+    files: Map<string, Buffer>;
+    xattrs: Map<string, Record<string, string>>;
+  }[];
   readAudit(
     repository: string,
     secret?: string | Buffer,

@@ -65,19 +65,31 @@ export function entryFrom(
 
 function attributesFrom(value: unknown, refuse: () => CorruptError): EntryAttributes {
   if (!isObject(value)) throw refuse();
-  const { mode, mtimeMs, link, directory, uid, gid, hardLink, sparse } = value;
+  const { mode, mtimeMs, link, directory, uid, gid, hardLink, sparse, xattrs } = value;
   const isCountOrNone = (number: unknown) => number === undefined || isCount(number);
   const ok =
     (mode === undefined || (isCount(mode) && mode <= 0o7777)) &&
     (mtimeMs === undefined || (typeof mtimeMs === "number" && Number.isFinite(mtimeMs))) &&
     (link === undefined || typeof link === "string") &&
     [uid, gid, hardLink].every(isCountOrNone) &&
-    [directory, sparse].every((flag) => flag === undefined || flag === true);
+    [directory, sparse].every((flag) => flag === undefined || flag === true) &&
+    (xattrs === undefined ||
+      (isObject(xattrs) && Object.values(xattrs).every((bytes) => typeof bytes === "string")));
   if (!ok) throw refuse();
   return knownAttributes(value);
 }
 
-const ATTRIBUTES = ["mode", "mtimeMs", "uid", "gid", "link", "directory", "hardLink", "sparse"] as const;
+const ATTRIBUTES = [
+  "mode",
+  "mtimeMs",
+  "uid",
+  "gid",
+  "link",
+  "directory",
+  "hardLink",
+  "sparse",
+  "xattrs",
+] as const;
 
 /** Without members that a later version may have added. */
 function knownAttributes(value: Readonly<Record<string, unknown>>): EntryAttributes {

@@ -31,6 +31,7 @@ export class FileEntry implements Entry {
   readonly #events: FileEvents;
   #stats: Seen;
   #hardLink: number | undefined;
+  #xattrs: EntryAttributes["xattrs"];
   /** Whether it changed while it was read for the last time: its bytes may be of two moments. */
   #isTorn = false;
   #reads = 0;
@@ -62,6 +63,7 @@ export class FileEntry implements Entry {
       ...attributesOf(this.#stats),
       ...(this.#hardLink !== undefined && { hardLink: this.#hardLink }),
       ...(isSparse && { sparse: true as const }),
+      ...(this.#xattrs && { xattrs: this.#xattrs }),
     };
   }
 
@@ -72,6 +74,11 @@ export class FileEntry implements Entry {
 
   get hardLink(): number | undefined {
     return this.#hardLink;
+  }
+
+  /** Of the time at which it was seen. */
+  set xattrs(xattrs: EntryAttributes["xattrs"]) {
+    this.#xattrs = xattrs;
   }
 
   whole(): Buffer | undefined {

@@ -4,6 +4,7 @@ import type { EntryAttributes, JsonObject, PartContent, StoredPart } from "../..
 import type { SourceDetails } from "../../engine/source-contract.ts";
 import type { LeftOutOfPart } from "../../engine/source-kind.ts";
 import { CorruptError } from "../../errors.ts";
+import { isObject } from "../../fs/record.ts";
 import { pathBytes, unescapeText } from "./file-names.ts";
 
 // Files as a part of a snapshot (docs/formats.md, *Files as a part*).
@@ -11,11 +12,15 @@ import { pathBytes, unescapeText } from "./file-names.ts";
 /** As many are named. */
 const MOST_NAMED = 1000;
 
+const BASE64 = /^[A-Za-z0-9+/]*={0,2}$/;
+
 export interface FilesAbout {
   readonly files: number;
   readonly directories: number;
   readonly links: number;
   readonly root: EntryAttributes;
+  /** Why extended attributes are not in the snapshot, or not all. */
+  readonly xattrsUnread?: string | undefined;
   readonly leftOut: readonly LeftOutOfPart[];
   /** Paths. */
   readonly changed: ReadonlySet<string>;
@@ -26,6 +31,7 @@ export function writeDetails({
   directories,
   links,
   root,
+  xattrsUnread,
   leftOut,
   changed,
 }: FilesAbout): SourceDetails {
@@ -38,6 +44,7 @@ export function writeDetails({
     },
     details: {
       root: root as JsonObject,
+      ...(xattrsUnread !== undefined && { xattrsUnread }),
       ...(named.length > 0 && { leftOut: named }),
       ...(changed.size > 0 && { changed: [...changed].slice(0, MOST_NAMED) }),
     },
@@ -54,18 +61,29 @@ export function assertFilesAbout({ about }: StoredPart, place: string): void {
 /** @throws CorruptError naming `place` */
 export function assertFilesPart(part: PartContent, place: string): void {
   const fields = new Fields(part.details, place, "details");
-  fields.record("root");
+  assertXattrs(fields.record("root")["xattrs"] ?? {}, place, "the root");
+  fields.optionalText("xattrsUnread");
   fields.optionalTexts("changed");
   leftOutOf(part, place);
   const seen = new PathsSeen();
   for (const { path, size, attributes } of part.entries) {
     seen.add({ path: keyOf(path, place), isDirectory: attributes?.directory });
+    if (attributes?.xattrs) assertXattrs(attributes.xattrs, place, path);
     if (attributes?.link === undefined) continue;
     unescapeText(attributes.link, place);
     if (size > 0 || attributes.directory)
       throw corrupt(place, `${path} is a symbolic link and something else`);
   }
   if (seen.mayClash()) assertKeysApart(part, place);
+}
+
+function assertXattrs(xattrs: unknown, place: string, path: string): void {
+  const list = isObject(xattrs) ? Object.entries(xattrs) : [["", undefined] as const];
+  for (const [name, value] of list) {
+    const isName = name !== "" && !unescapeText(name, place).includes(0);
+    if (!isName || typeof value !== "string" || !BASE64.test(value))
+      throw corrupt(place, `${path} has an extended attribute that is none`);
+  }
 }
 
 function keyOf(path: string, place: string): string {

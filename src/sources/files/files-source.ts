@@ -9,7 +9,7 @@ import { identityOfPath } from "../source-identity.ts";
 import { FileEntry, type FileEvents } from "./file-entry.ts";
 import { writeDetails } from "./files-part.ts";
 import { IgnoreRules } from "./ignore-rules.ts";
-import { type Tree, unreadable, walkTree } from "./walk-tree.ts";
+import { type Tree, unreadable, type WalkOptions, walkTree } from "./walk-tree.ts";
 
 export interface FilesOptions {
   readonly sourceId?: string | undefined;
@@ -77,17 +77,19 @@ export class FilesSource implements Source {
 
   #walk(
     exclude: readonly string[],
-    { signal, ...events }: FileEvents & { readonly signal?: AbortSignal | undefined },
+    { withXattrs, signal, ...events }: FileEvents & Pick<WalkOptions, "withXattrs" | "signal">,
   ) {
     const { exclude: own = [], oneFileSystem = true } = this.#options;
-    return walkTree(this.uri, { rules: IgnoreRules.of([...own, ...exclude]), oneFileSystem, events, signal });
+    const rules = IgnoreRules.of([...own, ...exclude]);
+    return walkTree(this.uri, { rules, oneFileSystem, withXattrs, events, signal });
   }
 
   /**
    * @throws ValidationError where there is no such directory, or nothing in it, unless that is allowed.
    * @throws IoError where something in it cannot be read, unless that is to be left out.
    */
-  async capture({ exclude = [], onUnsupported, allowEmpty, signal }: CaptureRequest): Promise<Capture> {
+  async capture(request: CaptureRequest): Promise<Capture> {
+    const { exclude = [], onUnsupported, allowEmpty, writesNothing = false, signal } = request;
     assertDirectory(this.uri);
     const lost: LeftOutOfPart[] = [];
     const events = {
@@ -98,8 +100,11 @@ export class FilesSource implements Source {
       }),
     };
     const capturedAt = new Date();
-    const tree = await this.#walk(exclude, { ...events, signal });
+    const tree = await this.#walk(exclude, { ...events, withXattrs: !writesNothing, signal });
+    const { xattrsUnread: unread } = tree;
     assertNotEmpty(this.uri, tree, allowEmpty);
+    // Told once: it is so at each backup of a machine that has no such program.
+    const isNews = unread !== request.previous?.details["xattrsUnread"];
     return {
       capturedAt,
       async *entries() {
@@ -111,6 +116,9 @@ export class FilesSource implements Source {
         return {
           ...writeDetails({ ...tree, leftOut, changed }),
           warnings: [
+            ...(isNews && unread
+              ? [{ message: "extended attributes are not in the snapshot, or not all", meta: { unread } }]
+              : []),
             ...told(
               "files changed while they were backed up; they are in the snapshot as they were read",
               changed,

@@ -30,6 +30,7 @@ import { hasNoLinks } from "../../fs/name-file.ts";
 import { isRoot, keepsOwners } from "../../fs/take-owner.ts";
 import { livenessOfToken, PROCESS_TOKEN } from "../../fs/this-process.ts";
 import { type FileName, joinName, shownName, unescapeText } from "./file-names.ts";
+import { modeWithoutList, type XattrWriter } from "./xattrs.ts";
 
 /** `.lancedb-backup-restore-<process>.<uuid>`: a file in place that has not its name yet. */
 const HALF = ".lancedb-backup-restore-";
@@ -79,18 +80,25 @@ export class Owners {
 
 export interface PlaceOptions {
   readonly owners: Owners;
+  /** Undefined: of what can have none. */
+  readonly xattrs?: XattrWriter | undefined;
   /** What has the name is replaced; else nothing has. */
   readonly isInPlace: boolean;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Writes a file, whole and with its attributes when it has its name. In place it is on the disk by then. @throws CorruptError */
+/**
+ * Writes a file, whole and with its attributes when it has its name. In place it is on the disk by then.
+ *
+ * @returns what is to be done when it has its extended attributes, which many files are given together: not in place.
+ * @throws CorruptError
+ */
 export async function writeFile(
   place: FileName,
   entry: StoredEntry,
   content: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
-  { owners, isInPlace, signal }: PlaceOptions,
-): Promise<void> {
+  { owners, xattrs, isInPlace, signal }: PlaceOptions,
+): Promise<(() => void) | undefined> {
   const written = isInPlace ? halfBeside(place) : place;
   const attributes = entry.attributes ?? {};
   let file: number | undefined;
@@ -98,19 +106,43 @@ export async function writeFile(
     file = openSync(written, "wx", 0o600);
     await writeContent(file, entry, content, signal);
     const isTheirs = owners.give(attributes, place, (uid, gid) => fchownSync(file as number, uid, gid));
-    if (attributes.mode !== undefined)
-      fchmodSync(file, attributes.mode & (isTheirs ? 0o7777 : ~SET_ID & 0o7777));
-    if (attributes.mtimeMs !== undefined)
-      futimesSync(file, attributes.mtimeMs / 1000, attributes.mtimeMs / 1000);
+    const mode = modeOf(attributes, owners, isTheirs);
+    const isLater = xattrs?.has(attributes);
+    if (isLater && isInPlace) await xattrs?.give([{ place: written, attributes }]);
+    if (!isLater || isInPlace) settle(file, mode, attributes);
     if (isInPlace || typeof place !== "string") fsyncSync(file);
     closeSync(file);
     file = undefined;
     if (isInPlace) renameSync(written, place);
+    else if (isLater) return () => settle(written, mode, attributes);
+    return undefined;
   } catch (error) {
     if (file !== undefined) closeSync(file);
     if (isInPlace) rmSync(written, { force: true });
     throw toIoError(error, "write", shownName(place));
   }
+}
+
+/** Last: a file that may not be written to is given no attributes of users. */
+function settle(file: number | FileName, mode: number | undefined, { mtimeMs }: EntryAttributes): void {
+  if (mode !== undefined) {
+    if (typeof file === "number") fchmodSync(file, mode);
+    else chmodSync(file, mode);
+  }
+  if (mtimeMs === undefined) return;
+  const seconds = mtimeMs / 1000;
+  if (typeof file === "number") futimesSync(file, seconds, seconds);
+  else utimesSync(file, seconds, seconds);
+}
+
+function modeOf(
+  { mode, xattrs }: EntryAttributes,
+  { areKept }: Owners,
+  isTheirs: boolean,
+): number | undefined {
+  if (mode === undefined) return undefined;
+  const own = areKept ? mode : modeWithoutList(mode, xattrs);
+  return own & (isTheirs ? 0o7777 : ~SET_ID & 0o7777);
 }
 
 async function writeContent(
@@ -186,10 +218,8 @@ export function writeSymlink(
 
 /** Of a directory. */
 export function applyAttributes(place: FileName, attributes: EntryAttributes, owners: Owners): void {
-  const { mode, mtimeMs } = attributes;
   const isTheirs = owners.give(attributes, place, (uid, gid) => lchownSync(place, uid, gid));
-  if (mode !== undefined) chmodSync(place, mode & (isTheirs ? 0o7777 : ~SET_ID & 0o7777));
-  if (mtimeMs !== undefined) utimesSync(place, mtimeMs / 1000, mtimeMs / 1000);
+  settle(place, modeOf(attributes, owners, isTheirs), attributes);
 }
 
 function halfBeside(place: FileName): FileName {

@@ -1,14 +1,23 @@
 import { mkdirSync } from "node:fs";
 import type { EntryAttributes, StoredEntry } from "../../engine/snapshot.ts";
-import type { PartToRestore, RestoredPart } from "../../engine/source-kind.ts";
+import type { EntryContent, PartToRestore, RestoredPart } from "../../engine/source-kind.ts";
 import { ValidationError } from "../../errors.ts";
 import { syncTogether } from "../../fs/durable.ts";
 import { toIoError } from "../../fs/io.ts";
 import { takeOwner } from "../../fs/take-owner.ts";
 import { Landing } from "../../lance/landing.ts";
 import { type FileName, joinName, shownName, unescapePath } from "./file-names.ts";
-import { applyAttributes, Owners, sweepHalves, writeFile, writeLink, writeSymlink } from "./place-file.ts";
+import {
+  applyAttributes,
+  Owners,
+  type PlaceOptions,
+  sweepHalves,
+  writeFile,
+  writeLink,
+  writeSymlink,
+} from "./place-file.ts";
 import { lookAt, planTree, type TreePlan } from "./plan-tree.ts";
+import { XattrWriter } from "./xattrs.ts";
 
 /**
  * Restores files: into a new directory, which appears whole or not at all, or in place, each file by a rename. Every one is compared with its digest
@@ -16,60 +25,76 @@ import { lookAt, planTree, type TreePlan } from "./plan-tree.ts";
  */
 export async function restoreTree(request: PartToRestore): Promise<RestoredPart> {
   const plan = planTree(request);
-  const owners = new Owners(request.options?.owner === true);
+  const areKept = request.options?.owner === true;
+  const given = { owners: new Owners(areKept), xattrs: new XattrWriter(areKept, request.signal) };
   if (!plan.place) {
-    await new TreeWriter(request, plan, plan.target, owners).write();
-    return reportOf(plan, owners);
+    await new TreeWriter(request, plan, plan.target, given).write();
+    return reportOf(plan, given);
   }
   const landing = await Landing.open(plan.place, request.snapshot);
   try {
-    await new TreeWriter(request, plan, landing.directory, owners).write();
+    await new TreeWriter(request, plan, landing.directory, given).write();
     request.signal?.throwIfAborted();
     await landing.finish();
     // Not before: a directory that cannot be written to cannot be moved either.
-    if (plan.place.mode === undefined && !request.paths)
-      applyAttributes(plan.target, rootOf(request), owners);
+    if (plan.place.mode === undefined && !request.paths) {
+      const attributes = rootOf(request);
+      await given.xattrs.give([{ place: plan.target, attributes }]);
+      applyAttributes(plan.target, attributes, given.owners);
+    }
   } catch (error) {
     await landing.abandon();
     throw error;
   }
-  return reportOf(plan, owners);
+  return reportOf(plan, given);
 }
 
 /** Writes a part's tree into a directory that is empty. */
-export async function writeTree(request: PartToRestore): Promise<TreePlan> {
+export async function writeTree(
+  request: PartToRestore,
+): Promise<TreePlan & { readonly xattrs: XattrWriter }> {
   const plan = planTree(request);
-  await new TreeWriter(request, plan, plan.target, new Owners(false)).write();
-  return plan;
+  const xattrs = new XattrWriter(false, request.signal);
+  await new TreeWriter(request, plan, plan.target, { owners: new Owners(false), xattrs }).write();
+  return { ...plan, xattrs };
 }
 
 function rootOf({ part }: PartToRestore): EntryAttributes {
   return part.details["root"] as EntryAttributes;
 }
 
-function reportOf({ directories, files, links, bytes }: TreePlan, owners: Owners): RestoredPart {
-  const leftOut = owners.refused === 0 ? [] : [{ table: "owners", what: owners.inWords() }];
+function reportOf({ directories, files, links, bytes }: TreePlan, { owners, xattrs }: Given): RestoredPart {
+  const refused = xattrs.inWords();
+  const leftOut = [
+    ...(owners.refused === 0 ? [] : [{ table: "owners", what: owners.inWords() }]),
+    ...(refused === undefined ? [] : [{ table: "extended attributes", what: refused }]),
+  ];
   return { files: directories.length + files.length + links.length, bytes, leftOut };
 }
+
+/** What files are given besides content, mode and times. */
+type Given = Pick<PlaceOptions, "owners"> & { readonly xattrs: XattrWriter };
 
 class TreeWriter {
   readonly #request: PartToRestore;
   readonly #plan: TreePlan;
   readonly #root: string;
-  readonly #owners: Owners;
+  readonly #given: Given;
   readonly #isInPlace: boolean;
   /** Of directories that are looked at or made in this run: no link is among them. */
   readonly #entered = new Set<string>();
   /** Of those whose path is no text. */
   readonly #enteredBytes = new Set<string>();
+  /** Files that have not their extended attributes yet. */
+  readonly #unsettled: { place: FileName; attributes: EntryAttributes; settle(): void }[] = [];
   /** To be put on the disk. */
   readonly #written: string[] = [];
 
-  constructor(request: PartToRestore, plan: TreePlan, root: string, owners: Owners) {
+  constructor(request: PartToRestore, plan: TreePlan, root: string, given: Given) {
     this.#request = request;
     this.#plan = plan;
     this.#root = root;
-    this.#owners = owners;
+    this.#given = given;
     this.#isInPlace = request.mode === "in-place";
   }
 
@@ -88,11 +113,18 @@ class TreeWriter {
     for (const { path } of directories) this.#enter(this.#innerPath(path));
     await this.#writeFiles();
     for (const { path, attributes = {} } of links) {
-      writeSymlink(this.#enterAbove(path), attributes, this.#owners, this.#isInPlace);
+      writeSymlink(this.#enterAbove(path), attributes, this.#given.owners, this.#isInPlace);
     }
+    await this.#given.xattrs.give([
+      ...this.#unsettled,
+      ...[...links, ...directories].map(({ path, attributes = {} }) => ({
+        ...{ place: joinName(this.#root, this.#innerPath(path)), attributes },
+      })),
+    ]);
+    for (const { settle } of this.#unsettled) settle();
     // Last, the innermost first: what is made in a directory moves its time, and may need to be written to.
     for (const { path, attributes = {} } of directories.toReversed()) {
-      applyAttributes(joinName(this.#root, this.#innerPath(path)), attributes, this.#owners);
+      applyAttributes(joinName(this.#root, this.#innerPath(path)), attributes, this.#given.owners);
     }
     await syncTogether(this.#root, [...this.#written, this.#root]);
   }
@@ -105,7 +137,7 @@ class TreeWriter {
     for await (const { entry, content } of readAll(first)) {
       signal?.throwIfAborted();
       const place = this.#enterAbove(entry.path);
-      await writeFile(place, entry, content, { owners: this.#owners, isInPlace: this.#isInPlace, signal });
+      await this.#writeFile(place, entry, content);
       if (!this.#isInPlace && typeof place === "string") this.#written.push(place);
       for (const other of others.get(entry) ?? []) await this.#writeOther(place, other);
       done++;
@@ -118,11 +150,17 @@ class TreeWriter {
   async #writeOther(from: FileName, entry: StoredEntry): Promise<void> {
     const to = this.#enterAbove(entry.path);
     if (writeLink(from, to, this.#isInPlace)) return;
-    await writeFile(to, entry, this.#request.read(entry), {
-      owners: this.#owners,
+    await this.#writeFile(to, entry, this.#request.read(entry));
+  }
+
+  async #writeFile(place: FileName, entry: StoredEntry, content: EntryContent["content"]): Promise<void> {
+    const { signal } = this.#request;
+    const settle = await writeFile(place, entry, content, {
+      ...this.#given,
       isInPlace: this.#isInPlace,
-      signal: this.#request.signal,
+      signal,
     });
+    if (settle) this.#unsettled.push({ place, attributes: entry.attributes ?? {}, settle });
   }
 
   /** Makes a directory and those above it, where they are missing; one that is a link is refused. */

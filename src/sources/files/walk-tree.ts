@@ -3,10 +3,12 @@ import type { EntryAttributes } from "../../engine/snapshot.ts";
 import type { Entry } from "../../engine/source-contract.ts";
 import type { LeftOutOfPart } from "../../engine/source-kind.ts";
 import { isMissing, isNoLink, isOfSystem, reasonOf, toIoError } from "../../fs/io.ts";
+import { counted } from "../../util/format.ts";
 import { attributesOf, FileEntry, type FileEvents, LinkedEntry, withAdvice } from "./file-entry.ts";
-import { escapeLink, escapeNames, type FileName, joinName, shownName } from "./file-names.ts";
+import { escapeLink, escapeNames, type FileName, joinName, pathBytes, shownName } from "./file-names.ts";
 import { IGNORE_FILE, type IgnoreRules } from "./ignore-rules.ts";
 import { isHalf } from "./place-file.ts";
+import { readXattrs, type TreeXattrs } from "./xattrs.ts";
 
 /** Longer ones no snapshot can name. */
 const LONGEST_PATH_BYTES = 4096;
@@ -19,6 +21,8 @@ export interface WalkOptions {
   /** Undefined: nothing is left out, whatever files of patterns say. */
   readonly rules: IgnoreRules | undefined;
   readonly oneFileSystem: boolean;
+  /** Whether to look for extended attributes, which a program does meanwhile. Default false. */
+  readonly withXattrs?: boolean | undefined;
   readonly events: FileEvents;
   readonly signal?: AbortSignal | undefined;
 }
@@ -27,6 +31,8 @@ export interface WalkOptions {
 export interface Tree {
   readonly entries: readonly Entry[];
   readonly root: EntryAttributes;
+  /** Why extended attributes are not there, or not all, where they were looked for. */
+  readonly xattrsUnread?: string | undefined;
   readonly files: number;
   readonly directories: number;
   readonly links: number;
@@ -44,7 +50,44 @@ interface Directory {
 
 /** @throws IoError where something cannot be looked at, unless it is to be left out. */
 export async function walkTree(root: string, options: WalkOptions): Promise<Tree> {
-  return new Walk(root, options).run();
+  const walk = new Walk(root, options);
+  if (!options.withXattrs) return walk.run();
+  const { oneFileSystem, signal } = options;
+  const stop = new AbortController();
+  const reading = readXattrs(root, {
+    oneFileSystem,
+    signal: signal ? AbortSignal.any([signal, stop.signal]) : stop.signal,
+  });
+  try {
+    const tree = await walk.run();
+    return withXattrs(tree, await reading);
+  } catch (error) {
+    stop.abort();
+    await reading.catch(() => undefined);
+    throw error;
+  }
+}
+
+function withXattrs(tree: Tree, { byPath, refused, unread }: TreeXattrs): Tree {
+  if (byPath.size + refused.size === 0)
+    return unread === undefined ? tree : { ...tree, xattrsUnread: unread };
+  const lost: string[] = [];
+  const entries = tree.entries.map((entry) => {
+    const key = pathBytes(entry.path, "the tree").toString("latin1");
+    const reason = refused.get(key);
+    if (reason !== undefined) lost.push(`${entry.path}: ${reason}`);
+    const xattrs = byPath.get(key);
+    if (!xattrs || entry.sameAs) return entry;
+    if (!(entry instanceof FileEntry)) return bareEntry(entry.path, { ...entry.attributes, xattrs });
+    entry.xattrs = xattrs;
+    return entry;
+  });
+  const ofRoot = byPath.get(".");
+  return {
+    ...{ ...tree, entries },
+    ...(ofRoot && { root: { ...tree.root, xattrs: ofRoot } }),
+    ...(lost.length > 0 && { xattrsUnread: `of ${counted(lost.length, "name")}; ${lost[0]}` }),
+  };
 }
 
 class Walk {

@@ -12,6 +12,8 @@ export interface ProgramToRun {
   readonly env: NodeJS.ProcessEnv;
   /** What must not be told: it is taken out of what the program says. */
   readonly secrets?: readonly string[] | undefined;
+  /** The directory that it works in. Default: this process's own. */
+  readonly cwd?: string | undefined;
   /** Ends the program. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -40,12 +42,12 @@ export class RunningProgram implements AsyncDisposable {
   #last = "";
   #failure: unknown;
 
-  constructor({ path, args, env, secrets = [], signal }: ProgramToRun) {
+  constructor({ path, args, env, secrets = [], cwd, signal }: ProgramToRun) {
     signal?.throwIfAborted();
     this.path = path;
     this.#secrets = secrets.filter((secret) => secret !== "");
     this.#signal = signal;
-    this.#child = spawn(path, [...args], { env, stdio: ["pipe", "pipe", "pipe"] });
+    this.#child = spawn(path, [...args], { env, cwd, stdio: ["pipe", "pipe", "pipe"] });
     this.#child.stderr.setEncoding("utf8").on("data", (text: string) => this.#hear(text));
     // From the beginning: what nobody reads of an output, Node throws away when the program has ended.
     pipeline(this.#child.stdout, this.#output, () => undefined);

@@ -112,6 +112,8 @@ test.each([
   ["lies below a symbolic link", [entry("l", "", LINK), entry("l/x", "x")]],
   ["lies below a symbolic link by another spelling", [entry("l", "", LINK), entry("%6C/x", "x")]],
   ["has the name of another by another spelling", [entry("l", "", LINK), entry("%6C", "x")]],
+  ["has an attribute with a line", [entry("a", "x", { xattrs: { "user.a": "eA==\n\n# file: /x" } })]],
+  ["has an attribute without a name", [entry("a", "x", { xattrs: { "": "eA==" } })]],
   ["is a link and a directory", [entry("l", "", { ...LINK, directory: true })]],
 ])("a snapshot with a path that %s is refused, and nothing is written", async (_what, entries) => {
   const directory = await newDirectory();
