@@ -1,4 +1,5 @@
 import { statSync } from "node:fs";
+import { isRunLease } from "../engine/format/names.ts";
 import { leaserOf } from "../engine/lease/leaser.ts";
 import { BackupError } from "../errors.ts";
 import { identifyDatabase } from "../lance/database-identity.ts";
@@ -65,7 +66,7 @@ export async function diagnoseRepository(
     const last = snapshots.find(({ createdAt }) => !liesInFuture(createdAt.getTime(), now)) ?? snapshots[0];
     if (database !== undefined && last) newest = await repository.get(last.id);
     for (const { alive, kind, holder } of await leaserOf(storage).list(signal)) {
-      const work = kind === "shared" ? "A backup" : "A prune";
+      const work = isRunLease(kind) ? "A policy's run" : kind === "shared" ? "A backup" : "A prune";
       findings.push(
         alive
           ? { ...base, level: "note", details: `${work} is under way: ${holder}.` }

@@ -61,7 +61,9 @@ export function reportedRun(report: RunReport): PastRun {
       : prune && !snapshot
         ? pruned({ removed: prune.removed.length })
         : undefined;
-  return { policy, kind, at, outcome, durationMs, snapshot: id, bytes, newBytes, details };
+  // Of one that another process does nobody is told.
+  const shown = outcome === "skipped" ? "aborted" : outcome;
+  return { policy, kind, at, outcome: shown, durationMs, snapshot: id, bytes, newBytes, details };
 }
 
 /** What failed on this machine before now, the oldest first. */

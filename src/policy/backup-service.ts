@@ -13,6 +13,7 @@ import { Notices } from "./notices.ts";
 import { OpenRepositories } from "./policy-repository.ts";
 import type { PolicySet } from "./policy-set.ts";
 import type { PolicyStatus } from "./policy-status.ts";
+import { PolicyTurn } from "./policy-turn.ts";
 import { readStatuses } from "./read-statuses.ts";
 import { type RunReport, type RunRequest, type RunType, runPolicy } from "./run-policy.ts";
 import { type FailedRun, ServiceState, stateDirectory } from "./service-state.ts";
@@ -51,6 +52,8 @@ const TICK_MS = 1000;
 const STEP_MS = 2000;
 /** How long to wait before a repository that could not be read is looked at again. */
 const LOOK_AGAIN_MS = 60_000;
+/** How long to wait before it is looked again whether another process still runs a policy. */
+const LOOK_ELSEWHERE_MS = 30_000;
 /** How long it is waited for a repository before somebody is told that a policy is overdue. */
 const LOOK_MS = 30_000;
 
@@ -333,8 +336,12 @@ export class BackupService implements AsyncDisposable {
     const [first] = group;
     if (!first) return;
     const histories = await this.#repositories.histories(first.settings);
-    for (const watched of group)
-      watched.learn(histories.get(watched.settings.name) ?? { count: 0 }, !this.#end, this.#clock.now());
+    const known = { isRunByHand: !this.#end, now: this.#clock.now() };
+    for (const watched of group) {
+      const { settings } = watched;
+      const state = () => this.#state.read(settings);
+      watched.learn(histories.get(settings.name) ?? { count: 0 }, { ...known, state });
+    }
   }
 
   #tick(): void {
@@ -349,7 +356,7 @@ export class BackupService implements AsyncDisposable {
       if (watched.running || watched.next === undefined) continue;
       if (isStep) watched.replan(wall);
       if (watched.next > wall || !watched.settings.enabled) continue;
-      void this.#enqueue(watched, () => this.#due(watched));
+      void this.#enqueue(watched, () => this.#due(watched), { isScheduled: true });
     }
   }
 
@@ -379,14 +386,19 @@ export class BackupService implements AsyncDisposable {
   }
 
   /** Runs behind what runs of the policy already, when one of the places is free. */
-  #enqueue(watched: WatchedPolicy, request: () => Promise<RunRequest>): Promise<RunReport> {
+  #enqueue(
+    watched: WatchedPolicy,
+    request: () => Promise<RunRequest>,
+    { isScheduled = false } = {},
+  ): Promise<RunReport> {
     const { signal } = this.#stop;
     const before = watched.running;
     const run = (async () => {
       await before;
       return this.#slots.within(async (slot) => {
-        if (this.#closing) return this.#run(watched, { ...NOTHING, type: "incremental" }, STOPPED, slot);
-        return this.#run(watched, await request(), signal, slot);
+        if (this.#closing)
+          return this.#run(watched, { ...NOTHING, type: "incremental" }, { signal: STOPPED, slot });
+        return this.#run(watched, await request(), { signal, slot, isScheduled });
       });
     })();
     const settled = run.then(
@@ -397,37 +409,45 @@ export class BackupService implements AsyncDisposable {
     void settled.then(() => {
       if (watched.running !== settled) return;
       watched.running = undefined;
-      watched.plan(this.#clock.now());
+      const now = this.#clock.now();
+      watched.plan(now);
+      if (watched.runsElsewhere) watched.next = now + LOOK_ELSEWHERE_MS;
     });
     return run;
   }
 
   async #run(
     watched: WatchedPolicy,
-    request: RunRequest,
-    signal: AbortSignal,
-    slot: Slot,
+    asked: RunRequest,
+    { signal, slot, isScheduled = false }: RunPlace,
   ): Promise<RunReport> {
     const { settings } = watched;
+    const { actor } = asked;
+    if (!this.#end) await this.#notices.resume(settings);
+    await using turn = new PolicyTurn({
+      ...{ policy: settings.name, signal, waits: this.#end !== undefined && !isScheduled },
+      openRepository: () => this.#repositories.open(settings, { create: true, actor }),
+    });
+    const request = isScheduled ? await this.#stillDue(watched, turn, asked) : asked;
     const now = this.#clock.now();
     const startedAt = new Date(now);
-    watched.begin(request, now);
-    const isIdle = request.type === undefined && !request.prune && !request.verify;
-    if (!this.#end) await this.#notices.resume(settings);
-    if (!isIdle) {
-      this.#logger.info("a run begins", { policy: settings.name, ...request });
-      this.#notices.begin(settings);
-    }
+    const isIdle = isNothing(request);
     const report = await runPolicy(
       {
-        ...{ settings, logger: this.#logger, signal, slot, now: () => this.#clock.now() },
-        openRepository: () => this.#repositories.open(settings, { create: true, actor: request.actor }),
+        ...{ settings, logger: this.#logger, signal, slot, turn, now: () => this.#clock.now() },
+        onBegin: () => {
+          watched.begin(request, now);
+          this.#logger.info("a run begins", { policy: settings.name, ...request });
+          this.#notices.begin(settings);
+        },
         onStep: (step, progress) => {
           this.#watch.set({ policy: settings.name, type: request.type, startedAt, step, progress });
         },
       },
       request,
     );
+    this.#noteElsewhere(watched, report, isScheduled);
+    if (report.outcome === "skipped") return report;
     if (isIdle) return report;
     watched.end(report, this.#clock.now());
     try {
@@ -440,6 +460,25 @@ export class BackupService implements AsyncDisposable {
     return report;
   }
 
+  /** What is due when it is known that no other process does it: another may have done it just now. */
+  async #stillDue(watched: WatchedPolicy, turn: PolicyTurn, request: RunRequest): Promise<RunRequest> {
+    if (isNothing(request)) return request;
+    try {
+      await turn.take();
+      await this.#look([watched]);
+    } catch {
+      return request; // the run tells why, and tries again
+    }
+    return watched.due(this.#clock.now());
+  }
+
+  #noteElsewhere(watched: WatchedPolicy, { outcome, error }: RunReport, isScheduled: boolean): void {
+    const was = watched.runsElsewhere;
+    watched.runsElsewhere = outcome === "skipped" && isScheduled;
+    if (outcome !== "skipped" || was) return;
+    this.#logger.info("a run was left out", { policy: watched.settings.name, reason: reasonOf(error) });
+  }
+
   #tell(report: RunReport): void {
     const { policy, type, outcome, durationMs: ms, snapshot, error } = report;
     const meta = { policy, type, outcome, ms, snapshot: snapshot?.id };
@@ -447,6 +486,16 @@ export class BackupService implements AsyncDisposable {
     else this.#logger.info("a run ended", meta);
     this.#watch.end(report);
   }
+}
+
+interface RunPlace {
+  readonly signal: AbortSignal;
+  readonly slot: Slot;
+  readonly isScheduled?: boolean;
+}
+
+function isNothing({ type, prune, verify }: RunRequest): boolean {
+  return type === undefined && !prune && !verify;
 }
 
 const NOTHING: RunRequest = { prune: false, verify: false };

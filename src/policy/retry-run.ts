@@ -6,6 +6,7 @@ import {
   UnsupportedError,
   ValidationError,
 } from "../errors.ts";
+import { RunsElsewhereError } from "./policy-turn.ts";
 
 export interface RetryOptions {
   /** How long it is tried again after it has begun, milliseconds. */
@@ -66,6 +67,7 @@ function mayGetBetter(error: unknown): boolean {
     CorruptError,
     ShrunkError,
     BackupNotFoundError,
+    RunsElsewhereError,
     TypeError,
   ];
   return !hopeless.some((kind) => error instanceof kind);

@@ -13,6 +13,7 @@ import type { Slot } from "../util/slots.ts";
 import { withSpan } from "../util/trace-span.ts";
 import type { PolicySettings } from "./policy-set.ts";
 import { sourcesOf } from "./policy-sources.ts";
+import { type PolicyTurn, RunsElsewhereError } from "./policy-turn.ts";
 import { TimeLimit } from "./time-limit.ts";
 
 export type RunType = "full" | "incremental";
@@ -24,8 +25,11 @@ export interface RunReport {
   readonly type?: RunType | undefined;
   /** What it was at where it failed or was stopped; undefined where it did all. */
   readonly step?: RunStep | undefined;
-  /** `aborted`: the service was stopped. A run that took too long is a failure. */
-  readonly outcome: "success" | "failure" | "aborted";
+  /**
+   * `aborted`: the service was stopped. `skipped`: another process runs the policy, which `error` names; nothing was done. A run
+   * that took too long is a failure.
+   */
+  readonly outcome: "success" | "failure" | "aborted" | "skipped";
   readonly startedAt: Date;
   readonly endedAt: Date;
   readonly durationMs: number;
@@ -49,15 +53,21 @@ export interface RunRequest {
 
 interface RunContext {
   readonly settings: PolicySettings;
-  readonly openRepository: () => Promise<Repository>;
+  readonly turn: PolicyTurn;
   readonly logger: Logger;
   readonly signal: AbortSignal;
   readonly now: () => number;
   /** Its place among those that run: others have it while this one waits to be tried again. */
   readonly slot: Slot;
+  /** Told once, when it has its turn, or cannot have it for another reason than that somebody else has it. */
+  readonly onBegin: () => void;
   /** Told when a step begins, and how far it has come. */
   readonly onStep: (step: RunStep, progress?: Progress) => void;
 }
+
+type StepContext = Pick<RunContext, "settings" | "signal" | "onStep"> & {
+  readonly takeTurn: () => Promise<Repository>;
+};
 
 /** The tag of snapshots for which every byte was read. */
 export const FULL_TAG = "full";
@@ -91,6 +101,32 @@ async function carryOut(context: RunContext, request: RunRequest): Promise<RunRe
     step = begun;
     context.onStep(begun, progress);
   };
+  let isBegun = false;
+  const begin = () => {
+    if (!isBegun) context.onBegin();
+    isBegun = true;
+  };
+  // What others take is not this run's time.
+  const onWait = async (isWaiting: boolean) => {
+    if (isWaiting) {
+      limit?.pause();
+      context.slot.leave();
+    } else {
+      await context.slot.enter(signal);
+      limit?.resume();
+    }
+  };
+  const takeTurn = async () => {
+    try {
+      const repository = await context.turn.take(onWait);
+      begin();
+      return repository;
+    } catch (error) {
+      if (!(error instanceof RunsElsewhereError)) begin();
+      throw error;
+    }
+  };
+  const at: StepContext = { settings, signal, onStep, takeTurn };
   const report = (outcome: RunReport["outcome"], error?: unknown): RunReport => ({
     ...{ policy: settings.name, type: request.type, outcome, startedAt, endedAt: new Date(now()) },
     ...{ durationMs: Math.round(performance.now() - started), attempts },
@@ -104,12 +140,10 @@ async function carryOut(context: RunContext, request: RunRequest): Promise<RunRe
       const { withRetries } = await import("./retry-run.ts");
       done.snapshot = await withRetries(
         async (attempt) => {
-          // What others take is not this run's time.
           limit?.pause();
-          await context.slot.enter(signal);
-          limit?.resume();
+          await onWait(false);
           attempts = attempt;
-          return backUp({ ...context, signal, onStep }, type);
+          return backUp(at, type);
         },
         {
           windowMs: settings.schedule.retryWindowMs,
@@ -125,15 +159,16 @@ async function carryOut(context: RunContext, request: RunRequest): Promise<RunRe
       );
       lastError = undefined;
     }
-    if (request.prune) done.prune = await prune({ ...context, signal, onStep });
+    if (request.prune) done.prune = await prune(at);
     if (request.verify) {
-      done.verification = await verify({ ...context, signal, onStep });
+      done.verification = await verify(at);
       const wrong = done.verification.find(({ ok }) => !ok);
       if (wrong) return report("failure", wrong.error);
     }
     return report("success");
   } catch (error) {
     if (context.signal.aborted) return report("aborted", error);
+    if (error instanceof RunsElsewhereError && done.snapshot === undefined) return report("skipped", error);
     return report("failure", signal.aborted ? tookTooLong(timeoutMs, lastError) : error);
   }
 }
@@ -146,11 +181,11 @@ function tookTooLong(timeoutMs = 0, cause?: unknown): IoError {
 }
 
 async function backUp(
-  { settings, openRepository, signal, onStep }: RunContext,
+  { settings, takeTurn, signal, onStep }: StepContext,
   type: RunType,
 ): Promise<TakenSnapshot> {
+  const repository = await takeTurn();
   onStep("backup");
-  const repository = await openRepository();
   const { name, description, tags, failOnShrink, allowEmpty } = settings;
   return repository.backup({
     sources: await sourcesOf(settings.sources),
@@ -160,26 +195,21 @@ async function backUp(
   });
 }
 
-async function prune({ settings, openRepository, signal, onStep }: RunContext): Promise<PruneReport> {
+async function prune({ settings, takeTurn, signal, onStep }: StepContext): Promise<PruneReport> {
+  const repository = await takeTurn();
   onStep("prune");
   const { rules, graceHours } = settings.retention;
-  const repository = await openRepository();
   // Several policies may keep their snapshots in one repository, each by rules of its own.
   return repository.prune({ ...rules, name: settings.name, graceHours, signal });
 }
 
 const DAY_MS = 86_400_000;
 
-async function verify({
-  settings,
-  openRepository,
-  signal,
-  onStep,
-}: RunContext): Promise<VerificationResult[]> {
+async function verify({ settings, takeTurn, signal, onStep }: StepContext): Promise<VerificationResult[]> {
+  const repository = await takeTurn();
   onStep("verify");
   const { restoreTest, readData, rollingMs } = settings.verification;
   const onProgress = (progress: Progress) => onStep("verify", progress);
-  const repository = await openRepository();
   // By its id: a name is not enough where the policy had other sources before.
   const [newest] = await repository.list({ name: settings.name });
   if (!newest) return [];

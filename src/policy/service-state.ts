@@ -57,6 +57,8 @@ export interface PolicyState {
   /** Whether the last backup failed: a verification that goes well does not end that. */
   readonly backupFails?: boolean | undefined;
   readonly lastVerify?: { readonly at: number; readonly ok: boolean } | undefined;
+  /** When a run ended that removed what the policy's rules do not keep. */
+  readonly lastPrune?: number | undefined;
   /** When a run began in which a verification read every blob of the newest snapshot, and found all well. */
   readonly readAll?: number | undefined;
   /** When a receiver was last told of what still goes on, by receiver and kind. */
@@ -119,7 +121,7 @@ export class ServiceState {
 
   /** A run has ended. Answers with what was known before it. */
   async end(settings: PolicySettings, report: RunReport): Promise<PolicyState> {
-    const { outcome, error, startedAt, endedAt, verification, type, snapshot } = report;
+    const { outcome, error, startedAt, endedAt, verification, prune, type, snapshot } = report;
     const isSound = verification?.every(({ ok }) => ok) === true;
     const isReadAll = isSound && verification.length > 0 && settings.verification.readData === true;
     const rolled = verification?.find((one) => one.oldestBlobSeconds !== undefined)?.oldestBlobSeconds;
@@ -127,19 +129,22 @@ export class ServiceState {
     await this.change(settings, (state) => {
       before = state;
       const { lastError: _lastError, backupFails, ...rest } = state;
-      const verified = verification && {
-        lastVerify: { at: endedAt.getTime(), ok: isSound },
-        ...(isReadAll && { readAll: startedAt.getTime() }),
-        ...(rolled !== undefined && { readAll: Math.round(endedAt.getTime() - rolled * 1000) }),
+      const done = {
+        ...(prune && settings.retention.schedule && { lastPrune: endedAt.getTime() }),
+        ...(verification && {
+          lastVerify: { at: endedAt.getTime(), ok: isSound },
+          ...(isReadAll && { readAll: startedAt.getTime() }),
+          ...(rolled !== undefined && { readAll: Math.round(endedAt.getTime() - rolled * 1000) }),
+        }),
       };
-      if (outcome === "aborted") return { ...state, ...verified };
-      if (endsFailures(report, state)) return { ...rest, ...verified, failures: 0 };
-      if (outcome === "success") return { ...state, ...verified };
+      if (outcome === "aborted") return { ...state, ...done };
+      if (endsFailures(report, state)) return { ...rest, ...done, failures: 0 };
+      if (outcome === "success") return { ...state, ...done };
       const fails = snapshot === undefined && (backupFails === true || type !== undefined);
       const failures = state.failures + 1;
       return {
         ...rest,
-        ...verified,
+        ...done,
         failures,
         lastError: reasonOf(error),
         failed: [...(state.failed ?? []), failedRun(report)].slice(-MOST_FAILED),

@@ -1,3 +1,4 @@
+import type { Snapshot } from "../repository/index.ts";
 import { believedLast, jitterOf, nextDue } from "./due-times.ts";
 import type { Overdue } from "./notice.ts";
 import type { PolicySettings } from "./policy-set.ts";
@@ -7,6 +8,16 @@ import type { Schedule } from "./run-schedule.ts";
 
 /** How long what was missed has at most before somebody is told that it is overdue. */
 const GRACE_MS = 600_000;
+
+interface Learned {
+  /** Then what is verified or removed is due by the newest snapshot, where the state does not say. */
+  readonly isRunByHand: boolean;
+  readonly now: number;
+  readonly state: () => {
+    readonly lastPrune?: number | undefined;
+    readonly lastVerify?: { readonly at: number } | undefined;
+  };
+}
 
 /**
  * A policy, and what is known of its runs: when each kind of its work was begun last, and so when it is due. Moments are
@@ -18,6 +29,8 @@ export class WatchedPolicy {
   running: Promise<unknown> | undefined;
   /** When there is something to do; undefined: not known yet. */
   next: number | undefined;
+  /** Whether another process ran it when it was due last: that is looked at again. */
+  runsElsewhere = false;
   /** When it is to be looked at again whether it is overdue. */
   overdueLook = 0;
   /** What its repository had when that was looked at, with what was made since. */
@@ -30,6 +43,7 @@ export class WatchedPolicy {
   #full: number | undefined;
   #pruned: number;
   #verified: number;
+  #isLearned = false;
 
   /** What has never been verified or pruned by this service waits for its schedule from now on. */
   constructor(settings: PolicySettings, now: number) {
@@ -45,20 +59,22 @@ export class WatchedPolicy {
   }
 
   /**
-   * Takes up what the repository has of it.
-   *
-   * @param isRunByHand then also what is verified or removed is due by the newest snapshot.
+   * Takes up what the repository has of it: others may have run it. When it was verified or pruned last the state says.
    */
-  learn(history: PolicyHistory, isRunByHand: boolean, now: number): void {
+  learn(history: PolicyHistory, { isRunByHand, now, state }: Learned): void {
     const { newest, newestFull } = history;
+    const last = newest?.createdAt.getTime();
+    this.#any = later(this.#any, newest, this.#history.newest);
+    this.#full = later(this.#full, newestFull, this.#history.newestFull);
     this.#history = history;
     this.#overdueFrom = overdueFrom(this.settings, history, this.#since, now);
-    const last = newest?.createdAt.getTime();
-    this.#any ??= last;
-    this.#full ??= newestFull?.createdAt.getTime();
-    if (!isRunByHand || last === undefined) return;
-    this.#pruned = Math.min(this.#pruned, last);
-    this.#verified = Math.min(this.#verified, last);
+    if (this.#isLearned) return;
+    this.#isLearned = true;
+    const { retention, verification } = this.settings;
+    const { lastPrune, lastVerify } = retention.schedule || verification.schedule ? state() : {};
+    const fallback = isRunByHand ? last : undefined;
+    this.#pruned = Math.min(this.#pruned, lastPrune ?? fallback ?? this.#pruned);
+    this.#verified = Math.min(this.#verified, lastVerify?.at ?? fallback ?? this.#verified);
   }
 
   /** Finds out when there is something to do next. */
@@ -152,4 +168,14 @@ export class WatchedPolicy {
       verify: time(verification.schedule, this.#verified),
     };
   }
+}
+
+/** When a kind of backup was begun last, where there is a snapshot that was not known. */
+function later(
+  begun: number | undefined,
+  newest: Snapshot | undefined,
+  known: Snapshot | undefined,
+): number | undefined {
+  if (!newest || newest.id === known?.id) return begun;
+  return Math.max(begun ?? Number.NEGATIVE_INFINITY, newest.createdAt.getTime());
 }

@@ -1,5 +1,7 @@
 import type { AuditEntry } from "../engine/audit/audit-entry.ts";
 import type { AuditReport, VerifyAuditOptions } from "../engine/audit/verify-audit.ts";
+import { runLeaseKind } from "../engine/format/names.ts";
+import type { AcquireOptions, Lease } from "../engine/lease/lease.ts";
 import type { FoundLease } from "../engine/lease/lease-record.ts";
 import type { UnlockOptions } from "../engine/lease/remove-leases.ts";
 import type { SnapshotDetails } from "../sources/lancedb/snapshot-view.ts";
@@ -137,6 +139,25 @@ export abstract class RepositoryBase implements AsyncDisposable {
     work: () => Promise<T>,
   ): Promise<T> {
     return this.at.trail.during(audited, options, work);
+  }
+
+  /**
+   * @internal Keeps other processes from running the same policy, until the lease is released.
+   *
+   * @throws LockedError where another has it when the time is over; as `backup` where nothing can be written.
+   */
+  async holdPolicy(policy: string, options: AcquireOptions): Promise<Lease> {
+    this.at.assertMarked();
+    const { leaserOf } = await import("../engine/lease/leaser.ts");
+    const leaser = leaserOf(this.at.storage, { logger: this.at.logger });
+    const hold = () => leaser.acquire(runLeaseKind(policy), options);
+    return this.at.inPlace(hold, { writes: true, renews: true });
+  }
+
+  /** @internal Who has the lease of a policy. */
+  async policyHolder(policy: string): Promise<FoundLease | undefined> {
+    const kind = runLeaseKind(policy);
+    return (await this.leases()).find((lease) => lease.kind === kind && lease.alive);
   }
 
   /**

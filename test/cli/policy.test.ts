@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
 import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { hostname } from "node:os";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { type PolicyStatus, Repository, type RunReport } from "../../src/index.ts";
@@ -203,6 +204,27 @@ test("SIGTERM ends the service within its time also where a run does not stop, a
   const isThere = () => existsSync(`/proc/${pid}/cmdline`) && readFileSync(`/proc/${pid}/cmdline`).length > 0;
   while (isThere()) await new Promise((resolve) => setTimeout(resolve, 20));
   expect(await (await Repository.open(vault)).list()).toEqual([]);
+});
+
+test("two processes never run a policy at once: the second says who does, and what the dead held bars nobody", async () => {
+  const { place, file, vault } = await newConfig((place) => {
+    const [begun, go] = [join(place.directory, "begun"), join(place.directory, "go")];
+    const slow = `echo $$ > ${begun}; while ! [ -e ${go} ]; do sleep 0.1; done; echo x`;
+    return `one: { sources: [{ type: command, name: slow, command: [sh, -c, "${slow}"] }], schedule: { full: 1d } }`;
+  });
+  const first = spawn(process.execPath, [MAIN, "run", "--once", "--config", file], { stdio: "ignore" });
+  onTestFinished(() => void first.kill("SIGKILL"));
+  while (!existsSync(join(place.directory, "begun"))) await new Promise((resolve) => setTimeout(resolve, 20));
+  const second = await run(["run", "--once", "--config", file]);
+  const who = `process ${first.pid} on ${hostname()}, since `;
+  expect(second).toMatchObject({
+    code: 4,
+    stdout: expect.stringMatching(`^one: skipped: It is being run by ${who}2`),
+  });
+  first.kill("SIGKILL");
+  writeFileSync(join(place.directory, "go"), "");
+  expect(await run(["run", "--once", "--config", file])).toMatchObject({ code: 0 });
+  expect(await (await Repository.open(vault)).list()).toHaveLength(1);
 });
 
 const SECONDS = process.env["NIGHTLY"] ? 180 : 4;

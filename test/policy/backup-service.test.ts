@@ -25,11 +25,15 @@ async function newPlace() {
   const { logger, logged } = recordingLogger();
   let clock: TestClock | undefined;
   const vault = join(directory, "vault");
-  const service = async (policies: string | string[], options: { at?: string; defaults?: string } = {}) => {
+  const service = async (
+    policies: string | string[],
+    options: { at?: string; defaults?: string; stateDirectory?: string } = {},
+  ) => {
     const file = writePolicies(directory, { defaults: options.defaults ?? [], policies });
     const set = await loadPolicies(file);
     clock = new TestClock(options.at);
-    const made = new BackupService(set, { logger, clock });
+    const { stateDirectory } = options;
+    const made = new BackupService(set, { logger, clock, ...(stateDirectory && { stateDirectory }) });
     onTestFinished(() => made.stop());
     const reports: RunReport[] = [];
     made.onRun((report) => void reports.push(report));
@@ -220,6 +224,33 @@ describe("run", () => {
     }
   });
 
+  test("a policy that somebody else runs is left out, or waited for by a service that has begun", async () => {
+    const place = await newPlace();
+    const { service } = await place.service(policy(place, "one", "schedule: { full: 1d }"));
+    const vault = await Repository.init(place.vault, { logger: place.logger });
+    const other = await vault.holdPolicy("two", {});
+    const held = await vault.holdPolicy("one", {});
+    for (const report of [await service.run("one"), await service.runOnly("one", "verify")]) {
+      expect(report).toMatchObject({ outcome: "skipped", attempts: report.attempts });
+      expect(report.error).toMatchObject({
+        code: "LOCKED",
+        message: expect.stringMatching(
+          new RegExp(`^It is being run by process ${process.pid} on .*, since 2`),
+        ),
+      });
+    }
+    expect(await place.snapshots()).toEqual([]);
+    service.start();
+    await service.status();
+    const asked = service.run("one");
+    await new Promise((resolve) => setTimeout(resolve, 2500));
+    expect(await place.snapshots()).toEqual([]);
+    await held.release();
+    expect(await asked).toMatchObject({ outcome: "success" });
+    await other.release();
+    expect(await vault.leases()).toEqual([]);
+  });
+
   test("a policy that does not exist, and a type that does not, are refused", async () => {
     const place = await newPlace();
     const { service } = await place.service(policy(place, "one", "schedule: { full: 1d }"));
@@ -331,6 +362,27 @@ describe("by its schedule", () => {
     expect(second.reports).toHaveLength(1);
   });
 
+  test("makes up once what was to be verified and removed while it was off", async () => {
+    const place = await newPlace();
+    const stateDirectory = join(place.directory, "state");
+    const what = "schedule: { full: 30d }, verification: { schedule: 7d }";
+    const rest = `${what}, retention: { schedule: 7d, keep_last: 3 }`;
+    const at = (days: number) => new Date(Date.now() + days * 86_400_000).toISOString();
+    const start = async (days: number) => {
+      const made = await place.service(policy(place, "one", rest), { at: at(days), stateDirectory });
+      made.service.start();
+      await settle(made.service, made.clock);
+      return made;
+    };
+    const first = await start(0);
+    for (const step of ["verify", "prune"] as const) await first.service.runOnly("one", step);
+    await first.service.stop();
+    const second = await start(8);
+    expect(second.reports).toMatchObject([{ type: undefined, verification: expect.any(Array), prune: {} }]);
+    await second.service.stop();
+    expect((await start(9)).reports).toEqual([]);
+  });
+
   test("each run is as late as the jitter says, and the next one is told so", async () => {
     const place = await newPlace();
     const { service, clock, reports } = await place.service(
@@ -359,6 +411,33 @@ describe("by its schedule", () => {
     await settle(service, clock);
     await settle(service, clock);
     expect(reports).toEqual([]);
+  });
+
+  test("what somebody else runs is looked at again, and made up once, or not where they have done it", async () => {
+    const place = await newPlace();
+    const source = { source: place.database, name: "one", tags: ["full"] };
+    const vault = await Repository.init(place.vault, { logger: place.logger });
+    const { service, clock, reports } = await place.service(policy(place, "one", "schedule: { full: 1h }"), {
+      at: new Date(Date.now() - 3_600_000).toISOString(),
+    });
+    const first = await vault.holdPolicy("one", {});
+    service.start();
+    await settle(service, clock);
+    expect([await place.snapshots(), reports]).toEqual([[], []]);
+    await first.release();
+    clock.sleep(29_000);
+    await settle(service, clock);
+    expect(reports).toHaveLength(1);
+    const second = await vault.holdPolicy("one", {});
+    clock.sleep(3_600_000);
+    await settle(service, clock);
+    await vault.backup(source);
+    await second.release();
+    clock.sleep(29_000);
+    await settle(service, clock);
+    expect(reports).toHaveLength(1);
+    expect(await place.snapshots()).toHaveLength(2);
+    expect(place.logged.filter(({ message }) => message === "a run was left out")).toHaveLength(2);
   });
 
   test("goes by the clock when that is set back by days, and runs nothing twice when by an hour", async () => {

@@ -13,6 +13,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import { BackupService, IoError, loadPolicies, Repository, ValidationError } from "../../src/index.ts";
 import type { PolicySettings } from "../../src/policy/policy-set.ts";
+import { PolicyTurn } from "../../src/policy/policy-turn.ts";
 import { runPolicy } from "../../src/policy/run-policy.ts";
 import { ServiceState, stateDirectory } from "../../src/policy/service-state.ts";
 import { newDirectory, recordingLogger } from "../support/database.ts";
@@ -94,7 +95,7 @@ describe("after a restart it is known", () => {
     const texts = readdirSync(state).map((name) => readFileSync(join(state, name), "utf8"));
     expect(texts).toHaveLength(1);
     expect(texts.join()).not.toContain("s3cret");
-  }, 30_000);
+  });
 
   test("a service that stays sends it again by itself, with longer and longer pauses", async () => {
     const { received, until, url } = await newReceiver(() => 404);
@@ -115,7 +116,7 @@ describe("after a restart it is known", () => {
     }
     const pauses = nexts().map((next, index, all) => next - (all[index - 1] ?? begun));
     for (const [index, pause] of pauses.entries()) expect(pause).toBeGreaterThanOrEqual(60_000 * 2 ** index);
-  }, 60_000);
+  });
 });
 
 /** A source that goes on until there is a file `go`. */
@@ -154,7 +155,7 @@ describe("overdue is told", () => {
     writeFileSync(go, "");
     await end;
     expect(kindsOf(await until(2))).toEqual(["overdue", "recovery"]);
-  }, 60_000);
+  });
 
   test("by the service of a policy that never had a snapshot, when it has had its time", async () => {
     const { received, url } = await newReceiver();
@@ -167,7 +168,7 @@ describe("overdue is told", () => {
     expect(received).toEqual([]);
     while (received.length === 0) await clock.pass(10_000, 1);
     expect(JSON.parse(received[0]?.body ?? "").data.message).toContain("there is no snapshot of it");
-  }, 60_000);
+  });
 
   test("not where somebody else has run it meanwhile", async () => {
     const { received, until, url } = await newReceiver();
@@ -262,8 +263,11 @@ test("what others take of a run's places is not its time; where it has taken too
     let tries = 0;
     return runPolicy(
       {
-        ...{ settings, logger, signal, now: Date.now, onStep: () => undefined },
-        openRepository: () => (++tries === 1 ? Promise.reject(away) : second()),
+        ...{ settings, logger, signal, now: Date.now, onStep: () => undefined, onBegin: () => undefined },
+        turn: new PolicyTurn({
+          ...{ policy: "one", signal, waits: false },
+          openRepository: () => (++tries === 1 ? Promise.reject(away) : second()),
+        }),
         slot: { leave: () => undefined, enter: () => (tries === 0 ? Promise.resolve() : enter()) },
       },
       { type: "full", prune: false, verify: false },
@@ -338,7 +342,7 @@ test("10,000 policies are loaded, one of them is shown, and their service starts
   const { user, system } = process.cpuUsage(before);
   expect(statuses).toHaveLength(10_000);
   expect((user + system) / 1e6).toBeLessThan(10);
-}, 120_000);
+});
 
 describe("the directory of the state", () => {
   test("is the option's, or the variable's, or systemd's, or the user's own", () => {

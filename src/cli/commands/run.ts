@@ -24,7 +24,7 @@ export function runCommand(): Command {
   return newCommand("run", {
     summary: "Run policies on their schedules, or once.",
     description:
-      "Keeps running, runs the policies of a file on their schedules, and serves a web page about them if the file says so. A run that was missed while it was off is made up once. SIGTERM and Ctrl-C stop it, and leave nothing half-made. SIGHUP makes it read the file again; if the file is wrong, the policies stay as they were. --once runs the named policies, or all, once and ends: for cron and systemd timers. Exit code 1 if a run failed, 3 if a verification found damage, 4 if something was left out or postponed.",
+      "Keeps running, runs the policies of a file on their schedules, and serves a web page about them if the file says so. A run that was missed while it was off is made up once. SIGTERM and Ctrl-C stop it, and leave nothing half-made. SIGHUP makes it read the file again; if the file is wrong, the policies stay as they were. --once runs the named policies, or all, once and ends: for cron and systemd timers. A policy that another process runs, on any machine, is skipped. Exit code 1 if a run failed, 3 if a verification found damage, 4 if something was skipped, left out or postponed.",
     examples: [
       "run --config /etc/lancedb-backup.yaml",
       "run --once --config backup.yaml",
@@ -126,6 +126,7 @@ function lineOf({
   verification,
   error,
 }: RunReport): string {
+  if (outcome === "skipped") return `${printable(policy)}: skipped: ${printable(reasonFor(error))}`;
   const did = snapshot
     ? `${type} snapshot ${snapshot.id}, ${formatBytes(snapshot.bytes)} (new: ${formatBytes(snapshot.newBytes)})`
     : verification
@@ -147,14 +148,15 @@ function told(error: unknown): Readonly<Record<string, unknown>> {
 
 function exitCodeOf(reports: readonly RunReport[]): ExitCode {
   const isDamaged = (report: RunReport) => report.verification?.some(({ ok }) => !ok) === true;
-  if (reports.some((report) => report.outcome !== "success" && !isDamaged(report))) return EXIT.failed;
+  const isFailed = (report: RunReport) => report.outcome === "failure" || report.outcome === "aborted";
+  if (reports.some((report) => isFailed(report) && !isDamaged(report))) return EXIT.failed;
   if (reports.some(isDamaged)) return EXIT.damage;
   return reports.some(isPartial) ? EXIT.partly : EXIT.done;
 }
 
-function isPartial({ snapshot, prune }: RunReport): boolean {
+function isPartial({ outcome, snapshot, prune }: RunReport): boolean {
   const { leftOut = [], tables = [] } = snapshot ?? {};
   const isMissing =
     leftOut.some(({ why }) => why !== "excluded") || tables.some((table) => table.leftOut.length > 0);
-  return isMissing || prune?.postponed !== undefined;
+  return outcome === "skipped" || isMissing || prune?.postponed !== undefined;
 }

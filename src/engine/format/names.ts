@@ -23,7 +23,7 @@ const DIGEST = /^[0-9a-f]{64}$/;
 const BLOB = /^blobs\/([0-9a-f]{2})\/([0-9a-f]{64})$/;
 const SNAPSHOT = /^snapshots\/([0-9]{8}T[0-9]{6}Z-[0-9a-f]{8})\.json$/;
 const LEASE =
-  /^(leases\/(shared|exclusive)-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})(?:\.([0-9]{8}))?\.json$/;
+  /^(leases\/(shared|exclusive|run-[0-9a-f]{16})-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})(?:\.([0-9]{8}))?\.json$/;
 const MARK = /^marks\/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\.json$/;
 const LABELS_RECORD = /^labels\/([0-9]{8}T[0-9]{6}Z-[0-9a-f]{8})\.([0-9]{8})\.json$/;
 const SNAPSHOT_ID = /^[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}$/;
@@ -51,8 +51,21 @@ export function parseSnapshotName(name: string): string | undefined {
   return SNAPSHOT.exec(name)?.[1];
 }
 
-/** `shared`: a backup, of which there may be many. `exclusive`: blobs are being removed, and nobody else is there. */
-export type LeaseKind = "shared" | "exclusive";
+/**
+ * `shared`: a backup, of which there may be many. `exclusive`: blobs are being removed, and nobody else is there. `run-…`: a policy
+ * runs; it bars runs of the same policy, and nothing else.
+ */
+export type LeaseKind = "shared" | "exclusive" | `run-${string}`;
+
+/** Of a lease for runs of a policy: what tells it from other policies, and is of the same length for all. */
+export function runLeaseKind(policy: string): LeaseKind {
+  return `run-${createHash("sha256").update(policy).digest("hex").slice(0, 16)}`;
+}
+
+/** Whether it is of a policy's run: then nothing of the repository is being made or removed by it. */
+export function isRunLease(kind: LeaseKind): boolean {
+  return kind.startsWith("run-");
+}
 
 /** Of a lease: on a disk also of its file. */
 export function newLeaseName(kind: LeaseKind): string {

@@ -32,7 +32,7 @@ export class DiskLease extends RenewedLease {
     try {
       await this.objects.writeNew({ object: this.name, kind: this.kind }, record, { signal });
     } catch (error) {
-      if (this.kind !== "exclusive" || !isFull(error)) throw error;
+      if (this.kind === "shared" || !isFull(error)) throw error;
       await this.storage.writeNew(this.name, Buffer.alloc(0), { signal });
     }
   }

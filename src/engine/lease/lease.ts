@@ -106,7 +106,10 @@ export interface AcquireOptions {
   readonly timeoutMs?: number | undefined;
 }
 
-/** Who works in a repository: backups beside each other, and what removes blobs alone (docs/formats.md, *Leases*). */
+/**
+ * Who works in a repository: backups beside each other, what removes blobs alone, and runs of a policy one after the other
+ * (docs/formats.md, *Leases*).
+ */
 export interface Leaser {
   /**
    * Waits until the lease can be had. While an `exclusive` one waits for the `shared` ones that are there, no new ones

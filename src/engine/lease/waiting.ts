@@ -84,7 +84,10 @@ export interface LeaseWay {
   ): (held: LeaseKind) => Promise<readonly FoundLease[]>;
 }
 
-/** Acquires a lease as `Leaser.acquire` says: it is made first, and had when no exclusive one is seen behind it. */
+/**
+ * Acquires a lease as `Leaser.acquire` says: it is made first, and had when none that bars it is seen behind it: for a shared one an
+ * exclusive one, for others one of the same kind.
+ */
 export async function acquireLease(
   way: LeaseWay,
   place: LeasePlace,
@@ -92,16 +95,17 @@ export async function acquireLease(
   { signal, timeoutMs = 60_000 }: AcquireOptions,
 ): Promise<Lease> {
   const waiting = new Waiting(place, kind, timeoutMs, signal);
+  const barring = kind === "shared" ? "exclusive" : kind;
   let look = way.lookFrom(undefined, signal);
   for (let turn = 0; ; turn++) {
     signal?.throwIfAborted();
     // Who waits for an exclusive lease makes none meanwhile, which its holder would wait for.
-    if (turn > 0 || way.looksFirst) await waiting.untilNone(() => look("exclusive"), way.longestLookMs);
+    if (turn > 0 || way.looksFirst) await waiting.untilNone(() => look(barring), way.longestLookMs);
     const lease = way.newLease(kind);
     await lease.create(signal);
     look = way.lookFrom(lease, signal);
     try {
-      const rivals = await look("exclusive");
+      const rivals = await look(barring);
       if (rivals.length === 0) {
         if (kind === "exclusive") await waiting.untilNone(() => look("shared"));
         await lease.assertHeld();

@@ -4,6 +4,7 @@ import { isFull } from "../../fs/io.ts";
 import { advice } from "../../hint.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { type Clock, systemClock } from "../../util/clock.ts";
+import { isRunLease } from "../format/names.ts";
 import { forgetGone, removeUnlessPinned } from "../labels/remove-snapshot.ts";
 import type { Leaser } from "../lease/lease.ts";
 import { leaserOf } from "../lease/leaser.ts";
@@ -208,7 +209,7 @@ async function leftByTheDead(run: Run): Promise<{ dead: string[]; unfinished: st
   const now = run.clock.now();
   const leases = await run.leaser.list(run.signal);
   const dead = leases.filter((lease) => !lease.alive).map((lease) => lease.name);
-  const isBusy = dead.length < leases.length;
+  const isBusy = leases.some(({ alive, kind }) => alive && !isRunLease(kind));
   return { dead, unfinished: await findUnfinished(run.storage, { now, ageMs: run.graceMs, isBusy }) };
 }
 

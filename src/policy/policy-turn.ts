@@ -1,0 +1,79 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { LockedError } from "../errors.ts";
+import type { Repository } from "../repository/index.ts";
+
+/** The lease that a turn holds. */
+type Held = Awaited<ReturnType<Repository["holdPolicy"]>>;
+
+/** After so long it is looked who is in the way. */
+const LOOK_MS = 1000;
+/** Two that begin at once withdraw for each other and come again under new names; in so many looks one of them has it. */
+const MOST_LOOKS = 30;
+const FIRST_PAUSE_MS = 1000;
+const LONGEST_PAUSE_MS = 30_000;
+
+/** Another process runs the policy, or has just run it: this run is left out. Not for ever, so it is no failure. */
+export class RunsElsewhereError extends LockedError {}
+
+export interface TurnOptions {
+  readonly policy: string;
+  readonly openRepository: () => Promise<Repository>;
+  readonly signal: AbortSignal;
+  /** Whether it is waited for another process that runs the policy, however long. */
+  readonly waits: boolean;
+}
+
+/** Told when it is waited for another process, and when it no longer is. */
+type OnWait = (isWaiting: boolean) => void | Promise<void>;
+
+/** A policy's turn: while it is held, no other process runs the policy, on this machine or on another. */
+export class PolicyTurn implements AsyncDisposable {
+  readonly #options: TurnOptions;
+  #lease: Held | undefined;
+
+  constructor(options: TurnOptions) {
+    this.#options = options;
+  }
+
+  get isHeld(): boolean {
+    return this.#lease?.isHeld === true;
+  }
+
+  /**
+   * Takes the turn where it is not held, or was lost: the machine may have slept. Answers with the policy's repository.
+   *
+   * @throws RunsElsewhereError saying where, and since when. @throws the errors of opening, and of writing a lease.
+   */
+  async take(onWait?: OnWait): Promise<Repository> {
+    const repository = await this.#options.openRepository();
+    if (this.isHeld) return repository;
+    await this.#lease?.release();
+    this.#lease = await this.#acquire(repository, onWait);
+    return repository;
+  }
+
+  async #acquire(repository: Repository, onWait: OnWait | undefined): Promise<Held> {
+    const { policy, signal, waits } = this.#options;
+    let seen = "";
+    for (let looks = 0, pauseMs = FIRST_PAUSE_MS; ; looks++) {
+      try {
+        return await repository.holdPolicy(policy, { signal, timeoutMs: LOOK_MS });
+      } catch (error) {
+        if (!(error instanceof LockedError)) throw error;
+        const holder = await repository.policyHolder(policy);
+        const isHeld = holder?.name === seen || looks === MOST_LOOKS;
+        seen = holder?.name ?? "";
+        if (!holder || !isHeld) continue;
+        if (!waits) throw new RunsElsewhereError(`It is being run by ${holder.holder}.`, { cause: error });
+      }
+      await onWait?.(true);
+      await sleep(pauseMs, undefined, { signal }).catch(() => signal.throwIfAborted());
+      await onWait?.(false);
+      pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#lease?.release();
+  }
+}
