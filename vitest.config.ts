@@ -1,33 +1,60 @@
+import { globSync } from "node:fs";
 import { join } from "node:path";
 import { configDefaults, defineConfig } from "vitest/config";
+import { wantsOwnProcess } from "./test/support/own-process.ts";
 
 // The nightly run repeats the random tests long enough to find what a quick run does not.
 const nightly = process.env["NIGHTLY"] === "1";
 
-/** Left out where a person runs `npm test`: they kill programs at every step, and take three quarters of the time. */
+/** Left out where a person runs `npm test`: what takes long. Of what each proves, a quicker test stays. */
 const THOROUGH = [
-  "test/crash/**",
-  "test/concurrency/**",
-  "test/runtimes/**",
-  "test/situations/**",
-  "test/**/{kill,killed,broken,hot-writer,stale-handles,guarantee}.test.ts",
-  "test/guard/{namespaces,handles-behind-a-jump}.test.ts",
-  "test/guard/restore/beside-a-cleanup.test.ts",
-  "test/cli/{broken-input,output}.test.ts",
-];
+  // Killed, or failing, at every step; every guarantee with every kind of work.
+  "{crash,concurrency,situations}/**",
+  "**/{kill,killed,broken,interrupted,faults-at-every-call,through-storage,lying-storage,guarantee,stale-handles}",
+  "guard/{namespaces,handles-behind-a-jump}",
+  "cli/{broken-input,checks,interrupt,keys,labels-and-ages,output,policy,report}",
+  // Several programs beside each other, and what runs for a time.
+  "**/{hot-writer,beside-a-cleanup,beside-backups,backup-beside-writers,scrub-beside-writer,companion}",
+  "**/{processes,two-processes,local-storage-processes,properties,replay-property,rolling,insert-stream}",
+  // Other programs, servers and old versions: installed, started, and asked for everything.
+  "{runtimes,frameworks}/**",
+  "s3/s3-{faults,leases,lock,permissions,refused,repository,retries}",
+  "sources/{mysql/mysql-source,postgresql/dump-and-restore,postgresql/postgres-faults}",
+  "{page/in-chromium,old-tables/old-tables,dumps/server-dumps}",
+  "engine/{independent-reader,standard-programs}",
+  "package/{readme,runbook}",
+].map((glob) => `test/${glob.endsWith("/**") ? `${glob}/*` : glob}.test.ts`);
 const all = nightly || Boolean(process.env["CI"]);
+
+const root = import.meta.dirname;
+/** Those whose process no other test may share. */
+const alone = globSync("test/**/*.test.ts", { cwd: root }).filter((path) =>
+  wantsOwnProcess(join(root, path)),
+);
+const excluded = [...configDefaults.exclude, ...(all ? [] : THOROUGH)];
 
 export default defineConfig({
   test: {
-    include: ["test/**/*.test.ts"],
-    exclude: [...configDefaults.exclude, ...(all ? [] : THOROUGH)],
-    // Each file in a process of its own: LanceDB is a native module with threads, and some tests kill processes.
+    // LanceDB is a native module with threads, and some tests kill processes.
     pool: "forks",
+    // Loading all there is takes a process a second, more than most files' tests: those that can share one.
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: "shared",
+          isolate: false,
+          include: ["test/**/*.test.ts"],
+          exclude: [...excluded, ...THOROUGH, ...alone],
+        },
+      },
+      { extends: true, test: { name: "alone", include: [...THOROUGH, ...alone], exclude: excluded } },
+    ],
     // Much of their time is waiting for the disk and for programs: two more use what two leave idle.
     maxWorkers: all ? 4 : 2,
     // For the thousands of programs that are started to be killed: half of their time is compiling.
     env: {
-      NODE_COMPILE_CACHE: join(import.meta.dirname, "node_modules/.cache/node-compile"),
+      NODE_COMPILE_CACHE: join(root, "node_modules/.cache/node-compile"),
       // Nothing is left in the directories of whoever runs the tests.
       LANCEDB_BACKUP_CACHE: "off",
       LANCEDB_BACKUP_STATE: "off",
