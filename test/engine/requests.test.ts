@@ -50,7 +50,7 @@ test("a first backup beside 20,000 snapshots of others takes no more than a hund
   const among = await take("second");
   const pages = DOCUMENTS / 1000;
   expect(among.length - alone.length + pages).toBeLessThanOrEqual(100);
-}, 120_000);
+});
 
 test("a snapshot with nothing changed reads the one before it once", async () => {
   const { take } = await newPlace();

@@ -1,4 +1,4 @@
-import { readdir, readFile } from "node:fs/promises";
+import { glob, readdir, readFile } from "node:fs/promises";
 import { join, posix, relative, sep } from "node:path";
 import { describe, expect, test } from "vitest";
 import { importedModules } from "./import-rule.ts";
@@ -45,6 +45,23 @@ const CARRIED: readonly string[] = ["sources/sqlite/sqlite-failure.ts"];
 
 /** Generated code. */
 const SMALL: readonly string[] = ["lance/proto"];
+
+const tests = join(import.meta.dirname, "..");
+
+test("no test has a limit of time below the suite's: beside other load it would fail, and be right in nothing", async () => {
+  const LIMITED = [
+    /^ *\}, [\d_]{4,}\);$/m,
+    /\btest(\.\w+)*\([^{]*\{\s*timeout:/,
+    /\.poll\((?:(?!\n\n)[^;])*timeout:/,
+    /vi\.wait(For|Until)\(/,
+  ];
+  const found: string[] = [];
+  for await (const path of glob("**/*.test.ts", { cwd: tests })) {
+    const text = await readFile(join(tests, path), "utf8");
+    if (LIMITED.some((pattern) => pattern.test(text))) found.push(path);
+  }
+  expect(found).toEqual([]);
+});
 
 describe("the files of src/", () => {
   test("have names that are unique in the tree; index.ts is what a path of the package leads to", () => {

@@ -55,7 +55,7 @@ test("the snippets run, one after the other and twice, in an empty directory", a
   makeProject(directory, snippets);
   const env = { ...process.env, LANCEDB_LOG: "off" };
   for (const { title, file } of [...snippets, ...snippets]) {
-    const options = { cwd: directory, env, timeout: 60_000 };
+    const options = { cwd: directory, env };
     const { stdout, stderr } = await run(process.execPath, [join("run", file)], options).catch(
       (error: unknown) => ({ stdout: "", stderr: String(error) }),
     );

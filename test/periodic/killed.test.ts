@@ -40,7 +40,7 @@ test("a started manager does not keep a process alive that has nothing else to d
   await (await place.db()).createTable("a", rowsOf([1]));
   const program = join(import.meta.dirname, "start-and-leave.ts");
   const args = [program, place.uri, place.backupDir];
-  const { stdout, status } = spawnSync(process.execPath, args, { encoding: "utf8", timeout: 20_000 });
+  const { stdout, status } = spawnSync(process.execPath, args, { encoding: "utf8", timeout: 240_000 });
   expect({ stdout, status }).toEqual({ stdout: "started\n", status: 0 });
   expect(place.files()).toHaveLength(1);
 });

@@ -121,7 +121,7 @@ const nulls = fc.subarray(kinds.map(({ name }) => name));
 
 describe("every value comes back exactly as it was given", () => {
   for (const how of ["append", "upsert", "rows of an Arrow table in slices", "overwrite"] as const) {
-    test(how, { timeout: nightly ? 600_000 : 60_000 }, async () => {
+    test(how, async () => {
       const { db, manager } = await newPlace();
       await db.createEmptyTable("t", schema);
       await fc.assert(

@@ -232,6 +232,6 @@ describe("holding on", () => {
     await lease.release();
     expect(names()).toHaveLength(1);
     await (await acquire("exclusive")).release();
-    await expect.poll(names, { timeout: 5000 }).toEqual([]);
+    await expect.poll(names).toEqual([]);
   });
 });

@@ -139,9 +139,7 @@ describe.skipIf(reason)("a dump of PostgreSQL", () => {
     });
   });
 
-  test("is not restored in place where somebody has locked what it would replace", {
-    timeout: 60_000,
-  }, async () => {
+  test("is not restored in place where somebody has locked what it would replace", async () => {
     const database = await server.create();
     await server.run(database, "CREATE TABLE t AS SELECT 1 AS x");
     const content = await contentOf(database);
