@@ -1,5 +1,5 @@
 import { linkSync, statSync, writeFileSync } from "node:fs";
-import { link, open, readdir, readFile, rename, stat, unlink } from "node:fs/promises";
+import { open, readdir, readFile, rename, stat, unlink } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { NotFoundError, ValidationError } from "../errors.ts";
@@ -34,7 +34,7 @@ export function hasNoLinks(error: unknown): boolean {
 /** Gives a finished file its name, unless that is taken: then `false`. A link never replaces a file. */
 export async function nameNew(temporary: string, path: string, signal?: AbortSignal): Promise<boolean> {
   try {
-    await link(temporary, path);
+    linkSync(temporary, path);
     return true;
   } catch (error) {
     if (errnoOf(error) === "EEXIST") return false;

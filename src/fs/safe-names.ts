@@ -108,14 +108,15 @@ export function assertTableName(name: unknown, what = "table name"): asserts nam
   }
 }
 
+/** A part that is empty, `.` or `..`, a backslash, a NUL, or a drive. */
+const LEAVES = /(?:^|\/)\.{0,2}(?:\/|$)|\\|\0|^[A-Za-z]:/;
+
 /**
  * Holds a relative path that was read from a file to its root: forward slashes, no empty part, no `.` or
  * `..`, not absolute, no drive, no NUL.
  */
 export function assertInnerPath(path: string, source: string): void {
-  const parts = path.split("/");
-  const bad = parts.some((part) => part === "" || part === "." || part === "..");
-  if (bad || path.includes("\\") || path.includes("\0") || /^[A-Za-z]:/.test(path)) {
+  if (LEAVES.test(path)) {
     throw new CorruptError(
       `${source} names a path that leaves its directory: ${JSON.stringify(path.slice(0, SHOWN_LETTERS))}.`,
       {

@@ -77,9 +77,10 @@ export async function createBackup(
       const isMeant = (id: string) => isExcluded(id) || leftOut.some(({ table }) => table === id);
       await warnOfLeftOut(settings, record, isMeant);
     }
-    await chosen.seal(record);
-    for (const root of [database, record.backupPath]) assertRoot(root);
-    await entry.write("held", record);
+    await entry.write("held", record, async () => {
+      await chosen.seal(record);
+      for (const root of [database, record.backupPath]) assertRoot(root);
+    });
     entry.abandon();
     logger.info("backup made", {
       backup: entry.id,

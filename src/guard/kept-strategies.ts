@@ -35,11 +35,12 @@ export const directoryCopy: Strategy = {
     return capture;
   },
   async seal(record) {
+    const { backupPath } = record;
     await writeFileDurably(
-      join(record.backupPath, BACKUP_FILE),
-      encodeRecord({ ...record, state: "complete", self: stampOf(record.backupPath) }),
+      join(backupPath, BACKUP_FILE),
+      encodeRecord({ ...record, state: "complete", self: stampOf(backupPath) }),
+      () => syncDirectories([dirname(backupPath)]),
     );
-    await syncDirectories([dirname(record.backupPath)]);
   },
   async discard(backupPath, uuid) {
     const partial = partialPath(backupPath, uuid);

@@ -5,6 +5,9 @@ import { makeDirectory } from "../fs/directory-tree.ts";
 import { syncDirectories, syncDirectory } from "../fs/durable.ts";
 import { isMissing, toIoError } from "../fs/io.ts";
 
+/** What a power cut may undo is on the disk after so long, if no other name has taken it along before. */
+const LATER_MS = 1000;
+
 /** The directories of a local storage: no links below the root, and their names on the disk. */
 export class Directories {
   readonly #root: string;
@@ -12,6 +15,9 @@ export class Directories {
   readonly #synced = new Set<string>();
   /** Around the root, where names were made for it. */
   readonly #foreign = new Set<string>();
+  /** Those with names that may be lost, and are to be on the disk soon. */
+  readonly #later = new Set<string>();
+  #timer: NodeJS.Timeout | undefined;
   /** The root was there once: what is missing since is away, and is not made. */
   #wasThere = false;
 
@@ -19,9 +25,14 @@ export class Directories {
     this.#root = root;
   }
 
-  /** @throws IoError (`ELOOP`) where a directory between the root and `path` is a symbolic link. */
-  refuseLinks(path: string): void {
+  /**
+   * @param seen directories that were looked at a moment ago; those that are looked at now are added.
+   * @throws IoError (`ELOOP`) where a directory between the root and `path` is a symbolic link.
+   */
+  refuseLinks(path: string, seen?: Set<string>): void {
     for (const directory of this.#leadingTo(path)) {
+      if (seen?.has(directory)) return; // and so were those above it
+      seen?.add(directory);
       if (!look(directory)?.isSymbolicLink()) continue;
       throw new IoError(
         `${directory} is a symbolic link; what it leads to is no part of the storage ${this.#root}.`,
@@ -51,8 +62,26 @@ export class Directories {
     this.#wasThere = true;
   }
 
+  /**
+   * Leaves a directory's names to be put on the disk with the next ones that must be there, or a little later. A disk waits
+   * as long for two directories as for one.
+   */
+  syncLater(path: string): void {
+    this.#later.add(dirname(path));
+    this.#timer ??= setTimeout(() => void this.#syncLeft(), LATER_MS).unref();
+  }
+
   /** Puts a file's name on the disk, and once those that lead to it: they may be new, or of a process that died. */
   async sync(path: string): Promise<void> {
+    const left = this.#syncLeft();
+    try {
+      await this.#syncNow(path);
+    } finally {
+      await left;
+    }
+  }
+
+  async #syncNow(path: string): Promise<void> {
     const leading = [...this.#leadingTo(path), this.#root].filter(
       (directory) => !this.#synced.has(directory),
     );
@@ -62,6 +91,15 @@ export class Directories {
     await syncDirectories([dirname(path), ...own]);
     if (leading.includes(this.#root)) for (const directory of this.#foreign) await syncForeign(directory);
     for (const directory of leading) this.#synced.add(directory);
+  }
+
+  /** Never throws: these may be lost, and their directory may be gone. */
+  async #syncLeft(): Promise<void> {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    const left = [...this.#later];
+    this.#later.clear();
+    await syncDirectories(left).catch(() => undefined);
   }
 
   /** Below the root. */

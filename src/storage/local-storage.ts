@@ -1,23 +1,39 @@
 import { randomUUID } from "node:crypto";
-import { lstatSync } from "node:fs";
-import { constants, type FileHandle, open, rename, unlink } from "node:fs/promises";
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  lstatSync,
+  openSync,
+  read,
+  readSync,
+  renameSync,
+  unlinkSync,
+} from "node:fs";
 import { dirname, join, resolve } from "node:path";
+import { promisify, types } from "node:util";
 import { IoError, NotFoundError } from "../errors.ts";
-import { syncDirectories } from "../fs/durable.ts";
-import { assertRoot, ifThereLater } from "../fs/held-root.ts";
+import { NewFile, syncDirectories, writeSmallSynced } from "../fs/durable.ts";
+import { assertRoot, ifThere } from "../fs/held-root.ts";
 import { errnoOf, io, isMissing, toIoError } from "../fs/io.ts";
 import { nameNew } from "../fs/name-file.ts";
-import { takeOwner } from "../fs/take-owner.ts";
 import { PROCESS_TOKEN } from "../fs/this-process.ts";
 import { Directories } from "./directories.ts";
 import { LocalFiles } from "./local-files.ts";
-import { lookAtEach } from "./look-for.ts";
 import { assertObjectName, assertObjectPrefix, type StoredObject } from "./object-name.ts";
 import { piecesOf } from "./pieces.ts";
 import type { CallOptions, Content, ReadOptions, Storage, WriteOptions } from "./storage.ts";
 import { lookAt, walkObjects } from "./walk.ts";
 
 const PIECE_BYTES = 1 << 20;
+
+/** So many are read and written without another thread: to wait for one takes longer. */
+const SHORT_BYTES = 1 << 16;
+
+/** So many objects are looked at in one go, so that a long list does not hold the event loop. */
+const STRETCH = 256;
+
+const readFile = promisify(read);
 
 /** No link is followed and no pipe waited for. Windows has neither. */
 const PLAIN = (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0);
@@ -47,27 +63,32 @@ export class LocalStorage implements Storage {
     const { offset = 0, length = Number.POSITIVE_INFINITY, signal } = options;
     const path = this.#path(name);
     signal?.throwIfAborted();
-    const { file, size } = await openObject(path);
+    const { file, size } = openObject(path);
     this.#directories.saw();
     try {
       let position = offset;
       const end = Math.min(offset + length, size); // an object never changes
+      const isShort = end - position <= SHORT_BYTES;
       while (position < end) {
         signal?.throwIfAborted();
         const piece = Buffer.allocUnsafe(Math.min(PIECE_BYTES, end - position));
-        const { bytesRead } = await io("read", path, () => file.read(piece, 0, piece.length, position));
-        if (bytesRead === 0) return;
-        position += bytesRead;
-        yield piece.subarray(0, bytesRead);
+        const count = await io("read", path, () =>
+          isShort
+            ? readSync(file, piece, 0, piece.length, position)
+            : readFile(file, piece, 0, piece.length, position).then(({ bytesRead }) => bytesRead),
+        );
+        if (count === 0) return;
+        position += count;
+        yield piece.subarray(0, count);
       }
     } finally {
-      await file.close();
+      closeSync(file);
     }
   }
 
   async write(name: string, content: Content, options: WriteOptions = {}): Promise<void> {
     const path = this.#path(name);
-    await this.#writeTemporary(path, content, options, (temporary) => rename(temporary, path));
+    await this.#writeTemporary(path, content, options, (temporary) => renameSync(temporary, path));
   }
 
   async writeNew(name: string, content: Content, options: WriteOptions = {}): Promise<boolean> {
@@ -86,18 +107,19 @@ export class LocalStorage implements Storage {
     yield* walkObjects(this.directory, prefix);
   }
 
-  async remove(name: string): Promise<void> {
+  async remove(name: string, options: CallOptions = {}): Promise<void> {
     const path = this.#path(name);
     if (!lookAt(this.directory, name)) return;
     try {
-      await unlink(path);
+      unlinkSync(path);
     } catch (error) {
       if (!isMissing(error)) throw toIoError(error, "remove", path);
       // Where the root was away for a moment, it is there still.
-      if (assertRoot(path) && lookAt(this.directory, name)) return this.remove(name);
+      if (assertRoot(path) && lookAt(this.directory, name)) return this.remove(name, options);
       return;
     }
-    await syncDirectories([dirname(path)]);
+    if (options.mayBeLost) this.#directories.syncLater(path);
+    else await syncDirectories([dirname(path)]);
   }
 
   async stat(name: string): Promise<StoredObject | undefined> {
@@ -111,7 +133,16 @@ export class LocalStorage implements Storage {
     { signal }: CallOptions = {},
   ): Promise<ReadonlyMap<string, StoredObject>> {
     const there = new Map<string, StoredObject>();
-    await lookAtEach(names, there, (name) => this.stat(name), signal);
+    const seen = new Set<string>();
+    for (const [index, name] of names.entries()) {
+      if (index % STRETCH === 0) {
+        if (index > 0) await new Promise((resume) => setImmediate(resume));
+        signal?.throwIfAborted();
+      }
+      this.#path(name, seen);
+      const found = lookAt(this.directory, name);
+      if (found) there.set(name, found);
+    }
     return there;
   }
 
@@ -120,52 +151,56 @@ export class LocalStorage implements Storage {
     return false;
   }
 
-  #path(name: string): string {
+  /** @param seen directories that were looked at in the same call. */
+  #path(name: string, seen?: Set<string>): string {
     assertObjectName(name);
     const path = join(this.directory, name);
-    this.#directories.refuseLinks(path);
+    this.#directories.refuseLinks(path, seen);
     return path;
   }
 
   async #writeTemporary(
     path: string,
     content: Content,
-    { signal }: WriteOptions,
-    publish: (temporary: string) => Promise<void>,
+    { signal, mayBeLost }: WriteOptions,
+    publish: (temporary: string) => void | Promise<void>,
   ): Promise<void> {
     signal?.throwIfAborted();
     this.#directories.make(path);
     const temporary = join(dirname(path), `.${PROCESS_TOKEN}.${randomUUID()}.tmp`);
     try {
-      const file = await io("write", path, () => open(temporary, "wx"));
-      takeOwner(temporary);
-      try {
-        for await (const piece of piecesOf(content, signal)) await writeWhole(file, path, piece);
-        await io("sync", path, () => file.sync());
-      } finally {
-        await io("write", path, () => file.close());
-      }
+      await writeSynced(temporary, path, content, signal);
       signal?.throwIfAborted();
-      await publish(temporary).catch((error) => {
+      try {
+        await publish(temporary);
+      } catch (error) {
         signal?.throwIfAborted();
         throw toIoError(error, "write", path);
-      });
+      }
     } finally {
-      await removeTemporary(temporary);
+      removeTemporary(temporary);
     }
-    await this.#directories.sync(path);
+    if (mayBeLost) this.#directories.syncLater(path);
+    else await this.#directories.sync(path);
   }
 }
 
-async function openObject(path: string): Promise<{ readonly file: FileHandle; readonly size: number }> {
-  const file = await ifThereLater(path, () => open(path, constants.O_RDONLY | PLAIN)).catch((error) => {
+function openObject(path: string): { readonly file: number; readonly size: number } {
+  let file: number | undefined;
+  try {
+    file = ifThere(path, () => openSync(path, constants.O_RDONLY | PLAIN));
+  } catch (error) {
     throw errnoOf(error) === "ELOOP" ? missing(path, error) : toIoError(error, "read", path);
-  });
-  if (!file) throw missing(path);
-  const stats = await file.stat();
-  if (stats.isFile()) return { file, size: stats.size };
-  await file.close();
-  throw missing(path);
+  }
+  if (file === undefined) throw missing(path);
+  try {
+    const stats = fstatSync(file);
+    if (!stats.isFile()) throw missing(path);
+    return { file, size: stats.size };
+  } catch (error) {
+    closeSync(file);
+    throw toIoError(error, "read", path);
+  }
 }
 
 /** A directory or a link takes a name, too, and is no object. One that was removed meanwhile was there. */
@@ -182,16 +217,27 @@ function missing(path: string, cause?: unknown): NotFoundError {
   return new NotFoundError(`Could not read ${path}: there is no such file (ENOENT).`, { path, cause });
 }
 
-async function writeWhole(file: FileHandle, path: string, piece: Uint8Array): Promise<void> {
-  for (let rest = piece; rest.length > 0; ) {
-    const { bytesWritten } = await io("write", path, () => file.write(rest));
-    rest = rest.subarray(bytesWritten);
+/** Writes a file and waits until its content is on the disk. @param path what it is for, for messages. */
+async function writeSynced(
+  temporary: string,
+  path: string,
+  content: Content,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  if (types.isUint8Array(content) && content.length <= SHORT_BYTES)
+    return io("write", path, () => writeSmallSynced(temporary, content));
+  const file = await io("write", path, () => NewFile.create(temporary));
+  try {
+    for await (const piece of piecesOf(content, signal)) await io("write", path, () => file.write(piece));
+    await io("sync", path, () => file.sync());
+  } finally {
+    await io("write", path, () => file[Symbol.asyncDispose]());
   }
 }
 
-async function removeTemporary(temporary: string): Promise<void> {
+function removeTemporary(temporary: string): void {
   try {
-    await unlink(temporary);
+    unlinkSync(temporary);
   } catch (error) {
     if (!isMissing(error)) return; // its name begins with a dot: nobody reads it, and prune removes it
   }

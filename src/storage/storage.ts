@@ -16,11 +16,15 @@ export interface WriteOptions {
   readonly isRandom?: boolean | undefined;
   /** Whether a snapshot needs the object: a storage that locks objects locks it. Default false. */
   readonly lock?: boolean | undefined;
+  /** As for `CallOptions`: the object is whole or not there, or what it was before. Default false. */
+  readonly mayBeLost?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
 /** Of short calls: a storage need not look at the signal in the midst of one, but ends with it any wait before. */
 export interface CallOptions {
+  /** Of `remove`: whether a power cut within some seconds may undo it, so that a disk need not be waited for. Default false. */
+  readonly mayBeLost?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -45,7 +49,7 @@ export type Content = Uint8Array | AsyncIterable<Uint8Array>;
  * Every backend keeps these promises, which `lancedb-backup/storage-conformance` holds it to:
  *
  * - An object appears whole or not at all, and a reader sees one content or the other, never a mixture.
- * - What a call has answered for survives a power cut.
+ * - What a call has answered for survives a power cut, but for what was done with `mayBeLost`.
  * - Everything that the backend refuses is an `IoError` with the object's place in `path`; of an object that is not
  *   there it is a `NotFoundError`, and of nothing else. A name that leaves the storage is a `ValidationError`.
  * - An abort signal ends a call with its reason, also while it waits for the next piece of what is to be written, and

@@ -62,3 +62,27 @@ test.skipIf(!hasStrace)(
     expect(calls.slice(end + 1)).toEqual(["fsync /root/a"]);
   },
 );
+
+test.skipIf(!hasStrace)(
+  "what may be lost is whole, and its name goes to the disk with the next one, or a little later",
+  async () => {
+    const directory = await newDirectory();
+    const calls = callsOf(
+      directory,
+      `await storage.writeNew("a/b", Buffer.from("x"));
+     await storage.writeNew("c/d", Buffer.from("x"), { mayBeLost: true });
+     await storage.write("a/b", Buffer.from("y"));
+     await storage.remove("c/d", { mayBeLost: true });
+     await new Promise((resolve) => setTimeout(resolve, 2000));`,
+    );
+    const made = calls.indexOf("link /root/c/TMP /root/c/d");
+    const next = calls.indexOf("rename /root/a/TMP /root/a/b");
+    const gone = calls.indexOf("unlink /root/c/d");
+    const syncs = (from: number, to?: number) =>
+      calls.slice(from, to).filter((call) => call.startsWith("fsync") && !call.includes("TMP"));
+    expect(calls[made - 1]).toBe("fsync /root/c/TMP");
+    expect(syncs(made, next)).toEqual([]);
+    expect(syncs(next, gone).sort()).toEqual(["fsync /root/a", "fsync /root/c"]);
+    expect(syncs(gone)).toEqual(["fsync /root/c"]);
+  },
+);

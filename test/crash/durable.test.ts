@@ -94,6 +94,7 @@ class Disk {
 
   #move(from: string, to: string): void {
     this.#addName(to);
+    this.#unsyncedContents.delete(to); // what had the name is gone
     this.#unsyncedNames.get(dirname(from))?.delete(from);
     for (const path of [...this.#unsyncedContents]) {
       if (path !== from && !path.startsWith(`${from}/`)) continue;
@@ -114,9 +115,13 @@ class Disk {
   }
 }
 
-async function follow(scenario: ScenarioName, strategy: (typeof STRATEGIES)[number]) {
+async function follow(
+  scenario: ScenarioName,
+  strategy: (typeof STRATEGIES)[number],
+  task: "work" | "backup" = "work",
+) {
   const place = workshop.place(scenarioOf(scenario));
-  const argv = workshop.argv(place, { task: "work", scenario, strategy });
+  const argv = workshop.argv(place, { task, scenario, strategy });
   const { steps, code, stderr } = await runTraced(argv, { root: place.root, killAfter: () => false });
   expect(stderr).toBe("");
   expect(code).toBe(0);
@@ -221,6 +226,25 @@ describe.skipIf(!hasStrace)("when success is reported", () => {
 
   test("and without it LanceDB leaves that to the system, so that the test can tell", async () => {
     expect(await lostAtSuccess("insert", "lance-version")).not.toEqual([]);
+  });
+});
+
+describe.skipIf(!hasStrace)("when createBackup has made a directory copy", () => {
+  test("all of it is on the disk before its record has its name, and its documents wait for the disk together", async () => {
+    const { place, steps } = await follow("insert", "directory-copy", "backup");
+    const disk = new Disk();
+    let lost: string[] | undefined;
+    const calls: string[] = [];
+    for (const step of steps) {
+      if (/^rename.*held\.json"/.test(step.text)) lost = disk.lost(place.backupDir);
+      if (["fsync", "rename"].includes(step.call)) calls.push(step.call);
+      if (step.call === "openat" && /\/journal\/[^/]+\/\.[^/]+\.tmp/.test(step.text)) calls.length = 0;
+      disk.apply(step);
+    }
+    expect(lost).toEqual([]);
+    expect(disk.lost(place.root).filter((entry) => !SWEPT.test(entry))).toEqual([]);
+    // Of the record, its directories and backup.json; then of the name of each.
+    expect(calls).toEqual([...Array(5).fill("fsync"), "rename", "fsync", "rename", "fsync"]);
   });
 });
 

@@ -108,7 +108,7 @@ if (injection) {
     [...NAMES, ...DESCRIPTORS, "open"].map((name) => `${name}Sync`),
     "sync",
   );
-  patch(fs, NAMES, "callback");
+  patch(fs, [...NAMES, "fsync"], "callback");
   patch(promises, [...NAMES, "open"], "promise");
   const handle = await promises.open(new URL(import.meta.url), "r");
   patch(Object.getPrototypeOf(handle), ["sync", "datasync", "writeFile", "write", "truncate"], "handle");

@@ -108,7 +108,8 @@ export async function appendEntry(
         last = await newestEntry(place, signal);
         continue;
       }
-      await head.write(HEAD, point, { signal }).catch((error: unknown) => {
+      // An older one does as well.
+      await head.write(HEAD, point, { mayBeLost: true, signal }).catch((error: unknown) => {
         logger.debug("the head of the audit log was not written", { reason: reasonOf(error) });
       });
       return point;

@@ -85,7 +85,21 @@ export async function backup(context: BackupContext, request: BackupRequest): Pr
 async function backupSources(context: BackupContext, request: BackupRequest): Promise<TakenContent> {
   // Where keys may be rotated, what a snapshot before names is sure to be needed only while no one else can go in.
   const isEncrypted = context.blobs.codec.epoch > 0;
-  const before = isEncrypted ? undefined : await snapshotsBefore(context, request);
+  const before = isEncrypted ? undefined : snapshotsBefore(context, request);
+  const looked = before?.catch(() => undefined);
+  try {
+    return await backupAfter(before, context, request);
+  } finally {
+    await looked;
+  }
+}
+
+/** @param before found beside the lease. Undefined: they are looked for under it. */
+async function backupAfter(
+  before: Promise<Before> | undefined,
+  context: BackupContext,
+  request: BackupRequest,
+): Promise<TakenContent> {
   const distrusted = new Set<string>();
   const { signal, lockTimeoutMs: timeoutMs = DEFAULT_TIMEOUT_MS } = request;
   for (let attempt = 1; ; attempt++) {
@@ -93,7 +107,7 @@ async function backupSources(context: BackupContext, request: BackupRequest): Pr
     await using lease = await leaser.acquire("shared", { signal, timeoutMs });
     try {
       const blobs = await context.blobs.renewed();
-      const previous = before ?? (await snapshotsBefore(context, request));
+      const previous = await (before ?? snapshotsBefore(context, request));
       return await new BackupRun({ ...context, blobs }, request, previous, distrusted, lease).run();
     } catch (error) {
       const again = isNotFound(error) || (error instanceof LockedError && !lease.isHeld);

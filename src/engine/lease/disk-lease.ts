@@ -9,6 +9,9 @@ import { RenewedLease, type StoredLeasePlace } from "./renewed-lease.ts";
 /** An hour, for holders that can show no signs of life; half of it, so that whoever could not renew has long given up. */
 const TERMS: LeaseTerms = { renewEveryMs: 15_000, lostAfterMs: 30 * 60_000, deadAfterMs: 60 * 60_000 };
 
+/** A power cut ends the holder, too; where it does not, on a disk that was pulled out, the repository is away. */
+const mayBeLost = true;
+
 const FIRST_PAUSE_MS = 100;
 const REMOVAL = { longestPauseMs: 5000, mostPauses: Number.POSITIVE_INFINITY };
 
@@ -24,21 +27,25 @@ export class DiskLease extends RenewedLease {
     this.#local = local;
   }
 
+  get #key(): { object: string; kind: LeaseKind } {
+    return { object: this.name, kind: this.kind };
+  }
+
   /**
    * On a full disk there is room for a name still, and a lease without content counts like one with: so a prune, which
    * makes room, can have its lease.
    */
   protected async make(record: LeaseRecord, signal: AbortSignal | undefined): Promise<void> {
     try {
-      await this.objects.writeNew({ object: this.name, kind: this.kind }, record, { signal });
+      await this.objects.writeNew(this.#key, record, { signal, mayBeLost });
     } catch (error) {
       if (this.kind === "shared" || !isFull(error)) throw error;
-      await this.storage.writeNew(this.name, Buffer.alloc(0), { signal });
+      await this.storage.writeNew(this.name, Buffer.alloc(0), { signal, mayBeLost });
     }
   }
 
   protected renew(record: LeaseRecord, signal: AbortSignal): Promise<void> {
-    return this.objects.write({ object: this.name, kind: this.kind }, record, { signal });
+    return this.objects.write(this.#key, record, { signal, mayBeLost });
   }
 
   protected async isThere(): Promise<boolean> {
@@ -71,7 +78,7 @@ export class DiskLease extends RenewedLease {
   /** False where it may come back: it is not there, and neither is the repository. */
   async #remove(): Promise<boolean> {
     const seen = await this.storage.stat(this.name).catch(() => undefined); // only tells more of what remove does
-    await this.storage.remove(this.name);
+    await this.storage.remove(this.name, { mayBeLost });
     if (!seen && !(await this.storage.stat(REPOSITORY))) return false;
     forgetLease(this.name);
     return true;

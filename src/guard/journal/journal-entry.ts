@@ -129,13 +129,16 @@ export class JournalEntry {
    * Writes the record under the state's name. When it returns, record and name are on the disk. The tables'
    * ids also stand as file names, so that a damaged record still tells which tables it holds back.
    *
+   * @param before done while the record's content is synced, and finished before it gets its name.
    * @throws NotThereError where the entry has gone meanwhile: it is not made again.
    */
-  async write(state: "armed" | "held", record: EntryRecord): Promise<void> {
+  async write(state: "armed" | "held", record: EntryRecord, before?: () => Promise<void>): Promise<void> {
     this.assertSame();
     const fresh = this.#mark(claimsOf(record));
+    const names = fresh ? [this.#markers, join(this.directory, "..")] : [];
     await writeFileDurably(this.#record(state), encodeRecord(record), async () => {
-      if (fresh) await syncDirectories([this.#markers, join(this.directory, "..")]);
+      const settled = await Promise.allSettled([syncDirectories(names), before?.()]);
+      for (const result of settled) if (result.status === "rejected") throw result.reason;
     });
     this.assertSame();
   }
