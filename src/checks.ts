@@ -55,7 +55,9 @@ export function assertShrink(value: unknown): asserts value is boolean | number 
   if (typeof value !== "number")
     throw new TypeError(`failOnShrink must be true, false or a number, not ${describe(value)}.`);
   if (!(value >= 0 && value < 1)) {
-    throw new ValidationError(`failOnShrink must be a part of the rows, from 0 to below 1, not ${value}.`);
+    throw new ValidationError(
+      `failOnShrink must be a fraction of the rows, from 0 up to but not including 1, not ${value}.`,
+    );
   }
 }
 

@@ -17,7 +17,7 @@ export const arrow: typeof ApacheArrow = new Proxy({} as typeof ApacheArrow, {
 let loaded: typeof ApacheArrow | undefined;
 
 const MISSING =
-  "Cannot find package 'apache-arrow', by which LanceDB hands over rows: npm install @lancedb/lancedb apache-arrow.";
+  "Cannot find package 'apache-arrow', which LanceDB needs to pass rows: npm install @lancedb/lancedb apache-arrow@18.1.0.";
 
 /** Where the application alone has LanceDB, apache-arrow is looked for beside this package. */
 function requireArrow(): typeof ApacheArrow {

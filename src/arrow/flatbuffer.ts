@@ -20,7 +20,7 @@ export class FlatReader {
   }
 
   tableAt(position: number, depth: number): FlatTable {
-    if (depth > MAX_DEPTH || --this.#visits < 0) throw new Problem("its metadata is nested without end");
+    if (depth > MAX_DEPTH || --this.#visits < 0) throw new Problem("its metadata is nested too deeply");
     return new FlatTable(this, position, depth);
   }
 }

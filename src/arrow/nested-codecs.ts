@@ -68,7 +68,7 @@ function buildVectors(type: FixedSizeList<Float>, values: readonly unknown[], to
       for (let item = 0; item < listSize; item++) {
         const number = list[item];
         if (typeof number !== "number")
-          throw new Problem(`${show(number)} at place ${item} of a vector, where a number is wanted`);
+          throw new Problem(`${show(number)} at place ${item} of a vector, which must hold numbers`);
         numbers[at + item] = half ? halfBits(number) : number;
       }
     }

@@ -216,7 +216,7 @@ function decimalOfRow(value: unknown, { scale, precision }: Decimal): bigint {
 }
 
 function decimalOfJson(value: unknown, { scale }: Decimal): bigint {
-  if (typeof value !== "string") throw new Problem(`${show(value)} is no decimal of scale ${scale}`);
+  if (typeof value !== "string") throw new Problem(`${show(value)} is not a decimal of scale ${scale}`);
   return parseDecimal(value, scale);
 }
 
@@ -234,6 +234,6 @@ export function parseDecimal(text: string, scale: number): bigint {
   const factor = 10n ** BigInt(Math.max(-scale, 0));
   const value = match !== null && part.length === Math.max(scale, 0) ? BigInt(whole + part) : undefined;
   if (value === undefined || value % factor !== 0n)
-    throw new Problem(`${JSON.stringify(text.slice(0, 80))} is no decimal of scale ${scale}`);
+    throw new Problem(`${JSON.stringify(text.slice(0, 80))} is not a decimal of scale ${scale}`);
   return value / factor;
 }

@@ -14,7 +14,7 @@ export const INTEGER = /^-?\d{1,40}$/;
 
 /** An integer of any width, in digits. */
 export function parseInteger(text: string): bigint {
-  if (!INTEGER.test(text)) throw new Problem(`${JSON.stringify(text.slice(0, 80))} is no integer`);
+  if (!INTEGER.test(text)) throw new Problem(`${JSON.stringify(text.slice(0, 80))} is not an integer`);
   return BigInt(text);
 }
 
@@ -52,7 +52,7 @@ export function parseSpecial(text: string, width: 16 | 32 | 64): bigint {
     (bits & infinity) !== infinity ||
     (bits & (infinity ^ ((1n << BigInt(width - 1)) - 1n))) === 0n
   ) {
-    throw new Problem(`${JSON.stringify(text)} is no number`);
+    throw new Problem(`${JSON.stringify(text)} is not a number`);
   }
   return bits;
 }

@@ -97,7 +97,7 @@ export function assertFilterable(table: string, schema: Schema, key: readonly st
   for (const { name, type } of schema.fields) {
     if (!key.includes(name) || !arrow.DataType.isDecimal(type) || type.scale >= 0) continue;
     throw new ValidationError(
-      advice`LanceDB cannot find rows of the table ${table} by its column ${JSON.stringify(name)}: it is a decimal of the scale ${type.scale}. ${NAME_ANOTHER}`,
+      advice`LanceDB cannot find rows of the table ${table} by its column ${JSON.stringify(name)}: it is a decimal with the scale ${type.scale}. ${NAME_ANOTHER}`,
     );
   }
 }

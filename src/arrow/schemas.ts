@@ -15,7 +15,7 @@ export function assertColumns(schema: Schema): void {
   for (const { name, type } of schema.fields) {
     // Lance's own rule: a dot means a member of a struct.
     if (typeof name !== "string" || name.includes("."))
-      throw new Problem(`${JSON.stringify(name)} is no column name`);
+      throw new Problem(`${JSON.stringify(name)} is not a column name`);
     if (names.has(name)) throw new Problem(`two columns are named ${JSON.stringify(name)}`);
     names.add(name);
     typeSignature(type);

@@ -100,7 +100,7 @@ function bytesFrom(value: unknown, form: Form): Uint8Array {
     )
       return bytes;
   }
-  throw new Problem(`${show(value)} is no base64`);
+  throw new Problem(`${show(value)} is not base64`);
 }
 
 function inForm(bytes: Uint8Array, form: Form): Uint8Array | string {

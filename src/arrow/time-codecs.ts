@@ -40,7 +40,7 @@ export const timestampCodec: Codec<Timestamp> = {
       const { name, perSecond } = unitOf(type.unit);
       const units = scaled(milliseconds(value), perSecond);
       if (units === undefined)
-        throw new Problem(`${show(value)} is no whole number of the column's unit, ${name}`);
+        throw new Problem(`${show(value)} is not a whole number of the column's unit, ${name}`);
       return units;
     }),
   literals(type, count) {
@@ -90,7 +90,7 @@ export const timeCodec: Codec<Time> = {
       const units = wholeUnits(value, type.unit);
       const { name, perSecond } = unitOf(type.unit);
       if (units >= 0n && units < DAY * perSecond) return units;
-      throw new Problem(`${units} is no time of day in ${name}`);
+      throw new Problem(`${units} is not a time of day in ${name}`);
     }),
   literals({ bitWidth, unit }, count) {
     return timeLiterals(
@@ -127,7 +127,7 @@ function unitsIn(data: Data): (index: number) => bigint | number {
 function wholeUnits(value: unknown, unit: number): bigint {
   if (typeof value === "bigint") return value;
   if (typeof value === "number" && Number.isSafeInteger(value)) return BigInt(value);
-  throw new Problem(`${show(value)} is no whole number of ${unitOf(unit).name}`);
+  throw new Problem(`${show(value)} is not a whole number of ${unitOf(unit).name}`);
 }
 
 function milliseconds(value: unknown): number {

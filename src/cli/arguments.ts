@@ -22,9 +22,7 @@ export function parseFraction(value: string): number {
   const [, digits, percent] = /^(\d+(?:\.\d+)?)(%?)$/.exec(value) ?? [];
   const fraction = Number(digits) / (percent ? 100 : 1);
   if (digits === undefined || fraction > 1) {
-    throw new InvalidArgumentError(
-      "It must be a part of the whole: from 0 to 1, or a percentage such as 10%.",
-    );
+    throw new InvalidArgumentError("It must be a fraction from 0 to 1, or a percentage such as 10%.");
   }
   return fraction;
 }
@@ -74,7 +72,7 @@ export function parseMoment(value: string, now = Date.now()): Date {
   if (amount !== undefined) {
     const moment = new Date(now - Number(amount) * (AGO_MS[unit] ?? 0));
     if (!Number.isNaN(moment.getTime())) return moment;
-    throw new InvalidArgumentError("That is longer ago than any calendar goes.");
+    throw new InvalidArgumentError("That is too long ago for a date.");
   }
   const [, year, month, day, time = "00:00", zone = ""] = MOMENT.exec(value) ?? [];
   const midnight = new Date(Date.UTC(Number(year), Number(month) - 1, Number(day)));

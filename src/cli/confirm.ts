@@ -16,7 +16,9 @@ export async function confirm(
   if (yes) return;
   const { screen, signal, interrupt } = context;
   if (!process.stdin.isTTY || !screen.terminal.isTerminal) {
-    throw new UsageError("This needs --yes where nobody can be asked; --dry-run shows what would be done.");
+    throw new UsageError(
+      "There is no terminal to ask on: add --yes, or see with --dry-run what would be done.",
+    );
   }
   interrupt.describe("Nothing was done.");
   screen.line(plan);

@@ -58,7 +58,7 @@ export async function keysToOpen(context: Context): Promise<RepositoryKey[]> {
 /** What is in a file, without the end of its line. @throws UsageError */
 export function secretIn(file: string): string {
   const secret = withoutLineEnd(textOf(file));
-  if (secret === "") throw new UsageError(`The file ${file} is empty: a passphrase is wanted.`);
+  if (secret === "") throw new UsageError(`The file ${file} is empty: it must hold a passphrase.`);
   return secret;
 }
 

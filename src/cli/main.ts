@@ -29,7 +29,7 @@ try {
   else if (words.length === 0) process.stdout.write(FIRST_WORDS);
   else {
     if (/^(--repo(=.*)?|-r.*)$/.test(words[0] ?? "")) {
-      throw new UsageError("--repo stands behind the command: lancedb-backup list --repo <directory>.");
+      throw new UsageError("--repo goes after the command: lancedb-backup list --repo <directory>.");
     }
     // Commander's own `help` goes no deeper than one command.
     const isDeep = words[0] === "help" && words.length > 2;

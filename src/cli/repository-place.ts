@@ -13,7 +13,7 @@ export function assertPlace(repository: string, { logger }: Pick<Context, "logge
   const path = pathOf(repository);
   if (path.endsWith(".lance")) {
     throw new UsageError(
-      `${path} would pass for a table: LanceDB takes every name that ends in .lance for one.`,
+      `${path} would be taken for a table: LanceDB takes every directory whose name ends in .lance for one.`,
     );
   }
   for (let above = dirname(path); above !== dirname(above); above = dirname(above)) {

@@ -27,7 +27,8 @@ export async function restoreRows(
   options: RowOptions & Readonly<Record<string, unknown>>,
 ): Promise<Answer> {
   const [table, ...others] = options.table ?? [];
-  if (table === undefined || others.length > 0) throw new UsageError("--rows and --keys want one --table.");
+  if (table === undefined || others.length > 0)
+    throw new UsageError("--rows and --keys need exactly one --table.");
   for (const flag of ["inPlace", "as", "link", "part", "tableVersion", "path"]) {
     if (options[flag] !== undefined && options[flag] !== false) {
       const dashed = flag.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
@@ -49,7 +50,7 @@ export async function restoreRows(
   const plan = describe(planned, database);
   if (options.dryRun) return { json: planned, text: `${plan} (dry run)` };
   if (planned.added + planned.changed > 0) await confirm(context, options.yes, plan, "Restore them?");
-  context.interrupt.describe("The table is as it was, or all of the rows are there.");
+  context.interrupt.describe("Either the table is as it was, or all of the rows are there.");
   // The one that was asked about, whatever is taken meanwhile.
   const { verify } = options;
   const done = await restoreRowsWithBackup(repository, planned.snapshot, { ...request, verify });
@@ -73,7 +74,9 @@ function keysIn(file: string): unknown[] {
     try {
       return JSON.parse(text) as unknown[];
     } catch (error) {
-      throw new UsageError(`The file ${file} begins like a list in JSON, and is none: ${reasonOf(error)}`);
+      throw new UsageError(
+        `The file ${file} looks like a JSON list, but is not a valid one: ${reasonOf(error)}`,
+      );
     }
   }
   const lines = text.split(/\r?\n/).filter((line) => line !== "");

@@ -20,7 +20,7 @@ export function diagnoseIndices(
       about: id,
       level: "problem",
       details: `Index "${name}" is broken: ${why}. Whatever uses it fails; the rows are all there, and backups leave it out.`,
-      advice: `Make it anew in LanceDB: ${remake(name, columnsOf(image.parsed, directory))}.${inSnapshot}`,
+      advice: `Create it again in LanceDB: ${remake(name, columnsOf(image.parsed, directory))}.${inSnapshot}`,
     };
   });
   for (const name of twice(image.parsed.indices)) {
@@ -29,7 +29,7 @@ export function diagnoseIndices(
       about: id,
       level: "warning",
       details: `Index "${name}" is in the manifest several times for the same rows. Searches work; each write and optimize() does the work as often.`,
-      advice: `Make it anew in LanceDB: ${remake(name, columnsNamed(image.parsed, name))}.`,
+      advice: `Create it again in LanceDB: ${remake(name, columnsNamed(image.parsed, name))}.`,
     });
   }
   return findings;

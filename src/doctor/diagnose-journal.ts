@@ -40,7 +40,7 @@ async function diagnoseEntry(entry: JournalEntry, remedies: Remedies): Promise<F
           ...base,
           level: "warning",
           details: `${what} ${tablesOf(record)} was begun by process ${owner?.pid} on ${owner?.host}; whether that lives cannot be seen from here.`,
-          advice: `Look there. If it is dead: ${remedies.recover("--force")}`,
+          advice: `Check on that host. If it is dead: ${remedies.recover("--force")}`,
         },
       ];
     }
@@ -72,7 +72,7 @@ function diagnoseHeld(
   const undo = `${remedies.undo("restore", id)}, or ${remedies.undo("clean", id)}`;
   const of = `a backup of ${tablesOf(record)} from ${createdAt}`;
   if (kind === "explicit")
-    return { level: "note", details: `There is ${of}.`, advice: `When it has served: ${undo}` };
+    return { level: "note", details: `There is ${of}.`, advice: `When it is no longer needed: ${undo}` };
   return {
     level: "warning",
     details: `Guarded work that failed could not be rolled back, since others had committed; kept is ${of}.`,

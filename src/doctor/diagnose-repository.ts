@@ -129,7 +129,7 @@ function diagnoseSnapshots(
       ...base,
       level: isStale ? "warning" : "ok",
       details: `${counted(mine.length - ahead.length, "snapshot")}${of}; the newest was taken ${newest.createdAt.toISOString()}${age}.`,
-      advice: isStale ? "Take one, and look why none was taken." : undefined,
+      advice: isStale ? "Take one, and find out why none was taken." : undefined,
     },
     ...future,
     ...diagnoseFalls(
@@ -143,8 +143,8 @@ function diagnoseFalls(base: Pick<Finding, "check" | "about">, newestFirst: read
   return fallsAmong(newestFirst).map((fall) => ({
     ...base,
     level: "warning",
-    details: `${fallShown(fall)}. The former is kept whatever rules say.`,
-    advice: `Where the rows are missed: ${commandLine("restore", fall.before.id, "<directory>", "--table", fall.table, "--repo", base.about)}; where not, ${commandLine("delete", fall.before.id, "--repo", base.about)}`,
+    details: `${fallShown(fall)}. The first of the two is kept, whatever the rules say.`,
+    advice: `If the rows are missing by mistake: ${commandLine("restore", fall.before.id, "<directory>", "--table", fall.table, "--repo", base.about)}; if it was intended, ${commandLine("delete", fall.before.id, "--repo", base.about)}`,
   }));
 }
 

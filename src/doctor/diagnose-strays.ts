@@ -42,7 +42,7 @@ export function diagnoseStrays(
   walk("");
   if (harmless.length > 0) {
     const shown = harmless.slice(0, 3).join(", ") + (harmless.length > 3 ? ", …" : "");
-    const details = `${counted(harmless.length, "file")} of file managers or synchronising programs: ${shown}. They are passed over.`;
+    const details = `${counted(harmless.length, "file")} of file managers or synchronising programs: ${shown}. They are ignored.`;
     findings.push({ check: CHECK, about: root, level: "note", details });
   }
   if (copies > 0 && what === "database") {

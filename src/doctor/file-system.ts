@@ -90,7 +90,7 @@ async function diagnoseLinks(database: string): Promise<Finding> {
     const words = `Reflinks: ${yesNo(hasReflinks)}. Hard links: ${yesNo(hardLink)}.`;
     if (hasReflinks || hardLink) return { ...base, level: "ok", details: words };
     const advice =
-      "Every backup copies every byte here. A file system with links makes them in milliseconds.";
+      "Every backup copies every byte here. A file system with links makes backups in milliseconds.";
     return { ...base, level: "warning", details: words, advice };
   } finally {
     removeStagingDirectory(directory);

@@ -45,7 +45,7 @@ function noTable(remedies: Remedies): Finding {
     ...base,
     level: "problem",
     details: `${details} Its newest snapshot, of ${newest.createdAt.toISOString()}, has ${counted(newest.tables.length, "table")}.`,
-    advice: `Is the disk mounted, the path right? If the tables are lost: ${remedies.restore(newest.id)}`,
+    advice: `Is the disk mounted, and is the path right? If the tables are lost: ${remedies.restore(newest.id)}`,
   };
 }
 

@@ -176,7 +176,7 @@ function assertName(name: unknown): void {
   if (typeof name !== "string") throw new TypeError("name must be a string.");
   if (NAME.test(name)) return;
   throw new ValidationError(
-    `${JSON.stringify(name)} is no name of a backup: 1 to 100 letters, digits and _ . -, beginning with a letter or digit.`,
+    `${JSON.stringify(name)} is not a valid name for a backup: 1 to 100 letters, digits and _ . -, beginning with a letter or digit.`,
   );
 }
 

@@ -90,9 +90,12 @@ export async function assertWhole(path: string, record: DumpRecord): Promise<voi
   const { checksum, sizeBytes } =
     record.format === "directory" ? await measured(path, record) : await hashed(path, record);
   if (checksum === record.checksum && sizeBytes === record.sizeBytes) return;
-  throw new CorruptError(`The backup ${path} is damaged: it is not what was written. Nothing was restored.`, {
-    path,
-  });
+  throw new CorruptError(
+    `The backup ${path} is damaged: its content is not what was written. Nothing was restored.`,
+    {
+      path,
+    },
+  );
 }
 
 /** What was dumped. Throws at its end where it is another. */
@@ -105,7 +108,7 @@ export async function* readDump(path: string, { gzip, content }: DumpRecord): As
     throw toIoError(error, "read", path);
   }
   if (content && (count.bytes !== content.bytes || count.digest() !== content.sha256)) {
-    throw new CorruptError(`The backup ${path} is damaged: it is not what was written.`, { path });
+    throw new CorruptError(`The backup ${path} is damaged: its content is not what was written.`, { path });
   }
 }
 
@@ -162,7 +165,7 @@ async function measured(path: string, record: DumpRecord): Promise<WrittenDump> 
 }
 
 function gone({ id }: DumpRecord, path: string): BackupNotFoundError {
-  return new BackupNotFoundError(id, `The backup ${id} is listed, and its file is gone: ${path}.`);
+  return new BackupNotFoundError(id, `The backup ${id} is listed, but its file is gone: ${path}.`);
 }
 
 async function measureDirectory(path: string, names: readonly string[]): Promise<WrittenDump> {

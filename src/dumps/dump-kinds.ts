@@ -223,7 +223,7 @@ export function dumpKindOf(url: string): DumpKind {
   if (found) return found[1];
   const scheme = /^[a-z][a-z0-9+.-]*:/i.exec(url)?.[0] ?? "an address without a scheme";
   throw new ValidationError(
-    `${scheme} is no database that can be dumped: there are sqlite:, postgresql:, mysql: and mariadb:.`,
+    `${scheme} is not a database that can be dumped; these are: sqlite:, postgresql:, mysql: and mariadb:.`,
   );
 }
 

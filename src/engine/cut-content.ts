@@ -72,7 +72,7 @@ function cutterOf({
   const bits = Math.log2(normal);
   const isInOrder = [min, max].every(Number.isSafeInteger) && min >= 64 && min < normal && normal < max;
   if (!isInOrder || !Number.isInteger(bits) || bits > 28) {
-    throw new TypeError(`No pieces have ${min} to ${max} bytes, and ${normal} as a rule.`);
+    throw new TypeError(`Pieces cannot have ${min} to ${max} bytes, ${normal} on average.`);
   }
   return {
     min,

@@ -23,5 +23,5 @@ export async function assertNotLocked(storage: Storage, name: string): Promise<v
   const until = await storage.lock?.until(name);
   if (until === undefined) return;
   const place = `${storage.location}/${name}`;
-  throw new LockedError(`${place} is locked until ${until.toISOString()}: nobody takes it away before.`);
+  throw new LockedError(`${place} is locked until ${until.toISOString()}, and cannot be deleted before.`);
 }

@@ -60,7 +60,7 @@ export function readRange(storage: Storage, name: string, signal?: AbortSignal):
 /** An object has more bytes than what has its name can have. */
 export function tooLarge(path: string, most: number): CorruptError {
   return new CorruptError(
-    `${path} is damaged: it has more than ${most.toLocaleString("en")} bytes, and what has its name cannot.`,
+    `${path} is damaged: it has more than ${most.toLocaleString("en")} bytes, which is more than such an object can have.`,
     { path },
   );
 }

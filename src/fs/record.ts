@@ -22,7 +22,7 @@ export function decodeRecord(bytes: Uint8Array, place: string, wanted = FORMAT):
   const body = document["body"];
   if (!isObject(body)) throw new CorruptError(`${place} is damaged: it has no body.`, { path: place });
   if (document["sha256"] !== sha256(textOf(body, place))) {
-    throw new CorruptError(`${place} was changed by hand or is damaged: its checksum does not fit.`, {
+    throw new CorruptError(`${place} was changed by hand or is damaged: its checksum does not match.`, {
       path: place,
     });
   }

@@ -59,7 +59,7 @@ export async function createBackup(
       throw new ValidationError(
         options.tables?.length === 0
           ? "tables is empty: name one at least, or leave it out."
-          : `There is no table in ${database}${options.exclude ? " but those that are excluded" : ""}, so no backup was made. Is it the right directory?`,
+          : `There is no table in ${database}${options.exclude ? " except the excluded ones" : ""}, so no backup was made. Is it the right directory?`,
       );
     }
     const which = options.tables ? "all" : "present";

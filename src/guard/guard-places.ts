@@ -26,7 +26,7 @@ export class GuardPlaces {
     if (isThere) this.#seen.add(path);
     if (isThere || !this.#seen.has(path)) return isThere;
     throw new IoError(
-      `The ${what} ${path} is not there any more. Is its disk mounted, was it renamed? To begin anew, make the directory.`,
+      `The ${what} ${path} is not there any more. Is its disk mounted, was it renamed? To start over, make the directory.`,
       { path, errno: "ENOENT" },
     );
   }

@@ -195,7 +195,7 @@ async function rollBack(operation: Operation, workError: unknown, onConflict: On
     await entry.become("armed", "done");
     if (plan.assumed.length > 0) {
       logger.warn(
-        "these versions were taken for what the work wrote, although no write reported them; should one be somebody else's, checkout reaches it by number",
+        "these versions were taken for what the work wrote, although no write reported them; if one is somebody else's, checkout reaches it by number",
         { backup: entry.id, assumed: plan.assumed },
       );
     }
@@ -211,9 +211,12 @@ async function rollBack(operation: Operation, workError: unknown, onConflict: On
     }
     const passedOver = tables.filter(({ action, passedOver }) => action !== "drop" && passedOver.length > 0);
     if (passedOver.length > 0) {
-      logger.warn("the rollback passed over commits of others; checkout reaches them by number", {
-        tables: passedOver,
-      });
+      logger.warn(
+        "commits of others are no longer current after the rollback; checkout reaches them by number",
+        {
+          tables: passedOver,
+        },
+      );
     }
     const known = new Set(record.tables.map(({ id }) => id));
     const made = tables.filter(({ table, action }) => action === "drop" && !known.has(table));
@@ -236,7 +239,7 @@ async function rollBack(operation: Operation, workError: unknown, onConflict: On
       await keepEntry(entry, record).catch((reason: unknown) => {
         entry.abandon();
         throw new RestoreError(
-          advice`${adviceOf(conflict)} But that it waits could not be written down (${adviceOf(reason)}): ${{ call: "recover", database }} comes to it again.`,
+          advice`${adviceOf(conflict)} It could not be recorded that it waits for a decision (${adviceOf(reason)}): ${{ call: "recover", database }} handles it again.`,
           { restoreError: conflict, workError, backupPath: record.backupPath },
         );
       });
@@ -244,7 +247,7 @@ async function rollBack(operation: Operation, workError: unknown, onConflict: On
     }
     entry.abandon();
     throw new RestoreError(
-      advice`The guarded work failed (${adviceOf(workError)}), and so did the rollback (${adviceOf(error)}). The backup is kept at ${record.backupPath}; ${{ call: "recover", database }} tries again, and ${{ call: "recover", database, options: { onConflict: "keep" } }} gives it up and leaves the tables as they are.`,
+      advice`The guarded work failed (${adviceOf(workError)}), and so did the rollback (${adviceOf(error)}). The backup is kept at ${record.backupPath}; ${{ call: "recover", database }} tries again, and ${{ call: "recover", database, options: { onConflict: "keep" } }} leaves the tables as they are and keeps the backup.`,
       { restoreError: error, workError, backupPath: record.backupPath },
     );
   }
@@ -256,7 +259,7 @@ function wasTaken(operation: Operation): boolean {
     return !operation.isOurs() && operation.entry.state !== "done";
   } catch (error) {
     const meta = { backup: operation.entry.id, error: reasonOf(error) };
-    operation.logger.warn("whether somebody else has recovered the entry cannot be told", meta);
+    operation.logger.warn("it cannot be told whether somebody else has recovered the entry", meta);
     return false;
   }
 }

@@ -32,7 +32,7 @@ function assertInReach(id: string, backupPath: string, database: string): void {
   const path = dirname(backupPath);
   if (existsSync(backupPath) || existsSync(path)) return;
   throw new IoError(
-    advice`The backup directory ${path} is not there, in which the copy of ${id} lies. Is its disk mounted? Nothing was done; bring it back to its place, and try again. Where it is gone for good, make the directory: then ${{ call: "recover", database, options: { onConflict: "keep" } }} gives the copy up.`,
+    advice`The backup directory ${path} is not there, in which the copy of ${id} lies. Is its disk mounted? Nothing was done; bring it back to its place, and try again. Where it is gone for good, make the directory: then ${{ call: "recover", database, options: { onConflict: "keep" } }} leaves the tables as they are.`,
     { path, errno: "ENOENT" },
   );
 }

@@ -48,7 +48,7 @@ export class OpenCalls {
 
   static ended(): ValidationError {
     return new ValidationError(
-      "The guarded work has ended; its connection writes no more. Use one of your own.",
+      "The guarded work has ended, and its connection no longer writes. Use a connection of your own.",
     );
   }
 }

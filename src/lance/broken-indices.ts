@@ -57,7 +57,7 @@ export function sizesDiffer(path: string, found: number, said: number): string {
 
 /** How an index that is not in a backup is told. */
 export function leftOutIndex({ name, why }: Pick<BrokenIndex, "name" | "why">): string {
-  return `${prefixOf(name)} ${why}. Its rows are there; make it anew: dropIndex, then createIndex`;
+  return `${prefixOf(name)} ${why}. Its rows are there; create it again: dropIndex, then createIndex`;
 }
 
 /** Whether a backup says that it has not this index, whole. */

@@ -72,7 +72,7 @@ function assertLength(id: string): void {
   if (!isTooLong(id)) return;
   const name = JSON.stringify(`${id.slice(0, 40)}…`);
   throw new ValidationError(
-    `The table name ${name} has ${Buffer.byteLength(id)} bytes, for which no file system has a name long enough.`,
+    `The table name ${name} has ${Buffer.byteLength(id)} bytes, which is longer than a file system allows.`,
   );
 }
 
@@ -88,7 +88,7 @@ export function isNameTaken({ directory }: TableLocation): boolean {
 
 function takenName(): UnsupportedError {
   return new UnsupportedError(
-    `A table named ${NAMESPACE_TABLE} cannot be told from LanceDB's own of that name, in which it keeps namespaces.`,
+    `A table named ${NAMESPACE_TABLE} would clash with LanceDB's own table of that name, in which it keeps namespaces.`,
   );
 }
 

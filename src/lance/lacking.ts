@@ -91,6 +91,6 @@ export async function assertAddressable(table: Table, id: string): Promise<void>
     if (!reasonOf(error).includes(ADDRESS)) throw error;
   }
   throw new UnsupportedError(
-    `The LanceDB in use does not give the addresses of rows, by which the rows of table ${id} are compared: use LanceDB 0.22 or newer for this. (Guarded writes and snapshots need no more than the one in use.)`,
+    `The LanceDB in use does not give the addresses of rows, which comparing the rows of table ${id} needs: use LanceDB 0.22 or newer for this. (For guarded writes and snapshots the one in use is enough.)`,
   );
 }

@@ -47,10 +47,10 @@ function assertPattern(pattern: unknown): void {
   if (typeof pattern !== "string") {
     throw new TypeError(`exclude must hold tables' ids or patterns, not ${typeof pattern}.`);
   }
-  if (pattern === "") throw new ValidationError("exclude holds an empty pattern, which no table's id fits.");
+  if (pattern === "") throw new ValidationError("exclude holds an empty pattern, which fits no table's id.");
   if (pattern === NAMESPACE_TABLE) {
     throw new ValidationError(
-      `exclude names ${NAMESPACE_TABLE}, which is no table of yours: without it LanceDB finds no table in a namespace.`,
+      `exclude names ${NAMESPACE_TABLE}, which is LanceDB's own: without it LanceDB finds no table in a namespace.`,
     );
   }
 }

@@ -27,7 +27,7 @@ function configOf(api: IndexApi, record: IndexRecord): Index | undefined {
   const recipe = Object.hasOwn(RECIPES, record.type) ? RECIPES[record.type]?.(record) : undefined;
   if (recipe === undefined) return undefined;
   const [maker, settings] = recipe;
-  if (!(maker in api)) throw new TypeError("the LanceDB in use has no such kind of index");
+  if (!(maker in api)) throw new TypeError("the LanceDB in use does not have this kind of index");
   const make = api[maker] as (...settings: object[]) => Index;
   return settings ? make(settings) : make();
 }
@@ -35,7 +35,8 @@ function configOf(api: IndexApi, record: IndexRecord): Index | undefined {
 /** The distance of bits has an index of one kind only. */
 function unlessHamming({ details = {}, distanceType }: IndexRecord): Partial<IvfPqOptions> {
   const settings = vectorSettings(details, distanceType);
-  if (settings.distanceType === "hamming") throw new TypeError("this kind of index has no such distance");
+  if (settings.distanceType === "hamming")
+    throw new TypeError("this kind of index does not have this distance");
   return settings as Partial<IvfPqOptions>;
 }
 
@@ -70,7 +71,7 @@ export async function makeIndices(
     try {
       const config = configOf(api, record);
       if (config === undefined || column === undefined || others.length > 0) {
-        throw new TypeError(`no way is known to make an index of the kind ${type}`);
+        throw new TypeError(`it is not known how to make an index of the kind ${type}`);
       }
       await table.createIndex(column, { config, name, replace: true });
       if (!(await table.listIndices()).some((index) => index.name === name)) {
@@ -80,7 +81,11 @@ export async function makeIndices(
       made.push(name);
     } catch (error) {
       const reason = reasonOf(error);
-      context.logger.warn("an index could not be made anew", { table: context.table, index: name, reason });
+      context.logger.warn("an index could not be created again", {
+        table: context.table,
+        index: name,
+        reason,
+      });
     }
   }
   return made;

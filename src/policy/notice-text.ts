@@ -110,7 +110,7 @@ const cut = (text: string, most: number) => (text.length > most ? `${text.slice(
 function listOf(told: Told): readonly string[] {
   if (told.kind !== "digest") return [];
   const lines = told.notices.map(({ message }) => cut(message.replaceAll("\n", " "), 300));
-  return told.more === 0 ? lines : [...lines, `and ${told.more} more, of which lancedb-backup status tells`];
+  return told.more === 0 ? lines : [...lines, `and ${told.more} more: see lancedb-backup status`];
 }
 
 function factsOf(told: Told): readonly (readonly [name: string, value: string])[] {

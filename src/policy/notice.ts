@@ -163,7 +163,7 @@ export function overdueNotice(settings: PolicySettings, overdue: Overdue, failur
 
 /** What was overdue is no more, and the run that made it so is not known here. */
 export function otherRunNotice(settings: PolicySettings, lastSuccess: Date): Notice {
-  const message = `Policy ${settings.name} is overdue no more: it has a snapshot of ${lastSuccess.toISOString()}.`;
+  const message = `Policy ${settings.name} is no longer overdue: it has a snapshot of ${lastSuccess.toISOString()}.`;
   return newNotice(settings, "recovery", message, { failures: 0, lastSuccess: lastSuccess.toISOString() });
 }
 

@@ -308,7 +308,7 @@ export class Notices {
     };
     const send = async (signal: AbortSignal) => {
       if (!receiver) {
-        this.#logger.warn("a notice is given up: its receiver is not in the file any more", meta);
+        this.#logger.warn("a notice is dropped: its receiver is no longer in the file", meta);
         return forget(told);
       }
       const all = told.map((one) => one.waiting);

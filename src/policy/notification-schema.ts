@@ -11,7 +11,7 @@ const wanted = {
     .array(choice(NOTICE_KINDS, "What is told."))
     .min(1, "it must not be empty")
     .meta({
-      description: "What is told. Default: failure, recovery, overdue, damage, shrink.",
+      description: "Which notices are sent. Default: failure, recovery, overdue, damage, shrink.",
     })
     .optional(),
   severity: choice(
@@ -19,13 +19,13 @@ const wanted = {
     "Instead of on: notices of this severity or worse, and the first success after them.",
   ).optional(),
   repeat: duration(
-    "While a policy fails, is overdue or damaged, it is told again after so long. Default 24h.",
+    "While a policy fails, is overdue or damaged, the notice is repeated after this time. Default 24h.",
   ).optional(),
   digest: z
     .union([duration("", "1d"), z.literal(false)], "it must be a time of 1d at most, such as 5m, or false")
     .meta({
       description:
-        "Where three notices have gone out within so long, those that follow are told in one, after as long. false: each by itself. Default 5m, and of webhooks false.",
+        "After three notices within this time, further ones are combined into one, sent when the time is over. false: each is sent separately. Default 5m, for webhooks false.",
     })
     .optional(),
 };
@@ -50,11 +50,11 @@ const kinds = [
     port: whole("Its port. Default 587; with tls implicit 465, with none 25.", 1, 65535).optional(),
     tls: choice(
       ["starttls", "implicit", "none"],
-      "Default starttls: a server that does not offer it is sent nothing. none: not with a password, but on this machine.",
+      "Default starttls: nothing is sent to a server that does not offer it. none: with a password only on this machine.",
     ).optional(),
-    ca: text("A file with certificates that are trusted besides the public ones.").optional(),
+    ca: text("A file with certificates that are trusted in addition to the public ones.").optional(),
     user: text("The user, if the server asks for one.").optional(),
-    password: text("Filled in from the environment, a file or a credential.").optional(),
+    password: text("Best a placeholder for the environment, a file or a credential.").optional(),
     from: mailbox().meta({ description: "The sender." }),
     to: z
       .array(mailbox(), "it must be a list of addresses")
@@ -64,12 +64,14 @@ const kinds = [
   }),
   section({
     type: z.literal("slack"),
-    url: address("The address of an incoming webhook of Slack, or of what takes the same form."),
+    url: address("The address of an incoming webhook of Slack, or of a compatible service."),
     ...wanted,
   }),
   section({
     type: z.literal("ping"),
-    url: address("Of the kind of healthchecks.io: called as it is after a success, with /start and /fail."),
+    url: address(
+      "As of healthchecks.io: this address is called after a success, and with /start or /fail added when a run starts or fails.",
+    ),
   }),
 ] as const;
 

@@ -41,7 +41,7 @@ function contentOf(name: string, env: Environment): string | { readonly problem:
   const [, variable, otherwise] = /^([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?$/s.exec(name) ?? [];
   if (variable === undefined) {
     return {
-      problem: `\${${name}} is no placeholder; there are \${NAME}, \${NAME:-otherwise}, \${file:/path} and \${credential:name}`,
+      problem: `\${${name}} is not a placeholder; there are \${NAME}, \${NAME:-otherwise}, \${file:/path} and \${credential:name}`,
     };
   }
   return env[variable] ?? otherwise ?? { problem: `the environment variable ${variable} is not set` };

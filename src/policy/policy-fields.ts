@@ -48,7 +48,7 @@ export const label = (description: string) =>
     .regex(LABEL, "it must be 1 to 100 letters, digits and _ . : + @ -, beginning with a letter or digit")
     .meta({ description });
 
-const part = "it must be true or false, a number from 0 to below 1, or a part such as 50%";
+const part = "it must be true or false, a number from 0 to below 1, or a percentage such as 50%";
 export const fraction = (description: string) =>
   z
     .union(
@@ -60,5 +60,5 @@ export const address = (description: string) =>
   z
     .string("it must be an address, https://…")
     .regex(/^https?:\/\/[^\s/]/, "it must be an address, https://…")
-    .refine((text) => URL.canParse(text), "it is no valid address: is its host or its port wrong?")
+    .refine((text) => URL.canParse(text), "it is not a valid address: is its host or its port wrong?")
     .meta({ description });

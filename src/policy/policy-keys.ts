@@ -40,7 +40,9 @@ function keyOf(section: EncryptionSection): RepositoryKey {
 
 function ageKeys({ identity_file: file, recipients = [] }: EncryptionSection): PolicyKeys {
   if (file === undefined) {
-    throw new ValidationError("The encryption by age needs an identity_file: recipients alone open nothing.");
+    throw new ValidationError(
+      "Encryption by age needs an identity_file: recipients alone cannot open anything.",
+    );
   }
   const identity = ageIdentity(bytesOf(file).toString("utf8"));
   const others = recipients.length > 0 ? [ageRecipients(...recipients)] : [];

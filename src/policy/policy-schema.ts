@@ -29,15 +29,15 @@ const storage = section({
   prefix: text("Of S3: what the names of all objects begin with.").optional(),
   region: text("Of S3: the region.").optional(),
   endpoint: text("Of S3: a store that is not AWS, https://host:port.").optional(),
-  path_style: flag("Of S3: the bucket stands in the path of a request.").optional(),
+  path_style: flag("Of S3: requests have the bucket in their path, not in the host's name.").optional(),
   allow_http: flag("Of S3: an endpoint without TLS is accepted.").optional(),
   storage_class: text("Of S3: the class of large objects.").optional(),
   server_side_encryption: text(
     "Of S3: encryption by the store, AES256, aws:kms or aws:kms:<key>.",
   ).optional(),
-  url: text("A location of whatever registered scheme, such as s3://bucket/prefix.").optional(),
+  url: text("A location with any registered scheme, such as s3://bucket/prefix.").optional(),
   create: flag(
-    "Whether a repository is made where there is none. Default: where that cannot be a disk that is not mounted.",
+    "Whether a repository is made if there is none. Default: yes, except in an empty directory, where a disk may not be mounted.",
   ).optional(),
 });
 
@@ -55,7 +55,7 @@ const encryption = section({
   key_id: text("aws_kms: the key's id, ARN or alias.").optional(),
   region: text("aws_kms: its region.").optional(),
   endpoint: text("aws_kms: another endpoint.").optional(),
-  password: text("passphrase: better in password_file, or filled in.").optional(),
+  password: text("passphrase: better in password_file, or a placeholder.").optional(),
   password_file: text("passphrase: a file that holds it.").optional(),
   recipients: list("age: public keys of others, who can open a new repository too.").optional(),
   identity_file: text("age: a file with the private key.").optional(),
@@ -71,7 +71,7 @@ const timing = {
     "Each run is delayed by up to this much; always the same delay for one policy and time.",
   ).optional(),
   max_age: duration(
-    "A policy is overdue whose last success is older. Default: when a run and its retries are missed.",
+    "The policy is overdue if its last success is older than this. Default: if a run and its retries were missed.",
   ).optional(),
   retry_window: duration(
     "How long a failed run is tried again. Default 1h, and half of the time to the next run at most.",
@@ -120,9 +120,9 @@ const verification = section({
   restore_test: flag(
     "Also restore it into a temporary directory, and read it there. Default false.",
   ).optional(),
-  read_data: fraction("How much of the blobs is read: true, false, or a part.").optional(),
+  read_data: fraction("How much of the blobs is read: true, false, or a fraction such as 10%.").optional(),
   rolling: duration(
-    "Every blob of the repository is read within so much time, by turns; then read_data is false unless it is given.",
+    "Every blob of the repository is read once within this time, a share in each run; read_data is then false unless it is given.",
   ).optional(),
 });
 
@@ -130,7 +130,7 @@ const tablesOf = {
   tables: list("Only these of its tables.").optional(),
   exclude: list("What of it is left out; * and ? stand for characters.").optional(),
 };
-const id = label("The source's id, where it is not to be made of its place.").optional();
+const id = label("The source's id. Default: made from its address or path.").optional();
 const connection = text(
   "Its address. A password is better filled in from the environment or a file than written here.",
 );
@@ -196,7 +196,7 @@ const metrics = section({
     .union([z.int(place).min(0, place).max(65_535, place), z.string(place).regex(LISTEN, place)], place)
     .meta({
       description:
-        "While the service stays, /metrics is served there in Prometheus' format; a port alone is of loopback.",
+        "The service serves /metrics there, in Prometheus' format; with a port alone only on this machine.",
     })
     .optional(),
   textfile: z
@@ -205,10 +205,12 @@ const metrics = section({
     .meta({ description: "run --once writes this file, for node_exporter's collector of text files." })
     .optional(),
   push: section({
-    url: address("Of the Pushgateway, to which run --once pushes."),
+    url: address("Address of the Pushgateway that run --once pushes to."),
     job: text("Default lancedb-backup.").optional(),
     instance: text("Default: the machine's name.").optional(),
-    authorization: text("A header for a proxy before it, such as Bearer …; better filled in.").optional(),
+    authorization: text(
+      "An Authorization header for a proxy in front of it, such as Bearer …; best a placeholder.",
+    ).optional(),
   }).optional(),
 });
 
@@ -243,9 +245,9 @@ const policy = section({
     .meta({ description: "For every snapshot." })
     .optional(),
   fail_on_shrink: fraction(
-    "Fail where a table is gone, or has lost more than this part of its rows.",
+    "Fail if a table is gone, or has lost more than this fraction of its rows.",
   ).optional(),
-  allow_empty: flag("Take a snapshot also of a source that holds nothing.").optional(),
+  allow_empty: flag("Take a snapshot even of an empty source.").optional(),
 });
 
 /** The file. */
@@ -259,7 +261,7 @@ export const policyFile = section({
     .optional()
     .meta({ description: "Defaults for every policy." }),
   policies: z
-    .record(label("A policy's name; its snapshots have it."), policy, {
+    .record(label("A policy's name, which its snapshots get too."), policy, {
       error: (issue) =>
         issue.code === "invalid_key"
           ? "a policy's name must be 1 to 100 letters, digits and _ . : + @ -, beginning with a letter or digit"

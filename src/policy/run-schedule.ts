@@ -43,14 +43,14 @@ export function parseSchedule(text: string, timeZone: string): Schedule {
   const first = next(FROM);
   const second = first === undefined ? undefined : next(first);
   if (first === undefined || second === undefined) {
-    throw new ValidationError("The pattern never fires: there is no such day, or no such year any more.");
+    throw new ValidationError("The pattern never fires: its day does not exist, or its year is past.");
   }
   return {
     text,
     period: second - first,
     next: (after) => {
       const at = next(after);
-      if (at === undefined) throw new ValidationError(`${text} does not fire any more.`);
+      if (at === undefined) throw new ValidationError(`${text} will not fire again.`);
       return at;
     },
   };
@@ -63,7 +63,7 @@ export function assertTimeZone(timeZone: string): void {
   } catch (error) {
     if (!isError(error)) throw error;
     throw new ValidationError(
-      `${JSON.stringify(timeZone)} is no time zone; an IANA name is, such as Europe/Berlin or UTC.`,
+      `${JSON.stringify(timeZone)} is not a time zone; use an IANA name, such as Europe/Berlin or UTC.`,
     );
   }
 }

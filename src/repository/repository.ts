@@ -104,10 +104,10 @@ export class Repository extends RepositoryBase {
     const place = await placeOf(location, rest);
     const marker = await readMarker(place.storage);
     const at = { location: place.storage.location };
-    if (!marker) place.logger.warn("the repository has no repository.json; it is only read", at);
+    if (!marker)
+      place.logger.warn("the repository has no repository.json, so it is opened for reading only", at);
     if (marker?.unsafeNoExclusive) {
-      const message =
-        "the store does not keep writers from making the same object: only one may write at a time";
+      const message = "the store cannot keep two writers apart: only one may write at a time";
       place.logger.warn(message, at);
       place.storage.acceptNoExclusion?.();
     }
@@ -353,7 +353,7 @@ export class Repository extends RepositoryBase {
       ? await this.at.trail.during(auditedScrub(uri), options, work)
       : await work();
     for (const { details, mended } of report.damage) {
-      this.at.logger.warn(mended ? "a damaged file was mended" : "a file is damaged", { details });
+      this.at.logger.warn(mended ? "a damaged file was healed" : "a file is damaged", { details });
     }
     return report;
   }

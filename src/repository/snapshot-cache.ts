@@ -53,7 +53,7 @@ export function snapshotCache(
     return undefined;
   }
   const files = new FileCache(cache, MOST_BYTES, (reason) =>
-    logger.debug("documents of snapshots cannot be kept near, and are read from the repository", { reason }),
+    logger.debug("documents of snapshots cannot be cached, and are read from the repository", { reason }),
   );
   // A rotation of keys replaces documents: what was kept before it is not to be found then.
   const epochs = () => (ring ? `.${ring.needed.join("-")}` : "");

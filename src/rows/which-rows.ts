@@ -23,8 +23,7 @@ export function assertWhichRows({ rows, keys, key = "id" }: WhichRows): void {
     throw new ValidationError("Say which rows: by a filter (rows), or by their keys (keys); not both.");
   }
   if (rows !== undefined && typeof rows !== "string") throw new TypeError("rows must be a filter, a string.");
-  if (rows?.trim() === "")
-    throw new ValidationError("rows is empty: a filter such as id in (1, 2) is wanted.");
+  if (rows?.trim() === "") throw new ValidationError("rows is empty: give a filter such as id in (1, 2).");
   if (keys !== undefined && !Array.isArray(keys)) throw new TypeError("keys must be an array of keys.");
   if (keys?.length === 0) throw new ValidationError("keys is empty: name one row at least.");
   if (typeof key !== "string" || key === "") throw new ValidationError("The option key must name a column.");

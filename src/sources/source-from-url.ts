@@ -66,7 +66,7 @@ export function sourceFromUrl(url: string, options: SourceUrlOptions = {}): Sour
   if (existsSync(url)) return fromPath(`./${url}`, options);
   const known = ["file", ...knownSchemes().filter((name) => name !== "file")].map((name) => `${name}:`);
   throw new ValidationError(
-    `No source is known by ${JSON.stringify(`${scheme}:`)}. There are: a directory's path, ${known.join(", ")}. registerSource adds others. (A directory of that name is written with "./" before it.)`,
+    `There is no source for ${JSON.stringify(`${scheme}:`)}. There are: a directory's path, ${known.join(", ")}. registerSource adds others. (A directory of that name is written with "./" before it.)`,
   );
 }
 
@@ -123,7 +123,7 @@ function asLazy(kind: SourceKind | LazyKind): Opener {
     offered: async () => (await load()).urlOptions ?? [],
     async open(url, options) {
       const { type, fromUrl } = await load();
-      if (!fromUrl) throw new ValidationError(`The kind ${type} has no sources by address.`);
+      if (!fromUrl) throw new ValidationError(`Sources of the kind ${type} have no addresses.`);
       return fromUrl(url, options);
     },
   };
@@ -178,7 +178,7 @@ class SourceAtUrl implements Source {
 
 function notOffered(name: string, type: string, offered: readonly string[]): ValidationError {
   return new ValidationError(
-    `${name} is no option of a source of the kind ${type}. It has ${offered.join(", ")}.`,
+    `${name} is not an option of a source of the kind ${type}. It has ${offered.join(", ")}.`,
   );
 }
 
@@ -202,7 +202,7 @@ export async function openSources(
   for (const [name, value] of Object.entries(options)) {
     if (value === undefined || used.has(name)) continue;
     const types = [...new Set(opened.map(({ type }) => type))].join(" or ");
-    throw new ValidationError(`${name} is no option of a source of the kind ${types}.`);
+    throw new ValidationError(`${name} is not an option of a source of the kind ${types}.`);
   }
   return opened;
 }

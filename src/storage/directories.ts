@@ -35,7 +35,7 @@ export class Directories {
       seen?.add(directory);
       if (!look(directory)?.isSymbolicLink()) continue;
       throw new IoError(
-        `${directory} is a symbolic link; what it leads to is no part of the storage ${this.#root}.`,
+        `${directory} is a symbolic link; what it leads to is not part of the storage ${this.#root}.`,
         { path, errno: "ELOOP" },
       );
     }

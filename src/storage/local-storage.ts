@@ -207,10 +207,13 @@ function openObject(path: string): { readonly file: number; readonly size: numbe
 function assertObjectThere(root: string, name: string): void {
   const path = join(root, name);
   if (lookAt(root, name) || !lstatSync(path, { throwIfNoEntry: false })) return;
-  throw new IoError(`Could not write ${path}: what has the name is no plain file (EEXIST).`, {
-    path,
-    errno: "EEXIST",
-  });
+  throw new IoError(
+    `Could not write ${path}: there is something of that name that is not a regular file (EEXIST).`,
+    {
+      path,
+      errno: "EEXIST",
+    },
+  );
 }
 
 function missing(path: string, cause?: unknown): NotFoundError {

@@ -68,7 +68,7 @@ async function loadApi(): Promise<typeof Api | undefined> {
     return await import("@opentelemetry/api");
   } catch (error) {
     if (!isNotInstalled(error)) {
-      process.emitWarning(`There are no traces: @opentelemetry/api cannot be loaded. ${reasonOf(error)}`);
+      process.emitWarning(`No traces are written: @opentelemetry/api cannot be loaded. ${reasonOf(error)}`);
     }
     return undefined;
   }

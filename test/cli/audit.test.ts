@@ -19,7 +19,7 @@ test("audit lists who did what, restores alone, and tells by --verify of an entr
     { snapshot: id, targets: [target], outcome: "success", actor: "ci" },
   ]);
   const whole = await run(["audit", "--verify"], { env });
-  expect(whole).toMatchObject({ code: 0, stdout: expect.stringContaining("is whole") });
+  expect(whole).toMatchObject({ code: 0, stdout: expect.stringContaining("is complete") });
   const expected = /--expect (\d+:[0-9a-f]{64})/.exec(whole.stdout)?.[1] ?? "";
   rmSync(join(repo, "audit/0000000001.json"));
   const broken = await run(["audit", "--verify", "--expect", expected], { env });

@@ -42,7 +42,7 @@ test.each([
   ["restore latest DIR/vault/inside", 2, "lies in the repository"],
   ["restore latest DIR/out --parallel 0", 2, "It must be a whole number from 1."],
   ["prune --keep-daily 0", 2, "It must be a whole number from 1."],
-  ["prune --time-zone Nowhere", 2, "is no time zone"],
+  ["prune --time-zone Nowhere", 2, "is not a time zone"],
   ["prune --keep-dayly 7", 2, "Did you mean --keep-daily?"],
   ["verify --read 10% --sizes-only", 2, "cannot be used together"],
   ["backup DB --repo gs://bucket/x", 1, "No storage is registered for"],

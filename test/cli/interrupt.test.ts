@@ -24,7 +24,7 @@ test.each(["SIGINT", "SIGTERM"] as const)("backup stops at %s without a snapshot
   await release();
   expect({ code, stdout }).toEqual({ code: 130, stdout: "" });
   expect(stderr).toContain("Stopping. Press Ctrl-C again to leave at once.");
-  expect(stderr).toContain("Interrupted. No snapshot was made. What was stored serves the next backup.");
+  expect(stderr).toContain("Interrupted. No snapshot was made. The next backup reuses what was stored.");
   expect(existsSync(join(place.repo, "snapshots")) ? readdirSync(join(place.repo, "snapshots")) : []).toEqual(
     [],
   );
@@ -67,7 +67,7 @@ test("restore in place stops before it has touched a table", async () => {
   });
   await release();
   expect(code).toBe(130);
-  expect(stderr).toContain("Interrupted. Tables that had gone back stay so");
+  expect(stderr).toContain("Interrupted. Tables that were already restored stay so");
   expect(await countRows(place.database, "docs")).toBe(39);
 });
 

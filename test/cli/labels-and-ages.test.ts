@@ -94,7 +94,7 @@ test("backup --dry-run shows what would be read; --recover rolls dead work back 
   const place = await newPlace();
   const { database, env } = place;
   const foretold = await run(["backup", database, "--dry-run", "--exclude", "docs"], { env });
-  expect(foretold).toMatchObject({ code: 0, stdout: expect.stringContaining("To be read: ") });
+  expect(foretold).toMatchObject({ code: 0, stdout: expect.stringContaining("Would read ") });
   expect(foretold.stdout).toContain("Not in the snapshot: docs");
   expect(await runJson(["list"], { env })).toEqual([]);
   const rows = await countRows(database, "words");

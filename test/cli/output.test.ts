@@ -235,7 +235,7 @@ test("help of a command below a command; and where --repo belongs", async () => 
   ]) {
     const { code, stderr } = await run(words);
     expect(code).toBe(2);
-    expect(stderr).toContain("--repo stands behind the command");
+    expect(stderr).toContain("--repo goes after the command");
   }
 });
 

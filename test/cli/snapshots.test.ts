@@ -250,7 +250,7 @@ test("init inside of a repository or a table is refused, and beside tables warne
   ]) {
     const { code, stderr } = await run(["init", place]);
     expect({ place, code }).toEqual({ place, code: 2 });
-    expect(stderr).toMatch(/lies inside of|would pass for a table/);
+    expect(stderr).toMatch(/lies inside of|would be taken for a table/);
     expect(existsSync(place)).toBe(false);
   }
   expect((await run(["init", join(database, "vault")])).stderr).toContain("lies in a database's directory");

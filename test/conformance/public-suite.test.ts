@@ -23,7 +23,7 @@ test("a storage that keeps every promise passes every check, under node:test", (
 
 test("a writeNew that looks before it writes fails where several come at once", () => {
   expect(runSuite("LooksBeforeItWrites").failed).toEqual([
-    "writeNew: of several at once, one alone gets true, and its content stays",
+    "writeNew: of several at once, only one gets true, and its content stays",
   ]);
 });
 

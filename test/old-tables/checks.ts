@@ -162,7 +162,7 @@ async function follows(place: OldDatabase, fileFormat: "json" | "arrow"): Promis
   }
   await restoreLatest(backups, join(place.directory, "latest"));
   expect(await rowsShown(place, join(place.directory, "latest"))).toEqual(await rowsShown(place));
-  const whole = place.logged.filter(({ message }) => message.includes("is written whole"));
+  const whole = place.logged.filter(({ message }) => message.includes("is written in full"));
   expect(whole).toEqual([]);
 }
 

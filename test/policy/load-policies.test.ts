@@ -260,7 +260,7 @@ extra: 1
         /^10 policies\.one\.sources\.1\.type: there is no such type; there are lancedb, filesystem,/,
       ),
       expect.stringMatching(/^11 policies\.one\.schedule: it must be a mapping with full, incremental,/),
-      "12 policies.one.fail_on_shrink: it must be true or false, a number from 0 to below 1, or a part such as 50%",
+      "12 policies.one.fail_on_shrink: it must be true or false, a number from 0 to below 1, or a percentage such as 50%",
       expect.stringMatching(/^13 policies\.a b: a policy's name must be 1 to 100 letters/),
       "14 policies.three.sources: it is missing: it must be a list of sources",
       "15 extra: there is no such key; there are backup_manager, policies",
@@ -278,7 +278,7 @@ extra: 1
 policies:
   one: { ${SOURCES} }
 `);
-    const why = "it is no valid address: is its host or its port wrong?";
+    const why = "it is not a valid address: is its host or its port wrong?";
     expect(problems).toEqual([
       `4 backup_manager.notifications.0.url: ${why}`,
       `5 backup_manager.notifications.1.url: ${why}`,
@@ -302,7 +302,7 @@ policies:
     expect(problems).toEqual([
       "2 backup_manager.storage.type: storage of type s3 needs a bucket",
       "3 backup_manager.encryption.provider: the provider aws_kms needs key_id",
-      '4 backup_manager.scheduling.timezone: "Mars/Olympus" is no time zone; an IANA name is, such as Europe/Berlin or UTC',
+      '4 backup_manager.scheduling.timezone: "Mars/Olympus" is not a time zone; use an IANA name, such as Europe/Berlin or UTC',
       expect.stringMatching(/^4 backup_manager\.scheduling\.full_backup: The pattern never fires/),
       expect.stringMatching(/^7 policies\.two\.schedule\.incremental: The pattern never fires/),
       expect.stringMatching(/^8 policies\.three\.schedule\.full: Invalid value for minute: 61/),

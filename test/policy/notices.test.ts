@@ -323,7 +323,7 @@ describe("of many at once", () => {
     expect(digest.notices.map(({ policy }) => policy).slice(0, 3)).toEqual(["p999", "p0", "p1"]);
     expect([digest.notices.length, digest.more]).toEqual([200, 800]);
     expect(textOf(digest).length).toBeLessThan(100_000);
-    expect(textOf(digest)).toContain("\n- and 800 more, of which lancedb-backup status tells\n\nRepository:");
+    expect(textOf(digest)).toContain("\n- and 800 more: see lancedb-backup status\n\nRepository:");
     expect(htmlOf(digest)).toContain("<li>Policy p0 failed: &lt;b&gt; no &amp; xxx");
     const texts = JSON.stringify(slackOf(digest)).match(/(?<="text":")[^"]*/g) ?? [];
     expect(Math.max(...texts.map((text) => JSON.parse(`"${text}"`).length))).toBeLessThanOrEqual(3000);

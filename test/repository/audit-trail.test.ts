@@ -155,7 +155,7 @@ describe("restores are listed", () => {
     const readOnly = await Repository.open(vault, { logger, readOnly: true });
     await readOnly.restore(id, { target: join(directory, "one") });
     expect(warnings()).toMatchObject([
-      { operation: "restore", reason: expect.stringContaining("reading alone") },
+      { operation: "restore", reason: expect.stringContaining("reading only") },
     ]);
     if (process.getuid?.() === 0) return; // nothing is refused to root
     chmodSync(vault, 0o555);

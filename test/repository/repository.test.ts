@@ -71,7 +71,7 @@ test("scrub finds a flipped bit in the live database and mends it", async () => 
   expect(mended.damage[0]).toMatchObject({ mended: true });
   expect(readFileSync(file)).toEqual(whole);
   expect((await repository.scrub(uri)).damage).toEqual([]);
-  expect(logged.some(({ message }) => message === "a damaged file was mended")).toBe(true);
+  expect(logged.some(({ message }) => message === "a damaged file was healed")).toBe(true);
 });
 
 test("a repository is made once, and found again", async () => {

@@ -135,7 +135,7 @@ describe("damage", () => {
     const { logger, logged } = recordingLogger();
     await run(remote(storage), undefined, { rollingDays: 30 }, { now: () => now, logger });
     expect(logged.filter(({ level }) => level === "warn").map(({ message }) => message)).toMatchObject([
-      expect.stringContaining("begins anew"),
+      expect.stringContaining("begins again"),
     ]);
     expect(JSON.parse(readFileSync(cursorFile(), "utf8"))).toMatchObject({ format: 2 });
   });

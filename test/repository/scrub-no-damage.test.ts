@@ -115,7 +115,7 @@ describe("what the snapshot does not have is told and never mended by another fi
       kind: "manifest",
       version: 2,
       mended: false,
-      refused: expect.stringContaining("made anew"),
+      refused: expect.stringContaining("created again"),
     });
     expect(readFileSync(file)).toEqual(damaged);
   });

@@ -26,7 +26,7 @@ describe("a sound repository", () => {
       `${files} files in ${distinct} blobs, ${bytes.toLocaleString("en")} bytes: every byte hashed.`,
       `${second.snapshot.tables.reduce((sum, table) => sum + table.versionCount, 0)} versions of 2 tables: every file that a manifest names is there, with its size.`,
     ]);
-    expect(results.at(-1)?.details).toBe("It is sound itself.");
+    expect(results.at(-1)?.details).toBe("Nothing is wrong with it.");
   });
 
   test("is read once, however many snapshots share a blob, and its progress only grows", async () => {

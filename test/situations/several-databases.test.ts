@@ -78,7 +78,7 @@ describe.each(["latest", "nightly"])("%s, which each of them has, is refused, na
     const target = join(directory, "named");
     const done = await run(["restore", reference, target, "--source", orders], { env });
     expect(done).toMatchObject({ code: 0 });
-    expect(done.stdout).toContain(`it is of ${orders}.`);
+    expect(done.stdout).toContain(`it was taken of ${orders}.`);
   });
 });
 

@@ -111,16 +111,18 @@ function verdict(terminal: Terminal, report: AuditReport): string {
   const lines = problems.map(
     ({ kind, details }) => `${terminal.style("red", kind.toUpperCase())}  ${printable(details)}`,
   );
-  const forgotten = forgottenThrough > 0 ? ` (up to ${forgottenThrough} removed by their age)` : "";
+  const forgotten =
+    forgottenThrough > 0 ? ` (entries up to ${forgottenThrough} were removed because of their age)` : "";
   lines.push(
     ok
       ? terminal.style(
           "green",
-          `The audit log is whole: ${counted(entries, "entry").replace(/entrys$/, "entries")}${forgotten}.`,
+          `The audit log is complete: ${counted(entries, "entry").replace(/entrys$/, "entries")}${forgotten}.`,
         )
-      : terminal.style("red", `The audit log is not whole: ${counted(problems.length, "problem")}.`),
+      : terminal.style("red", `The audit log is not complete: ${counted(problems.length, "problem")}.`),
   );
-  if (newest) lines.push(`Newest entry, to be kept elsewhere: --expect ${newest.number}:${newest.sha256}`);
+  if (newest)
+    lines.push(`Keep this elsewhere, to check the log later: --expect ${newest.number}:${newest.sha256}`);
   return lines.join("\n");
 }
 

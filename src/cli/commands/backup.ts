@@ -177,7 +177,7 @@ async function run(context: Context, databases: string[], options: Options): Pro
     return foretold(await repository.backup({ ...requestOf(context, databases, options), dryRun: true }));
   }
   const recovered = options.recover ? await recoverFirst(context, databases) : [];
-  context.interrupt.describe("No snapshot was made. What was stored serves the next backup.");
+  context.interrupt.describe("No snapshot was made. The next backup reuses what was stored.");
   const progress = await displayOf(context);
   const snapshot = await repository
     .backup({ ...requestOf(context, databases, options), onProgress: progress.onProgress })
@@ -209,13 +209,16 @@ function foretold(forecast: BackupForecast): Answer {
   const { parts, known, read, tables, leftOut, shrunk = [] } = forecast;
   const lines = parts
     .filter(({ isForetold }) => !isForetold)
-    .map(({ source }) => `${printable(source.uri)} is read anew each time; how much cannot be told before.`);
+    .map(
+      ({ source }) =>
+        `${printable(source.uri)} is read in full each time; how much that is cannot be told beforehand.`,
+    );
   const size = ({ files, bytes }: BackupForecast["read"]) =>
     `${counted(files, "file")}, ${formatBytes(bytes)}`;
   return {
     json: forecast,
     text: [
-      `To be read: ${size(read)}, of which so much at most is new. Known from the snapshot before: ${size(known)}. ${counted(tables.length, "table")}. (dry run)`,
+      `Would read ${size(read)}; at most that much is new. Known from the snapshot before: ${size(known)}. ${counted(tables.length, "table")}. (dry run)`,
       ...lines,
       ...shrunk.map(fewerRows),
       ...leftOut.map(({ table, what }) => `Not in the snapshot: ${printable(`${table}: ${what}`)}`),

@@ -71,7 +71,7 @@ async function run(context: Context, to: string, options: Options): Promise<Answ
   const writable = { ...context, options: { ...context.options, readOnly: false } };
   await using target = await openRepository(writable, { repo: to, ...(limitUpload && { limitUpload }) });
   context.interrupt.describe(
-    "Every snapshot that the other repository lists is whole. What was stored serves the next copy.",
+    "Every snapshot that the other repository lists is complete. The next copy continues from what was stored.",
   );
   const progress = await displayOf(context);
   const report = await from

@@ -92,7 +92,7 @@ async function encryptionFor(
   if (canAsk(context)) return { keys: [await newPassphrase(context)] };
   if (encrypt === true) {
     throw new UsageError(
-      "--encrypt needs a key where nobody can be asked: --password-file, --password-command, --age-recipient or --kms-key.",
+      "There is no terminal to ask for a passphrase on: --encrypt needs --password-file, --password-command, --age-recipient or --kms-key.",
     );
   }
   throw new UsageError(

@@ -24,7 +24,7 @@ export function keyCommand(): Command {
   const command = new Command("key")
     .summary("List, add, remove and rotate the keys of an encrypted repository.")
     .description(
-      "Any one key opens a repository: a passphrase, an age identity, a key in AWS KMS. Each key has a slot in the repository. Adding and removing keys re-encrypts nothing. rotate makes a new master key, and rotate --rewrite encrypts everything again with it.",
+      "A repository can have several keys, and each of them opens it: a passphrase, an age identity, a key in AWS KMS. Each key has a slot in the repository. Adding and removing keys re-encrypts nothing. rotate makes a new master key, and rotate --rewrite encrypts everything again with it.",
     )
     .helpOption("-h, --help", "Show this help.")
     .helpCommand("help [command]", "Show the help of a command.");
@@ -88,7 +88,7 @@ async function add(context: Context, options: AddFlags): Promise<Answer> {
   const recoveryKey = "print" in key ? key.print() : undefined;
   const done = `Added the key slot ${slot.id} (${slot.kind}).`;
   const text =
-    recoveryKey === undefined ? done : `${done}\nIts key, which is shown this once:\n${recoveryKey}`;
+    recoveryKey === undefined ? done : `${done}\nIts key, which is shown only once:\n${recoveryKey}`;
   return { json: { ...slot, ...(recoveryKey !== undefined && { recoveryKey }) }, done, text };
 }
 
@@ -156,7 +156,7 @@ async function rotate(context: Context, options: RotateFlags): Promise<Answer> {
     const plan = describe(await repository.keys.rotate({ ...request, dryRun: true }));
     await confirm(context, yes, plan, "Encrypt everything anew?");
     context.interrupt.describe(
-      "Everything is readable by the keys that it was. The next rotate --rewrite goes on.",
+      "Everything can still be read with the keys that it had. The next rotate --rewrite continues.",
     );
   }
   const report = await repository.keys.rotate({ ...request, dryRun });
@@ -175,9 +175,9 @@ function describe({ dryRun, epoch, olderEpochs, slots, rewritten }: RotationRepo
     lines.push(
       `${verb}: ${counted(snapshots, "snapshot")}, ${counted(blobs, "blob")}, ${formatBytes(bytes)}.`,
     );
-    if (!dryRun) lines.push("What was there before is removed by a prune after the grace period.");
+    if (!dryRun) lines.push("A prune removes the old copies after the grace period.");
   } else if (olderEpochs.length > 0) {
-    lines.push("What was there before stays encrypted by the keys before; --rewrite encrypts it anew.");
+    lines.push("Existing data stays encrypted with the old master key; --rewrite encrypts it again.");
   }
   return lines.join("\n");
 }

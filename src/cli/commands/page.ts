@@ -37,6 +37,6 @@ async function makeToken(
     throw new UsageError("--name must be 1 to 100 characters that can be shown.");
   const { token, hash } = await newToken();
   const line = `- { name: ${JSON.stringify(name)}, role: ${role}, hash: ${JSON.stringify(hash)} }`;
-  const text = `The token, which is shown this once:\n${token}\n\nIts line below backup_manager, page, tokens:\n${line}`;
+  const text = `The token, which is shown only once:\n${token}\n\nIts line below backup_manager, page, tokens:\n${line}`;
   return { json: { token, name, role, hash }, text };
 }

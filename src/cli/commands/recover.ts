@@ -56,9 +56,12 @@ async function run(context: Context, database: string, options: Options): Promis
   if (!yes) await ask(context, database, options);
   const { BackupManager } = await import("../../guard/backup-manager.ts");
   await using manager = new BackupManager({ uri: database, logger: context.logger });
-  context.interrupt.describe("The next guarded operation, or recover, goes on where this ended.", {
-    isStoppable: false,
-  });
+  context.interrupt.describe(
+    "The next guarded operation, or the next recover, continues where this one stopped.",
+    {
+      isStoppable: false,
+    },
+  );
   const onConflict = overwrite ? "overwrite" : keep ? "keep" : undefined;
   const report = await manager.recover({ onConflict, force: force ?? false });
   const isOpen = report.unreadable.length > 0 || report.entries.some(({ action }) => OPEN.has(action));
@@ -107,9 +110,9 @@ const WORDS: Record<string, string> = {
   kept: "its backup is kept, and its tables are as they are",
   held: "a backup that waits for undo restore or undo clean",
   active: "its process is at work",
-  conflict: "others have committed since; nothing was touched",
+  conflict: "others have committed since; nothing was changed",
   locked: "it cannot be known from here whether its process is alive; --force treats it as dead",
-  damaged: "its record cannot be read; nothing was touched",
+  damaged: "its record cannot be read; nothing was changed",
   failed: "it could not be rolled back; it can be tried again",
 };
 

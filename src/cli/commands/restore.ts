@@ -137,11 +137,12 @@ async function run(
   }
   const place = target ?? options.targetUrl;
   if (options.rows !== undefined || options.keys !== undefined) {
-    if (place === undefined) throw new UsageError("Say where to: the live database.");
+    if (place === undefined) throw new UsageError("Say where to restore to: the live database.");
     return restoreRows(context, wanted, place, { ...options });
   }
   if (options.key !== undefined) throw new UsageError("--key is for --rows and --keys.");
-  if (place === undefined) throw new UsageError("Say where to: a target, --target-url, or for parts --part.");
+  if (place === undefined)
+    throw new UsageError("Say where to restore to: a directory, --target-url, or --part for each part.");
   return restoreOne(context, wanted, place, options);
 }
 
@@ -153,7 +154,7 @@ async function restoreParts(
 ): Promise<Answer> {
   if (options.inPlace) throw new UsageError("--part restores into new directories, not with --in-place.");
   await using repository = await openRepository(context, options);
-  context.interrupt.describe("Parts that were restored stay so; the others are not there.");
+  context.interrupt.describe("The parts that were restored are complete; the others are not there.");
   const progress = await displayOf(context);
   const report = await repository
     .restore(wanted, {
@@ -209,7 +210,7 @@ async function restoreOne(
   }
   context.interrupt.describe(
     options.inPlace
-      ? "Tables that had gone back stay so; the same command again finishes the restore."
+      ? "Tables that were already restored stay restored; the same command again finishes the rest."
       : "Nothing was restored: the target is as it was.",
     options.inPlace
       ? {}
@@ -242,7 +243,7 @@ function done({ terminal }: Context, report: RestoreReport): string {
   const { snapshot, source, target, files, bytes, durationMs, tables } = report;
   const held = source.type === "lancedb" ? `${counted(tables.length, "table")}, ` : "";
   const size = `${held}${counted(files, "file")}, ${formatBytes(bytes)}`;
-  const line = `Restored snapshot ${snapshot} to ${printable(target)}: ${size}, in ${formatDuration(durationMs)}; it is of ${printable(source.uri)}.`;
+  const line = `Restored snapshot ${snapshot} to ${printable(target)}: ${size}, in ${formatDuration(durationMs)}; it was taken of ${printable(source.uri)}.`;
   const isPlain = report.mode === "new" && report.leftOut.length === 0;
   return isPlain ? line : `${restorePlan(terminal, report)}\n\n${line}`;
 }

@@ -54,8 +54,8 @@ async function run(context: Context, database: string, options: Options): Promis
   const scrub = async (heals: boolean) => {
     context.interrupt.describe(
       heals
-        ? "Files that were healed stay so; scrub again for the rest."
-        : "Not all was compared; nothing was changed.",
+        ? "Healed files stay healed; run scrub again for the rest."
+        : "Not everything was compared; nothing was changed.",
     );
     const progress = await displayOf(context);
     return repository
@@ -83,7 +83,7 @@ async function run(context: Context, database: string, options: Options): Promis
 
 /** Each damage is in the answer, with what to do: it need not be told as a warning too. */
 function withoutDamage(logger: Logger): Logger {
-  const isDamage = /^(a damaged file was mended|a file is damaged)$/;
+  const isDamage = /^(a damaged file was healed|a file is damaged)$/;
   return {
     ...logger,
     warn: (message, meta) =>

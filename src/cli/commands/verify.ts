@@ -87,7 +87,7 @@ async function run(context: Context, id: string | undefined, options: Options): 
   await using repository = await openRepository(context, options);
   if (options.quarantine && sizesOnly)
     throw new UsageError("--quarantine needs to read data, and --sizes-only reads none.");
-  context.interrupt.describe("Not all was checked; nothing was changed.");
+  context.interrupt.describe("Not everything was checked; nothing was changed.");
   const checks: Check[] = rolling === undefined ? ["integrity", "completeness"] : ["integrity"];
   if (minBytes !== undefined) checks.push({ minBytes });
   const progress = await displayOf(context);

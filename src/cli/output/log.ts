@@ -29,7 +29,7 @@ export function screenLogger(screen: Screen, verbose: boolean): Logger {
 function formatMeta(meta: Record<string, unknown> = {}): string {
   const parts = Object.entries(meta)
     .filter(([, value]) => value !== undefined)
-    .map(([key, value]) => `${key}: ${printable(formatValue(key, value))}`);
+    .map(([key, value]) => `${key === "ms" ? "took" : key}: ${printable(formatValue(key, value))}`);
   return parts.length > 0 ? ` (${parts.join(", ")})` : "";
 }
 

@@ -7,7 +7,7 @@ const DONE: Record<string, string> = {
   restore: "is as it was",
   relink: "is as it was, from kept files",
   rebuild: "is there again",
-  merge: "names again what is back, and still what others have made since",
+  merge: "lists the restored tables again, and what others have made since",
 };
 
 /** A line for each table of a backup that went back. */

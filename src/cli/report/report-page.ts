@@ -106,7 +106,7 @@ function sizesOf(oldestFirst: readonly Snapshot[]): string {
     );
     return `${groups.size > 1 ? `<h3>${escapeHtml(database)}</h3>` : ""}
 <figure>${sizes}<figcaption>What each snapshot holds.</figcaption></figure>
-<figure>${fresh}<figcaption>What each had to add to the repository.</figcaption></figure>`;
+<figure>${fresh}<figcaption>What each added to the repository.</figcaption></figure>`;
   }).join("\n");
 }
 

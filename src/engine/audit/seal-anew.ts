@@ -33,7 +33,7 @@ export async function sealAnew(
     } catch (error) {
       if (isNotFound(error)) continue; // removed by a retention
       if (!isUnreadable(error)) throw error;
-      logger.warn("an object of the audit log cannot be encrypted anew", {
+      logger.warn("an object of the audit log cannot be re-encrypted", {
         path: `${storage.location}/${name}`,
         reason: error.message,
       });

@@ -103,8 +103,8 @@ function openHead(start: Buffer, { name, keys, place }: WantedBlob): Omit<Opened
   const { head, bytes, tag } = parseHead(start, place);
   const seal = keys ? sealByKey(head, bytes, keys, place) : plainSeal(head, bytes, place);
   if (seal.open(HEAD_TAG, new Uint8Array(), tag) === undefined) {
-    const orKey = keys ? `, or the key of epoch ${head.epoch} is another than it was encrypted by` : "";
-    throw damaged(place, `its head is not as it was written${orKey}`);
+    const orKey = keys ? `, or the key of epoch ${head.epoch} is not the one that it was encrypted with` : "";
+    throw damaged(place, `its head was changed${orKey}`);
   }
   if (head.name !== name) throw damaged(place, `it is the blob ${head.name}, in the place of ${name}`);
   return { head, seal };
@@ -179,7 +179,7 @@ function decodeSegment(bytes: Buffer, start: number, segment: Segment, opened: O
   const end = at + storedBytes;
   if (bytes.length < end + TAG_BYTES) throw damaged(place, `its segment ${number} is cut short`);
   const data = seal.open(segment, bytes.subarray(at, end), bytes.subarray(end, end + TAG_BYTES));
-  if (data === undefined) throw damaged(place, `its segment ${number} is not as it was written`);
+  if (data === undefined) throw damaged(place, `its segment ${number} was changed`);
   if (storedBytes === contentBytes) return data;
   const content = decompress(data, head.compression, segment, place);
   if (data.buffer !== bytes.buffer) freeMemory(data);

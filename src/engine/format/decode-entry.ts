@@ -14,7 +14,7 @@ import { shown } from "./shown.ts";
 export function blobFrom(value: unknown, place: string, what: string): readonly [string, number] {
   const [name, bytes] = Array.isArray(value) ? (value as unknown[]) : [];
   if (isDigest(name) && isCount(bytes) && bytes <= BLOB_BYTES) return [name, bytes];
-  throw corrupt(place, `${what} lists something that is no blob: ${shown(value)}`);
+  throw corrupt(place, `${what} lists something that is not a blob: ${shown(value)}`);
 }
 
 /** @throws CorruptError naming `place` */
@@ -24,7 +24,7 @@ export function entryFrom(
   place: string,
   what: string,
 ): StoredEntry {
-  const refuse = () => corrupt(place, `${what} lists something that is no file: ${shown(value)}`);
+  const refuse = () => corrupt(place, `${what} lists something that is not a file: ${shown(value)}`);
   const [path, size, sha256, stamp, pieces, attributes] = Array.isArray(value) ? (value as unknown[]) : [];
   const ok =
     typeof path === "string" &&

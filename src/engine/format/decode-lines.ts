@@ -111,7 +111,7 @@ export class DocumentLines {
     const isWhole = isDigest(digest) && this.#tail.toString("latin1", TRAILER_BYTES - 3) === '"}\n';
     if (!isWhole) return { wrong: "it is cut short" };
     if (this.#hash.copy().digest("hex") !== digest) {
-      return { wrong: "it was changed by hand or is damaged, its checksum does not fit" };
+      return { wrong: "it was changed by hand or is damaged: its checksum does not match" };
     }
     if (this.failure === undefined && this.#next !== "end") this.failure = this.#misplaced();
     return { checksum: digest };

@@ -139,7 +139,7 @@ function assertOneSize(parts: readonly PartContent[], place: string): void {
   const add = (name: string, bytes: number) => {
     const known = sizes.get(name);
     if (known === undefined) sizes.set(name, bytes);
-    else if (known !== bytes) throw corrupt(place, `it says two sizes of the blob ${name}`);
+    else if (known !== bytes) throw corrupt(place, `it gives two sizes for the blob ${name}`);
   };
   for (const { blobs, entries } of parts) {
     for (const [name, bytes] of blobs) add(name, bytes);
@@ -156,7 +156,7 @@ function checkedDigest(file: Buffer, place: string): string {
   const body = file.subarray(0, file.length - TRAILER_BYTES);
   if (createHash("sha256").update(body).digest("hex") !== digest) {
     assertKnownFormat(file.toString("latin1", 0, 40), place);
-    throw corrupt(place, "it was changed by hand or is damaged, its checksum does not fit");
+    throw corrupt(place, "it was changed by hand or is damaged: its checksum does not match");
   }
   return digest;
 }

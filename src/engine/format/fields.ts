@@ -12,7 +12,7 @@ export class Fields {
   /** @throws CorruptError naming `place`, as everything here does. */
   constructor(value: unknown, place: string, what: string) {
     if (!isObject(value)) {
-      throw new CorruptError(`${place} is damaged: its ${what} is no object.`, { path: place });
+      throw new CorruptError(`${place} is damaged: its ${what} is not an object.`, { path: place });
     }
     this.#members = value;
     this.#place = place;

@@ -164,6 +164,6 @@ export function assertLabel(value: unknown, what: "name" | "tag" | "source id"):
     );
   }
   if (what === "name" && (value === "latest" || isSnapshotId(value))) {
-    throw new ValidationError(`A snapshot cannot be named ${value}: that means something else already.`);
+    throw new ValidationError(`A snapshot cannot be named ${value}: that word has a meaning of its own.`);
   }
 }

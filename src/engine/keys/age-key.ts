@@ -116,7 +116,7 @@ async function encrypted(master: Uint8Array, recipients: readonly string[]): Pro
       encrypter.addRecipient(recipient);
     } catch (error) {
       throw new ValidationError(
-        `${JSON.stringify(recipient)} is no age recipient, or was mistyped: its checksum does not fit.`,
+        `${JSON.stringify(recipient)} is not an age recipient, or was mistyped: its checksum does not match.`,
         { cause: error },
       );
     }
@@ -141,7 +141,7 @@ function assertRecipient(value: unknown): void {
   }
   const advice = "give an X25519 one, age1… with 62 characters, as age-keygen prints it";
   throw new ValidationError(
-    `${JSON.stringify(value.slice(0, 100))} is no age recipient that every age can open for: ${advice}.`,
+    `${JSON.stringify(value.slice(0, 100))} is not an age recipient of the common kind: ${advice}.`,
   );
 }
 
@@ -173,10 +173,13 @@ function addIdentity(decrypter: Decrypter, { text, line }: Identity): void {
 
 function refuseLine(line: number): never {
   throw new ValidationError(
-    `Line ${line} of the age identity was mistyped, or is none that is known here: it must be AGE-SECRET-KEY-1… as age-keygen writes it. SSH keys, plugins and post-quantum keys are not known.`,
+    `Line ${line} of the age identity was mistyped, or is of a kind that is not known here: it must be AGE-SECRET-KEY-1… as age-keygen writes it. SSH keys, plugins and post-quantum keys are not known.`,
   );
 }
 
 function damaged({ object }: SlotPlace, cause?: unknown): CorruptError {
-  return new CorruptError(`${object} is damaged: it is no slot of age recipients.`, { path: object, cause });
+  return new CorruptError(`${object} is damaged: it is not a slot of age recipients.`, {
+    path: object,
+    cause,
+  });
 }

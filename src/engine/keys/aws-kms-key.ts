@@ -157,7 +157,7 @@ const NETWORK = "it cannot be reached; look at the network, the region and the e
 /** What to do, by the code of an answer or of the network. */
 const ADVICE: Readonly<Record<string, string>> = {
   NotFoundException: `there is no such key; ${REGION}`,
-  InvalidArnException: `that is no ARN of a key; ${REGION}`,
+  InvalidArnException: `that is not the ARN of a key; ${REGION}`,
   DisabledException:
     "the key is disabled; enable it (aws kms enable-key), or open by another key of the repository",
   KMSInvalidStateException:
@@ -171,8 +171,8 @@ const ADVICE: Readonly<Record<string, string>> = {
   ExpiredTokenException: CREDENTIALS,
   CredentialsProviderError:
     "no credentials were found; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or a role",
-  ThrottlingException: `it was asked too often, also after ${TRIES} tries; try again later`,
-  LimitExceededException: `it was asked too often, also after ${TRIES} tries; try again later`,
+  ThrottlingException: `it refuses so many requests, also after ${TRIES} tries; try again later`,
+  LimitExceededException: `it refuses so many requests, also after ${TRIES} tries; try again later`,
   KMSInternalException: BUSY,
   DependencyTimeoutException: BUSY,
   KeyUnavailableException: BUSY,

@@ -79,7 +79,7 @@ export class KeyRing {
     keys: readonly RepositoryKey[],
   ): Promise<KeyRing> {
     if (keys.length === 0)
-      throw new ValidationError("encryption needs a key: with none, nobody could read the repository.");
+      throw new ValidationError("encryption needs a key: without one, nobody could read the repository.");
     const first = epochKeys({ epoch: 1, master: randomBytes(MASTER_BYTES) });
     const slots: Slot[] = [];
     for (const key of keys) slots.push(await newSlot(key, repository, first));
@@ -242,7 +242,7 @@ export class KeyRing {
     if (slots.length === 0) {
       const path = `${location}/${KEYS}`;
       return new CorruptError(
-        `${location} is encrypted, and no key slot that is whole is left in ${KEYS}: bring one back from a copy.${more}`,
+        `${location} is encrypted, and no intact key slot is left in ${KEYS}: bring one back from a copy.${more}`,
         { path },
       );
     }
@@ -260,7 +260,7 @@ export async function newSlot(key: RepositoryKey, repository: string, keys: Epoc
   const { epoch, master, check } = keys;
   if (!key.wrap) {
     throw new ValidationError(
-      `This key (${key.kind}) can open slots and make none: give what they are made for.`,
+      `This key (${key.kind}) can open slots, but not make them: give the public key or the passphrase that they are made with.`,
     );
   }
   const fields = await key.wrap(master, { repository, epoch });

@@ -114,7 +114,7 @@ export async function planEpoch({ storage, ring }: KeysPlace): Promise<NewEpoch>
     const key = await keyFor(ring, storage, slot);
     if (!key) {
       throw new ValidationError(
-        `The key of slot ${slot.id} (${slot.kind}) is not at hand, so that it cannot be given the new master. Open the repository with it too, or remove the slot first.`,
+        `The key of slot ${slot.id} (${slot.kind}) was not given, so the new master key cannot be written for it. Open the repository with it too, or remove the slot first.`,
       );
     }
     next.push(await newSlot(key, ring.repository, keys));
@@ -196,7 +196,7 @@ function olderMasters(ring: KeyRing): EpochMaster[] {
     .filter((epoch) => epoch !== ring.current.epoch)
     .map((epoch) => {
       const keys = ring.keysOf(epoch);
-      if (!keys) throw new CorruptError(`The key of epoch ${epoch} is not at hand.`);
+      if (!keys) throw new CorruptError(`The key of epoch ${epoch} was not given.`);
       return keys;
     });
 }

@@ -57,7 +57,7 @@ class Passphrase implements RepositoryKey {
     const sealed = bytesOfHex(slot["master"], SEALED_MASTER_BYTES);
     const cost = costOf(slot);
     if (!salt || !sealed || !cost) {
-      throw new CorruptError(`${place.object} is damaged: it is no slot of a passphrase.`, {
+      throw new CorruptError(`${place.object} is damaged: it is not a slot of a passphrase.`, {
         path: place.object,
       });
     }

@@ -48,7 +48,7 @@ class RawKey implements RepositoryKey {
     const salt = bytesOfHex(slot["salt"], SALT_BYTES);
     const sealed = bytesOfHex(slot["master"], SEALED_MASTER_BYTES);
     if (!salt || !sealed) {
-      throw new CorruptError(`${place.object} is damaged: it is no slot of a raw key.`, {
+      throw new CorruptError(`${place.object} is damaged: it is not a slot of a raw key.`, {
         path: place.object,
       });
     }

@@ -109,7 +109,7 @@ async function assertNoCopies({ storage }: RewritePlace, signal: AbortSignal | u
   if (copies.length === 0) return;
   const names = copies.map(({ name }) => name).join(", ");
   throw new ValidationError(
-    `${storage.location} holds copies of documents, which are not encrypted anew: ${names}. Move them away first.`,
+    `${storage.location} holds copies of documents, which are not re-encrypted: ${names}. Move them away first.`,
   );
 }
 
@@ -171,7 +171,7 @@ class Rewrite {
         await this.#snapshot(id, lease);
       } catch (error) {
         if (!(error instanceof CorruptError) && !isNotFound(error)) throw error;
-        logger.warn("a snapshot cannot be encrypted anew", { snapshot: id, reason: reasonOf(error) });
+        logger.warn("a snapshot cannot be re-encrypted", { snapshot: id, reason: reasonOf(error) });
         this.#failed.set(id, error);
       }
     }
@@ -184,7 +184,7 @@ class Rewrite {
     const [id, cause] = first;
     const { location } = this.#place.storage;
     throw new CorruptError(
-      `${this.#failed.size} snapshots in ${location} cannot be encrypted anew, ${id} first: ${reasonOf(cause)} The keys before are still needed, and stay. Mend the snapshot or delete it, and rotate again.`,
+      `${this.#failed.size} snapshots in ${location} cannot be re-encrypted, the first of them ${id}: ${reasonOf(cause)} The old keys are still needed, and stay. Repair the snapshot or delete it, and rotate again.`,
       { path: `${location}/${snapshotName(id)}`, cause },
     );
   }

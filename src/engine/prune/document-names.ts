@@ -48,7 +48,7 @@ export async function documentsIn(
   if (stranger === undefined) return survey;
   const path = `${storage.location}/${stranger}`;
   throw new CorruptError(
-    `No blob was removed: ${path} may be the document of a snapshot, under a name that is none, or behind a link. Give it back its name, or move it away.`,
+    `No blob was removed: ${path} may be the document of a snapshot under a wrong name, or behind a link. Rename it to what it was, or move it away.`,
     { path },
   );
 }

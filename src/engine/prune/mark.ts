@@ -28,7 +28,7 @@ export const MARK_DOCUMENTS: DocumentKind<string, Mark, Omit<Mark, "name">> = {
     const fields = new Fields(decodeRecord(bytes, place, FORMAT), place, "mark");
     const blobs = fields.list("blobs");
     if (!blobs.every(isDigest)) {
-      throw new CorruptError(`${place} is damaged: it lists what is no blob.`, { path: place });
+      throw new CorruptError(`${place} is damaged: it lists something that is not a blob.`, { path: place });
     }
     return { name, createdAt: fields.date("createdAt"), blobs };
   },
@@ -88,7 +88,7 @@ export async function findMarks(
       if (mark) marks.push(mark);
     } catch (error) {
       if (!(error instanceof CorruptError || error instanceof UnsupportedError)) throw error;
-      logger.warn("a mark cannot be read; its blobs are marked anew", { mark: name, reason: error.message });
+      logger.warn("a mark cannot be read; its blobs are marked again", { mark: name, reason: error.message });
       if (error instanceof CorruptError) damaged.push(name);
     }
   }

@@ -76,7 +76,7 @@ export class References {
       const isUnreadable = error instanceof CorruptError || error instanceof UnsupportedError;
       if (!isUnreadable) throw toIoError(error, "read", path);
       throw new CorruptError(
-        advice`${adviceOf(error)} No blob was removed, since that copy of snapshot ${id}'s document may name some. Where "verify" finds the snapshot itself whole, move the copy away.`,
+        advice`${adviceOf(error)} No blob was removed, since that copy of snapshot ${id}'s document may name some. If "verify" finds nothing wrong with the snapshot itself, move the copy away.`,
         { path, cause: error },
       );
     }
@@ -97,7 +97,7 @@ export class References {
 
 /** The same error for who prunes: what it means, and what to do. */
 export function nothingRemoved(error: unknown, id: string, repository: string): unknown {
-  const why = advice`No blob was removed, since nobody knows what snapshot ${id} needs. Put its document back from a copy, or give it up: ${{ call: "delete", id, repository }}.`;
+  const why = advice`No blob was removed, since nobody knows what snapshot ${id} needs. Put its document back from a copy, or delete the snapshot: ${{ call: "delete", id, repository }}.`;
   if (error instanceof CorruptError) {
     return new CorruptError(advice`${adviceOf(error)} ${why}`, { path: error.path, cause: error });
   }

@@ -13,7 +13,7 @@ export function assertSpace(
   }
   if (needed <= blocks) return;
   throw new IoError(
-    `There is no room at ${near}: the restore needs ${needed * blockSize} bytes, and ${blocks * blockSize} are free (ENOSPC). Nothing was written.`,
+    `There is not enough space at ${near}: the restore needs ${needed * blockSize} bytes, and ${blocks * blockSize} are free (ENOSPC). Nothing was written.`,
     { path: near, errno: "ENOSPC" },
   );
 }

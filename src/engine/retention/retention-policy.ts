@@ -95,8 +95,11 @@ function assertTimeZone(timeZone: unknown): void {
   try {
     new Intl.DateTimeFormat("en", { timeZone });
   } catch (error) {
-    throw new ValidationError(`${JSON.stringify(timeZone)} is no time zone, such as Europe/Berlin or UTC.`, {
-      cause: error,
-    });
+    throw new ValidationError(
+      `${JSON.stringify(timeZone)} is not a time zone; use one such as Europe/Berlin or UTC.`,
+      {
+        cause: error,
+      },
+    );
   }
 }

@@ -45,7 +45,7 @@ export async function quarantine(
     if (await local.setAside(blobName(name), aside, () => isDamaged(store, aside, name))) moved += 1;
   }
   if (moved === 0) return [];
-  const details = `${counted(moved, "damaged blob")} moved to ${local.pathOf("quarantine")}. The next backup of a database that still has these files stores them anew.`;
+  const details = `${counted(moved, "damaged blob")} moved to ${local.pathOf("quarantine")}. The next backup of a database that still has these files stores them again.`;
   return [{ snapshot: "", check: "quarantine", ok: true, details }];
 }
 

@@ -99,15 +99,15 @@ export async function checkRepository(
   if (error) problems.push({ what: error.message, path: storage.location, cause: error });
   for (const problem of labels) problems.push(problem);
   for (const name of noFiles)
-    problems.push({ what: `${name} is no plain file, and is not read`, path: at(name) });
+    problems.push({ what: `${name} is not a regular file, and is not read`, path: at(name) });
   for (const name of documents.filter((name) => !noFiles.includes(name)))
     problems.push({
-      what: `${name} may be a snapshot under a name that is none; prune refuses`,
+      what: `${name} may be a snapshot under a wrong name; prune refuses to run`,
       path: at(name),
     });
   for (const name of lost)
     problems.push({
-      what: `${name} is the only document of its snapshot, under a name that is none: give it back its name, or move it away`,
+      what: `${name} is the only document of its snapshot, under a wrong name: rename it to what it was, or move it away`,
       path: at(name),
     });
   for (const sha256 of unreferenced.keys()) {
@@ -136,7 +136,7 @@ export async function checkRepository(
   return passed(
     "",
     "repository",
-    notes.length > 0 ? `It is sound itself. ${notes.join("; ")}.` : "It is sound itself.",
+    notes.length > 0 ? `Nothing is wrong with it. ${notes.join("; ")}.` : "It is sound itself.",
   );
 }
 

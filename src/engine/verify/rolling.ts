@@ -154,7 +154,7 @@ async function cursorOf({ store, logger, signal }: RollingRequest, now: number):
   } catch (error) {
     if (!(error instanceof BackupError) || (error.code !== "CORRUPT" && error.code !== "UNSUPPORTED"))
       throw error;
-    logger.warn("what was verified when is not known any more; it begins anew", { reason: error.message });
+    logger.warn("the record of what was verified when is lost; it begins again", { reason: error.message });
     return newCursor(now);
   }
 }

@@ -154,7 +154,7 @@ export class JournalEntry {
       return readdirSync(this.#markers).filter((name) => !isStray(name));
     } catch (error) {
       if (errnoOf(error) === "ENOTDIR" && this.exists())
-        throw new CorruptError(`${this.#markers} is no directory.`, { path: this.#markers, cause: error });
+        throw new CorruptError(`${this.#markers} is not a directory.`, { path: this.#markers, cause: error });
       if (isMissing(error)) return [];
       throw toIoError(error, "list", this.#markers);
     }

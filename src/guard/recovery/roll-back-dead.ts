@@ -90,7 +90,7 @@ async function goBack(
   await removeDeadEntry(entry, settings);
   if (plan.assumed.length > 0) {
     logger.warn(
-      "the process died inside of a write, and these versions were taken for what it wrote; should one be somebody else's, checkout reaches it by number",
+      "the process died during a write, and these versions were taken for what it wrote; if one is somebody else's, checkout reaches it by number",
       { backup: entry.id, assumed: plan.assumed },
     );
   }
@@ -168,7 +168,7 @@ export async function removeDeadEntry(
 function withoutWayBack(error: CorruptError | LanceError, entry: JournalEntry): CorruptError | LanceError {
   // Whoever gives an entry up takes its owner out of it; a dead process did not come to that.
   const how = entry.readOwner() ? "was cut off by the death of its process" : "failed";
-  const message = advice`The operation ${entry.id} ${how}, and cannot be rolled back: ${adviceOf(error)} Its tables are closed to guarded work until that is healed, or given up: ${{ call: "recover", database: entry.database, options: { onConflict: "keep" } }} leaves them as they are and keeps what is left of the backup.`;
+  const message = advice`The operation ${entry.id} ${how}, and cannot be rolled back: ${adviceOf(error)} Its tables are closed to guarded work until that is repaired or you decide: ${{ call: "recover", database: entry.database, options: { onConflict: "keep" } }} leaves them as they are and keeps what is left of the backup.`;
   return error instanceof CorruptError
     ? new CorruptError(message, { path: error.path, cause: error })
     : new LanceError(message, { cause: error });
@@ -195,7 +195,7 @@ async function finishRestore(
 ): Promise<FinishedRestore> {
   const { lancedb, database, logger } = settings;
   const { restore } = record;
-  if (!restore) throw new TypeError(`${entry.id} is no restore.`);
+  if (!restore) throw new TypeError(`${entry.id} is not a restore.`);
   const onConflict = settings.onConflict === "overwrite" ? "overwrite" : restore.onConflict;
   if (settings.onConflict === "keep") return giveUp(entry, record, restore, settings);
   try {
@@ -232,7 +232,7 @@ async function giveUp(
     logger.warn("a restore that cannot be finished", { backup, error: error.message });
   }
   await end(lancedb, entry, database);
-  logger.warn("gave up a restore whose process had died", { backup });
+  logger.warn("abandoned a restore whose process had died", { backup });
   return { action: "kept", tables: [], conflicts };
 }
 

@@ -116,7 +116,7 @@ async function putOneBack(
   const { action, version, passedOver } = outcome;
   const { link, dataset } = put.target;
   if (link !== undefined && linkTarget(dataset) === undefined) {
-    logger.warn("a table that was a symbolic link lies in the database's own directory now", {
+    logger.warn("a table that was a symbolic link is now in the database's own directory", {
       table,
       link,
     });
@@ -176,7 +176,10 @@ async function takeAway(
   if (stays) {
     if (link === undefined) taken = await keepTaken(options, taken, drop.directory);
     const meta = { table: drop.table, versions: foreign, path: taken };
-    logger.warn("a table that had not been there is gone again; what others had put into it is kept", meta);
+    logger.warn(
+      "a table that was not there before was removed again; what others had put into it is kept",
+      meta,
+    );
   } else if (link !== undefined) {
     last.push(() => removeTree(taken));
   }
@@ -184,7 +187,7 @@ async function takeAway(
     keepDroppedVersion(database, drop.table, (await listManifests(taken))[0]?.version ?? 0);
   } catch (error) {
     // On a full disk: going back is worth more than what a handle on the table may do to its next namesake.
-    logger.warn("the version of a table that goes could not be noted", {
+    logger.warn("the version of a table that is removed could not be recorded", {
       table: drop.table,
       error: reasonOf(error),
     });

@@ -88,7 +88,7 @@ function isNotFound(error: unknown): boolean {
 
 const MISSING_INDEX = /not found:.*\/_indices\//is;
 const BROKEN_INDEX =
-  " A file of an index is missing; the rows are all there. Drop that index (dropIndex) and make it anew (createIndex); the doctor command names it.";
+  " A file of an index is missing; the rows are all there. Drop that index (dropIndex) and create it again (createIndex); the doctor command names it.";
 
 /**
  * Calls LanceDB. What it throws comes out as `LanceError` with the original as `cause`; our own errors

@@ -136,7 +136,7 @@ function isLinkedThere(dataset: string): boolean {
   const there = linkTarget(dataset);
   if (there === undefined || existsSync(dataset)) return there !== undefined;
   throw new CorruptError(
-    `${dataset} is a symbolic link to ${there}, and there is nothing. Is its disk mounted? Where the table is to lie in the database's own directory, remove the link.`,
+    `${dataset} is a symbolic link to ${there}, which does not exist. Is its disk mounted? If the table is to be in the database's own directory, remove the link.`,
     { path: dataset },
   );
 }

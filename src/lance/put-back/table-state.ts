@@ -29,7 +29,7 @@ export async function inspectTable(dataset: string): Promise<TableState> {
     const state = readState(dataset, await listManifests(dataset));
     if (state) return state;
     if (look === LOOKS) {
-      throw new LanceError(`The manifests of ${dataset} vanish as fast as they can be read.`);
+      throw new LanceError(`The manifests of ${dataset} are removed faster than they can be read.`);
     }
   }
 }

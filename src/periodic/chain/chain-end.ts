@@ -51,7 +51,7 @@ export async function resumeChain(
     return { end: { file, sha256, document }, deltas: chain.length - 1 };
   } catch (error) {
     if (!(error instanceof BackupError) || isAway(error)) throw error;
-    settings.logger.warn("the newest periodic files cannot be gone on from: a full is taken", {
+    settings.logger.warn("the newest periodic files cannot be continued: a full backup is taken", {
       file: file.name,
       directory: settings.backupDir,
       error: error.message,

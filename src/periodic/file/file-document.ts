@@ -115,16 +115,16 @@ export function parseTableHead(
   assertTableId(table);
   const form = parseForm(json, type);
   if ((schema === undefined) !== (form === "dropped"))
-    throw new Problem(`its form is ${form}, and its schema does not fit`);
+    throw new Problem(`its form is ${form}, and its schema does not match`);
   const key = asNames(json["key"], "its key");
   for (const name of key) {
     if (schema !== undefined && !schema.fields.some((field) => field.name === name)) {
-      throw new Problem(`its key column ${shown(name)} is none of its columns`);
+      throw new Problem(`its key column ${shown(name)} is not one of its columns`);
     }
   }
   if (new Set(key).size < key.length) throw new Problem("its key names a column twice");
   if (form === "changes" && key.length === 0)
-    throw new Problem("it has changes, and no key to find their rows by");
+    throw new Problem("it has changes, but no key to find their rows by");
   const from = parsePosition(json["from"], "where it leads from");
   const to = parsePosition(json["to"], "where it leads to");
   const indices = asList(json["indices"], "its indices").map(parseIndex);

@@ -84,7 +84,7 @@ async function formatOf(input: SealedInput): Promise<FileFormat> {
     return "arrow";
   }
   const match = JSON_START.exec(start.toString("latin1"));
-  if (match === null) throw input.corrupt("it does not begin as a backup file does");
+  if (match === null) throw input.corrupt("it does not begin like a backup file");
   assertFormat(input, Number(match[1]));
   return "json";
 }

@@ -89,7 +89,7 @@ async function ofOneDatabase(
   const there = list.length === 0 ? "There is none" : `There are ${list.join(", ")}`;
   throw new ValidationError(
     wanted === undefined
-      ? `The periodic files in ${directory} are of ${known.length} databases: say of which with the option database, by its identity or its directory. (One that was copied, or made anew, is another.) ${there}.`
+      ? `The periodic files in ${directory} are of ${known.length} databases: say of which with the option database, by its identity or its directory. (A copy of a database is another database, and so is one that was created again.) ${there}.`
       : `There are no periodic files of the database ${wanted} in ${directory}. ${there}.`,
   );
 }

@@ -32,7 +32,7 @@ export class CheckedFile {
     if (this.#open !== undefined) return use(this.#open);
     await using file = await openBackupFile(this.path);
     if (file.sha256 !== this.sha256) {
-      throw new CorruptError(`${this.path} became another file while it was restored.`, { path: this.path });
+      throw new CorruptError(`${this.path} was replaced while it was restored.`, { path: this.path });
     }
     await use(file);
   }

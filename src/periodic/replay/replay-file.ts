@@ -144,7 +144,7 @@ function findProblem(
     return { row: unusable, why: `the key ${describeKey(batch, key, unusable)} can name no row` };
   const digest = rowDigests(batch, key);
   for (let row = 0; row < batch.numRows; row++) {
-    if (!keys.add(digest(row))) return { row, why: `the key ${describeKey(batch, key, row)} comes twice` };
+    if (!keys.add(digest(row))) return { row, why: `the key ${describeKey(batch, key, row)} occurs twice` };
   }
   return undefined;
 }

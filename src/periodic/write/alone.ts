@@ -43,7 +43,7 @@ export async function alone<T>(
         const error = lock.release(attempt.epoch, owner);
         if (error !== undefined) {
           const reason = reasonOf(error);
-          logger.warn("the lock of a backup could not be released; it is tried again", { reason });
+          logger.warn("the lock of a backup could not be released; releasing it is tried again", { reason });
         }
       }
     }

@@ -69,7 +69,7 @@ export class BackupWriter {
     if (statSync(backupDir, { throwIfNoEntry: false }) === undefined) {
       if (this.#began || this.#context.pins.identity() !== undefined) {
         throw new IoError(
-          `There is no directory ${backupDir}, in which the backups of ${database} lie. Is its disk mounted? To begin anew, make the directory.`,
+          `There is no directory ${backupDir}, in which the backups of ${database} lie. Is its disk mounted? To start over, make the directory.`,
           { path: backupDir, errno: "ENOENT" },
         );
       }
@@ -123,7 +123,7 @@ export class BackupWriter {
 
   #warnLost(): void {
     const { database, backupDir, logger } = this.#settings;
-    const message = "the version at the last backup is not pinned any more: a full is taken";
+    const message = "the version at the last backup is no longer pinned: a full backup is taken";
     logger.warn(message, { database, backupDir });
   }
 

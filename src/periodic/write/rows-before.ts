@@ -38,7 +38,7 @@ export async function rowsOfNewestFull(
       return { rows: await heads.rows(file.name), file: file.name };
     } catch (error) {
       if (!(error instanceof BackupError)) throw error;
-      settings.logger.debug("rows of a periodic file cannot be told", {
+      settings.logger.debug("the rows of a periodic file cannot be counted", {
         file: file.name,
         error: error.message,
       });

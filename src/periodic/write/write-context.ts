@@ -22,7 +22,7 @@ export async function tablesOf({ settings }: WriteContext): Promise<TableLocatio
   assertDatabase(database);
   const found = await findTables(lancedb, database, tables);
   for (const directory of tables === undefined ? await listStrayTables(database) : []) {
-    logger.warn("a copy of a table's directory is in no backup", { directory });
+    logger.warn("a copy of a table's directory is not backed up", { directory });
   }
   const missing = tables?.filter((id) => !found.some((table) => table.id === id)) ?? [];
   if (missing.length > 0) logger.warn("tables to back up do not exist", { tables: missing });

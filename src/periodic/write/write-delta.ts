@@ -115,7 +115,7 @@ function report(
 ): void {
   const meta = { table, key, reason: why };
   if (cause === "keys")
-    settings.logger.warn("a table is written whole, since its keys tell no rows apart", meta);
+    settings.logger.warn("a table is written in full, since its key does not tell its rows apart", meta);
   else settings.logger.info("a table is written whole", meta);
 }
 

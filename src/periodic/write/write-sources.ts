@@ -67,7 +67,7 @@ const told = new WeakSet<PinnedTable>();
 function noIndices({ logger }: PeriodicSettings, table: PinnedTable): IndexRecord[] {
   if (!told.has(table))
     logger.warn(
-      "a table that an old LanceDB wrote is backed up without its indices, which cannot be listed; any commit to it heals that",
+      "a table that an old LanceDB wrote is backed up without its indices, which cannot be listed; any commit to it mends that",
       { table: table.id },
     );
   told.add(table);
@@ -103,10 +103,10 @@ const UNKNOWN_TO_ARROW = /^large_list/;
 function assertReadable(table: string, schema: Schema): void {
   for (const field of schema.fields) {
     if (field.name === "" || field.name.includes("`")) {
-      throw refusal(table, field.name, "whose name LanceDB takes in no query");
+      throw refusal(table, field.name, "whose name LanceDB does not accept in queries");
     }
     if (field.metadata.get("computed_column") === "true") {
-      throw refusal(table, field.name, "that LanceDB computes, and takes no values for");
+      throw refusal(table, field.name, "that LanceDB computes, and does not accept values for");
     }
     if (blobColumnsOf({ fields: [field] }).unreadable.length > 0) {
       throw refusal(table, field.name, "that keeps blobs, whose bytes a scan does not give");

@@ -10,7 +10,7 @@ const REPOSITORY = ["repository"] as const;
 const METRICS = {
   lancedb_backup_runs_total: {
     kind: "counter",
-    help: "Runs of policies that have ended, by what they came to: success, failure, aborted.",
+    help: "Runs of policies that have ended, by outcome: success, failure, aborted.",
     labels: ["policy", "source", "outcome"],
   },
   lancedb_backup_last_run_timestamp_seconds: {
@@ -21,7 +21,7 @@ const METRICS = {
   },
   lancedb_backup_last_run_success: {
     kind: "gauge",
-    help: "Whether the last run of the policy went well: 1, or 0; a backup that failed is put right by a backup alone.",
+    help: "Whether the last run of the policy succeeded: 1, or 0. After a failed backup only a backup sets it to 1 again.",
     labels: POLICY,
   },
   lancedb_backup_last_success_timestamp_seconds: {
@@ -32,7 +32,7 @@ const METRICS = {
   },
   lancedb_backup_overdue_timestamp_seconds: {
     kind: "gauge",
-    help: "From when on the policy is overdue, unless there is a newer snapshot by then; 0 where there is none at all.",
+    help: "When the policy becomes overdue, unless there is a newer snapshot by then; 0 if there is no snapshot at all.",
     labels: POLICY,
     unit: "s",
   },
@@ -44,7 +44,7 @@ const METRICS = {
   },
   lancedb_backup_size_bytes: {
     kind: "gauge",
-    help: "Bytes of all that the newest snapshot of the policy restores.",
+    help: "Bytes that a restore of the policy's newest snapshot writes.",
     labels: POLICY,
     unit: "By",
   },
@@ -61,7 +61,7 @@ const METRICS = {
   },
   lancedb_restore_duration_seconds: {
     kind: "gauge",
-    help: "How long the last restore took that went well.",
+    help: "How long the last successful restore took.",
     labels: REPOSITORY,
     unit: "s",
   },
@@ -72,7 +72,7 @@ const METRICS = {
   },
   lancedb_verify_last_success: {
     kind: "gauge",
-    help: "Whether the last verification of the policy found all well: 1, or 0.",
+    help: "Whether the last verification of the policy found no damage: 1, or 0.",
     labels: POLICY,
   },
   lancedb_verify_duration_seconds: {
@@ -83,7 +83,7 @@ const METRICS = {
   },
   lancedb_verify_oldest_blob_seconds: {
     kind: "gauge",
-    help: "How long ago a verification last read all blobs of the newest snapshot of the policy, and found them well; until then, how old its oldest snapshot is.",
+    help: "How long ago a verification last read all blobs of the newest snapshot of the policy, and found no damage; until there is one, the age of its oldest snapshot.",
     labels: POLICY,
     unit: "s",
   },
@@ -105,7 +105,7 @@ const METRICS = {
   },
   lancedb_storage_requests_total: {
     kind: "counter",
-    help: "Calls to stores that have ended, also those that failed and were made again: success, not_found, aborted, failure.",
+    help: "Calls to stores that have ended, by outcome, retried ones included: success, not_found, aborted, failure.",
     labels: ["operation", "outcome"],
   },
   lancedb_backup_build_info: {

@@ -84,7 +84,7 @@ export function unescapeText(text: string, place: string): Buffer {
     parts.map((part, index) => {
       if (index === 0) return Buffer.from(part);
       if (!/^[0-9A-Fa-f]{2}/.test(part)) {
-        throw new CorruptError(`${place} has a name in which % stands for no byte: ${text.slice(0, 100)}.`, {
+        throw new CorruptError(`${place} has a name with a % that encodes no byte: ${text.slice(0, 100)}.`, {
           path: place,
         });
       }

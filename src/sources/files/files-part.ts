@@ -101,7 +101,7 @@ function assertKeysApart(part: PartContent, place: string): void {
   for (const key of directories.keys()) {
     for (let end = key.lastIndexOf("/"); end > 0; end = key.lastIndexOf("/", end - 1)) {
       const above = directories.get(key.slice(0, end));
-      if (above === false) throw corrupt(place, "it has something below what is no directory");
+      if (above === false) throw corrupt(place, "it has an entry below something that is not a directory");
       if (above) break; // looked at itself
     }
   }

@@ -72,7 +72,7 @@ export class FilesSource implements Source {
       }
     }
     const found = `${this.uri}: ${counted(tree.files, "file")}`;
-    return lost.length === 0 ? found : `${found}, ${counted(lost.length, "name")} not to be read`;
+    return lost.length === 0 ? found : `${found}, ${counted(lost.length, "name")} cannot be read`;
   }
 
   #walk(

@@ -65,7 +65,7 @@ export class Owners {
   }
 
   inWords(): string {
-    return `${this.refused.toLocaleString("en")} files are not their owner's of the snapshot: this process may not give them away`;
+    return `${this.refused.toLocaleString("en")} files do not have the owner that they have in the snapshot: this process may not set it`;
   }
 
   #ownerOf(

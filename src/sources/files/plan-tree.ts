@@ -116,7 +116,7 @@ function assertTakes(target: string, { path, attributes }: StoredEntry): void {
       ? "a symbolic link"
       : "no directory";
   throw new ValidationError(
-    `${shownName(place)} is ${what}, and in the snapshot it is ${isDirectory ? "a directory" : "none"}. Move it away, or restore elsewhere.`,
+    `${shownName(place)} is ${what}, and in the snapshot it is ${isDirectory ? "a directory" : "not a directory"}. Move it away, or restore elsewhere.`,
   );
 }
 

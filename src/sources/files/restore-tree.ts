@@ -173,7 +173,7 @@ class TreeWriter {
     const place = joinName(this.#root, path);
     const there = this.#isInPlace ? lookAt(place) : undefined;
     if (there && !there.isDirectory()) {
-      throw new ValidationError(`${shownName(place)} is no directory by now: nothing is written through it.`);
+      throw new ValidationError(`${shownName(place)} is no longer a directory: nothing is written there.`);
     }
     if (!there) {
       try {

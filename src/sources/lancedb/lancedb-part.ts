@@ -193,9 +193,9 @@ function assertPart(part: PartContent, place: string): void {
     const { directory, path: inner } = splitPath(path);
     assertInnerPath(inner, place);
     const sum = sums.get(directory);
-    if (!sum) throw corrupt(place, `it has a file of no table: ${shown(path)}`);
+    if (!sum) throw corrupt(place, `it has a file that belongs to no table: ${shown(path)}`);
     if (!isStamp(stamp) || attributes) {
-      throw corrupt(place, `${directory} lists something that is no file: ${shown(path)}`);
+      throw corrupt(place, `${directory} lists something that is not a file: ${shown(path)}`);
     }
     sum.files++;
     sum.bytes += size;
@@ -252,7 +252,7 @@ function versionFrom(entry: unknown, place: string, table: string): SnapshotVers
   const createdAt = typeof time === "number" ? new Date(time) : undefined;
   const knownTime = time === null || (createdAt !== undefined && !Number.isNaN(createdAt.getTime()));
   if (!isCount(version) || !isCount(rows) || !knownTime) {
-    throw corrupt(place, `${table} lists something that is no version: ${shown(entry)}`);
+    throw corrupt(place, `${table} lists something that is not a version: ${shown(entry)}`);
   }
   return { version, createdAt, rows };
 }

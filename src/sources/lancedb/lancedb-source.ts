@@ -320,7 +320,7 @@ function assertReadable(path: string, table: string): void {
     accessSync(path, constants.R_OK);
   } catch (error) {
     if (!isVanished(error)) throw toReadError(error, path);
-    throw new CorruptError(`Table ${table} is not whole: ${path} is missing.`, { path, cause: error });
+    throw new CorruptError(`Table ${table} is not complete: ${path} is missing.`, { path, cause: error });
   }
 }
 

@@ -154,7 +154,7 @@ export class MysqlDump implements AsyncDisposable {
     }
     if (!END.test(last.toString("latin1"))) {
       throw new CorruptError(
-        `The dump of ${uri} is not whole, although ${path} says so: its end is missing.`,
+        `The dump of ${uri} is not complete, although ${path} reported success: its end is missing.`,
       );
     }
   }

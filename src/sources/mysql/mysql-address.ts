@@ -70,12 +70,12 @@ export function parseMysqlUrl(url: string, environment: NodeJS.ProcessEnv = proc
 function sslModeOf(value: string | undefined, refuse: (why: string) => Error): SslMode | undefined {
   const mode = value?.toUpperCase().replaceAll("-", "_");
   if (mode === undefined) return undefined;
-  if (!MODES.includes(mode)) throw refuse(`has an ssl-mode that is none of ${MODES.join(", ")}`);
+  if (!MODES.includes(mode)) throw refuse(`has an ssl-mode that is not one of ${MODES.join(", ")}`);
   return mode as SslMode;
 }
 
 function secondsOf(value: string | undefined, refuse: (why: string) => Error): number {
   if (value === undefined) return CONNECT_TIMEOUT;
-  if (!/^[1-9]\d{0,4}$/.test(value)) throw refuse("has a connect-timeout that is no number of seconds");
+  if (!/^[1-9]\d{0,4}$/.test(value)) throw refuse("has a connect-timeout that is not a number of seconds");
   return Number(value);
 }

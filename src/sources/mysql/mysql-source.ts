@@ -99,7 +99,7 @@ class MysqlCapture implements Capture {
     this.#isSelected = isSelected;
     this.#pieceBytes = cut;
     const tables = dump.notTransactional;
-    const message = "tables without transactions may be of another moment than the others";
+    const message = "tables without transactions may be from a different moment than the others";
     this.warnings = tables.length > 0 ? [{ message, meta: { tables: tables.join(", ") } }] : [];
   }
 

@@ -54,7 +54,7 @@ export async function inspectTarget(
   const { uri, database } = client.address;
   if (mode !== "new") {
     throw new UnsupportedError(
-      `MySQL and MariaDB take back no table that was made or dropped, so that a restore in place could end half-way. Restore ${uri} beside it, under another name, and rename.`,
+      `MySQL and MariaDB cannot roll back created or dropped tables, so a restore in place could end half-way. Restore ${uri} beside it, under another name, and rename.`,
     );
   }
   const [there] = await client.rows<MysqlFacts & { readonly contents: number }>(
@@ -82,7 +82,7 @@ async function undo(client: MysqlClient, before: MysqlFacts | undefined, error: 
     if (before) await client.rows(createStatement(database, before));
   } catch (dropError) {
     throw new RestoreError(
-      `The restore into ${uri} failed, and the database could not be dropped: it is not whole, and must be dropped by hand.`,
+      `The restore into ${uri} failed, and the database could not be dropped: it is incomplete, and must be dropped by hand.`,
       { restoreError: error, workError: dropError, backupPath: uri },
     );
   }

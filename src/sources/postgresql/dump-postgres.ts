@@ -229,13 +229,13 @@ export class PostgresDump implements AsyncDisposable {
     const ending = await reading.ended();
     if (ending.code === 0) return;
     throw new CorruptError(
-      `The dump of ${this.#uri} is not whole, although ${this.#name} says so. pg_restore: ${reading.said}`,
+      `The dump of ${this.#uri} is not complete, although ${this.#name} reported success. pg_restore: ${reading.said}`,
     );
   }
 
   #cut(): CorruptError {
     return new CorruptError(
-      `The dump of ${this.#uri} is not whole, although ${this.#name} says so: its end is missing.`,
+      `The dump of ${this.#uri} is not complete, although ${this.#name} reported success: its end is missing.`,
     );
   }
 

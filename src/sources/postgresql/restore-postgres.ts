@@ -102,7 +102,7 @@ async function dropAfter(client: PostgresClient, error: unknown): Promise<void> 
     await dropPostgres(client, database);
   } catch (dropError) {
     throw new RestoreError(
-      `The restore into ${uri} failed, and the database that it had made could not be dropped: it is not whole, and must be dropped by hand.`,
+      `The restore into ${uri} failed, and the database that it had made could not be dropped: it is incomplete, and must be dropped by hand.`,
       { restoreError: error, workError: dropError, backupPath: uri },
     );
   }
@@ -138,7 +138,7 @@ export async function inspectTarget(
 function assertNewEnough(facts: PostgresFacts, serverMajor: number, uri: string): void {
   if (serverMajor >= facts.serverMajor) return;
   throw new UnsupportedError(
-    `The dump is of PostgreSQL ${facts.serverMajor}, and the server of ${uri} is ${serverMajor}: it does not know all that may be in it. Restore on a server of ${facts.serverMajor} or newer.`,
+    `The dump is of PostgreSQL ${facts.serverMajor}, and the server of ${uri} is ${serverMajor}: the older server does not know everything that may be in it. Restore on a server of ${facts.serverMajor} or newer.`,
   );
 }
 
@@ -167,7 +167,10 @@ export async function inMaintenance<T>(
     }
   }
   await using held = session;
-  if (!held) throw new UnsupportedError(`${client.address.uri}: the server has none of its own databases.`);
+  if (!held)
+    throw new UnsupportedError(
+      `${client.address.uri}: none of the server's own databases can be connected to.`,
+    );
   return await work(held);
 }
 

@@ -40,7 +40,7 @@ export function parseDatabaseUrl(url: string, example: string): DatabaseUrl {
     try {
       decoded = decodeURIComponent(text);
     } catch {
-      throw refuse(`its ${what} has a % that begins no code of UTF-8`);
+      throw refuse(`its ${what} has a % that does not begin a UTF-8 code`);
     }
     if (CONTROL.test(decoded)) throw refuse(`its ${what} holds a control character, such as a line's end`);
     return decoded;

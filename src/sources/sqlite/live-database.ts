@@ -191,7 +191,7 @@ export function readIsWal(path: string): boolean {
     return header[VERSION_OFFSET] === 2;
   }
   throw new ValidationError(
-    `${path} is no SQLite database, or one that is encrypted (SQLCipher): that must be exported by the program that has its key.`,
+    `${path} is not a SQLite database, or is encrypted (SQLCipher). An encrypted one must be exported by the program that has its key.`,
   );
 }
 

@@ -137,7 +137,7 @@ function assertNotOpen(target: string): void {
       const stat = tryStat(file);
       if (stat?.ino !== ino || stat.dev !== dev) continue;
       throw new LockedError(
-        `${target} is open in process ${pid}, which would go on with what it knows of the old rows. End it, or restore to another path.`,
+        `${target} is open in process ${pid}, which would go on with the old rows that it has in memory. End it, or restore to another path.`,
       );
     }
   }

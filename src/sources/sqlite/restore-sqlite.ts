@@ -52,7 +52,7 @@ export function assertTarget(target: string, mode: "new" | "in-place"): string {
   const path = realPath(target);
   const stat = statSync(path, { throwIfNoEntry: false });
   if (stat && !stat.isFile())
-    throw new ValidationError(`${target} is no file, and cannot be a SQLite database.`);
+    throw new ValidationError(`${target} is not a file, so it cannot be a SQLite database.`);
   if (mode === "new" && stat && stat.size > 0) {
     throw new ValidationError(
       `There is a file at ${target} already. Restore to another path, or replace it by mode "in-place" (--in-place).`,

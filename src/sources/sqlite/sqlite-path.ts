@@ -27,7 +27,7 @@ export function sqlitePath(url: string): string {
   }
   if (path.trim() === "" || path.includes("\0")) throw new ValidationError(`${url} names no file.`);
   if (path === ":memory:") {
-    throw new ValidationError("A database in memory is its process's alone, and cannot be backed up.");
+    throw new ValidationError("A database in memory belongs to its process alone, and cannot be backed up.");
   }
   return resolve(path);
 }
@@ -50,5 +50,5 @@ export function databaseFile(path: string): string {
     if (isMissing(error)) throw new ValidationError(`There is no SQLite database at ${path}.`);
     throw toIoError(error, "find", path);
   }
-  throw new ValidationError(`${path} is no file, and so no SQLite database.`);
+  throw new ValidationError(`${path} is not a file, so it cannot be a SQLite database.`);
 }

@@ -76,7 +76,7 @@ export const writeChecks: readonly StorageCheck[] = [
     await assertNames(storage, "", ["a/b"]);
   }),
 
-  check("writeNew: of several at once, one alone gets true, and its content stays", async (storage) => {
+  check("writeNew: of several at once, only one gets true, and its content stays", async (storage) => {
     for (let round = 0; round < 8; round++) {
       const name = `round/${round}`;
       const results = await Promise.all(

@@ -108,7 +108,7 @@ export function assertRates(limits: RateLimits): void {
   for (const [name, rate] of Object.entries(limits) as [string, unknown][]) {
     if (rate === undefined) continue;
     if (typeof rate !== "number")
-      throw new TypeError(`${name} must be a number a second, not ${typeof rate}.`);
-    if (!(rate > 0)) throw new ValidationError(`${name} must be more than 0 a second, not ${rate}.`);
+      throw new TypeError(`${name} must be a number per second, not ${typeof rate}.`);
+    if (!(rate > 0)) throw new ValidationError(`${name} must be more than 0 per second, not ${rate}.`);
   }
 }

@@ -35,7 +35,7 @@ export function assertWritable(storage: Storage): void {
 function readOnly({ location }: Storage, action: string, name?: string): IoError {
   const path = name === undefined ? location : `${location}/${name}`;
   return new IoError(
-    `Could not ${action} ${path}: it was opened for reading alone (readOnly). Nothing was changed.`,
+    `Could not ${action} ${path}: it was opened for reading only (readOnly). Nothing was changed.`,
     { path, errno: "EROFS" },
   );
 }

@@ -149,7 +149,7 @@ export class RetryingStorage extends StorageLayer {
 
   #changed(name: string): IoError {
     const path = `${this.location}/${name}`;
-    return new IoError(`Could not read ${path}: it was written anew meanwhile.`, { path, errno: "EAGAIN" });
+    return new IoError(`Could not read ${path}: it was overwritten meanwhile.`, { path, errno: "EAGAIN" });
   }
 }
 

@@ -97,11 +97,11 @@ const ADVICE: Readonly<Record<string, string>> = {
   TokenRefreshRequired: "the credentials have expired; get new ones",
   InvalidToken: "AWS_SESSION_TOKEN does not belong to this access key, or to this store",
   QuotaExceeded: "the bucket or the account is full",
-  InvalidBucketName: "the store does not take this name for a bucket",
-  EntityTooLarge: "the store takes no object of this size",
+  InvalidBucketName: "the store does not accept this name for a bucket",
+  EntityTooLarge: "the store does not accept an object of this size",
   XAmzContentSHA256Mismatch: "what arrived is not what was sent",
   BadDigest: "what arrived is not what was sent",
-  InvalidObjectState: "it lies in an archive; have the store bring it back first",
+  InvalidObjectState: "it is in an archive; have the store bring it back first",
   NoSuchBucket: "there is no such bucket; make it first",
   PermanentRedirect: "the bucket is in another region; name it with region=",
   AuthorizationHeaderMalformed: "the bucket is in another region; name it with region=",
@@ -127,26 +127,26 @@ const CREDENTIALS = new Set([
 const BY_STATUS_ADVICE: Readonly<Record<number, string>> = {
   200: "the store's answer cannot be read; does the endpoint speak S3?",
   301: "the bucket is in another region; name it with region=",
-  304: "the store says that nothing has changed, which it was not asked",
+  304: "the store answered that nothing has changed, although it was not asked",
   307: "the bucket is in another region; name it with region=",
-  401: "the store does not take these credentials",
+  401: "the store does not accept these credentials",
   405: "the endpoint does not know this request; does it speak S3?",
   412: "a condition was not met",
   429: "the store has too many requests; try again later",
   500: "the store failed; try again later",
-  502: "the store is not to be had at the moment; try again later",
-  503: "the store has too many requests, or is not to be had at the moment; try again later",
-  504: "the store is not to be had at the moment; try again later",
+  502: "the store is not available at the moment; try again later",
+  503: "the store has too many requests, or is not available at the moment; try again later",
+  504: "the store is not available at the moment; try again later",
 };
 
 /** Where the SDK found no message. */
 const NOTHING_SAID =
-  "the store does not take the request, and does not say why; look at storageClass, sse, region and lockMode";
+  "the store does not accept the request, and does not say why; look at storageClass, sse, region and lockMode";
 
 /** What is asked of a store, in the words of its errors; and what it calls the permission. */
 const PERMISSIONS = {
   read: "s3:GetObject",
-  "look at": "s3:GetObject, and s3:ListBucket where it may not be there",
+  "look at": "s3:GetObject, and s3:ListBucket for objects that may not exist",
   write: "s3:PutObject",
   list: "s3:ListBucket",
   remove: "s3:DeleteObject",

@@ -23,10 +23,10 @@ export async function* listObjects(bucket: S3Bucket, prefix: string): AsyncGener
         yield { name, size: Size, modified: toSecond(LastModified) };
     }
     token = IsTruncated ? page.NextContinuationToken : undefined;
-    if (IsTruncated && !token) throw refused(bucket, prefix, "there is more, it says, and not where");
+    if (IsTruncated && !token) throw refused(bucket, prefix, "it says that there is more, but not where");
     for (const mark of [token && `token ${token}`, Contents[0]?.Key]) {
       if (mark === undefined || mark === "") continue;
-      if (IsTruncated && seen.has(mark)) throw refused(bucket, prefix, "it goes round, and has no end");
+      if (IsTruncated && seen.has(mark)) throw refused(bucket, prefix, "it repeats itself without end");
       seen.add(mark);
     }
   } while (token !== undefined);

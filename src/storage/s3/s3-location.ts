@@ -79,7 +79,7 @@ export function parseS3Location(address: string): S3Location {
   if (url.protocol !== "s3:") throw refuse("it does not begin with s3://");
   if (url.username !== "" || url.password !== "") {
     throw refuse(
-      "credentials do not belong into it; the SDK takes them from AWS_ACCESS_KEY_ID, a profile or a role",
+      "credentials do not belong in it; the SDK takes them from AWS_ACCESS_KEY_ID, a profile or a role",
     );
   }
   if (url.port !== "" || url.hash !== "") throw refuse("it has a port or a #");
@@ -124,13 +124,13 @@ export function assertS3Location(location: S3Location): void {
     throw new TypeError("S3Storage needs a bucket, and a prefix, which may be empty.");
   if (location.prefix !== "" && !location.prefix.endsWith("/"))
     throw new ValidationError(`The prefix ${JSON.stringify(location.prefix)} must end in a slash.`);
-  assertValues(location, (why) => new ValidationError(`This is no place in a bucket: ${why}.`));
+  assertValues(location, (why) => new ValidationError(`This is not a place in a bucket: ${why}.`));
 }
 
 /** @param refuse makes the error. */
 function assertValues(location: S3Location, refuse: (why: string) => ValidationError): void {
   const { bucket, prefix, lockMode, lockDays, serverSideEncryption } = location;
-  if (!BUCKET.test(bucket)) throw refuse(`${JSON.stringify(bucket)} is no bucket's name`);
+  if (!BUCKET.test(bucket)) throw refuse(`${JSON.stringify(bucket)} is not a valid name for a bucket`);
   const path = prefix.slice(0, -1);
   if (prefix !== "" && !isObjectName(path)) {
     throw refuse(`the prefix ${JSON.stringify(path)} has more than letters, digits, "_", "-", "." and "/"`);
@@ -168,7 +168,7 @@ function assertEndpoint({ endpoint, allowHttp }: S3Location, refuse: (why: strin
   const url = URL.canParse(endpoint) ? new URL(endpoint) : undefined;
   if (url?.protocol !== "https:" && url?.protocol !== "http:")
     throw refuse("its endpoint must be https://host");
-  if (url.username !== "" || url.password !== "") throw refuse("credentials do not belong into its endpoint");
+  if (url.username !== "" || url.password !== "") throw refuse("credentials do not belong in its endpoint");
   if (url.protocol === "http:" && !allowHttp) {
     throw refuse(
       "its endpoint has no TLS, so that everybody on the way could read and change it; allowHttp=true allows that",

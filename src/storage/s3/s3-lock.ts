@@ -110,7 +110,7 @@ export class S3Lock implements StorageLock {
       await this.#bucket.send(name, "remove", remove);
     }
     const has = found ? `${found.mode} until ${found.until.toISOString()}` : "none";
-    throw notKept(this.#bucket.address(name), `the lock was sent, and read back it is ${has}`);
+    throw notKept(this.#bucket.address(name), `a lock was requested, but when read back it is ${has}`);
   }
 
   async #read(
@@ -153,7 +153,7 @@ export interface LockSettings {
 
 function notKept(place: string, why: string, cause?: unknown): UnsupportedError {
   return new UnsupportedError(
-    `${place} cannot be locked: ${why}. Object Lock must be enabled when a bucket is made, and not every store has it (docs/stores.md). Nothing that is not locked passes for locked: leave lockMode and lockDays out, or use another bucket.`,
+    `${place} cannot be locked: ${why}. Object Lock must be enabled when a bucket is made, and not every store has it (docs/stores.md). An object that is not locked is never reported as locked: leave lockMode and lockDays out, or use another bucket.`,
     { cause },
   );
 }

@@ -50,7 +50,7 @@ export function notExclusive(place: S3Location, why: string, cause?: unknown): U
     ? `${known.name} is known for that (docs/stores.md).`
     : "Some stores do in a bucket without versioning and Object Lock (docs/stores.md).";
   return new UnsupportedError(
-    `s3://${bucket}/${prefix} cannot be written to: the store does not hold to If-None-Match, ${why}. Two backups or prunes at once could each take itself for the only one, and lose snapshots. ${where} Where never more than one process writes, init with unsafeNoExclusive (--unsafe-no-exclusive).`,
+    `s3://${bucket}/${prefix} cannot be written to: the store does not honour If-None-Match, ${why}. Two backups or prunes at once could each believe that it is alone, and lose snapshots. ${where} If there is never more than one process that writes, init with unsafeNoExclusive (--unsafe-no-exclusive).`,
     { cause },
   );
 }

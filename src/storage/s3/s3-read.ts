@@ -104,5 +104,5 @@ async function listOne(
 }
 
 function changed(path: string): IoError {
-  return new IoError(`Could not read ${path}: it was written anew meanwhile.`, { path, errno: "EAGAIN" });
+  return new IoError(`Could not read ${path}: it was overwritten meanwhile.`, { path, errno: "EAGAIN" });
 }

@@ -105,7 +105,7 @@ describe("a hostile slot", () => {
     for (const slot of wrong) {
       await expect(unwrap(slot)).rejects.toThrow(CorruptError);
       await expect(unwrap(slot)).rejects.toMatchObject({
-        message: "keys/1.json is damaged: it is no slot of age recipients.",
+        message: "keys/1.json is damaged: it is not a slot of age recipients.",
         path: "keys/1.json",
       });
     }
@@ -155,11 +155,11 @@ describe("what is no key of age is refused", () => {
       "age1yubikey1qwerty",
     ];
     for (const text of wrong) expect(() => ageRecipients(text)).toThrow(ValidationError);
-    expect(() => ageRecipients(recipient, "age1nobody")).toThrow('"age1nobody" is no age recipient');
+    expect(() => ageRecipients(recipient, "age1nobody")).toThrow('"age1nobody" is not an age recipient');
     expect(() => ageRecipients()).toThrow("1 to 100 recipients");
     expect(() => ageRecipients(7 as never)).toThrow(TypeError);
     const mistyped = recipient.slice(0, -1) + (recipient.endsWith("q") ? "p" : "q");
-    await expect(wrap(mistyped)).rejects.toThrow(`"${mistyped}" is no age recipient, or was mistyped`);
+    await expect(wrap(mistyped)).rejects.toThrow(`"${mistyped}" is not an age recipient, or was mistyped`);
   });
 
   test("as an identity, by its line, and is not shown", async () => {

@@ -70,7 +70,7 @@ test("lost and damaged slots are told as damage, and never is a new key made", a
   await open([key()]);
   rmSync(path);
   const message = await messageOf(open([key()]));
-  expect(message).toMatch(/^CorruptError: .*no key slot that is whole is left/);
+  expect(message).toMatch(/^CorruptError: .*no intact key slot is left/);
   expect(slotFiles()).toEqual([]);
 });
 

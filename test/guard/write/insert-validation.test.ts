@@ -97,7 +97,7 @@ const badRows: [string, Record<string, unknown>, string, RegExp][] = [
   ["a string as a timestamp", { at: "2024-01-01" }, "at", /not a Date/],
   ["milliseconds in a column of seconds", { at: new Date(1) }, "at", /seconds/],
   ["a Date that is no whole day", { day: new Date(1) }, "day", /midnight/],
-  ["a time of day past midnight", { time: 86_400 }, "time", /no time of day/],
+  ["a time of day past midnight", { time: 86_400 }, "time", /not a time of day/],
   ["a string as bytes", { raw: "abc" }, "raw", /not binary/],
   ["too few bytes", { code: Uint8Array.of(1) }, "code", /1 bytes where the column holds 2/],
   ["a decimal with too many places", { price: "1.234" }, "price", /2 digits after the point/],

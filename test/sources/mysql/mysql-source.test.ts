@@ -159,7 +159,7 @@ describe.skipIf(reason)("a MariaDB database in a repository", () => {
     const source = sourceFromUrl(server.url(database), { binDir });
     expect(await failure({ source })).toMatchObject({
       code: "CORRUPT",
-      message: expect.stringContaining("not whole"),
+      message: expect.stringContaining("not complete"),
     });
   });
 

@@ -141,7 +141,7 @@ describe.skipIf(reason)("a PostgreSQL database that cannot be backed up", () => 
       const source = sourceFromUrl(server.url(database), { binDir, format });
       expect(await failure({ source })).toMatchObject({
         code: "CORRUPT",
-        message: expect.stringContaining("not whole"),
+        message: expect.stringContaining("not complete"),
       });
     },
   );

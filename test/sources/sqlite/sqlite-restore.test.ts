@@ -228,7 +228,7 @@ test("a file that is there is not written over unless that is meant; an empty on
   const before = digestOf(target);
   await expect(restoreDatabaseFile({ content, target, mode: "new" })).rejects.toThrow(ValidationError);
   await expect(restoreDatabaseFile({ content, target: directory, mode: "in-place" })).rejects.toThrow(
-    /no file/,
+    /not a file/,
   );
   expect(digestOf(target)).toBe(before);
   writeFileSync(join(directory, "empty"), "");

@@ -69,11 +69,11 @@ describe("rates", () => {
   });
 });
 
-test("what is opened for reading alone is read, and nothing is written or removed", async () => {
+test("what is opened for reading only is read, and nothing is written or removed", async () => {
   const inner = new MemoryStorage();
   await inner.write("a", Buffer.from("x"));
   const storage = layered(inner, { readOnly: true });
-  const refused = { code: "IO", errno: "EROFS", message: expect.stringContaining("reading alone") };
+  const refused = { code: "IO", errno: "EROFS", message: expect.stringContaining("reading only") };
   await expect(storage.write("b", Buffer.from("x"))).rejects.toMatchObject(refused);
   await expect(storage.writeNew("b", Buffer.from("x"))).rejects.toMatchObject(refused);
   await expect(storage.remove("a")).rejects.toMatchObject(refused);
@@ -83,7 +83,7 @@ test("what is opened for reading alone is read, and nothing is written or remove
 test.each([
   ["in a directory", async () => join(await newDirectory(), "vault")],
   ["elsewhere", async () => new MemoryStorage()],
-])("a repository %s that is opened for reading alone refuses what would write into it", async (_, place) => {
+])("a repository %s that is opened for reading only refuses what would write into it", async (_, place) => {
   const location = await place();
   await expect(Repository.init(location, { logger, readOnly: true })).rejects.toMatchObject({
     errno: "EROFS",

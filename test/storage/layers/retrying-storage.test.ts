@@ -123,14 +123,14 @@ describe("a read", () => {
       for await (const _ of storage.read("there"))
         if (given++ === 0) await inner.write("there", randomBytes(CONTENT.length));
     })();
-    await expect(reading).rejects.toThrow(/written anew/);
+    await expect(reading).rejects.toThrow(/overwritten/);
     const shorter = await arrange((_, before) => (before === 0 ? "lose" : undefined));
     const cut = (async () => {
       let given = 0;
       for await (const _ of shorter.storage.read("there"))
         if (given++ === 0) await shorter.inner.write("there", Buffer.of(1));
     })();
-    await expect(cut).rejects.toThrow(/written anew/);
+    await expect(cut).rejects.toThrow(/overwritten/);
   });
 });
 

@@ -81,7 +81,7 @@ export function assertSelection({ tables, at, versions }: Selection): void {
       throw new TypeError(`The version of table ${id} must be a number or a bigint.`);
     }
     if (typeof version === "number" && !Number.isSafeInteger(version)) {
-      throw new ValidationError(`${version} is no version of table ${id}.`);
+      throw new ValidationError(`${version} is not a version of table ${id}.`);
     }
   }
 }
@@ -96,12 +96,12 @@ function assertOtherNames({ as, tables }: Pick<RestoreOptions, "as" | "tables">)
   if (names.length === 0) throw new ValidationError("as is empty: name one table at least, or leave it out.");
   for (const [id, name] of Object.entries(as)) {
     if (isInNamespace(id)) {
-      throw new ValidationError(`Table ${id} lies in a namespace: root tables alone get another name.`);
+      throw new ValidationError(`Table ${id} is in a namespace: only root tables can get another name.`);
     }
     assertTableName(name);
     if (tables && !tables.includes(id))
       throw new ValidationError(
-        `Another name is given to table ${id}, which is none of the tables to restore.`,
+        `A new name is given for table ${id}, which is not one of the tables to restore.`,
       );
   }
   const twice = names.find(

@@ -114,7 +114,7 @@ export function underOtherNames(
 
 function directoryFor(id: string): string {
   const directory = rootDirectory(id);
-  if (directory === undefined) throw new ValidationError(`${id} is no name of a root table.`);
+  if (directory === undefined) throw new ValidationError(`${id} is not a valid name for a root table.`);
   return directory;
 }
 
@@ -138,7 +138,7 @@ function wantedTables(
   const beside = Object.keys(versions).find((id) => !ids.has(id));
   if (beside !== undefined) {
     throw new ValidationError(
-      `A version is named of table ${beside}, which is none of the tables to restore.`,
+      `A version is given for table ${beside}, which is not one of the tables to restore.`,
     );
   }
   if (tables.some((id) => parseTableId(id).namespacePath.length > 0)) ids.add(NAMESPACE_TABLE);

@@ -95,7 +95,7 @@ function refusal({ dataset }: TablePlace, known: SnapshotFile, told: number | un
     return `the table's manifest says that it has ${told} bytes, and the snapshot's file has ${known.size}`;
   }
   if (hasUniqueName(known.path) || wasNotWritten(dataset, known)) return undefined;
-  return "it was written since the snapshot, so that the snapshot's may be another";
+  return "it was written since the snapshot, so the snapshot's file may differ";
 }
 
 /** Files that no manifest names. Tags are written anew when they move: only what was not written since can be compared. */
@@ -105,7 +105,7 @@ function lookAtOthers(place: TablePlace, live: LiveTable): { findings: Finding[]
     if (live.needed.has(path) || path.startsWith(`${VERSIONS}/`) || hasUniqueName(path)) {
       continue;
     }
-    const refused = "it was written since the snapshot, so that what it said is not known";
+    const refused = "it was written since the snapshot, so its right content is not known";
     if (wasNotWritten(place.dataset, known)) {
       const found = { place, live, path, known, refused: undefined };
       const size = statSync(join(place.dataset, path), { throwIfNoEntry: false })?.size;

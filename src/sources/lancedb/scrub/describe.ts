@@ -75,7 +75,10 @@ const PROBLEM = {
 function inWords(damage: Omit<Damage, "details">): string {
   const { table, path, problem, bytes, version, index, columns, rows, kind } = damage;
   const parts = [
-    bytes && `${bytes.count} bytes differ, from ${bytes.first} to ${bytes.last}`,
+    bytes &&
+      (bytes.count === 1
+        ? `byte ${bytes.first} differs`
+        : `${bytes.count} bytes differ, from ${bytes.first} to ${bytes.last}`),
     index !== undefined && `index ${index}`,
     kind === "data" && bytes && !columns && "in padding, which nothing reads",
     columns && `columns ${columns.join(", ")}`,

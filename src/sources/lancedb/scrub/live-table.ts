@@ -102,7 +102,7 @@ class LiveReading {
       if (sound && !this.#isOther && this.#hasFilesOf(sound, name)) this.#heal(name, known, sound);
       else {
         const anew =
-          "the table may have been made anew or restored since: the files of the snapshot's version are not all there, or other versions are not the snapshot's";
+          "the table may have been created again or restored since: the files of the snapshot's version are not all there, or other versions are not the snapshot's";
         this.#refuse(name, known, why || anew);
       }
     }
