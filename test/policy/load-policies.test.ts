@@ -131,7 +131,7 @@ describe("placeholders", () => {
       `7 policies.one.tags: $\{file:relative} must have an absolute path`,
       `8 policies.one.tags: $\{credential:../x} must name a credential`,
       expect.stringContaining("9 policies.one.tags: the credential x is not there"),
-      expect.stringContaining(`10 policies.one.tags: $\{1} is no placeholder`),
+      expect.stringContaining(`10 policies.one.tags: $\{1} is not a placeholder`),
     ]);
   });
 });
