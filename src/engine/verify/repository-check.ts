@@ -136,7 +136,7 @@ export async function checkRepository(
   return passed(
     "",
     "repository",
-    notes.length > 0 ? `Nothing is wrong with it. ${notes.join("; ")}.` : "It is sound itself.",
+    notes.length > 0 ? `Nothing is wrong with it. ${notes.join("; ")}.` : "Nothing is wrong with it.",
   );
 }
 
