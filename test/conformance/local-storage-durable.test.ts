@@ -1,13 +1,18 @@
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { LocalStorage } from "../../src/storage/local-storage.ts";
 import { hasStrace } from "../crash/trace.ts";
 import { newDirectory } from "../support/database.ts";
 
 const STORAGE = join(import.meta.dirname, "../../src/storage/local-storage.ts");
 
-/** The system calls of a program that change files below `directory`, in their order, short. */
-function callsOf(directory: string, body: string): string[] {
+/** The system calls of a program on files below `directory`, in their order, short. @param traced default: those that change files. */
+function callsOf(
+  directory: string,
+  body: string,
+  traced = "mkdir,link,rename,unlink,fsync,fdatasync,write,pwrite64",
+): string[] {
   const program = `
     import { LocalStorage } from ${JSON.stringify(STORAGE)};
     const storage = new LocalStorage(${JSON.stringify(join(directory, "root"))});
@@ -16,7 +21,7 @@ function callsOf(directory: string, body: string): string[] {
     "strace",
     [
       ...["-f", "-qq", "-y", "-s", "0", "-e", "signal=none"],
-      ...["-e", "trace=mkdir,link,rename,unlink,fsync,fdatasync,write,pwrite64"],
+      ...["-e", `trace=${traced}`],
       ...[process.execPath, "--input-type=module-typescript", "-e", program],
     ],
     { encoding: "utf8", maxBuffer: 1 << 28 },
@@ -84,5 +89,22 @@ test.skipIf(!hasStrace)(
     expect(syncs(made, next)).toEqual([]);
     expect(syncs(next, gone).sort()).toEqual(["fsync /root/a", "fsync /root/c"]);
     expect(syncs(gone)).toEqual(["fsync /root/c"]);
+  },
+);
+
+test.skipIf(!hasStrace)(
+  "of many objects that are looked for each is looked at, and their directories once",
+  async () => {
+    const directory = await newDirectory();
+    await new LocalStorage(join(directory, "root")).write("a/b/0", Buffer.from("x"));
+    const calls = callsOf(
+      directory,
+      `const names = Array.from({ length: 20 }, (_, n) => "a/b/" + n);
+     const there = await storage.has(names);
+     if (there.size !== 1) throw new Error("it is there");`,
+      "statx,lstat,newfstatat",
+    );
+    expect(calls.filter((call) => /\/root\/a\/b\/\d+$/.test(call)).length).toBeGreaterThanOrEqual(20);
+    expect(calls.filter((call) => /\/root\/a(\/b)?$/.test(call))).toHaveLength(2);
   },
 );

@@ -58,3 +58,29 @@ test("a machine sleeps before the document is written, and blobs are removed mea
   expect(readDocument(location, id).snapshot.rows).toBe(44);
   db.close();
 });
+
+test("the snapshot before is read while the lease is made; where it cannot be read, none is left", async () => {
+  const directory = await newDirectory();
+  const [uri, location] = [join(directory, "db"), join(directory, "repository")];
+  const db = await connect(uri);
+  await makeSampleTable(db, "main");
+  await createMarker(new LocalStorage(location));
+  const { promise: leased, resolve } = Promise.withResolvers<void>();
+  class Told extends LocalStorage {
+    override writeNew(name: string, content: Content, options?: WriteOptions): Promise<boolean> {
+      if (name.startsWith("leases/")) resolve();
+      return super.writeNew(name, content, options);
+    }
+  }
+  const context = { blobs: blobsOf(new Told(location)), logger: silent };
+  const unread = new Error("unread");
+  const previous = async () => {
+    await leased;
+    throw unread;
+  };
+  await expect(backup({ ...context, previous }, { source: uri })).rejects.toBe(unread);
+  expect(filesBelow(join(location, "leases"))).toEqual([]);
+  await backup({ ...context, previous: () => leased.then(() => undefined) }, { source: uri });
+  expect(filesBelow(join(location, "snapshots"))).toHaveLength(1);
+  db.close();
+});
