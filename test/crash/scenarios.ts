@@ -2,14 +2,23 @@ import { type Connection, connect } from "@lancedb/lancedb";
 import type { BackupManager } from "../../src/guard/backup-manager.ts";
 import type { BackupStrategy } from "../../src/guard/backup-strategy.ts";
 import type { GuardedWorkOptions } from "../../src/guard/manager-options.ts";
-import { deleteRowsWithBackup } from "../../src/guard/write/delete-rows.ts";
-import { insertRecordsWithBackup } from "../../src/guard/write/insert-records.ts";
+import type { deleteRowsWithBackup } from "../../src/guard/write/delete-rows.ts";
+import type { insertRecordsWithBackup } from "../../src/guard/write/insert-records.ts";
 import { rows } from "./fixture.ts";
+
+/** Of the sources, or of the package: whose manager it is. */
+export interface Helpers {
+  readonly insertRecordsWithBackup: typeof insertRecordsWithBackup;
+  readonly deleteRowsWithBackup: typeof deleteRowsWithBackup;
+}
 
 export interface Scenario {
   readonly work?: (db: Connection, uri: string) => Promise<void>;
   /** In place of `work`: a whole operation, by one of the helpers. */
-  readonly helper?: (options: { manager: BackupManager; strategy: BackupStrategy }) => Promise<unknown>;
+  readonly helper?: (
+    options: { manager: BackupManager; strategy: BackupStrategy },
+    helpers: Helpers,
+  ) => Promise<unknown>;
   /** The work throws at its end, so that everything has to go back. */
   readonly fails?: boolean;
   readonly namespace?: boolean;
@@ -57,9 +66,10 @@ export async function perform(
   scenario: Scenario,
   manager: BackupManager,
   strategy: BackupStrategy,
+  helpers: Helpers,
 ): Promise<void> {
   const { helper, work = async () => undefined, options = {} } = scenario;
-  if (helper) await helper({ manager, strategy });
+  if (helper) await helper({ manager, strategy }, helpers);
   else await manager.withBackup(strategy, (db) => work(db, manager.uri), options);
 }
 
@@ -101,11 +111,12 @@ export const scenarios = {
     options: { adopt: "all" },
   },
   insertRecordsWithBackup: {
-    helper: (options) =>
+    helper: (options, { insertRecordsWithBackup }) =>
       insertRecordsWithBackup(rows(35, 20, "up"), { table: "a", mergeOn: "id", ...options }),
   },
   deleteRowsWithBackup: {
-    helper: (options) => deleteRowsWithBackup([1, 2, 30], { table: "a", key: "id", ...options }),
+    helper: (options, { deleteRowsWithBackup }) =>
+      deleteRowsWithBackup([1, 2, 30], { table: "a", key: "id", ...options }),
   },
   "several tables": { work: several },
   "several tables, named": { work: several, options: { tables: ["a", "b"] } },

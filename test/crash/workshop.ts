@@ -5,6 +5,8 @@ import { isDeepStrictEqual } from "node:util";
 import { BackupManager } from "../../src/guard/backup-manager.ts";
 import { BackupStrategy } from "../../src/guard/backup-strategy.ts";
 import type { RecoveryAction } from "../../src/guard/recovery/roll-back-dead.ts";
+import { deleteRowsWithBackup } from "../../src/guard/write/delete-rows.ts";
+import { insertRecordsWithBackup } from "../../src/guard/write/insert-records.ts";
 import { makeFixture, rows } from "./fixture.ts";
 import { type DatabaseView, leftovers, observe, versionsOnDisk } from "./observe.ts";
 import { runPlain } from "./plain.ts";
@@ -85,7 +87,10 @@ export class Workshop implements Disposable {
     const place = this.place(scenario);
     const before = await observe(place.uri);
     const manager = new BackupManager({ uri: place.uri, backupDir: place.backupDir, logger: silent });
-    const work = perform(scenario, manager, BackupStrategy.LanceVersion);
+    const work = perform(scenario, manager, BackupStrategy.LanceVersion, {
+      deleteRowsWithBackup,
+      insertRecordsWithBackup,
+    });
     if (scenario.fails) await work.catch(() => undefined);
     else await work;
     const ends = { before, after: await observe(place.uri) };
