@@ -53,7 +53,10 @@ const SECTIONS: readonly Section[] = [
     table: "Errors in a recovery",
     text: "A file call of a recovery fails, once or from there on; the next recovery makes it whole.",
   },
-  { table: "A full disk", text: "A small file system is filled up to some bytes before the work begins." },
+  {
+    table: "A full disk",
+    text: "A small file system is filled up to some bytes before the work begins. The test suite tries each work with one of the strategies, the nightly run with both.",
+  },
   {
     table: "Too few open files",
     text: "The work runs under low limits of open files. `died`: Node itself could not start.",

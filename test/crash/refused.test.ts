@@ -11,6 +11,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { inTurn } from "../support/thorough.ts";
 import { recordFigures } from "./figures.ts";
 import { runPlain } from "./plain.ts";
 import type { Outcome } from "./program.ts";
@@ -58,8 +59,9 @@ describe.skipIf(!mountable)("a full disk", () => {
   const spaces = nightly
     ? Array.from({ length: 48 }, (_, index) => index * 4096)
     : [0, 4096, 16_384, 32_768, 65_536, 131_072];
-  const cases = (["insert", "several tables", "drop and create", "insertRecordsWithBackup"] as const).flatMap(
-    (scenario) => STRATEGIES.map((strategy) => ({ scenario, strategy })),
+  const SCENARIOS = ["insert", "several tables", "drop and create", "insertRecordsWithBackup"] as const;
+  const cases = STRATEGIES.flatMap((strategy) =>
+    inTurn(SCENARIOS, strategy).map((scenario) => ({ scenario, strategy })),
   );
 
   test.for(cases)("$scenario, $strategy", async ({ scenario, strategy }) => {

@@ -5,6 +5,7 @@ import { BackupStrategy } from "../../src/index.ts";
 import { leftovers, newDatabase } from "../support/database.ts";
 import { makeSampleTable, sampleRows, sampleSchema } from "../support/sample.ts";
 import { shownBy } from "../support/snapshot.ts";
+import { inTurn } from "../support/thorough.ts";
 
 // A table in a namespace lies in a directory that gets a new name at each creation, and namespaces lie in a
 // dataset of their own. Rolling back means that both agree again.
@@ -89,7 +90,7 @@ const KINDS: readonly { name: string; work: (db: Connection) => Promise<unknown>
 ];
 
 describe.each(STRATEGIES)("%s", (strategy) => {
-  describe.each(KINDS)("$name", ({ work }) => {
+  describe.each(inTurn(KINDS, strategy))("$name", ({ work }) => {
     test("that fails", async () => {
       const place = await newDatabase();
       await arrange(place.db);

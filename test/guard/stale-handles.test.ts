@@ -18,6 +18,7 @@ import {
 import type { HandleRequest } from "../support/handle-process.ts";
 import { makeSampleTable, sampleRows } from "../support/sample.ts";
 import { snapshotOf } from "../support/snapshot.ts";
+import { inTurn } from "../support/thorough.ts";
 
 // A handle is opened, the table goes back, the handle is used. Whatever it does must either fail or be right,
 // and the table must open and read in full afterwards: LanceDB by itself makes tables unreadable here.
@@ -153,7 +154,7 @@ const WAYS_BACK: readonly WayBack[] = [
 ];
 
 describe.each(Object.values(BackupStrategy))("%s", (strategy) => {
-  test.each(WAYS_BACK)("$name", async (way) => {
+  test.each(inTurn(WAYS_BACK, strategy))("$name", async (way) => {
     const place = await newDatabase();
     await makeSampleTable(place.db, "main", { rows: 100, indices: true });
     const inOtherProcess = otherProcess(place.uri);

@@ -10,6 +10,7 @@ import { filesBelow, stampOf } from "../../support/files.ts";
 import { arrangeTables, KINDS_OF_WORK } from "../../support/kinds-of-work.ts";
 import { makeSampleTable } from "../../support/sample.ts";
 import { snapshotOf, snapshotOfTable } from "../../support/snapshot.ts";
+import { sampleOf } from "../../support/thorough.ts";
 import { flipBit } from "../broken.ts";
 import { fileLike, filesOf, silent, takeSnapshot } from "../sound.ts";
 import { elsewhere, makeAllKinds, newRestorePlace, restoreTo, sampleRows, showing } from "./kinds.ts";
@@ -38,7 +39,7 @@ function expectTidy(uri: string): void {
   }
 }
 
-describe.each(KINDS_OF_WORK)("after: $name", ({ run }) => {
+describe.each(sampleOf(KINDS_OF_WORK))("after: $name", ({ run }) => {
   test("the tables of the snapshot show what they showed, tables made since are left alone", async () => {
     const { db, uri, storage } = await newRestorePlace();
     await arrangeTables(db);
