@@ -1,5 +1,6 @@
-import { spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
 import { Option } from "commander";
 import { isError } from "../fs/io.ts";
 import type { RepositoryKey } from "../repository/index.ts";
@@ -27,18 +28,21 @@ export function keyOptions(): Option[] {
   ];
 }
 
+/** What is wanted of a context to have keys. */
+type KeyAsking = Pick<Context, "options" | "signal">;
+
 /** The keys that options name; none where there are none. @throws UsageError where one cannot be had */
-export async function namedKeys(options: KeyOptions): Promise<RepositoryKey[]> {
+export async function namedKeys({ options, signal }: KeyAsking): Promise<RepositoryKey[]> {
   const {
     passwordFile = [],
     passwordCommand,
     ageIdentity: identities = [],
     recoveryKeyFile,
     kmsKey = [],
-  } = options;
+  }: KeyOptions = options;
   const { passphrase, ageIdentity, awsKms, parseRecoveryKey } = await import("../repository/index.ts");
-  const keys: RepositoryKey[] = passwordFile.map((file) => passphrase(secretIn(file)));
-  if (passwordCommand !== undefined) keys.push(passphrase(printedBy(passwordCommand)));
+  const keys: RepositoryKey[] = passwordFile.map((file) => passphrase(passphraseIn(file)));
+  if (passwordCommand !== undefined) keys.push(passphrase(await printedBy(passwordCommand, signal)));
   for (const file of identities) keys.push(ageIdentity(textOf(file)));
   if (recoveryKeyFile !== undefined) keys.push(parseRecoveryKey(secretIn(recoveryKeyFile)));
   for (const arn of kmsKey) keys.push(awsKms(arn));
@@ -47,7 +51,7 @@ export async function namedKeys(options: KeyOptions): Promise<RepositoryKey[]> {
 
 /** The keys of an encrypted repository: those that are named, that of the environment, or what is typed at the terminal. */
 export async function keysToOpen(context: Context): Promise<RepositoryKey[]> {
-  const named = await namedKeys(context.options);
+  const named = await namedKeys(context);
   const password = context.env[PASSWORD_VARIABLE];
   const { passphrase } = await import("../repository/index.ts");
   if (password) named.push(passphrase(password));
@@ -55,26 +59,74 @@ export async function keysToOpen(context: Context): Promise<RepositoryKey[]> {
   return [passphrase(await askSecret(context, "Passphrase of the repository"))];
 }
 
+/** The passphrase in a file. @throws UsageError */
+export function passphraseIn(file: string): string {
+  return oneLine(secretIn(file), `The file ${file} has`);
+}
+
 /** What is in a file, without the end of its line. @throws UsageError */
-export function secretIn(file: string): string {
+function secretIn(file: string): string {
   const secret = withoutLineEnd(textOf(file));
   if (secret === "") throw new UsageError(`The file ${file} is empty: it must hold a passphrase.`);
   return secret;
 }
 
-/** What a command prints, without the end of its line. @throws UsageError */
-export function printedBy(command: string): string {
-  const { status, stdout, error } = spawnSync(command, {
-    shell: true,
-    encoding: "utf8",
-    stdio: ["inherit", "pipe", "inherit"],
+/**
+ * The passphrase that a command prints. It may ask at the terminal, and take its time.
+ *
+ * @throws UsageError where it fails, or prints anything but one line. @throws the signal's reason.
+ */
+export async function printedBy(command: string, signal: AbortSignal): Promise<string> {
+  signal.throwIfAborted();
+  const child = spawn(command, { shell: true, stdio: ["inherit", "pipe", "inherit"] });
+  const { code, by, printed } = await new Promise<Printed>((resolve, reject) => {
+    const pieces: Buffer[] = [];
+    let bytes = 0;
+    const onAbort = () => {
+      child.kill();
+      child.stdout.destroy(); // what it has started may live on, and keep the pipe open
+      reject(signal.reason);
+    };
+    signal.addEventListener("abort", onAbort, { once: true });
+    child.stdout.on("data", (piece: Buffer) => {
+      bytes += piece.length;
+      if (bytes <= MOST_PRINTED_BYTES) pieces.push(piece);
+      else child.kill();
+    });
+    child.on("error", (error) =>
+      reject(new UsageError(`The command for the passphrase could not be run: ${error.message}`)),
+    );
+    child.on("close", (code, by) => {
+      signal.removeEventListener("abort", onAbort);
+      resolve({ code, by, printed: bytes > MOST_PRINTED_BYTES ? undefined : Buffer.concat(pieces) });
+    });
   });
-  if (error) throw new UsageError(`The command for the passphrase could not be run: ${error.message}`);
-  if (status !== 0)
-    throw new UsageError(`The command for the passphrase ended with the exit code ${status}.`);
-  const secret = withoutLineEnd(stdout);
+  if (!printed) throw new UsageError("The command for the passphrase printed too much: one line is wanted.");
+  if (code !== 0) {
+    // Ctrl-C goes to both, and may be told of the command first.
+    if (by === "SIGINT") await sleep(CTRL_C_MS, undefined, { signal }).catch(() => signal.throwIfAborted());
+    const how = by === null ? `with the exit code ${code}` : `by the signal ${by}`;
+    throw new UsageError(`The command for the passphrase ended ${how}.`);
+  }
+  const secret = withoutLineEnd(printed.toString("utf8"));
   if (secret === "") throw new UsageError("The command for the passphrase printed nothing.");
-  return secret;
+  return oneLine(secret, "The command for the passphrase printed");
+}
+
+interface Printed {
+  readonly code: number | null;
+  readonly by: NodeJS.Signals | null;
+  /** Undefined where it was too much. */
+  readonly printed: Buffer | undefined;
+}
+
+const MOST_PRINTED_BYTES = 1 << 20;
+const CTRL_C_MS = 200;
+
+/** Password stores print notes below the secret: with them it would be another passphrase, and one that nobody can type. */
+function oneLine(secret: string, what: string): string {
+  if (!/[\r\n]/.test(secret)) return secret;
+  throw new UsageError(`${what} more than one line: a passphrase is one.`);
 }
 
 /** A passphrase that is new: typed twice. @throws UsageError where there is nobody to ask */

@@ -13,9 +13,9 @@ interface ReadOptions {
 export interface Entry {
   /** Relative, with forward slashes. */
   readonly path: string;
-  /** Bytes; undefined where that is known only when all was read. */
+  /** Bytes; undefined where that is known only when all was read. What is read must have as many. */
   readonly size?: number | undefined;
-  /** Where path, size and stamp are those of the snapshot before, the content is the same and is not read. */
+  /** Where path, stamp and, if it is known, size are those of the snapshot before, the content is the same and is not read. */
   readonly stamp?: string | undefined;
   /** A local file that does not change, absolute: it may be linked, copied, and hashed by another thread. */
   readonly file?: string | undefined;
@@ -41,13 +41,15 @@ export interface Entry {
   settle?(): "kept" | "again";
 }
 
-/** What a source says of its part, when all was read. */
+/** What a source says of its part, when all was read, in values that JSON has. Nothing need be said. */
 export interface SourceDetails {
   /** For a listing. */
-  readonly about: JsonObject;
-  readonly details: JsonObject;
+  readonly about?: JsonObject | undefined;
+  readonly details?: JsonObject | undefined;
   /** What the log is to say of it. */
   readonly warnings?: Capture["warnings"];
+  /** Whatever else is said belongs to `details`. */
+  readonly [more: string]: unknown;
 }
 
 /** A source as it was at one moment, kept readable until it is disposed of. */

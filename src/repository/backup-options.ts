@@ -138,4 +138,10 @@ function assertSource(source: string | Source): void {
   if (typeof source === "object" && (typeof source.id !== "string" || source.id === "")) {
     throw new TypeError("A source must have an id, by which its snapshots belong together.");
   }
+  if (typeof source === "object" && (typeof source.type !== "string" || source.type === "")) {
+    throw new TypeError("A source must have a type: what kind of source it is.");
+  }
+  if (typeof source === "object" && typeof source.uri !== "string") {
+    throw new TypeError("A source must have a uri, by which people know it.");
+  }
 }

@@ -78,13 +78,17 @@ export class OpenedRepository {
    * repository that was opened: where a disk was unmounted, an empty directory has the name. Elsewhere it is looked at before
    * anything is written: another repository may have another codec.
    *
+   * @param looks whether it is looked at also where nothing but a lease is written.
    * @param renews whether the task itself looks at the keys before it writes (`BlobStore.renewed`): then those of a repository elsewhere
    * are not looked at here.
    */
-  async inPlace<T>(task: () => Promise<T>, { writes = false, renews = false } = {}): Promise<T> {
+  async inPlace<T>(
+    task: () => Promise<T>,
+    { writes = false, looks = false, renews = false } = {},
+  ): Promise<T> {
     const { local } = this.storage;
     const begin = async () => {
-      if (writes || local) await assertStill(this.storage, this.marker, { writes });
+      if (writes || looks || local) await assertStill(this.storage, this.marker, { writes });
       if (!renews || local) await this.ring?.refresh(); // others may have rotated the keys
       return task();
     };

@@ -189,7 +189,9 @@ export abstract class RepositoryBase implements AsyncDisposable {
       import("../engine/lease/remove-leases.ts"),
     ]);
     return this.at.trail.during(auditedUnlock(), undefined, () =>
-      this.at.inPlace(() => unlock(leaserOf(this.at.storage, { logger: this.at.logger }), options)),
+      this.at.inPlace(() => unlock(leaserOf(this.at.storage, { logger: this.at.logger }), options), {
+        writes: true,
+      }),
     );
   }
 

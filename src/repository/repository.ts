@@ -397,8 +397,9 @@ export class Repository extends RepositoryBase {
     if (!options?.dryRun) to.at.assertMarked();
     const { copyBetween } = await import("./copy-between.ts");
     const [from, target] = [this.at.identified(), to.at.identified()];
-    const work = () =>
-      this.at.inPlace(() => to.at.inPlace(() => copyBetween(from, target, options, this.at.logger)));
+    const copy = () => copyBetween(from, target, options, this.at.logger);
+    const writes = !options?.dryRun;
+    const work = () => this.at.inPlace(() => to.at.inPlace(copy, { writes }), { looks: true });
     return this.at.trail.during(auditedCopy("copy-to", target), options, () =>
       to.at.trail.during(auditedCopy("copy-from", from), options, work),
     );

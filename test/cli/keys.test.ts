@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { connect } from "@lancedb/lancedb";
 import { generateIdentity, identityToRecipient } from "age-encryption";
@@ -124,6 +124,34 @@ test("at a terminal a new passphrase is asked for twice, and never shown", async
   });
   expect(opened.code).toBe(0);
   expect(opened.stdout).not.toContain("horse");
+});
+
+test("a command for the passphrase that fails, hangs or prints more than one line is no passphrase", async () => {
+  const { directory, repo, env, fileOf } = await newPlace();
+  const refused = [
+    ["--password-command", "exit 3", "ended with the exit code 3"],
+    ["--password-command", "kill -9 $$", "ended by the signal SIGKILL"],
+    ["--password-command", "printf ''", "printed nothing"],
+    ["--password-command", "printf 'one secret\\nuser: me\\n'", "printed more than one line"],
+    ["--password-command", "head -c 2000000 /dev/zero", "printed too much"],
+    ["--password-file", fileOf("two", "one secret\nnotes\n"), "more than one line"],
+  ] as const;
+  for (const [option, value, why] of refused) {
+    const { code, stdout, stderr } = await run(["init", repo, "--encrypt", option, value, "--verbose"]);
+    expect([code, stderr], value).toEqual([2, expect.stringContaining(why)]);
+    expect(stdout + stderr.replaceAll(value, "")).not.toContain("one secret");
+  }
+  expect(existsSync(repo)).toBe(false);
+  await runJson(["init", repo, "--password-file", fileOf("one", "one secret")]);
+  // Its child keeps the pipe open, and is not ended with it.
+  const pid = join(directory, "pid");
+  const hanging = `sleep 600 2>/dev/null & echo $! > '${pid}'; echo ready >&2; wait`;
+  const onOutput = (written: string, kill: (signal: NodeJS.Signals) => void) => {
+    if (written.includes("ready")) kill("SIGTERM");
+  };
+  const { code } = await run(["list", "--password-command", hanging], { env, onOutput });
+  process.kill(Number(readFileSync(pid, "utf8")));
+  expect(code).toBe(130);
 });
 
 test("two passphrases that differ make nothing", async () => {

@@ -6,6 +6,7 @@ import { BlobStore } from "../../src/engine/blobs/blob-store.ts";
 import { Catalog } from "../../src/engine/catalog/catalog.ts";
 import { snapshotName } from "../../src/engine/format/names.ts";
 import { createMarker } from "../../src/engine/marker.ts";
+import { Repository } from "../../src/repository/repository.ts";
 import { takeContext, takeSnapshot } from "../../src/repository/take-snapshot.ts";
 import { LocalStorage } from "../../src/storage/local-storage.ts";
 import { silent } from "../crash/silent.ts";
@@ -30,7 +31,13 @@ async function newPlace() {
     await takeSnapshot(context, { source: new PlainSource(uri, id) });
     return counted.calls.slice(before);
   };
-  return { location, take };
+  const repository = await Repository.open(counted, { logger: silent, cache: false, audit: "off" });
+  const during = async (work: (repository: Repository) => Promise<unknown>) => {
+    const before = counted.calls.length;
+    await work(repository);
+    return counted.calls.slice(before);
+  };
+  return { location, take, during };
 }
 
 const DOCUMENTS = 20_000;
@@ -60,4 +67,14 @@ test("a snapshot with nothing changed reads the one before it once", async () =>
   const listings = again.filter(({ method }) => method === "list");
   expect(listings).toHaveLength(2);
   expect(again.length - listings.length).toBeLessThanOrEqual(10);
+});
+
+test("the document of the one snapshot that is verified is read once", async () => {
+  const { take, during } = await newPlace();
+  await take("mine");
+  for (const id of ["latest", undefined]) {
+    const calls = await during((repository) => repository.verify(id));
+    const whole = calls.filter(({ method, name }) => method === "read" && name.startsWith("snapshots/"));
+    expect(whole).toHaveLength(id === undefined ? 1 : 2); // by its name it is looked up in a listing first
+  }
 });

@@ -80,7 +80,7 @@ async function encryptionFor(
 ): Promise<EncryptionOptions | undefined> {
   const { ageRecipients, passphrase } = await import("../../repository/index.ts");
   const password = context.env[PASSWORD_VARIABLE];
-  const keys = await namedKeys(context.options);
+  const keys = await namedKeys(context);
   if (ageRecipient) keys.push(ageRecipients(...ageRecipient));
   if (password) keys.push(passphrase(password));
   if (encrypt === false) {

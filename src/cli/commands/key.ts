@@ -12,7 +12,7 @@ import {
 import { confirm } from "../confirm.ts";
 import type { Answer, Context } from "../context.ts";
 import { handle } from "../handle.ts";
-import { newPassphrase, printedBy, secretIn } from "../key-options.ts";
+import { newPassphrase, passphraseIn, printedBy } from "../key-options.ts";
 import { openRepository } from "../open-repository.ts";
 import { formatTable } from "../output/table.ts";
 import type { Terminal } from "../output/terminal.ts";
@@ -102,8 +102,8 @@ async function newKey(context: Context, options: AddFlags): Promise<RepositoryKe
   if (isRecovery) return recoveryKey();
   if (arn !== undefined) return awsKms(arn);
   if (recipients) return ageRecipients(...recipients);
-  if (file !== undefined) return passphrase(secretIn(file));
-  if (command !== undefined) return passphrase(printedBy(command));
+  if (file !== undefined) return passphrase(passphraseIn(file));
+  if (command !== undefined) return passphrase(await printedBy(command, context.signal));
   return newPassphrase(context);
 }
 

@@ -6,6 +6,8 @@ import type { Logger } from "../../logger.ts";
 import type { Clock } from "../../util/clock.ts";
 import type { ShrunkTable } from "../../util/shrunk-tables.ts";
 import type { BlobStore } from "../blobs/blob-store.ts";
+import { keptAttributes } from "../format/decode-entry.ts";
+import { assertSummary } from "../format/decode-snapshot.ts";
 import { encodeSnapshot } from "../format/encode-snapshot.ts";
 import { EntryGatherer } from "../format/entry-lines.ts";
 import { BLOBS, newSnapshotId, snapshotName } from "../format/names.ts";
@@ -22,7 +24,7 @@ import {
 } from "../snapshot.ts";
 import { software } from "../software.ts";
 import type { Capture, CaptureRequest, Entry, Source } from "../source-contract.ts";
-import { assertApart, assertNameable } from "./assert-capturable.ts";
+import { assertApart, assertNameable, detailsOf, entriesOf } from "./assert-capturable.ts";
 import { captureTogether } from "./capture-together.ts";
 import { lookForShrunk } from "./look-for-shrunk.ts";
 import { type BackupPlan, planBackup } from "./plan-backup.ts";
@@ -176,8 +178,7 @@ class BackupRun {
   }
 
   async #look(source: Source, capture: Capture): Promise<Part> {
-    const entries: Entry[] = [];
-    for await (const entry of capture.entries()) entries.push(entry);
+    const entries = await entriesOf(capture, source.uri);
     for (const { message, meta } of capture.warnings ?? []) this.#context.logger.warn(message, meta);
     entries.sort((a, b) => (a.path < b.path ? -1 : a.path > b.path ? 1 : 0));
     assertNameable(entries, source.uri);
@@ -307,6 +308,7 @@ class BackupRun {
       const durationMs = Math.round(performance.now() - this.#started);
       const snapshot: StoredSnapshot = { id, ...composed, durationMs };
       const { bytes, checksum } = encodeSnapshot(snapshot, contents);
+      assertSummary(bytes, id, `of ${parts.map(({ source }) => source.uri).join(", ")}`);
       const object = documents.seal(bytes, id);
       if (!(await storage.writeNew(snapshotName(id), object, { lock: true }))) continue;
       if (!this.#lease.isHeld) {
@@ -327,7 +329,7 @@ class BackupRun {
   }
 
   async #partContent({ source, capture, entries, plan }: Part, stored: StoredBlobs): Promise<PartContent> {
-    const { about, details, warnings = [] } = await capture.finish();
+    const { about, details, warnings } = detailsOf(await capture.finish(), source.uri);
     for (const { message, meta } of warnings) this.#context.logger.warn(message, meta);
     const id = (await source.keepId?.()) ?? source.id;
     if (source.isIdDerived) {
@@ -406,6 +408,6 @@ function storedEntry(entry: Entry, plan: BackupPlan, { files }: StoredBlobs): St
     ...{ path, size, sha256 },
     ...(stamp !== undefined && { stamp }),
     ...(pieces && { pieces }),
-    ...(attributes && { attributes }),
+    ...(attributes && { attributes: keptAttributes(attributes) }),
   };
 }

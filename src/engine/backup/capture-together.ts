@@ -4,6 +4,7 @@ import { reasonOf } from "../../fs/io.ts";
 import type { Logger } from "../../logger.ts";
 import { ToldWait } from "../../util/tell-waiting.ts";
 import type { Capture, CaptureRequest, Source } from "../source-contract.ts";
+import { assertCapture } from "./assert-capturable.ts";
 
 /** Captures of several sources, of one moment. */
 export interface Captures extends AsyncDisposable {
@@ -84,7 +85,9 @@ class Turn implements Captures {
     const lockTimeoutMs = index === 0 ? this.#timeoutMs : 0;
     const request = { ...this.#requestOf(source), lockTimeoutMs, whileHeld };
     try {
-      this.#captures.set(source, await source.capture(request));
+      const capture = await source.capture(request);
+      assertCapture(capture, source.uri);
+      this.#captures.set(source, capture);
     } catch (error) {
       if (index > 0 && error instanceof LockedError) this.busy ??= source;
       throw error;

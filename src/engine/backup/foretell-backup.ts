@@ -1,8 +1,8 @@
 import { isNotFound } from "../../errors.ts";
 import type { ShrunkTable } from "../../util/shrunk-tables.ts";
 import type { JsonObject, PartContent } from "../snapshot.ts";
-import type { Entry, Source } from "../source-contract.ts";
-import { assertApart, assertNameable } from "./assert-capturable.ts";
+import type { Source } from "../source-contract.ts";
+import { assertApart, assertNameable, detailsOf, entriesOf } from "./assert-capturable.ts";
 import type { BackupContext, BackupRequest } from "./back-up-sources.ts";
 import { captureTogether } from "./capture-together.ts";
 import { lookForShrunk } from "./look-for-shrunk.ts";
@@ -84,8 +84,7 @@ async function foretell(context: BackupContext, request: BackupRequest): Promise
       continue;
     }
     const capture = captures.of(source);
-    const entries: Entry[] = [];
-    for await (const entry of capture.entries()) entries.push(entry);
+    const entries = await entriesOf(capture, uri);
     assertNameable(entries, uri);
     const { toRead, bytesToRead } = planBackup(entries, partBefore(source), { rereads: request.rereads });
     const own = entries.filter(({ sameAs }) => sameAs === undefined);
@@ -98,7 +97,7 @@ async function foretell(context: BackupContext, request: BackupRequest): Promise
       const compared = { source, holdings, previous: before, newestFirst, tables: wanted.tables };
       shrunk.push(...(await lookForShrunk({ ...compared, failOnShrink, logger })));
     }
-    parts.push({ ...base, isForetold: true, known, read, said: await capture.finish() });
+    parts.push({ ...base, isForetold: true, known, read, said: detailsOf(await capture.finish(), uri) });
   }
   return { parts, shrunk };
 }

@@ -16,7 +16,7 @@ export interface BackupPlan {
 }
 
 /**
- * An entry is known where the snapshot before, of the same source, has its path with the same size and stamp. Reads
+ * An entry is known where the snapshot before, of the same source, has its path with the same stamp, and the size that it says. Reads
  * nothing. Of a bundle of which less than half would be used nothing is known, so that it falls with older snapshots.
  *
  * @param options.distrusted names of blobs that are not to be counted on: they have turned out to be missing.
@@ -70,7 +70,7 @@ export function planBackup(
   };
 }
 
-/** Of entries, in the order of their paths, whose path, size and stamp are those of one of the snapshot before, which one that is. */
+/** Of entries, in the order of their paths, whose path, stamp and, if known, size are those of one of the snapshot before, which one that is. */
 function sameAsBefore(sorted: readonly Entry[], before: readonly StoredEntry[]): Map<Entry, number> {
   const same = new Map<Entry, number>();
   let [index, at] = [0, 0];
@@ -78,9 +78,8 @@ function sameAsBefore(sorted: readonly Entry[], before: readonly StoredEntry[]):
   for (const { path, size, stamp } of before) {
     let entry = sorted[at];
     while (entry && entry.path < path) entry = sorted[++at];
-    if (entry?.path === path && entry.stamp !== undefined && entry.stamp === stamp && entry.size === size) {
-      same.set(entry, index);
-    }
+    const isSame = entry?.path === path && entry.stamp !== undefined && entry.stamp === stamp;
+    if (entry && isSame && (entry.size ?? size) === size) same.set(entry, index);
     index++;
   }
   return same;

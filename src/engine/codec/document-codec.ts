@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { CorruptError } from "../../errors.ts";
 import type { Sealing } from "../documents.ts";
-import { gatherSmall, MOST_DOCUMENT_BYTES, type ReadRange } from "../read-small.ts";
+import { MOST_DOCUMENT_BYTES, type ReadRange, tooLarge } from "../read-small.ts";
 import { damaged, encodedBytes, LONGEST_HEAD_BYTES, MAX_CONTENT_BYTES, parseHead } from "./blob-head.ts";
 import type { BlobKey } from "./blob-key.ts";
 import { decodeBlob, epochOf } from "./decode-blob.ts";
@@ -71,13 +71,20 @@ export function sealedDocuments(keys: DocumentKeys, compression: Compression): D
     const name = partName(id, index, isLast);
     return decodeBlob(object, { name, place, keys: new Map(key ? [[epoch, key]] : []) });
   };
-  async function* contentsOf(object: Buffer, id: string, place: string): AsyncGenerator<Buffer> {
-    if (object.length === 0) throw noFirstLine(place);
-    for (let [at, index] = [0, 0]; at < object.length; index++) {
-      const rest = object.subarray(at);
-      const bytes = Math.min(rest.length, encodedBytes(parseHead(rest, place).head));
-      at += bytes;
-      yield await open(rest.subarray(0, bytes), id, place, index, at === object.length);
+  async function* contentsOf(object: Pieces, id: string, place: string): AsyncGenerator<Buffer> {
+    const stretches = new Stretches(object, place);
+    try {
+      for (let index = 0; ; index++) {
+        const start = await stretches.see(LONGEST_HEAD_BYTES);
+        if (start.length === 0 && index === 0) throw noFirstLine(place);
+        if (start.length === 0) return;
+        const bytes = encodedBytes(parseHead(start, place).head);
+        const rest = await stretches.see(bytes + 1);
+        yield await open(rest.subarray(0, bytes), id, place, index, rest.length <= bytes);
+        stretches.pass(bytes);
+      }
+    } finally {
+      await stretches.close();
     }
   }
   return {
@@ -94,12 +101,10 @@ export function sealedDocuments(keys: DocumentKeys, compression: Compression): D
     },
     async open(object, id, place) {
       const contents: Buffer[] = [];
-      for await (const content of contentsOf(object, id, place)) contents.push(content);
+      for await (const content of contentsOf([object], id, place)) contents.push(content);
       return Buffer.concat(contents);
     },
-    async *pieces(object, id, place) {
-      yield* contentsOf(await gatherSmall(object, place, MOST_DOCUMENT_BYTES), id, place);
-    },
+    pieces: contentsOf,
     async readBeginning(read, id, place) {
       const pieces: Buffer[] = [];
       let at = 0;
@@ -129,6 +134,52 @@ export function sealedDocuments(keys: DocumentKeys, compression: Compression): D
       return line.subarray(0, end);
     },
   };
+}
+
+/** Stretches of an object that comes in pieces: no more of it is in memory than is looked at. */
+class Stretches {
+  readonly #pieces: AsyncIterator<Uint8Array> | Iterator<Uint8Array>;
+  readonly #place: string;
+  /** What has come and was not passed. */
+  #rest: Buffer = Buffer.alloc(0);
+  #bytes = 0;
+
+  constructor(pieces: Pieces, place: string) {
+    this.#pieces =
+      Symbol.asyncIterator in pieces ? pieces[Symbol.asyncIterator]() : pieces[Symbol.iterator]();
+    this.#place = place;
+  }
+
+  /** So many bytes or more; fewer where it ends. @throws CorruptError where it has more than a document can */
+  async see(length: number): Promise<Buffer> {
+    const coming: Uint8Array[] = [];
+    let there = this.#rest.length;
+    while (there < length) {
+      const { done, value } = await this.#pieces.next();
+      if (done) break;
+      coming.push(value);
+      there += value.length;
+      this.#bytes += value.length;
+      if (this.#bytes > MOST_DOCUMENT_BYTES) throw tooLarge(this.#place, MOST_DOCUMENT_BYTES);
+    }
+    if (coming.length > 0) this.#rest = joined([this.#rest, ...coming], there);
+    return this.#rest;
+  }
+
+  pass(bytes: number): void {
+    this.#rest = this.#rest.subarray(bytes);
+  }
+
+  async close(): Promise<void> {
+    await this.#pieces.return?.();
+  }
+}
+
+/** Where one alone has bytes it is not copied. */
+function joined(pieces: readonly Uint8Array[], bytes: number): Buffer {
+  const [only, ...others] = pieces.filter(({ length }) => length > 0);
+  if (!only || others.length > 0) return Buffer.concat(pieces, bytes);
+  return Buffer.from(only.buffer, only.byteOffset, only.byteLength);
 }
 
 /** The first line with its newline, so that it is read without the rest; then the rest; as many blobs as it takes. */

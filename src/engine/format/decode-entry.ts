@@ -64,20 +64,45 @@ export function entryFrom(
 }
 
 function attributesFrom(value: unknown, refuse: () => CorruptError): EntryAttributes {
-  if (!isObject(value)) throw refuse();
+  if (!areAttributes(value)) throw refuse();
+  return knownAttributes(value);
+}
+
+function areAttributes(value: unknown): value is Record<string, unknown> {
+  if (!isObject(value)) return false;
   const { mode, mtimeMs, link, directory, uid, gid, hardLink, sparse, xattrs } = value;
   const isCountOrNone = (number: unknown) => number === undefined || isCount(number);
-  const ok =
-    (mode === undefined || (isCount(mode) && mode <= 0o7777)) &&
+  return (
+    (mode === undefined || (isCount(mode) && mode <= PERMISSIONS)) &&
     (mtimeMs === undefined || (typeof mtimeMs === "number" && Number.isFinite(mtimeMs))) &&
     (link === undefined || typeof link === "string") &&
     [uid, gid, hardLink].every(isCountOrNone) &&
     [directory, sparse].every((flag) => flag === undefined || flag === true) &&
     (xattrs === undefined ||
-      (isObject(xattrs) && Object.values(xattrs).every((bytes) => typeof bytes === "string")));
-  if (!ok) throw refuse();
-  return knownAttributes(value);
+      (isObject(xattrs) && Object.values(xattrs).every((bytes) => typeof bytes === "string")))
+  );
 }
+
+/**
+ * Attributes as a source gives them, as a document has them: of a mode the permission bits alone, and nothing that says no. Undefined
+ * where they are none.
+ */
+export function attributesGiven(value: unknown): EntryAttributes | undefined {
+  if (!isObject(value)) return undefined;
+  const kept = keptAttributes(value);
+  return areAttributes(kept) ? kept : undefined;
+}
+
+/** The same of those that were looked at. */
+export function keptAttributes({ mode, directory, sparse, ...others }: EntryAttributes): EntryAttributes {
+  const kept: Record<string, unknown> = { ...others, mode, directory, sparse };
+  if (isCount(mode)) kept["mode"] = mode % (PERMISSIONS + 1);
+  for (const flag of ["directory", "sparse"]) if (kept[flag] === false) delete kept[flag];
+  return knownAttributes(kept);
+}
+
+/** The bits of a mode that say who may do what. The others say what kind of file it is. */
+const PERMISSIONS = 0o7777;
 
 const ATTRIBUTES = [
   "mode",
@@ -128,7 +153,7 @@ export function sum<K extends string>(list: readonly Record<K, number>[], key: K
   return list.reduce((total, entry) => total + entry[key], 0);
 }
 
-function isCount(value: unknown): value is number {
+export function isCount(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 

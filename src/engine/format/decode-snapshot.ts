@@ -35,6 +35,17 @@ export function decodeSummary(firstLine: string, id: string, place: string): Sto
 }
 
 /**
+ * Holds what a listing will read of a document to its rules, before it is written: sources and their kinds may be a user's, and a snapshot
+ * that could not be read again would pass for a good one.
+ *
+ * @param what it would be a snapshot of. @throws CorruptError naming it.
+ */
+export function assertSummary(bytes: Uint8Array, id: string, what: string): void {
+  const file = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  decodeSummary(firstLineOf(file), id, what);
+}
+
+/**
  * A whole document, every rule of docs/formats.md checked.
  *
  * @throws CorruptError naming the place where it is damaged, edited or breaks a rule.

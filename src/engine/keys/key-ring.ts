@@ -34,10 +34,9 @@ export interface Encryption {
  * sees a rotation.
  */
 export class KeyRing {
-  /** The caller's, for rotations by others and one's own. */
-  readonly keys: readonly RepositoryKey[];
   readonly #place: RingPlace;
   readonly #encryption: Encryption;
+  readonly #keys: RepositoryKey[];
   /** Whatever was opened once stays: who reads an object by a key that was dropped since may come to the end. */
   readonly #epochs = new Map<number, EpochKeys>();
   /** Keys of blobs, as blobs are opened by. */
@@ -49,7 +48,17 @@ export class KeyRing {
   private constructor(place: RingPlace, encryption: Encryption, keys: readonly RepositoryKey[]) {
     this.#place = place;
     this.#encryption = encryption;
-    this.keys = keys;
+    this.#keys = [...keys];
+  }
+
+  /** The caller's, for rotations by others and one's own. */
+  get keys(): readonly RepositoryKey[] {
+    return this.#keys;
+  }
+
+  /** Another that the caller has: there is a slot for it now. */
+  learn(key: RepositoryKey): void {
+    if (!this.#keys.includes(key)) this.#keys.push(key);
   }
 
   /**

@@ -55,6 +55,7 @@ export async function addKey(place: KeysPlace, key: RepositoryKey): Promise<KeyS
     await writeSlot(storage, slot, current, olderMasters(ring));
     await ring.refresh();
     if (ring.current.epoch === slot.epoch) {
+      ring.learn(key);
       await warnOfClouds(place);
       return shown(slot);
     }

@@ -89,7 +89,11 @@ class Verification {
     const began = this.#now();
     const ids = all ? await catalog.ids(signal) : await this.#idsOf(reference, source);
     const blobs = new Set<string>();
-    for (const id of ids) await this.#addBlobs(id, blobs, reference === undefined);
+    let only: StoredContent | undefined;
+    for (const id of ids) {
+      const read = await this.#addBlobs(id, blobs, reference === undefined);
+      if (ids.length === 1) only = read;
+    }
     const around = all ? await surveySurroundings(store, blobs, signal) : undefined;
     for (const sha256 of around?.unreferenced.keys() ?? []) blobs.add(sha256);
     const { integrity, rollingDays } = this.#settings;
@@ -101,7 +105,7 @@ class Verification {
     const completeness = this.#context.completeness(states, signal);
     const results: VerificationResult[] = [];
     for (const id of ids) {
-      const content = await this.#content(id);
+      const content = only && areThere(only, states) ? only : await this.#content(id);
       if (content === undefined) continue;
       if ("check" in content) {
         results.push(content);
@@ -159,12 +163,13 @@ class Verification {
     throw new BackupNotFoundError("latest", `There is no snapshot of ${source} in the repository.`);
   }
 
-  /** One that cannot be read says so in the second reading. */
-  async #addBlobs(id: string, blobs: Set<string>, mayBeGone: boolean): Promise<void> {
+  /** Answers with the document. One that cannot be read says so in the second reading. */
+  async #addBlobs(id: string, blobs: Set<string>, mayBeGone: boolean): Promise<StoredContent | undefined> {
     const content = await this.#content(id);
     if (content === undefined && !mayBeGone) throw new BackupNotFoundError(id);
-    if (content === undefined || "check" in content) return;
+    if (content === undefined || "check" in content) return undefined;
     for (const name of blobsOfContent(content).keys()) blobs.add(name);
+    return content;
   }
 
   /** A failed result where the document cannot be read; undefined where it is not there. */
@@ -198,4 +203,9 @@ class Verification {
       return [{ snapshot: content.snapshot.id, check: "restore", ok: false, details: error.message, error }];
     }
   }
+}
+
+/** Whether no blob of a snapshot has gone: where one has, the snapshot may be deleted by now, or a rotation of keys has replaced it. */
+function areThere(content: StoredContent, states: ReadonlyMap<string, BlobState>): boolean {
+  return [...blobsOfContent(content).keys()].every((name) => states.get(name)?.size !== undefined);
 }

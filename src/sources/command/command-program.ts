@@ -5,6 +5,7 @@ import { IoError, ValidationError } from "../../errors.ts";
 import { isNoProcess, isVanished, toIoError } from "../../fs/io.ts";
 import { withoutPassword } from "../../util/without-password.ts";
 import { endWithProcess } from "../programs/end-with-process.ts";
+import { foreignEnvironment } from "../programs/run-program.ts";
 
 /** Of what a program says on stderr so much is kept, the last of it. */
 const TAIL_BYTES = 4096;
@@ -19,7 +20,7 @@ const SECRET = /pass|pwd|secret|token|key|credential/i;
 export interface ProgramOptions {
   /** The program and its arguments. No shell is asked. */
   readonly argv: readonly string[];
-  /** Besides this process's own. */
+  /** Besides this process's own, of which it has all but what is this package's. */
   readonly env?: Readonly<Record<string, string>> | undefined;
   readonly timeoutMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -43,7 +44,7 @@ export class Program implements AsyncDisposable {
   private constructor(options: ProgramOptions, stdin: "ignore" | "pipe") {
     const [program = "", ...args] = options.argv;
     this.#options = options;
-    this.#env = { ...process.env, ...options.env };
+    this.#env = { ...foreignEnvironment(process.env), ...options.env };
     const stdout = stdin === "pipe" ? "ignore" : "pipe";
     this.child = spawn(program, args, { env: this.#env, detached: true, stdio: [stdin, stdout, "pipe"] });
     // From the beginning: what nobody reads of an output, Node throws away when the program has ended.

@@ -109,6 +109,13 @@ test("a damaged slot beside a whole one is a warning", async () => {
   await expect(open([key(8)])).resolves.toBeDefined();
 });
 
+test("a key that was added is at hand for a rotation", async () => {
+  const { repository, open } = await newRepository();
+  await repository.keys.add(key(8));
+  await repository.keys.rotate();
+  for (const one of [key(), key(8)]) await expect(open([one])).resolves.toBeDefined();
+});
+
 test("keys come and go; the last one stays", async () => {
   const { repository, open, slotFiles } = await newRepository();
   const [first] = await repository.keys.list();
@@ -166,6 +173,8 @@ test.each([
     ...{ logger: silent, cache: false, audit: "all", encryption: { keys: [key()] } },
   });
   const { id } = await repository.backup({ source });
+  const other = await Repository.init(join(directory, "other"), { logger: silent, audit: "off" });
+  await other.backup({ source });
   const path = join(location, "repository.json");
   const mark = readFileSync(path, "utf8");
   for (const [code, spoil] of [
@@ -181,6 +190,8 @@ test.each([
       () => repository.pin(id),
       () => repository.delete(id),
       () => repository.keys.add(key(8)),
+      () => repository.unlock({ dead: true }),
+      () => other.copy(repository),
     ])
       await expect(attempt()).rejects.toMatchObject({ code });
     await repository.restore(id, { target: join(await newDirectory(), "back") });

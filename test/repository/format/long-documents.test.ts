@@ -1,6 +1,7 @@
 import { spawnSync } from "node:child_process";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { sealedDocuments } from "../../../src/engine/codec/document-codec.ts";
 import { assertEachApart, PathsSeen } from "../../../src/engine/format/check-paths.ts";
 import { decodeSnapshot, readSnapshot } from "../../../src/engine/format/decode-snapshot.ts";
 import { encodeSnapshot } from "../../../src/engine/format/encode-snapshot.ts";
@@ -99,6 +100,41 @@ test("what is read by lines, in pieces of any length, is what is read at once", 
       expect(plainly(await byLines(DOCUMENT, length, { chunk })), `${length} ${chunk}`).toEqual(whole);
   }
   expect(whole.parts[0]?.entries).toEqual(entries);
+});
+
+test("a document that is sealed is opened as it comes, and no more of it is asked for than is read", async () => {
+  const key = { epoch: 1, key: Buffer.alloc(32, 7) };
+  const { seal, pieces } = sealedDocuments(
+    { current: key, find: async () => key.key },
+    { algorithm: "zstd" },
+  );
+  const document = Buffer.concat([Buffer.from("first line\n"), Buffer.alloc(17 * MIB, "lines\n")]);
+  const object = seal(document, "id");
+  const step = 64;
+  let [given, isClosed] = [0, false];
+  function* inSteps() {
+    try {
+      for (; given < object.length; given += step) yield object.subarray(given, given + step);
+    } finally {
+      isClosed = true;
+    }
+  }
+  const opened: Uint8Array[] = [];
+  const asked: number[] = [];
+  for await (const piece of pieces(inSteps(), "id", "place")) {
+    opened.push(piece);
+    asked.push(given);
+  }
+  expect(Buffer.concat(opened).equals(document)).toBe(true);
+  expect(asked[0]).toBeLessThan(object.length / 2);
+  expect(asked).toEqual(asked.toSorted((a, b) => a - b));
+  [given, isClosed] = [0, false];
+  for await (const _ of pieces(inSteps(), "id", "place")) break;
+  expect([isClosed, given < object.length / 2]).toEqual([true, true]);
+  for (const cut of [0, 10, object.length >> 1, object.length - 1]) {
+    const all = readSnapshot(pieces([object.subarray(0, cut)], "id", "place"), { id: "id", place: "place" });
+    await expect(all, `${cut}`).rejects.toThrow(CorruptError);
+  }
 });
 
 test("the last line of a list may be longer than what is looked at together", async () => {

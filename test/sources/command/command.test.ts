@@ -2,7 +2,7 @@ import { execFileSync } from "node:child_process";
 import { chmodSync, existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import type { Source } from "../../../src/engine/source-contract.ts";
 import { CorruptError, IoError, ValidationError } from "../../../src/errors.ts";
 import { Repository } from "../../../src/repository/repository.ts";
@@ -131,10 +131,13 @@ test("what is secret in its environment is in no error, no document and no proce
       }
     }
   }, 5);
-  const works = "setTimeout(() => console.log(process.env.APP_PASSWORD.length), 100)";
+  vi.stubEnv("LANCEDB_BACKUP_PASSWORD", SECRET);
+  const works =
+    "if (process.env.LANCEDB_BACKUP_PASSWORD) process.exit(1); setTimeout(() => console.log(process.env.APP_PASSWORD.length), 100)";
   const { id } = await repository
     .backup({ source: source(works, { env }) })
-    .finally(() => clearInterval(watching));
+    .finally(() => clearInterval(watching))
+    .finally(() => vi.unstubAllEnvs());
   expect(seen.some((line) => line.includes("APP_PASSWORD.length"))).toBe(true);
   expect(seen.filter((line) => line.includes(SECRET))).toEqual([]);
   expect(readFileSync(place(`vault/snapshots/${id}.json`), "utf8")).not.toContain(SECRET);
