@@ -67,7 +67,7 @@ test("restore in place stops before it has touched a table", async () => {
   });
   await release();
   expect(code).toBe(130);
-  expect(stderr).toContain("Interrupted. Tables that were already restored stay so");
+  expect(stderr).toContain("Interrupted. Tables that were already restored stay restored");
   expect(await countRows(place.database, "docs")).toBe(39);
 });
 
