@@ -1,5 +1,6 @@
 import { CorruptError } from "../errors.ts";
 import type { Storage } from "../storage/storage.ts";
+import { freePiece } from "../util/free-memory.ts";
 import { takeMemory } from "../util/spare-memory.ts";
 
 /** Records, and blobs with their head, have less. */
@@ -51,6 +52,7 @@ export function readRange(storage: Storage, name: string, signal?: AbortSignal):
       const wanted = stretch.subarray(0, length - end); // a storage may give more than it was asked for
       bytes.set(wanted, end);
       end += wanted.length;
+      if (storage.keepsNoPieces) freePiece(stretch);
       if (end === length) break;
     }
     return bytes.subarray(0, end);

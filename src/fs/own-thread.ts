@@ -3,6 +3,9 @@ import { IoError } from "../errors.ts";
 import type { OwnProgram } from "../util/build-facts.ts";
 import { reasonOf } from "./io.ts";
 
+/** Megabytes: what these threads handle lies outside of V8's heap, and what is young there would get up to 48 in each. */
+const resourceLimits = { maxYoungGenerationSizeMb: 3 };
+
 /** A thread that runs a program of ours, which answers each message by one. A process that has nothing else to do does not wait for it. */
 export class OwnThread<Message, Answer> implements AsyncDisposable {
   readonly #worker: Worker;
@@ -17,7 +20,10 @@ export class OwnThread<Message, Answer> implements AsyncDisposable {
    */
   static start<Message, Answer>(program: OwnProgram, what: string): OwnThread<Message, Answer> | undefined {
     try {
-      const worker = "file" in program ? new Worker(program.file) : new Worker(program.code, { eval: true });
+      const worker =
+        "file" in program
+          ? new Worker(program.file, { resourceLimits })
+          : new Worker(program.code, { eval: true, resourceLimits });
       return new OwnThread(worker, what);
     } catch {
       return undefined;

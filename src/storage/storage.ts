@@ -112,6 +112,12 @@ export interface Storage {
    */
   readonly keepsNoContent?: boolean | undefined;
 
+  /**
+   * Whether each piece that `read` gives is memory that the storage does not look at again: its memory is then given back as soon as
+   * it was used. Without it pieces are left to the collector.
+   */
+  readonly keepsNoPieces?: boolean | undefined;
+
   /** What the store bears. */
   readonly limits?: StorageLimits | undefined;
 

@@ -14,6 +14,15 @@ export function freeMemory(bytes: Uint8Array): void {
   for (const buffer of ownedBy(bytes)) if (buffer.byteLength > LEAST_BYTES) buffer.transfer(0);
 }
 
+/**
+ * The same of a piece that came from elsewhere, and of small ones, too: what a store answers with comes by 64 KiB each. Where a
+ * piece is part of something larger, the rest may be the next one's, and is left alone.
+ */
+export function freePiece(piece: Uint8Array): void {
+  const [buffer] = ownedBy(piece);
+  if (buffer && piece.byteLength === buffer.byteLength) buffer.transfer(0);
+}
+
 /** The memory of bytes, where it can be given to another thread; none where it is Node's pool, or shared. */
 export function ownedBy({ buffer }: Uint8Array): ArrayBuffer[] {
   if (!types.isArrayBuffer(buffer) || isMarkedAsUntransferable(buffer)) return [];

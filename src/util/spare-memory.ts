@@ -1,7 +1,10 @@
 import { freeMemory, ownedBy } from "./free-memory.ts";
 
-/** A blob fits in, encoded or not. */
-const BUFFER_BYTES = (16 << 20) + 4096;
+/**
+ * A blob fits in, encoded or not. It is more than the 32 MiB up to which the GNU C library takes memory from its heaps as soon as it has
+ * freed so much once: there it stays, in pieces. What nobody writes to takes no room.
+ */
+const BUFFER_BYTES = 33 << 20;
 
 /** Less is had by itself. */
 const LEAST_BYTES = 8 << 20;
@@ -34,5 +37,7 @@ export function giveMemory(bytes: Uint8Array): void {
   }
   spare.push(buffer.transfer());
   clearTimeout(ending);
-  ending = setTimeout(() => spare.splice(0), IDLE_MS).unref();
+  ending = setTimeout(() => {
+    for (const each of spare.splice(0)) each.transfer(0);
+  }, IDLE_MS).unref();
 }

@@ -3,7 +3,9 @@ import type { LocalFiles } from "../../storage/local-files.ts";
 import { objectsThere } from "../../storage/look-for.ts";
 import type { StoredObject } from "../../storage/object-name.ts";
 import type { Storage } from "../../storage/storage.ts";
+import { freePiece } from "../../util/free-memory.ts";
 import { giveMemory } from "../../util/spare-memory.ts";
+import { encodedBytesAtMost } from "../codec/blob-head.ts";
 import { type DocumentCodec, PLAIN_DOCUMENTS } from "../codec/document-codec.ts";
 import { blobName } from "../format/names.ts";
 import { keepLocked } from "../keep-locked.ts";
@@ -125,10 +127,11 @@ export class BlobStore {
   /**
    * The content of a whole blob that was cut so as to fit into memory.
    *
+   * @param bytes of its content, where that is known: then its object is held once in memory.
    * @throws CorruptError where it is not what its name says. @throws IoError
    */
-  async readBlob(name: string, signal?: AbortSignal): Promise<Buffer> {
-    const object = await readSmall(this.storage, blobName(name), signal);
+  async readBlob(name: string, signal?: AbortSignal, bytes = MOST_BYTES): Promise<Buffer> {
+    const object = await this.#readObject(name, encodedBytesAtMost(bytes), signal);
     return this.codec.decode(object, name, this.placeOf(name));
   }
 
@@ -152,6 +155,7 @@ export class BlobStore {
       size += stretch.length;
       if (size > bytes) throw longerThan(this.placeOf(name), bytes);
       hash.update(stretch);
+      if (this.storage.keepsNoPieces) freePiece(stretch);
     }
     return { size, sha256: hash.digest("hex") };
   }
@@ -178,7 +182,7 @@ export class BlobStore {
     try {
       if (!pieces) {
         if (this.codec.name === "plain") yield* this.storage.read(blobName(file.sha256), { signal });
-        else yield await this.readBlob(file.sha256, signal);
+        else yield await this.readBlob(file.sha256, signal, file.size);
         return;
       }
       for (const piece of pieces) yield await this.readPiece(piece, signal);

@@ -1,4 +1,5 @@
 import { constants, zstdCompressSync, zstdDecompressSync } from "node:zlib";
+import { freeMemory } from "../../util/free-memory.ts";
 import type { Piece, StoredEntry } from "../snapshot.ts";
 import { entryOf } from "./decode-entry.ts";
 
@@ -40,7 +41,9 @@ export class EntryLines {
   add(text: Buffer, lines: number): void {
     const params = { [constants.ZSTD_c_compressionLevel]: 1 };
     // A buffer of the size that it needs: what zlib answers with is part of a larger one.
-    const packed = Buffer.from(zstdCompressSync(text, { params, chunkSize: CHUNK_BYTES }));
+    const answer = zstdCompressSync(text, { params, chunkSize: CHUNK_BYTES });
+    const packed = Buffer.from(answer);
+    freeMemory(answer);
     this.#chunks.push({ start: this.#length, packed });
     this.#length += lines;
     this.#bytes += text.length;
@@ -55,9 +58,13 @@ export class EntryLines {
     return this.#bytes + 2 * Math.max(this.#chunks.length - 1, 0);
   }
 
-  /** The lines, in stretches between which a comma and a newline belong. */
+  /** The lines, in stretches between which a comma and a newline belong. Each is there until the next is asked for. */
   *texts(): Generator<Buffer> {
-    for (const { packed } of this.#chunks) yield unpacked(packed);
+    for (const { packed } of this.#chunks) {
+      const text = unpacked(packed);
+      yield text;
+      freeMemory(text);
+    }
   }
 
   *entries(): Generator<StoredEntry> {

@@ -54,8 +54,9 @@ function howOf({ pieces }: TargetFile): "cut" | "bundled" | "whole" {
 /** A file that has a blob for itself, or none. */
 async function writeWhole(writer: FileWriter, file: TargetFile): Promise<void> {
   const { blobs, signal } = writer;
-  if (file.pieces || blobs.codec.name !== "plain" || file.size > BLOB_BYTES) {
-    await writeStretches(writer, file, blobs.read(file, signal));
+  const isEncoded = blobs.codec.name !== "plain";
+  if (file.pieces || isEncoded || file.size > BLOB_BYTES) {
+    await writeStretches(writer, file, blobs.read(file, signal), isEncoded ? giveMemory : undefined);
     return;
   }
   // A byte more is asked for, which tells of a blob that is too long.

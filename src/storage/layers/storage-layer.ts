@@ -35,6 +35,10 @@ export abstract class StorageLayer implements Storage {
     return this.below.keepsNoContent;
   }
 
+  get keepsNoPieces(): boolean | undefined {
+    return this.below.keepsNoPieces;
+  }
+
   get lock(): StorageLock | undefined {
     return this.below.lock;
   }

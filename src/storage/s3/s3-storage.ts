@@ -28,6 +28,7 @@ export class S3Storage implements Storage {
   readonly location: string;
   readonly lock: S3Lock | undefined;
   readonly keepsNoContent = true;
+  readonly keepsNoPieces = true;
   readonly #bucket: S3Bucket;
   #probe: Promise<void> | undefined;
   #mayNotExclude = false;

@@ -1,7 +1,9 @@
 import { randomBytes } from "node:crypto";
 import { expect, test } from "vitest";
 import { digested, encryptedSegments, segments } from "../../../src/engine/blobs/blob-codec.ts";
+import { CODEC_TASKS } from "../../../src/engine/codec/codec-tasks.ts";
 import { codecThreads } from "../../../src/engine/codec/codec-threads.ts";
+import { encodeBlob } from "../../../src/engine/codec/encode-blob.ts";
 import { CorruptError } from "../../../src/errors.ts";
 import { giveMemory, takeMemory } from "../../../src/util/spare-memory.ts";
 import { noise, sha256, words } from "./forge-blob.ts";
@@ -53,6 +55,23 @@ test.each(Object.entries(CODECS))(
     );
   },
 );
+
+test("a blob that is decoded leaves nothing to the collector", () => {
+  const [key, name] = [Buffer.alloc(32, 1), "ab".repeat(32)];
+  const content = Buffer.concat([words(4 * MIB, "text"), noise(4 * MIB, "noise")]);
+  const compression = { algorithm: "zstd", level: 1 } as const;
+  const object = Buffer.from(encodeBlob(content, { name, compression, key: { epoch: 1, key } }));
+  const wanted = { name, place: "place", keys: new Map([[1, key]]) };
+  const decode = () => {
+    const { bytes, sha256: digest } = CODEC_TASKS.decode({ bytes: Buffer.from(object), wanted });
+    expect(digest).toBe(sha256(content));
+    giveMemory(bytes);
+  };
+  decode();
+  const before = process.memoryUsage().arrayBuffers;
+  for (let times = 0; times < 3; times++) decode();
+  expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(2 * MIB);
+});
 
 test("what a thread cannot do comes out as the error that it is, and the next task is done", async () => {
   const big = () => randomBytes(9 * MIB);
