@@ -1,5 +1,6 @@
 import type { Field } from "apache-arrow";
 import { ValidationError } from "../errors.ts";
+import { fieldsIn } from "./column.ts";
 
 /**
  * The names that lead to a column, from the outermost on: one for a column of the table, several for a field of a
@@ -18,7 +19,7 @@ export function resolveColumn(text: string, fields: readonly Field[]): ColumnPat
     for (const form of [quoted(field.name), field.name]) {
       if (text === form) return [field.name];
       if (!text.startsWith(`${form}.`)) continue;
-      const inner = resolveColumn(text.slice(form.length + 1), childrenOf(field));
+      const inner = resolveColumn(text.slice(form.length + 1), fieldsIn(field.type));
       if (inner) return [field.name, ...inner];
     }
   }
@@ -56,8 +57,4 @@ function quoted(name: string): string {
 
 function unquoted(text: string): string {
   return text.replace(/`((?:[^`]|``)*)`/g, (_whole, name: string) => name.replaceAll("``", "`"));
-}
-
-function childrenOf(field: Field): readonly Field[] {
-  return (field.type.children as readonly Field[] | null | undefined) ?? [];
 }

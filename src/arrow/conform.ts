@@ -53,7 +53,7 @@ function isConvertible(from: DataType, to: Field): boolean {
   const family = familyOf(from);
   if (isBlob(to) && family === "bytes") return true;
   if (Is.isDictionary(type)) return isConvertible(from, new arrow.Field(to.name, type.dictionary, true));
-  if (family === undefined || family === "other" || family !== familyOf(type)) return false;
+  if (family === undefined || family !== familyOf(type)) return false;
   const targets = fieldsIn(type);
   return fieldsIn(from).every((field, index) => {
     const target = family === "struct" ? targets.find(({ name }) => name === field.name) : targets[index];

@@ -28,10 +28,6 @@ class FlatTable {
     this.slots = new Uint32Array(this.#capacity * this.slot);
   }
 
-  get size(): number {
-    return this.#filled;
-  }
-
   /** Where the last number of a digest's slot is; it is 0 where the digest is not there. */
   protected lookUp(digest: Uint8Array): number {
     this.#bytes.set(digest);

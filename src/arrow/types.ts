@@ -27,12 +27,13 @@ import { fieldsIn } from "./column.ts";
 type Layout = "null" | "bits" | "fixed" | "bytes" | "list" | "vector" | "struct" | "dictionary";
 
 /** What values are told as: values of one family can be written into each other's types, each of them checked. */
-type Family = "number" | "text" | "bytes" | "list" | "struct" | "other";
+type Family = "number" | "text" | "bytes" | "list" | "struct";
 
 /** What is known of a type of Arrow, but for its values (`codecs.ts`). */
 interface TypeEntry<T extends DataType = DataType> {
   readonly layout: Layout;
-  readonly family: Family;
+  /** None: its values are written into this very type alone. */
+  readonly family?: Family;
   /** Bytes of a value, where the layout is `fixed`. */
   width?(type: T): number;
   /** In words. @throws Problem for parameters that no such type has. */
@@ -64,178 +65,123 @@ export const Id = {
   Dictionary: -1,
 } as const;
 
-const TYPES = new Map<number, TypeEntry>();
-
-function define<T extends DataType>(id: number, entry: TypeEntry<T>): void {
-  TYPES.set(id, entry as unknown as TypeEntry);
-}
-
-/** Types that hold whole values of their own, and no other types. */
-function flat<T extends DataType = DataType>(
-  layout: Layout,
-  family: Family,
-  words: string | ((type: T) => string),
-  make: (type: T) => DataType,
-  width?: (type: T) => number,
-): TypeEntry<T> {
-  return {
-    layout,
-    family,
-    words: typeof words === "string" ? () => words : words,
-    make,
-    ...(width && { width }),
-  };
-}
-
-define(
-  Id.Null,
-  flat("null", "other", "null", () => new arrow.Null()),
-);
-define(
-  Id.Bool,
-  flat("bits", "other", "bool", () => new arrow.Bool()),
-);
-define(
-  Id.Utf8,
-  flat("bytes", "text", "utf8", () => new arrow.Utf8()),
-);
-define(
-  Id.LargeUtf8,
-  flat("bytes", "text", "large_utf8", () => new arrow.LargeUtf8()),
-);
-define(
-  Id.Binary,
-  flat("bytes", "bytes", "binary", () => new arrow.Binary()),
-);
-define(
-  Id.LargeBinary,
-  flat("bytes", "bytes", "large_binary", () => new arrow.LargeBinary()),
-);
-define<Int>(
-  Id.Int,
-  flat(
-    "fixed",
-    "number",
-    (type) => `${type.isSigned ? "int" : "uint"}${oneOf(type.bitWidth, [8, 16, 32, 64])}`,
-    (type) => new arrow.Int(type.isSigned, type.bitWidth),
-    (type) => type.bitWidth / 8,
-  ),
-);
-define<Float>(
-  Id.Float,
-  flat(
-    "fixed",
-    "number",
-    (type) => `float${16 << oneOf(type.precision, [0, 1, 2])}`,
-    (type) => new arrow.Float(type.precision),
-    (type) => 2 << type.precision,
-  ),
-);
-define<Decimal>(
-  Id.Decimal,
-  flat(
-    "fixed",
-    "other",
-    (type) =>
+const TYPES: Readonly<Record<number, TypeEntry<never>>> = {
+  [Id.Null]: { layout: "null", words: () => "null", make: () => new arrow.Null() },
+  [Id.Bool]: { layout: "bits", words: () => "bool", make: () => new arrow.Bool() },
+  [Id.Utf8]: { layout: "bytes", family: "text", words: () => "utf8", make: () => new arrow.Utf8() },
+  [Id.LargeUtf8]: {
+    layout: "bytes",
+    family: "text",
+    words: () => "large_utf8",
+    make: () => new arrow.LargeUtf8(),
+  },
+  [Id.Binary]: { layout: "bytes", family: "bytes", words: () => "binary", make: () => new arrow.Binary() },
+  [Id.LargeBinary]: {
+    layout: "bytes",
+    family: "bytes",
+    words: () => "large_binary",
+    make: () => new arrow.LargeBinary(),
+  },
+  [Id.Int]: {
+    layout: "fixed",
+    family: "number",
+    width: ({ bitWidth }: Int) => bitWidth / 8,
+    words: ({ isSigned, bitWidth }: Int) => `${isSigned ? "int" : "uint"}${oneOf(bitWidth, [8, 16, 32, 64])}`,
+    make: ({ isSigned, bitWidth }: Int) => new arrow.Int(isSigned, bitWidth),
+  },
+  [Id.Float]: {
+    layout: "fixed",
+    family: "number",
+    width: ({ precision }: Float) => 2 << precision,
+    words: ({ precision }: Float) => `float${16 << oneOf(precision, [0, 1, 2])}`,
+    make: ({ precision }: Float) => new arrow.Float(precision),
+  },
+  [Id.Decimal]: {
+    layout: "fixed",
+    width: ({ bitWidth }: Decimal) => bitWidth / 8,
+    words: (type: Decimal) =>
       `decimal${oneOf(type.bitWidth, [32, 64, 128, 256])}(${size(type.precision)}, ${scale(type.scale)})`,
-    (type) => new arrow.Decimal(type.scale, type.precision, type.bitWidth),
-    (type) => type.bitWidth / 8,
-  ),
-);
-define<FixedSizeBinary>(
-  Id.FixedSizeBinary,
-  flat(
-    "fixed",
-    "bytes",
-    (type) => `fixed_size_binary(${size(type.byteWidth)})`,
-    (type) => new arrow.FixedSizeBinary(type.byteWidth),
-    (type) => type.byteWidth,
-  ),
-);
-define<Date_>(
-  Id.Date,
-  flat(
-    "fixed",
-    "other",
-    (type) => (oneOf(type.unit, [0, 1]) === 0 ? "date32" : "date64"),
-    (type) => new arrow.Date_(type.unit),
-    (type) => (type.unit === arrow.DateUnit.DAY ? 4 : 8),
-  ),
-);
-define<Time>(
-  Id.Time,
-  flat(
-    "fixed",
-    "other",
-    (type) => `time${oneOf(type.bitWidth, type.unit < 2 ? [32] : [64])}(${unit(type.unit)})`,
-    (type) => new arrow.Time(type.unit, type.bitWidth),
-    (type) => type.bitWidth / 8,
-  ),
-);
-define<Timestamp>(
-  Id.Timestamp,
-  flat(
-    "fixed",
-    "other",
-    (type) => `timestamp(${unit(type.unit)}${type.timezone ? `, ${type.timezone}` : ""})`,
-    (type) => new arrow.Timestamp(type.unit, type.timezone),
-    () => 8,
-  ),
-);
-define<Duration>(
-  Id.Duration,
-  flat(
-    "fixed",
-    "other",
-    (type) => `duration(${unit(type.unit)})`,
-    (type) => new arrow.Duration(type.unit),
-    () => 8,
-  ),
-);
-define(Id.List, {
-  layout: "list",
-  family: "list",
-  words: (type, inner) => `list(${inner(fieldsIn(type)[0]?.type)})`,
-  make: (_type, fields) => new arrow.List(...(fields as [Field])),
-});
-define<FixedSizeList>(Id.FixedSizeList, {
-  layout: "vector",
-  family: "list",
-  words: ({ listSize, children }, inner) => {
-    if (listSize === 0) throw new Problem("a fixed-size list has no items"); // Lance stores none
-    return `fixed_size_list(${inner(children[0]?.type)}, ${size(listSize)})`;
+    make: (type: Decimal) => new arrow.Decimal(type.scale, type.precision, type.bitWidth),
   },
-  make: ({ listSize }, fields) => new arrow.FixedSizeList(listSize, ...(fields as [Field])),
-});
-define(Id.Struct, {
-  layout: "struct",
-  family: "struct",
-  words: (type, inner) => structWords(fieldsIn(type), inner),
-  make: (_type, fields) => new arrow.Struct([...fields]),
-});
-define<Map_>(Id.Map, {
-  layout: "list",
-  family: "other",
-  words: ({ children }, inner) => {
-    const entries = children[0] === undefined ? [] : fieldsIn(children[0].type);
-    if (entries.length !== 2) throw new Problem("a map has no key and value type");
-    return `map(${inner(entries[0]?.type)}, ${inner(entries[1]?.type)})`;
+  [Id.FixedSizeBinary]: {
+    layout: "fixed",
+    family: "bytes",
+    width: ({ byteWidth }: FixedSizeBinary) => byteWidth,
+    words: ({ byteWidth }: FixedSizeBinary) => `fixed_size_binary(${size(byteWidth)})`,
+    make: ({ byteWidth }: FixedSizeBinary) => new arrow.FixedSizeBinary(byteWidth),
   },
-  make: (type, fields) => new arrow.Map_(...(fields as [never]), type.keysSorted),
-});
-define<Dictionary>(Id.Dictionary, {
-  layout: "dictionary",
-  family: "other",
-  words: (type, inner) => {
-    if (fieldsIn(type.dictionary).length > 0)
-      throw new UnsupportedError("A dictionary of nested values is not supported.");
-    return `dictionary(${inner(type.indices)}, ${inner(type.dictionary)})`;
+  [Id.Date]: {
+    layout: "fixed",
+    width: (type: Date_) => (type.unit === arrow.DateUnit.DAY ? 4 : 8),
+    words: (type: Date_) => (oneOf(type.unit, [0, 1]) === 0 ? "date32" : "date64"),
+    make: (type: Date_) => new arrow.Date_(type.unit),
   },
-  make: (type) => {
-    const indices = adoptType(type.indices) as typeof type.indices;
-    return new arrow.Dictionary(adoptType(type.dictionary), indices, type.id, type.isOrdered);
+  [Id.Time]: {
+    layout: "fixed",
+    width: ({ bitWidth }: Time) => bitWidth / 8,
+    words: (type: Time) => `time${oneOf(type.bitWidth, type.unit < 2 ? [32] : [64])}(${unit(type.unit)})`,
+    make: (type: Time) => new arrow.Time(type.unit, type.bitWidth),
   },
-});
+  [Id.Timestamp]: {
+    layout: "fixed",
+    width: () => 8,
+    words: (type: Timestamp) => `timestamp(${unit(type.unit)}${type.timezone ? `, ${type.timezone}` : ""})`,
+    make: (type: Timestamp) => new arrow.Timestamp(type.unit, type.timezone),
+  },
+  [Id.Duration]: {
+    layout: "fixed",
+    width: () => 8,
+    words: (type: Duration) => `duration(${unit(type.unit)})`,
+    make: (type: Duration) => new arrow.Duration(type.unit),
+  },
+  [Id.List]: {
+    layout: "list",
+    family: "list",
+    words: (type: DataType, inner) => `list(${inner(fieldsIn(type)[0]?.type)})`,
+    make: (_type, fields) => new arrow.List(...(fields as [Field])),
+  },
+  [Id.FixedSizeList]: {
+    layout: "vector",
+    family: "list",
+    words: ({ listSize, children }: FixedSizeList, inner) => {
+      if (listSize === 0) throw new Problem("a fixed-size list has no items"); // Lance stores none
+      return `fixed_size_list(${inner(children[0]?.type)}, ${size(listSize)})`;
+    },
+    make: ({ listSize }: FixedSizeList, fields) => new arrow.FixedSizeList(listSize, ...(fields as [Field])),
+  },
+  [Id.Struct]: {
+    layout: "struct",
+    family: "struct",
+    words: (type: DataType, inner) => structWords(fieldsIn(type), inner),
+    make: (_type, fields) => new arrow.Struct([...fields]),
+  },
+  [Id.Map]: {
+    layout: "list",
+    words: ({ children }: Map_, inner) => {
+      const entries = children[0] === undefined ? [] : fieldsIn(children[0].type);
+      if (entries.length !== 2) throw new Problem("a map has no key and value type");
+      return `map(${inner(entries[0]?.type)}, ${inner(entries[1]?.type)})`;
+    },
+    make: (type: Map_, fields) => new arrow.Map_(...(fields as [never]), type.keysSorted),
+  },
+  [Id.Dictionary]: {
+    layout: "dictionary",
+    words: (type: Dictionary, inner) => {
+      if (fieldsIn(type.dictionary).length > 0)
+        throw new UnsupportedError("A dictionary of nested values is not supported.");
+      return `dictionary(${inner(type.indices)}, ${inner(type.dictionary)})`;
+    },
+    make: (type: Dictionary) => {
+      const indices = adoptType(type.indices) as typeof type.indices;
+      return new arrow.Dictionary(adoptType(type.dictionary), indices, type.id, type.isOrdered);
+    },
+  },
+};
+
+/** Undefined for a type that LanceDB does not store. */
+function known(type: DataType): TypeEntry | undefined {
+  return TYPES[type.typeId] as TypeEntry | undefined;
+}
 
 function oneOf(value: number, allowed: readonly number[]): number {
   if (!allowed.includes(value))
@@ -270,7 +216,7 @@ export function structWords(fields: readonly Field[], inner: (type: DataType) =>
 
 /** @throws UnsupportedError for types that LanceDB does not store: unions, intervals. */
 function entryOf(type: DataType): TypeEntry {
-  const entry = TYPES.get(type.typeId);
+  const entry = known(type);
   if (entry === undefined) throw new UnsupportedError(`Columns of the type ${type} are not supported.`);
   return entry;
 }
@@ -287,12 +233,12 @@ export function layoutOf(type: DataType): Layout {
 
 /** Bytes of one value of a type of fixed width, or undefined for bits, variable widths and nested types. */
 export function byteWidth(type: DataType): number | undefined {
-  return TYPES.get(type.typeId)?.width?.(type);
+  return known(type)?.width?.(type);
 }
 
-/** Undefined for a type that LanceDB does not store. */
+/** Undefined where values of the type are written into no other. */
 export function familyOf(type: DataType): Family | undefined {
-  return TYPES.get(type.typeId)?.family;
+  return known(type)?.family;
 }
 
 export function isText(type: DataType): boolean {
@@ -312,7 +258,7 @@ export function isBlob({ metadata }: Field): boolean {
 /** A type with one value a row that can be told equal or not. */
 export function isScalar(type: DataType): boolean {
   if (arrow.DataType.isDictionary(type)) return isScalar(type.dictionary);
-  const layout = TYPES.get(type.typeId)?.layout;
+  const layout = known(type)?.layout;
   return layout === "bits" || layout === "fixed" || layout === "bytes";
 }
 
@@ -350,7 +296,7 @@ export function adoptField(field: Field): Field {
 
 function adoptType(type: DataType): DataType {
   if (isOurs(type, arrow.DataType)) return type;
-  const entry = TYPES.get(type.typeId);
+  const entry = known(type);
   if (entry === undefined)
     throw new ValidationError(`Columns of the type ${type} cannot be written from here.`);
   return entry.make(type, fieldsIn(type).map(adoptField));
