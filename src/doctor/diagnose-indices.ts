@@ -1,6 +1,7 @@
 import { brokenIndices } from "../lance/broken-indices.ts";
 import { findOwners } from "../lance/file-owners.ts";
-import { placeOf, type VersionImage } from "../lance/image.ts";
+import { placeOf } from "../lance/fragment-files.ts";
+import type { VersionImage } from "../lance/image.ts";
 import type { Manifest } from "../lance/manifest.ts";
 import type { IndexMetadata } from "../lance/proto/lance_pb.ts";
 import type { Finding } from "./finding.ts";

@@ -3,8 +3,7 @@ import { join } from "node:path";
 import { BackupError } from "../errors.ts";
 import { listNames } from "../fs/directory-tree.ts";
 import { isMissing } from "../fs/io.ts";
-import { readManifest } from "../lance/image.ts";
-import type { ManifestName } from "../lance/manifest.ts";
+import { type ManifestName, readManifest } from "../lance/manifest.ts";
 import { tagOfFile, versionOfTag } from "../lance/tag-file.ts";
 import type { Finding } from "./finding.ts";
 

@@ -14,7 +14,7 @@ import {
 import { type FileHandle, open } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
-import { errnoOf, io, isMissing } from "./io.ts";
+import { errnoOf, io, isError, isMissing } from "./io.ts";
 import { hasNoLinks, nameByClaim } from "./name-file.ts";
 import { takeOwner } from "./take-owner.ts";
 
@@ -29,6 +29,13 @@ export async function syncFile(path: string): Promise<void> {
     } finally {
       closeSync(file);
     }
+  });
+}
+
+/** The same for a file that others may take away. */
+export async function syncIfThere(path: string): Promise<void> {
+  await syncFile(path).catch((error: unknown) => {
+    if (!isMissing(isError(error) ? error.cause : error)) throw error;
   });
 }
 

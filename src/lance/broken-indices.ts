@@ -5,8 +5,9 @@ import { syncDirectory, syncFile } from "../fs/durable.ts";
 import { reasonOf } from "../fs/io.ts";
 import { PIN_ORDER, Placer } from "../fs/placer.ts";
 import { Door } from "./door.ts";
-import type { IndexPlace } from "./fragment-files.ts";
-import { ImageReader, listManifests, manifestPath, placeOf, VERSIONS, type VersionImage } from "./image.ts";
+import { type IndexPlace, placeOf } from "./fragment-files.ts";
+import { ImageReader, type VersionImage } from "./image.ts";
+import { listManifests, manifestPath, VERSIONS } from "./manifest.ts";
 import { makeStagingDirectory, removeStagingDirectory } from "./private-directory.ts";
 import type { LanceDB } from "./which-lancedb.ts";
 

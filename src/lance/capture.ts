@@ -10,8 +10,8 @@ import { advice, type Hint } from "../hint.ts";
 import { adviceOf } from "../util/advice-of.ts";
 import { indicesWithoutList, leftOutIndex, sizesDiffer } from "./broken-indices.ts";
 import type { ImageFile, IndexPlace } from "./fragment-files.ts";
-import { type HistoryImage, ImageReader, listManifests, manifestPath } from "./image.ts";
-import type { ManifestName } from "./manifest.ts";
+import { type HistoryImage, ImageReader } from "./image.ts";
+import { listManifests, type ManifestName, manifestPath } from "./manifest.ts";
 import { tagOfFile } from "./tag-file.ts";
 
 export interface CaptureOptions {
@@ -117,16 +117,7 @@ class CaptureSession {
   async takeHead(manifest: ManifestName): Promise<Missing | undefined> {
     this.#newest = manifest.version;
     this.#reader.forgetDirectories();
-    let image: HistoryImage;
-    try {
-      image = await this.#reader.readUnseen(manifest);
-    } catch (error) {
-      if (isMissing(error)) return { path: manifestPath(manifest.name) };
-      throw error;
-    }
-    const missing = await this.#take(image);
-    if (!missing) this.#head = { version: image.version, digest: image.digest() };
-    return missing;
+    return this.#try(manifest);
   }
 
   async finish(older: readonly ManifestName[]): Promise<Capture> {
@@ -154,12 +145,12 @@ class CaptureSession {
     this.#options.signal?.throwIfAborted();
     const path = manifestPath(manifest.name);
     try {
-      let missing = await this.#tryOlder(manifest);
+      let missing = await this.#try(manifest);
       if (missing === undefined || !this.#exists(path)) return; // else cleaned up by somebody while we read
-      missing = await this.#tryOlder(manifest);
+      missing = await this.#try(manifest);
       while (missing?.index && this.#exists(path)) {
         this.leaveOut(missing.index, `${missing.path} is missing`);
-        missing = await this.#tryOlder(manifest);
+        missing = await this.#try(manifest);
       }
       if (missing && this.#exists(path))
         this.#leftOut.push(`version ${manifest.version}: ${missing.path} is missing`);
@@ -172,7 +163,7 @@ class CaptureSession {
   }
 
   /** Answers with the first file that was missing. */
-  async #tryOlder(manifest: ManifestName): Promise<Missing | undefined> {
+  async #try(manifest: ManifestName): Promise<Missing | undefined> {
     try {
       return await this.#take(await this.#reader.readUnseen(manifest));
     } catch (error) {
@@ -210,6 +201,7 @@ class CaptureSession {
     const how = image.version === this.#newest ? "copy" : "place";
     if (!(await this.#place({ path, size: image.manifestBytes }, how))) return { path };
     this.#versions.push(image.version);
+    if (image.version === this.#newest) this.#head = { version: image.version, digest: image.digest() };
     this.#options.onVersion?.(image);
     return undefined;
   }

@@ -5,14 +5,9 @@ import { fromBinary } from "@bufbuild/protobuf";
 import { BinaryReader } from "@bufbuild/protobuf/wire";
 import { isMissing, toIoError } from "../fs/io.ts";
 import { assertInnerPath } from "../fs/safe-names.ts";
-import { readManifest } from "./image.ts";
-import type { Manifest, ManifestName } from "./manifest.ts";
-import {
-  type DataFragment,
-  DataFragmentSchema,
-  type Transaction,
-  TransactionSchema,
-} from "./proto/lance_pb.ts";
+import { fragmentsBeside } from "./fragment-files.ts";
+import { type Manifest, type ManifestName, readManifest } from "./manifest.ts";
+import { type Transaction, TransactionSchema } from "./proto/lance_pb.ts";
 
 /** What a version's commit was, as Lance's transaction names it. */
 export type CommitKind = NonNullable<Transaction["operation"]["case"]>;
@@ -78,22 +73,10 @@ export function canBe(mark: CommitMark, manifest: Manifest, before: Manifest | u
 
 /** Of fragments that the version before has not: where an older LanceDB wrote it, the others can be noted anew too. */
 function rowsAdded(manifest: Manifest, before: Manifest): number {
-  const known = new Set(fragmentsOf(before, manifest).map(({ id }) => id));
-  return fragmentsOf(manifest, before)
-    .filter(({ id }) => !known.has(id))
-    .reduce((sum, { physicalRows }) => sum + Number(physicalRows), 0);
-}
-
-/** Those that another version does not have byte for byte. */
-function fragmentsOf({ message }: Manifest, other: Manifest): DataFragment[] {
-  const same = new Set(other.message.fragments.map(asKey));
-  return message.fragments
-    .filter((bytes) => !same.has(asKey(bytes)))
-    .map((bytes) => fromBinary(DataFragmentSchema, bytes));
-}
-
-function asKey(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("latin1");
+  const known = fragmentsBeside(before, manifest);
+  return [...fragmentsBeside(manifest, before)]
+    .filter(([id]) => !known.has(id))
+    .reduce((sum, [, { fragment }]) => sum + Number(fragment.physicalRows), 0);
 }
 
 /** Field 3 of Lance's `Transaction.Delete`. */

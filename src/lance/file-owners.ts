@@ -1,8 +1,8 @@
 import { fromBinary, type UnknownField } from "@bufbuild/protobuf";
 import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
-import { hasTrueCounts } from "./fragment-files.ts";
-import { placeOf } from "./image.ts";
+import { hasTrueCounts, placeOf } from "./fragment-files.ts";
 import type { Manifest } from "./manifest.ts";
+import { fieldsOf } from "./manifest-fields.ts";
 import { type DataFragment, DataFragmentSchema } from "./proto/lance_pb.ts";
 
 /** What a file of a version holds, in the words of its table. */
@@ -98,30 +98,11 @@ interface FieldNames {
   readonly blobs: ReadonlySet<string>;
 }
 
-/** Field: name 2, id 3, parent_id 4 (-1 for a column), of Lance's file.proto. */
 function fieldNames(manifest: Manifest): FieldNames {
-  const fields = new Map<number, { name: string; parent: number }>();
-  const blobIds: number[] = [];
-  for (const bytes of manifest.message.fields) {
-    const reader = new BinaryReader(bytes);
-    const field = { name: "", id: 0, parent: 0 };
-    while (reader.pos < reader.len) {
-      const [number, wireType] = reader.tag();
-      if (number === 2) field.name = reader.string();
-      else if (number === 3) field.id = reader.int32();
-      else if (number === 4) field.parent = reader.int32();
-      else reader.skip(wireType);
-    }
-    fields.set(field.id, field);
-    const text = Buffer.from(bytes).toString("latin1");
-    if (text.includes("lance.blob") || text.includes("lance-encoding:blob")) blobIds.push(field.id);
-  }
-  const of = (id: number): string => {
-    const field = fields.get(id);
-    if (!field) return `field ${id}`;
-    return fields.has(field.parent) && field.parent !== id ? `${of(field.parent)}.${field.name}` : field.name;
-  };
-  return { of, blobs: new Set(blobIds.map(of)) };
+  const fields = fieldsOf(manifest).map(({ path, ...field }) => ({ ...field, name: path.join(".") }));
+  const names = new Map(fields.map(({ id, name }) => [id, name]));
+  const blobs = new Set(fields.filter(({ isBlob }) => isBlob).map(({ name }) => name));
+  return { of: (id) => names.get(id) ?? `field ${id}`, blobs };
 }
 
 /** A repeated int32 that the message's schema does not know. */

@@ -3,7 +3,13 @@ import { BinaryReader } from "@bufbuild/protobuf/wire";
 import { CorruptError, UnsupportedError } from "../errors.ts";
 import { assertInnerPath } from "../fs/safe-names.ts";
 import type { Manifest } from "./manifest.ts";
-import { type DataFile, type DataFragment, DataFragmentSchema, type ExternalFile } from "./proto/lance_pb.ts";
+import {
+  type DataFile,
+  type DataFragment,
+  DataFragmentSchema,
+  type ExternalFile,
+  type IndexMetadata,
+} from "./proto/lance_pb.ts";
 
 /** A file that a version needs. `path` is relative to the dataset's directory, with forward slashes. */
 export interface ImageFile {
@@ -33,7 +39,7 @@ export class FragmentFiles {
   readonly #known = new Map<string, FragmentContents>();
 
   of(bytes: Uint8Array, dataset: string, source: string): FragmentContents {
-    const key = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("latin1");
+    const key = keyOf(bytes);
     let contents = this.#known.get(key);
     if (!contents) {
       const fragment = fromBinary(DataFragmentSchema, bytes);
@@ -75,6 +81,25 @@ export class FragmentFiles {
     for (const file of external) if (file) files.push(this.checked(file.path, 0n, source));
     return files;
   }
+}
+
+/** A text that is the same for the same bytes alone. */
+function keyOf(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("latin1");
+}
+
+/** A fragment, and as its manifest has it. */
+export interface EncodedFragment {
+  readonly fragment: DataFragment;
+  readonly bytes: Uint8Array;
+}
+
+/** The fragments of a version that another one does not have byte for byte, by id. */
+export function fragmentsBeside({ message }: Manifest, other: Manifest): Map<number, EncodedFragment> {
+  const same = new Set(other.message.fragments.map(keyOf));
+  const found = message.fragments.filter((bytes) => !same.has(keyOf(bytes)));
+  const decoded = found.map((bytes) => ({ fragment: fromBinary(DataFragmentSchema, bytes), bytes }));
+  return new Map(decoded.map((one) => [Number(one.fragment.id), one]));
 }
 
 function unsupported(dataset: string, feature: string): UnsupportedError {
@@ -129,4 +154,65 @@ export function canListIndices({ message, indices }: Manifest): boolean {
   return (
     indices.every(saysWhatItCovers) && (indices.length === 0 || message.fragments.every(isCountedInRows))
   );
+}
+
+export function placeOf({ name, uuid }: IndexMetadata): IndexPlace {
+  return { name, directory: `_indices/${formatUuid(uuid?.uuid ?? new Uint8Array())}` };
+}
+
+function formatUuid(bytes: Uint8Array): string {
+  const hex = Buffer.from(bytes).toString("hex");
+  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
+}
+
+const DELETIONS = 1n;
+const STABLE_ROW_IDS = 2n;
+const V2_FORMAT = 4n;
+const TABLE_CONFIG = 8n;
+const MULTI_BASE = 16n;
+const NO_TRANSACTION_FILES = 32n;
+const OVERLAYS = 64n;
+const COVERING_INDEXES = 128n;
+const MIXED_FILE_VERSIONS = 256n;
+const FRAGMENT_TREE = 512n;
+
+/** Features that keep every byte of a version in files that the manifest names. */
+const KNOWN =
+  DELETIONS |
+  STABLE_ROW_IDS |
+  V2_FORMAT |
+  TABLE_CONFIG |
+  NO_TRANSACTION_FILES |
+  COVERING_INDEXES |
+  MIXED_FILE_VERSIONS;
+
+const NAMES: readonly [bigint, string][] = [
+  [MULTI_BASE, "several base paths (a shallow clone?)"],
+  [OVERLAYS, "overlays"],
+  [FRAGMENT_TREE, "a fragment tree"],
+];
+
+/** The index under which Lance keeps its write-ahead log: acknowledged rows outside every manifest. */
+const LSM_INDEX = "__lance_mem_wal";
+
+/**
+ * Refuses a version that its file list does not describe in full: half a copy is worse than none.
+ *
+ * @throws UnsupportedError naming the table and the feature.
+ */
+export function assertCapturable(dataset: string, manifest: Manifest): void {
+  const refuse = (feature: string): never => {
+    throw new UnsupportedError(
+      `The table at ${dataset} uses ${feature}, which cannot be captured in full. Leave the table out, or rewrite it without.`,
+    );
+  };
+  const flags = manifest.message.readerFeatureFlags | manifest.message.writerFeatureFlags;
+  for (const [flag, name] of NAMES) if ((flags & flag) !== 0n) refuse(name);
+  if ((flags & ~KNOWN) !== 0n)
+    refuse(`a Lance feature that this version does not know (flags ${flags & ~KNOWN})`);
+  if (manifest.message.basePaths.length > 0) refuse("several base paths (a shallow clone?)");
+  for (const index of manifest.indices) {
+    if (index.name === LSM_INDEX) refuse("the LSM write path, which keeps rows outside every manifest");
+    if (index.baseId !== undefined) refuse("an index under another base path");
+  }
 }

@@ -1,6 +1,6 @@
 import { CorruptError } from "../errors.ts";
 import { highestOf } from "../util/extremes.ts";
-import { readManifest } from "./image.ts";
+import { readManifest } from "./manifest.ts";
 import { putBack } from "./put-back/put-back.ts";
 import { inspectTable } from "./put-back/table-state.ts";
 import type { LanceDB } from "./which-lancedb.ts";

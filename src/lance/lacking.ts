@@ -24,30 +24,17 @@ export interface TablePlace {
   readonly namespacePath: readonly string[];
 }
 
-type Options = Partial<CreateTableOptions>;
-
-/** `createTable`, without a path where it is empty. */
+/** `createTable` of rows, or `createEmptyTable` of a schema, without a path where it is empty. */
 export function createTableIn(
   db: Connection,
-  { name, namespacePath: path }: TablePlace,
-  data: ArrowTable,
-  options: Options,
+  { name, namespacePath }: TablePlace,
+  what: ArrowTable | Schema,
+  options: Partial<CreateTableOptions>,
 ): Promise<Table> {
-  return path.length === 0
-    ? db.createTable(name, data, options)
-    : db.createTable(name, data, [...path], options);
-}
-
-/** `createEmptyTable` likewise. */
-export function createEmptyTableIn(
-  db: Connection,
-  { name, namespacePath: path }: TablePlace,
-  schema: Schema,
-  options: Options,
-): Promise<Table> {
-  return path.length === 0
-    ? db.createEmptyTable(name, schema, options)
-    : db.createEmptyTable(name, schema, [...path], options);
+  const rest = namespacePath.length === 0 ? ([options] as const) : ([[...namespacePath], options] as const);
+  return "fields" in what
+    ? db.createEmptyTable(name, what, ...(rest as [typeof options]))
+    : db.createTable(name, what, ...(rest as [typeof options]));
 }
 
 /** The batches of a query: below 0.22.3 `execute` answers with an iterator that cannot be iterated over. */

@@ -1,6 +1,12 @@
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { BinaryReader } from "@bufbuild/protobuf/wire";
 import { CorruptError } from "../errors.ts";
+import { ifThere, ifThereLater } from "../fs/held-root.ts";
+import { toIoError } from "../fs/io.ts";
 import {
   type IndexMetadata,
   IndexSectionSchema,
@@ -220,4 +226,47 @@ export function isSameAt(index: number, a: FragmentRun, b: FragmentRun): boolean
 
 function joined(pieces: readonly Buffer[]): Buffer {
   return pieces.length === 1 ? (pieces[0] as Buffer) : Buffer.concat(pieces);
+}
+
+// Manifests as they lie in a dataset.
+
+export const VERSIONS = "_versions";
+
+/** The path of a manifest inside its dataset. */
+export function manifestPath(name: string): string {
+  return `${VERSIONS}/${name}`;
+}
+
+/** The versions whose manifests are there, newest first; empty where the directory is no dataset. */
+export async function listManifests(dataset: string): Promise<ManifestName[]> {
+  const directory = join(dataset, VERSIONS);
+  let names: string[] | undefined;
+  try {
+    names = await ifThereLater(directory, () => readdir(directory));
+  } catch (error) {
+    throw toIoError(error, "list", directory);
+  }
+  return (names ?? [])
+    .map(parseManifestName)
+    .filter((name) => name !== undefined)
+    .sort((a, b) => b.version - a.version);
+}
+
+export function digestOf(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("hex");
+}
+
+/** A manifest and its digest; undefined where it is not there. */
+export function readManifest(
+  dataset: string,
+  name: ManifestName,
+): { manifest: Manifest; digest: string } | undefined {
+  const path = join(dataset, VERSIONS, name.name);
+  let bytes: Buffer | undefined;
+  try {
+    bytes = ifThere(path, () => readFileSync(path));
+  } catch (error) {
+    throw toIoError(error, "read", path);
+  }
+  return bytes && { manifest: parseManifest(bytes, name.version, path), digest: digestOf(bytes) };
 }

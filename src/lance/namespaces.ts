@@ -1,15 +1,15 @@
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Table } from "@lancedb/lancedb";
 import { LanceError } from "../errors.ts";
-import { syncDirectories, syncFile } from "../fs/durable.ts";
-import { isError, isMissing, reasonOf } from "../fs/io.ts";
+import { reasonOf } from "../fs/io.ts";
 import { takeOwnerBelow } from "../fs/take-owner.ts";
 import { NAMESPACE_TABLE, namespacedDirectories, rootDirectory } from "./database.ts";
 import { Door } from "./door.ts";
 import { healDamagedHead } from "./heal-head.ts";
-import { ImageReader, listManifests, manifestPath } from "./image.ts";
+import { listManifests } from "./manifest.ts";
 import { digestOfVersion } from "./put-back/table-state.ts";
+import { syncNewest } from "./sync-versions.ts";
 import { isDataset } from "./table-directory.ts";
 import type { LanceDB } from "./which-lancedb.ts";
 
@@ -178,20 +178,6 @@ async function entriesOf(table: Table): Promise<NamespaceEntry[]> {
 
 function quoted(text: string): string {
   return `'${text.replaceAll("'", "''")}'`;
-}
-
-/** Puts the list as it is now on the disk: LanceDB syncs nothing itself. Whose commits are newest does not matter: they hold ours. */
-export async function syncNewest(dataset: string): Promise<void> {
-  const newest = (await listManifests(dataset))[0];
-  if (!newest) return;
-  const { files } = await new ImageReader(dataset).read(newest);
-  const paths = [...files.map((file) => file.path), manifestPath(newest.name)];
-  await Promise.all(paths.map((path) => syncFile(join(dataset, path)).catch(unlessMissing)));
-  await syncDirectories([dataset, ...paths.map((path) => dirname(join(dataset, path)))]);
-}
-
-function unlessMissing(error: unknown): void {
-  if (!isMissing(isError(error) ? error.cause : error)) throw error;
 }
 
 interface Known {

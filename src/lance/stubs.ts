@@ -2,7 +2,7 @@ import { lstatSync, readdirSync, readlinkSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { isMissing, toIoError } from "../fs/io.ts";
-import { listManifests } from "./image.ts";
+import { listManifests } from "./manifest.ts";
 import { isStrayDirectory, NAMESPACED } from "./table-directory.ts";
 
 const ENDING = ".lance";

@@ -1,7 +1,8 @@
-import { statSync } from "node:fs";
+import { type Dirent, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { ifThere } from "../fs/held-root.ts";
-import { isConflictCopy } from "../fs/safe-names.ts";
+import { toIoError } from "../fs/io.ts";
+import { isConflictCopy, isStray } from "../fs/safe-names.ts";
 
 /** The dataset in which LanceDB keeps namespaces; it is captured and put back like a table. */
 export const NAMESPACE_TABLE = "__manifest";
@@ -50,4 +51,24 @@ const UNIQUE = ["data/", "_deletions/", "_indices/"];
 /** Whether a file of a dataset, by its path in it, is the only one that ever has the name. */
 export function hasUniqueName(path: string): boolean {
   return UNIQUE.some((room) => path.startsWith(room));
+}
+
+/** The paths of the files below a directory of a dataset; none where it is not there. */
+export function listFiles(dataset: string, directory: string): string[] {
+  const root = join(dataset, directory);
+  return listEntries(root, true)
+    .filter((entry) => entry.isFile() && !isStray(entry.name))
+    .map((entry) => {
+      const inner = entry.parentPath.slice(root.length).replaceAll("\\", "/");
+      return `${directory}${inner}/${entry.name}`;
+    });
+}
+
+/** What lies in a directory; nothing where it is not there. */
+export function listEntries(directory: string, recursive = false): Dirent[] {
+  try {
+    return ifThere(directory, () => readdirSync(directory, { withFileTypes: true, recursive })) ?? [];
+  } catch (error) {
+    throw toIoError(error, "list", directory);
+  }
 }

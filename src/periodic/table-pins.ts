@@ -9,7 +9,8 @@ import { isObject } from "../fs/record.ts";
 import { takeOwner } from "../fs/take-owner.ts";
 import { isLeftBehind, PROCESS_TOKEN } from "../fs/this-process.ts";
 import { type Capture, captureTable } from "../lance/capture.ts";
-import { ImageReader, listManifests, type VersionImage } from "../lance/image.ts";
+import { ImageReader, type VersionImage } from "../lance/image.ts";
+import { listManifests } from "../lance/manifest.ts";
 import { PRIVATE_DIRECTORY, privateDirectory } from "../lance/private-directory.ts";
 import type { TablePosition } from "./file/backup-file.ts";
 

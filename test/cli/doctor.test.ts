@@ -2,7 +2,8 @@ import { chmodSync, mkdirSync, renameSync, rmSync, truncateSync, writeFileSync }
 import { join } from "node:path";
 import { connect } from "@lancedb/lancedb";
 import { expect, test } from "vitest";
-import { ImageReader, listManifests } from "../../src/lance/image.ts";
+import { ImageReader } from "../../src/lance/image.ts";
+import { listManifests } from "../../src/lance/manifest.ts";
 import { filesBelow, newestManifest } from "../support/files.ts";
 import { run, runJson } from "./cli.ts";
 import { countRows, dieAtWork, giveAway, newPlace, STRANGER, snapshotOf } from "./fixture.ts";

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { diagnoseTags } from "../../src/doctor/tags.ts";
-import { listManifests } from "../../src/lance/image.ts";
+import { listManifests } from "../../src/lance/manifest.ts";
 import { newDatabase } from "../support/database.ts";
 import { makeSampleTable } from "../support/sample.ts";
 

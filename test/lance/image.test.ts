@@ -2,7 +2,8 @@ import { rmSync, truncateSync } from "node:fs";
 import { join } from "node:path";
 import { connect } from "@lancedb/lancedb";
 import { describe, expect, test } from "vitest";
-import { ImageReader, listManifests, VERSIONS } from "../../src/lance/image.ts";
+import { ImageReader } from "../../src/lance/image.ts";
+import { listManifests, VERSIONS } from "../../src/lance/manifest.ts";
 import { newDirectory } from "../support/database.ts";
 import { sampleRows } from "../support/sample.ts";
 

@@ -5,17 +5,15 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { CorruptError, UnsupportedError } from "../../src/index.ts";
 import { commitKindOf } from "../../src/lance/commit-kind.ts";
+import { assertCapturable } from "../../src/lance/fragment-files.ts";
+import { ImageReader } from "../../src/lance/image.ts";
 import {
-  assertCapturable,
   digestOf,
-  ImageReader,
   listManifests,
-  readManifest,
-} from "../../src/lance/image.ts";
-import {
   manifestName,
   parseManifest,
   parseManifestName,
+  readManifest,
   renumberManifest,
 } from "../../src/lance/manifest.ts";
 import { sameContent } from "../../src/lance/same-content.ts";

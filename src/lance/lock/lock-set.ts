@@ -24,7 +24,7 @@ interface InTheWay {
 }
 
 /** The table locks of one guarded operation. */
-export class LockSet implements Holder {
+export class LockSet {
   readonly owner: Owner = newOwner();
   readonly #database: string;
   readonly #timeoutMs: number;
@@ -58,6 +58,7 @@ export class LockSet implements Holder {
     return this.owner.operation;
   }
 
+  /** The operations that this one runs inside of, innermost first: they end only after it. */
   get enclosing(): LockSet[] {
     return this.#parent ? [this.#parent, ...this.#parent.enclosing] : [];
   }
@@ -94,7 +95,7 @@ export class LockSet implements Holder {
     try {
       return await this.#wait(table, whileWaiting);
     } finally {
-      waitsNoMore(this);
+      waits.delete(this);
     }
   }
 
@@ -107,18 +108,20 @@ export class LockSet implements Holder {
     takeOffAll();
     const wanted = [...new Set(tables)].sort().filter((table) => !this.#held.has(table));
     const taken: string[] = [];
+    const refusal = ({ table, attempt }: InTheWay) => {
+      if (attempt) this.#refuseOwn(table, attempt.holder.operation);
+      return this.#lockedError(table, attempt);
+    };
     try {
-      for (const look of [true, false]) {
-        for (const table of wanted) {
-          if (this.isHeldByParent(table)) throw heldAround(table);
-          const outcome = look ? await this.#look(table) : await this.#attempt(table, this.#lockOf(table));
-          if (typeof outcome === "boolean") {
-            if (!look) taken.push(table);
-            continue;
-          }
-          if (outcome.attempt) this.#refuseOwn(outcome.table, outcome.attempt.holder.operation);
-          return this.#lockedError(outcome.table, outcome.attempt);
-        }
+      for (const table of wanted) {
+        if (this.isHeldByParent(table)) throw heldAround(table);
+        const attempt = await this.#look(table);
+        if (attempt) return refusal({ table, attempt });
+      }
+      for (const table of wanted) {
+        const outcome = await this.#attempt(table, new TableLock(this.#database, table));
+        if (typeof outcome !== "boolean") return refusal(outcome);
+        taken.push(table);
       }
       taken.length = 0;
       return undefined;
@@ -127,15 +130,11 @@ export class LockSet implements Holder {
     }
   }
 
-  #lockOf(table: string): TableLock {
-    return new TableLock(this.#database, table);
-  }
-
-  /** Takes nothing, so that it is in nobody's way. */
-  async #look(table: string): Promise<boolean | InTheWay> {
+  /** Who is in the way. Takes nothing, so that it is in nobody's way itself. */
+  async #look(table: string): Promise<InTheWay["attempt"]> {
     const { holder } = await TableLock.toLookAt(this.#database, table).look();
-    if (!holder || holder.life === "dead" || (holder.life === "unknown" && this.#force)) return true;
-    return { table, attempt: { holder: holder.owner, known: holder.life === "alive" } };
+    if (!holder || holder.life === "dead" || (holder.life === "unknown" && this.#force)) return undefined;
+    return { holder: holder.owner, known: holder.life === "alive" };
   }
 
   /** Whether it was taken from a dead process; or who is in the way. */
@@ -145,7 +144,7 @@ export class LockSet implements Holder {
     const around = await this.#around(table, () => lock.release(attempt.epoch, this.owner));
     if (around) return { table: WHOLE_DATABASE, attempt: around };
     this.#held.set(table, { lock, epoch: attempt.epoch });
-    nowHolds(this);
+    holders.set(this.operation, this);
     if (lock.isNew) await forgetUnusedLocks(this.#database);
     return attempt.fromDead;
   }
@@ -177,16 +176,12 @@ export class LockSet implements Holder {
   }
 
   /** Who holds the whole database, of which a table was just taken; that is given back then. */
-  async #around(
-    table: string,
-    giveBack: () => void,
-  ): Promise<{ readonly holder: Owner; readonly known: boolean } | undefined> {
+  async #around(table: string, giveBack: () => void): Promise<InTheWay["attempt"]> {
     if (table === WHOLE_DATABASE || this.#held.has(WHOLE_DATABASE)) return undefined;
     try {
-      const { holder } = await TableLock.toLookAt(this.#database, WHOLE_DATABASE).look();
-      if (!holder || holder.life === "dead" || (holder.life === "unknown" && this.#force)) return undefined;
-      giveBack();
-      return { holder: holder.owner, known: holder.life === "alive" };
+      const around = await this.#look(WHOLE_DATABASE);
+      if (around) giveBack();
+      return around;
     } catch (error) {
       giveBack();
       throw error;
@@ -204,7 +199,7 @@ export class LockSet implements Holder {
     const held = this.#held.get(table);
     if (!held) return;
     this.#held.delete(table);
-    if (this.#held.size === 0) holdsNoMore(this);
+    if (this.#held.size === 0) holders.delete(this.operation);
     const error = held.lock.release(held.epoch, this.owner);
     if (error) {
       this.#logger?.warn(
@@ -229,7 +224,7 @@ export class LockSet implements Holder {
 
   #refuseDeadlock(table: string, holder: string): void {
     this.#refuseOwn(table, holder);
-    nowWaits(this, { table, holder });
+    waits.set(this, { table, holder });
     if (!isDeadlock(this)) return;
     throw new LockedError(
       `Table ${table} is held by a guarded operation of this process that itself waits for a table that is held here: neither could continue. Name the tables of both in their option "tables", so that both lock them in the same order, and do not run one guarded operation inside another.`,
@@ -245,7 +240,7 @@ export class LockSet implements Holder {
     }
   }
 
-  #lockedError(table: string, attempt: { holder: Owner; known: boolean } | undefined): LockedError {
+  #lockedError(table: string, attempt: InTheWay["attempt"]): LockedError {
     if (!attempt) {
       return new LockedError(
         `Table ${table} could not be locked within ${this.#timeoutMs} ms: others were quicker each time.`,
@@ -273,47 +268,22 @@ function heldAround(table: string): LockedError {
   );
 }
 
-/**
- * Guarded operations of this process that wait for each other's tables would wait until their time is up, and
- * each would hold what the other needs. Here it can be told at once. Of other processes nothing is known but
- * who holds a table, so there the time limit stands.
- */
-interface Holder {
-  /** The operation's id, as the lock on the disk names it. */
-  readonly operation: string;
-  /** The operations that this one runs inside of, innermost first: they end only after it. */
-  readonly enclosing: readonly Holder[];
-  holds(table: string): boolean;
-}
-
 interface Wait {
   readonly table: string;
   /** The operation that has it. */
   readonly holder: string;
 }
 
-const holders = new Map<string, Holder>();
-const waits = new Map<Holder, Wait>();
-
-/** Makes an operation known that has got its first table. */
-function nowHolds(holder: Holder): void {
-  holders.set(holder.operation, holder);
-}
-
-function holdsNoMore(holder: Holder): void {
-  holders.delete(holder.operation);
-}
-
-function nowWaits(waiter: Holder, wait: Wait): void {
-  waits.set(waiter, wait);
-}
-
-function waitsNoMore(waiter: Holder): void {
-  waits.delete(waiter);
-}
+/**
+ * Guarded operations of this process that wait for each other's tables would wait until their time is up, and
+ * each would hold what the other needs. Here it can be told at once. Of other processes nothing is known but
+ * who holds a table, so there the time limit stands. By the operations' ids, as the locks on the disk name them.
+ */
+const holders = new Map<string, LockSet>();
+const waits = new Map<LockSet, Wait>();
 
 /** Whether what a waiter waits for can only come when the waiter itself, or what it runs inside of, has ended. */
-function isDeadlock(waiter: Holder): boolean {
+function isDeadlock(waiter: LockSet): boolean {
   const own = new Set(lineOf(waiter).map(({ operation }) => operation));
   const seen = new Set<string>();
   const leadsBack = (wait: Wait | undefined): boolean => {
@@ -328,6 +298,6 @@ function isDeadlock(waiter: Holder): boolean {
   return leadsBack(waits.get(waiter));
 }
 
-function lineOf(holder: Holder): Holder[] {
+function lineOf(holder: LockSet): LockSet[] {
   return [holder, ...holder.enclosing];
 }

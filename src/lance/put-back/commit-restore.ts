@@ -2,22 +2,26 @@ import { existsSync, readdirSync, rmSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { BackupError, CorruptError, LanceError } from "../../errors.ts";
-import { createFileExclusively, syncDirectory, syncFile } from "../../fs/durable.ts";
-import { errnoOf, io, isError, isMissing, reasonOf, toIoError } from "../../fs/io.ts";
+import { createFileExclusively, syncDirectory, syncIfThere } from "../../fs/durable.ts";
+import { errnoOf, io, reasonOf, toIoError } from "../../fs/io.ts";
 import { PIN_ORDER, Placer } from "../../fs/placer.ts";
 import { takeOwner } from "../../fs/take-owner.ts";
 import { Door } from "../door.ts";
-import { FragmentFiles, hasTrueCounts, type ImageFile, isCounted } from "../fragment-files.ts";
-import { listFiles, listManifests, manifestPath, placeOf, readManifest, VERSIONS } from "../image.ts";
+import { FragmentFiles, hasTrueCounts, isCounted, placeOf } from "../fragment-files.ts";
 import {
+  listManifests,
   type ManifestName,
   manifestName,
+  manifestPath,
   parseManifest,
   parseManifestName,
+  readManifest,
   renumberManifest,
+  VERSIONS,
 } from "../manifest.ts";
 import { makeStagingDirectory, removeStagingDirectory } from "../private-directory.ts";
 import { sameContent } from "../same-content.ts";
+import { listFiles } from "../table-directory.ts";
 import type { LanceDB } from "../which-lancedb.ts";
 
 /** Where LanceDB notes the newest version's number; it may be absent. */
@@ -141,12 +145,10 @@ async function placeLookedAt(
   if (isOld || !message.fragments.every(isCounted)) {
     const known = new FragmentFiles();
     for (const one of message.fragments)
-      for (const path of pathsOf(known.of(one, dataset, dataset).files)) paths.push(path);
+      for (const { path } of known.of(one, dataset, dataset).files) paths.push(path);
   }
   for (const index of indices) {
-    if (isOld || index.files.length === 0) {
-      paths.push(...pathsOf(await listFiles(dataset, placeOf(index).directory)));
-    }
+    if (isOld || index.files.length === 0) paths.push(...listFiles(dataset, placeOf(index).directory));
   }
   const placer = new Placer(PIN_ORDER);
   for (const path of paths) {
@@ -157,10 +159,6 @@ async function placeLookedAt(
 }
 
 const INDICES = "_indices";
-
-function pathsOf(files: readonly ImageFile[]): string[] {
-  return files.map(({ path }) => path);
-}
 
 interface MadeRestore {
   readonly bytes: Uint8Array;
@@ -248,13 +246,8 @@ async function syncVersions(
   newest: ManifestName,
 ): Promise<void> {
   for (const version of new Set(versions)) {
-    const path = join(dataset, VERSIONS, manifestName(version, newest.scheme));
-    try {
-      await syncFile(path);
-    } catch (error) {
-      // Others went on from it, and cleaned it up: theirs is the newest then.
-      if (!isMissing(isError(error) ? error.cause : error)) throw error;
-    }
+    // Others may have gone on from it, and cleaned it up: theirs is the newest then.
+    await syncIfThere(join(dataset, VERSIONS, manifestName(version, newest.scheme)));
   }
   await syncDirectory(join(dataset, VERSIONS));
 }

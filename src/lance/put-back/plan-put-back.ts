@@ -1,8 +1,7 @@
 import { existsSync } from "node:fs";
 import { CorruptError } from "../../errors.ts";
 import { highestOf } from "../../util/extremes.ts";
-import { listManifests, readManifest } from "../image.ts";
-import type { Manifest, ManifestName } from "../manifest.ts";
+import { listManifests, type Manifest, type ManifestName, readManifest } from "../manifest.ts";
 import { sameContent } from "../same-content.ts";
 import { linkTarget } from "../stubs.ts";
 import {

@@ -7,8 +7,8 @@ import { syncDirectories } from "../../fs/durable.ts";
 import { errnoOf, io } from "../../fs/io.ts";
 import { moveDirectory } from "../../fs/move-directory.ts";
 import { PIN_ORDER, Placer } from "../../fs/placer.ts";
-import { ImageReader, listManifests, manifestPath, VERSIONS, type VersionImage } from "../image.ts";
-import { type ManifestName, manifestName, type NamingScheme } from "../manifest.ts";
+import { ImageReader, type VersionImage } from "../image.ts";
+import { listManifests, type ManifestName, manifestName, manifestPath, VERSIONS } from "../manifest.ts";
 import {
   ensurePrivateDirectory,
   makeStagingDirectory,
@@ -199,6 +199,10 @@ class PutBack {
     return linkBackFiles(await new ImageReader(from).read(manifest), from, dataset, this.#placer);
   }
 
+  /**
+   * Puts the source's manifests up to the version into a dataset, each after its files: the version itself first, since
+   * it is whole, then the older ones. A foreign manifest of the same number is renamed over.
+   */
   async #linkHistory(dataset: string): Promise<void> {
     const { version, table } = this.#target;
     const source = await this.#findSource();
@@ -208,16 +212,31 @@ class PutBack {
         { path: this.#target.dataset },
       );
     }
-    await linkBackHistory({
-      source: source.dataset,
-      dataset,
-      version,
-      scheme: await this.#scheme(dataset, source.manifest.scheme),
-      placer: this.#placer,
-      keep: async (manifest, number) => {
-        if (this.#plan.foreign.includes(number)) await this.#keepManifest(manifest, "copy");
-      },
-    });
+    const { manifests, damaged } = await inspectTable(dataset);
+    // Manifests that come back take the naming scheme of those that are there.
+    const scheme = (manifests[0] ?? damaged[0])?.scheme ?? source.manifest.scheme;
+    const reader = new ImageReader(source.dataset);
+    const live = await listManifests(dataset);
+    for (const manifest of await listManifests(source.dataset)) {
+      if (manifest.version > version) continue;
+      let image: VersionImage;
+      try {
+        image = await reader.read(manifest);
+      } catch (error) {
+        if (manifest.version === version || !(error instanceof CorruptError)) throw error;
+        continue; // a damaged older version is no loss: it could not be opened before either
+      }
+      const isThere = await findManifest(dataset, manifest.version, image.digest, live);
+      if (!isThere || manifest.version === version)
+        await linkBackFiles(image, source.dataset, dataset, this.#placer);
+      if (isThere) continue;
+      const other = live.find((name) => name.version === manifest.version);
+      if (other && this.#plan.foreign.includes(other.version))
+        await this.#keepManifest(join(dataset, VERSIONS, other.name), "copy");
+      const kept = join(source.dataset, manifestPath(manifest.name));
+      const name = other?.name ?? manifestName(manifest.version, scheme);
+      await this.#placer.placeOver(kept, dataset, manifestPath(name));
+    }
   }
 
   async #findSource(): Promise<{ dataset: string; manifest: ManifestName } | undefined> {
@@ -227,12 +246,6 @@ class PutBack {
       if (manifest) return { dataset, manifest };
     }
     return undefined;
-  }
-
-  /** Manifests that come back take the naming scheme of those that are there. */
-  async #scheme(dataset: string, fallback: NamingScheme): Promise<NamingScheme> {
-    const state = await inspectTable(dataset);
-    return (state.manifests[0] ?? state.damaged[0])?.scheme ?? fallback;
   }
 
   async #moveDamagedAside(): Promise<void> {
@@ -300,52 +313,4 @@ async function linkBackFiles(
     replaced++;
   }
   return replaced;
-}
-
-/**
- * Puts the manifests of `source` up to `version` into a dataset, each after its files: `version` itself
- * first, since it is whole, then the older ones. A foreign manifest of the same number is renamed over;
- * `keep` is told of it first.
- */
-async function linkBackHistory(options: {
-  source: string;
-  dataset: string;
-  version: number;
-  scheme: NamingScheme;
-  placer: Placer;
-  keep: (manifest: string, version: number) => Promise<void>;
-}): Promise<void> {
-  const { source, dataset, version, scheme, placer } = options;
-  const reader = new ImageReader(source);
-  const live = await listManifests(dataset);
-  const kept = (await listManifests(source)).filter((name) => name.version <= version);
-  for (const manifest of kept) {
-    let image: VersionImage;
-    try {
-      image = await reader.read(manifest);
-    } catch (error) {
-      if (manifest.version === version || !(error instanceof CorruptError)) throw error;
-      continue; // a damaged older version is no loss: it could not be opened before either
-    }
-    if (await findManifest(dataset, manifest.version, image.digest, live)) {
-      if (manifest.version === version) await linkBackFiles(image, source, dataset, placer);
-      continue;
-    }
-    await linkBackFiles(image, source, dataset, placer);
-    await putManifest(manifest, live, options, placer, scheme);
-  }
-}
-
-async function putManifest(
-  manifest: ManifestName,
-  live: readonly ManifestName[],
-  options: { source: string; dataset: string; keep: (manifest: string, version: number) => Promise<void> },
-  placer: Placer,
-  scheme: NamingScheme,
-): Promise<void> {
-  const foreign = live.find((name) => name.version === manifest.version);
-  if (foreign) await options.keep(join(options.dataset, VERSIONS, foreign.name), foreign.version);
-  const name = foreign?.name ?? manifestName(manifest.version, scheme);
-  const kept = join(options.source, manifestPath(manifest.name));
-  await placer.placeOver(kept, options.dataset, manifestPath(name));
 }

@@ -3,8 +3,15 @@ import { join } from "node:path";
 import { CorruptError, LanceError } from "../../errors.ts";
 import { ifThere } from "../../fs/held-root.ts";
 import { toIoError } from "../../fs/io.ts";
-import { digestOf, listManifests, readManifest, VERSIONS } from "../image.ts";
-import { type Manifest, type ManifestName, manifestName } from "../manifest.ts";
+import {
+  digestOf,
+  listManifests,
+  type Manifest,
+  type ManifestName,
+  manifestName,
+  readManifest,
+  VERSIONS,
+} from "../manifest.ts";
 
 /** What lies in a table's directory now. */
 export interface TableState {

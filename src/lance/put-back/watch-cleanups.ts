@@ -3,8 +3,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { CorruptError } from "../../errors.ts";
 import { type CommitKind, commitKindOf } from "../commit-kind.ts";
-import { listManifests, manifestPath } from "../image.ts";
-import type { ManifestName } from "../manifest.ts";
+import { listManifests, type ManifestName, manifestPath } from "../manifest.ts";
 import { isKnown, type VersionIdentities } from "./table-state.ts";
 
 /** A cleanup that was seen counts as ended when nothing was missing so many times. */

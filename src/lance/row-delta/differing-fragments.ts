@@ -1,5 +1,5 @@
 import { fromBinary } from "@bufbuild/protobuf";
-import { hasTrueCounts, isLegacyFile, rowsOf } from "../fragment-files.ts";
+import { fragmentsBeside, hasTrueCounts, isLegacyFile, rowsOf } from "../fragment-files.ts";
 import type { Manifest } from "../manifest.ts";
 import { type DataFragment, DataFragmentSchema } from "../proto/lance_pb.ts";
 import { sameDataFiles } from "../same-content.ts";
@@ -51,12 +51,10 @@ export function rowRanges(manifest: Manifest, ids: ReadonlySet<number>): RowRang
 
 /** Compares two versions by what their manifests say; no file is read. */
 export function diffFragments(older: Manifest, newer: Manifest): FragmentDiff {
-  const [before, after] = [new Map(byBytes(older)), new Map(byBytes(newer))];
-  const gone = decodeMissing(before, after);
+  const gone = fragmentsBeside(older, newer);
   const deletions: number[] = [];
   const made: FragmentRows[] = [];
-  for (const { fragment, bytes } of decodeMissing(after, before).values()) {
-    const id = Number(fragment.id);
+  for (const [id, { fragment, bytes }] of fragmentsBeside(newer, older)) {
     const old = gone.get(id);
     if (old === undefined || !sameDataFiles(old.bytes, bytes)) {
       made.push(countsOf(fragment, newer));
@@ -102,27 +100,6 @@ export function hasLegacyFiles(manifest: Manifest): boolean {
     legacy.set(manifest, has);
   }
   return has;
-}
-
-function byBytes(manifest: Manifest): [string, Uint8Array][] {
-  return manifest.message.fragments.map((bytes) => [
-    Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("latin1"),
-    bytes,
-  ]);
-}
-
-/** Those of `all` that `others` does not have byte for byte, by id. */
-function decodeMissing(
-  all: Map<string, Uint8Array>,
-  others: Map<string, unknown>,
-): Map<number, { readonly fragment: DataFragment; readonly bytes: Uint8Array }> {
-  const missing = new Map<number, { fragment: DataFragment; bytes: Uint8Array }>();
-  for (const [key, bytes] of all) {
-    if (others.has(key)) continue;
-    const fragment = fromBinary(DataFragmentSchema, bytes);
-    missing.set(Number(fragment.id), { fragment, bytes });
-  }
-  return missing;
 }
 
 function deletionFile({ deletionFile: file }: DataFragment): string {

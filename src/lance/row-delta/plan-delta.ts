@@ -1,10 +1,10 @@
 import type { Table } from "@lancedb/lancedb";
 import { sameSchema } from "../../arrow/schemas.ts";
 import { type CommitKind, commitKindOf } from "../commit-kind.ts";
-import { listManifests } from "../image.ts";
-import type { Manifest } from "../manifest.ts";
+import { listManifests, type Manifest } from "../manifest.ts";
+import { sameFieldIds } from "../manifest-fields.ts";
 import { findManifest } from "../put-back/table-state.ts";
-import { sameFieldIds, sameFields } from "../same-content.ts";
+import { sameFields } from "../same-content.ts";
 import { AddressSet } from "./addresses.ts";
 import { diffFragments } from "./differing-fragments.ts";
 import { diffRows } from "./differing-rows.ts";

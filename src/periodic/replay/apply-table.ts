@@ -8,7 +8,7 @@ import { loadableTable } from "../../arrow/writable.ts";
 import { UnsupportedError, ValidationError } from "../../errors.ts";
 import { isError } from "../../fs/io.ts";
 import { assertTableId, parseTableId } from "../../lance/database.ts";
-import { assertNamespaces, createEmptyTableIn, createTableIn, deleteRows } from "../../lance/lacking.ts";
+import { assertNamespaces, createTableIn, deleteRows } from "../../lance/lacking.ts";
 import { locateTable } from "../../lance/namespaces.ts";
 import type { BackupFileReader, TableReader } from "../file/backup-file.ts";
 import type { Target } from "./replay-target.ts";
@@ -116,7 +116,7 @@ async function createFrom(
     if (made) await append(made, chunk);
     else made = writingAsIs(await createTableIn(db, table, chunk, { mode }));
   }
-  made ??= await createEmptyTableIn(db, table, table.schema, { mode });
+  made ??= await createTableIn(db, table, table.schema, { mode });
   return { table: made, rows };
 }
 

@@ -6,7 +6,7 @@ import { ifThereLater } from "../../fs/held-root.ts";
 import { toIoError } from "../../fs/io.ts";
 import { isStray } from "../../fs/safe-names.ts";
 import { listTables, NAMESPACE_TABLE, type TableLocation } from "../../lance/database.ts";
-import { listManifests, readManifest } from "../../lance/image.ts";
+import { listManifests, readManifest } from "../../lance/manifest.ts";
 import { locateTable } from "../../lance/namespaces.ts";
 import type { LanceDB } from "../../lance/which-lancedb.ts";
 import type { TablePosition } from "../file/backup-file.ts";

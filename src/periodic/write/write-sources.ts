@@ -9,8 +9,8 @@ import type { Door } from "../../lance/door.ts";
 import { canListIndices } from "../../lance/fragment-files.ts";
 import { assertAddressable } from "../../lance/lacking.ts";
 import type { Manifest } from "../../lance/manifest.ts";
+import { fieldsOf } from "../../lance/manifest-fields.ts";
 import { blobColumnsOf } from "../../lance/row-delta/blob-digests.ts";
-import { logicalTypes } from "../../lance/same-content.ts";
 import type { IndexRecord } from "../file/backup-file.ts";
 import { recordIndices } from "../index-records.ts";
 import type { PeriodicSettings } from "../periodic-options.ts";
@@ -119,9 +119,14 @@ function assertReadable(table: string, schema: Schema): void {
 
 /** The error for a table whose schema could not be read; undefined where its columns' types are not why. */
 function unreadableSchema(table: string, version: Manifest, cause: unknown): UnsupportedError | undefined {
-  const odd = logicalTypes(version).find(({ type }) => UNKNOWN_TO_ARROW.test(type));
+  const odd = fieldsOf(version).find(({ type }) => UNKNOWN_TO_ARROW.test(type));
   if (odd === undefined) return undefined;
-  return refusal(table, odd.column, `of the type ${odd.type}, which LanceDB's client cannot read`, cause);
+  return refusal(
+    table,
+    odd.path[0] ?? "",
+    `of the type ${odd.type}, which LanceDB's client cannot read`,
+    cause,
+  );
 }
 
 function refusal(table: string, column: string, what: string, cause?: unknown): UnsupportedError {

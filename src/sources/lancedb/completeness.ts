@@ -8,8 +8,8 @@ import { failed, type Problem, passed, type VerificationResult } from "../../eng
 import { BackupError } from "../../errors.ts";
 import { isLeftOut } from "../../lance/broken-indices.ts";
 import { HistoryFiles, pathsBelow } from "../../lance/history-files.ts";
-import { ReusedBuffer, VERSIONS } from "../../lance/image.ts";
-import { parseManifestName } from "../../lance/manifest.ts";
+import { ReusedBuffer } from "../../lance/image.ts";
+import { parseManifestName, VERSIONS } from "../../lance/manifest.ts";
 import { counted } from "../../util/format.ts";
 import { LANCEDB_KIND } from "./lancedb-part.ts";
 import { contentView, type SnapshotFile, type SnapshotTableDetails } from "./snapshot-view.ts";

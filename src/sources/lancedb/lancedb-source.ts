@@ -22,10 +22,11 @@ import {
   keepIdentity,
   setIdentity,
 } from "../../lance/database-identity.ts";
-import { ImageReader, listManifests } from "../../lance/image.ts";
+import { ImageReader } from "../../lance/image.ts";
 import { excluded, excluder, type LeftOutTable, unsupported } from "../../lance/left-out.ts";
 import { whileFrozen } from "../../lance/lock/freeze.ts";
 import { DEFAULT_LOCK_TIMEOUT_MS } from "../../lance/lock/lock-set.ts";
+import { listManifests } from "../../lance/manifest.ts";
 import { listStubs } from "../../lance/stubs.ts";
 import { LanceDB } from "../../lance/which-lancedb.ts";
 import { counted } from "../../util/format.ts";

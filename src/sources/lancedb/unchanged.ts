@@ -4,7 +4,7 @@ import { ifThere } from "../../fs/held-root.ts";
 import { isStray } from "../../fs/safe-names.ts";
 import { TAGS } from "../../lance/capture.ts";
 import type { TableLocation } from "../../lance/database.ts";
-import { listManifests, manifestPath } from "../../lance/image.ts";
+import { listManifests, manifestPath } from "../../lance/manifest.ts";
 import { tagOfFile } from "../../lance/tag-file.ts";
 import type { CapturedTable, KnownTable } from "./table-capture.ts";
 

@@ -3,8 +3,7 @@ import type { BlobStore } from "../../../engine/blobs/blob-store.ts";
 import { changesBetween, diffParts, without } from "../../../engine/diff-parts.ts";
 import type { StoredContent } from "../../../engine/snapshot.ts";
 import { ValidationError } from "../../../errors.ts";
-import { VERSIONS } from "../../../lance/image.ts";
-import { parseManifestName } from "../../../lance/manifest.ts";
+import { parseManifestName, VERSIONS } from "../../../lance/manifest.ts";
 import type { LanceDB } from "../../../lance/which-lancedb.ts";
 import { chooserOf, type LanceCatalog } from "../lance-catalog.ts";
 import {

@@ -5,8 +5,7 @@ import { CorruptError } from "../../../errors.ts";
 import { isLeftOut } from "../../../lance/broken-indices.ts";
 import { TAGS } from "../../../lance/capture.ts";
 import { HistoryFiles, pathsBelow } from "../../../lance/history-files.ts";
-import { VERSIONS } from "../../../lance/image.ts";
-import { parseManifestName } from "../../../lance/manifest.ts";
+import { parseManifestName, VERSIONS } from "../../../lance/manifest.ts";
 import type { SnapshotFile, SnapshotTableDetails } from "../snapshot-view.ts";
 
 interface FilesUpTo {

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { OnProgress } from "../../../engine/progress.ts";
 import { runTasks } from "../../../fs/workers/pool.ts";
 import { TAGS } from "../../../lance/capture.ts";
-import { VERSIONS } from "../../../lance/image.ts";
+import { VERSIONS } from "../../../lance/manifest.ts";
 import { hasUniqueName } from "../../../lance/table-directory.ts";
 import type { SnapshotFile } from "../snapshot-view.ts";
 import { wasNotWritten } from "./judge-manifest.ts";

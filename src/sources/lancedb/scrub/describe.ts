@@ -1,8 +1,7 @@
 import { join } from "node:path";
 import { TAGS } from "../../../lance/capture.ts";
 import { allRowsOf } from "../../../lance/file-owners.ts";
-import { VERSIONS } from "../../../lance/image.ts";
-import { parseManifestName } from "../../../lance/manifest.ts";
+import { parseManifestName, VERSIONS } from "../../../lance/manifest.ts";
 import type { Finding } from "./compare.ts";
 import { compareWithBlob, type Difference } from "./difference.ts";
 import { type Contents, contentsOf, type LocatedFile } from "./locate.ts";

@@ -2,8 +2,7 @@ import { statSync } from "node:fs";
 import { join } from "node:path";
 import type { BlobStore } from "../../../engine/blobs/blob-store.ts";
 import { CorruptError } from "../../../errors.ts";
-import { digestOf } from "../../../lance/image.ts";
-import { type Manifest, parseManifest } from "../../../lance/manifest.ts";
+import { digestOf, type Manifest, parseManifest } from "../../../lance/manifest.ts";
 import type { SnapshotFile } from "../snapshot-view.ts";
 import { readFile } from "./blob-bytes.ts";
 

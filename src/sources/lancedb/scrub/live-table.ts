@@ -5,8 +5,8 @@ import { CorruptError } from "../../../errors.ts";
 import { ifThere } from "../../../fs/held-root.ts";
 import { toIoError } from "../../../fs/io.ts";
 import { HistoryFiles, pathsBelow } from "../../../lance/history-files.ts";
-import { listManifests, manifestPath, ReusedBuffer } from "../../../lance/image.ts";
-import type { ManifestName } from "../../../lance/manifest.ts";
+import { ReusedBuffer } from "../../../lance/image.ts";
+import { listManifests, type ManifestName, manifestPath } from "../../../lance/manifest.ts";
 import type { SnapshotFile } from "../snapshot-view.ts";
 import { isSnapshots, judgeManifest, type Verdict } from "./judge-manifest.ts";
 

@@ -9,7 +9,7 @@ import { holding } from "../../../fs/held-root.ts";
 import { advice } from "../../../hint.ts";
 import { databasePath, listTables, type TableLocation } from "../../../lance/database.ts";
 import { identifyDatabase } from "../../../lance/database-identity.ts";
-import { listManifests } from "../../../lance/image.ts";
+import { listManifests } from "../../../lance/manifest.ts";
 import { hasUniqueName } from "../../../lance/table-directory.ts";
 import type { LanceCatalog } from "../lance-catalog.ts";
 import type { SnapshotContent } from "../snapshot-view.ts";

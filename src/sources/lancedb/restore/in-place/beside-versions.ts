@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { listNames } from "../../../../fs/directory-tree.ts";
 import { PIN_ORDER, Placer } from "../../../../fs/placer.ts";
 import { TAGS } from "../../../../lance/capture.ts";
-import { VERSIONS } from "../../../../lance/image.ts";
+import { VERSIONS } from "../../../../lance/manifest.ts";
 import { digestOfVersion } from "../../../../lance/put-back/table-state.ts";
 import { tagOfFile, versionOfTag } from "../../../../lance/tag-file.ts";
 import type { SnapshotFile } from "../../snapshot-view.ts";

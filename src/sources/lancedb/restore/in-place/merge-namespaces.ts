@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { NAMESPACE_TABLE } from "../../../../lance/database.ts";
-import { listManifests } from "../../../../lance/image.ts";
+import { listManifests } from "../../../../lance/manifest.ts";
 import { changeNamespaces, type NamespaceEntry, readNamespaces } from "../../../../lance/namespaces.ts";
 import type { LanceDB } from "../../../../lance/which-lancedb.ts";
 

@@ -3,7 +3,7 @@ import { basename, join } from "node:path";
 import { ValidationError } from "../../../../errors.ts";
 import { advice } from "../../../../hint.ts";
 import { listTables, NAMESPACE_TABLE, rootDirectory } from "../../../../lance/database.ts";
-import { listManifests } from "../../../../lance/image.ts";
+import { listManifests } from "../../../../lance/manifest.ts";
 import { type PutBackTarget, planPutBack } from "../../../../lance/put-back/plan-put-back.ts";
 import { inspectTable } from "../../../../lance/put-back/table-state.ts";
 import type { LanceDB } from "../../../../lance/which-lancedb.ts";
