@@ -38,10 +38,10 @@ export type {
   GuardedWork,
   GuardedWorkOptions,
   RecoverOptions,
+  RestoreBackupOptions,
 } from "./guard/manager-options.ts";
 export type { UnreadableTable } from "./guard/recovery/recover-entries.ts";
 export type { RecoveredEntry, RecoveryAction } from "./guard/recovery/roll-back-dead.ts";
-export type { RestoreBackupOptions } from "./guard/restore/restore-backup.ts";
 export type { RestoreResult, TableRestore } from "./guard/rollback/roll-back-tables.ts";
 export {
   type CreateIndexesResult,

@@ -24,13 +24,13 @@ import {
   type GuardedWork,
   type GuardedWorkOptions,
   type RecoverOptions,
+  type RestoreBackupOptions,
   type Settings,
   settingsOf,
 } from "./manager-options.ts";
 import { DeadEntries } from "./recovery/dead-entries.ts";
 import type { HealedHeads } from "./recovery/recover-entries.ts";
 import type { RecoveredEntry } from "./recovery/roll-back-dead.ts";
-import type { RestoreBackupOptions } from "./restore/restore-backup.ts";
 import type { RestoreResult } from "./rollback/roll-back-tables.ts";
 
 export interface RecoveryReport extends HealedHeads {

@@ -14,9 +14,9 @@ import {
   listTables,
   NAMESPACE_TABLE,
 } from "../lance/database.ts";
-import { listManifests } from "../lance/image.ts";
 import { type Exclusions, excluder } from "../lance/left-out.ts";
 import { LockSet } from "../lance/lock/lock-set.ts";
+import { listManifests } from "../lance/manifest.ts";
 import { listStubs } from "../lance/stubs.ts";
 import type { BackupStrategy } from "./backup-strategy.ts";
 import type { EntryRecord } from "./journal/entry-record.ts";

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { reasonOf } from "../fs/io.ts";
-import { ImageReader, listManifests, type VersionImage } from "../lance/image.ts";
+import { ImageReader, type VersionImage } from "../lance/image.ts";
+import { listManifests } from "../lance/manifest.ts";
 import { locateTable } from "../lance/namespaces.ts";
 import type { BackupStrategy } from "./backup-strategy.ts";
 import type { Operation } from "./operation.ts";

@@ -1,15 +1,13 @@
 import { existsSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { ConflictError, RestoreError } from "../errors.ts";
-import { syncDirectories, syncFile } from "../fs/durable.ts";
+import { syncDirectories } from "../fs/durable.ts";
 import { assertRoot } from "../fs/held-root.ts";
-import { isError, isMissing, reasonOf } from "../fs/io.ts";
+import { reasonOf } from "../fs/io.ts";
 import { advice } from "../hint.ts";
 import { isInNamespace, listTables, NAMESPACE_TABLE } from "../lance/database.ts";
-import { ImageReader, listManifests, manifestPath } from "../lance/image.ts";
 import { LockSet } from "../lance/lock/lock-set.ts";
-import { syncNewest } from "../lance/namespaces.ts";
-import { findManifest } from "../lance/put-back/table-state.ts";
+import { syncNewest, syncNewVersions } from "../lance/sync-versions.ts";
 import type { Logger } from "../logger.ts";
 import { abortable } from "../util/abortable.ts";
 import { adviceOf } from "../util/advice-of.ts";
@@ -287,13 +285,7 @@ async function clean(operation: Operation, logger: Logger): Promise<void> {
   }
 }
 
-/** How many files are synced at once. */
-const AT_ONCE = 16;
-
-/**
- * Puts on the disk what LanceDB wrote in this operation, which it never does itself: files that the captured
- * version did not have, then the manifests that name them, then the directories.
- */
+/** Puts on the disk what LanceDB wrote in this operation, which it never does itself. */
 async function syncCommitted(operation: Operation): Promise<void> {
   for (const table of await tablesOf(operation)) {
     const directory = await operation.directoryOf(table.id);
@@ -314,43 +306,4 @@ async function tablesOf(operation: Operation): Promise<readonly CapturedTable[]>
   const known = new Set(tables.map(({ id }) => id));
   const made = (await listTables(operation.database)).filter(({ id }) => !known.has(id));
   return [...tables, ...made.map(({ id }) => ({ id, state: "absent" }) as const)];
-}
-
-async function syncNewVersions(
-  dataset: string,
-  captured: { readonly version: number; readonly digest: string } | undefined,
-): Promise<void> {
-  const reader = new ImageReader(dataset);
-  const manifests = await listManifests(dataset);
-  // Where it is not there, the table may have been dropped and made anew: then all that is there is new.
-  const before = captured && (await findManifest(dataset, captured.version, captured.digest, manifests));
-  const old = new Set(before ? (await reader.read(before)).files.map((file) => file.path) : []);
-  const fresh = new Set<string>();
-  const heads: string[] = [];
-  for (const manifest of manifests.filter((name) => name.version > (before?.version ?? 0))) {
-    try {
-      for (const file of (await reader.read(manifest)).files) if (!old.has(file.path)) fresh.add(file.path);
-      heads.push(manifestPath(manifest.name));
-    } catch (error) {
-      if (!isMissing(error)) throw error; // cleaned up meanwhile: no version any more
-    }
-  }
-  await syncAll(dataset, [...fresh]);
-  await syncAll(dataset, heads);
-  const directories = [...fresh, ...heads].map((path) => join(dataset, dirname(path)));
-  await syncDirectories([...directories, dataset]);
-}
-
-async function syncAll(dataset: string, paths: readonly string[]): Promise<void> {
-  for (let i = 0; i < paths.length; i += AT_ONCE) {
-    await Promise.all(
-      paths.slice(i, i + AT_ONCE).map(async (path) => {
-        try {
-          await syncFile(join(dataset, path));
-        } catch (error) {
-          if (!isMissing(isError(error) ? error.cause : error)) throw error;
-        }
-      }),
-    );
-  }
 }

@@ -164,6 +164,18 @@ export interface CreateBackupOptions extends Exclusions {
   readonly signal?: AbortSignal | undefined;
 }
 
+export interface RestoreBackupOptions {
+  /**
+   * `fail` refuses where anything was committed since the backup. Default `overwrite`: this call asks for just that
+   * state, and what it passes over stays reachable by number.
+   */
+  readonly onConflict?: OnConflict | undefined;
+  /** Nothing is changed: the answer is what a restore would do to the tables as they are now. Default: false. */
+  readonly dryRun?: boolean | undefined;
+  /** Stops the wait for locks and the planning. From the first change on the restore goes to its end. */
+  readonly signal?: AbortSignal | undefined;
+}
+
 export interface RecoverOptions {
   /**
    * For entries whose tables others have committed to since: `overwrite` goes back all the same; by default they are

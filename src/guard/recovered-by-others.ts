@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { BackupError, IoError, RestoreError } from "../errors.ts";
 import { rootDirectory } from "../lance/database.ts";
-import { listManifests, readManifest } from "../lance/image.ts";
+import { listManifests, readManifest } from "../lance/manifest.ts";
 import { digestOfVersion, findManifest, hasVersion, inspectTable } from "../lance/put-back/table-state.ts";
 import { sameContent } from "../lance/same-content.ts";
 import { highestOf } from "../util/extremes.ts";

@@ -8,7 +8,7 @@ import {
   markOfAppend,
   markOfDelete,
 } from "../../lance/commit-kind.ts";
-import { listManifests } from "../../lance/image.ts";
+import { listManifests } from "../../lance/manifest.ts";
 import { HandleView } from "./handle-view.ts";
 import type { OpenWork } from "./open-work.ts";
 

@@ -3,8 +3,7 @@ import { join } from "node:path";
 import type { Table } from "@lancedb/lancedb";
 import { ValidationError } from "../../errors.ts";
 import { droppedVersion } from "../../lance/dropped-versions.ts";
-import { VERSIONS } from "../../lance/image.ts";
-import { manifestName } from "../../lance/manifest.ts";
+import { manifestName, VERSIONS } from "../../lance/manifest.ts";
 import type { OpenWork } from "./open-work.ts";
 
 /** A version, and what tells its manifest from one of the same number that is made later. */

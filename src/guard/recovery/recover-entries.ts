@@ -55,19 +55,12 @@ export async function recoverEntries(
  * @throws the reason where another restore was cut off and cannot be finished: it would go over this one later.
  */
 export async function recoverBeforeRestore(tables: readonly string[], on: RecoveredOn): Promise<void> {
-  const settings = { ...on, ...CAREFUL };
-  const { locks } = settings;
-  for (const entry of listEntries(settings.database)) {
-    if (!claimsOf(entry, settings).some((table) => table === WHOLE_DATABASE || tables.includes(table)))
-      continue;
-    const { error } = await recoverEntry(entry, settings);
-    if (!error) continue;
+  const { locks, logger } = on;
+  const holds = (table: string) => locks.holds(table) || locks.isHeldByParent(table);
+  for await (const { entry, error } of recoverOn(tables, on)) {
     if (entry.isRestore && entry.state === "armed") throw error;
-    if (error instanceof LockedError && tables.some((table) => !holds(locks, table))) throw error;
-    settings.logger.warn("an entry of the journal needs attention", {
-      backup: entry.id,
-      error: error.message,
-    });
+    if (error instanceof LockedError && !tables.every(holds)) throw error;
+    logger.warn("an entry of the journal needs attention", { backup: entry.id, error: error.message });
   }
 }
 
@@ -77,19 +70,25 @@ export async function recoverBeforeRestore(tables: readonly string[], on: Recove
  * @throws ConflictError, CorruptError or LockedError where the table has to be looked at first.
  */
 export async function recoverTable(table: string, on: RecoveredOn, except: string): Promise<void> {
-  const settings = { ...on, ...CAREFUL };
-  for (const entry of listEntries(settings.database)) {
-    if (entry.id === except) continue;
-    const claims = claimsOf(entry, settings);
-    if (!claims.includes(table) && !claims.includes(WHOLE_DATABASE)) continue;
-    const { error } = await recoverEntry(entry, settings);
-    if (error && (entry.state === "armed" || error instanceof LockedError)) throw error;
-    if (error) settings.logger.warn("a finished backup could not be removed", { backup: entry.id });
+  for await (const { entry, error } of recoverOn([table], on, except)) {
+    if (entry.state === "armed" || error instanceof LockedError) throw error;
+    on.logger.warn("a finished backup could not be removed", { backup: entry.id });
   }
 }
 
-function holds(locks: LockSet, table: string): boolean {
-  return locks.holds(table) || locks.isHeldByParent(table);
+/** Recovers the entries that have a claim on one of the tables; yields those that could not be. */
+async function* recoverOn(
+  tables: readonly string[],
+  on: RecoveredOn,
+  except?: string,
+): AsyncGenerator<{ readonly entry: JournalEntry; readonly error: BackupError }> {
+  const settings = { ...on, ...CAREFUL };
+  for (const entry of listEntries(settings.database)) {
+    if (entry.id === except) continue;
+    const isConcerned = claimsOf(entry, settings).some((id) => id === WHOLE_DATABASE || tables.includes(id));
+    const { error } = isConcerned ? await recoverEntry(entry, settings) : {};
+    if (error) yield { entry, error };
+  }
 }
 
 /** The tables that an entry captured. One whose list cannot be read holds up nobody. */

@@ -8,8 +8,8 @@ import {
   LanceError,
 } from "../../errors.ts";
 import { advice } from "../../hint.ts";
-import { listManifests } from "../../lance/image.ts";
 import type { LockSet } from "../../lance/lock/lock-set.ts";
+import { listManifests } from "../../lance/manifest.ts";
 import { hasShown } from "../../lance/put-back/plan-put-back.ts";
 import { digestOfVersion } from "../../lance/put-back/table-state.ts";
 import type { LanceDB } from "../../lance/which-lancedb.ts";
@@ -27,7 +27,7 @@ import {
   rollBackDrops,
   type TableRestore,
 } from "../rollback/roll-back-tables.ts";
-import { rollBackTaken } from "../rollback/set-aside.ts";
+import { rollBackTaken, type Taking } from "../rollback/set-aside.ts";
 
 /** Rolls back what an armed entry whose process died stands for, or finishes its restore. */
 export async function rollBackDead(
@@ -35,7 +35,7 @@ export async function rollBackDead(
   settings: RecoverySettings,
   result: MakeResult,
 ): Promise<RecoveredEntry> {
-  const { database, locks } = settings;
+  const { locks } = settings;
   const wanted = entry.tableIds().filter((table) => !locks.isHeldByParent(table));
   const held = wanted.filter((table) => locks.holds(table));
   const extra = wanted.filter((table) => !held.includes(table));
@@ -45,23 +45,21 @@ export async function rollBackDead(
   try {
     await locks.acquireAll(wanted);
     // Somebody may have recovered it while we waited for the locks.
-    if (entry.state !== "armed") return result("swept");
-    const record = entry.read("armed");
-    if (!record) return result("swept");
+    const read = entry.state === "armed" ? entry.read("armed") : undefined;
+    if (!read) return result("swept");
+    const { restore } = read;
     // A restore that is given up needs no copy, and removes none; nor is one that is another database's needed here.
-    const needsCopy = record.restore ? settings.onConflict !== "keep" : ownsBackup(entry, record);
-    if (needsCopy) assertCopyInReach(entry.id, record);
-    if (settings.onConflict === "keep" && !record.restore)
-      return await keepDead(entry, record, settings, result);
-    if (record.restore) {
-      const { action, ...more } = await finishRestore(entry, { ...record, database }, settings);
-      return result(action, more);
-    }
+    const needsCopy = restore ? settings.onConflict !== "keep" : ownsBackup(entry, read);
+    if (needsCopy) assertCopyInReach(entry.id, read);
+    const dead = { entry, record: read, restore, settings };
+    if (settings.onConflict === "keep") return await giveUp(dead, result);
     try {
-      return await goBack(entry, record, settings, result);
+      return await goBack(dead, result);
     } catch (error) {
+      if (restore && error instanceof ConflictError)
+        throw restoreConflict(error, restore.backup, settings.database);
       const isFinal = error instanceof CorruptError || error instanceof LanceError;
-      throw isFinal && entry.state === "armed" ? withoutWayBack(error, entry) : error;
+      throw isFinal && (restore || entry.state === "armed") ? withoutWayBack(error, dead) : error;
     }
   } finally {
     for (const table of extra) locks.release(table);
@@ -69,25 +67,37 @@ export async function rollBackDead(
   }
 }
 
-/** @throws ConflictError where commits of others are in the way. @throws CorruptError where there is no way back. */
-async function goBack(
-  entry: JournalEntry,
-  record: EntryRecord,
-  settings: RecoverySettings,
-  result: MakeResult,
-): Promise<RecoveredEntry> {
+/** What is to be recovered: guarded work, or the restore of a backup. */
+interface DeadWork {
+  readonly entry: JournalEntry;
+  /** As it was written: its database may have been moved since. */
+  readonly record: EntryRecord;
+  readonly restore: ArmedRestore | undefined;
+  readonly settings: RecoverySettings;
+}
+
+/**
+ * All tables are as before guarded work, or as the backup has them that was being restored: the tables that the restore
+ * had not reached go back as well, and what others have committed since to a table that was back already stays.
+ *
+ * @throws ConflictError where commits of others are in the way. @throws CorruptError where there is no way back.
+ */
+async function goBack(dead: DeadWork, result: MakeResult): Promise<RecoveredEntry> {
+  const { entry, restore, settings } = dead;
   const { lancedb, database, logger } = settings;
   const started = performance.now();
-  const onConflict = settings.onConflict === "overwrite" ? "overwrite" : "fail";
-  const taking = { database, asideName: entry.id, by: entry.id };
-  const plan = await planDead(entry, record, settings, onConflict);
+  const onConflict = settings.onConflict === "overwrite" ? "overwrite" : (restore?.onConflict ?? "fail");
+  const plan = await planDead(dead, onConflict);
   if (plan.conflicts.length > 0) {
-    await rollBackDrops(lancedb, database, plan, plan.conflicts, logger);
+    if (!restore) await rollBackDrops(lancedb, database, plan, plan.conflicts, logger);
     throw conflictError(plan.conflicts);
   }
-  const tables = await carryOut(plan, { lancedb, ...taking, onConflict, logger });
-  await entry.become("armed", "done");
-  await removeDeadEntry(entry, settings);
+  const tables = await carryOut(plan, { lancedb, ...takingOf(dead), onConflict, logger });
+  await close(dead);
+  if (restore) {
+    logger.warn("finished a restore whose process had died", { backup: restore.backup, tables });
+    return result("restored", { tables });
+  }
   if (plan.assumed.length > 0) {
     logger.warn(
       "the process died during a write, and these versions were taken for what it wrote; if one is somebody else's, checkout reaches it by number",
@@ -102,15 +112,21 @@ async function goBack(
   return result("rolled-back", { tables, assumed: plan.assumed });
 }
 
-async function planDead(
-  entry: JournalEntry,
-  record: EntryRecord,
-  { lancedb, database }: RecoverySettings,
-  onConflict: OnConflict,
-): Promise<RollbackPlan> {
-  await rollBackTaken({ database, asideName: entry.id, by: entry.id });
+function takingOf({ entry, restore, settings }: DeadWork): Taking {
+  return { database: settings.database, asideName: restore?.backup ?? entry.id, by: entry.id };
+}
+
+async function planDead(dead: DeadWork, onConflict: OnConflict): Promise<RollbackPlan> {
+  const { entry, restore } = dead;
+  const { lancedb, database } = dead.settings;
+  const record = { ...dead.record, database };
+  await rollBackTaken(takingOf(dead));
+  if (restore) {
+    const whole = await planRestore(lancedb, database, restore.backup, record, onConflict, true);
+    return whatRemains(database, whole, restore, onConflict);
+  }
   return planRollback(lancedb, database, {
-    record: { ...record, database },
+    record,
     kept: keptDirectory(entry, record),
     log: entry.readLog(),
     lastSign: entry.lastSign(),
@@ -121,35 +137,35 @@ async function planDead(
 }
 
 /**
- * Leaves the tables as they are, whatever is wrong with them. What there is of the backup waits for `restoreBackup` or
- * `cleanupBackup`.
+ * Leaves the tables as they are, whatever is wrong with them. What there is of the backup of guarded work waits for
+ * `restoreBackup` or `cleanupBackup`; that of a restore is where it was.
  */
-async function keepDead(
-  entry: JournalEntry,
-  record: EntryRecord,
-  settings: RecoverySettings,
-  result: MakeResult,
-): Promise<RecoveredEntry> {
+async function giveUp(dead: DeadWork, result: MakeResult): Promise<RecoveredEntry> {
+  const { entry, record, restore, settings } = dead;
+  const { lancedb, database, logger } = settings;
+  const backup = restore?.backup ?? entry.id;
   let conflicts: RollbackPlan["conflicts"] = [];
   try {
-    const plan = await planDead(entry, record, settings, "fail"); // to say whose commits would have been in the way
+    const plan = await planDead(dead, restore?.onConflict ?? "fail"); // to say whose commits would have been in the way
     conflicts = plan.conflicts;
-    await rollBackDrops(settings.lancedb, settings.database, plan, conflicts, settings.logger);
+    if (!restore) await rollBackDrops(lancedb, database, plan, conflicts, logger);
   } catch (error) {
     if (!(error instanceof BackupError)) throw error;
-    const { message } = error;
-    settings.logger.warn("an operation that cannot be rolled back", { backup: entry.id, error: message });
+    const what = restore ? "a restore that cannot be finished" : "an operation that cannot be rolled back";
+    logger.warn(what, { backup, error: error.message });
   }
-  settings.logger.warn("the tables of an operation that was not finished were left as they are", {
-    backup: entry.id,
-    tables: record.tables.map(({ id }) => id),
-  });
-  if (existsSync(keptDirectory(entry, record))) await keepEntry(entry, record);
-  else {
-    await entry.become("armed", "done");
-    await removeDeadEntry(entry, settings);
-  }
+  const tables = record.tables.map(({ id }) => id);
+  if (!restore)
+    logger.warn("the tables of an operation that was not finished were left as they are", { backup, tables });
+  if (!restore && existsSync(keptDirectory(entry, record))) await keepEntry(entry, record);
+  else await close(dead);
+  if (restore) logger.warn("gave up a restore whose process had died", { backup });
   return result("kept", { conflicts });
+}
+
+async function close({ entry, settings }: DeadWork): Promise<void> {
+  await entry.become("armed", "done");
+  await removeDeadEntry(entry, settings);
 }
 
 /** Removes what a dead operation left, and says where a copy had to be left alone. */
@@ -165,80 +181,19 @@ export async function removeDeadEntry(
   );
 }
 
-function withoutWayBack(error: CorruptError | LanceError, entry: JournalEntry): CorruptError | LanceError {
+function withoutWayBack(
+  error: CorruptError | LanceError,
+  { entry, restore, settings: { database } }: DeadWork,
+): CorruptError | LanceError {
   // Whoever gives an entry up takes its owner out of it; a dead process did not come to that.
   const how = entry.readOwner() ? "was cut off by the death of its process" : "failed";
-  const message = advice`The operation ${entry.id} ${how}, and cannot be rolled back: ${adviceOf(error)} Its tables are closed to guarded work until that is repaired or you decide: ${{ call: "recover", database: entry.database, options: { onConflict: "keep" } }} leaves them as they are and keeps what is left of the backup.`;
+  const keep = { call: "recover", database, options: { onConflict: "keep" } } as const;
+  const message = restore
+    ? advice`The restore of backup ${restore.backup} was cut off, and cannot be finished: ${adviceOf(error)} ${keep} leaves the tables as they are.`
+    : advice`The operation ${entry.id} ${how}, and cannot be rolled back: ${adviceOf(error)} Its tables are closed to guarded work until that is repaired or you decide: ${keep} leaves them as they are and keeps what is left of the backup.`;
   return error instanceof CorruptError
     ? new CorruptError(message, { path: error.path, cause: error })
     : new LanceError(message, { cause: error });
-}
-
-interface FinishedRestore {
-  /** `kept`: given up, as `onConflict: "keep"` asks; the tables stay as they are, the backup too. */
-  readonly action: "restored" | "kept";
-  readonly tables: readonly TableRestore[];
-  readonly conflicts: readonly ConflictingVersions[];
-}
-
-/**
- * Brings a restore whose process died to its end: the tables that it had not reached go back as well. What others
- * have committed since to a table that was back already stays.
- *
- * @throws ConflictError where the restore was not to hide commits of others, and there are some now.
- * @throws CorruptError where the backup's files are gone.
- */
-async function finishRestore(
-  entry: JournalEntry,
-  record: EntryRecord,
-  settings: { lancedb: LanceDB; database: string; onConflict: OnConflict | "keep"; logger: Logger },
-): Promise<FinishedRestore> {
-  const { lancedb, database, logger } = settings;
-  const { restore } = record;
-  if (!restore) throw new TypeError(`${entry.id} is not a restore.`);
-  const onConflict = settings.onConflict === "overwrite" ? "overwrite" : restore.onConflict;
-  if (settings.onConflict === "keep") return giveUp(entry, record, restore, settings);
-  try {
-    const taking = { database, asideName: restore.backup, by: entry.id };
-    await rollBackTaken(taking);
-    const whole = await planRestore(lancedb, database, restore.backup, record, onConflict, true);
-    const plan = await whatRemains(database, whole, restore, onConflict);
-    const tables = await carryOut(plan, { lancedb, ...taking, onConflict, logger });
-    await end(lancedb, entry, database);
-    logger.warn("finished a restore whose process had died", { backup: restore.backup, tables });
-    return { action: "restored", tables, conflicts: [] };
-  } catch (error) {
-    if (error instanceof ConflictError) throw restoreConflict(error, restore.backup, database);
-    const isFinal = error instanceof CorruptError || error instanceof LanceError;
-    throw isFinal ? explained(error, restore.backup, database) : error;
-  }
-}
-
-/** Nothing is restored any more; the tables that were reached stay so. */
-async function giveUp(
-  entry: JournalEntry,
-  record: EntryRecord,
-  restore: ArmedRestore,
-  { lancedb, database, logger }: { lancedb: LanceDB; database: string; logger: Logger },
-): Promise<FinishedRestore> {
-  const { backup } = restore;
-  let conflicts: readonly ConflictingVersions[] = [];
-  try {
-    await rollBackTaken({ database, asideName: backup, by: entry.id });
-    const whole = await planRestore(lancedb, database, backup, record, restore.onConflict, true);
-    ({ conflicts } = await whatRemains(database, whole, restore, restore.onConflict));
-  } catch (error) {
-    if (!(error instanceof BackupError)) throw error;
-    logger.warn("a restore that cannot be finished", { backup, error: error.message });
-  }
-  await end(lancedb, entry, database);
-  logger.warn("abandoned a restore whose process had died", { backup });
-  return { action: "kept", tables: [], conflicts };
-}
-
-async function end(lancedb: LanceDB, entry: JournalEntry, database: string): Promise<void> {
-  await entry.become("armed", "done");
-  await removeEntry(lancedb, database, entry);
 }
 
 /** The plan without the tables that the restore had reached, unless they show the backup still. */
@@ -271,16 +226,6 @@ async function isTheSame(dataset: string, head: ArmedRestore["heads"][number] | 
   if (head.version === 0 || newest < head.version) return head.version === newest;
   const digest = digestOfVersion(dataset, head.version);
   return digest === head.digest || digest === ""; // a cleanup takes old versions
-}
-
-function explained(
-  error: CorruptError | LanceError,
-  backup: string,
-  database: string,
-): CorruptError | LanceError {
-  const message = advice`The restore of backup ${backup} was cut off, and cannot be finished: ${adviceOf(error)} ${{ call: "recover", database, options: { onConflict: "keep" } }} leaves the tables as they are.`;
-  if (error instanceof LanceError) return new LanceError(message, { cause: error });
-  return new CorruptError(message, { path: error.path, cause: error });
 }
 
 /**

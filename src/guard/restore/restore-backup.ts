@@ -6,7 +6,7 @@ import { adviceOf } from "../../util/advice-of.ts";
 import type { EntryRecord, OnConflict } from "../journal/entry-record.ts";
 import { type JournalEntry, NotThereError } from "../journal/journal-entry.ts";
 import { assertCopyInReach, removeEntry } from "../kept-backup.ts";
-import type { Settings } from "../manager-options.ts";
+import type { RestoreBackupOptions, Settings } from "../manager-options.ts";
 import { recoveredByOthers } from "../recovered-by-others.ts";
 import { recoverBeforeRestore } from "../recovery/recover-entries.ts";
 import { assertTagsKept } from "../rollback/captured-tags.ts";
@@ -21,18 +21,6 @@ import {
 } from "../rollback/roll-back-tables.ts";
 import { armRestore, planRestore } from "./arm-restore.ts";
 import { type FoundBackup, findBackup } from "./find-backup.ts";
-
-export interface RestoreBackupOptions {
-  /**
-   * `fail` refuses where anything was committed since the backup. Default `overwrite`: this call asks for just that
-   * state, and what it passes over stays reachable by number.
-   */
-  readonly onConflict?: OnConflict | undefined;
-  /** Nothing is changed: the answer is what a restore would do to the tables as they are now. Default: false. */
-  readonly dryRun?: boolean | undefined;
-  /** Stops the wait for locks and the planning. From the first change on the restore goes to its end. */
-  readonly signal?: AbortSignal | undefined;
-}
 
 /** Makes the tables of a backup equal to it again: all of them, also when the process dies, or none. */
 export async function restoreBackup(

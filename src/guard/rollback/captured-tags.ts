@@ -6,7 +6,7 @@ import { syncDirectory } from "../../fs/durable.ts";
 import { PIN_ORDER, Placer } from "../../fs/placer.ts";
 import { advice } from "../../hint.ts";
 import { TAGS } from "../../lance/capture.ts";
-import { listManifests, VERSIONS } from "../../lance/image.ts";
+import { listManifests, VERSIONS } from "../../lance/manifest.ts";
 import type { PutBackPlan } from "../../lance/put-back/plan-put-back.ts";
 import { isBornAfter } from "../../lance/put-back/table-state.ts";
 import { parseTag, tagOfFile } from "../../lance/tag-file.ts";

@@ -3,8 +3,8 @@ import { join } from "node:path";
 import { BackupError, LanceError } from "../../errors.ts";
 import { reasonOf } from "../../fs/io.ts";
 import { isInNamespace, NAMESPACE_TABLE, parseTableId } from "../../lance/database.ts";
-import { listManifests } from "../../lance/image.ts";
 import { assertNamespaces } from "../../lance/lacking.ts";
+import { listManifests } from "../../lance/manifest.ts";
 import {
   changeNamespaces,
   listNamespaces,

@@ -8,7 +8,7 @@ import {
   namespacedDirectories,
   rootDirectory,
 } from "../../lance/database.ts";
-import { listManifests } from "../../lance/image.ts";
+import { listManifests } from "../../lance/manifest.ts";
 import { type PutBackPlan, planPutBack } from "../../lance/put-back/plan-put-back.ts";
 import { isKnown, type VersionIdentities } from "../../lance/put-back/table-state.ts";
 import { isLinked, isRealDirectory } from "../../lance/stubs.ts";

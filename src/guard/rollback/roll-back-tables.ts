@@ -10,7 +10,7 @@ import { isStray } from "../../fs/safe-names.ts";
 import { advice } from "../../hint.ts";
 import { isInNamespace, NAMESPACE_TABLE } from "../../lance/database.ts";
 import { keepDroppedVersion } from "../../lance/dropped-versions.ts";
-import { listManifests } from "../../lance/image.ts";
+import { listManifests } from "../../lance/manifest.ts";
 import { changeNamespaces, type NamespaceEntry } from "../../lance/namespaces.ts";
 import { removeIfEmpty } from "../../lance/private-directory.ts";
 import { commitRestore } from "../../lance/put-back/commit-restore.ts";
