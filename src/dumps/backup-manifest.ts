@@ -1,11 +1,11 @@
 import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { Fields } from "../engine/format/fields.ts";
 import { leaserOf } from "../engine/lease/leaser.ts";
 import type { JsonObject } from "../engine/snapshot.ts";
 import { CorruptError, LockedError, UnsupportedError } from "../errors.ts";
 import { makeDirectory } from "../fs/directory-tree.ts";
 import { writeFileDurably } from "../fs/durable.ts";
+import { Fields } from "../fs/fields.ts";
 import { isMissing, toIoError } from "../fs/io.ts";
 import { assertInnerPath } from "../fs/safe-names.ts";
 import type { Logger } from "../logger.ts";

@@ -1,8 +1,8 @@
 import { createReadStream } from "node:fs";
 import { basename } from "node:path";
-import { Fields } from "../engine/format/fields.ts";
 import type { JsonObject } from "../engine/snapshot.ts";
 import { isNotFound, ValidationError } from "../errors.ts";
+import { Fields } from "../fs/fields.ts";
 import { MysqlDump } from "../sources/mysql/dump-mysql.ts";
 import { parseMysqlUrl } from "../sources/mysql/mysql-address.ts";
 import { restoreMysql } from "../sources/mysql/restore-mysql.ts";

@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { CorruptError, IoError, isNotFound, UnsupportedError, ValidationError } from "../errors.ts";
+import { Fields, shown } from "../fs/fields.ts";
 import { reasonOf } from "../fs/io.ts";
 import { decodeRecord, encodeRecord } from "../fs/record.ts";
 import { advice } from "../hint.ts";
@@ -7,9 +8,7 @@ import { assertWritable } from "../storage/layers/read-only-storage.ts";
 import type { Storage } from "../storage/storage.ts";
 import type { BlobCodec } from "./blobs/blob-codec.ts";
 import { assertCompression, type Compression } from "./codec/encode-blob.ts";
-import { Fields } from "./format/fields.ts";
 import { BLOBS, FORMAT, REPOSITORY, SNAPSHOTS } from "./format/names.ts";
-import { shown } from "./format/shown.ts";
 import type { KnownEpoch } from "./keys/key-objects.ts";
 import { readSmall } from "./read-small.ts";
 

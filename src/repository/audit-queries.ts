@@ -3,8 +3,8 @@ import { assertKnown, assertSignal } from "../checks.ts";
 import type { AuditEntry } from "../engine/audit/audit-entry.ts";
 import { listEntries } from "../engine/audit/audit-log.ts";
 import { type AuditReport, type VerifyAuditOptions, verifyAuditLog } from "../engine/audit/verify-audit.ts";
-import { isDigest } from "../engine/format/names.ts";
 import { ValidationError } from "../errors.ts";
+import { isDigest } from "../fs/fields.ts";
 import type { OpenedRepository } from "./opened-repository.ts";
 
 /** Which entries are listed: those that fit in everything that is given. Default: all. */

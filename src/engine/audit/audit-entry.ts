@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
+import { Fields } from "../../fs/fields.ts";
 import { decodeRecord, encodeRecord } from "../../fs/record.ts";
 import type { DocumentKind } from "../documents.ts";
-import { Fields } from "../format/fields.ts";
 import { AUDIT, FORMAT } from "../format/names.ts";
 
 export const AUDIT_HEAD = "audit/head.json";

@@ -1,6 +1,6 @@
 import { createCipheriv, createDecipheriv, createHash, createHmac, hkdfSync } from "node:crypto";
+import { isDigest } from "../../fs/fields.ts";
 import { freeMemory } from "../../util/free-memory.ts";
-import { isDigest } from "../format/names.ts";
 import { SALT_BYTES, TAG_BYTES } from "./blob-head.ts";
 
 // How encoded blobs are held to be those that were written: with a key by AES-256-GCM, without one by SHA-256.

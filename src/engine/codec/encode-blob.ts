@@ -1,9 +1,9 @@
 import { randomBytes } from "node:crypto";
 import { constants, gzipSync, zstdCompressSync } from "node:zlib";
 import { ValidationError } from "../../errors.ts";
+import { isDigest } from "../../fs/fields.ts";
 import { freeMemory } from "../../util/free-memory.ts";
 import { takeMemory } from "../../util/spare-memory.ts";
-import { isDigest } from "../format/names.ts";
 import {
   type BlobHead,
   type CompressionAlgorithm,

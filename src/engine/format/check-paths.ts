@@ -1,8 +1,8 @@
 import { CorruptError } from "../../errors.ts";
+import { shown } from "../../fs/fields.ts";
 import { assertInnerPath } from "../../fs/safe-names.ts";
 import { fingerprint, NumberTable } from "../../util/number-table.ts";
 import type { EntryAttributes } from "../snapshot.ts";
-import { shown } from "./shown.ts";
 
 /** Bytes in UTF-8. No file system takes more at once, and what is checked piece by piece has an end. */
 const LONGEST_PATH_BYTES = 4096;

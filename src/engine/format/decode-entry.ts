@@ -1,4 +1,5 @@
 import { CorruptError } from "../../errors.ts";
+import { isDigest, shown } from "../../fs/fields.ts";
 import { isObject } from "../../fs/record.ts";
 import {
   BLOB_BYTES,
@@ -7,8 +8,6 @@ import {
   type Piece,
   type StoredEntry,
 } from "../snapshot.ts";
-import { isDigest } from "./names.ts";
-import { shown } from "./shown.ts";
 
 /** @throws CorruptError naming `place` */
 export function blobFrom(value: unknown, place: string, what: string): readonly [string, number] {

@@ -1,12 +1,12 @@
 import { createHash } from "node:crypto";
 import { CorruptError } from "../../errors.ts";
+import { isDigest } from "../../fs/fields.ts";
 import { isObject } from "../../fs/record.ts";
 import { NumberTable } from "../../util/number-table.ts";
 import type { StoredEntry } from "../snapshot.ts";
 import { assertPath, namedPath, PathsSeen } from "./check-paths.ts";
 import { blobFrom, corrupt, entryFrom } from "./decode-entry.ts";
 import { CHUNK_BYTES, EntryLines, listOf, type NumberedBlob } from "./entry-lines.ts";
-import { isDigest } from "./names.ts";
 
 /** `"}` and a newline after the 64 digits of the checksum. */
 export const TRAILER_BYTES = 67;

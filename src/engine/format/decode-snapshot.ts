@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
+import { Fields, isDigest, shown } from "../../fs/fields.ts";
 import { assertFormat, isObject } from "../../fs/record.ts";
 import { MOST_DOCUMENT_BYTES, tooLarge } from "../read-small.ts";
 import type {
@@ -14,9 +15,7 @@ import { kindOf, loadKindsIn } from "../source-kind.ts";
 import { assertEachApart, assertPathsApart, namedPath } from "./check-paths.ts";
 import { blobFrom, corrupt, entryFrom, sum } from "./decode-entry.ts";
 import { DocumentLines, type LinesOfPart, TRAILER_BYTES } from "./decode-lines.ts";
-import { Fields } from "./fields.ts";
-import { FORMAT, fitsSources, isDigest } from "./names.ts";
-import { shown } from "./shown.ts";
+import { FORMAT, fitsSources } from "./names.ts";
 
 /**
  * A document of more, of some 65,000 files, is read line by line, and what it says of files is kept as lines. Each walk through

@@ -19,7 +19,6 @@ export const ROLLING = `${VERIFY}rolling.json`;
 /** What is called so, in a local directory, is a file or a directory of a run that was to get another name. */
 export const UNFINISHED = /^\..+\.(tmp|claim)$/;
 
-const DIGEST = /^[0-9a-f]{64}$/;
 const BLOB = /^blobs\/([0-9a-f]{2})\/([0-9a-f]{64})$/;
 const SNAPSHOT = /^snapshots\/([0-9]{8}T[0-9]{6}Z-[0-9a-f]{8})\.json$/;
 const LEASE =
@@ -27,10 +26,6 @@ const LEASE =
 const MARK = /^marks\/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\.json$/;
 const LABELS_RECORD = /^labels\/([0-9]{8}T[0-9]{6}Z-[0-9a-f]{8})\.([0-9]{8})\.json$/;
 const SNAPSHOT_ID = /^[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}$/;
-
-export function isDigest(value: unknown): value is string {
-  return typeof value === "string" && DIGEST.test(value);
-}
 
 export function blobName(sha256: string): string {
   return `${BLOBS}${sha256.slice(0, 2)}/${sha256}`;

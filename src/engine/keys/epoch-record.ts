@@ -1,6 +1,6 @@
+import { Fields } from "../../fs/fields.ts";
 import { decodeRecord, encodeRecord } from "../../fs/record.ts";
 import type { DocumentKind } from "../documents.ts";
-import { Fields } from "../format/fields.ts";
 import { FORMAT, KEYS } from "../format/names.ts";
 
 /** Objects `keys/epoch-<number>.json`: by creating one, exclusively, a rotation has happened. */

@@ -1,9 +1,9 @@
 import { createCipheriv, createDecipheriv, randomBytes } from "node:crypto";
 import { CorruptError } from "../../errors.ts";
+import { Fields } from "../../fs/fields.ts";
 import { decodeRecord, encodeRecord } from "../../fs/record.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { type DocumentKind, Documents } from "../documents.ts";
-import { Fields } from "../format/fields.ts";
 import { FORMAT, KEYS } from "../format/names.ts";
 import type { JsonObject } from "../snapshot.ts";
 import type { EpochKeys, EpochMaster } from "./epoch-keys.ts";

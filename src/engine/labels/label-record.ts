@@ -1,8 +1,8 @@
 import { randomUUID } from "node:crypto";
 import { CorruptError, ValidationError } from "../../errors.ts";
+import { Fields } from "../../fs/fields.ts";
 import { decodeRecord, encodeRecord } from "../../fs/record.ts";
 import type { DocumentKind } from "../documents.ts";
-import { Fields } from "../format/fields.ts";
 import { assertLabel, FORMAT, LABELS, labelsName, parseLabelsName } from "../format/names.ts";
 import type { Pin, StoredSnapshot } from "../snapshot.ts";
 

@@ -1,9 +1,9 @@
 import { CorruptError, UnsupportedError } from "../../errors.ts";
+import { Fields } from "../../fs/fields.ts";
 import { decodeRecord, encodeRecord } from "../../fs/record.ts";
 import { isProcessIdentity, type Liveness, type ProcessIdentity } from "../../fs/this-process.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { type DocumentKind, Documents } from "../documents.ts";
-import { Fields } from "../format/fields.ts";
 import { FORMAT, LEASES, type LeaseKind, parseLeaseName } from "../format/names.ts";
 
 /** What a lease says of itself, so that others need not know who made it. Milliseconds. */

@@ -1,10 +1,10 @@
 import { CorruptError, UnsupportedError } from "../../errors.ts";
+import { Fields, isDigest } from "../../fs/fields.ts";
 import { decodeRecord, encodeRecord } from "../../fs/record.ts";
 import type { Logger } from "../../logger.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { type DocumentKind, Documents } from "../documents.ts";
-import { Fields } from "../format/fields.ts";
-import { FORMAT, isDigest, isMarkName, MARKS, newMarkName } from "../format/names.ts";
+import { FORMAT, isMarkName, MARKS, newMarkName } from "../format/names.ts";
 
 /** Blobs that no snapshot named when a prune looked. */
 export interface Mark {

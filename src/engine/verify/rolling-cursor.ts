@@ -1,8 +1,8 @@
+import { Fields, isDigest } from "../../fs/fields.ts";
 import { decodeRecord, encodeRecord } from "../../fs/record.ts";
 import { lowestOf } from "../../util/extremes.ts";
 import type { DocumentKind } from "../documents.ts";
-import { Fields } from "../format/fields.ts";
-import { FORMAT, isDigest, ROLLING, VERIFY } from "../format/names.ts";
+import { FORMAT, ROLLING, VERIFY } from "../format/names.ts";
 
 /** The last name that a blob can have. */
 export const LAST_NAME = "f".repeat(64);

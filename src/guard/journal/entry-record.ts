@@ -1,5 +1,5 @@
 import { CorruptError } from "../../errors.ts";
-import { isObject } from "../../fs/record.ts";
+import { Fields } from "../../fs/fields.ts";
 import { assertInnerPath } from "../../fs/safe-names.ts";
 import { WHOLE_DATABASE } from "../../lance/lock/locked-tables.ts";
 import type { NamespaceEntry } from "../../lance/namespaces.ts";
@@ -106,87 +106,74 @@ const ID = /^[A-Za-z0-9_.-]+$/;
 
 /** Holds a record that was read from a file to its shape, so that no later step trips over it. */
 export function assertEntryRecord(body: unknown, path: string): EntryRecord {
-  const corrupt = (why: string) => new CorruptError(`${path} is damaged: ${why}.`, { path });
-  if (!isObject(body)) throw corrupt("it holds no record");
-  for (const key of ["id", "uuid", "database", "backupPath", "createdAt"]) {
-    if (typeof body[key] !== "string") throw corrupt(`"${key}" is no text`);
+  const record = new Fields(body, path, "record");
+  record.matching("id", ID, "a name");
+  for (const key of ["uuid", "database", "backupPath", "createdAt"]) record.text(key);
+  record.oneOf("strategy", Object.values(BackupStrategy));
+  const kind = record.oneOf("kind", ["guarded", "explicit", "restore"]);
+  const restore = record.optionalObject("restore");
+  if ((kind === "restore") !== (restore !== undefined)) record.refuse("restore", "there for a restore alone");
+  if (restore) assertRestore(restore, path);
+  for (const table of record.objects("tables")) assertTable(table, path);
+  const adopts = record.optionalObject("adopts");
+  if (adopts) assertAdoption(adopts, path);
+  for (const namespace of record.optionalObjects("namespaces") ?? []) {
+    namespace.text("id");
+    if (!namespace.isNull("entry")) assertNamespaceEntry(namespace.object("entry"), path);
+    const claim = namespace.optionalText("claim");
+    if (claim !== undefined && !isTableId(claim)) namespace.refuse("claim", "the name of a lock");
   }
-  if (!ID.test(body["id"] as string)) throw corrupt('"id" is no name');
-  const { kind, restore } = body;
-  if (kind !== "guarded" && kind !== "explicit" && kind !== "restore") throw corrupt('"kind" is unknown');
-  if ((kind === "restore") !== (restore !== undefined)) throw corrupt('"restore" does not fit its kind');
-  if (restore !== undefined) assertRestore(restore, path, corrupt);
-  if (!Object.values<unknown>(BackupStrategy).includes(body["strategy"]))
-    throw corrupt('"strategy" is unknown');
-  if (!Array.isArray(body["tables"])) throw corrupt('"tables" is no list');
-  for (const table of body["tables"]) assertTable(table, path, corrupt);
-  if (body["adopts"] !== undefined) assertAdoption(body["adopts"], path, corrupt);
-  const namespaces: unknown = body["namespaces"] ?? [];
-  if (!Array.isArray(namespaces)) throw corrupt('"namespaces" is no list');
-  for (const namespace of namespaces) {
-    const { id, entry, claim } = isObject(namespace) ? namespace : {};
-    if (typeof id !== "string" || (entry !== null && !isNamespaceEntry(entry, path)))
-      throw corrupt("a namespace has no entry");
-    if (claim !== undefined && !isTableId(claim)) throw corrupt("a namespace has no name");
-  }
-  return body as unknown as EntryRecord;
+  return body as EntryRecord;
 }
 
-function assertRestore(restore: unknown, path: string, corrupt: (why: string) => CorruptError): void {
-  if (!isObject(restore) || typeof restore["backup"] !== "string" || !ID.test(restore["backup"]))
-    throw corrupt("a restore names no backup");
-  const { kind, onConflict, heads } = restore;
-  if (kind !== "guarded" && kind !== "explicit") throw corrupt("a restore names no kind of backup");
-  if (onConflict !== "fail" && onConflict !== "overwrite") throw corrupt('"onConflict" is unknown');
-  if (!Array.isArray(heads)) throw corrupt('"heads" is no list');
-  for (const head of heads) {
-    if (!isObject(head) || typeof head["directory"] !== "string") throw corrupt("a head has no directory");
-    assertInnerPath(head["directory"], path);
-    if (!Number.isSafeInteger(head["version"]) || typeof head["digest"] !== "string")
-      throw corrupt("a head has no version");
+function assertRestore(restore: Fields, path: string): void {
+  restore.matching("backup", ID, "a backup's id");
+  restore.oneOf("kind", ["guarded", "explicit"]);
+  restore.oneOf("onConflict", ["fail", "overwrite"]);
+  for (const head of restore.objects("heads")) {
+    assertInnerPath(head.text("directory"), path);
+    head.integer("version");
+    head.text("digest");
   }
 }
 
-function assertAdoption(adopts: unknown, path: string, corrupt: (why: string) => CorruptError): void {
-  const { tables, existing } = isObject(adopts) ? adopts : {};
-  if (tables !== null && !(Array.isArray(tables) && tables.every(isTableId)))
-    throw corrupt('"adopts" names no tables');
-  if (!Array.isArray(existing) || !existing.every((name) => typeof name === "string" && !name.includes("/")))
-    throw corrupt('"adopts" names no directories');
-  for (const name of existing) assertInnerPath(name, path);
+function assertAdoption(adopts: Fields, path: string): void {
+  if (!adopts.isNull("tables") && !adopts.texts("tables").every(isTableId)) adopts.refuse("tables", "names");
+  for (const name of adopts.texts("existing")) assertName(name, path);
 }
 
-function assertTable(table: unknown, path: string, corrupt: (why: string) => CorruptError): void {
-  if (!isObject(table) || !isTableId(table["id"])) throw corrupt("a table has no id");
-  if (table["state"] === "absent") return;
-  if (table["state"] !== "present") throw corrupt(`the state of table ${table["id"]} is unknown`);
-  const { directory, version, digest, tags, leftOut } = table;
-  if (typeof directory !== "string" || directory.includes("/")) throw corrupt("a table has no directory");
-  assertInnerPath(directory, path);
-  if (!Number.isSafeInteger(version) || (version as number) < 0) throw corrupt("a version is no number");
-  if (typeof digest !== "string" || !/^[0-9a-f]{64}$/.test(digest)) throw corrupt("a digest is no SHA-256");
-  if (table["entry"] !== undefined && !isNamespaceEntry(table["entry"], path))
-    throw corrupt("a table's entry is none");
-  for (const list of [tags, leftOut]) if (!Array.isArray(list)) throw corrupt("a table's lists are missing");
+function assertTable(table: Fields, path: string): void {
+  if (!isTableId(table.text("id"))) table.refuse("id", "a table's id");
+  if (table.oneOf("state", ["absent", "present"]) === "absent") return;
+  assertName(table.text("directory"), path);
+  table.count("version");
+  table.digest("digest");
+  const entry = table.optionalObject("entry");
+  if (entry) assertNamespaceEntry(entry, path);
+  for (const key of ["tags", "leftOut"]) table.list(key);
 }
 
-function isNamespaceEntry(value: unknown, path: string): boolean {
-  if (!isObject(value) || typeof value["object_id"] !== "string" || typeof value["object_type"] !== "string")
-    return false;
-  const { location, metadata, base_objects: bases } = value;
-  if (typeof location === "string") assertInnerPath(location, path);
-  return (
-    [location, metadata].every((text) => text === null || typeof text === "string") &&
-    (bases === null || (Array.isArray(bases) && bases.every((base) => typeof base === "string")))
-  );
+function assertNamespaceEntry(entry: Fields, path: string): void {
+  for (const key of ["object_id", "object_type"]) entry.text(key);
+  const location = entry.nullableText("location");
+  if (location !== null) assertInnerPath(location, path);
+  entry.nullableText("metadata");
+  if (!entry.isNull("base_objects")) entry.texts("base_objects");
+}
+
+/** Of a directory in the database. */
+function assertName(name: string, path: string): void {
+  assertInnerPath(name, path);
+  if (name.includes("/"))
+    throw new CorruptError(`${path} is damaged: ${name} is no directory's name.`, { path });
 }
 
 /**
  * An id is also the name of a file and of a lock's directory. Wider than what a caller may name: a backup of
  * every table takes those in namespaces too, where LanceDB allows any name.
  */
-function isTableId(value: unknown): value is string {
-  return typeof value === "string" && !/^\.{0,2}$|[/\\\0]/.test(value);
+function isTableId(value: string): boolean {
+  return !/^\.{0,2}$|[/\\\0]/.test(value);
 }
 
 export type OnConflict = "fail" | "overwrite";

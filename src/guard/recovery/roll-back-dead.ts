@@ -159,7 +159,7 @@ async function giveUp(dead: DeadWork, result: MakeResult): Promise<RecoveredEntr
     logger.warn("the tables of an operation that was not finished were left as they are", { backup, tables });
   if (!restore && existsSync(keptDirectory(entry, record))) await keepEntry(entry, record);
   else await close(dead);
-  if (restore) logger.warn("gave up a restore whose process had died", { backup });
+  if (restore) logger.warn("abandoned a restore whose process had died", { backup });
   return result("kept", { conflicts });
 }
 

@@ -1,9 +1,9 @@
 import { PathsSeen } from "../../engine/format/check-paths.ts";
-import { Fields } from "../../engine/format/fields.ts";
 import type { EntryAttributes, JsonObject, PartContent, StoredPart } from "../../engine/snapshot.ts";
 import type { SourceDetails } from "../../engine/source-contract.ts";
 import type { LeftOutOfPart } from "../../engine/source-kind.ts";
 import { CorruptError } from "../../errors.ts";
+import { Fields } from "../../fs/fields.ts";
 import { isObject } from "../../fs/record.ts";
 import { pathBytes, unescapeText } from "./file-names.ts";
 

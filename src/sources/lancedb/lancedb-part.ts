@@ -1,10 +1,9 @@
 import { assertPathsApart } from "../../engine/format/check-paths.ts";
-import { Fields } from "../../engine/format/fields.ts";
-import { shown } from "../../engine/format/shown.ts";
 import type { JsonObject, PartContent, StoredPart } from "../../engine/snapshot.ts";
 import type { Holdings } from "../../engine/source-contract.ts";
 import type { SourceKind } from "../../engine/source-kind.ts";
 import { CorruptError } from "../../errors.ts";
+import { Fields, shown } from "../../fs/fields.ts";
 import { assertInnerPath } from "../../fs/safe-names.ts";
 import type { LeftOutTable } from "../../lance/left-out.ts";
 import { idOfDirectory, isHidden, NAMESPACE_TABLE } from "../../lance/table-directory.ts";

@@ -1,5 +1,4 @@
 import { assertKnown } from "../../checks.ts";
-import { Fields } from "../../engine/format/fields.ts";
 import { assertLabel } from "../../engine/format/names.ts";
 import type { JsonObject, PartContent, StoredEntry, StoredPart } from "../../engine/snapshot.ts";
 import type {
@@ -12,6 +11,7 @@ import type {
   SourceDetails,
 } from "../../engine/source-contract.ts";
 import { CorruptError } from "../../errors.ts";
+import { Fields } from "../../fs/fields.ts";
 import { counted, formatBytes } from "../../util/format.ts";
 import { pieceBytes } from "../piece-bytes.ts";
 import { assertTables, wantedTables } from "../programs/server-database.ts";

@@ -1,7 +1,7 @@
-import { Fields } from "../../engine/format/fields.ts";
 import type { JsonObject, PartContent, StoredEntry, StoredPart } from "../../engine/snapshot.ts";
 import type { Holdings } from "../../engine/source-contract.ts";
 import { CorruptError } from "../../errors.ts";
+import { Fields } from "../../fs/fields.ts";
 import type { PostgresFormat } from "./dump-postgres.ts";
 import { type PostgresFacts, tableId } from "./postgres-catalog.ts";
 

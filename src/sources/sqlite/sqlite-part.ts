@@ -1,7 +1,7 @@
-import { Fields } from "../../engine/format/fields.ts";
 import type { JsonObject, PartContent, StoredEntry, StoredPart } from "../../engine/snapshot.ts";
 import type { Holdings } from "../../engine/source-contract.ts";
 import { CorruptError } from "../../errors.ts";
+import { Fields } from "../../fs/fields.ts";
 import type { DatabaseFacts } from "./inspect-database.ts";
 
 // A SQLite database as a part of a snapshot (docs/formats.md, *A SQLite database as a part*).
