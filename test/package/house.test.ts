@@ -32,7 +32,6 @@ const CIRCLES: readonly string[] = [
 const FLOORS: Readonly<Record<string, number>> = {
   cli: 10,
   engine: 13,
-  periodic: 9,
   policy: 10,
   sources: 9,
   storage: 9,

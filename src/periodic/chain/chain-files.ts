@@ -7,6 +7,8 @@ import { toIoError } from "../../fs/io.ts";
 import { liesInFuture } from "../../util/clock.ts";
 import type { FileFormat, FileHead } from "../file/backup-file.ts";
 import { peekBackupFile, peekRows } from "../file/open-file.ts";
+import type { PeriodicSettings } from "../periodic-options.ts";
+import type { PinDocument, PinStore } from "../table-pins.ts";
 
 /** The periodic files of a directory, oldest first; empty where there is no directory. */
 export function listBackupFiles(directory: string): BackupFileName[] {
@@ -76,11 +78,13 @@ interface KnownHead {
   readonly sha256: string;
 }
 
+type Cache<T> = Map<string, { readonly stamp: string; readonly said: T }>;
+
 /** What the files of a directory say of themselves; each is read once, as long as it stays the same file. */
 export class Heads {
   readonly #directory: string;
-  readonly #known = new Map<string, { readonly stamp: string; readonly head: KnownHead }>();
-  readonly #rows = new Map<string, { readonly stamp: string; readonly rows: ReadonlyMap<string, number> }>();
+  readonly #known: Cache<KnownHead> = new Map();
+  readonly #rows: Cache<ReadonlyMap<string, number>> = new Map();
 
   constructor(directory: string) {
     this.#directory = directory;
@@ -91,14 +95,8 @@ export class Heads {
   }
 
   /** @throws IoError, CorruptError where the file is missing or its head cannot be read. */
-  async read(name: string): Promise<KnownHead> {
-    const path = this.path(name);
-    const stamp = stampOf(path);
-    const known = this.#known.get(name);
-    if (known?.stamp === stamp) return known.head;
-    const { head, sha256 } = await peekBackupFile(path);
-    this.#known.set(name, { stamp, head: { head, sha256 } });
-    return { head, sha256 };
+  read(name: string): Promise<KnownHead> {
+    return this.#cached(this.#known, name, peekBackupFile);
   }
 
   /**
@@ -106,24 +104,33 @@ export class Heads {
    *
    * @throws IoError, CorruptError where the file is missing or its index cannot be read.
    */
-  async rows(name: string): Promise<ReadonlyMap<string, number>> {
-    const path = this.path(name);
-    const stamp = stampOf(path);
-    const known = this.#rows.get(name);
-    if (known?.stamp === stamp) return known.rows;
-    const rows = await peekRows(path);
-    this.#rows.set(name, { stamp, rows });
-    return rows;
+  rows(name: string): Promise<ReadonlyMap<string, number>> {
+    return this.#cached(this.#rows, name, peekRows);
   }
 
-  /** Whether a file is of that database. False also where that cannot be told, because the file is damaged. */
-  async isOf(identity: string, { name }: BackupFileName): Promise<boolean> {
+  async #cached<T>(cache: Cache<T>, name: string, read: (path: string) => Promise<T>): Promise<T> {
+    const path = this.path(name);
+    const stamp = stampOf(path);
+    const known = cache.get(name);
+    if (known?.stamp === stamp) return known.said;
+    const said = await read(path);
+    cache.set(name, { stamp, said });
+    return said;
+  }
+
+  /** The identity of the database that a file is of; undefined where the file cannot be read. */
+  async databaseOf({ name }: BackupFileName): Promise<string | undefined> {
     try {
-      return (await this.read(name)).head.database === identity;
+      return (await this.read(name)).head.database;
     } catch (error) {
-      if (error instanceof BackupError && !isAway(error)) return false;
+      if (error instanceof BackupError && !isAway(error)) return undefined; // told where it is needed
       throw error;
     }
+  }
+
+  /** False also where that cannot be told, because the file is damaged. */
+  async isOf(identity: string, file: BackupFileName): Promise<boolean> {
+    return (await this.databaseOf(file)) === identity;
   }
 
   /** Forgets files that are gone. */
@@ -183,4 +190,78 @@ export async function backToFull(
   const first = heads.path(chain.at(-1)?.name ?? newest.name);
   if (head.type === "full") return chain;
   throw new CorruptError(`${first} is a delta, and follows nothing.`, { path: first });
+}
+
+/** The file that a delta follows, and what is pinned of it. */
+export interface ChainEnd {
+  readonly file: BackupFileName;
+  readonly sha256: string;
+  readonly document: PinDocument;
+}
+
+/** Where the next delta can go on; or why it cannot, and a full has to begin a new chain. */
+export type Resumed =
+  | { readonly end: ChainEnd /** Deltas since its full. */; readonly deltas: number }
+  | {
+      readonly end: undefined;
+      readonly why: "empty" | "lost" | "tables" | "broken";
+      readonly document?: PinDocument | undefined;
+    };
+
+/**
+ * Finds the end of the database's own chain from what the files and the pins say, as after a restart. A chain
+ * that lacks a file has no end: what would follow could not be restored.
+ */
+export async function resumeChain(
+  settings: PeriodicSettings,
+  pins: PinStore,
+  heads: Heads,
+): Promise<Resumed> {
+  const files = listBackupFiles(settings.backupDir);
+  heads.keepOnly(files);
+  const identity = pins.identity();
+  // A delta after a file from the future could not be named: a full begins anew.
+  const sound = soundFiles(files, settings.clock.now());
+  const newest = await newestOf(sound, { identity, pins, heads });
+  if (newest === undefined) {
+    const known = files.length === 0 || identity !== undefined;
+    return { end: undefined, why: known ? "empty" : "lost" };
+  }
+  const { file, document } = newest;
+  if (document === undefined) return { end: undefined, why: "lost" };
+  if (JSON.stringify(settings.tables ?? null) !== JSON.stringify(document.selection)) {
+    return { end: undefined, why: "tables", document };
+  }
+  try {
+    const { head, sha256 } = await heads.read(file.name);
+    if (head.database !== document.database) return { end: undefined, why: "lost" };
+    const chain = await backToFull(file, files, heads);
+    return { end: { file, sha256, document }, deltas: chain.length - 1 };
+  } catch (error) {
+    if (!(error instanceof BackupError) || isAway(error)) throw error;
+    settings.logger.warn("the newest periodic files cannot be continued: a full backup is taken", {
+      file: file.name,
+      directory: settings.backupDir,
+      error: error.message,
+    });
+    return { end: undefined, why: "broken", document };
+  }
+}
+
+interface Newest {
+  readonly file: BackupFileName;
+  readonly document: PinDocument | undefined;
+}
+
+/** The newest file of this database, with what was remembered with it: other databases may back up here, too. */
+async function newestOf(
+  files: readonly BackupFileName[],
+  { identity, pins, heads }: { identity: string | undefined; pins: PinStore; heads: Heads },
+): Promise<Newest | undefined> {
+  for (const file of files.toReversed()) {
+    const document = pins.read(file.name);
+    if (document !== undefined) return { file, document };
+    if (identity !== undefined && (await heads.isOf(identity, file))) return { file, document };
+  }
+  return undefined;
 }

@@ -4,25 +4,21 @@ import { Problem } from "../../arrow/bad-value.ts";
 import { decodeSchema, readBatch, verifyBatch } from "../../arrow/ipc-read.ts";
 import { type StreamWriter, writeStream } from "../../arrow/ipc-write.ts";
 import { schemaSignature } from "../../arrow/schemas.ts";
+import type { Fields } from "../../fs/fields.ts";
 import {
   BATCH_BYTES,
-  type Contents,
+  type FileDecoder,
   type FileEncoder,
   type FileHead,
   FORMAT,
-  MAX_BATCH_ROWS,
-  MAX_INDEX_BYTES,
-  type PartName,
-  type RowKind,
-  type TableContents,
-  type TableHead,
-} from "./backup-file.ts";
-import {
-  asObject,
+  fieldsOf,
   fileHeadJson,
   type Json,
+  MAX_BATCH_ROWS,
+  MAX_INDEX_BYTES,
   PARTS,
   type Part,
+  type PartName,
   type Parts,
   parseFileHead,
   parseForm,
@@ -30,8 +26,11 @@ import {
   parseTableHead,
   partOf,
   partSchema,
+  type RowKind,
+  type TableHead,
+  type TableReader,
   tableHeadJson,
-} from "./file-document.ts";
+} from "./backup-file.ts";
 import { locating, type SealedInput } from "./sealed-input.ts";
 import type { SealedOutput } from "./sealed-output.ts";
 
@@ -68,51 +67,38 @@ export class ArrowEncoder implements FileEncoder {
   readonly #output: SealedOutput;
   readonly #tables: Record<string, Json> = Object.create(null);
   #head: Json = {};
-  #table: { readonly head: TableHead; readonly parts: Parts } | undefined;
-  #part:
-    | { readonly name: PartName; readonly offset: number; readonly stream: StreamWriter; rows: number }
-    | undefined;
+  #stream: StreamWriter | undefined;
 
   constructor(output: SealedOutput) {
     this.#output = output;
   }
 
-  async begin(head: FileHead): Promise<void> {
+  begin(head: FileHead): void {
     this.#head = fileHeadJson(head, FORMAT);
     this.#output.push(containerHead());
   }
 
-  async beginTable(head: TableHead): Promise<void> {
-    this.#table = { head, parts: {} };
+  beginTable(): number {
+    return this.#output.position;
   }
 
-  async beginPart(name: PartName): Promise<void> {
-    if (this.#table === undefined) throw new TypeError("A part is in a table.");
+  beginPart(_name: PartName, schema: Schema): number {
     const offset = this.#output.position;
-    const schema = partSchema(this.#table.head, name);
-    const stream = writeStream(schema, MOST, (bytes) => this.#output.push(bytes));
-    this.#part = { name, offset, stream, rows: 0 };
+    this.#stream = writeStream(schema, MOST, (bytes) => this.#output.push(bytes));
+    return offset;
   }
 
   async write(batch: RecordBatch): Promise<void> {
-    if (this.#part === undefined) throw new TypeError("A batch is in a part.");
-    this.#part.stream.write(batch);
-    this.#part.rows += batch.numRows;
+    this.#stream?.write(batch);
     await this.#output.flush();
   }
 
-  async endPart(): Promise<void> {
-    if (this.#part === undefined || this.#table === undefined) throw new TypeError("No part was begun.");
-    const { name, offset, stream, rows } = this.#part;
-    stream.close();
-    const part: Part = { offset, bytes: this.#output.position - offset, rows };
-    this.#table.parts[name] = part;
-    this.#part = undefined;
+  endPart(): number {
+    this.#stream?.close();
+    return this.#output.position;
   }
 
-  async endTable(): Promise<void> {
-    if (this.#table === undefined) throw new TypeError("No table was begun.");
-    const { head, parts } = this.#table;
+  endTable(head: TableHead, _offset: number, parts: Parts): void {
     this.#tables[head.table] = { ...tableHeadJson(head), ...parts };
   }
 
@@ -127,21 +113,25 @@ export class ArrowEncoder implements FileEncoder {
   }
 }
 
-/** Where the checksum stands, which is of everything before it. */
-export function arrowSealAt(bytes: number): number {
-  return bytes - DIGEST_BYTES;
-}
+const sealAt = (bytes: number) => bytes - DIGEST_BYTES;
 
-export async function readArrowSeal(input: SealedInput): Promise<string> {
-  const digest = await input.read(arrowSealAt(input.bytes), DIGEST_BYTES);
-  return Buffer.from(digest).toString("hex");
-}
+export const arrowDecoder: FileDecoder<SealedInput> = {
+  sealAt,
+  async readSeal(input) {
+    return Buffer.from(await input.read(sealAt(input.bytes), DIGEST_BYTES)).toString("hex");
+  },
+  readHead: async (input) => (await readIndex(input)).head,
+  async readContents(input) {
+    const { index, head, start } = await readIndex(input);
+    const entries = locating(input.path, "its index", () => Object.entries(index.record("tables")));
+    const tables: TableReader[] = [];
+    for (const [name, entry] of entries) tables.push(await readTable(input, head, name, entry, start));
+    return { head, tables };
+  },
+};
 
-/** The index, without a look at any table. */
-export async function readArrowIndex(
-  input: SealedInput,
-): Promise<{ json: Json; head: FileHead; start: number }> {
-  const lengthAt = arrowSealAt(input.bytes) - LENGTH_BYTES;
+async function readIndex(input: SealedInput): Promise<{ index: Fields; head: FileHead; start: number }> {
+  const lengthAt = sealAt(input.bytes) - LENGTH_BYTES;
   if (lengthAt < HEAD_BYTES) throw input.corrupt("it is too short");
   const length = Number(Buffer.from(await input.read(lengthAt, LENGTH_BYTES)).readBigUInt64LE());
   if (length > MAX_INDEX_BYTES || length > lengthAt - HEAD_BYTES) {
@@ -150,19 +140,9 @@ export async function readArrowIndex(
   const start = lengthAt - length;
   const bytes = await input.read(start, length);
   return locating(input.path, "its index", () => {
-    const json = asObject(JSON.parse(Buffer.from(bytes).toString()), "it");
-    return { json, head: parseFileHead(json), start };
+    const index = fieldsOf(JSON.parse(Buffer.from(bytes).toString()), "index");
+    return { index, head: parseFileHead(index), start };
   });
-}
-
-export async function readArrowContents(input: SealedInput): Promise<Contents> {
-  const { json, head, start } = await readArrowIndex(input);
-  const tables: TableContents[] = [];
-  const entries = locating(input.path, "its index", () =>
-    Object.entries(asObject(json["tables"], '"tables"')),
-  );
-  for (const [name, entry] of entries) tables.push(await readTable(input, head, name, entry, start));
-  return { head, tables };
 }
 
 async function readTable(
@@ -171,11 +151,13 @@ async function readTable(
   name: string,
   entry: unknown,
   end: number,
-): Promise<TableContents> {
+): Promise<TableReader> {
   const place = `table ${JSON.stringify(name)}`;
-  const json = locating(input.path, place, () => asObject(entry, "its entry in the index"));
-  const form = locating(input.path, place, () => parseForm(json, file.type));
-  const parts = locating(input.path, place, () => parseParts(form, json, HEAD_BYTES, end));
+  const { fields, form, parts } = locating(input.path, place, () => {
+    const fields = fieldsOf(entry, "entry");
+    const form = parseForm(fields, file.type);
+    return { fields, form, parts: parseParts(form, fields, HEAD_BYTES, end) };
+  });
   const streams: Partial<Record<PartName, Awaited<ReturnType<typeof readSchema>>>> = {};
   for (const part of PARTS[form]) {
     const found = parts[part];
@@ -183,7 +165,7 @@ async function readTable(
   }
   const schema = (streams.rows ?? streams.upserts)?.schema;
   const head = locating(input.path, place, () => {
-    const checked = parseTableHead(name, json, schema, file.type);
+    const checked = parseTableHead(name, fields, schema, file.type);
     for (const part of PARTS[form]) {
       const own = streams[part]?.schema;
       if (own === undefined || schemaSignature(own) !== schemaSignature(partSchema(checked, part))) {

@@ -10,11 +10,18 @@ import {
   type FileFormat,
   type FileHead,
   FORMAT,
+  fieldsOf,
+  fileHeadJson,
+  PARTS,
   type PartName,
+  type Parts,
+  parseFileHead,
+  parseTableHead,
+  partOf,
+  partSchema,
   type RowKind,
   type TableHead,
 } from "./backup-file.ts";
-import { fileHeadJson, PARTS, parseFileHead, parseTableHead, partOf, partSchema } from "./file-document.ts";
 import { JsonEncoder } from "./json-encoder.ts";
 import { validating } from "./sealed-input.ts";
 import { SealedOutput } from "./sealed-output.ts";
@@ -31,18 +38,33 @@ export async function createBackupFile(
   format: FileFormat,
   head: FileHead,
 ): Promise<BackupFileWriter> {
-  const checked = validating("The head of a backup file", () => parseFileHead(fileHeadJson(head, FORMAT)));
+  const checked = validating("The head of a backup file", () =>
+    parseFileHead(fieldsOf(fileHeadJson(head, FORMAT), "head")),
+  );
   const output = await SealedOutput.create(path);
   const encoder = format === "json" ? new JsonEncoder(output) : new ArrowEncoder(output);
-  await encoder.begin(checked);
+  encoder.begin(checked);
   return new CheckedWriter(output, encoder, checked.type);
 }
 
 interface OpenTable {
   readonly head: TableHead;
+  /** Where it begins. */
+  readonly offset: number;
+  /** Where its parts lie that are done. */
+  readonly parts: Parts;
   /** Parts not yet begun. */
   readonly waiting: PartName[];
-  part?: { readonly name: PartName; readonly schema: Schema; readonly columns: string } | undefined;
+  part?: OpenPart | undefined;
+}
+
+interface OpenPart {
+  readonly name: PartName;
+  readonly schema: Schema;
+  /** The schema in words. */
+  readonly columns: string;
+  readonly offset: number;
+  rows: number;
 }
 
 /** Holds a caller to the order of a file and to what can be read back, whatever the format. */
@@ -66,14 +88,14 @@ class CheckedWriter implements BackupFileWriter {
     const checked = validating(`Table ${head.table}`, () => {
       if (head.schema !== undefined) assertColumns(head.schema);
       const schema = head.schema && numberDictionaries(head.schema);
-      return parseTableHead(head.table, { ...head }, schema, this.#type);
+      return parseTableHead(head.table, fieldsOf({ ...head }, "head"), schema, this.#type);
     });
     if (this.#names.has(checked.table))
       throw new ValidationError(`Table ${checked.table} is in the file already.`);
     this.#names.add(checked.table);
-    this.#table = { head: checked, waiting: [...PARTS[checked.form]] };
-    await this.#encoder.beginTable(checked);
-    await this.#nextPart(this.#table);
+    const offset = this.#encoder.beginTable(checked);
+    this.#table = { head: checked, offset, parts: {}, waiting: [...PARTS[checked.form]] };
+    this.#nextPart(this.#table);
   }
 
   async write(kind: RowKind, batch: RecordBatch): Promise<void> {
@@ -82,16 +104,17 @@ class CheckedWriter implements BackupFileWriter {
     if (name === undefined) throw new TypeError(`A table of the form ${table.head.form} has no ${kind}.`);
     while (table.part?.name !== name) {
       if (!table.waiting.includes(name)) throw new TypeError("A table's upserts come before its deletes.");
-      await this.#nextPart(table);
+      this.#nextPart(table);
     }
     if (batch.numRows === 0) return;
-    await this.#encoder.write(this.#fitted(table, table.part.schema, table.part.columns, batch));
+    table.part.rows += batch.numRows;
+    await this.#encoder.write(this.#fitted(table, table.part, batch));
   }
 
   async endTable(): Promise<void> {
     const table = this.#openTable("endTable");
-    while (table.part !== undefined) await this.#nextPart(table);
-    await this.#encoder.endTable();
+    while (table.part !== undefined) this.#nextPart(table);
+    this.#encoder.endTable(table.head, table.offset, table.parts);
     this.#table = undefined;
   }
 
@@ -118,20 +141,22 @@ class CheckedWriter implements BackupFileWriter {
     return this.#table;
   }
 
-  async #nextPart(table: OpenTable): Promise<void> {
-    if (table.part !== undefined) await this.#encoder.endPart();
-    const name = table.waiting.shift();
-    if (name === undefined) {
-      table.part = undefined;
-      return;
+  #nextPart(table: OpenTable): void {
+    const { head, parts, part, waiting } = table;
+    if (part !== undefined) {
+      const { offset, rows } = part;
+      parts[part.name] = { offset, bytes: this.#encoder.endPart() - offset, rows };
     }
-    const schema = partSchema(table.head, name);
-    table.part = { name, schema, columns: schemaSignature(schema) };
-    await this.#encoder.beginPart(name);
+    const name = waiting.shift();
+    table.part = undefined;
+    if (name === undefined) return;
+    const schema = partSchema(head, name);
+    const offset = this.#encoder.beginPart(name, schema);
+    table.part = { name, schema, columns: schemaSignature(schema), offset, rows: 0 };
   }
 
   /** The batch under the file's own schema, its columns in that order. */
-  #fitted(table: OpenTable, schema: Schema, columns: string, batch: RecordBatch): RecordBatch {
+  #fitted(table: OpenTable, { schema, columns }: OpenPart, batch: RecordBatch): RecordBatch {
     const children = schema.fields.map((field) => {
       const index = batch.schema.fields.findIndex((own) => own.name === field.name);
       const data = batch.data.children[index];

@@ -5,75 +5,74 @@ import { BatchFull, columnsFromJson } from "../../arrow/codecs.ts";
 import { newBatch } from "../../arrow/column.ts";
 import { decodeSchema } from "../../arrow/ipc-read.ts";
 import { membersOf } from "../../arrow/nested-codecs.ts";
+import { type Fields, isDigest } from "../../fs/fields.ts";
+import { isObject } from "../../fs/record.ts";
 import {
-  type Contents,
+  type FileDecoder,
   type FileHead,
+  fieldsOf,
+  type Json,
   MAX_INDEX_BYTES,
   MAX_LINE_BYTES,
-  type PartName,
-  type RowKind,
-  type TableContents,
-} from "./backup-file.ts";
-import {
-  asCount,
-  asObject,
-  type Json,
   PARTS,
   type Part,
+  type PartName,
   parseFileHead,
   parseForm,
   parseParts,
   parseTableHead,
   partOf,
   partSchema,
-} from "./file-document.ts";
+  type RowKind,
+  type TableReader,
+} from "./backup-file.ts";
 import { locating, type SealedInput } from "./sealed-input.ts";
 
 const STEP = 64 * 1024;
 const NEWLINE = 0x0a;
 
-/** Where the checksum's digits stand, which are of everything before them. */
-export function jsonSealAt(bytes: number): number {
-  return bytes - DIGEST_DIGITS - SEAL_END.length;
-}
+const sealAt = (bytes: number) => bytes - DIGEST_DIGITS - SEAL_END.length;
 
-export async function readJsonSeal(input: SealedInput): Promise<string> {
-  const start = jsonSealAt(input.bytes) - SEAL_START.length;
-  if (start < 0) throw input.corrupt("it is too short");
-  const text = Buffer.from(await input.read(start, input.bytes - start)).toString("latin1");
-  const digits = text.slice(SEAL_START.length, -SEAL_END.length);
-  if (text !== SEAL_START + digits + SEAL_END || !/^[0-9a-f]{64}$/.test(digits)) {
-    throw input.corrupt("it does not end with its checksum; it may be cut short");
-  }
-  return digits;
-}
+export const jsonDecoder: FileDecoder<SealedInput> = {
+  sealAt,
+  async readSeal(input) {
+    const start = sealAt(input.bytes) - SEAL_START.length;
+    if (start < 0) throw input.corrupt("it is too short");
+    const text = Buffer.from(await input.read(start, input.bytes - start)).toString("latin1");
+    const digits = text.slice(SEAL_START.length, -SEAL_END.length);
+    if (text !== SEAL_START + digits + SEAL_END || !isDigest(digits)) {
+      throw input.corrupt("it does not end with its checksum; it may be cut short");
+    }
+    return digits;
+  },
+  readHead,
+  async readContents(input) {
+    const head = await readHead(input);
+    const { index, start } = await readIndex(input);
+    const entries = locating(input.path, "its index", () =>
+      Object.entries(index)
+        .map(([name, entry]) => ({ name, entry: fieldsOf(entry, "entry") }))
+        .map(({ name, entry }) => ({ name, entry, offset: entry.count("offset") }))
+        .sort((a, b) => a.offset - b.offset),
+    );
+    const tables: TableReader[] = [];
+    for (const { name, entry, offset } of entries)
+      tables.push(await readTable(input, head, name, entry, offset, start));
+    return { head, tables };
+  },
+};
 
-export async function readJsonHead(input: SealedInput): Promise<FileHead> {
+async function readHead(input: SealedInput): Promise<FileHead> {
   const line = await readLine(input, 0, "its first line");
   return locating(input.path, "its first line", () => {
     if (!line.endsWith(TABLES_START)) throw new Problem("it is not as it must be");
-    return parseFileHead(asObject(JSON.parse(`${line.slice(0, -TABLES_START.length)}}`), "it"));
+    return parseFileHead(fieldsOf(JSON.parse(`${line.slice(0, -TABLES_START.length)}}`), "head"));
   });
 }
 
-export async function readJsonContents(input: SealedInput): Promise<Contents> {
-  const head = await readJsonHead(input);
-  const { json, start } = await readIndex(input);
-  const entries = locating(input.path, "its index", () =>
-    Object.entries(json)
-      .map(([name, entry]) => ({ name, entry: asObject(entry, `the entry of ${JSON.stringify(name)}`) }))
-      .map(({ name, entry }) => ({ name, entry, offset: asCount(entry["offset"], "an offset") }))
-      .sort((a, b) => a.offset - b.offset),
-  );
-  const tables: TableContents[] = [];
-  for (const { name, entry, offset } of entries)
-    tables.push(await readTable(input, head, name, entry, offset, start));
-  return { head, tables };
-}
-
 /** The line of the index, which is the last but one. */
-async function readIndex(input: SealedInput): Promise<{ json: Json; start: number }> {
-  const end = jsonSealAt(input.bytes) - SEAL_START.length;
+async function readIndex(input: SealedInput): Promise<{ index: Json; start: number }> {
+  const end = sealAt(input.bytes) - SEAL_START.length;
   let text = Buffer.alloc(0);
   let start = end;
   while (start > 0 && !text.includes(NEWLINE)) {
@@ -83,31 +82,33 @@ async function readIndex(input: SealedInput): Promise<{ json: Json; start: numbe
     text = Buffer.concat([await input.read(start, step), text]);
   }
   const at = text.lastIndexOf(INDEX_START);
-  const json = locating(input.path, "its index", () => {
+  const index = locating(input.path, "its index", () => {
     if (at < 0) throw new Problem("it is missing");
-    return asObject(JSON.parse(text.toString("utf8", at + INDEX_START.length)), "it");
+    const found: unknown = JSON.parse(text.toString("utf8", at + INDEX_START.length));
+    if (!isObject(found)) throw new Problem("it is no object");
+    return found;
   });
-  return { json, start: start + at };
+  return { index, start: start + at };
 }
 
 async function readTable(
   input: SealedInput,
   file: FileHead,
   name: string,
-  entry: Json,
+  entry: Fields,
   offset: number,
   end: number,
-): Promise<TableContents> {
+): Promise<TableReader> {
   const place = `table ${JSON.stringify(name)}`;
   const line = await readLine(input, offset, place);
   const { head, parts } = locating(input.path, place, () => {
-    const json = parseTableLine(line, name);
-    const encoded = json["schema"];
+    const fields = parseTableLine(line, name);
+    const encoded = fields.optionalText("schema");
     const schema =
-      typeof encoded === "string" ? decodeSchema(new Uint8Array(Buffer.from(encoded, "base64"))) : undefined;
-    const form = parseForm(json, file.type);
+      encoded === undefined ? undefined : decodeSchema(new Uint8Array(Buffer.from(encoded, "base64")));
+    const form = parseForm(fields, file.type);
     return {
-      head: parseTableHead(name, json, schema, file.type),
+      head: parseTableHead(name, fields, schema, file.type),
       parts: parseParts(form, entry, offset, end),
     };
   });
@@ -125,14 +126,15 @@ async function readTable(
 }
 
 /** What a table's first line says, up to where its rows begin. */
-function parseTableLine(line: string, name: string): Json {
+function parseTableLine(line: string, name: string): Fields {
   const start = [...new Set(Object.values(PARTS).flatMap(([first]) => first ?? []))]
     .map((part) => `,${JSON.stringify(part)}:[`)
     .find((text) => line.endsWith(text));
   const text = start === undefined ? line.replace(/,$/, "") : `${line.slice(0, -start.length)}}`;
-  const document = asObject(JSON.parse(`{${text}}`), "its first line");
-  if (!Object.hasOwn(document, name)) throw new Problem("its first line is another table's");
-  return asObject(document[name], "its first line");
+  const document: unknown = JSON.parse(`{${text}}`);
+  if (!isObject(document) || !Object.hasOwn(document, name))
+    throw new Problem("its first line is another table's");
+  return fieldsOf(document[name], "first line");
 }
 
 /** The line that begins at `position`, without its end. */

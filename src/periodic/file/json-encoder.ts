@@ -1,5 +1,5 @@
 import { Buffer } from "node:buffer";
-import type { RecordBatch } from "apache-arrow";
+import type { RecordBatch, Schema } from "apache-arrow";
 import { Problem } from "../../arrow/bad-value.ts";
 import { jsonTexts } from "../../arrow/codecs.ts";
 import { encodeSchema } from "../../arrow/ipc-write.ts";
@@ -10,11 +10,14 @@ import {
   type FileEncoder,
   type FileHead,
   FORMAT,
+  fileHeadJson,
+  type Json,
   MAX_LINE_BYTES,
   type PartName,
+  type Parts,
   type TableHead,
+  tableHeadJson,
 } from "./backup-file.ts";
-import { fileHeadJson, type Json, type Parts, tableHeadJson } from "./file-document.ts";
 import { INDEX_START, isBare, SEAL_END, SEAL_START, TABLES_END, TABLES_START } from "./json-contents.ts";
 import type { SealedOutput } from "./sealed-output.ts";
 
@@ -41,8 +44,10 @@ export class JsonEncoder implements FileEncoder {
   readonly #index: Record<string, Json> = Object.create(null);
   /** Text that is no bytes yet. */
   #text = "";
-  #table: { readonly head: TableHead; readonly offset: number; readonly parts: Parts } | undefined;
-  #part: { readonly name: PartName; readonly offset: number; rows: number } | undefined;
+  #table = "";
+  /** Of the part that is being written. */
+  #rows = 0;
+  #isBare = false;
 
   constructor(output: SealedOutput) {
     this.#output = output;
@@ -55,27 +60,30 @@ export class JsonEncoder implements FileEncoder {
     return this.#output.position;
   }
 
-  async begin(head: FileHead): Promise<void> {
+  begin(head: FileHead): void {
     this.#text = JSON.stringify(fileHeadJson(head, FORMAT)).slice(0, -1) + TABLES_START;
   }
 
-  async beginTable(head: TableHead): Promise<void> {
+  beginTable(head: TableHead): number {
     this.#text += Object.keys(this.#index).length === 0 ? "\n" : ",\n";
-    this.#table = { head, offset: this.#position(), parts: {} };
-    const json = { ...tableHeadJson(head), ...(head.schema && schemaJson(head)) };
+    const offset = this.#position();
+    const json = { ...tableHeadJson(head), ...(head.schema && schemaJson(head.schema)) };
     this.#text += `${JSON.stringify(head.table)}:${JSON.stringify(json).slice(0, -1)}`;
+    this.#table = head.table;
+    return offset;
   }
 
-  async beginPart(name: PartName): Promise<void> {
+  beginPart(name: PartName, schema: Schema): number {
     this.#text += `,${JSON.stringify(name)}:[\n`;
-    this.#part = { name, offset: this.#position(), rows: 0 };
+    this.#rows = 0;
+    this.#isBare = isBare(name, schema);
+    return this.#position();
   }
 
   async write(batch: RecordBatch): Promise<void> {
-    if (this.#part === undefined) throw new TypeError("A batch is in a part.");
-    const textOf = this.#rowTexts(batch, this.#part.name);
+    const textOf = this.#rowTexts(batch);
     for (let row = 0; row < batch.numRows; row++) {
-      if (this.#part.rows++ > 0) this.#text += ",\n";
+      if (this.#rows++ > 0) this.#text += ",\n";
       this.#text += textOf(row);
       if (this.#text.length > STEP) {
         this.#position();
@@ -84,12 +92,12 @@ export class JsonEncoder implements FileEncoder {
     }
   }
 
-  #rowTexts(batch: RecordBatch, part: PartName): (row: number) => string {
-    const table = this.#table?.head.table ?? "";
+  #rowTexts(batch: RecordBatch): (row: number) => string {
+    const table = this.#table;
     try {
       const texts = batch.data.children.map(jsonTexts);
       const [only] = texts;
-      if (isBare(part, batch.schema) && only) return (row) => lineOf(table, () => only(row));
+      if (this.#isBare && only) return (row) => lineOf(table, () => only(row));
       const names = batch.schema.fields.map(({ name }) => JSON.stringify(name));
       return (row) =>
         lineOf(table, () => `{${texts.map((textOf, at) => `${names[at]}:${textOf(row)}`).join(",")}}`);
@@ -102,19 +110,15 @@ export class JsonEncoder implements FileEncoder {
     }
   }
 
-  async endPart(): Promise<void> {
-    if (this.#part === undefined || this.#table === undefined) throw new TypeError("No part was begun.");
-    const { name, offset, rows } = this.#part;
-    if (rows > 0) this.#text += "\n";
-    this.#table.parts[name] = { offset, bytes: this.#position() - offset, rows };
-    this.#part = undefined;
+  endPart(): number {
+    if (this.#rows > 0) this.#text += "\n";
+    const end = this.#position();
     this.#text = "]";
+    return end;
   }
 
-  async endTable(): Promise<void> {
-    if (this.#table === undefined) throw new TypeError("No table was begun.");
-    const { head, offset, parts } = this.#table;
-    this.#index[head.table] = { offset, ...parts };
+  endTable({ table }: TableHead, offset: number, parts: Parts): void {
+    this.#index[table] = { offset, ...parts };
     this.#text += "}";
   }
 
@@ -147,8 +151,7 @@ function lineOf(table: string, textOf: () => string): string {
 }
 
 /** The schema for people, and as an Arrow IPC message for programs. */
-function schemaJson({ schema }: TableHead): Json {
-  if (schema === undefined) return {};
+function schemaJson(schema: Schema): Json {
   const fields = schema.fields.map(({ name, type, nullable }) => ({
     name,
     type: typeSignature(type),

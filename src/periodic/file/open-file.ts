@@ -1,17 +1,19 @@
 import { Buffer } from "node:buffer";
 import { CorruptError } from "../../errors.ts";
-import { arrowSealAt, MAGIC, readArrowContents, readArrowIndex, readArrowSeal } from "./arrow-file.ts";
+import { arrowDecoder, MAGIC } from "./arrow-file.ts";
 import {
   type BackupFileReader,
-  type Contents,
+  type FileDecoder,
   type FileFormat,
   type FileHead,
   FORMAT,
-  type TableContents,
-  type TableReader,
 } from "./backup-file.ts";
-import { jsonSealAt, readJsonContents, readJsonHead, readJsonSeal } from "./json-contents.ts";
+import { jsonDecoder } from "./json-contents.ts";
 import { SealedInput } from "./sealed-input.ts";
+
+type Decoder = FileDecoder<SealedInput>;
+
+const DECODERS: Readonly<Record<FileFormat, Decoder>> = { arrow: arrowDecoder, json: jsonDecoder };
 
 /** How a JSON file begins; what a person writes by hand may have spaces elsewhere, and is no backup. */
 const JSON_START = /^\{"type":"(?:full|delta)","format":(\d{1,10}),/;
@@ -27,10 +29,16 @@ const START_BYTES = 64;
 export async function openBackupFile(path: string): Promise<BackupFileReader> {
   const input = await SealedInput.open(path);
   try {
-    const format = await formatOf(input);
-    const sha256 = await verifySeal(input, format);
-    const contents = format === "arrow" ? await readArrowContents(input) : await readJsonContents(input);
-    return new OpenBackupFile(input, sha256, contents);
+    const decoder = DECODERS[await formatOf(input)];
+    const sha256 = await verifySeal(input, decoder);
+    const { head, tables } = await decoder.readContents(input);
+    return {
+      ...{ path, head, sha256 },
+      async *tables() {
+        yield* tables;
+      },
+      [Symbol.asyncDispose]: () => input.close(),
+    };
   } catch (error) {
     await input.close();
     throw error;
@@ -43,20 +51,16 @@ export async function openBackupFile(path: string): Promise<BackupFileReader> {
  *
  * @throws CorruptError where even that cannot be read.
  */
-export async function peekBackupFile(path: string): Promise<{
+export function peekBackupFile(path: string): Promise<{
   readonly format: FileFormat;
   readonly head: FileHead;
   readonly sha256: string;
   readonly bytes: number;
 }> {
-  const input = await SealedInput.open(path);
-  try {
-    const format = await formatOf(input);
-    const head = format === "arrow" ? (await readArrowIndex(input)).head : await readJsonHead(input);
-    return { format, head, sha256: await readSeal(input, format), bytes: input.bytes };
-  } finally {
-    await input.close();
-  }
+  return peek(path, async (input, format) => {
+    const head = await DECODERS[format].readHead(input);
+    return { format, head, sha256: await DECODERS[format].readSeal(input), bytes: input.bytes };
+  });
 }
 
 /**
@@ -65,12 +69,20 @@ export async function peekBackupFile(path: string): Promise<{
  *
  * @throws CorruptError, IoError where that cannot be read.
  */
-export async function peekRows(path: string): Promise<ReadonlyMap<string, number>> {
+export function peekRows(path: string): Promise<ReadonlyMap<string, number>> {
+  return peek(path, async (input, format) => {
+    const { tables } = await DECODERS[format].readContents(input);
+    return new Map(tables.map(({ head, upserts }) => [head.table, upserts]));
+  });
+}
+
+async function peek<T>(
+  path: string,
+  read: (input: SealedInput, format: FileFormat) => Promise<T>,
+): Promise<T> {
   const input = await SealedInput.open(path);
   try {
-    const isArrow = (await formatOf(input)) === "arrow";
-    const { tables } = isArrow ? await readArrowContents(input) : await readJsonContents(input);
-    return new Map(tables.map(({ head, upserts }) => [head.table, upserts]));
+    return await read(input, await formatOf(input));
   } finally {
     await input.close();
   }
@@ -98,40 +110,12 @@ function assertFormat(input: SealedInput, format: number): void {
   );
 }
 
-function readSeal(input: SealedInput, format: FileFormat): Promise<string> {
-  return format === "arrow" ? readArrowSeal(input) : readJsonSeal(input);
-}
-
-async function verifySeal(input: SealedInput, format: FileFormat): Promise<string> {
-  const announced = await readSeal(input, format);
-  const sealAt = format === "arrow" ? arrowSealAt(input.bytes) : jsonSealAt(input.bytes);
-  const actual = (await input.hash(sealAt)).toString("hex");
+async function verifySeal(input: SealedInput, { readSeal, sealAt }: Decoder): Promise<string> {
+  const announced = await readSeal(input);
+  const end = sealAt(input.bytes);
+  const actual = (await input.hash(end)).toString("hex");
   if (actual !== announced) {
-    throw input.corrupt(`its checksum is ${actual}, and ${announced} is written at byte ${sealAt}`);
+    throw input.corrupt(`its checksum is ${actual}, and ${announced} is written at byte ${end}`);
   }
   return actual;
-}
-
-class OpenBackupFile implements BackupFileReader {
-  readonly path: string;
-  readonly head: FileHead;
-  readonly sha256: string;
-  readonly #input: SealedInput;
-  readonly #tables: readonly TableContents[];
-
-  constructor(input: SealedInput, sha256: string, contents: Contents) {
-    this.path = input.path;
-    this.head = contents.head;
-    this.sha256 = sha256;
-    this.#input = input;
-    this.#tables = contents.tables;
-  }
-
-  async *tables(): AsyncGenerator<TableReader> {
-    yield* this.#tables;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#input.close();
-  }
 }

@@ -1,25 +1,63 @@
 import type { Connection, Table } from "@lancedb/lancedb";
 import type { Table as ArrowTable, RecordBatch, Schema } from "apache-arrow";
 import { arrow } from "../../arrow/arrow.ts";
+import { nulls } from "../../arrow/codecs.ts";
+import { newBatch } from "../../arrow/column.ts";
 import { assertFilterable, assertKey, assertMergeable } from "../../arrow/row-key.ts";
 import { sameSchema } from "../../arrow/schemas.ts";
 import { anyOf, whereKeys } from "../../arrow/where-in.ts";
 import { loadableTable } from "../../arrow/writable.ts";
-import { UnsupportedError, ValidationError } from "../../errors.ts";
-import { isError } from "../../fs/io.ts";
+import { BackupError, LanceError, UnsupportedError, ValidationError } from "../../errors.ts";
+import { assertRoot } from "../../fs/held-root.ts";
+import { isError, reasonOf } from "../../fs/io.ts";
 import { assertTableId, parseTableId } from "../../lance/database.ts";
 import { assertNamespaces, createTableIn, deleteRows } from "../../lance/lacking.ts";
 import { locateTable } from "../../lance/namespaces.ts";
-import type { BackupFileReader, TableReader } from "../file/backup-file.ts";
-import type { Target } from "./replay-target.ts";
+import type { Logger } from "../../logger.ts";
+import type { BackupFileReader, IndexRecord, TableReader } from "../file/backup-file.ts";
+import { openTable, remakeIndices, type Target } from "./replay-target.ts";
 
-/** Makes the table of a full. @returns its rows. */
-export async function loadTable(target: Target, reader: TableReader): Promise<number> {
-  return makeTable(target, reader, "create");
+/** Files that are written into a database, one after the other. */
+export class Replay {
+  readonly #target: Target;
+  /** Those that the files record of each table that they leave. */
+  readonly #indices = new Map<string, readonly IndexRecord[]>();
+
+  constructor(target: Target) {
+    this.#target = target;
+  }
+
+  /** The ids of the tables that the files leave. */
+  get tables(): string[] {
+    return [...this.#indices.keys()];
+  }
+
+  /** @returns rows affected. @throws LanceError naming table and file */
+  async write(file: BackupFileReader): Promise<number> {
+    const target = this.#target;
+    let affected = 0;
+    for await (const table of file.tables()) {
+      const write =
+        file.head.type === "full" ? makeTable(target, table, "create") : applyTable(target, table);
+      affected += await write.catch((error: unknown) => {
+        if (error instanceof BackupError) throw error;
+        const message = `LanceDB could not write the table ${table.head.table} of ${file.path}: ${reasonOf(error)}`;
+        throw new LanceError(message, { cause: error });
+      });
+      assertRoot(target.path); // LanceDB makes what is missing, and writes there
+      if (table.head.form === "dropped") this.#indices.delete(table.head.table);
+      else this.#indices.set(table.head.table, table.head.indices);
+    }
+    return affected;
+  }
+
+  remakeIndices(logger: Logger): Promise<void> {
+    return remakeIndices(this.#target, this.#indices, logger);
+  }
 }
 
 /** Brings one table from the state before a delta to the one after it. @returns rows affected. */
-export async function applyTable(target: Target, reader: TableReader): Promise<number> {
+async function applyTable(target: Target, reader: TableReader): Promise<number> {
   const { name, namespacePath } = parseTableId(reader.head.table);
   const there = await hasTable(target, reader.head.table);
   switch (reader.head.form) {
@@ -44,8 +82,7 @@ export async function assertAppliable(target: Target, { head }: TableReader, fil
   if (!(await hasTable(target, head.table))) {
     throw new ValidationError(`${file} changes the table ${head.table}, which is not in the database.`);
   }
-  const { name, namespacePath } = parseTableId(head.table);
-  const table = await target.db.openTable(name, namespacePath);
+  const table = await openTable(target, head.table);
   const schema = await table.schema();
   table.close();
   if (sameSchema(schema, head.schema)) return;
@@ -60,8 +97,7 @@ async function hasTable({ lancedb, path }: Target, id: string): Promise<boolean>
 
 async function changeTable(target: Target, reader: TableReader): Promise<number> {
   if (reader.upserts + reader.deletes === 0) return 0;
-  const { name, namespacePath } = parseTableId(reader.head.table);
-  const table = writingAsIs(await target.db.openTable(name, namespacePath));
+  const table = writingAsIs(await openTable(target, reader.head.table));
   try {
     return await applyChanges(table, reader);
   } finally {
@@ -71,8 +107,7 @@ async function changeTable(target: Target, reader: TableReader): Promise<number>
 
 /** Overwrites a table that may be in use: if it cannot be finished, the version of before comes back. */
 async function replaceTable(target: Target, reader: TableReader): Promise<number> {
-  const { name, namespacePath } = parseTableId(reader.head.table);
-  const table = await target.db.openTable(name, namespacePath);
+  const table = await openTable(target, reader.head.table);
   const before = await table.version();
   try {
     return await makeTable(target, reader, "overwrite");
@@ -133,22 +168,11 @@ async function append(table: Table, rows: ArrowTable): Promise<void> {
 /** A merge takes NaN vectors. On a column of nulls no row matches another, so that each is inserted. */
 async function appendByMerge(table: Table, rows: ArrowTable): Promise<void> {
   await table.addColumns([{ name: SPARE, valueSql: "cast(NULL as bigint)" }]);
-  const type = new arrow.Int64();
-  const schema = new arrow.Schema(
-    [...rows.schema.fields, new arrow.Field(SPARE, type, true)],
-    rows.schema.metadata,
+  const spare = new arrow.Field(SPARE, new arrow.Int64(), true);
+  const schema = new arrow.Schema([...rows.schema.fields, spare], rows.schema.metadata);
+  const batches = rows.batches.map(({ numRows, data }) =>
+    newBatch(schema, numRows, [...data.children, nulls(spare, numRows)]),
   );
-  const batches = rows.batches.map((batch) => {
-    const length = batch.numRows;
-    const bitmap = new Uint8Array(Math.ceil(length / 64) * 8);
-    const slots = [undefined, new BigInt64Array(length), bitmap];
-    const nulls = new arrow.Data(type, 0, length, length, slots as never);
-    const struct = new arrow.Data(new arrow.Struct(schema.fields), 0, length, 0, [] as never, [
-      ...batch.data.children,
-      nulls,
-    ]);
-    return new arrow.RecordBatch(schema, struct as never);
-  });
   await table.mergeInsert(SPARE).whenNotMatchedInsertAll().execute(new arrow.Table(schema, batches));
   await table.dropColumns([SPARE]);
 }

@@ -1,9 +1,8 @@
-import { BackupError, BackupNotFoundError, ValidationError } from "../../errors.ts";
-import { isAway } from "../../fs/held-root.ts";
+import { BackupNotFoundError, ValidationError } from "../../errors.ts";
 import { localPath } from "../../fs/local-path.ts";
 import type { Logger } from "../../logger.ts";
 import { type BackupFileName, backToFull, Heads, listBackupFiles, soundFiles } from "../chain/chain-files.ts";
-import { isoTime } from "../file/file-document.ts";
+import { isoTime } from "../file/backup-file.ts";
 import { PinStore } from "../table-pins.ts";
 
 /** The files of a chain, and of which database they are. */
@@ -70,7 +69,7 @@ async function ofOneDatabase(
 ): Promise<readonly BackupFileName[]> {
   const byDatabase = new Map<string | undefined, BackupFileName[]>();
   for (const file of files) {
-    const database = await databaseOf(file, heads);
+    const database = await heads.databaseOf(file);
     byDatabase.set(database, [...(byDatabase.get(database) ?? []), file]);
   }
   const known = [...byDatabase.keys()].filter((database) => database !== undefined);
@@ -92,16 +91,6 @@ async function ofOneDatabase(
       ? `The periodic files in ${directory} are of ${known.length} databases: say of which with the option database, by its identity or its directory. (A copy of a database is another database, and so is one that was created again.) ${there}.`
       : `There are no periodic files of the database ${wanted} in ${directory}. ${there}.`,
   );
-}
-
-/** Undefined where the file cannot be read. */
-async function databaseOf({ name }: BackupFileName, heads: Heads): Promise<string | undefined> {
-  try {
-    return (await heads.read(name)).head.database;
-  } catch (error) {
-    if (error instanceof BackupError && !isAway(error)) return undefined; // told where it is needed
-    throw error;
-  }
 }
 
 /** What the files call the database in a directory; undefined where it is none, or has none there. */

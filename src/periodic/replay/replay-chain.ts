@@ -1,8 +1,13 @@
 import { basename } from "node:path";
 import { CorruptError, ValidationError } from "../../errors.ts";
 import { parseFileName } from "../chain/chain-files.ts";
-import type { BackupFileReader, FileHead, TablePosition, TableReader } from "../file/backup-file.ts";
-import { isoTime } from "../file/file-document.ts";
+import {
+  type BackupFileReader,
+  type FileHead,
+  isoTime,
+  type TablePosition,
+  type TableReader,
+} from "../file/backup-file.ts";
 import { openBackupFile } from "../file/open-file.ts";
 import { checkTable } from "./apply-table.ts";
 

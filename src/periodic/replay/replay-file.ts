@@ -5,16 +5,16 @@ import { DigestTable } from "../../arrow/digest-table.ts";
 import { rowDigests } from "../../arrow/row-digests.ts";
 import { describeKey, firstUnusableKey } from "../../arrow/row-key.ts";
 import { CorruptError, ValidationError } from "../../errors.ts";
-import { assertRoot, holding } from "../../fs/held-root.ts";
+import { holding } from "../../fs/held-root.ts";
 import { localPath } from "../../fs/local-path.ts";
 import { takeOwnerBelow } from "../../fs/take-owner.ts";
 import { lookAtTarget } from "../../lance/landing.ts";
 import type { LanceDB } from "../../lance/which-lancedb.ts";
 import type { Logger } from "../../logger.ts";
-import { type BackupFileReader, type IndexRecord, ROW_KINDS, type TableReader } from "../file/backup-file.ts";
+import { type BackupFileReader, ROW_KINDS, type TableReader } from "../file/backup-file.ts";
 import { openBackupFile } from "../file/open-file.ts";
-import { applyTable, assertAppliable, checkTable, loadTable } from "./apply-table.ts";
-import { makeDatabase, type ReplayOptions, remakeIndices, replaySettings, writing } from "./replay-target.ts";
+import { assertAppliable, checkTable, Replay } from "./apply-table.ts";
+import { makeDatabase, type ReplayOptions, replaySettings } from "./replay-target.ts";
 
 /**
  * Loads a full into a new database, and connects to it. Namespaces are made as the tables need them, and the
@@ -42,12 +42,9 @@ export async function loadBackup(
   for await (const table of reader.tables()) checkTable(reader, table);
   const place = lookAtTarget(path);
   await makeDatabase(lancedb, place, async (target) => {
-    const indices = new Map<string, readonly IndexRecord[]>();
-    for await (const table of reader.tables()) {
-      await writing(reader, table, () => loadTable(target, table));
-      indices.set(table.head.table, table.head.indices);
-    }
-    await remakeIndices(target, indices, logger);
+    const replay = new Replay(target);
+    await replay.write(reader);
+    await replay.remakeIndices(logger);
   });
   return lancedb.connect(path);
 }
@@ -93,14 +90,9 @@ async function apply(
       await assertAppliable(target, table, reader.path);
     }
     for await (const table of reader.tables()) await readThrough(reader.path, table);
-    let affected = 0;
-    const indices = new Map<string, readonly IndexRecord[]>();
-    for await (const table of reader.tables()) {
-      affected += await writing(reader, table, () => applyTable(target, table));
-      assertRoot(path); // LanceDB makes what is missing, and writes there
-      if (table.head.form !== "dropped") indices.set(table.head.table, table.head.indices);
-    }
-    await remakeIndices(target, indices, logger);
+    const replay = new Replay(target);
+    const affected = await replay.write(reader);
+    await replay.remakeIndices(logger);
     takeOwnerBelow(path);
     return affected;
   } finally {

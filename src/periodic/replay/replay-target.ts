@@ -3,15 +3,14 @@ import { join } from "node:path";
 import type { Connection, Table } from "@lancedb/lancedb";
 import { isSameColumn } from "../../arrow/column-path.ts";
 import { assertKnown, assertLogger } from "../../checks.ts";
-import { BackupError, LanceError } from "../../errors.ts";
 import { syncDirectory, syncFile } from "../../fs/durable.ts";
-import { reasonOf } from "../../fs/io.ts";
 import { takeOwnerBelow } from "../../fs/take-owner.ts";
 import { parseTableId } from "../../lance/database.ts";
 import { Landing, type LandingPlace } from "../../lance/landing.ts";
 import { LanceDB, type LanceDBOptions } from "../../lance/which-lancedb.ts";
 import { defaultLogger, type Logger } from "../../logger.ts";
-import type { BackupFileReader, IndexRecord, TableReader } from "../file/backup-file.ts";
+import { forEachParallel } from "../../util/parallel.ts";
+import type { IndexRecord } from "../file/backup-file.ts";
 import { makeIndices } from "../index-records.ts";
 
 export interface ReplayOptions extends LanceDBOptions {
@@ -37,6 +36,11 @@ export interface Target {
   readonly db: Connection;
   /** Its directory. */
   readonly path: string;
+}
+
+export function openTable({ db }: Pick<Target, "db">, id: string): Promise<Table> {
+  const { name, namespacePath } = parseTableId(id);
+  return db.openTable(name, namespacePath);
 }
 
 const AT_ONCE = 16;
@@ -77,10 +81,7 @@ async function syncTree(root: string): Promise<void> {
   const entries = await readdir(root, { recursive: true, withFileTypes: true });
   const paths = entries.filter((entry) => entry.isFile() || entry.isDirectory());
   const all = paths.map((entry) => ({ path: join(entry.parentPath, entry.name), isFile: entry.isFile() }));
-  for (let at = 0; at < all.length; at += AT_ONCE) {
-    const some = all.slice(at, at + AT_ONCE);
-    await Promise.all(some.map(({ path, isFile }) => (isFile ? syncFile(path) : syncDirectory(path))));
-  }
+  await forEachParallel(all, AT_ONCE, ({ path, isFile }) => (isFile ? syncFile(path) : syncDirectory(path)));
   await syncDirectory(root);
 }
 
@@ -95,8 +96,7 @@ export async function remakeIndices(
 ): Promise<void> {
   for (const [id, records] of indices) {
     if (records.length === 0) continue;
-    const { name, namespacePath } = parseTableId(id);
-    const table = await db.openTable(name, namespacePath);
+    const table = await openTable({ db }, id);
     try {
       await makeIndices(table, await missing(table, records), { lancedb, table: id, logger });
     } finally {
@@ -117,21 +117,4 @@ async function missing(table: Table, records: readonly IndexRecord[]): Promise<I
           index.columns.every((column, place) => isSameColumn(column, columns[place] ?? "")),
       ),
   );
-}
-
-/** Runs what writes a table of a file; an error of LanceDB comes out with the names of both. */
-export async function writing<T>(
-  { path }: BackupFileReader,
-  { head }: TableReader,
-  task: () => Promise<T>,
-): Promise<T> {
-  try {
-    return await task();
-  } catch (error) {
-    if (error instanceof BackupError) throw error;
-    const reason = reasonOf(error);
-    throw new LanceError(`LanceDB could not write the table ${head.table} of ${path}: ${reason}`, {
-      cause: error,
-    });
-  }
 }

@@ -4,13 +4,11 @@ import type { Connection } from "@lancedb/lancedb";
 import { assertKnown } from "../../checks.ts";
 import { ValidationError } from "../../errors.ts";
 import { localPath } from "../../fs/local-path.ts";
-import { parseTableId } from "../../lance/database.ts";
 import { lookAtTarget } from "../../lance/landing.ts";
-import type { IndexRecord } from "../file/backup-file.ts";
-import { applyTable, loadTable } from "./apply-table.ts";
+import { Replay } from "./apply-table.ts";
 import { findChain } from "./find-chain.ts";
 import { OpenChain } from "./replay-chain.ts";
-import { makeDatabase, type ReplayOptions, remakeIndices, replaySettings, writing } from "./replay-target.ts";
+import { makeDatabase, openTable, type ReplayOptions, replaySettings } from "./replay-target.ts";
 
 export interface RestoreLatestOptions extends ReplayOptions {
   /** The newest state that is not later than this. Default: the newest there is that does not lie in the future. */
@@ -70,19 +68,10 @@ export async function restoreLatest(
   const place = lookAtTarget(path);
   await using chain = await OpenChain.open(paths);
   const tables = await makeDatabase(lancedb, place, async (target) => {
-    const indices = new Map<string, readonly IndexRecord[]>();
-    for (const checked of chain.files) {
-      await checked.read(async (file) => {
-        for await (const table of file.tables()) {
-          const write = file.head.type === "full" ? loadTable : applyTable;
-          await writing(file, table, () => write(target, table));
-          if (table.head.form === "dropped") indices.delete(table.head.table);
-          else indices.set(table.head.table, table.head.indices);
-        }
-      });
-    }
-    await remakeIndices(target, indices, logger);
-    return countRows(target.db, indices.keys());
+    const replay = new Replay(target);
+    for (const file of chain.files) await file.read(async (open) => void (await replay.write(open)));
+    await replay.remakeIndices(logger);
+    return countRows(target.db, replay.tables);
   });
   const [full = "", ...deltas] = paths.map((file) => basename(file));
   const last = chain.files.at(-1)?.head.timestamp ?? "";
@@ -93,8 +82,7 @@ export async function restoreLatest(
 async function countRows(db: Connection, ids: Iterable<string>): Promise<Record<string, number>> {
   const rows: [string, number][] = [];
   for (const id of ids) {
-    const { name, namespacePath } = parseTableId(id);
-    const table = await db.openTable(name, namespacePath);
+    const table = await openTable({ db }, id);
     rows.push([id, await table.countRows()]);
     table.close();
   }

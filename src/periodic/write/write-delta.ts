@@ -2,7 +2,7 @@ import type { TableLocation } from "../../lance/database.ts";
 import { Door } from "../../lance/door.ts";
 import { onlyMovesRows, planDelta, type TableDelta } from "../../lance/row-delta/plan-delta.ts";
 import { type OpenVersion, rowsAt } from "../../lance/row-delta/scan-rows.ts";
-import type { ChainEnd } from "../chain/chain-end.ts";
+import type { ChainEnd } from "../chain/chain-files.ts";
 import type { BackupFileWriter, TablePosition } from "../file/backup-file.ts";
 import type { PinnedTable } from "../table-pins.ts";
 import { assertDropped, currentPosition, datasetOf } from "./live-tables.ts";
