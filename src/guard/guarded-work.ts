@@ -2,13 +2,11 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { ConflictError, RestoreError } from "../errors.ts";
 import { syncDirectories } from "../fs/durable.ts";
-import { assertRoot } from "../fs/held-root.ts";
 import { reasonOf } from "../fs/io.ts";
 import { advice } from "../hint.ts";
 import { isInNamespace, listTables, NAMESPACE_TABLE } from "../lance/database.ts";
 import { LockSet } from "../lance/lock/lock-set.ts";
 import { syncNewest, syncNewVersions } from "../lance/sync-versions.ts";
-import type { Logger } from "../logger.ts";
 import { abortable } from "../util/abortable.ts";
 import { adviceOf } from "../util/advice-of.ts";
 import { highestOf } from "../util/extremes.ts";
@@ -24,7 +22,7 @@ import {
 import type { CapturedTable, OnConflict } from "./journal/entry-record.ts";
 import type { LoggedIntent } from "./journal/intent-log.ts";
 import { NotThereError } from "./journal/journal-entry.ts";
-import { keepEntry, keptDirectory, removeEntry } from "./kept-backup.ts";
+import { cleanUp, keepEntry, keptDirectory } from "./kept-backup.ts";
 import { strategyOf } from "./kept-strategies.ts";
 import type { GuardedWork, GuardedWorkOptions, Settings } from "./manager-options.ts";
 import { OpenCalls } from "./open-calls.ts";
@@ -95,7 +93,7 @@ export async function runGuarded<T>(
     await ended({ type: "committed", ...event() }, () => tablesWritten(operation));
     return result;
   } finally {
-    await clean(operation, logger);
+    await cleanUp(operation.entry, settings);
     locks.releaseAll();
   }
 }
@@ -264,25 +262,6 @@ function wasTaken(operation: Operation): boolean {
 
 function droppedBy(log: readonly LoggedIntent[]): Set<string> {
   return new Set(log.flatMap(({ intent }) => (intent.step === "drop" ? intent.table : [])));
-}
-
-/** What fails here fails no operation: it is removed later. */
-async function clean(operation: Operation, logger: Logger): Promise<void> {
-  const { entry, lancedb, database } = operation;
-  try {
-    entry.log.close();
-    assertRoot(entry.directory);
-    const { state } = entry;
-    if (state === "done" || state === "making") await removeEntry(lancedb, database, entry);
-    // It may come back with its directory, and is nobody's then; or that was away when it was to be rolled back.
-    if (state === "gone" || state === "armed") entry.abandon();
-  } catch (error) {
-    entry.abandon();
-    logger.warn("a backup could not be cleaned up; the next operation removes it", {
-      backup: entry.id,
-      error: reasonOf(error),
-    });
-  }
 }
 
 /** Puts on the disk what LanceDB wrote in this operation, which it never does itself. */

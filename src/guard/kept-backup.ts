@@ -2,13 +2,14 @@ import { existsSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { CorruptError, IoError } from "../errors.ts";
 import { assertRoot, isStampOf } from "../fs/held-root.ts";
-import { io } from "../fs/io.ts";
+import { io, reasonOf } from "../fs/io.ts";
 import { isRoot, takeOwnerBelow } from "../fs/take-owner.ts";
 import { advice } from "../hint.ts";
 import { NAMESPACE_TABLE } from "../lance/database.ts";
 import { locateTable } from "../lance/namespaces.ts";
 import { privateDirectory } from "../lance/private-directory.ts";
 import type { LanceDB } from "../lance/which-lancedb.ts";
+import type { Logger } from "../logger.ts";
 import type { EntryRecord } from "./journal/entry-record.ts";
 import type { JournalEntry } from "./journal/journal-entry.ts";
 import { directoryCopy, isCopied, strategyOf } from "./kept-strategies.ts";
@@ -82,6 +83,28 @@ export async function removeEntry(
   assertRoot(aside);
   await entry.remove();
   return left;
+}
+
+/** Ends an operation of this process that was decided. What fails here fails no operation: it is removed later. */
+export async function cleanUp(
+  entry: JournalEntry,
+  { lancedb, database, logger }: { lancedb: LanceDB; database: string; logger: Logger },
+): Promise<void> {
+  try {
+    entry.log.close();
+    assertRoot(entry.directory);
+    const { state } = entry;
+    if (state === "done" || state === "making") await removeEntry(lancedb, database, entry);
+    // It may come back with its directory, and is nobody's then; or that was away when it was to be rolled back.
+    if (state === "gone" || state === "armed") entry.abandon();
+  } catch (error) {
+    entry.abandon();
+    const what = entry.isRestore ? "a finished restore" : "a backup";
+    logger.warn(`${what} could not be cleaned up; the next operation removes it`, {
+      backup: entry.id,
+      error: reasonOf(error),
+    });
+  }
 }
 
 function hasOwner(entry: JournalEntry): boolean {

@@ -1,11 +1,10 @@
 import { BackupNotFoundError, ConflictError, CorruptError, LockedError, RestoreError } from "../../errors.ts";
-import { reasonOf } from "../../fs/io.ts";
 import { type Advice, advice } from "../../hint.ts";
 import { LockSet } from "../../lance/lock/lock-set.ts";
 import { adviceOf } from "../../util/advice-of.ts";
 import type { EntryRecord, OnConflict } from "../journal/entry-record.ts";
-import { type JournalEntry, NotThereError } from "../journal/journal-entry.ts";
-import { assertCopyInReach, removeEntry } from "../kept-backup.ts";
+import { NotThereError } from "../journal/journal-entry.ts";
+import { assertCopyInReach, cleanUp } from "../kept-backup.ts";
 import type { RestoreBackupOptions, Settings } from "../manager-options.ts";
 import { recoveredByOthers } from "../recovered-by-others.ts";
 import { recoverBeforeRestore } from "../recovery/recover-entries.ts";
@@ -66,10 +65,11 @@ function assertOutside(locks: LockSet, id: string, tables: readonly string[]): v
 }
 
 async function carryOutArmed(
-  { lancedb, database, logger }: Settings,
+  settings: Settings,
   backup: FoundBackup,
   restore: { id: string; plan: RollbackPlan; locks: LockSet; onConflict: OnConflict },
 ): Promise<TableRestore[]> {
+  const { lancedb, database, logger } = settings;
   const { id, plan, locks, onConflict } = restore;
   const { record } = backup;
   const entry = await armRestore(database, locks.owner, { id, record }, plan, onConflict).catch((error) => {
@@ -89,7 +89,7 @@ async function carryOutArmed(
     const tables = await carryOut(plan, canSetBack ? { ...options, onSetBack } : options);
     if (locks.hasLost()) throw new NotThereError(entry.id, {});
     await entry.become("armed", "done");
-    await cleanUp(entry, { lancedb, database, logger });
+    await cleanUp(entry, settings);
     return tables;
   } catch (error) {
     if (error instanceof NotThereError) {
@@ -98,7 +98,7 @@ async function carryOutArmed(
     }
     if (untouched) {
       await entry.become("armed", "done").catch(() => entry.abandon());
-      await cleanUp(entry, { lancedb, database, logger });
+      await cleanUp(entry, settings);
     } else {
       entry.abandon();
     }
@@ -122,24 +122,4 @@ function notRestored(
     advice`Backup ${id} could not be restored: ${adviceOf(error)} ${next} It is kept at ${backupPath}.`,
     { restoreError: error, backupPath },
   );
-}
-
-/** What fails here fails no restore: it is removed later. */
-async function cleanUp(
-  entry: JournalEntry,
-  { lancedb, database, logger }: Pick<Settings, "lancedb" | "database" | "logger">,
-): Promise<void> {
-  const { state } = entry;
-  if (state === "gone") entry.abandon(); // it may come back with its directory, and is nobody's then
-  if (state !== "done") return;
-  try {
-    await removeEntry(lancedb, database, entry);
-  } catch (error) {
-    entry.abandon();
-    const reason = reasonOf(error);
-    logger.warn("a finished restore could not be cleaned up; the next operation removes it", {
-      backup: entry.id,
-      error: reason,
-    });
-  }
 }
