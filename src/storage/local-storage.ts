@@ -19,11 +19,10 @@ import { errnoOf, io, isMissing, toIoError } from "../fs/io.ts";
 import { nameNew } from "../fs/name-file.ts";
 import { PROCESS_TOKEN } from "../fs/this-process.ts";
 import { Directories } from "./directories.ts";
-import { LocalFiles } from "./local-files.ts";
+import { LocalFiles, lookAt, walkObjects } from "./local-files.ts";
 import { assertObjectName, assertObjectPrefix, type StoredObject } from "./object-name.ts";
 import { piecesOf } from "./pieces.ts";
 import type { CallOptions, Content, ReadOptions, Storage, WriteOptions } from "./storage.ts";
-import { lookAt, walkObjects } from "./walk.ts";
 
 const PIECE_BYTES = 1 << 20;
 

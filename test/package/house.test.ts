@@ -34,7 +34,6 @@ const FLOORS: Readonly<Record<string, number>> = {
   engine: 13,
   policy: 10,
   sources: 9,
-  storage: 9,
 };
 
 /** Here the name goes along with an error to another process. */
