@@ -41,6 +41,18 @@ export function assertFlag(value: unknown, name: string): asserts value is boole
   throw new TypeError(`${name} must be true or false, not ${describe(value)}.`);
 }
 
+/** One of a few words. */
+export function assertOneOf<const T extends string>(
+  value: unknown,
+  name: string,
+  choices: readonly T[],
+): asserts value is T | undefined {
+  if (value === undefined || choices.includes(value as T)) return;
+  const quoted = choices.map((choice) => JSON.stringify(choice));
+  const all = [quoted.slice(0, -1).join(", "), ...quoted.slice(-1)].join(" or ");
+  throw new ValidationError(`${name} must be ${all}, not ${JSON.stringify(value) ?? describe(value)}.`);
+}
+
 /** Infinity too: for ever. */
 export function assertMilliseconds(value: unknown, name: string): asserts value is number | undefined {
   if (value === undefined) return;

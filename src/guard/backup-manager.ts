@@ -1,9 +1,7 @@
 import type { Connection } from "@lancedb/lancedb";
-import { assertFlag, assertKnown, assertSignal } from "../checks.ts";
 import { BackupError } from "../errors.ts";
 import { reasonOf } from "../fs/io.ts";
 import { databasePath } from "../lance/database.ts";
-import { assertExclusions } from "../lance/left-out.ts";
 import { LockSet } from "../lance/lock/lock-set.ts";
 import type { LanceDB } from "../lance/which-lancedb.ts";
 import type { Logger } from "../logger.ts";
@@ -13,20 +11,23 @@ import type { GuardEvent, GuardEvents } from "./guard-events.ts";
 import { GuardPlaces } from "./guard-places.ts";
 import type { JournalEntry } from "./journal/journal-entry.ts";
 import {
-  assertAdopt,
   assertBackupId,
-  assertOnConflict,
-  assertTables,
   type BackupInfo,
   type BackupManagerOptions,
   type Connect,
   type CreateBackupOptions,
+  checkCreate,
+  checkRecover,
+  checkRestore,
+  checkWork,
   type GuardedWork,
   type GuardedWorkOptions,
   type RecoverOptions,
   type RestoreBackupOptions,
   type Settings,
   settingsOf,
+  type WithBackupArguments,
+  withStrategy,
 } from "./manager-options.ts";
 import { DeadEntries } from "./recovery/dead-entries.ts";
 import type { HealedHeads } from "./recovery/recover-entries.ts";
@@ -141,11 +142,7 @@ export class BackupManager implements AsyncDisposable {
     options: CreateBackupOptions = {},
   ): Promise<string> {
     assertStrategy(strategy);
-    assertKnown(options, "createBackup", { tables: true, exclude: true, onUnsupported: true, signal: true });
-    assertExclusions(options);
-    assertTables(options.tables);
-    assertSignal(options.signal);
-    options.signal?.throwIfAborted();
+    checkCreate(options);
     const roots = this.#roots(strategy);
     const [database, backups] = roots;
     if (backups && this.#places.isThere(database.path, database.what))
@@ -179,11 +176,7 @@ export class BackupManager implements AsyncDisposable {
    */
   async restoreBackup(id: string, options: RestoreBackupOptions = {}): Promise<RestoreResult> {
     assertBackupId(id);
-    assertKnown(options, "restoreBackup", { onConflict: true, dryRun: true, signal: true });
-    assertOnConflict(options.onConflict, ["fail", "overwrite"]);
-    assertFlag(options.dryRun, "dryRun");
-    assertSignal(options.signal);
-    options.signal?.throwIfAborted();
+    checkRestore(options);
     await databasePath(this.#settings.database);
     const [{ findBackup }, { restoreBackup }] = await Promise.all([
       import("./restore/find-backup.ts"),
@@ -261,19 +254,7 @@ export class BackupManager implements AsyncDisposable {
     const [strategy = this.strategy, work, options = {}] = withStrategy(args);
     assertStrategy(strategy);
     if (typeof work !== "function") throw new TypeError("work must be a function.");
-    assertKnown(options, "withBackup", {
-      tables: true,
-      adopt: true,
-      signal: true,
-      onConflict: true,
-      durable: true,
-    });
-    assertTables(options.tables);
-    assertAdopt(options.adopt);
-    assertOnConflict(options.onConflict, ["fail", "overwrite"]);
-    assertSignal(options.signal);
-    assertFlag(options.durable, "durable");
-    options.signal?.throwIfAborted();
+    checkWork(options);
     await databasePath(this.#settings.database);
     const { runGuarded } = await import("./guarded-work.ts");
     using _held = this.#places.hold(this.#roots(strategy));
@@ -339,10 +320,7 @@ export class BackupManager implements AsyncDisposable {
    * ```
    */
   async recover(options: RecoverOptions = {}): Promise<RecoveryReport> {
-    assertKnown(options, "recover", { onConflict: true, force: true, heal: true });
-    assertOnConflict(options.onConflict, ["overwrite", "keep"]);
-    assertFlag(options.force, "force");
-    assertFlag(options.heal, "heal");
+    checkRecover(options);
     await databasePath(this.#settings.database);
     const [database] = this.#roots();
     const { entries, healed, unreadable } = await this.#places.inPlace([database], async () => {
@@ -417,20 +395,4 @@ export class BackupManager implements AsyncDisposable {
     const { database, lockTimeoutMs, logger } = this.#settings;
     return new LockSet({ database, timeoutMs: lockTimeoutMs, force, logger });
   }
-}
-
-type WithStrategy<T> = [
-  strategy: BackupStrategy | undefined,
-  work: GuardedWork<T>,
-  options?: GuardedWorkOptions | undefined,
-];
-type WithBackupArguments<T> =
-  | WithStrategy<T>
-  | [work: GuardedWork<T>, options?: GuardedWorkOptions | undefined];
-
-/** The arguments of `withBackup` in one form. */
-function withStrategy<T>(args: WithBackupArguments<T>): WithStrategy<T> {
-  const [first, second] = args;
-  if (typeof first !== "function") return args as WithStrategy<T>;
-  return [undefined, first, second as GuardedWorkOptions | undefined];
 }

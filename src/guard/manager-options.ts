@@ -1,10 +1,18 @@
 import type { Connection, ConnectionOptions } from "@lancedb/lancedb";
-import { assertKnown, assertLogger, assertMilliseconds, describe } from "../checks.ts";
+import {
+  assertFlag,
+  assertKnown,
+  assertLogger,
+  assertMilliseconds,
+  assertOneOf,
+  assertSignal,
+  describe,
+} from "../checks.ts";
 import { ValidationError } from "../errors.ts";
 import { localPath, placeWithin } from "../fs/local-path.ts";
 import type { LinkMode } from "../fs/placer.ts";
 import { assertOutsideTables, assertTableId } from "../lance/database.ts";
-import type { Exclusions } from "../lance/left-out.ts";
+import { assertExclusions, type Exclusions } from "../lance/left-out.ts";
 import { DEFAULT_LOCK_TIMEOUT_MS } from "../lance/lock/lock-set.ts";
 import { PRIVATE_DIRECTORY } from "../lance/private-directory.ts";
 import { LanceDB, type LanceDBOptions } from "../lance/which-lancedb.ts";
@@ -38,8 +46,6 @@ export interface Settings {
   readonly lockTimeoutMs: number;
 }
 
-const LINK_MODES: readonly LinkMode[] = ["auto", "reflink", "hardlink", "copy"];
-
 /** Checks the options and fills in the defaults. Touches nothing. */
 export function settingsOf(options: BackupManagerOptions): Settings {
   assertKnown(options, "BackupManager", {
@@ -54,9 +60,7 @@ export function settingsOf(options: BackupManagerOptions): Settings {
   });
   const { uri = "data/lancedb-table", backupDir = "data/backups", link = "auto" } = options;
   const { logger = defaultLogger(), lockTimeoutMs = DEFAULT_LOCK_TIMEOUT_MS } = options;
-  if (!LINK_MODES.includes(link)) {
-    throw new ValidationError(`link must be one of ${LINK_MODES.join(", ")}, not ${JSON.stringify(link)}.`);
-  }
+  assertOneOf(link, "link", ["auto", "reflink", "hardlink", "copy"]);
   assertMilliseconds(lockTimeoutMs, "lockTimeoutMs");
   assertLogger(logger);
   const { strategy = BackupStrategy.LanceVersion } = options;
@@ -82,20 +86,42 @@ function assertApart(database: string, backups: string): void {
 
 // What the guard's callers pass; the rest is in ../checks.ts.
 
-export function assertOnConflict(value: unknown, allowed: readonly string[]): void {
-  if (value !== undefined && !allowed.includes(value as string)) {
-    throw new ValidationError(
-      `onConflict must be "${allowed.join('" or "')}", not ${JSON.stringify(value) ?? describe(value)}.`,
-    );
-  }
+/** @throws the signal's reason, too, where it has fired. */
+export function checkCreate(options: CreateBackupOptions): void {
+  assertKnown(options, "createBackup", { tables: true, exclude: true, onUnsupported: true, signal: true });
+  assertExclusions(options);
+  assertTables(options.tables);
+  assertSignal(options.signal);
+  options.signal?.throwIfAborted();
 }
 
-export function assertAdopt(value: unknown): asserts value is "own" | "all" | undefined {
-  if (value === undefined || value === "own" || value === "all") return;
-  throw new ValidationError(`adopt must be "own" or "all", not ${JSON.stringify(value) ?? describe(value)}.`);
+export function checkWork(options: GuardedWorkOptions): void {
+  const known = { tables: true, adopt: true, signal: true, onConflict: true, durable: true } as const;
+  assertKnown(options, "withBackup", known);
+  assertTables(options.tables);
+  assertOneOf(options.adopt, "adopt", ["own", "all"]);
+  assertOneOf(options.onConflict, "onConflict", ["fail", "overwrite"]);
+  assertSignal(options.signal);
+  assertFlag(options.durable, "durable");
+  options.signal?.throwIfAborted();
 }
 
-export function assertTables(tables: unknown): asserts tables is readonly string[] | undefined {
+export function checkRestore(options: RestoreBackupOptions): void {
+  assertKnown(options, "restoreBackup", { onConflict: true, dryRun: true, signal: true });
+  assertOneOf(options.onConflict, "onConflict", ["fail", "overwrite"]);
+  assertFlag(options.dryRun, "dryRun");
+  assertSignal(options.signal);
+  options.signal?.throwIfAborted();
+}
+
+export function checkRecover(options: RecoverOptions): void {
+  assertKnown(options, "recover", { onConflict: true, force: true, heal: true });
+  assertOneOf(options.onConflict, "onConflict", ["overwrite", "keep"]);
+  assertFlag(options.force, "force");
+  assertFlag(options.heal, "heal");
+}
+
+function assertTables(tables: unknown): asserts tables is readonly string[] | undefined {
   if (tables === undefined) return;
   if (!Array.isArray(tables))
     throw new TypeError(`tables must be an array of names, not ${describe(tables)}.`);
@@ -193,4 +219,20 @@ export interface RecoverOptions {
 export interface Connect {
   (uri: string, options?: Partial<ConnectionOptions>, ...more: unknown[]): Promise<Connection>;
   (options: Partial<ConnectionOptions> & { uri: string }, ...more: unknown[]): Promise<Connection>;
+}
+
+type WithStrategy<T> = [
+  strategy: BackupStrategy | undefined,
+  work: GuardedWork<T>,
+  options?: GuardedWorkOptions | undefined,
+];
+export type WithBackupArguments<T> =
+  | WithStrategy<T>
+  | [work: GuardedWork<T>, options?: GuardedWorkOptions | undefined];
+
+/** The arguments of `withBackup` in one form. */
+export function withStrategy<T>(args: WithBackupArguments<T>): WithStrategy<T> {
+  const [first, second] = args;
+  if (typeof first !== "function") return args as WithStrategy<T>;
+  return [undefined, first, second as GuardedWorkOptions | undefined];
 }

@@ -1,3 +1,4 @@
+import { assertOneOf } from "../checks.ts";
 import { ValidationError } from "../errors.ts";
 import { reasonOf } from "../fs/io.ts";
 import { NAMESPACE_TABLE } from "./database.ts";
@@ -36,11 +37,7 @@ export function assertExclusions({ exclude, onUnsupported }: Exclusions): void {
     throw new TypeError("exclude must be an array of tables' ids or patterns.");
   }
   for (const pattern of exclude ?? []) assertPattern(pattern);
-  if (onUnsupported !== undefined && onUnsupported !== "fail" && onUnsupported !== "leave-out") {
-    throw new ValidationError(
-      `onUnsupported must be "fail" or "leave-out", not ${JSON.stringify(onUnsupported)}.`,
-    );
-  }
+  assertOneOf(onUnsupported, "onUnsupported", ["fail", "leave-out"]);
 }
 
 function assertPattern(pattern: unknown): void {

@@ -1,4 +1,11 @@
-import { assertFlag, assertKnown, assertLogger, assertMilliseconds, assertShrink } from "../checks.ts";
+import {
+  assertFlag,
+  assertKnown,
+  assertLogger,
+  assertMilliseconds,
+  assertOneOf,
+  assertShrink,
+} from "../checks.ts";
 import { ValidationError } from "../errors.ts";
 import { localPath, placeWithin } from "../fs/local-path.ts";
 import { assertOutsideTables, assertTableId } from "../lance/database.ts";
@@ -103,9 +110,7 @@ export function periodicSettings(options: PeriodicBackupOptions): PeriodicSettin
     clock: false,
   });
   const { fileFormat = "json", incremental = false, tables, logger = defaultLogger() } = options;
-  if (fileFormat !== "json" && fileFormat !== "arrow") {
-    throw new ValidationError(`fileFormat must be "json" or "arrow", not ${JSON.stringify(fileFormat)}.`);
-  }
+  assertOneOf(fileFormat, "fileFormat", ["json", "arrow"]);
   assertFlag(incremental, "incremental");
   assertFlag(options.allowEmpty, "allowEmpty");
   assertShrink(options.failOnShrink);

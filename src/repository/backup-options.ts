@@ -2,6 +2,7 @@ import {
   assertFlag,
   assertKnown,
   assertMilliseconds,
+  assertOneOf,
   assertOptions,
   assertShrink,
   assertSignal,
@@ -105,12 +106,8 @@ export function assertBackupOptions(options: BackupOptions): void {
   if (tables !== undefined && !Array.isArray(tables)) throw new TypeError("tables must be an array of ids.");
   if (tables?.length === 0) throw new ValidationError("tables is empty: name one at least, or leave it out.");
   assertExclusions(options);
-  if (history !== "all" && history !== "latest") {
-    throw new ValidationError(`history must be "all" or "latest", not ${JSON.stringify(history)}.`);
-  }
-  if (type !== "full" && type !== "incremental") {
-    throw new ValidationError(`type must be "full" or "incremental", not ${JSON.stringify(type)}.`);
-  }
+  assertOneOf(history, "history", ["all", "latest"]);
+  assertOneOf(type, "type", ["full", "incremental"]);
   assertFlag(options.allowEmpty, "allowEmpty");
   assertShrink(options.failOnShrink);
   assertMilliseconds(options.lockTimeoutMs, "lockTimeoutMs");

@@ -1,5 +1,5 @@
 import type { Connection } from "@lancedb/lancedb";
-import { assertKnown } from "../../checks.ts";
+import { assertKnown, assertOneOf } from "../../checks.ts";
 import { ValidationError } from "../../errors.ts";
 import type { BackupManager } from "../backup-manager.ts";
 import type { Embedding } from "./embed-rows.ts";
@@ -7,7 +7,6 @@ import { Feed, openSource, type RecordsInput } from "./row-source.ts";
 import { findTable, refName, requireNamespace, type TableRef, type Target } from "./target-table.ts";
 import { checkAhead, chunksOf, type Written, writeChunks } from "./write-chunks.ts";
 import {
-  checkChoice,
   checkGuarded,
   GUARDED_OPTIONS,
   type GuardedOptions,
@@ -151,8 +150,8 @@ function checkIntent(options: InsertRecordsOptions): WriteIntent {
     throw new ValidationError("The option mergeOn names no column.");
   if (new Set(mergeOn).size < mergeOn.length)
     throw new ValidationError("The option mergeOn names a column twice.");
-  checkChoice("whenMatched", whenMatched, ["update", "keep"]);
-  checkChoice("mode", mode, ["append", "overwrite"]);
+  assertOneOf(whenMatched, "whenMatched", ["update", "keep"]);
+  assertOneOf(mode, "mode", ["append", "overwrite"]);
   if (mergeOn.length > 0 && mode === "overwrite") {
     throw new ValidationError('The options mergeOn and mode: "overwrite" cannot be used together.');
   }

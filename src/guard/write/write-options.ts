@@ -1,5 +1,5 @@
 import type { Connection } from "@lancedb/lancedb";
-import { assertFlag, assertKnown, assertSignal } from "../../checks.ts";
+import { assertFlag, assertKnown, assertOneOf, assertSignal } from "../../checks.ts";
 import { LanceError, ValidationError } from "../../errors.ts";
 import { localPath } from "../../fs/local-path.ts";
 import { assertTableName } from "../../fs/safe-names.ts";
@@ -59,24 +59,14 @@ export function checkGuarded<T extends GuardedOptions>(
   const namespacePath = options.namespacePath ?? [];
   if (!Array.isArray(namespacePath)) throw new TypeError("namespacePath must be an array of names.");
   for (const part of namespacePath) assertTableName(part, "namespace name");
-  if (options.strategy !== undefined)
-    checkChoice("strategy", options.strategy, Object.values(BackupStrategy));
-  checkChoice("onConflict", options.onConflict ?? "fail", ["fail", "overwrite"]);
+  assertOneOf(options.strategy, "strategy", Object.values(BackupStrategy));
+  assertOneOf(options.onConflict, "onConflict", ["fail", "overwrite"]);
   assertSignal(options.signal);
   assertFlag(options.durable, "durable");
   if (options.manager !== undefined && !(options.manager instanceof BackupManager)) {
     throw new TypeError("manager must be a BackupManager.");
   }
   return { name: table, namespacePath };
-}
-
-/** Throws `ValidationError` where an option's value is none that it can have. */
-export function checkChoice(option: string, value: unknown, choices: readonly string[]): void {
-  if (choices.includes(value as string)) return;
-  const known = choices.map((choice) => `"${choice}"`).join(" or ");
-  throw new ValidationError(
-    `The option ${option} must be ${known}, not ${JSON.stringify(value) ?? String(value)}.`,
-  );
 }
 
 /**

@@ -1,5 +1,5 @@
 import { types } from "node:util";
-import { assertFlag, assertKnown, assertMilliseconds, assertSignal } from "../../../checks.ts";
+import { assertFlag, assertKnown, assertMilliseconds, assertOneOf, assertSignal } from "../../../checks.ts";
 import type { BlobStore } from "../../../engine/blobs/blob-store.ts";
 import type { OnProgress } from "../../../engine/progress.ts";
 import { UnsupportedError, ValidationError } from "../../../errors.ts";
@@ -143,9 +143,7 @@ export function checkRestoreOptions(options: RestoreOptions, blobs: BlobStore): 
   const target = localPath(options.target, "target");
   assertSelection(options);
   assertOtherNames(options);
-  if (mode !== "new" && mode !== "in-place") {
-    throw new ValidationError(`mode must be "new" or "in-place", not ${JSON.stringify(mode)}.`);
-  }
+  assertOneOf(mode, "mode", ["new", "in-place"]);
   for (const key of ["link", "verify", "dryRun"] as const) assertFlag(options[key], key);
   if (parallel !== undefined && !(Number.isSafeInteger(parallel) && parallel > 0)) {
     throw new ValidationError(`parallel must be a positive integer, not ${String(parallel)}.`);
