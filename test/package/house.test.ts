@@ -30,10 +30,8 @@ const CIRCLES: readonly string[] = [
 
 /** Most floors of imports in a room, where they are more than eight; none may become more. */
 const FLOORS: Readonly<Record<string, number>> = {
-  cli: 10,
   engine: 13,
   policy: 10,
-  sources: 9,
 };
 
 /** Here the name goes along with an error to another process. */

@@ -112,7 +112,7 @@ export interface FileEncoder {
 }
 
 /** What a format's reader finds in a file whose checksum was right. */
-export interface Contents {
+interface Contents {
   readonly head: FileHead;
   readonly tables: readonly TableReader[];
 }

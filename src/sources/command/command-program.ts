@@ -4,8 +4,7 @@ import { PassThrough, pipeline } from "node:stream";
 import { IoError, ValidationError } from "../../errors.ts";
 import { isNoProcess, isVanished, toIoError } from "../../fs/io.ts";
 import { withoutPassword } from "../../util/without-password.ts";
-import { endWithProcess } from "../programs/end-with-process.ts";
-import { foreignEnvironment } from "../programs/run-program.ts";
+import { endWithProcess, foreignEnvironment } from "../programs/run-program.ts";
 
 /** Of what a program says on stderr so much is kept, the last of it. */
 const TAIL_BYTES = 4096;

@@ -2,7 +2,6 @@ import { type ChildProcessByStdio, spawn } from "node:child_process";
 import { PassThrough, pipeline, type Readable, type Writable } from "node:stream";
 import { UnsupportedError } from "../../errors.ts";
 import { isError, isVanished, toIoError } from "../../fs/io.ts";
-import { endWithProcess } from "./end-with-process.ts";
 
 export interface ProgramToRun {
   /** Absolute, or a name in PATH. */
@@ -166,4 +165,25 @@ export async function answerOf(
 /** What an ending is, in words. */
 export function inWords({ code, signal }: Ending): string {
   return signal ? `was ended by ${signal}` : `ended with status ${code}`;
+}
+
+const endings = new Set<() => void>();
+
+function endAll(): void {
+  for (const end of endings) {
+    try {
+      end();
+    } catch {
+      // The others are to be ended all the same, and nobody is left to be told.
+    }
+  }
+}
+
+/** Ends a program where this process leaves at once. Answers with what is to be called when it has ended. */
+export function endWithProcess(end: () => void): () => void {
+  if (endings.size === 0) process.on("exit", endAll);
+  endings.add(end);
+  return () => {
+    if (endings.delete(end) && endings.size === 0) process.off("exit", endAll);
+  };
 }
