@@ -8,13 +8,12 @@ import { assertFlag } from "../checks.ts";
 import { LanceError, ValidationError } from "../errors.ts";
 import { reasonOf } from "../fs/io.ts";
 import type { BackupManager } from "../guard/backup-manager.ts";
-import type { TableRef } from "../guard/write/target-table.ts";
 import { upsertAsGiven } from "../guard/write/upsert-as-given.ts";
 import {
   checkGuarded,
   GUARDED_OPTIONS,
   type GuardedOptions,
-  managerFor,
+  HelperCall,
 } from "../guard/write/write-options.ts";
 import { LanceDB } from "../lance/which-lancedb.ts";
 import type { Audited } from "../repository/audit-trail.ts";
@@ -83,9 +82,9 @@ export async function restoreRowsWithBackup(
   assertWhichRows(options);
   assertFlag(options.dryRun, "dryRun");
   assertFlag(options.verify, "verify");
-  const manager = managerFor(options);
-  return repository.recorded(auditedRows(id, manager.uri), options, () =>
-    restoreRows(repository, id, ref, manager, options),
+  const call = new HelperCall(ref, options);
+  return repository.recorded(auditedRows(id, call.manager.uri), options, () =>
+    restoreRows(repository, id, call, options),
   );
 }
 
@@ -103,12 +102,11 @@ function auditedRows(snapshot: string, target: string): Audited<RestoredRows> {
 async function restoreRows(
   repository: Repository,
   id: string,
-  ref: TableRef,
-  manager: BackupManager,
+  call: HelperCall,
   options: RestoreRowsOptions,
 ): Promise<RestoredRows> {
+  const { id: table, manager, ref } = call;
   const { key = "id", signal, dryRun = false, verify = !dryRun, at } = options;
-  const table = [...ref.namespacePath, ref.name].join("$");
   const { source = manager.uri } = options;
   const snapshot = await snapshotOf(repository, id, { source, at, table });
   await using old = await openTable(repository, snapshot, { source, at, table, verify, manager, signal });
@@ -129,7 +127,7 @@ async function restoreRows(
   const done = { snapshot, table, dryRun, ...counts };
   if (dryRun || counts.added + counts.changed === 0) return { ...done, version: await live.version() };
   const now: RowCounts = { added: 0, changed: 0, same: 0 };
-  const written = await upsertAsGiven(() => differingNow(compared, now), { manager, ref, key, options });
+  const written = await upsertAsGiven(() => differingNow(compared, now), key, call);
   const { version, insertedRows: added, updatedRows: changed } = written;
   return { ...done, added, changed, same: now.same, version };
 }

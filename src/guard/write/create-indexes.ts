@@ -3,16 +3,8 @@ import type { Field } from "apache-arrow";
 import { type ColumnPath, indexColumn, resolveColumn } from "../../arrow/column-path.ts";
 import { assertKnown } from "../../checks.ts";
 import { UnsupportedError, ValidationError } from "../../errors.ts";
-import type { Logger } from "../../logger.ts";
-import { callLance, refName, requireTable, type TableRef, type Target } from "./target-table.ts";
-import {
-  checkGuarded,
-  GUARDED_OPTIONS,
-  type GuardedOptions,
-  guardOptions,
-  lookAtExisting,
-  managerFor,
-} from "./write-options.ts";
+import type { Target } from "./target-table.ts";
+import { checkGuarded, GUARDED_OPTIONS, type GuardedOptions, HelperCall } from "./write-options.ts";
 
 /** One index to make. */
 export interface IndexSpec {
@@ -58,7 +50,6 @@ export async function createIndexesWithBackup(
   indexes: readonly IndexSpec[],
   options: GuardedOptions,
 ): Promise<CreateIndexesResult> {
-  const start = performance.now();
   // Options that the helpers share may name the table, as the others' do.
   const shared: GuardedOptions & { readonly table?: unknown } = options;
   const known = { ...GUARDED_OPTIONS, table: false };
@@ -66,24 +57,15 @@ export async function createIndexesWithBackup(
   if (shared?.table !== undefined && shared.table !== table) {
     throw new ValidationError(`The indices are for table ${table}, and the option table is ${shared.table}.`);
   }
-  const { signal } = options;
-  const manager = managerFor(options);
-  signal?.throwIfAborted();
-  const { connection, target: before } = await lookAtExisting(manager, ref, options);
+  const call = new HelperCall(ref, options);
+  call.signal?.throwIfAborted();
+  const { connection, target: before } = await call.lookAtExisting();
   checkSpecs(indexes, before.schema.fields);
   const made =
     indexes.length === 0
       ? { version: before.version, indexes: [] }
-      : await manager.withBackup(
-          options.strategy,
-          async (db) => {
-            const target = await requireTable(db, ref, signal);
-            return await createAll(target, indexes, { ref, signal, logger: manager.logger });
-          },
-          guardOptions(ref, options),
-        );
-  const ms = Math.round(performance.now() - start);
-  manager.logger.info("indices made", { table: refName(ref), ...made, ms });
+      : await call.run(async (db) => createAll(await call.require(db), indexes, call));
+  call.tell("indices made", made);
   return { connection, table: ref.name, ...made };
 }
 
@@ -119,32 +101,25 @@ function isIndex(config: unknown): boolean {
   return typeof config === "object" && config !== null && typeof Reflect.get(config, "inner") === "object";
 }
 
-interface IndexJob {
-  readonly ref: TableRef;
-  readonly signal: AbortSignal | undefined;
-  readonly logger: Logger;
-}
-
 async function createAll(
   target: Target,
   specs: readonly IndexSpec[],
-  job: IndexJob,
+  call: HelperCall,
 ): Promise<{ version: number; indexes: string[] }> {
-  const { ref, signal, logger } = job;
   // The table may have changed, or been recovered, between the check and the lock.
   checkSpecs(specs, target.schema.fields);
   const indexes: string[] = [];
   for (const spec of specs) {
-    signal?.throwIfAborted();
+    call.signal?.throwIfAborted();
     const start = performance.now();
-    const action = `index the column "${spec.column}" of "${refName(ref)}"`;
+    const action = `index the column "${spec.column}" of "${call.id}"`;
     const path = resolveColumn(spec.column, target.schema.fields) ?? [spec.column];
-    const name = await callLance(action, signal, () => createOne(target.table, path, spec));
+    const name = await call.lance(action, () => createOne(target.table, path, spec));
     indexes.push(name);
     const ms = Math.round(performance.now() - start);
-    logger.debug("index made", { table: refName(ref), index: name, ms });
+    call.logger.debug("index made", { table: call.id, index: name, ms });
   }
-  return { version: await callLance("read the version", signal, () => target.table.version()), indexes };
+  return { version: await call.lance("read the version", () => target.table.version()), indexes };
 }
 
 /** Answers with the index's name. */

@@ -12,17 +12,9 @@ import { isScalar } from "../../arrow/types.ts";
 import { whereIn } from "../../arrow/where-in.ts";
 import { ValidationError } from "../../errors.ts";
 import { deleteRows } from "../../lance/lacking.ts";
-import type { Logger } from "../../logger.ts";
 import { Feed, type KeysInput, lengthOf, openSource, type Piece } from "./row-source.ts";
-import { callLance, refName, requireTable, type TableRef } from "./target-table.ts";
-import {
-  checkGuarded,
-  GUARDED_OPTIONS,
-  type GuardedOptions,
-  guardOptions,
-  lookAtExisting,
-  managerFor,
-} from "./write-options.ts";
+import type { Target } from "./target-table.ts";
+import { checkGuarded, GUARDED_OPTIONS, type GuardedOptions, HelperCall } from "./write-options.ts";
 
 /** How `deleteRowsWithBackup` finds the rows. */
 export interface DeleteRowsOptions extends GuardedOptions {
@@ -68,7 +60,6 @@ export async function deleteRowsWithBackup(
   rows: KeysInput,
   options: DeleteRowsOptions,
 ): Promise<DeleteRowsResult> {
-  const start = performance.now();
   const ref = checkGuarded("deleteRowsWithBackup", options?.table, options, {
     ...GUARDED_OPTIONS,
     table: true,
@@ -76,58 +67,45 @@ export async function deleteRowsWithBackup(
   });
   const { key, signal } = options;
   if (typeof key !== "string" || key === "") throw new ValidationError("The option key must name a column.");
-  const manager = managerFor(options);
+  const call = new HelperCall(ref, options);
   signal?.throwIfAborted();
-  const feed = await Feed.open(openSource(rows, "rows"), signal, manager.logger);
+  const feed = await Feed.open(openSource(rows, "rows"), signal, call.logger);
   try {
-    const { connection, target: before } = await lookAtExisting(manager, ref, options);
+    const { connection, target: before } = await call.lookAtExisting();
     const field = keyColumn(key, before.schema.fields);
     const filters = await filtersFor(feed, field, signal);
-    const job = { ref, filters, signal, logger: manager.logger };
     const deleted =
       filters.length === 0
         ? { version: before.version, deletedRows: 0 }
-        : await manager.withBackup(
-            options.strategy,
-            async (db) => {
-              const now = keyColumn(key, (await requireTable(db, ref, signal)).schema.fields);
-              // It may have changed, or been recovered, between the check and the lock.
-              if (!sameLayout(now.type, field.type)) {
-                throw new ValidationError(`Column "${key}" changed its type meanwhile; call again.`);
-              }
-              return await deleteBy(db, job);
-            },
-            guardOptions(ref, options),
-          );
-    const ms = Math.round(performance.now() - start);
-    manager.logger.info("rows deleted", { table: refName(ref), ...deleted, ms });
+        : await call.run(async (db) => {
+            const target = await call.require(db);
+            // It may have changed, or been recovered, between the check and the lock.
+            if (!sameLayout(keyColumn(key, target.schema.fields).type, field.type)) {
+              throw new ValidationError(`Column "${key}" changed its type meanwhile; call again.`);
+            }
+            return await deleteBy(filters, target, call);
+          });
+    call.tell("rows deleted", deleted);
     return { connection, table: ref.name, ...deleted };
   } finally {
     await feed.close();
   }
 }
 
-interface DeleteJob {
-  readonly ref: TableRef;
-  readonly filters: readonly string[];
-  readonly signal: AbortSignal | undefined;
-  readonly logger: Logger;
-}
-
-async function deleteBy(db: Connection, job: DeleteJob): Promise<{ version: number; deletedRows: number }> {
-  const { ref, signal, logger } = job;
-  const { table, version } = await requireTable(db, ref, signal);
+async function deleteBy(
+  filters: readonly string[],
+  { table, version }: Target,
+  call: HelperCall,
+): Promise<{ version: number; deletedRows: number }> {
   let deleted = { version, deletedRows: 0 };
-  for (const filter of job.filters) {
-    signal?.throwIfAborted();
+  for (const filter of filters) {
+    call.signal?.throwIfAborted();
     const start = performance.now();
-    const step = await callLance(`delete from the table "${refName(ref)}"`, signal, () =>
-      deleteRows(table, filter),
-    );
+    const step = await call.lance(`delete from the table "${call.id}"`, () => deleteRows(table, filter));
     deleted = { version: step.version, deletedRows: deleted.deletedRows + step.deleted };
     const ms = Math.round(performance.now() - start);
-    logger.debug("rows deleted", {
-      table: refName(ref),
+    call.logger.debug("rows deleted", {
+      table: call.id,
       rows: step.deleted,
       version: step.version,
       ms,

@@ -1,19 +1,11 @@
 import type { Connection } from "@lancedb/lancedb";
 import { assertKnown, assertOneOf } from "../../checks.ts";
 import { ValidationError } from "../../errors.ts";
-import type { BackupManager } from "../backup-manager.ts";
 import type { Embedding } from "./embed-rows.ts";
 import { Feed, openSource, type RecordsInput } from "./row-source.ts";
-import { findTable, refName, requireNamespace, type TableRef, type Target } from "./target-table.ts";
+import { requireNamespace, type Target } from "./target-table.ts";
 import { checkAhead, chunksOf, type Written, writeChunks } from "./write-chunks.ts";
-import {
-  checkGuarded,
-  GUARDED_OPTIONS,
-  type GuardedOptions,
-  guardOptions,
-  lookAt,
-  managerFor,
-} from "./write-options.ts";
+import { checkGuarded, GUARDED_OPTIONS, type GuardedOptions, HelperCall } from "./write-options.ts";
 import { planWrite, samePlan, type WriteIntent } from "./write-plan.ts";
 
 /** How `insertRecordsWithBackup` writes. */
@@ -80,7 +72,6 @@ export async function insertRecordsWithBackup(
   data: RecordsInput,
   options: InsertRecordsOptions,
 ): Promise<InsertRecordsResult> {
-  const start = performance.now();
   const ref = checkGuarded("insertRecordsWithBackup", options?.table, options, {
     ...GUARDED_OPTIONS,
     table: true,
@@ -90,54 +81,39 @@ export async function insertRecordsWithBackup(
     embedding: true,
   });
   const intent = checkIntent(options);
-  const manager = managerFor(options);
-  const { signal } = options;
-  signal?.throwIfAborted();
-  const feed = await Feed.open(openSource(data), signal, manager.logger);
+  const call = new HelperCall(ref, options);
+  call.signal?.throwIfAborted();
+  const feed = await Feed.open(openSource(data), call.signal, call.logger);
   try {
-    const { connection, target: before } = await lookAt(manager, ref, options);
+    const { connection, target: before } = await call.look();
+    if (before === undefined && !feed.isEmpty) await requireNamespace(connection, ref, call.signal);
     const written = feed.isEmpty
       ? { version: before?.version ?? 0, insertedRows: 0, updatedRows: 0 }
-      : await insertGuarded({ manager, connection, ref, before, feed, intent, options });
-    manager.logger.info("rows inserted", {
-      table: refName(ref),
-      ...written,
-      ms: Math.round(performance.now() - start),
-    });
+      : await insertGuarded(call, before, feed, intent);
+    call.tell("rows inserted", written);
     return { connection, table: ref.name, ...written };
   } finally {
     await feed.close();
   }
 }
 
-interface InsertJob {
-  readonly manager: BackupManager;
-  readonly connection: Connection;
-  readonly ref: TableRef;
-  readonly before: Target | undefined;
-  readonly feed: Feed;
-  readonly intent: WriteIntent;
-  readonly options: InsertRecordsOptions;
-}
-
-async function insertGuarded(job: InsertJob): Promise<Written> {
-  const { manager, connection, ref, before, feed, intent, options } = job;
-  const { signal } = options;
-  if (before === undefined) await requireNamespace(connection, ref, signal);
-  const plan = await planWrite(manager.lancedb, before, feed, intent);
-  const ready = await checkAhead(feed, plan, signal);
-  return await manager.withBackup(
-    options.strategy,
-    async (db) => {
-      // The table may have changed, or been recovered, between the check and the lock.
-      const target = await findTable(db, ref, signal);
-      const same = samePlan(before, target);
-      const actual = same ? plan : await planWrite(manager.lancedb, target, feed, intent);
-      const chunks = same && ready !== undefined ? ready : chunksOf(feed.pieces(), actual, signal);
-      return await writeChunks({ db, ref, target, plan: actual, signal, logger: manager.logger }, chunks);
-    },
-    guardOptions(ref, options),
-  );
+async function insertGuarded(
+  call: HelperCall,
+  before: Target | undefined,
+  feed: Feed,
+  intent: WriteIntent,
+): Promise<Written> {
+  const { lancedb } = call.manager;
+  const plan = await planWrite(lancedb, before, feed, intent);
+  const ready = await checkAhead(feed, plan, call.signal);
+  return await call.run(async (db) => {
+    // The table may have changed, or been recovered, between the check and the lock.
+    const target = await call.find(db);
+    const same = samePlan(before, target);
+    const actual = same ? plan : await planWrite(lancedb, target, feed, intent);
+    const chunks = same && ready !== undefined ? ready : chunksOf(feed.pieces(), actual, call.signal);
+    return await writeChunks({ db, call, target, plan: actual }, chunks);
+  });
 }
 
 function checkIntent(options: InsertRecordsOptions): WriteIntent {

@@ -43,21 +43,6 @@ export async function findTable(
   });
 }
 
-/** The table. Throws `ValidationError` where it does not exist. */
-export async function requireTable(
-  db: Connection,
-  ref: TableRef,
-  signal: AbortSignal | undefined,
-): Promise<Target> {
-  return existing(await findTable(db, ref, signal), ref);
-}
-
-/** Throws `ValidationError` where there is no table. */
-export function existing(target: Target | undefined, ref: TableRef): Target {
-  if (target === undefined) throw new ValidationError(`There is no table "${refName(ref)}".`);
-  return target;
-}
-
 /**
  * Throws `ValidationError` where the namespace does not exist: LanceDB would make a table in it that it
  * then does not list.

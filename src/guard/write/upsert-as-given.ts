@@ -1,9 +1,7 @@
 import type { RecordBatch } from "apache-arrow";
-import type { BackupManager } from "../backup-manager.ts";
 import { Feed, openSource } from "./row-source.ts";
-import { refName, requireTable, type TableRef } from "./target-table.ts";
 import { chunksOf, type Written, writeChunks } from "./write-chunks.ts";
-import { type GuardedOptions, guardOptions } from "./write-options.ts";
+import type { HelperCall } from "./write-options.ts";
 import { planWrite, type WriteIntent } from "./write-plan.ts";
 
 /**
@@ -14,16 +12,9 @@ import { planWrite, type WriteIntent } from "./write-plan.ts";
  */
 export async function upsertAsGiven(
   rows: () => AsyncIterable<RecordBatch>,
-  job: {
-    readonly manager: BackupManager;
-    readonly ref: TableRef;
-    readonly key: string;
-    readonly options: GuardedOptions;
-  },
+  key: string,
+  call: HelperCall,
 ): Promise<Written> {
-  const { manager, ref, key, options } = job;
-  const { signal } = options;
-  const { logger, lancedb } = manager;
   const intent: WriteIntent = {
     mergeOn: [key],
     whenMatched: "update",
@@ -31,24 +22,17 @@ export async function upsertAsGiven(
     embedding: undefined,
     asGiven: true,
   };
-  const written = await manager.withBackup(
-    options.strategy,
-    async (db) => {
-      const target = await requireTable(db, ref, signal);
-      const feed = await Feed.open(openSource(rows()), signal, logger);
-      try {
-        if (feed.isEmpty) return { version: target.version, insertedRows: 0, updatedRows: 0 };
-        const plan = await planWrite(lancedb, target, feed, intent);
-        return await writeChunks(
-          { db, ref, target, plan, signal, logger },
-          chunksOf(feed.pieces(), plan, signal),
-        );
-      } finally {
-        await feed.close();
-      }
-    },
-    guardOptions(ref, options),
-  );
-  logger.info("rows put back", { table: refName(ref), ...written });
+  const written = await call.run(async (db) => {
+    const target = await call.require(db);
+    const feed = await Feed.open(openSource(rows()), call.signal, call.logger);
+    try {
+      if (feed.isEmpty) return { version: target.version, insertedRows: 0, updatedRows: 0 };
+      const plan = await planWrite(call.manager.lancedb, target, feed, intent);
+      return await writeChunks({ db, call, target, plan }, chunksOf(feed.pieces(), plan, call.signal));
+    } finally {
+      await feed.close();
+    }
+  });
+  call.tell("rows put back", written);
   return written;
 }

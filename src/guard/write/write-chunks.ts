@@ -8,11 +8,11 @@ import { joinColumns } from "../../arrow/join-columns.ts";
 import { writable } from "../../arrow/writable.ts";
 import { ValidationError } from "../../errors.ts";
 import { createTableIn } from "../../lance/lacking.ts";
-import type { Logger } from "../../logger.ts";
 import { bytesOf, type Part, PartReader } from "./row-parts.ts";
 import type { Feed, Piece } from "./row-source.ts";
-import { callLance, refName, type TableRef, type Target } from "./target-table.ts";
+import type { Target } from "./target-table.ts";
 import { UniqueKeys } from "./unique-keys.ts";
+import type { HelperCall } from "./write-options.ts";
 import { columnsToWrite, type WritePlan } from "./write-plan.ts";
 
 export interface Written {
@@ -24,12 +24,10 @@ export interface Written {
 /** Where and how chunks are written. */
 export interface WriteJob {
   readonly db: Connection;
-  readonly ref: TableRef;
+  readonly call: HelperCall;
   /** The table, where it exists. */
   readonly target: Target | undefined;
   readonly plan: WritePlan;
-  readonly signal: AbortSignal | undefined;
-  readonly logger: Logger;
 }
 
 /** Writes every chunk with a commit of its own. Throws `LanceError`; what was written until then stays. */
@@ -37,13 +35,14 @@ export async function writeChunks(
   job: WriteJob,
   chunks: AsyncIterable<Chunk> | Iterable<Chunk>,
 ): Promise<Written> {
+  const { call } = job;
   let table = job.target?.table;
   let first = true;
   let written = { version: job.target?.version ?? 0, insertedRows: 0, updatedRows: 0 };
   for await (const chunk of chunks) {
-    job.signal?.throwIfAborted();
+    call.signal?.throwIfAborted();
     const start = performance.now();
-    const step = await callLance(`write to the table "${refName(job.ref)}"`, job.signal, async () => {
+    const step = await call.lance(`write to the table "${call.id}"`, async () => {
       if (table !== undefined && !(first && job.plan.action === "recreate")) {
         return await writeTo(table, job.plan, chunk, first);
       }
@@ -56,8 +55,8 @@ export async function writeChunks(
       insertedRows: written.insertedRows + step.insertedRows,
       updatedRows: written.updatedRows + step.updatedRows,
     };
-    job.logger.debug("rows written", {
-      table: refName(job.ref),
+    call.logger.debug("rows written", {
+      table: call.id,
       action: job.plan.action,
       rows: chunk.numRows,
       version: step.version,
@@ -69,7 +68,7 @@ export async function writeChunks(
 
 async function createFrom(job: WriteJob, chunk: Chunk): Promise<Table> {
   const mode = job.plan.action === "recreate" ? "overwrite" : "create";
-  return await createTableIn(job.db, job.ref, toTable(chunk), { mode });
+  return await createTableIn(job.db, job.call.ref, toTable(chunk), { mode });
 }
 
 async function writeTo(table: Table, plan: WritePlan, chunk: Chunk, first: boolean): Promise<Written> {

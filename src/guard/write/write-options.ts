@@ -4,10 +4,11 @@ import { LanceError, ValidationError } from "../../errors.ts";
 import { localPath } from "../../fs/local-path.ts";
 import { assertTableName } from "../../fs/safe-names.ts";
 import type { LanceDBOptions } from "../../lance/which-lancedb.ts";
+import type { Logger } from "../../logger.ts";
 import { BackupManager } from "../backup-manager.ts";
 import { BackupStrategy } from "../backup-strategy.ts";
-import type { GuardedWorkOptions } from "../manager-options.ts";
-import { existing, findTable, refName, type TableRef, type Target } from "./target-table.ts";
+import type { GuardedWork } from "../manager-options.ts";
+import { callLance, findTable, refName, type TableRef, type Target } from "./target-table.ts";
 
 /** What every guarded helper takes. `lancedb` and `connection` are for where no manager is given. */
 export interface GuardedOptions extends LanceDBOptions {
@@ -73,7 +74,7 @@ export function checkGuarded<T extends GuardedOptions>(
  * The caller's manager, or a new one. Throws `ValidationError` where the manager and `uri` (or `backupDir`)
  * name two places, and where which LanceDB is to be used is said twice.
  */
-export function managerFor(options: GuardedOptions): BackupManager {
+function managerFor(options: GuardedOptions): BackupManager {
   const { manager, uri, backupDir, lancedb, connection } = options;
   if (manager === undefined) return new BackupManager({ uri, backupDir, lancedb, connection });
   if (lancedb !== undefined || connection !== undefined) {
@@ -91,15 +92,6 @@ function refuseOther(option: string, given: string | undefined, own: string): vo
   );
 }
 
-/**
- * The options for `withBackup`. The table is named, so that it is locked before the work looks at it:
- * locked at its first write only, two upserts of one new key would both insert it.
- */
-export function guardOptions(ref: TableRef, options: GuardedOptions): GuardedWorkOptions {
-  const { signal, onConflict, durable } = options;
-  return { tables: [refName(ref)], signal, onConflict, durable };
-}
-
 /** A first look at the table, before it is locked. */
 export interface Look {
   readonly connection: Connection;
@@ -107,30 +99,83 @@ export interface Look {
   readonly target: Target | undefined;
 }
 
-/**
- * Looks at the table as it is when what a dead process left half-done is undone, and its newest manifest,
- * where a power cut damaged it, is set aside: what the rows are checked against must be what they are
- * written to. Throws `LanceError` where the table does not open even so.
- */
-export async function lookAt(manager: BackupManager, ref: TableRef, options: GuardedOptions): Promise<Look> {
-  const { signal } = options;
-  const connection = await manager.connection();
-  try {
-    return { connection, target: await findTable(connection, ref, signal) };
-  } catch (error) {
-    if (!(error instanceof LanceError)) throw error;
-    // Capturing a table heals it where it can be healed.
-    await manager.withBackup(options.strategy, async () => undefined, guardOptions(ref, options));
-    return { connection, target: await findTable(connection, ref, signal) };
-  }
-}
+/** One call of a helper: its table, its manager, and what it does with both. */
+export class HelperCall {
+  readonly ref: TableRef;
+  /** The table's id: its name, after its namespaces. */
+  readonly id: string;
+  readonly manager: BackupManager;
+  readonly signal: AbortSignal | undefined;
+  readonly #options: GuardedOptions;
+  readonly #started = performance.now();
 
-/** The same, for a table that must exist: throws `ValidationError` where it does not. */
-export async function lookAtExisting(
-  manager: BackupManager,
-  ref: TableRef,
-  options: GuardedOptions,
-): Promise<Look & { target: Target }> {
-  const { connection, target } = await lookAt(manager, ref, options);
-  return { connection, target: existing(target, ref) };
+  /** @throws ValidationError as `managerFor`. */
+  constructor(ref: TableRef, options: GuardedOptions) {
+    this.ref = ref;
+    this.id = refName(ref);
+    this.manager = managerFor(options);
+    this.signal = options.signal;
+    this.#options = options;
+  }
+
+  get logger(): Logger {
+    return this.manager.logger;
+  }
+
+  /** Calls LanceDB, as `callLance`. */
+  lance<T>(action: string, work: () => Promise<T>): Promise<T> {
+    return callLance(action, this.signal, work);
+  }
+
+  find(db: Connection): Promise<Target | undefined> {
+    return findTable(db, this.ref, this.signal);
+  }
+
+  /** Throws `ValidationError` where the table does not exist. */
+  async require(db: Connection): Promise<Target> {
+    return this.#existing(await this.find(db));
+  }
+
+  /**
+   * Looks at the table as it is when what a dead process left half-done is undone, and its newest manifest,
+   * where a power cut damaged it, is set aside: what the rows are checked against must be what they are
+   * written to. Throws `LanceError` where the table does not open even so.
+   */
+  async look(): Promise<Look> {
+    const connection = await this.manager.connection();
+    try {
+      return { connection, target: await this.find(connection) };
+    } catch (error) {
+      if (!(error instanceof LanceError)) throw error;
+      await this.run(async () => undefined); // capturing a table heals it where it can be healed
+      return { connection, target: await this.find(connection) };
+    }
+  }
+
+  /** The same, for a table that must exist: throws `ValidationError` where it does not. */
+  async lookAtExisting(): Promise<Look & { target: Target }> {
+    const { connection, target } = await this.look();
+    return { connection, target: this.#existing(target) };
+  }
+
+  /**
+   * Runs guarded work. The table is named, so that it is locked before the work looks at it: locked at its first write
+   * only, two upserts of one new key would both insert it.
+   */
+  run<T>(work: GuardedWork<T>): Promise<T> {
+    const { strategy, onConflict, durable } = this.#options;
+    const options = { tables: [this.id], signal: this.signal, onConflict, durable };
+    return this.manager.withBackup(strategy, work, options);
+  }
+
+  /** Notes what the call has done. */
+  tell(message: string, done: object): void {
+    const ms = Math.round(performance.now() - this.#started);
+    this.logger.info(message, { table: this.id, ...done, ms });
+  }
+
+  #existing(target: Target | undefined): Target {
+    if (target === undefined) throw new ValidationError(`There is no table "${this.id}".`);
+    return target;
+  }
 }
