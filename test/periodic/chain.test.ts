@@ -16,7 +16,7 @@ import { join } from "node:path";
 import { connect } from "@lancedb/lancedb";
 import { expect, test } from "vitest";
 import { thisProcess } from "../../src/fs/this-process.ts";
-import { findChain } from "../../src/periodic/replay/find-chain.ts";
+import { findChain } from "../../src/periodic/chain/find-chain.ts";
 import { OpenChain } from "../../src/periodic/replay/replay-chain.ts";
 import { applyDelta, loadBackup } from "../../src/periodic/replay/replay-file.ts";
 import { type RestoreLatestOptions, restoreLatest } from "../../src/periodic/replay/restore-latest.ts";

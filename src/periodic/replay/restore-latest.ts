@@ -5,8 +5,8 @@ import { assertKnown } from "../../checks.ts";
 import { ValidationError } from "../../errors.ts";
 import { localPath } from "../../fs/local-path.ts";
 import { lookAtTarget } from "../../lance/landing.ts";
+import { findChain } from "../chain/find-chain.ts";
 import { Replay } from "./apply-table.ts";
-import { findChain } from "./find-chain.ts";
 import { OpenChain } from "./replay-chain.ts";
 import { makeDatabase, openTable, type ReplayOptions, replaySettings } from "./replay-target.ts";
 

@@ -1,9 +1,9 @@
 import { BackupNotFoundError, ValidationError } from "../../errors.ts";
 import { localPath } from "../../fs/local-path.ts";
 import type { Logger } from "../../logger.ts";
-import { type BackupFileName, backToFull, Heads, listBackupFiles, soundFiles } from "../chain/chain-files.ts";
 import { isoTime } from "../file/backup-file.ts";
 import { PinStore } from "../table-pins.ts";
+import { type BackupFileName, backToFull, Heads, listBackupFiles, soundFiles } from "./chain-files.ts";
 
 /** The files of a chain, and of which database they are. */
 export interface FoundChain {
