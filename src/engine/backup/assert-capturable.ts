@@ -1,9 +1,9 @@
 import { CorruptError, UnsupportedError, ValidationError } from "../../errors.ts";
+import { shown } from "../../fs/fields.ts";
 import { placeWithin } from "../../fs/local-path.ts";
 import { isObject } from "../../fs/record.ts";
 import { assertPathsApart, namedPath } from "../format/check-paths.ts";
 import { attributesGiven, isCount } from "../format/decode-entry.ts";
-import { shown } from "../format/shown.ts";
 import type { JsonObject } from "../snapshot.ts";
 import type { Capture, Entry, Source, SourceDetails } from "../source-contract.ts";
 
