@@ -1,6 +1,7 @@
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { rawKey } from "../../src/engine/keys/raw-key.ts";
 import type { Capture, Entry, Source } from "../../src/engine/source-contract.ts";
 import { IoError, isNotFound, NotFoundError } from "../../src/errors.ts";
 import { toReadError } from "../../src/fs/io.ts";
@@ -92,4 +93,38 @@ test("what the system calls missing is NOT_FOUND to a reader, with its place; al
     undefined,
   ];
   for (const other of others) expect(isNotFound(other)).toBe(false);
+});
+
+test("files of a megabyte are read where they lie, each into the memory of the one before, and share a blob", async () => {
+  const directory = await newDirectory();
+  const contents = [1, 2, 3].map((byte) => Buffer.alloc(1_000_000 + byte, byte));
+  const entries = contents.map((content, index): Entry => {
+    const file = join(directory, `file-${index}`);
+    writeFileSync(file, content);
+    const open = () => {
+      throw new Error("it is no stream");
+    };
+    return { path: `file-${index}`, size: content.length, file, open };
+  });
+  const source: Source = {
+    ...{ type: "plain", id: "plain-1", uri: directory },
+    capture: async () => ({
+      capturedAt: new Date(),
+      async *entries() {
+        yield* entries;
+      },
+      finish: async () => ({ about: {}, details: {} }),
+      [Symbol.asyncDispose]: async () => undefined,
+    }),
+  };
+  const storage = new RemoteStorage(new LocalStorage(join(directory, "repository")));
+  const repository = await Repository.init(storage, {
+    ...{
+      logger: silent,
+      compression: { algorithm: "zstd" },
+      encryption: { keys: [rawKey(Buffer.alloc(32, 1))] },
+    },
+  });
+  await repository.backup({ source });
+  expect((await repository.verify()).filter(({ ok }) => !ok)).toEqual([]);
 });

@@ -3,6 +3,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { readBlocks } from "../../src/fs/read-blocks.ts";
+import { readSmallFileInto } from "../../src/fs/read-small-file.ts";
 import { newDirectory } from "../support/database.ts";
 
 test("a file comes in blocks of one size, each in memory of its own", async () => {
@@ -39,4 +40,16 @@ test("a file that is cut while it is read ends early, and a signal ends it", asy
   await expect(readBlocks(join(path, "no"), { blockBytes: 1 }).next()).rejects.toMatchObject({
     code: "ENOTDIR",
   });
+});
+
+test("a file that is read into memory is there whole; of a longer one a byte more, and a signal ends it", async () => {
+  const path = join(await newDirectory(), "file");
+  const content = randomBytes(3000);
+  writeFileSync(path, content);
+  const memory = Buffer.alloc(4000);
+  const whole = await readSmallFileInto(memory, path, 3000);
+  expect([whole.equals(content), whole.buffer]).toEqual([true, memory.buffer]);
+  expect(await readSmallFileInto(memory, path, 2999)).toHaveLength(3000);
+  expect(await readSmallFileInto(memory, path, 3001)).toHaveLength(3000);
+  await expect(readSmallFileInto(memory, path, 3000, AbortSignal.abort())).rejects.toThrow("aborted");
 });

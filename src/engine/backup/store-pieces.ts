@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { CorruptError, isNotFound } from "../../errors.ts";
 import { isError, toReadError } from "../../fs/io.ts";
 import { readBlocks } from "../../fs/read-blocks.ts";
-import { readSmallFile } from "../../fs/read-small-file.ts";
+import { readSmallFile, readSmallFileInto } from "../../fs/read-small-file.ts";
 import type { StoredObject } from "../../storage/object-name.ts";
 import { digested, digestOf } from "../blobs/blob-codec.ts";
 import type { BlobStore } from "../blobs/blob-store.ts";
@@ -99,6 +99,9 @@ class PieceRun {
     await Promise.allSettled(this.#writing);
   }
 
+  /** What small files are read into that are too large for one go; the next one is, when a bundle has this one. */
+  #memory: Buffer | undefined;
+
   async #storeUnlessGone(entry: Entry): Promise<void> {
     try {
       const content = await this.#wholeOf(entry);
@@ -112,8 +115,12 @@ class PieceRun {
   async #wholeOf(entry: Entry): Promise<Buffer | undefined> {
     const { size, file } = entry;
     if (size === undefined || size >= smallBytes(entry)) return undefined;
-    if (!entry.whole && (file === undefined || entry.changesInPlace || size > AT_ONCE_BYTES)) {
+    if (!entry.whole && (file === undefined || entry.changesInPlace)) {
       return readWhole(entry, size, this.#request.signal);
+    }
+    if (!entry.whole && size > AT_ONCE_BYTES) {
+      this.#memory ??= Buffer.allocUnsafeSlow(SMALL_BYTES);
+      return readInto(this.#memory, entry, file as string, size, this.#request.signal);
     }
     if (++this.#readsInARow % READS_IN_A_ROW === 0) await new Promise((resolve) => setImmediate(resolve));
     return entry.whole ? entry.whole() : readAtOnce(entry, file as string, size);
@@ -293,6 +300,24 @@ async function readWhole(entry: Entry, size: number, signal: AbortSignal | undef
   return stretches.length === 1 && Buffer.isBuffer(stretches[0])
     ? stretches[0]
     : Buffer.concat(stretches, bytes);
+}
+
+async function readInto(
+  memory: Buffer,
+  entry: Entry,
+  file: string,
+  size: number,
+  signal: AbortSignal | undefined,
+): Promise<Buffer> {
+  let content: Buffer;
+  try {
+    content = await readSmallFileInto(memory, file, size, signal);
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw toReadError(error, file);
+  }
+  if (content.length !== size) throw changed(entry, content.length);
+  return content;
 }
 
 function readAtOnce(entry: Entry, file: string, size: number): Buffer {
