@@ -1,5 +1,5 @@
 // A program that does one thing with a repository: `backup`, `delete`, `prune`, `restore` or `in-place`.
-import { Repository } from "../../src/repository/repository.ts";
+import { Repository } from "lancedb-backup";
 import { silent } from "../crash/silent.ts";
 
 const [what, location = "", database = "", target = ""] = process.argv.slice(2);
