@@ -146,8 +146,10 @@ test("a command for the passphrase that fails, hangs or prints more than one lin
   // Its child keeps the pipe open, and is not ended with it.
   const pid = join(directory, "pid");
   const hanging = `sleep 600 2>/dev/null & echo $! > '${pid}'; echo ready >&2; wait`;
+  let isEnded = false;
   const onOutput = (written: string, kill: (signal: NodeJS.Signals) => void) => {
-    if (written.includes("ready")) kill("SIGTERM");
+    if (!isEnded && written.includes("ready")) kill("SIGTERM");
+    isEnded ||= written.includes("ready"); // a second one would end it at once
   };
   const { code } = await run(["list", "--password-command", hanging], { env, onOutput });
   process.kill(Number(readFileSync(pid, "utf8")));
