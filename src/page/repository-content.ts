@@ -101,7 +101,7 @@ export class RepositoryContents {
     const repository = await this.#service.repository(name);
     const newest = this.#newest.get(location) ?? new NewestEntries();
     this.#newest.set(location, newest);
-    const [snapshots, entries] = await Promise.all([repository.list(), newest.read(repository)]);
+    const [snapshots, entries] = await Promise.all([this.#service.snapshots(name), newest.read(repository)]);
     return { snapshots, entries };
   }
 }

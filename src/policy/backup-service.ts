@@ -2,7 +2,7 @@ import { assertKnown, assertLogger, assertMilliseconds } from "../checks.ts";
 import { ValidationError } from "../errors.ts";
 import { reasonOf } from "../fs/io.ts";
 import { defaultLogger, type Logger } from "../logger.ts";
-import type { Repository } from "../repository/index.ts";
+import type { Repository, Snapshot } from "../repository/index.ts";
 import { waitAtMost } from "../util/abortable.ts";
 import { type Clock, systemClock } from "../util/clock.ts";
 import { type Slot, Slots } from "../util/slots.ts";
@@ -187,6 +187,11 @@ export class BackupService implements AsyncDisposable {
   /** The last runs of a policy that failed on this machine, also before this service began; the oldest first, a few at most. @internal */
   failedRuns(policy: string): readonly FailedRun[] {
     return this.#state.read(this.#named(policy).settings).failed ?? [];
+  }
+
+  /** The snapshots in a policy's repository, of all policies, the newest first. @internal */
+  snapshots(policy: string): Promise<readonly Snapshot[]> {
+    return this.#repositories.snapshots(this.#named(policy).settings);
   }
 
   /** What it tells by metrics, as they are now: for `prometheusText`, and what else reads them. */

@@ -7,6 +7,7 @@ import type { Logger } from "../logger.ts";
 import {
   openStorage,
   Repository,
+  type Snapshot,
   type Storage,
   type StorageOptions,
   type StorageRequest,
@@ -68,6 +69,9 @@ export class OpenRepositories {
     { readonly create: boolean; readonly repository: Promise<Repository> }
   >();
 
+  /** Listings that are under way: who asks meanwhile has the same, unless something was made or removed since it began. */
+  readonly #listing = new Map<Repository, Promise<readonly Snapshot[]>>();
+
   constructor(logger: Logger, watch: RepositoryWatch) {
     this.#logger = logger;
     this.#watch = watch;
@@ -94,16 +98,28 @@ export class OpenRepositories {
 
   /** What the policy's repository has of every policy. */
   async histories(settings: PolicySettings): Promise<ReadonlyMap<string, PolicyHistory>> {
-    const repository = await this.open(settings);
-    const histories = historiesOf(await repository.list());
+    const histories = historiesOf(await this.snapshots(settings));
     this.#watch.learn(histories, settings.storage.location);
     return histories;
+  }
+
+  /** The snapshots in the policy's repository, of all policies. To read ten thousand takes a second of a processor. */
+  async snapshots(settings: PolicySettings): Promise<readonly Snapshot[]> {
+    const repository = await this.open(settings);
+    const known = this.#listing.get(repository);
+    if (known) return known;
+    const listing = repository.list().finally(() => {
+      if (this.#listing.get(repository) === listing) this.#listing.delete(repository);
+    });
+    this.#listing.set(repository, listing);
+    return listing;
   }
 
   async #open(settings: PolicySettings, how: OpenOptions): Promise<Repository> {
     const options = { ...how, onRequest: this.#watch.request };
     const repository = await openPolicyRepository(settings, this.#logger, options);
     this.#watch.watch(repository, settings.storage.location);
+    for (const event of ["backup", "prune"] as const) repository.on(event, () => this.#listing.clear());
     return repository;
   }
 }

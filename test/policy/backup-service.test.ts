@@ -586,6 +586,30 @@ test("who looks for a repository that is not there keeps no run from making it",
   expect([await repositories.open(settings)]).toEqual([made.status === "fulfilled" && made.value]);
 });
 
+test("who asks at once for what a repository has shares one listing, which nothing that was made meanwhile is missing from", async () => {
+  const place = await newPlace();
+  const { service } = await place.service(policy(place, "one", "schedule: { full: 1d }"));
+  await service.run("one");
+  const repository = await service.repository("one");
+  let listings = 0;
+  const list = repository.list.bind(repository);
+  const held = Promise.withResolvers<void>();
+  repository.list = async (filter) => {
+    const listed = await list(filter);
+    if (++listings === 1) await held.promise;
+    return listed;
+  };
+  const before = [service.snapshots("one"), service.snapshots("one"), service.status()];
+  await expect.poll(() => listings).toBe(1);
+  await place.addRow(2);
+  await service.run("one");
+  expect(await service.snapshots("one")).toHaveLength(2);
+  held.resolve();
+  expect(await Promise.all(before)).toHaveLength(3);
+  expect((await before[0])?.length).toBe(1);
+  expect(listings).toBeLessThanOrEqual(4);
+});
+
 test("what a listener throws is a warning", async () => {
   const place = await newPlace();
   const { service } = await place.service(policy(place, "one", "schedule: { full: 1d }"));
