@@ -81,9 +81,9 @@ test("a scheme that nobody knows is refused, and those that are known are named;
   expect(() => sourceFromUrl("memo:x", { formats: "sql" } as object)).toThrow(/no option "formats"/);
   expect(() => sourceFromUrl(7 as never)).toThrow(TypeError);
   const refused = repository.backup({ source: place("db"), sourceOptions: { format: "tar" } });
-  await expect(refused).rejects.toThrow(/format is no option of a source of the kind lancedb/);
+  await expect(refused).rejects.toThrow(/format is not an option of a source of the kind lancedb/);
   await expect(repository.backup({ source: sourceFromUrl("memo:x", { jobs: 2 }) })).rejects.toThrow(
-    /jobs is no option of a source of the kind memo/,
+    /jobs is not an option of a source of the kind memo/,
   );
   expect(await repository.list()).toEqual([]);
 });

@@ -38,9 +38,9 @@ test.each([
 });
 
 test.each([
-  ["s3://", /no bucket/],
-  ["s3:///a", /no bucket/],
-  ["s3://b", /no bucket's name/],
+  ["s3://", /"" is not a valid name for a bucket/],
+  ["s3:///a", /"" is not a valid name for a bucket/],
+  ["s3://b", /"b" is not a valid name for a bucket/],
   ["s3://bucket/a b", /prefix/],
   ["s3://bucket/../x?y=1", /parameter y/],
   ["s3://bucket/.hidden", /prefix/],
