@@ -40,7 +40,9 @@ const FLAGS: Record<HintOption, (value: string | boolean | null | undefined) => 
   failOnShrink: (value) => (value === false ? "without --fail-on-shrink" : "with --fail-on-shrink"),
   force: () => "with --force",
   history: (value) => (value === "latest" ? "with --latest-only" : "without --latest-only"),
-  link: (value) => (value === false ? "without --link" : "with --link"),
+  // A way of linking is chosen by programs alone: the manager's option.
+  link: (value) =>
+    typeof value === "string" ? `with link: "${value}"` : value === false ? "without --link" : "with --link",
   mode: (value) => (value === "new" ? "without --in-place" : "with --in-place"),
   onConflict: (value) => (value === "fail" ? "with --fail-on-conflict" : "without --fail-on-conflict"),
   primaryKey: () => "with --key",

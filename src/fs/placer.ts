@@ -3,6 +3,7 @@ import { linkSync, statSync, symlinkSync } from "node:fs";
 import { constants, copyFile, rename } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { UnsupportedError } from "../errors.ts";
+import { advice } from "../hint.ts";
 import { makeDirectory } from "./directory-tree.ts";
 import { syncDirectories, syncFile } from "./durable.ts";
 import { errnoOf, io, toIoError } from "./io.ts";
@@ -109,7 +110,7 @@ export class Placer {
         if (this.#methods.length === 1) {
           if (method === "copy") throw toIoError(error, "copy to", target);
           throw new UnsupportedError(
-            `The file system cannot ${method} ${source} to ${target} (${errno}). Use link: "auto" or "copy".`,
+            advice`The file system cannot ${method} ${source} to ${target} (${String(errno)}). Do it ${{ options: { link: "auto" } }} or ${{ options: { link: "copy" } }}.`,
             { cause: error },
           );
         }

@@ -8,7 +8,11 @@ import { UnsupportedError, ValidationError } from "../errors.ts";
 import { localPath } from "../fs/local-path.ts";
 import type { Logger } from "../logger.ts";
 import { LANCEDB_KIND } from "../sources/lancedb/lancedb-part.ts";
-import { assertApart, type RestoreOptions } from "../sources/lancedb/restore/restore-options.ts";
+import {
+  assertApart,
+  assertParallel,
+  type RestoreOptions,
+} from "../sources/lancedb/restore/restore-options.ts";
 import type { RestoreReport } from "../sources/lancedb/restore/restore-report.ts";
 import { withoutPassword } from "../util/without-password.ts";
 
@@ -80,6 +84,7 @@ export async function restoreParts(
   const chosen = targets.map(({ part, target }) => ({ part: partOf(content, part), target }));
   assertOnce(chosen.map(({ part }) => part.source.id));
   if (!chosen.some(isLanceDB)) assertOther(options);
+  assertParallel(options.parallel);
   const { paths, targetOptions, ...ofDatabase } = options;
   const run = async (dryRun: boolean) => {
     const reports: RestoreReport[] = [];
@@ -120,7 +125,7 @@ async function restoreOther(
   const request = {
     ...{ part, target, mode, paths, tables, parallel, options: targetOptions },
     ...{ snapshot: snapshot.id, logger, signal, onProgress },
-    ...readerOf(blobs, part, signal),
+    ...readerOf(blobs, part, { parallel, signal }),
   };
   if (dryRun) await kind.planRestore?.(request);
   const done = (dryRun ? undefined : await kind.restore(request)) ?? {};

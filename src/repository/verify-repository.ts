@@ -53,7 +53,7 @@ async function testPart(
   try {
     const details = await kind.test({
       ...{ snapshot: id, part, scratch, logger, signal, onProgress },
-      ...readerOf(blobs, part, signal),
+      ...readerOf(blobs, part, { signal }),
     });
     return [passed(id, `restore:${source.type}`, details)];
   } finally {

@@ -194,6 +194,7 @@ test.each<[hint: Hint, call: string, words: string, ofCommand?: string]>([
   [{ options: { snapshot: null } }, "with the option snapshot", "with --snapshot", "scrub"],
   [{ options: { primaryKey: null } }, "with the option primaryKey", "with --key", "restore"],
   [{ options: { link: false } }, "with link: false", "without --link", "restore"],
+  [{ options: { link: "copy" } }, 'with link: "copy"', 'with link: "copy"', "restore"],
   [{ options: { mode: "new" } }, 'with mode: "new"', "without --in-place", "restore"],
   [{ options: { history: "latest" } }, 'with history: "latest"', "with --latest-only", "backup"],
   [{ options: { tables: null } }, "with the option tables", "with --table", "backup"],

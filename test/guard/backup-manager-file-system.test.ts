@@ -60,7 +60,11 @@ test("links to another file system are refused where links were asked for, with 
     await arrangeTables(place.db);
     const error = await place.manager.createBackup(DirectoryCopy).catch((e: unknown) => e);
     expect(error).toBeInstanceOf(UnsupportedError);
-    expect((error as Error).message).toMatch(/link: "auto" or "copy"/);
+    const hints = ["auto", "copy"].map((way) => ({ options: { link: way } }));
+    expect(error).toMatchObject({
+      message: expect.stringMatching(/with link: "auto" or with link: "copy"/),
+      hints,
+    });
     expect(leftovers(place)).toEqual([]);
   }
 });

@@ -2,43 +2,88 @@ import { digestOf } from "../blobs/blob-codec.ts";
 import { damagedBlob, missingBlob } from "../blobs/blob-errors.ts";
 import type { BlobStore, FileToRead } from "../blobs/blob-store.ts";
 import type { OnProgress } from "../progress.ts";
-import { type PartContent, type Piece, piecesOfEntry, type StoredEntry } from "../snapshot.ts";
+import { BLOB_BYTES, type PartContent, type Piece, piecesOfEntry, type StoredEntry } from "../snapshot.ts";
 import type { EntryContent, PartToRead } from "../source-kind.ts";
 
-/** How the bytes of a part's entries are had. */
+/** So many reads at a time: each holds up to `BLOB_BYTES`. */
+const PARALLEL_READS = 3;
+
+/** How the bytes of a part's entries are had, by so many reads at a time. */
 export function readerOf(
   blobs: BlobStore,
   { source }: PartContent,
-  signal: AbortSignal | undefined,
+  { parallel = PARALLEL_READS, signal }: { parallel?: number | undefined; signal?: AbortSignal | undefined },
 ): Pick<PartToRead, "read" | "readAll"> {
   return {
     read: (entry) => blobs.read({ table: source.uri, ...entry }, signal),
-    readAll: (entries) => readEntries(blobs, source.uri, entries, signal),
+    readAll: (entries) => readEntries(blobs, source.uri, entries, { parallel, signal }),
   };
 }
 
-/** In the order of their blobs: one in which many lie is read once. While one is used, the next is read. */
+interface ReadOptions {
+  readonly parallel: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** In the order of their blobs: one in which many lie is read once. While one is used, the next ones are read. */
 async function* readEntries(
   blobs: BlobStore,
   table: string,
   entries: readonly StoredEntry[],
-  signal: AbortSignal | undefined,
+  { parallel, signal }: ReadOptions,
 ): AsyncGenerator<EntryContent> {
-  const { bundled = [], other = [] } = Object.groupBy(entries, (entry) =>
-    entry.pieces?.length === 1 ? "bundled" : "other",
+  const { single = [], other = [] } = Object.groupBy(entries, ({ pieces, size }) =>
+    pieces?.length === 1 || (!pieces && size > 0 && size <= BLOB_BYTES) ? "single" : "other",
   );
-  const groups = [...Map.groupBy(bundled, ({ pieces }) => pieces?.[0]?.blob).values()];
-  let next = groups[0] && readBundle(blobs, table, groups[0], signal);
-  for (let index = 0; next; index++) {
-    const contents = await next;
-    const following = groups[index + 1];
-    next = following && readBundle(blobs, table, following, signal);
-    next?.catch(() => undefined); // told when its turn comes
+  const groups = [...Map.groupBy(single, (entry) => piecesOfEntry(entry)[0]?.blob).values()];
+  for await (const contents of ahead(groups, parallel, (group) => readBundle(blobs, table, group, signal)))
     yield* contents;
-  }
   for (const entry of other) {
     signal?.throwIfAborted();
-    yield { entry, content: blobs.read({ table, ...entry }, signal) };
+    const file = { table, ...entry };
+    yield {
+      entry,
+      content: entry.pieces ? readAhead(blobs, file, parallel, signal) : blobs.read(file, signal),
+    };
+  }
+}
+
+/** The pieces of a file in their order, some of them asked for ahead. @throws as `BlobStore.read` */
+export async function* readAhead(
+  blobs: BlobStore,
+  file: FileToRead,
+  parallel: number,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Uint8Array> {
+  try {
+    yield* ahead(file.pieces ?? [], parallel, (piece) => blobs.readPiece(piece, signal));
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw missingBlob(error, blobs.storage, file);
+  }
+}
+
+/** What is read of each, in their order; so many are under way. */
+async function* ahead<T, R>(
+  items: readonly T[],
+  parallel: number,
+  read: (item: T) => Promise<R>,
+): AsyncGenerator<R> {
+  const underWay: Promise<R>[] = [];
+  let next = 0;
+  try {
+    for (;;) {
+      for (; underWay.length < parallel && next < items.length; next++) {
+        const reading = read(items[next] as T);
+        reading.catch(() => undefined); // told when its turn comes
+        underWay.push(reading);
+      }
+      const reading = underWay.shift();
+      if (!reading) return;
+      yield await reading;
+    }
+  } finally {
+    await Promise.allSettled(underWay);
   }
 }
 

@@ -4,9 +4,8 @@ import { forEachParallel } from "../../util/parallel.ts";
 import { giveMemory } from "../../util/spare-memory.ts";
 import { digested, digestOf } from "../blobs/blob-codec.ts";
 import { damagedBlob, missingBlob, wrongSize } from "../blobs/blob-errors.ts";
-import type { BlobStore } from "../blobs/blob-store.ts";
 import { BLOB_BYTES, type Piece } from "../snapshot.ts";
-import type { FileWriter, TargetFile } from "./read-entries.ts";
+import { type FileWriter, readAhead, type TargetFile } from "./read-entries.ts";
 
 const PARALLEL_READS = 4;
 /** An encoded blob is in memory twice while it is decoded, by one thread. */
@@ -119,35 +118,6 @@ async function writeContent(
   const found = verify ? await digested(content) : { content, sha256: file.sha256 };
   if (found.sha256 !== file.sha256) throw damagedBlob(blobs.storage, { ...file, sha256: blob });
   await writeStretches({ ...writer, verify: false }, file, [found.content], giveMemory);
-}
-
-/** The pieces of a file in their order, some of them asked for ahead. */
-async function* readAhead(
-  blobs: BlobStore,
-  file: TargetFile,
-  parallel: number,
-  signal: AbortSignal | undefined,
-): AsyncGenerator<Uint8Array> {
-  const pieces = file.pieces ?? [];
-  const ahead: Promise<Buffer>[] = [];
-  let next = 0;
-  try {
-    for (;;) {
-      for (; ahead.length < parallel && next < pieces.length; next++) {
-        const reading = blobs.readPiece(pieces[next] as Piece, signal);
-        reading.catch(() => undefined); // told when its turn comes
-        ahead.push(reading);
-      }
-      const reading = ahead.shift();
-      if (!reading) return;
-      yield await reading;
-    }
-  } catch (error) {
-    signal?.throwIfAborted();
-    throw missingBlob(error, blobs.storage, file);
-  } finally {
-    await Promise.allSettled(ahead);
-  }
 }
 
 /** @param onWritten called with each stretch that is needed no more. */

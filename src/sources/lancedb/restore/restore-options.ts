@@ -53,7 +53,7 @@ export interface RestoreOptions extends Selection {
    * restored as it is.
    */
   verify?: boolean | undefined;
-  /** Worker threads, or for a storage elsewhere reads at a time. Default 4. */
+  /** Worker threads, or for a storage elsewhere reads at a time. Default 4. Of files beside LanceDB: reads at a time, each of up to 16 MiB; default 3. */
   parallel?: number | undefined;
   /** Only check and report: nothing is written. */
   dryRun?: boolean | undefined;
@@ -145,9 +145,7 @@ export function checkRestoreOptions(options: RestoreOptions, blobs: BlobStore): 
   assertOtherNames(options);
   assertOneOf(mode, "mode", ["new", "in-place"]);
   for (const key of ["link", "verify", "dryRun"] as const) assertFlag(options[key], key);
-  if (parallel !== undefined && !(Number.isSafeInteger(parallel) && parallel > 0)) {
-    throw new ValidationError(`parallel must be a positive integer, not ${String(parallel)}.`);
-  }
+  assertParallel(parallel);
   assertMilliseconds(options.lockTimeoutMs, "lockTimeoutMs");
   assertSignal(options.signal);
   if (link && mode === "in-place") {
@@ -214,4 +212,9 @@ export interface LeftOut {
   /** The table's id. */
   readonly table: string;
   readonly what: string;
+}
+
+export function assertParallel(parallel: number | undefined): void {
+  if (parallel === undefined || (Number.isSafeInteger(parallel) && parallel > 0)) return;
+  throw new ValidationError(`parallel must be a positive integer, not ${String(parallel)}.`);
 }
