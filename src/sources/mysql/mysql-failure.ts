@@ -20,6 +20,7 @@ const ERRNOS: Readonly<Record<number, string>> = {
   2013: "ECONNRESET",
   2026: "EPROTO",
 };
+const TLS = 2026;
 
 const LOCKED = new Set([1205, 1213]);
 const NOT_THERE = new Set([1049, 1007]);
@@ -35,5 +36,14 @@ export function mysqlFailure(what: string, said: string): BackupError {
   if (NOT_THERE.has(number)) return new ValidationError(message);
   if (LOCKED.has(number)) return new LockedError(message);
   const isFull = /No space left on device/.test(said);
-  return new IoError(message, { errno: isFull ? "ENOSPC" : ERRNOS[number] });
+  const advice = number === TLS ? tlsAdvice(said) : "";
+  return new IoError(`${message}${advice}`, { errno: isFull ? "ENOSPC" : ERRNOS[number] });
+}
+
+/** What the programs do not say of TLS themselves. */
+function tlsAdvice(said: string): string {
+  if (/server doesn.t support it|does not support it/i.test(said))
+    return " Give the server a certificate, or, where the way to it is safe, say ssl-mode=DISABLED.";
+  if (/expired/.test(said)) return " Renew the server's certificate.";
+  return " Name the file of the authority that has signed the server's certificate by ssl-ca, and the host as the certificate does.";
 }

@@ -77,7 +77,7 @@ export class MysqlSource implements Source {
     }
     const { previous } = request;
     const size = previous?.entries[0]?.size ?? dump.facts.bytes;
-    return new MysqlCapture(dump, options.tables !== undefined, pieceBytes(size, previous));
+    return new MysqlCapture(dump, options.tables !== undefined, pieceBytes(size, { previous }));
   }
 
   #dumpOptions(request: CheckRequest): DumpMysqlOptions {

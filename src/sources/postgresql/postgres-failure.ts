@@ -42,7 +42,7 @@ const MEANINGS: readonly (readonly [RegExp, (message: string) => BackupError])[]
   // TLS that is wanted and not to be had, or not as it is wanted. Users' tables may be called after certificates, too.
   [
     /does not support SSL|SSL error|\b(?:server|client|root) certificate\b|certificate file|certificate could not be obtained|certificate present, but|certificate verify failed/,
-    (message) => new IoError(message, { errno: "EPROTO" }),
+    (message) => new IoError(`${message}${tlsAdvice(message)}`, { errno: "EPROTO" }),
   ],
 ];
 
@@ -51,4 +51,14 @@ export function postgresFailure(what: string, said: string): BackupError {
   const message = `${what}: ${said === "" ? "it gave no reason" : said}`;
   const meaning = MEANINGS.find(([pattern]) => pattern.test(said));
   return meaning ? meaning[1](message) : new IoError(message);
+}
+
+/** What the programs do not say of TLS themselves. */
+function tlsAdvice(said: string): string {
+  if (/does not support SSL/.test(said))
+    return " Give the server a certificate, or, where the way to it is safe, say sslmode=disable.";
+  if (/does not match host name/.test(said)) return " Name the host as its certificate does.";
+  if (/certificate verify failed/.test(said))
+    return " Name the file of the authority that has signed the server's certificate by sslrootcert. If that is right, the certificate may have expired.";
+  return "";
 }

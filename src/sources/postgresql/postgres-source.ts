@@ -106,7 +106,7 @@ export class PostgresSource implements Source {
     return new PostgresCapture(dump, {
       isSelected: (options.tables ?? options.schemas) !== undefined,
       globals: this.#options.globals ?? false,
-      pieceBytes: pieceBytes(dump.size, request.previous),
+      pieceBytes: pieceBytes(dump.size, { previous: request.previous }),
     });
   }
 

@@ -13,7 +13,7 @@ import { isNotFound, UnsupportedError, ValidationError } from "../../errors.ts";
 import { advice } from "../../hint.ts";
 import { excluder } from "../../lance/left-out.ts";
 import { formatBytes } from "../../util/format.ts";
-import { pieceBytes } from "../piece-bytes.ts";
+import { PAGE_BYTES, pieceBytes } from "../piece-bytes.ts";
 import { identityOfPath } from "../source-identity.ts";
 import type { DatabaseFacts } from "./inspect-database.ts";
 import { type CopyOptions, SqliteCopy } from "./sqlite-copy.ts";
@@ -153,7 +153,7 @@ class SqliteCapture implements Capture {
       path: DATABASE_ENTRY,
       size,
       changesInPlace: true,
-      pieceBytes: pieceBytes(size),
+      pieceBytes: pieceBytes(size, { least: PAGE_BYTES }),
       attributes: { mode: mode & 0o777 },
       open: ({ signal } = {}) => createReadStream(file, { highWaterMark: READ_BYTES, signal }),
     };

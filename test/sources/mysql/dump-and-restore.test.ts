@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { MysqlDump } from "../../../src/sources/mysql/dump-mysql.ts";
 import { type MysqlContent, restoreMysql } from "../../../src/sources/mysql/restore-mysql.ts";
-import { newCertificate } from "../../support/certificate.ts";
+import { expireCertificate, newCertificate } from "../../support/certificate.ts";
 import { useMariadb, whyNoMariadb } from "../../support/sql-servers.ts";
 
 const reason = whyNoMariadb();
@@ -85,9 +85,21 @@ describe.skipIf(reason)("a dump of MariaDB", () => {
     const directory = mkdtempSync(join(tmpdir(), "lancedb-backup-test-"));
     onTestFinished(() => rmSync(directory, { recursive: true }));
     const foreign = `ssl-ca=${encodeURIComponent(newCertificate(directory).file)}`;
-    const refused = { code: "IO", errno: "EPROTO" };
+    const refused = {
+      code: "IO",
+      errno: "EPROTO",
+      message: expect.stringContaining("by ssl-ca, and the host as"),
+    };
     await expect(whole(`ssl-mode=VERIFY_CA&${foreign}`)).rejects.toMatchObject(refused);
     const byNumber = whole(`ssl-mode=VERIFY_IDENTITY&${certificate}`, "127.0.0.1");
     await expect(byNumber).rejects.toMatchObject(refused);
+
+    expireCertificate(server.socketDirectory);
+    await server.run("mysql", "FLUSH SSL");
+    const expired = whole(`ssl-mode=VERIFY_CA&${certificate}`);
+    await expect(expired).rejects.toMatchObject({
+      ...{ code: "IO", errno: "EPROTO" },
+      message: expect.stringContaining("Renew the server's certificate."),
+    });
   });
 });

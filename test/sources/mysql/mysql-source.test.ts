@@ -1,3 +1,4 @@
+import { once } from "node:events";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statfsSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -9,6 +10,7 @@ import { MysqlDump } from "../../../src/sources/mysql/dump-mysql.ts";
 import { fakeProgram } from "../../support/fake-programs.ts";
 import { filesBelow } from "../../support/files.ts";
 import { otherFileSystem } from "../../support/other-file-system.ts";
+import { startProcess } from "../../support/other-process.ts";
 import { SERVER_PASSWORD, useMariadb, whyNoMariadb } from "../../support/sql-servers.ts";
 import { cuttingProxy } from "../../support/tcp-proxy.ts";
 import { watchProcesses } from "../../support/watch-processes.ts";
@@ -163,10 +165,37 @@ describe.skipIf(reason)("a MariaDB database in a repository", () => {
     });
   });
 
+  test("is not backed up where its process is killed: the next one sweeps what that left, with the password", async () => {
+    const dump = JSON.stringify(join(import.meta.dirname, "../../../src/sources/mysql/dump-mysql.ts"));
+    const watch = watchProcesses(SECRETS);
+    const other = startProcess(`
+      const { MysqlDump } = await import(${dump});
+      const [address] = await goOn();
+      globalThis.dump = await MysqlDump.begin(String(address).trim());
+      print("begun");
+      await goOn();
+    `);
+    other.child.stdin?.write(`${server.url(database)}\n`);
+    await other.line("begun");
+    other.child.kill("SIGKILL");
+    await once(other.child, "exit");
+    expect(await watch.end()).toEqual([]);
+    const left = filesBelow(tmpdir());
+    const [file = ""] = left.filter((name) => name.endsWith(".cnf"));
+    expect(statSync(join(tmpdir(), file)).mode & 0o777).toBe(0o600);
+    expect(left.some((name) => name.endsWith("held.sql"))).toBe(true);
+    expect(await failure({ source: server.url(database, { password: "wrong-secret" }) })).toMatchObject({
+      errno: "EACCES",
+    });
+  });
+
   test("is not backed up without TLS where its address asks for TLS", async () => {
     for (const mode of ["REQUIRED", "VERIFY_CA", "VERIFY_IDENTITY"]) {
       const source = `${server.url(database)}?ssl-mode=${mode}`;
-      expect(await failure({ source })).toMatchObject({ code: "IO", errno: "EPROTO" });
+      expect(await failure({ source })).toMatchObject({
+        ...{ code: "IO", errno: "EPROTO" },
+        message: expect.stringContaining("Give the server a certificate"),
+      });
     }
   });
 

@@ -2,12 +2,13 @@ import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
+import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { CorruptError } from "../../../src/errors.ts";
 import { PostgresDump, type PostgresFormat } from "../../../src/sources/postgresql/dump-postgres.ts";
 import { type PostgresSelection, tableId } from "../../../src/sources/postgresql/postgres-catalog.ts";
 import { type PostgresContent, restorePostgres } from "../../../src/sources/postgresql/restore-postgres.ts";
-import { newCertificate } from "../../support/certificate.ts";
+import { expireCertificate, newCertificate } from "../../support/certificate.ts";
 import { dumpTables } from "../../support/postgres-content.ts";
 import { usePostgres, whyNoPostgres } from "../../support/sql-servers.ts";
 
@@ -205,16 +206,32 @@ describe.skipIf(reason)("a dump of PostgreSQL", () => {
     const directory = mkdtempSync(join(tmpdir(), "lancedb-backup-test-"));
     onTestFinished(() => rmSync(directory, { recursive: true }));
     const foreign = `sslrootcert=${encodeURIComponent(newCertificate(directory).file)}`;
-    for (const url of [
-      `${other}?sslmode=verify-full&${root}`,
-      `${named}?sslmode=verify-full&${foreign}`,
-      `${named}?sslmode=verify-ca&${foreign}`,
-    ]) {
-      await expect(secure(url)).rejects.toMatchObject({ code: "IO", errno: "EPROTO" });
+    const refused = (advice: string) => ({
+      code: "IO",
+      errno: "EPROTO",
+      message: expect.stringContaining(advice),
+    });
+    const host = "Name the host as its certificate does.";
+    const authority = "Name the file of the authority";
+    for (const [url, advice] of [
+      [`${other}?sslmode=verify-full&${root}`, host],
+      [`${named}?sslmode=verify-full&${foreign}`, authority],
+      [`${named}?sslmode=verify-ca&${foreign}`, authority],
+      [`${named}?sslmode=verify-ca&sslrootcert=%2Fnowhere`, "change sslmode"],
+    ] as const) {
+      await expect(secure(url)).rejects.toMatchObject(refused(advice));
     }
     const env = { PGSSLMODE: "verify-full", PGSSLROOTCERT: server.certificate };
     expect(await secure(named, env)).toBe("t");
     await expect(secure(other, env)).rejects.toMatchObject({ code: "IO", errno: "EPROTO" });
+
+    expireCertificate(server.socketDirectory);
+    const loaded = () => server.run("postgres", "SELECT pg_conf_load_time()");
+    const before = await loaded();
+    await server.run("postgres", "SELECT pg_reload_conf()");
+    while ((await loaded()) === before) await sleep(20);
+    const expired = secure(`${named}?sslmode=verify-full&${root}`);
+    await expect(expired).rejects.toMatchObject(refused("the certificate may have expired"));
   });
 });
 

@@ -4,6 +4,7 @@ import { DatabaseSync } from "node:sqlite";
 import { expect, test } from "vitest";
 import { CorruptError, ShrunkError, ValidationError } from "../../../src/errors.ts";
 import { Repository } from "../../../src/repository/repository.ts";
+import { PAGE_BYTES, pieceBytes } from "../../../src/sources/piece-bytes.ts";
 import { sourceFromUrl } from "../../../src/sources/source-from-url.ts";
 import { run } from "../../cli/cli.ts";
 import { silent } from "../../crash/silent.ts";
@@ -64,6 +65,8 @@ test("an unchanged database adds nothing; one that changed in a place, or grew, 
   addRows(database, 25_000, 250);
   const grown = await repository.backup({ source });
   expect(grown.storedBytes / first.bytes).toBeLessThan(0.03);
+  // A few pages of each table and index change with any row: of a small database no piece has more than one.
+  expect(pieceBytes(3_000_000, { least: PAGE_BYTES })).toBe(4096);
   database.close();
   await repository.restore(changed.id, { target: join(directory, "back.db") });
   expect(counts(join(directory, "back.db"))).toEqual([25_000, 25_000]);
