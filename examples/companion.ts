@@ -149,18 +149,19 @@ async function application(place: string): Promise<void> {
 
 async function story(rounds: number): Promise<boolean> {
   const place = mkdtempSync(join(tmpdir(), "lancedb-companion-"));
+  let child: ChildProcess | undefined;
   try {
     const repository = await Repository.init(join(place, "backups"), { logger: QUIET });
     const live = join(place, "live");
     const sources = [vectorsOf(live), `sqlite:${sqliteOf(live)}`];
     const answered = new Set<string>();
     for (let round = 1; round <= rounds; round++) {
-      const child = spawn(process.execPath, [import.meta.filename, "--application", live], {
+      child = spawn(process.execPath, [import.meta.filename, "--application", live], {
         stdio: ["ignore", "pipe", "inherit"],
       });
       const listening = listen(child, answered);
       await once(child, "answered");
-      await repository.backup({ sources, name: "running" });
+      await repository.backup({ sources, name: "running", lockTimeoutMs: 120_000 });
       await sleep(Math.random() * 400);
       child.kill("SIGKILL");
       await listening;
@@ -190,6 +191,7 @@ async function story(rounds: number): Promise<boolean> {
     }
     return true;
   } finally {
+    if (child?.kill("SIGKILL")) await once(child, "exit"); // or it would write to what is being removed
     rmSync(place, { recursive: true, force: true });
   }
 }
