@@ -1,10 +1,7 @@
 import { freeMemory, ownedBy } from "./free-memory.ts";
 
-/**
- * A blob fits in, encoded or not. It is more than the 32 MiB up to which the GNU C library takes memory from its heaps as soon as it has
- * freed so much once: there it stays, in pieces. What nobody writes to takes no room.
- */
-const BUFFER_BYTES = 33 << 20;
+/** A blob fits in, encoded or not. Not more: V8 counts it all, and collects for every 64 MB that are new to it. */
+const BUFFER_BYTES = (16 << 20) + 4096;
 
 /** Less is had by itself. */
 const LEAST_BYTES = 8 << 20;
