@@ -32,7 +32,7 @@ export async function lookFor(
 }
 
 /** Looks at one after the other, some at a time, and adds those that are there. */
-export async function lookAtEach(
+async function lookAtEach(
   names: readonly string[],
   there: Map<string, StoredObject>,
   stat: (name: string) => Promise<StoredObject | undefined>,
