@@ -51,6 +51,22 @@ test("a source says no more than it must; what a document does not have is not i
   expect(await repository.list()).toHaveLength(3);
 });
 
+test("a capture that cannot be released is a warning: its snapshot is there, and the next one works", async () => {
+  const told: unknown[] = [];
+  const logger = {
+    ...silent,
+    warn: (message: string, meta?: object) => void told.push({ message, ...meta }),
+  };
+  const repository = await Repository.init(await newDirectory(), { logger, audit: "off" });
+  const stuck = { [Symbol.asyncDispose]: () => Promise.reject(new Error("still mounted")) };
+  const source = sourceOf([{ path: "a", ...text("a") }], { capture: stuck });
+  const { id } = await repository.backup({ source });
+  expect(await repository.get("latest")).toMatchObject({ id, files: 1 });
+  expect(told).toContainEqual(expect.objectContaining({ source: "own:1", reason: "still mounted" }));
+  await repository.backup({ source: sourceOf([{ path: "a", ...text("b") }]) });
+  expect(await repository.list()).toHaveLength(2);
+});
+
 const whole = { path: "a", ...text("a") };
 const attributes = (given: object) => sourceOf([{ ...whole, attributes: given }]);
 

@@ -41,7 +41,7 @@ export async function captureTogether(
   const told = new ToldWait(logger);
   let order = sources.toSorted((a, b) => rank(a) - rank(b) || (a.uri < b.uri ? -1 : 1));
   for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(pause * 2, LONGEST_PAUSE_MS)) {
-    const turn = new Turn(order, requestOf, Math.max(0, deadline - performance.now()));
+    const turn = new Turn(order, requestOf, Math.max(0, deadline - performance.now()), logger);
     try {
       await turn.capture();
       return turn;
@@ -65,12 +65,19 @@ class Turn implements Captures {
   readonly #order: readonly Source[];
   readonly #requestOf: (source: Source) => CaptureRequest;
   readonly #timeoutMs: number;
+  readonly #logger: Logger | undefined;
   readonly #captures = new Map<Source, Capture>();
 
-  constructor(order: readonly Source[], requestOf: (source: Source) => CaptureRequest, timeoutMs: number) {
+  constructor(
+    order: readonly Source[],
+    requestOf: (source: Source) => CaptureRequest,
+    timeoutMs: number,
+    logger: Logger | undefined,
+  ) {
     this.#order = order;
     this.#requestOf = requestOf;
     this.#timeoutMs = timeoutMs;
+    this.#logger = logger;
   }
 
   async capture(index = 0): Promise<void> {
@@ -105,11 +112,17 @@ class Turn implements Captures {
     return this.#dispose(this.#order);
   }
 
+  /** Never throws: what was captured is as good as before, and the others must be released too. */
   async #dispose(some: readonly Source[]): Promise<void> {
     for (const source of some) {
       const capture = this.#captures.get(source);
       this.#captures.delete(source);
-      await capture?.[Symbol.asyncDispose]();
+      try {
+        await capture?.[Symbol.asyncDispose]();
+      } catch (error) {
+        const meta = { source: source.uri, reason: reasonOf(error) };
+        this.#logger?.warn("a source did not release what it held for its capture", meta);
+      }
     }
   }
 }

@@ -133,7 +133,7 @@ test("a compact one, and one with an id of its own; what the kind does not have 
   expect(compact.bytes).toBeLessThan(whole.bytes);
   expect(compact.parts[0]?.source.id).toBe("app");
   await expect(repository.backup({ source, sourceOptions: { jobs: 2 } })).rejects.toThrow(
-    /jobs is no option/,
+    /jobs is not an option/,
   );
 });
 
