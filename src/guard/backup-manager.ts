@@ -272,7 +272,7 @@ export class BackupManager implements AsyncDisposable {
 
   /**
    * Calls `listener` when guarded work of this manager has ended: `committed`, `rolledBack` (not if a conflict or an
-   * error leaves the decision to you), and `recovered` when leftovers of dead processes were settled. The event has tables,
+   * error leaves the decision to you), and `recovered` when what dead processes left was recovered. The event has tables,
    * versions, rows and milliseconds. Returns a function that stops listening. An error of a listener is logged, and changes
    * nothing.
    *

@@ -148,7 +148,7 @@ export class BackupService implements AsyncDisposable {
     if (graceMs > 0) await waitAtMost(ended, graceMs, this.#stop.signal);
     this.#stop.abort(new Error("The service was stopped."));
     await ended;
-    await this.#notices.settle();
+    await this.#notices.sendAll();
     await this.#metrics.stop();
     this.#stop = new AbortController();
     this.#closing = false;

@@ -145,7 +145,7 @@ export class Notices {
   }
 
   /** Waits until what is being sent has arrived, or was given up for now; a while, and no longer. */
-  async settle(): Promise<void> {
+  async sendAll(): Promise<void> {
     const { signal } = this.#stop;
     const sent = async (): Promise<void> => {
       do {
@@ -169,7 +169,7 @@ export class Notices {
     }
   }
 
-  /** `settle` waits for it. */
+  /** `sendAll` waits for it. */
   async #make(making: Promise<void>): Promise<void> {
     this.#making.add(making);
     try {

@@ -275,7 +275,7 @@ describe("of many at once", () => {
     const report = { policy: "one", type: "full", outcome: "success", startedAt, endedAt } as const;
     const before = state.read(settings);
     for (let i = 0; i < 5; i++) void notices.end(settings, { ...report, durationMs: 1, attempts: 1 }, before);
-    await notices.settle();
+    await notices.sendAll();
     expect(kinds(received, "/")).toEqual([...Array(3).fill("backup.success"), "backup.digest"]);
   });
 

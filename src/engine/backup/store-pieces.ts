@@ -37,7 +37,7 @@ export async function storePieces(blobs: BlobStore, request: StoreRequest): Prom
   try {
     return await run.store();
   } catch (error) {
-    await run.settle();
+    await run.writesEnded();
     throw error;
   }
 }
@@ -88,14 +88,14 @@ class PieceRun {
       if ("error" in this.#failure) throw this.#failure.error;
     }
     await this.#closeBundle();
-    await this.settle();
+    await this.writesEnded();
     await Promise.all(this.#ending);
     if ("error" in this.#failure) throw this.#failure.error;
     return { files: this.#files, sizes: this.#sizes, storedBytes: this.#storedBytes };
   }
 
   /** Waits for the writes under way. */
-  async settle(): Promise<void> {
+  async writesEnded(): Promise<void> {
     await Promise.allSettled(this.#writing);
   }
 

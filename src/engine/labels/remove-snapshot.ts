@@ -39,16 +39,16 @@ export async function removeUnlessPinned(
     return undefined;
   }
   await documents.remove(id);
-  const bringBack = () => documents.writeNew(id, document, { lock: true }); // as it was, sealed or not
+  const writeAgain = () => documents.writeNew(id, document, { lock: true }); // as it was, sealed or not
   let after: Pin | undefined;
   try {
     after = await pinOf();
   } catch (error) {
-    await bringBack(); // it may be pinned
+    await writeAgain(); // it may be pinned
     throw error;
   }
   if (after) {
-    await bringBack();
+    await writeAgain();
     return after;
   }
   await labels.forget(id);

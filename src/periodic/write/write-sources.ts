@@ -67,7 +67,7 @@ const told = new WeakSet<PinnedTable>();
 function noIndices({ logger }: PeriodicSettings, table: PinnedTable): IndexRecord[] {
   if (!told.has(table))
     logger.warn(
-      "a table that an old LanceDB wrote is backed up without its indices, which cannot be listed; any commit to it mends that",
+      "a table that an old LanceDB wrote is backed up without its indices, which cannot be listed; any commit to it heals that",
       { table: table.id },
     );
   told.add(table);
