@@ -8,5 +8,5 @@ export const EXIT_CODES_HELP = `Exit codes:
   1    failed; doctor found a problem, status or check what is overdue
   2    wrong arguments: an unknown option, a bad value, or something that does not exist; nothing was done
   3    verify, scrub, copy or audit --verify found damage
-  4    done, but something was left out or postponed; the answer says what, in text and JSON
+  4    done, but something was skipped, left out or postponed; the answer says what, in text and JSON
   130  interrupted`;

@@ -1,4 +1,5 @@
 import { dirname, join } from "node:path";
+import { IoError } from "../errors.ts";
 import { syncDirectories, syncIfThere } from "../fs/durable.ts";
 import { isMissing } from "../fs/io.ts";
 import { forEachParallel } from "../util/parallel.ts";
@@ -10,8 +11,13 @@ import { findManifest } from "./put-back/table-state.ts";
 
 /** Puts the newest version on the disk. Whoever has committed it: it holds what was committed before. */
 export async function syncNewest(dataset: string): Promise<void> {
-  const newest = (await listManifests(dataset)).slice(0, 1);
-  await syncVersions(new ImageReader(dataset), newest);
+  for (let look = 1; ; look++) {
+    const newest = (await listManifests(dataset)).slice(0, 1);
+    // One that is cleaned up meanwhile has a newer one after it.
+    if ((await syncVersions(new ImageReader(dataset), newest)) === newest.length) return;
+    if (look === LOOKS)
+      throw new IoError(`The newest version of ${dataset} is replaced all the time.`, { path: dataset });
+  }
 }
 
 /**
@@ -33,12 +39,19 @@ export async function syncNewVersions(
 /** How many files are synced at once. */
 const AT_ONCE = 16;
 
-/** Files that are not known, then the manifests that name them, then the directories. */
+/** A writer that commits and cleans up all the time is followed so often. */
+const LOOKS = 50;
+
+/**
+ * Files that are not known, then the manifests that name them, then the directories.
+ *
+ * @returns how many of the versions were still there.
+ */
 async function syncVersions(
   reader: ImageReader,
   manifests: readonly ManifestName[],
   known: ReadonlySet<string> = new Set(),
-): Promise<void> {
+): Promise<number> {
   const fresh = new Set<string>();
   const heads: string[] = [];
   for (const manifest of manifests) {
@@ -54,4 +67,5 @@ async function syncVersions(
     await forEachParallel(paths, AT_ONCE, (path) => syncIfThere(join(dataset, path)));
   }
   await syncDirectories([dataset, ...[...fresh, ...heads].map((path) => join(dataset, dirname(path)))]);
+  return heads.length;
 }

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Connection } from "@lancedb/lancedb";
 import { describe, expect, test } from "vitest";
@@ -108,11 +108,19 @@ describe("a process dies inside of a write, before it commits, and somebody else
   const DEADLY = `{ get id() { process.kill(process.pid, "SIGKILL"); return 2; } }`;
   const DIES_IN_ADD = `await (await db.openTable("t")).add([${DEADLY}])`;
 
+  /** As if it had died just now, however long that took. */
+  function showLifeNow(place: { uri: string }): void {
+    const journal = join(place.uri, ".lancedb-backup", "journal");
+    const now = new Date();
+    for (const id of readdirSync(journal)) utimesSync(join(journal, id, "log"), now, now);
+  }
+
   test("what it cannot have been is theirs", async () => {
     const place = await used();
     const table = await place.db.openTable("t");
     dieInside(place, DIES_IN_ADD);
     await table.add([{ id: 7 }, { id: 8 }]);
+    showLifeNow(place);
     expect((await place.manager.recover()).entries).toMatchObject([
       { action: "rolled-back", tables: [{ action: "keep", passedOver: [] }], assumed: [] },
     ]);
@@ -124,6 +132,7 @@ describe("a process dies inside of a write, before it commits, and somebody else
     const table = await place.db.openTable("t");
     dieInside(place, DIES_IN_ADD);
     await table.add([{ id: 7 }]);
+    showLifeNow(place);
     const version = await table.version();
     const { entries } = await place.manager.recover();
     expect(entries).toMatchObject([

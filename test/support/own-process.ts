@@ -26,7 +26,10 @@ export function wantsOwnProcess(path: string): boolean {
   const imports = [...text.matchAll(IMPORT)]
     .map(([, named, later]) => join(dirname(path), named ?? later ?? ""))
     .filter((imported) => imported.includes("/test/"));
-  const wants = OF_THE_PROCESS.some((pattern) => pattern.test(text)) || imports.some(wantsOwnProcess);
+  // Hooks of a module that several tests import are the first one's alone where they share it.
+  const hasHooks = !path.endsWith(".test.ts") && /^(before|after)(All|Each)\(/m.test(text);
+  const wants =
+    hasHooks || OF_THE_PROCESS.some((pattern) => pattern.test(text)) || imports.some(wantsOwnProcess);
   known.set(path, wants);
   return wants;
 }

@@ -185,15 +185,18 @@ function withoutWayBack(
   error: CorruptError | LanceError,
   { entry, restore, settings: { database } }: DeadWork,
 ): CorruptError | LanceError {
-  // Whoever gives an entry up takes its owner out of it; a dead process did not come to that.
-  const how = entry.readOwner() ? "was cut off by the death of its process" : "failed";
   const keep = { call: "recover", database, options: { onConflict: "keep" } } as const;
   const message = restore
     ? advice`The restore of backup ${restore.backup} was cut off, and cannot be finished: ${adviceOf(error)} ${keep} leaves the tables as they are.`
-    : advice`The operation ${entry.id} ${how}, and cannot be rolled back: ${adviceOf(error)} Its tables are closed to guarded work until that is repaired or you decide: ${keep} leaves them as they are and keeps what is left of the backup.`;
+    : advice`The operation ${entry.id} ${howItEnded(entry)}, and cannot be rolled back: ${adviceOf(error)} Its tables are closed to guarded work until that is repaired or you decide: ${keep} leaves them as they are and keeps what is left of the backup.`;
   return error instanceof CorruptError
     ? new CorruptError(message, { path: error.path, cause: error })
     : new LanceError(message, { cause: error });
+}
+
+/** Whoever gives an entry up takes its owner out of it; a dead process did not come to that. */
+function howItEnded(entry: JournalEntry): string {
+  return entry.readOwner() ? "was cut off by the death of its process" : "failed";
 }
 
 /** The plan without the tables that the restore had reached, unless they show the backup still. */

@@ -228,7 +228,9 @@ function parsePosition(position: Fields | undefined): TablePosition | undefined 
 }
 
 function parseIndex(index: Fields): IndexRecord {
-  const distanceType = index.optionalText("distanceType");
+  const distanceType = index.has("distanceType")
+    ? index.matching("distanceType", /./s, "a kind of distance")
+    : undefined;
   return {
     name: index.matching("name", /./s, "a name"),
     columns: index.texts("columns"),

@@ -116,7 +116,7 @@ function report(
   const meta = { table, key, reason: why };
   if (cause === "keys")
     settings.logger.warn("a table is written in full, since its key does not tell its rows apart", meta);
-  else settings.logger.info("a table is written whole", meta);
+  else settings.logger.info("a table is written in full", meta);
 }
 
 async function writeChange(writer: BackupFileWriter, change: PlannedChange): Promise<void> {

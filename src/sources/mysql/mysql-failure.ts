@@ -45,5 +45,6 @@ function tlsAdvice(said: string): string {
   if (/server doesn.t support it|does not support it/i.test(said))
     return " Give the server a certificate, or, where the way to it is safe, say ssl-mode=DISABLED.";
   if (/expired/.test(said)) return " Renew the server's certificate.";
+  if (!/certificate|self.?signed|issuer|verif|host ?name/i.test(said)) return "";
   return " Name the file of the authority that has signed the server's certificate by ssl-ca, and the host as the certificate does.";
 }
