@@ -20,7 +20,7 @@ export function freeMemory(bytes: Uint8Array): void {
  */
 export function freePiece(piece: Uint8Array): void {
   const [buffer] = ownedBy(piece);
-  if (buffer && piece.byteLength === buffer.byteLength) buffer.transfer(0);
+  if (buffer && !buffer.detached && piece.byteLength === buffer.byteLength) buffer.transfer(0);
 }
 
 /** The memory of bytes, where it can be given to another thread; none where it is Node's pool, or shared. */

@@ -67,6 +67,14 @@ test("a capture that cannot be released is a warning: its snapshot is there, and
   expect(await repository.list()).toHaveLength(2);
 });
 
+test("a capture that is refused is released", async () => {
+  let released = 0;
+  const capture = { capturedAt: "today", [Symbol.asyncDispose]: async () => void released++ };
+  const repository = await newRepository();
+  await expect(repository.backup({ source: sourceOf([], { capture }) })).rejects.toThrow(TypeError);
+  expect(released).toBe(1);
+});
+
 const whole = { path: "a", ...text("a") };
 const attributes = (given: object) => sourceOf([{ ...whole, attributes: given }]);
 

@@ -93,8 +93,8 @@ class Turn implements Captures {
     const request = { ...this.#requestOf(source), lockTimeoutMs, whileHeld };
     try {
       const capture = await source.capture(request);
+      this.#captures.set(source, capture); // whatever it is: it may have to be released
       assertCapture(capture, source.uri);
-      this.#captures.set(source, capture);
     } catch (error) {
       if (index > 0 && error instanceof LockedError) this.busy ??= source;
       throw error;
@@ -118,7 +118,7 @@ class Turn implements Captures {
       const capture = this.#captures.get(source);
       this.#captures.delete(source);
       try {
-        await capture?.[Symbol.asyncDispose]();
+        await capture?.[Symbol.asyncDispose]?.();
       } catch (error) {
         const meta = { source: source.uri, reason: reasonOf(error) };
         this.#logger?.warn("a source did not release what it held for its capture", meta);

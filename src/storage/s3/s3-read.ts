@@ -1,7 +1,6 @@
 import type * as Sdk from "@aws-sdk/client-s3";
 import { IoError } from "../../errors.ts";
 import type { ReadOptions } from "../storage.ts";
-import { ReceivedBytes } from "./received-bytes.ts";
 import { answerOf, notAnAnswer, s3Error } from "./s3-answer.ts";
 import { type S3Bucket, withSignal } from "./s3-bucket.ts";
 
@@ -25,10 +24,8 @@ export async function* readObject(
     const wanted = answer.ContentLength;
     let got = 0;
     try {
-      using received = new ReceivedBytes(answer.Body);
       for await (const piece of answer.Body as AsyncIterable<Uint8Array>) {
         signal?.throwIfAborted();
-        received.saw(piece);
         got += piece.length;
         position += piece.length;
         yield piece;
