@@ -2,8 +2,10 @@ import { createHash, randomUUID } from "node:crypto";
 import {
   chmodSync,
   closeSync,
+  constants,
   fchmodSync,
   fchownSync,
+  fstatSync,
   fsyncSync,
   ftruncateSync,
   futimesSync,
@@ -24,8 +26,8 @@ import {
 } from "node:fs";
 import { dirname } from "node:path";
 import type { EntryAttributes, StoredEntry } from "../../engine/snapshot.ts";
-import { CorruptError } from "../../errors.ts";
-import { toIoError } from "../../fs/io.ts";
+import { CorruptError, IoError } from "../../errors.ts";
+import { isNoFileNow, isNotWritable, toIoError } from "../../fs/io.ts";
 import { hasNoLinks } from "../../fs/name-file.ts";
 import { isRoot, keepsOwners } from "../../fs/take-owner.ts";
 import { livenessOfToken, PROCESS_TOKEN } from "../../fs/this-process.ts";
@@ -39,6 +41,12 @@ const HOLE_BYTES = 64 << 10;
 const ZEROS = Buffer.alloc(HOLE_BYTES);
 /** Of the mode: who runs a file runs it as its owner. Not without the owner that it is about. */
 const SET_ID = 0o6000;
+const OWNER = 0o700;
+const GROUP = 0o070;
+/** Nothing that a link leads to, and no waiting for who writes to a pipe. */
+const PLAIN = constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0);
+/** Windows changes no attributes by what is open to be read. */
+const CHANGES_OPEN = process.platform !== "win32";
 
 /** Whose what is restored becomes: the snapshot's where that is asked for; else as root the owner of the directory around it. */
 export class Owners {
@@ -106,15 +114,16 @@ export async function writeFile(
     file = openSync(written, "wx", 0o600);
     await writeContent(file, entry, content, signal);
     const isTheirs = owners.give(attributes, place, (uid, gid) => fchownSync(file as number, uid, gid));
-    const mode = modeOf(attributes, owners, isTheirs);
     const isLater = xattrs?.has(attributes);
     if (isLater && isInPlace) await xattrs?.give([{ place: written, attributes }]);
-    if (!isLater || isInPlace) settle(file, mode, attributes);
+    const change = (at: number | FileName) => settle(at, attributes, owners, isTheirs);
+    if (!isLater || isInPlace) change(file);
     if (isInPlace || typeof place !== "string") fsyncSync(file);
+    const identity = fstatSync(file);
     closeSync(file);
     file = undefined;
     if (isInPlace) renameSync(written, place);
-    else if (isLater) return () => settle(written, mode, attributes);
+    else if (isLater) return () => changeSame(written, identity, change);
     return undefined;
   } catch (error) {
     if (file !== undefined) closeSync(file);
@@ -123,26 +132,80 @@ export async function writeFile(
   }
 }
 
-/** Last: a file that may not be written to is given no attributes of users. */
-function settle(file: number | FileName, mode: number | undefined, { mtimeMs }: EntryAttributes): void {
-  if (mode !== undefined) {
-    if (typeof file === "number") fchmodSync(file, mode);
-    else chmodSync(file, mode);
+/** Which file it is, whatever its name. */
+export type Identity = Pick<Stats, "dev" | "ino">;
+
+/**
+ * Changes what was written here, and nothing that has its name by now: as root this works in directories of others. For who is not root
+ * nothing else could be changed than what is theirs; some file systems give files other numbers after a while.
+ *
+ * @throws IoError
+ */
+function changeSame(place: FileName, { dev, ino }: Identity, change: (at: number | FileName) => void): void {
+  let file: number | undefined;
+  try {
+    file = openToChange(place);
+    if (isRoot()) {
+      const now = file === undefined ? lstatSync(place) : fstatSync(file);
+      if (now.dev !== dev || now.ino !== ino) throw replaced(place);
+    }
+    change(file ?? place);
+    // Of what is text the caller does it, for many together.
+    if (file !== undefined && typeof place !== "string") fsyncSync(file);
+  } catch (error) {
+    throw toIoError(error, "write", shownName(place));
+  } finally {
+    if (file !== undefined) closeSync(file);
   }
-  if (mtimeMs === undefined) return;
-  const seconds = mtimeMs / 1000;
-  if (typeof file === "number") futimesSync(file, seconds, seconds);
-  else utimesSync(file, seconds, seconds);
+}
+
+/** Undefined where it has to be done by its name. */
+function openToChange(place: FileName): number | undefined {
+  if (!CHANGES_OPEN) return undefined;
+  try {
+    return openSync(place, PLAIN);
+  } catch (error) {
+    // Its access list may keep its owner from reading it.
+    if (isNotWritable(error) && !isRoot()) return undefined;
+    throw isNoFileNow(error) ? replaced(place) : error;
+  }
+}
+
+function replaced(place: FileName): IoError {
+  const path = shownName(place);
+  return new IoError(`${path} was replaced by something else while it was restored.`, { path });
+}
+
+/** Last: a file that may not be written to is given no attributes of users. */
+function settle(at: number | FileName, attributes: EntryAttributes, owners: Owners, isTheirs: boolean): void {
+  const mode = modeOf(at, attributes, owners, isTheirs);
+  if (mode !== undefined) setMode(at, mode);
+  if (attributes.mtimeMs === undefined) return;
+  const seconds = attributes.mtimeMs / 1000;
+  if (typeof at === "number") futimesSync(at, seconds, seconds);
+  else utimesSync(at, seconds, seconds);
+}
+
+function setMode(at: number | FileName, mode: number): void {
+  if (typeof at === "number") fchmodSync(at, mode);
+  else chmodSync(at, mode);
+}
+
+function modeNow(at: number | FileName): number {
+  return (typeof at === "number" ? fstatSync(at) : lstatSync(at)).mode & 0o7777;
 }
 
 function modeOf(
+  at: number | FileName,
   { mode, xattrs }: EntryAttributes,
   { areKept }: Owners,
   isTheirs: boolean,
 ): number | undefined {
   if (mode === undefined) return undefined;
-  const own = areKept ? mode : modeWithoutList(mode, xattrs);
-  return own & (isTheirs ? 0o7777 : ~SET_ID & 0o7777);
+  const narrow = modeWithoutList(mode, xattrs);
+  // A list that was set has set the group's bits, which the file was made without.
+  const isListed = narrow !== mode && areKept && (modeNow(at) & GROUP) === (mode & GROUP);
+  return (isListed ? mode : narrow) & (isTheirs ? 0o7777 : ~SET_ID & 0o7777);
 }
 
 async function writeContent(
@@ -216,10 +279,39 @@ export function writeSymlink(
   }
 }
 
-/** Of a directory. */
-export function applyAttributes(place: FileName, attributes: EntryAttributes, owners: Owners): void {
-  const isTheirs = owners.give(attributes, place, (uid, gid) => lchownSync(place, uid, gid));
-  settle(place, modeOf(attributes, owners, isTheirs), attributes);
+/** Of a directory. @throws IoError */
+export function applyAttributes(
+  place: FileName,
+  identity: Identity,
+  attributes: EntryAttributes,
+  owners: Owners,
+): void {
+  changeSame(place, identity, (at) => {
+    const isTheirs = owners.give(attributes, place, (uid, gid) =>
+      typeof at === "number" ? fchownSync(at, uid, gid) : lchownSync(at, uid, gid),
+    );
+    settle(at, attributes, owners, isTheirs);
+  });
+}
+
+/** A directory that is to get an access list: its group may do no more than without one until it has it. @throws IoError */
+export function narrowToGroup(place: FileName, identity: Identity, { mode, xattrs }: EntryAttributes): void {
+  if (mode === undefined) return;
+  const narrow = modeWithoutList(mode, xattrs);
+  if (narrow === mode) return;
+  changeSame(place, identity, (at) => setMode(at, (modeNow(at) & ~GROUP) | (narrow & GROUP)));
+}
+
+/** Gives a directory its mode, but that its owner can move it, whatever the mode and its access list say. @throws IoError */
+export function openToOwner(
+  place: FileName,
+  identity: Identity,
+  attributes: EntryAttributes,
+  owners: Owners,
+): void {
+  changeSame(place, identity, (at) =>
+    setMode(at, (modeOf(at, attributes, owners, false) ?? modeNow(at)) | OWNER),
+  );
 }
 
 function halfBeside(place: FileName): FileName {

@@ -1,4 +1,4 @@
-import { mkdirSync } from "node:fs";
+import { lstatSync, mkdirSync, statSync } from "node:fs";
 import type { EntryAttributes, StoredEntry } from "../../engine/snapshot.ts";
 import type { EntryContent, PartToRestore, RestoredPart } from "../../engine/source-kind.ts";
 import { ValidationError } from "../../errors.ts";
@@ -9,7 +9,10 @@ import { Landing } from "../../lance/landing.ts";
 import { type FileName, joinName, shownName, unescapePath } from "./file-names.ts";
 import {
   applyAttributes,
+  type Identity,
+  narrowToGroup,
   Owners,
+  openToOwner,
   type PlaceOptions,
   sweepHalves,
   writeFile,
@@ -34,14 +37,17 @@ export async function restoreTree(request: PartToRestore): Promise<RestoredPart>
   const landing = await Landing.open(plan.place, request.snapshot);
   try {
     await new TreeWriter(request, plan, landing.directory, given).write();
+    const root = plan.place.mode === undefined && !request.paths ? rootOf(request) : undefined;
+    const identity = lstatSync(landing.directory);
+    if (root && given.xattrs.has(root)) {
+      if (areKept) narrowToGroup(landing.directory, identity, root);
+      await given.xattrs.give([{ place: landing.directory, attributes: root }]);
+    }
+    if (root) openToOwner(landing.directory, identity, root, given.owners);
     request.signal?.throwIfAborted();
     await landing.finish();
-    // Not before: a directory that cannot be written to cannot be moved either.
-    if (plan.place.mode === undefined && !request.paths) {
-      const attributes = rootOf(request);
-      await given.xattrs.give([{ place: plan.target, attributes }]);
-      applyAttributes(plan.target, attributes, given.owners);
-    }
+    // Not before: a directory that cannot be written to cannot be moved either. Nothing is waited for any more.
+    if (root) applyAttributes(plan.target, identity, root, given.owners);
   } catch (error) {
     await landing.abandon();
     throw error;
@@ -82,9 +88,9 @@ class TreeWriter {
   readonly #given: Given;
   readonly #isInPlace: boolean;
   /** Of directories that are looked at or made in this run: no link is among them. */
-  readonly #entered = new Set<string>();
+  readonly #entered = new Map<string, Identity>();
   /** Of those whose path is no text. */
-  readonly #enteredBytes = new Set<string>();
+  readonly #enteredBytes = new Map<string, Identity>();
   /** Files that have not their extended attributes yet. */
   readonly #unsettled: { place: FileName; attributes: EntryAttributes; settle(): void }[] = [];
   /** To be put on the disk. */
@@ -110,22 +116,29 @@ class TreeWriter {
   async #writeAll(): Promise<void> {
     const { directories, links } = this.#plan;
     if (this.#isInPlace) sweepHalves(this.#root);
-    for (const { path } of directories) this.#enter(this.#innerPath(path));
+    this.#entered.set("", statSync(this.#root));
+    const entered = directories.map(({ path, attributes = {} }) => {
+      const inner = this.#innerPath(path);
+      return { place: joinName(this.#root, inner), identity: this.#enter(inner), attributes };
+    });
     await this.#writeFiles();
     for (const { path, attributes = {} } of links) {
       writeSymlink(this.#enterAbove(path), attributes, this.#given.owners, this.#isInPlace);
     }
-    await this.#given.xattrs.give([
+    const { owners, xattrs } = this.#given;
+    for (const { place, identity, attributes } of owners.areKept ? entered : [])
+      narrowToGroup(place, identity, attributes);
+    await xattrs.give([
       ...this.#unsettled,
-      ...[...links, ...directories].map(({ path, attributes = {} }) => ({
+      ...links.map(({ path, attributes = {} }) => ({
         ...{ place: joinName(this.#root, this.#innerPath(path)), attributes },
       })),
+      ...entered,
     ]);
     for (const { settle } of this.#unsettled) settle();
     // Last, the innermost first: what is made in a directory moves its time, and may need to be written to.
-    for (const { path, attributes = {} } of directories.toReversed()) {
-      applyAttributes(joinName(this.#root, this.#innerPath(path)), attributes, this.#given.owners);
-    }
+    for (const { place, identity, attributes } of entered.toReversed())
+      applyAttributes(place, identity, attributes, owners);
     await syncTogether(this.#root, [...this.#written, this.#root]);
   }
 
@@ -164,11 +177,12 @@ class TreeWriter {
   }
 
   /** Makes a directory and those above it, where they are missing; one that is a link is refused. */
-  #enter(path: FileName): void {
+  #enter(path: FileName): Identity {
     // What is text and what is none have no name in common.
     const key = typeof path === "string" ? path : path.toString("latin1");
     const entered = typeof path === "string" ? this.#entered : this.#enteredBytes;
-    if (path.length === 0 || entered.has(key)) return;
+    const known = entered.get(key);
+    if (known) return known;
     this.#enter(parentOf(path));
     const place = joinName(this.#root, path);
     const there = this.#isInPlace ? lookAt(place) : undefined;
@@ -184,7 +198,9 @@ class TreeWriter {
       if (typeof place === "string") takeOwner(place);
     } else sweepHalves(place);
     if (typeof place === "string") this.#written.push(place);
-    entered.add(key);
+    const { dev, ino } = there ?? lstatSync(place);
+    entered.set(key, { dev, ino });
+    return { dev, ino };
   }
 
   /** Where an entry is to lie, with the directory that it lies in. */

@@ -5,10 +5,12 @@ import {
   chownSync,
   closeSync,
   existsSync,
+  linkSync,
   mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmdirSync,
   rmSync,
   statSync,
@@ -161,6 +163,46 @@ test("a link of the snapshot that leads out is made, and nothing is written thro
   );
   expect(readdirSync(join(directory, "outside"))).toEqual([]);
 });
+
+test.runIf(isRoot)(
+  "as root nothing is changed but what was written, whatever has its name when modes and owners are given",
+  async () => {
+    const { place } = await newPlace();
+    const all = { mode: 0o777, uid: 1234, gid: 1234 };
+    const entries = [
+      entry("in", "", { ...all, directory: true }),
+      entry("in/deep", "", { ...all, directory: true }),
+      entry("in/deep/x", "x", { ...all, xattrs: { "user.x": "MQ==" } }),
+    ];
+    const outside = ["", "/x", "/deep", "/deep/x"].map((name) => place(`outside${name}`));
+    mkdirSync(place("outside/deep"), { recursive: true });
+    for (const path of ["x", "deep/x"]) writeFileSync(place(`outside/${path}`), "theirs");
+    for (const path of outside) chmodSync(path, 0o700);
+    const looks = () => outside.map((path) => [statSync(path).mode & 0o777, statSync(path).uid]);
+    const before = looks();
+    const swaps: ((root: string) => void)[] = [
+      (root) => symlinkSync(place("outside/x"), join(root, "in/deep/x")),
+      (root) => linkSync(place("outside/x"), join(root, "in/deep/x")),
+      (root) => symlinkSync(place("outside"), join(root, "in/deep")),
+      (root) => symlinkSync(place("outside"), join(root, "in")),
+    ];
+    for (const [index, swap] of swaps.entries()) {
+      const target = place("new");
+      const restored = restoreHostile(entries, { "in/deep/x": "x" }, target, "new", async function* (all) {
+        for (const one of all) yield { entry: one, content: [Buffer.from("x")] };
+        const [partial = ""] = readdirSync(place("")).filter((name) => name.startsWith("new.partial"));
+        const root = join(place(partial), readdirSync(place(partial))[0] ?? "");
+        const path = ["in/deep/x", "in/deep/x", "in/deep", "in"][index] ?? "";
+        renameSync(join(root, path), place(`away-${index}`));
+        swap(root);
+      });
+      await expect(restored, String(swap)).rejects.toThrow(/was replaced by something else/);
+      await expect(restored).rejects.toThrow(IoError);
+      expect(looks(), String(swap)).toEqual(before);
+      expect(existsSync(target)).toBe(false);
+    }
+  },
+);
 
 test("a content that is not what the snapshot says leaves the target as it was", async () => {
   const directory = await newDirectory();
