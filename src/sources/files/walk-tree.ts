@@ -72,9 +72,12 @@ function withXattrs(tree: Tree, { byPath, refused, unread }: TreeXattrs): Tree {
   if (byPath.size + refused.size === 0)
     return unread === undefined ? tree : { ...tree, xattrsUnread: unread };
   const lost: string[] = [];
+  const reasonOfRoot = refused.get(".");
+  if (reasonOfRoot !== undefined) lost.push(`.: ${reasonOfRoot}`);
   const entries = tree.entries.map((entry) => {
-    const key = pathBytes(entry.path, "the tree").toString("latin1");
-    const reason = refused.get(key);
+    const bytes = pathBytes(entry.path, "the tree");
+    const key = bytes.toString("latin1");
+    const reason = refused.size === 0 ? undefined : refused.get(bytes.toString());
     if (reason !== undefined) lost.push(`${entry.path}: ${reason}`);
     const xattrs = byPath.get(key);
     if (!xattrs || entry.sameAs) return entry;
@@ -86,7 +89,7 @@ function withXattrs(tree: Tree, { byPath, refused, unread }: TreeXattrs): Tree {
   return {
     ...{ ...tree, entries },
     ...(ofRoot && { root: { ...tree.root, xattrs: ofRoot } }),
-    ...(lost.length > 0 && { xattrsUnread: `of ${counted(lost.length, "name")}; ${lost[0]}` }),
+    xattrsUnread: lost.length > 0 ? `of ${counted(lost.length, "name")}; ${lost[0]}` : unread,
   };
 }
 

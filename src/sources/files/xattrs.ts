@@ -1,6 +1,8 @@
 import type { EntryAttributes } from "../../engine/snapshot.ts";
+import { UnsupportedError } from "../../errors.ts";
 import { reasonOf } from "../../thrown.ts";
-import { foreignEnvironment, RunningProgram } from "../programs/run-program.ts";
+import { counted } from "../../util/format.ts";
+import { type Ending, inWords, RunningProgram } from "../programs/run-program.ts";
 import { escapeLink, type FileName, unescapeText } from "./file-names.ts";
 
 // Extended attributes, by the programs of the package attr: Node has no call for them. Both speak of many files at once, in a text in
@@ -14,9 +16,17 @@ const ACCESS_LIST = "system.posix_acl_access";
 const FILE = "# file: ";
 /** Of base64 an empty value is refused. */
 const EMPTY = '""';
-const GONE = "No such file or directory";
-/** What is taken for an answer: some may have been refused. */
-const ANSWERS: readonly (number | null)[] = [0, 1];
+/** A file, or an attribute, that was removed meanwhile. */
+const GONE = new Set(["No such file or directory", "No data available", "No such attribute"]);
+/** What `getfattr` says of a file, and of an attribute of one. Of all else it says that it has not done its work. */
+const OF_FILE = /^getfattr: (\.(?:\/.*)?): ([^:]+)$/;
+const OF_ATTRIBUTE = /^(\.(?:\/.*)?): (?:user|trusted|system|security)\..*: ([^:]+)$/;
+/** What `setfattr` says of an attribute: it is given absolute paths. */
+const NOT_SET = /^setfattr: \/.*: [^:]+$/;
+/** What both end with where some of the work is refused. */
+const PARTLY = 1;
+/** Where PATH names no directory that can be meant. */
+const USUAL_PATH = "/usr/bin:/bin";
 /** So many characters of text are handed over at a time. */
 const STRETCH_CHARACTERS = 1 << 20;
 
@@ -26,9 +36,9 @@ export type Xattrs = NonNullable<EntryAttributes["xattrs"]>;
 export interface TreeXattrs {
   /** By path relative to the root, its bytes as latin1; `.` is the root. */
   readonly byPath: ReadonlyMap<string, Xattrs>;
-  /** Why some could not be read, by path. */
+  /** Why some could not be read, by path as text: what is none has U+FFFD in it. */
   readonly refused: ReadonlyMap<string, string>;
-  /** Why none could be. */
+  /** Why none could be, or not all. */
   readonly unread?: string | undefined;
 }
 
@@ -49,13 +59,17 @@ export async function readXattrs(
       if (line.startsWith(FILE)) path = unescapeOctal(line.slice(FILE.length));
       else if (line !== "") add(byPath, path, line);
     }
-    const { code } = await program.ended();
-    if (!ANSWERS.includes(code)) throw new Error(firstLine(program.said));
-    for (const [, name = "", reason = ""] of program.said.matchAll(/^getfattr: (.*): ([^:\n]+)$/gm)) {
-      if (reason === GONE) continue;
-      refused.set(unescapeOctal(Buffer.from(name).toString("latin1")).replace(/^\.\//, ""), reason);
+    const ending = await program.ended();
+    const { said } = program;
+    if (ending.code !== 0 && ending.code !== PARTLY) throw new Error(failureOf(program.path, said, ending));
+    let unread: string | undefined;
+    for (const line of linesIn(said)) {
+      const [, name, reason = ""] = OF_FILE.exec(line) ?? OF_ATTRIBUTE.exec(line) ?? [];
+      if (name === undefined) unread ??= line;
+      else if (!GONE.has(reason)) refused.set(unescapeOctal(name).replace(/^\.\//, ""), reason);
     }
-    return { byPath, refused };
+    if (ending.code === PARTLY && said === "") unread = failureOf(program.path, said, ending);
+    return { byPath, refused, unread };
   } catch (error) {
     signal?.throwIfAborted();
     return { byPath: new Map(), refused, unread: reasonOf(error) };
@@ -76,6 +90,7 @@ export class XattrWriter {
   readonly #signal: AbortSignal | undefined;
   readonly #refused: string[] = [];
   #missing: string | undefined;
+  #failed: string | undefined;
 
   /** @param isAll also what says who may do what with the files; else `user.` alone, which is data. */
   constructor(isAll: boolean, signal: AbortSignal | undefined) {
@@ -114,7 +129,11 @@ export class XattrWriter {
       if (text !== "") await hand();
       program?.endInput();
       const ending = await program?.ended();
-      if (program && ending?.code !== 0) this.#refused.push(...program.said.split("\n"));
+      if (!program || !ending || ending.code === 0) return;
+      const refused = linesIn(program.said).filter((line) => NOT_SET.test(line));
+      this.#refused.push(...refused);
+      if (ending.code !== PARTLY || refused.length === 0)
+        this.#failed ??= failureOf(program.path, program.said, ending);
     } catch (error) {
       this.#signal?.throwIfAborted();
       this.#missing = reasonOf(error);
@@ -126,10 +145,11 @@ export class XattrWriter {
   /** What could not be given, in words. */
   inWords(): string | undefined {
     if (this.#missing !== undefined) return `extended attributes are not restored: ${this.#missing}`;
+    if (this.#failed !== undefined)
+      return `extended attributes are not restored, or not all: ${this.#failed}`;
     const { length, [0]: first } = this.#refused;
-    return length === 0
-      ? undefined
-      : `${length.toLocaleString("en")} extended attributes are not restored; ${first}`;
+    if (length === 0) return undefined;
+    return `${counted(length, "extended attribute")} ${length === 1 ? "is" : "are"} not restored; ${first}`;
   }
 
   #chosen({ xattrs = {} }: EntryAttributes): [name: string, value: string][] {
@@ -160,14 +180,22 @@ const LIST_HEAD = 4;
 const LIST_ENTRY = 8;
 const OWNING_GROUP = 0x04;
 
+/**
+ * Of the environment they are given nothing that names a place relative to where they work, which others write to: neither programs nor
+ * libraries are to come from there.
+ */
 function start(
   path: string,
   args: readonly string[],
   signal: AbortSignal | undefined,
   cwd?: string,
 ): RunningProgram {
-  // Messages are told apart by their words.
-  const env = { ...foreignEnvironment(process.env), LC_ALL: "C" };
+  if (process.platform !== "linux") throw new UnsupportedError("They are kept on Linux only.");
+  const absolute = (process.env["PATH"] ?? "").split(":").filter((directory) => directory.startsWith("/"));
+  const env = {
+    PATH: absolute.join(":") || USUAL_PATH, // an empty one is the directory that it works in
+    LC_ALL: "C", // messages are told apart by their words
+  };
   return new RunningProgram({ path, args, env, signal, cwd });
 }
 
@@ -190,6 +218,11 @@ function escapeOctal(text: string): string {
   return text.replace(/[\\\n\r]/g, (letter) => `\\${letter.charCodeAt(0).toString(8).padStart(3, "0")}`);
 }
 
-function firstLine(text: string): string {
-  return text.split("\n", 1)[0] ?? "";
+function linesIn(said: string): string[] {
+  return said.split("\n").filter((line) => line.trim() !== "");
+}
+
+/** Why a program has not done its work, in its words where it has some. */
+function failureOf(program: string, said: string, ending: Ending): string {
+  return linesIn(said).find((line) => !NOT_SET.test(line)) ?? `${program} ${inWords(ending)}`;
 }
