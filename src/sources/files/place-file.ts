@@ -119,11 +119,11 @@ export async function writeFile(
     const change = (at: number | FileName) => settle(at, attributes, owners, isTheirs);
     if (!isLater || isInPlace) change(file);
     if (isInPlace || typeof place !== "string") fsyncSync(file);
-    const identity = fstatSync(file);
+    const identity = isLater && !isInPlace ? identityOf(file) : undefined;
     closeSync(file);
     file = undefined;
     if (isInPlace) renameSync(written, place);
-    else if (isLater) return () => changeSame(written, identity, change);
+    else if (identity) return () => changeSame(written, identity, change);
     return undefined;
   } catch (error) {
     if (file !== undefined) closeSync(file);
@@ -134,6 +134,12 @@ export async function writeFile(
 
 /** Which file it is, whatever its name. */
 export type Identity = Pick<Stats, "dev" | "ino">;
+
+/** Of many files all the rest would be much memory. */
+function identityOf(file: number): Identity {
+  const { dev, ino } = fstatSync(file);
+  return { dev, ino };
+}
 
 /**
  * Changes what was written here, and nothing that has its name by now: as root this works in directories of others. For who is not root
