@@ -61,7 +61,7 @@ describe.skipIf(reason)("a MariaDB database in a repository", () => {
     const part = ({ storedBytes, bytes }: { storedBytes: number; bytes: number }) => storedBytes / bytes;
     await repository.backup({ source });
     expect(logged.join()).toContain(
-      'without transactions may be of another moment than the others {"tables":"hidden"}',
+      'without transactions may be from a different moment than the others {"tables":"hidden"}',
     );
     expect((await repository.backup({ source })).newBytes).toBe(0);
     await server.run(database, `INSERT INTO items SELECT seq, ${BODY} FROM seq_30001_to_30300`);
