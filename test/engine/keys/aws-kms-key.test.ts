@@ -146,7 +146,7 @@ describe("what KMS refuses", () => {
     const { kms, key, slot } = await newPlace();
     kms.faults.push(...new Array<string>(20).fill("ThrottlingException"));
     await expect(key.unwrap?.(slot, place)).rejects.toThrow(
-      "asked too often, also after 4 tries; try again later",
+      "it refuses so many requests, also after 4 tries; try again later",
     );
     expect(kms.calls).toHaveLength(5);
   });

@@ -95,7 +95,7 @@ test("who has the key before alone reads nothing after a rewriting", async () =>
 
 test("a slot whose key is not at hand is told before anything is written", async () => {
   const { location, repository, open } = await newEncrypted();
-  const { id } = await repository.keys.add(key(8));
+  const { id } = await (await open()).keys.add(key(8)); // which `repository` has not seen
   const before = filesBelow(location);
   const error = await repository.keys.rotate().catch((reason: unknown) => reason);
   expect(error).toBeInstanceOf(ValidationError);

@@ -174,7 +174,7 @@ describe("refused before anything is written", () => {
       (d) => ({ target: join(d, "x"), tables: ["other"], versions: { main: 1 } }),
       /main/,
     ],
-    ["half a version", (d) => ({ target: join(d, "x"), versions: { main: 1.5 } }), /1.5 is no version/],
+    ["half a version", (d) => ({ target: join(d, "x"), versions: { main: 1.5 } }), /1.5 is not a version/],
     ["no time", (d) => ({ target: join(d, "x"), at: new Date("never") }), /no valid time/],
     ["a time before all", (d) => ({ target: join(d, "x"), at: new Date(0) }), /no table that is as old/],
     ["a mode that is not there", (d) => ({ target: join(d, "x"), mode: "over" }), /mode must be/],
