@@ -3,7 +3,7 @@ import { ValidationError } from "../errors.ts";
 import { reasonOf } from "../fs/io.ts";
 import { defaultLogger, type Logger } from "../logger.ts";
 import type { Repository, Snapshot } from "../repository/index.ts";
-import { waitAtMost } from "../util/abortable.ts";
+import { abortable, waitAtMost } from "../util/abortable.ts";
 import { type Clock, systemClock } from "../util/clock.ts";
 import { type Slot, Slots } from "../util/slots.ts";
 import type { Meter } from "./metrics/meter-instruments.ts";
@@ -12,11 +12,13 @@ import { ServiceMetrics } from "./metrics/service-metrics.ts";
 import { Notices } from "./notices.ts";
 import { OpenRepositories } from "./policy-repository.ts";
 import type { PolicySet } from "./policy-set.ts";
+import { sourceKeysOf } from "./policy-sources.ts";
 import type { PolicyStatus } from "./policy-status.ts";
 import { PolicyTurn } from "./policy-turn.ts";
 import { readStatuses } from "./read-statuses.ts";
 import { type RunReport, type RunRequest, type RunType, runPolicy } from "./run-policy.ts";
 import { type FailedRun, ServiceState, stateDirectory } from "./service-state.ts";
+import { TimeLimit } from "./time-limit.ts";
 import { WatchedPolicy } from "./watched-policy.ts";
 import { type RunListener, type WorkListener, type WorkUnderWay, WorkWatch } from "./work-under-way.ts";
 
@@ -56,6 +58,8 @@ const LOOK_AGAIN_MS = 60_000;
 const LOOK_ELSEWHERE_MS = 30_000;
 /** How long it is waited for a repository before somebody is told that a policy is overdue. */
 const LOOK_MS = 30_000;
+/** How long a run waits at most to know what others have done, before it begins without. */
+const LEARN_MS = 600_000;
 
 /**
  * Runs policies by their schedules. Never two runs of a policy at a time; of all, as many as the file says. A run that was
@@ -337,15 +341,17 @@ export class BackupService implements AsyncDisposable {
     );
   }
 
-  async #look(group: readonly WatchedPolicy[]): Promise<void> {
+  async #look(group: readonly WatchedPolicy[], options: { readonly anew?: boolean } = {}): Promise<void> {
     const [first] = group;
     if (!first) return;
-    const histories = await this.#repositories.histories(first.settings);
+    const histories = await this.#repositories.histories(first.settings, options);
     const known = { isRunByHand: !this.#end, now: this.#clock.now() };
+    // By hand it runs whatever was found: that tells only what kind of run is due.
+    const why = known.isRunByHand ? "to tell" : "to run";
     for (const watched of group) {
       const { settings } = watched;
       const state = () => this.#state.read(settings);
-      watched.learn(histories.get(settings.name) ?? { count: 0 }, { ...known, state });
+      watched.learn(histories.of(settings, why, known.now), { ...known, state });
     }
   }
 
@@ -382,7 +388,7 @@ export class BackupService implements AsyncDisposable {
 
   async #due(watched: WatchedPolicy): Promise<RunRequest> {
     if (!watched.isKnown) {
-      await this.#look([watched]).catch((error: unknown) => {
+      await this.#within(watched, () => this.#look([watched])).catch((error: unknown) => {
         const meta = { policy: watched.settings.name, reason: reasonOf(error) };
         this.#logger.debug("it is unknown when the policy ran last", meta);
       });
@@ -430,7 +436,8 @@ export class BackupService implements AsyncDisposable {
     const { actor } = asked;
     if (!this.#end) await this.#notices.resume(settings);
     await using turn = new PolicyTurn({
-      ...{ policy: settings.name, signal, waits: this.#end !== undefined && !isScheduled },
+      ...{ policy: settings.name, sources: sourceKeysOf(settings.sources) },
+      waits: this.#end !== undefined && !isScheduled,
       openRepository: () => this.#repositories.open(settings, { create: true, actor }),
     });
     const request = isScheduled ? await this.#stillDue(watched, turn, asked) : asked;
@@ -469,12 +476,21 @@ export class BackupService implements AsyncDisposable {
   async #stillDue(watched: WatchedPolicy, turn: PolicyTurn, request: RunRequest): Promise<RunRequest> {
     if (isNothing(request)) return request;
     try {
-      await turn.take();
-      await this.#look([watched]);
+      await this.#within(watched, async (signal) => {
+        await turn.take({ signal });
+        await this.#look([watched], { anew: true });
+      });
     } catch {
       return request; // the run tells why, and tries again
     }
     return watched.due(this.#clock.now());
+  }
+
+  /** Before a run has begun: a storage that does not answer keeps its place from others for no longer than this, nor a stop waiting. */
+  async #within<T>({ settings }: WatchedPolicy, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    using limit = new TimeLimit(Math.min(settings.schedule.timeoutMs ?? LEARN_MS, LEARN_MS));
+    const signal = AbortSignal.any([this.#stop.signal, limit.signal]);
+    return await abortable(() => work(signal), signal);
   }
 
   #noteElsewhere(watched: WatchedPolicy, { outcome, error }: RunReport, isScheduled: boolean): void {

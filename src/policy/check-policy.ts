@@ -9,7 +9,7 @@ import { nextDue } from "./due-times.ts";
 import { assertMayBeMade, openPolicyRepository } from "./policy-repository.ts";
 import type { PolicySettings } from "./policy-set.ts";
 import { sourcesOf } from "./policy-sources.ts";
-import { historiesOf, nextRunOf } from "./policy-status.ts";
+import { Histories, nextRunOf } from "./policy-status.ts";
 
 /** Whether a policy could run now. */
 export interface PolicyCheck {
@@ -39,7 +39,7 @@ export async function checkPolicy(
   const [problems, notes]: [string[], string[]] = [[], []];
   if (!enabled) notes.push("it is not enabled");
   await checkSources(settings, problems, notes);
-  const history = await checkRepository(settings, logger, problems, notes);
+  const history = await checkRepository(settings, { logger, now }, problems, notes);
   const last = {
     any: history?.newest?.createdAt.getTime(),
     full: history?.newestFull?.createdAt.getTime(),
@@ -76,7 +76,7 @@ async function checkSources(
 
 async function checkRepository(
   settings: PolicySettings,
-  logger: Logger,
+  { logger, now }: { readonly logger: Logger; readonly now: number },
   problems: string[],
   notes: string[],
 ) {
@@ -91,10 +91,10 @@ async function checkRepository(
       return undefined;
     }
     const repository = await openPolicyRepository(settings, logger);
-    const history = historiesOf(await repository.list()).get(settings.name);
+    const history = new Histories(await repository.list()).of(settings, "to run", now);
     if (directory !== undefined) await access(directory, constants.W_OK);
     else await storage.assertWritable?.(REPOSITORY);
-    return history ?? { count: 0 };
+    return history;
   } catch (error) {
     problems.push(reasonOf(error));
     return undefined;

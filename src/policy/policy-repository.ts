@@ -14,7 +14,7 @@ import {
 } from "../repository/index.ts";
 import { keysOf } from "./policy-keys.ts";
 import type { PolicySettings } from "./policy-set.ts";
-import { historiesOf, type PolicyHistory } from "./policy-status.ts";
+import { Histories } from "./policy-status.ts";
 
 type Kept = Pick<PolicySettings, "storage" | "compression" | "encryption" | "audit">;
 
@@ -57,7 +57,7 @@ export interface RepositoryWatch {
   /** One was opened. */
   watch(repository: Repository, location: string): void;
   /** It was looked what one has. */
-  learn(histories: ReadonlyMap<string, PolicyHistory>, location: string): void;
+  learn(histories: Histories, location: string): void;
 }
 
 /** The repositories of policies: each is opened when it is needed, and then kept. */
@@ -96,9 +96,14 @@ export class OpenRepositories {
     return repository;
   }
 
-  /** What the policy's repository has of every policy. */
-  async histories(settings: PolicySettings): Promise<ReadonlyMap<string, PolicyHistory>> {
-    const histories = historiesOf(await this.snapshots(settings));
+  /**
+   * What the policy's repository has of every policy.
+   *
+   * @param options.anew by a listing that begins now: what another process has made just now is in it.
+   */
+  async histories(settings: PolicySettings, { anew = false } = {}): Promise<Histories> {
+    if (anew) this.#listing.delete(await this.open(settings));
+    const histories = new Histories(await this.snapshots(settings));
     this.#watch.learn(histories, settings.storage.location);
     return histories;
   }

@@ -1,6 +1,8 @@
 import type { Snapshot } from "../repository/index.ts";
+import { liesInFuture } from "../util/clock.ts";
 import { jitterOf, nextDue } from "./due-times.ts";
 import type { PolicySettings } from "./policy-set.ts";
+import { hasSourcesOf, type SnapshotsFor } from "./policy-sources.ts";
 import { FULL_TAG } from "./run-policy.ts";
 
 /** How a policy stands. */
@@ -39,20 +41,30 @@ export interface PolicyHistory {
   readonly count: number;
 }
 
-/** By the name of their policies. @param snapshots the newest first. */
-export function historiesOf(snapshots: readonly Snapshot[]): ReadonlyMap<string, PolicyHistory> {
-  const groups = Map.groupBy(snapshots, ({ name }) => name ?? "");
-  return new Map(
-    [...groups].map(([name, [...group]]) => [
-      name,
-      {
-        newest: group[0],
-        newestFull: group.find(({ tags }) => tags.includes(FULL_TAG)),
-        oldest: group.at(-1),
-        count: group.length,
-      },
-    ]),
-  );
+/** What a repository has of policies: of each, the snapshots with its name and its sources. */
+export class Histories {
+  readonly #named: ReadonlyMap<string, readonly Snapshot[]>;
+
+  /** @param snapshots the newest first. */
+  constructor(snapshots: readonly Snapshot[]) {
+    this.#named = Map.groupBy(snapshots, ({ name }) => name ?? "");
+  }
+
+  /** Leaves out what is dated into the future: until then it would pass for the newest, and nothing would be due. */
+  of({ name, sources }: PolicySettings, why: SnapshotsFor, now: number): PolicyHistory {
+    const named = this.#named.get(name);
+    if (!named) return { count: 0 };
+    const isOwn = hasSourcesOf(sources, why);
+    const own = named.filter(
+      (snapshot) => isOwn(snapshot) && !liesInFuture(snapshot.createdAt.getTime(), now),
+    );
+    return {
+      newest: own[0],
+      newestFull: own.find(({ tags }) => tags.includes(FULL_TAG)),
+      oldest: own.at(-1),
+      count: own.length,
+    };
+  }
 }
 
 /**

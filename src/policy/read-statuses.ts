@@ -25,13 +25,14 @@ export function readStatuses(
   const { repositories, state, now, maxAgeMs, isAtWork } = context;
   const histories = once((settings) => repositories.histories(settings));
   const logs = once((settings) => readLog(settings, context));
+  const why = isAtWork ? "to run" : "to tell";
   const all = policies.map(async (watched): Promise<PolicyStatus> => {
     const { settings, running } = watched;
     const nextRun = isAtWork ? watched.nextBackup(now()) : undefined;
     const own = { ...(nextRun && { nextRun }), running: running !== undefined, ...state.statusOf(settings) };
     const status = (found: PolicyHistory) => statusOf(settings, found, now(), maxAgeMs);
     try {
-      const told = { ...status((await histories(settings)).get(settings.name) ?? { count: 0 }), ...own };
+      const told = { ...status((await histories(settings)).of(settings, why, now())), ...own };
       if (isAtWork || state.knows(settings)) return told;
       const log = await logs(settings);
       return log ? { ...told, ...auditedStatus(settings, log, told.lastSuccess) } : told;

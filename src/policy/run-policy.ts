@@ -12,7 +12,7 @@ import { formatDuration } from "../util/format.ts";
 import type { Slot } from "../util/slots.ts";
 import { withSpan } from "../util/trace-span.ts";
 import type { PolicySettings } from "./policy-set.ts";
-import { sourcesOf } from "./policy-sources.ts";
+import { hasSourcesOf, sourcesOf } from "./policy-sources.ts";
 import { type PolicyTurn, RunsElsewhereError } from "./policy-turn.ts";
 import { TimeLimit } from "./time-limit.ts";
 
@@ -118,7 +118,7 @@ async function carryOut(context: RunContext, request: RunRequest): Promise<RunRe
   };
   const takeTurn = async () => {
     try {
-      const repository = await context.turn.take(onWait);
+      const repository = await context.turn.take({ signal, onWait });
       begin();
       return repository;
     } catch (error) {
@@ -210,8 +210,9 @@ async function verify({ settings, takeTurn, signal, onStep }: StepContext): Prom
   onStep("verify");
   const { restoreTest, readData, rollingMs } = settings.verification;
   const onProgress = (progress: Progress) => onStep("verify", progress);
-  // By its id: a name is not enough where the policy had other sources before.
-  const [newest] = await repository.list({ name: settings.name });
+  // By its id: a name is not enough where the policy had other sources before, or another machine has one of its name.
+  const named = await repository.list({ name: settings.name });
+  const newest = named.find(hasSourcesOf(settings.sources, "to tell")) ?? named[0];
   if (!newest) return [];
   const results = await repository.verify(newest.id, { restoreTest, readData, signal, onProgress });
   if (rollingMs === undefined) return results;

@@ -1,6 +1,6 @@
 import type { AuditEntry } from "../engine/audit/audit-entry.ts";
 import type { AuditReport, VerifyAuditOptions } from "../engine/audit/verify-audit.ts";
-import { runLeaseKind } from "../engine/format/names.ts";
+import { type PolicyRuns, runLeaseKind } from "../engine/format/names.ts";
 import type { AcquireOptions, Lease } from "../engine/lease/lease.ts";
 import type { FoundLease } from "../engine/lease/lease-record.ts";
 import type { UnlockOptions } from "../engine/lease/remove-leases.ts";
@@ -146,17 +146,17 @@ export abstract class RepositoryBase implements AsyncDisposable {
    *
    * @throws LockedError where another has it when the time is over; as `backup` where nothing can be written.
    */
-  async holdPolicy(policy: string, options: AcquireOptions): Promise<Lease> {
+  async holdPolicy(runs: PolicyRuns, options: AcquireOptions): Promise<Lease> {
     this.at.assertMarked();
     const { leaserOf } = await import("../engine/lease/leaser.ts");
     const leaser = leaserOf(this.at.storage, { logger: this.at.logger });
-    const hold = () => leaser.acquire(runLeaseKind(policy), options);
+    const hold = () => leaser.acquire(runLeaseKind(runs), options);
     return this.at.inPlace(hold, { writes: true, renews: true });
   }
 
   /** @internal Who has the lease of a policy. */
-  async policyHolder(policy: string): Promise<FoundLease | undefined> {
-    const kind = runLeaseKind(policy);
+  async policyHolder(runs: PolicyRuns): Promise<FoundLease | undefined> {
+    const kind = runLeaseKind(runs);
     return (await this.leases()).find((lease) => lease.kind === kind && lease.alive);
   }
 

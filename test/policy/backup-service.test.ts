@@ -1,9 +1,10 @@
 import { existsSync, mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { connect } from "@lancedb/lancedb";
-import { describe, expect, onTestFinished, test } from "vitest";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
 import {
   BackupService,
+  LockedError,
   loadPolicies,
   Repository,
   type RunReport,
@@ -12,6 +13,8 @@ import {
 } from "../../src/index.ts";
 import { jitterOf } from "../../src/policy/due-times.ts";
 import { OpenRepositories } from "../../src/policy/policy-repository.ts";
+import { hasSourcesOf, sourceKeysOf } from "../../src/policy/policy-sources.ts";
+import { PolicyTurn } from "../../src/policy/policy-turn.ts";
 import { newDirectory, recordingLogger } from "../support/database.ts";
 import { writePolicies } from "../support/policies.ts";
 import { TestClock } from "../support/test-clock.ts";
@@ -47,6 +50,12 @@ async function newPlace() {
 const SOURCE = "sources: [{ type: lancedb, path: DB }]";
 const policy = (place: { database: string }, name: string, rest: string) =>
   `${name}: { ${SOURCE.replace("DB", place.database)}, ${rest} }`;
+
+/** What tells the runs of such a policy. */
+const runsOf = (place: { database: string }, name: string) => ({
+  policy: name,
+  sources: sourceKeysOf([{ type: "lancedb", path: place.database }]),
+});
 
 /** Lets the service begin what is due, and waits until nothing runs. */
 async function settle(service: BackupService, clock: TestClock): Promise<void> {
@@ -228,8 +237,8 @@ describe("run", () => {
     const place = await newPlace();
     const { service } = await place.service(policy(place, "one", "schedule: { full: 1d }"));
     const vault = await Repository.init(place.vault, { logger: place.logger });
-    const other = await vault.holdPolicy("two", {});
-    const held = await vault.holdPolicy("one", {});
+    const other = await vault.holdPolicy(runsOf(place, "two"), {});
+    const held = await vault.holdPolicy(runsOf(place, "one"), {});
     for (const report of [await service.run("one"), await service.runOnly("one", "verify")]) {
       expect(report).toMatchObject({ outcome: "skipped", attempts: report.attempts });
       expect(report.error).toMatchObject({
@@ -420,7 +429,7 @@ describe("by its schedule", () => {
     const { service, clock, reports } = await place.service(policy(place, "one", "schedule: { full: 1h }"), {
       at: new Date(Date.now() - 3_600_000).toISOString(),
     });
-    const first = await vault.holdPolicy("one", {});
+    const first = await vault.holdPolicy(runsOf(place, "one"), {});
     service.start();
     await settle(service, clock);
     expect([await place.snapshots(), reports]).toEqual([[], []]);
@@ -428,7 +437,7 @@ describe("by its schedule", () => {
     clock.sleep(29_000);
     await settle(service, clock);
     expect(reports).toHaveLength(1);
-    const second = await vault.holdPolicy("one", {});
+    const second = await vault.holdPolicy(runsOf(place, "one"), {});
     clock.sleep(3_600_000);
     await settle(service, clock);
     await vault.backup(source);
@@ -438,6 +447,84 @@ describe("by its schedule", () => {
     expect(reports).toHaveLength(1);
     expect(await place.snapshots()).toHaveLength(2);
     expect(place.logged.filter(({ message }) => message === "a run was left out")).toHaveLength(2);
+  });
+
+  test("another machine's database, under the same name, and a snapshot of next year, count for nothing", async () => {
+    const place = await newPlace();
+    const elsewhere = join(place.directory, "elsewhere");
+    await (await connect(elsewhere)).createTable("t", [{ id: 1 }]);
+    const yaml = policy(place, "one", "schedule: { full: 1d }");
+    const vault = await Repository.init(place.vault, { logger: place.logger });
+    await vault.backup({ source: elsewhere, name: "one", tags: ["full"] });
+    const runs = async () => {
+      const { service, clock, reports } = await place.service(yaml, { at: new Date().toISOString() });
+      const statuses = await service.status();
+      service.start();
+      await settle(service, clock);
+      await settle(service, clock);
+      await service.stop();
+      return { overdue: statuses[0]?.overdue, runs: reports.length };
+    };
+    const other = { policy: "one", sources: sourceKeysOf([{ type: "lancedb", path: elsewhere }]) };
+    await using _run = await vault.holdPolicy(other, {});
+    expect(await runs()).toEqual({ overdue: true, runs: 1 });
+    expect(await runs()).toEqual({ overdue: false, runs: 0 });
+    for (const { id } of (await place.snapshots()).filter(({ source }) => source.uri === place.database)) {
+      await vault.delete(id);
+    }
+    vi.useFakeTimers({ toFake: ["Date"], now: Date.now() + 365 * 86_400_000 });
+    onTestFinished(() => void vi.useRealTimers());
+    await vault.backup({ source: place.database, name: "one", tags: ["full"] });
+    vi.useRealTimers();
+    expect(await runs()).toEqual({ overdue: true, runs: 1 });
+  });
+
+  test("what another process has taken since the listing began that others wait for is not taken twice", async () => {
+    const place = await newPlace();
+    const { service, clock, reports } = await place.service(policy(place, "one", "schedule: { full: 1h }"), {
+      at: new Date(Date.now() - 3_600_000).toISOString(),
+    });
+    await service.run("one");
+    service.start();
+    await service.status();
+    const repository = await service.repository("one");
+    const list = repository.list.bind(repository);
+    const held = Promise.withResolvers<void>();
+    let listings = 0;
+    repository.list = async (filter) => {
+      const listed = await list(filter);
+      if (++listings === 1) await held.promise;
+      return listed;
+    };
+    const before = service.snapshots("one");
+    await expect.poll(() => listings).toBe(1);
+    const other = await Repository.open(place.vault, { logger: place.logger });
+    await other.backup({ source: place.database, name: "one", tags: ["full"] });
+    clock.sleep(3_600_000);
+    await clock.pass(1000, 0);
+    await expect.poll(() => listings).toBe(2);
+    held.resolve();
+    await before;
+    await settle(service, clock);
+    expect(reports).toHaveLength(1);
+  });
+
+  test("a storage that does not answer keeps no run longer than its timeout, and no stop waiting", async () => {
+    const place = await newPlace();
+    const { service, clock, reports } = await place.service([
+      policy(place, "short", "schedule: { full: 1d, timeout: 300ms, retry_window: 1ms }"),
+      policy(place, "long", "schedule: { full: 1d }"),
+    ]);
+    await Repository.init(place.vault, { logger: place.logger });
+    service.start();
+    await service.status();
+    vi.spyOn(OpenRepositories.prototype, "open").mockReturnValue(new Promise(() => undefined));
+    onTestFinished(() => void vi.restoreAllMocks());
+    await clock.pass(1000, 0);
+    await expect.poll(() => reports.map(({ policy }) => policy)).toEqual(["short"]);
+    expect(reports[0]?.error).toMatchObject({ message: expect.stringContaining("longer than its timeout") });
+    await service.stop();
+    expect(reports[1]).toMatchObject({ policy: "long", outcome: "aborted" });
   });
 
   test("goes by the clock when that is set back by days, and runs nothing twice when by an hour", async () => {
@@ -608,6 +695,58 @@ test("who asks at once for what a repository has shares one listing, which nothi
   expect(await Promise.all(before)).toHaveLength(3);
   expect((await before[0])?.length).toBe(1);
   expect(listings).toBeLessThanOrEqual(4);
+});
+
+test("a turn that cannot be had, with nobody who has it, is asked for with pauses, so often and until the time is over", async () => {
+  const place = await newPlace();
+  const vault = await Repository.init(place.vault, { logger: place.logger });
+  let tries = 0;
+  vault.holdPolicy = async () => {
+    tries++;
+    throw new LockedError("somebody removed it");
+  };
+  const turn = () =>
+    new PolicyTurn({ policy: "one", sources: [], waits: false, openRepository: async () => vault });
+  await expect(turn().take({ signal: AbortSignal.timeout(600) })).rejects.toThrow("timeout");
+  expect(tries).toBeLessThanOrEqual(7);
+  tries = 0;
+  const { signal } = new AbortController();
+  await expect(turn().take({ signal })).rejects.toThrow("somebody removed it");
+  expect(tries).toBe(31);
+});
+
+test("whose a snapshot is, its database's id tells where one is kept; else the place, on this machine alone", async () => {
+  const place = await newPlace();
+  const vault = await Repository.init(place.vault, { logger: place.logger });
+  const lancedb = [{ type: "lancedb" as const, path: place.database }];
+  const before = sourceKeysOf(lancedb);
+  const files = join(place.directory, "files");
+  mkdirSync(files);
+  writeFileSync(join(files, "a"), "a");
+  const sections = [...lancedb, { type: "files" as const, paths: [files] }];
+  const { id } = await vault.backup({ sources: [place.database, files], name: "one" });
+  const snapshot = (await vault.list()).find((one) => one.id === id)!;
+  const onHost = (host: string) => ({
+    ...snapshot,
+    parts: snapshot.parts.map((part) => ({ ...part, source: { ...part.source, host } })),
+  });
+  // A container has another host name at every run.
+  expect(sourceKeysOf(lancedb)).not.toEqual(before);
+  expect(hasSourcesOf(lancedb, "to run")(onHost("container-2"))).toBe(true);
+  expect(hasSourcesOf(sections, "to run")(snapshot)).toBe(true);
+  expect(hasSourcesOf(sections, "to run")(onHost("another"))).toBe(false);
+  expect(hasSourcesOf(sections, "to tell")(onHost("another"))).toBe(true);
+  const more = [...sections, { type: "command" as const, name: "x", command: ["true"] }];
+  expect(hasSourcesOf(more, "to tell")(snapshot)).toBe(false);
+  // A machine that can read the repository alone has no database there.
+  renameSync(place.database, join(place.directory, "moved"));
+  expect(hasSourcesOf(lancedb, "to tell")(onHost("another"))).toBe(true);
+  expect(hasSourcesOf(lancedb, "to run")(onHost("another"))).toBe(false);
+  await (await connect(place.database)).createTable("t", [{ id: 1 }]);
+  expect(hasSourcesOf(lancedb, "to tell")(snapshot)).toBe(false);
+  expect(hasSourcesOf([{ type: "lancedb", path: join(place.directory, "moved") }], "to run")(snapshot)).toBe(
+    true,
+  );
 });
 
 test("what a listener throws is a warning", async () => {

@@ -265,7 +265,7 @@ test("what others take of a run's places is not its time; where it has taken too
       {
         ...{ settings, logger, signal, now: Date.now, onStep: () => undefined, onBegin: () => undefined },
         turn: new PolicyTurn({
-          ...{ policy: "one", signal, waits: false },
+          ...{ policy: "one", sources: [], waits: false },
           openRepository: () => (++tries === 1 ? Promise.reject(away) : second()),
         }),
         slot: { leave: () => undefined, enter: () => (tries === 0 ? Promise.resolve() : enter()) },

@@ -52,9 +52,17 @@ export function parseSnapshotName(name: string): string | undefined {
  */
 export type LeaseKind = "shared" | "exclusive" | `run-${string}`;
 
+/** A policy of one machine or of several, as its runs bar one another. */
+export interface PolicyRuns {
+  readonly policy: string;
+  /** What tells its sources: another policy of the same name, with other sources, is another policy. Sorted. */
+  readonly sources: readonly string[];
+}
+
 /** Of a lease for runs of a policy: what tells it from other policies, and is of the same length for all. */
-export function runLeaseKind(policy: string): LeaseKind {
-  return `run-${createHash("sha256").update(policy).digest("hex").slice(0, 16)}`;
+export function runLeaseKind({ policy, sources }: PolicyRuns): LeaseKind {
+  const text = JSON.stringify([policy, ...sources]);
+  return `run-${createHash("sha256").update(text).digest("hex").slice(0, 16)}`;
 }
 
 /** Whether it is of a policy's run: then nothing of the repository is being made or removed by it. */

@@ -4,7 +4,7 @@ import { manifest } from "../../util/build-facts.ts";
 import type { Clock } from "../../util/clock.ts";
 import type { PolicySet, PolicySettings } from "../policy-set.ts";
 import { sourcesShown } from "../policy-sources.ts";
-import { overdueFrom, type PolicyHistory } from "../policy-status.ts";
+import { type Histories, overdueFrom } from "../policy-status.ts";
 import { FULL_TAG, type RunReport } from "../run-policy.ts";
 import type { ServiceState } from "../service-state.ts";
 import { assertMeter, bindMeter, type Meter } from "./meter-instruments.ts";
@@ -108,10 +108,11 @@ export class ServiceMetrics {
   }
 
   /** Takes up what a repository has of its policies. */
-  learn(histories: ReadonlyMap<string, PolicyHistory>, location: string): void {
+  learn(histories: Histories, location: string): void {
+    const now = this.#clock.now();
     for (const known of this.#known.values()) {
       if (known.settings.storage.location !== location) continue;
-      const { newest, newestFull, oldest } = histories.get(known.settings.name) ?? {};
+      const { newest, newestFull, oldest } = histories.of(known.settings, "to tell", now);
       known.oldest = oldest?.createdAt;
       this.#newest(known, newest, newestFull);
       if (newest) this.#tellState(known);

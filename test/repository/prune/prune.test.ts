@@ -532,7 +532,9 @@ describe("what was left half-written", () => {
     expect(await place.prune({ graceHours: 0 })).toMatchObject({ unfinished: 0 });
     await backup.release();
     // A policy that prunes does so in its own run, which makes nothing.
-    await using _run = await acquireLease(place.storage, runLeaseKind("one"), { logger: silent });
+    await using _run = await acquireLease(place.storage, runLeaseKind({ policy: "one", sources: [] }), {
+      logger: silent,
+    });
     expect(await place.prune({ graceHours: 0 })).toMatchObject({ unfinished: 1 });
     expect(there(".a.tmp")).toBe(false);
   });
