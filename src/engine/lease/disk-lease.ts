@@ -2,12 +2,18 @@ import { isFull, reasonOf } from "../../fs/io.ts";
 import { giveSigns } from "../../fs/sign-of-life.ts";
 import { thisProcess } from "../../fs/this-process.ts";
 import type { LocalFiles } from "../../storage/local-files.ts";
-import { type LeaseKind, REPOSITORY } from "../format/names.ts";
+import { isRunLease, type LeaseKind, REPOSITORY } from "../format/names.ts";
 import { forgetLease, type LeaseRecord, type LeaseTerms } from "./lease-record.ts";
 import { RenewedLease, type StoredLeasePlace } from "./renewed-lease.ts";
 
 /** An hour, for holders that can show no signs of life; half of it, so that whoever could not renew has long given up. */
 const TERMS: LeaseTerms = { renewEveryMs: 15_000, lostAfterMs: 30 * 60_000, deadAfterMs: 60 * 60_000 };
+
+/**
+ * No data depends on that only one runs a policy, and no signs of a killed process are seen from another machine or container: so it
+ * bars the next run for minutes alone, as in a store.
+ */
+const RUN_TERMS: LeaseTerms = { renewEveryMs: 15_000, lostAfterMs: 180_000, deadAfterMs: 600_000 };
 
 /** A power cut ends the holder, too; where it does not, on a disk that was pulled out, the repository is away. */
 const mayBeLost = true;
@@ -17,13 +23,14 @@ const REMOVAL = { longestPauseMs: 5000, mostPauses: Number.POSITIVE_INFINITY };
 
 /**
  * A lease as a file, renewed every 15 seconds. It is lost where its file was removed by somebody, or where it was not
- * renewed for half an hour: the machine slept, the process was stopped, or the storage could not be reached.
+ * renewed for half an hour, or three minutes where it is of a policy's run: the machine slept, the process was stopped, or the
+ * storage could not be reached.
  */
 export class DiskLease extends RenewedLease {
   readonly #local: LocalFiles;
 
   constructor(place: StoredLeasePlace, local: LocalFiles, kind: LeaseKind) {
-    super(place, kind, TERMS);
+    super(place, kind, isRunLease(kind) ? RUN_TERMS : TERMS);
     this.#local = local;
   }
 

@@ -2,7 +2,7 @@ import { utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { beforeEach, describe, expect, test } from "vitest";
-import { type LeaseKind, newLeaseName } from "../../../src/engine/format/names.ts";
+import { type LeaseKind, newLeaseName, runLeaseKind } from "../../../src/engine/format/names.ts";
 import { decodeLease } from "../../../src/engine/lease/lease-record.ts";
 import { LockedError } from "../../../src/errors.ts";
 import { LocalStorage } from "../../../src/storage/local-storage.ts";
@@ -197,6 +197,17 @@ describe("holding on", () => {
     expect(await renewedAt(lease.name)).toBe(before);
     await lease.release();
     expect(await namesBelow(storage)).toEqual([]);
+  });
+
+  test("one of a policy's run is lost after three minutes, and bars nobody after ten", async () => {
+    const kind = runLeaseKind({ policy: "one", sources: [] });
+    const lease = await acquire(kind);
+    const name = lease.name;
+    const { deadAfterMs } = decodeLease(await readAll(storage, name), { kind }, name);
+    expect(deadAfterMs).toBe(10 * MINUTE);
+    clock.sleep(4 * MINUTE);
+    expect(lease.isHeld).toBe(false);
+    await lease.release();
   });
 
   test("it is lost after half an hour also where the wall clock is set back meanwhile", async () => {
