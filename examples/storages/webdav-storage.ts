@@ -41,6 +41,16 @@ const ERRNO: Readonly<Record<number, string>> = {
 };
 const PARSER = new XMLParser({ removeNSPrefix: true, isArray: (name) => name === "response" });
 
+/** What undici says of a connection that the other side has closed. */
+const CLOSED = "UND_ERR_SOCKET";
+
+interface Move {
+  readonly from: string;
+  readonly to: string;
+  /** Whether it was moved, where the answer was lost. */
+  readonly isDone: () => Promise<boolean>;
+}
+
 interface Request {
   readonly headers?: Record<string, string>;
   readonly body?: RequestInit["body"] | AsyncIterable<Uint8Array>;
@@ -112,15 +122,38 @@ export class WebdavStorage implements Storage {
 
   /** Whether what was made has the name now; false where something else has it. */
   async #named(made: string, name: string): Promise<boolean> {
-    const answer = await this.#move(name, made, this.#object(name));
-    if (answer.status === 201) return true;
-    const refused = await this.#refused("write", name, answer);
+    const isDone = async () => !(await this.#isThere(name, `${made}/content`));
+    const refused = await this.#move("write", name, { from: made, to: this.#object(name), isDone });
+    if (!refused) return true;
     if ((await this.stat(name)) === undefined) throw refused;
     return false;
   }
 
-  #move(name: string, from: string, to: string): Promise<Response> {
-    return this.#send("MOVE", name, from, { headers: { Destination: this.#origin + to, Overwrite: "F" } });
+  /**
+   * Answers with why it was not moved. A server may close a connection that it kept, and an answer may be lost: then nobody has said
+   * whether it was. One of the two names is this call's alone and tells it.
+   */
+  async #move(action: string, name: string, { from, to, isDone }: Move): Promise<IoError | undefined> {
+    const headers = { Destination: this.#origin + to, Overwrite: "F" };
+    for (let tries = 1; ; tries++) {
+      try {
+        const answer = await this.#send("MOVE", name, from, { headers });
+        if (answer.status !== 201) {
+          const refused = await this.#refused(action, name, answer);
+          return tries > 1 && (await isDone()) ? undefined : refused;
+        }
+        return void (await answer.body?.cancel());
+      } catch (error) {
+        if (!(error instanceof IoError) || error.errno !== CLOSED || tries === TRIES) throw error;
+        if (await isDone()) return undefined;
+      }
+    }
+  }
+
+  async #isThere(name: string, path: string): Promise<boolean> {
+    const { ok, status } = await this.#send("HEAD", name, path);
+    if (!ok && status !== 404) throw failure("look at", `${this.location}/${name}`, status);
+    return ok;
   }
 
   /** Sends all to a collection that nobody lists, has it named, and takes away what is left of it. */
@@ -210,11 +243,9 @@ export class WebdavStorage implements Storage {
   async remove(name: string): Promise<void> {
     const gone = this.#unfinished();
     await this.#makeCollections(gone);
-    const answer = await this.#move(name, this.#object(name), gone);
-    if (answer.status !== 201) {
-      const refused = await this.#refused("remove", name, answer);
-      if ((await this.stat(name)) !== undefined) throw refused;
-    }
+    const isDone = () => this.#isThere(name, `${gone}/content`);
+    const refused = await this.#move("remove", name, { from: this.#object(name), to: gone, isDone });
+    if (refused && (await this.stat(name)) !== undefined) throw refused;
     await this.#discard(gone);
   }
 
@@ -297,7 +328,7 @@ export class WebdavStorage implements Storage {
       const { cause } = error as { readonly cause?: { readonly code?: string } };
       // A kept connection that the server closes meanwhile is no failure; what has no effect twice is sent again.
       const isWhole = body === undefined || Buffer.isBuffer(body);
-      if (cause?.code === "UND_ERR_SOCKET" && tries < TRIES && isWhole && method !== "MOVE")
+      if (cause?.code === CLOSED && tries < TRIES && isWhole && method !== "MOVE")
         return this.#send(method, name, path, request, tries + 1);
       const path_ = `${this.location}/${name}`;
       throw new IoError(`Could not reach ${path_}.`, {
