@@ -6,8 +6,8 @@ import { wantsOwnProcess } from "./test/support/own-process.ts";
 // The nightly run repeats the random tests long enough to find what a quick run does not.
 const nightly = process.env["NIGHTLY"] === "1";
 
-/** Left out where a person runs `npm test`: what takes long. Of what each proves, a quicker test stays. */
-const THOROUGH = [
+/** Left out where a person runs `npm test`, and each in a process of its own: they kill, start programs, or run for long. */
+const THOROUGH = named([
   // Killed, or failing, at every step; every guarantee with every kind of work.
   "{crash,concurrency,situations}/**",
   "**/{kill,killed,broken,interrupted,faults-at-every-call,through-storage,lying-storage,guarantee,stale-handles}",
@@ -23,7 +23,29 @@ const THOROUGH = [
   "{page/in-chromium,old-tables/old-tables,dumps/server-dumps}",
   "engine/{independent-reader,standard-programs}",
   "package/{readme,runbook}",
-].map((glob) => `test/${glob.endsWith("/**") ? `${glob}/*` : glob}.test.ts`);
+]);
+
+/** Left out as well, since they try much: of each room quicker ones stay. */
+const LONG = named([
+  "{arrow/predicates,periodic/file/damage,old-tables/put-back,storage/layers/retrying-storage}",
+  "conformance/{s3,layered,webdav,sftp,ftp}-storage",
+  "conformance/racing-storages",
+  "cli/{completion,diff,doctor,guard,restore,snapshots}",
+  "engine/{pieces,codec/encoded-blob,keys/aws-kms-key,keys/rotation}",
+  "guard/{kinds-of-table,several-writes-at-once,single-writer}",
+  "policy/{backup-service,check-policy,mail,service-state,sources-and-keys}",
+  "policy/metrics/{prometheus-examples,publish-metrics,service-metrics}",
+  "repository/{parts-together,scrub,scrub-no-damage,verify-broken,copy/copy,lease/lease,lease/interleavings}",
+  "repository/restore/{in-place,open,places,restore-test}",
+  "s3/s3-{requests,settings}",
+  "sources/{command/command,mysql/dump-and-restore,postgresql/postgres-source}",
+  "sources/sqlite/sqlite-{capture,repository}",
+]);
+
+function named(globs: readonly string[]): string[] {
+  return globs.map((glob) => `test/${glob.endsWith("/**") ? `${glob}/*` : glob}.test.ts`);
+}
+
 const all = nightly || Boolean(process.env["CI"]);
 
 const root = import.meta.dirname;
@@ -31,7 +53,7 @@ const root = import.meta.dirname;
 const alone = globSync("test/**/*.test.ts", { cwd: root }).filter((path) =>
   wantsOwnProcess(join(root, path)),
 );
-const excluded = [...configDefaults.exclude, ...(all ? [] : THOROUGH)];
+const excluded = [...configDefaults.exclude, ...(all ? [] : [...THOROUGH, ...LONG])];
 
 export default defineConfig({
   test: {

@@ -194,7 +194,8 @@ test("a database that another process opens and closes for each write comes out 
   const copy = join(await newDirectory(), "copy");
   for (let attempt = 1; ; attempt++) {
     try {
-      await using capture = await source.capture({ lockTimeoutMs: 10_000 });
+      // SQLite is fair to nobody: beside such a writer it may take long to have a turn.
+      await using capture = await source.capture({ lockTimeoutMs: 120_000 });
       for await (const entry of capture.entries())
         for await (const piece of entry.open()) writeFileSync(copy, piece, { flag: "a" });
       break;
