@@ -1,11 +1,10 @@
 import { dirname, join } from "node:path";
-import { IoError } from "../errors.ts";
 import { syncDirectories, syncIfThere } from "../fs/durable.ts";
 import { isMissing } from "../fs/io.ts";
 import { forEachParallel } from "../util/parallel.ts";
 import { ImageReader } from "./image.ts";
 import { listManifests, type ManifestName, manifestPath } from "./manifest.ts";
-import { findManifest } from "./put-back/table-state.ts";
+import { findManifest, LOOKS, vanishing } from "./put-back/table-state.ts";
 
 // LanceDB syncs nothing itself.
 
@@ -15,8 +14,7 @@ export async function syncNewest(dataset: string): Promise<void> {
     const newest = (await listManifests(dataset)).slice(0, 1);
     // One that is cleaned up meanwhile has a newer one after it.
     if ((await syncVersions(new ImageReader(dataset), newest)) === newest.length) return;
-    if (look === LOOKS)
-      throw new IoError(`The newest version of ${dataset} is replaced all the time.`, { path: dataset });
+    if (look === LOOKS) throw vanishing(dataset);
   }
 }
 
@@ -38,9 +36,6 @@ export async function syncNewVersions(
 
 /** How many files are synced at once. */
 const AT_ONCE = 16;
-
-/** A writer that commits and cleans up all the time is followed so often. */
-const LOOKS = 50;
 
 /**
  * Files that are not known, then the manifests that name them, then the directories.

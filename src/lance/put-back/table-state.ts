@@ -25,7 +25,7 @@ export interface TableState {
 }
 
 /** How often a directory is listed whose manifests vanish while they are read. */
-const LOOKS = 50;
+export const LOOKS = 50;
 
 /**
  * Looks at a dataset from its manifests. A directory without any is the same as none. A cleanup never takes
@@ -35,10 +35,12 @@ export async function inspectTable(dataset: string): Promise<TableState> {
   for (let look = 1; ; look++) {
     const state = readState(dataset, await listManifests(dataset));
     if (state) return state;
-    if (look === LOOKS) {
-      throw new LanceError(`The manifests of ${dataset} are removed faster than they can be read.`);
-    }
+    if (look === LOOKS) throw vanishing(dataset);
   }
+}
+
+export function vanishing(dataset: string): LanceError {
+  return new LanceError(`The manifests of ${dataset} are removed faster than they can be read.`);
 }
 
 /** Undefined where a manifest vanished meanwhile. */
